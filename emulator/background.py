@@ -1,0 +1,28 @@
+"""Run a coroutine beside a `with` body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, None], *, name: str | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `work` while the body runs; leaving the body cancels it and waits for its end.
+
+    If `work` raises, the body is cancelled and the error comes out of the `async with`: nothing in the host dies
+    unnoticed. If `work` returns, the body goes on.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work, name=name)
+            try:
+                yield task
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as failed:
+        if len(failed.exceptions) == 1:
+            raise failed.exceptions[0] from None
+        raise

@@ -1,0 +1,1 @@
+"""Durable Task: orchestrations, activities and entities on a task hub. Knows nothing of the functions host."""

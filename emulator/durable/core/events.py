@@ -1,0 +1,202 @@
+"""History events: one frozen dataclass per Durable Task event.
+
+Payloads are JSON *texts* exactly as stored; nobody here parses them. `event_id` is the action id for what an
+orchestrator decided and -1 for what happened to it. Wire names and member order belong to the modules that write a
+wire: `azurestorage/wire.py` (queues), `azurestorage/rows.py` (tables), `extensions/durable/protocol.py` (Python SDK).
+Source: DurableTask.Core, src/DurableTask.Core/History/*.cs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.instant import Instant
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """DistributedTraceContext: carried, never interpreted."""
+
+    trace_parent: str | None
+    trace_state: str | None = None
+    id: str | None = None
+    span_id: str | None = None
+    activity_start_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureDetails:
+    error_type: str
+    error_message: str
+    stack_trace: str | None = None
+    inner_failure: FailureDetails | None = None
+    is_non_retriable: bool = False
+    properties: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEvent:
+    """What all events have. `timestamp`: when the event was made, not when it was handled."""
+
+    timestamp: Instant
+    event_id: int = -1
+    is_played: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionStarted(HistoryEvent):
+    instance: OrchestrationInstance
+    name: str
+    input: str | None = None
+    parent: ParentInstance | None = None
+    version: str | None = None
+    tags: Tags | None = None
+    correlation: str | None = None
+    parent_trace_context: TraceContext | None = None
+    scheduled_start_time: Instant | None = None
+    generation: int | None = None
+    generate_new_trace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionCompleted(HistoryEvent):
+    status: RuntimeStatus
+    result: str | None = None
+    failure: FailureDetails | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueAsNew(HistoryEvent):
+    """Never stored: the next generation replaces the history within the same work item."""
+
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionTerminated(HistoryEvent):
+    input: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionSuspended(HistoryEvent):
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionResumed(HistoryEvent):
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRewound(HistoryEvent):
+    """Other backends' rewind. Azure Storage hubs never contain it; readers must not fail on it."""
+
+    reason: str | None = None
+    parent_execution_id: str | None = None
+    instance_id: str | None = None
+    parent_trace_context: TraceContext | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskScheduled(HistoryEvent):
+    """`input` travels in the message; the history keeps it only with storeInputsInOrchestrationHistory."""
+
+    name: str
+    version: str | None = ""
+    input: str | None = None
+    parent_trace_context: TraceContext | None = None
+    tags: Tags | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCompleted(HistoryEvent):
+    task_scheduled_id: int
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed(HistoryEvent):
+    task_scheduled_id: int
+    reason: str | None = None
+    details: str | None = None
+    failure: FailureDetails | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubOrchestrationInstanceCreated(HistoryEvent):
+    name: str
+    instance_id: str
+    version: str | None = None
+    input: str | None = None
+    client_span_id: str | None = None
+    tags: Tags | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubOrchestrationInstanceCompleted(HistoryEvent):
+    task_scheduled_id: int
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubOrchestrationInstanceFailed(HistoryEvent):
+    task_scheduled_id: int
+    reason: str | None = None
+    details: str | None = None
+    failure: FailureDetails | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerCreated(HistoryEvent):
+    fire_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired(HistoryEvent):
+    timer_id: int
+    fire_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorStarted(HistoryEvent):
+    """Begins an episode; its timestamp is the orchestrator's current time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorCompleted(HistoryEvent):
+    """Ends an episode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSent(HistoryEvent):
+    instance_id: str
+    name: str | None
+    input: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRaised(HistoryEvent):
+    name: str
+    input: str | None = None
+    parent_trace_context: TraceContext | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenericEvent(HistoryEvent):
+    """A rewind's wake-up (`data` = reason), or what a rewind left of a failed step (`data` None)."""
+
+    data: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryState(HistoryEvent):
+    """Unused by the current library; kept as the JSON text that was found."""
+
+    state: str | None = None
+
+
+TaskResult = TaskCompleted | TaskFailed | SubOrchestrationInstanceCompleted | SubOrchestrationInstanceFailed

@@ -1,0 +1,86 @@
+"""Who is meant: instances, executions, parents, entities."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class RuntimeStatus(enum.IntEnum):
+    """OrchestrationStatus of .NET: the number is on the wire, the name (`wire_name`) in tables and HTTP answers."""
+
+    RUNNING = 0
+    COMPLETED = 1
+    CONTINUED_AS_NEW = 2
+    FAILED = 3
+    CANCELED = 4
+    TERMINATED = 5
+    PENDING = 6
+    SUSPENDED = 7
+
+    @property
+    def wire_name(self) -> str:
+        return _WIRE_NAMES[self]
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+    @classmethod
+    def from_wire_name(cls, name: str) -> RuntimeStatus | None:
+        """None for a name that .NET does not know either."""
+        return _BY_WIRE_NAME.get(name)
+
+
+_WIRE_NAMES = {
+    RuntimeStatus.RUNNING: "Running",
+    RuntimeStatus.COMPLETED: "Completed",
+    RuntimeStatus.CONTINUED_AS_NEW: "ContinuedAsNew",
+    RuntimeStatus.FAILED: "Failed",
+    RuntimeStatus.CANCELED: "Canceled",
+    RuntimeStatus.TERMINATED: "Terminated",
+    RuntimeStatus.PENDING: "Pending",
+    RuntimeStatus.SUSPENDED: "Suspended",
+}
+_BY_WIRE_NAME = {name: status for status, name in _WIRE_NAMES.items()}
+TERMINAL = frozenset({RuntimeStatus.COMPLETED, RuntimeStatus.FAILED, RuntimeStatus.CANCELED, RuntimeStatus.TERMINATED})
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestrationInstance:
+    """`execution_id` None in a message: whatever execution is current."""
+
+    instance_id: str
+    execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParentInstance:
+    """Who started a sub-orchestration, and under which action id it waits for the end."""
+
+    name: str
+    instance: OrchestrationInstance
+    task_schedule_id: int
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityId:
+    """`name` is lower case, `key` as given. Scheduler id (= instance id): `@name@key`."""
+
+    name: str
+    key: str
+
+    @property
+    def instance_id(self) -> str:
+        return f"@{self.name}@{self.key}"
+
+    @classmethod
+    def parse(cls, instance_id: str) -> EntityId | None:
+        """None when it is not an entity's instance id. The key may contain `@`, the name may not."""
+        name, separator, key = instance_id[1:].partition("@")
+        return cls(name, key) if instance_id.startswith("@") and separator else None
+
+
+def is_entity(instance_id: str) -> bool:
+    return instance_id.startswith("@")

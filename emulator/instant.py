@@ -1,0 +1,92 @@
+"""A point in time to 100 nanoseconds, as .NET and Azure Tables keep it.
+
+`datetime` stops at microseconds; a history row or an entity request that lost its seventh digit would no
+longer equal what another host wrote. Protocol data therefore carries `Instant`, everything else `datetime`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+TICKS_PER_SECOND = 10_000_000
+
+_EPOCH = datetime(1, 1, 1, tzinfo=UTC)
+_TEXT = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,7})\d*)?(Z|[+-]\d{2}:?\d{2})?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Instant:
+    """`ticks`: units of 100 ns since 0001-01-01T00:00:00 UTC (the .NET tick count)."""
+
+    ticks: int
+
+    @classmethod
+    def of(cls, moment: datetime) -> Self:
+        """The instant of an aware datetime."""
+        since = moment - _EPOCH
+        return cls((since.days * 86_400 + since.seconds) * TICKS_PER_SECOND + since.microseconds * 10)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ISO 8601 with 0 to 7 (or more, cut) fraction digits; no suffix means UTC.
+
+        Raises ValueError for anything else.
+        """
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"not a point in time: {text!r}")
+        year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
+        whole = cls.of(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
+        ticks = whole.ticks + int((match.group(7) or "").ljust(7, "0"))
+        return cls(ticks - _offset_ticks(match.group(8)))
+
+    @property
+    def datetime(self) -> datetime:
+        """The aware UTC datetime, cut to microseconds."""
+        return _EPOCH + timedelta(microseconds=self.ticks // 10)
+
+    @property
+    def text(self) -> str:
+        """As Newtonsoft.Json writes a UTC DateTime: up to seven digits, trailing zeros trimmed, `Z`."""
+        fraction = self.ticks % TICKS_PER_SECOND
+        digits = f".{fraction:07d}".rstrip("0") if fraction else ""
+        return f"{self._seconds}{digits}Z"
+
+    @property
+    def text7(self) -> str:
+        """As table columns, OData filters and request ids have it: always seven digits, `Z`."""
+        return f"{self._seconds}.{self.ticks % TICKS_PER_SECOND:07d}Z"
+
+    @property
+    def _seconds(self) -> str:
+        return self.datetime.isoformat(timespec="seconds").removesuffix("+00:00")
+
+    def __add__(self, delta: timedelta) -> Instant:
+        return Instant(self.ticks + _ticks(delta))
+
+    def __sub__(self, other: Instant) -> timedelta:
+        return timedelta(microseconds=(self.ticks - other.ticks) / 10)
+
+    def plus_ticks(self, ticks: int) -> Instant:
+        return Instant(self.ticks + ticks)
+
+
+MIN_INSTANT = Instant(0)
+
+
+def _ticks(delta: timedelta) -> int:
+    return (delta.days * 86_400 + delta.seconds) * TICKS_PER_SECOND + delta.microseconds * 10
+
+
+def _offset_ticks(suffix: str | None) -> int:
+    if suffix is None or suffix in ("Z", "z"):
+        return 0
+    sign = -1 if suffix[0] == "-" else 1
+    hours, minutes = int(suffix[1:3]), int(suffix[-2:])
+    return sign * (hours * 60 + minutes) * 60 * TICKS_PER_SECOND
