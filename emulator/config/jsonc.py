@@ -1,0 +1,25 @@
+"""JSON as Newtonsoft.Json reads it: comments, trailing commas and a byte order mark are fine."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# A string is matched first, so that what looks like a comment inside one stays.
+_STRING = r'"(?:\\.|[^"\\\n])*"'
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises json.JSONDecodeError whose line and column are those of the file."""
+    text = text.removeprefix("\ufeff")
+    return json.loads(_TRAILING_COMMA.sub(_blank, _COMMENT.sub(_blank, text)))
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces in place of what goes, line breaks kept, so that positions stay true."""
+    if match.group(1) is not None:
+        return match.group(1)
+    return re.sub(r"[^\n]", " ", match.group(0))

@@ -1,0 +1,47 @@
+"""Durations as .NET writes them: `hh:mm:ss`, `d.hh:mm:ss.fffffff`, a bare whole number of days."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_PATTERN = re.compile(
+    r"(?P<sign>-)?(?:(?P<only_days>\d{1,8})|(?:(?P<days>\d{1,8})[.:](?=\d+:\d+:\d+))?"
+    r"(?P<hours>\d{1,8}):(?P<minutes>\d+)(?::(?P<seconds>\d+)(?:\.(?P<fraction>\d{1,7}))?)?)"
+)
+
+
+def parse_timespan(text: str) -> timedelta:
+    """Raises ValueError for anything that TimeSpan.Parse refuses.
+
+    As there, `24:00:00` are 24 days: with a first part of 24 or more it is read as `dd:hh:mm`.
+    """
+    match = _PATTERN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a time span: {text!r}")
+    if match["only_days"] is not None:
+        span = timedelta(days=int(match["only_days"]))
+    else:
+        span = _clock_time(match)
+    return -span if match["sign"] else span
+
+
+def _clock_time(match: re.Match[str]) -> timedelta:
+    days, hours, minutes = int(match["days"] or 0), int(match["hours"]), int(match["minutes"])
+    seconds = int(match["seconds"] or 0)
+    if hours >= 24 and match["days"] is None and match["fraction"] is None:
+        days, hours, minutes, seconds = hours, minutes, seconds, 0
+    if hours >= 24 or minutes >= 60 or seconds >= 60:
+        raise ValueError(f"not a time span: {match.string!r}")
+    microseconds = int((match["fraction"] or "").ljust(7, "0")) // 10
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds)
+
+
+def format_timespan(span: timedelta) -> str:
+    """As TimeSpan.ToString(): `[-][d.]hh:mm:ss[.fffffff]`."""
+    sign, span = ("-", -span) if span < timedelta(0) else ("", span)
+    hours, rest = divmod(span.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    days = f"{span.days}." if span.days else ""
+    fraction = f".{span.microseconds * 10:07d}" if span.microseconds else ""
+    return f"{sign}{days}{hours:02d}:{minutes:02d}:{seconds:02d}{fraction}"
