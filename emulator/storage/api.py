@@ -20,6 +20,7 @@ from typing import Protocol
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
+from emulator.storage.edm import Int64 as Int64  # noqa: PLC0414  (the alias exports it: it belongs to this port)
 from emulator.storage.filters import Condition
 
 ZERO = timedelta(0)
@@ -141,13 +142,6 @@ class Queue(Protocol):
 
 
 # Tables ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Int64:
-    """An Edm.Int64; a plain `int` is Edm.Int32."""
-
-    value: int
 
 
 Value = str | int | Int64 | float | bool | Instant | uuid.UUID | bytes

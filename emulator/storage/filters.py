@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from emulator.instant import Instant
+from emulator.storage.edm import Int64
 
-Comparable = str | int | float | bool | Instant | uuid.UUID
+Comparable = str | int | Int64 | float | bool | Instant | uuid.UUID | bytes
 Operator = Literal["eq", "ne", "gt", "ge", "lt", "le"]
 
 
@@ -110,6 +111,10 @@ def _literal(value: Comparable) -> str:
             return f"datetime'{value.text7}'"
         case uuid.UUID():
             return f"guid'{value}'"
+        case Int64():
+            return f"{value.value}L"
+        case bytes():
+            return f"X'{value.hex()}'"
         case _:
             return repr(value)
 
@@ -134,5 +139,11 @@ def _compare(found: object, operator: Operator, wanted: Comparable) -> bool:
 
 
 def _sortable(value: object) -> Any:
-    # UTF-16 order differs from code point order for characters beyond U+FFFF.
-    return value.encode("utf-16-be", "surrogatepass") if isinstance(value, str) else value
+    match value:
+        case str():
+            # UTF-16 order differs from code point order for characters beyond U+FFFF.
+            return value.encode("utf-16-be", "surrogatepass")
+        case Int64():
+            return value.value
+        case _:
+            return value

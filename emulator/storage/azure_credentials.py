@@ -1,0 +1,46 @@
+"""What a connection is let in with, as the Azure SDKs want it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, assert_never
+
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.credentials_async import AsyncTokenCredential
+
+from emulator.config.connections import Identity, SasToken, SharedKey, StorageConnection
+
+SdkCredential = AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredential
+
+
+@asynccontextmanager
+async def open_credential(connection: StorageConnection) -> AsyncIterator[SdkCredential]:
+    match connection.credential:
+        case SharedKey(key):
+            yield AzureNamedKeyCredential(connection.account, key)
+        case SasToken(token):
+            yield AzureSasCredential(token)
+        case Identity(settings):
+            async with open_identity(settings) as credential:
+                yield credential
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def open_identity(settings: Mapping[str, str]) -> Any:
+    """A credential of azure-identity (an async context manager), chosen as the Functions host chooses it.
+
+    Source: azure-sdk-for-net, Microsoft.Extensions.Azure, ClientFactory.CreateCredential. The package is optional;
+    that it is there was checked when the connection was read.
+    """
+    aio: Any = importlib.import_module("azure.identity.aio")
+    client_id, tenant_id = settings.get("clientid"), settings.get("tenantid")
+    if settings.get("credential", "").lower() == "managedidentity":
+        return aio.ManagedIdentityCredential(client_id=client_id)
+    if client_id and tenant_id and (secret := settings.get("clientsecret")):
+        return aio.ClientSecretCredential(tenant_id, client_id, secret)
+    if client_id and tenant_id and (certificate := settings.get("certificate")):
+        return aio.CertificateCredential(tenant_id, client_id, certificate)
+    return aio.DefaultAzureCredential(managed_identity_client_id=client_id)
