@@ -1,0 +1,61 @@
+"""How exceptions of user code are shown: the official worker's texts, with the user's frames.
+
+The official worker prints the frames of its own dispatcher first; ours show nobody anything and are left out.
+Source: spec/python-worker.md chapter 8.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+import emulator
+from emulator.errors import AppLoadError
+from emulator.worker.api import FunctionFailed
+
+_OUR_FILES = str(Path(emulator.__file__).parent)
+_IMPORT_MACHINERY = ("<frozen importlib", str(Path("importlib") / "__init__.py"))
+
+_MODULE_NOT_FOUND = (
+    ". Cannot find module. Please check the requirements.txt file for the missing module. For more info, please refer "
+    "the troubleshooting guide: https://aka.ms/functions-modulenotfound. Current sys.path: "
+)
+
+
+def function_failed(error: BaseException) -> FunctionFailed:
+    """The port's error for what a function raised."""
+    return FunctionFailed(
+        type_name=type(error).__name__, text=message_of(error), stack=stack_of(error.__traceback__), cause=error
+    )
+
+
+def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError:
+    """The text of `Worker failed to index functions`. `search_path`: what an import error lists as sys.path."""
+    text = f"{type(error).__name__}: {message_of(error)}"
+    if isinstance(error, ImportError):
+        text += f"{_MODULE_NOT_FOUND}{search_path}"
+    failed = AppLoadError(f"Result: Failure\nException: {text}\nStack: {stack_of(error.__traceback__)}")
+    failed.__cause__ = error
+    return failed
+
+
+def message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "Unhandled exception in function. Could not serialize original exception message."
+
+
+def stack_of(trace: TracebackType | None) -> str:
+    """The frames, outermost first, without header and exception line; no causes, as in the official worker."""
+    try:
+        frames = [frame for frame in traceback.extract_tb(trace) if not _is_machinery(frame.filename)]
+        return "".join(traceback.format_list(frames))
+    except Exception:
+        # Formatting reads the user's source files, which may be anything.
+        return ""
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith((_OUR_FILES, _IMPORT_MACHINERY[0])) or filename.endswith(_IMPORT_MACHINERY[1])
