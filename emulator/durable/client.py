@@ -14,6 +14,7 @@ from typing import Literal
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, OverridableStates
+from emulator.durable.core.entity_messages import Request
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionResumed,
@@ -37,9 +38,6 @@ from emulator.durable.hub import (
 )
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
-
-_NO_TIME = "0001-01-01T00:00:00"
-
 
 # Errors ------------------------------------------------------------------------------------------------------
 
@@ -283,12 +281,9 @@ class DurableClient:
 
     async def signal_entity(self, entity: EntityId, operation: str, input: str | None) -> None:
         """Send a one-way operation; nobody looks whether the entity exists."""
-        request = {"op": operation, "signal": True}
-        if input is not None:
-            request["input"] = input
-        request |= {"id": hyphenated(self._new_id()), "Timestamp": _NO_TIME, "Predecessor": _NO_TIME}
-        text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-        await self._send(entity.instance_id, EventRaised(timestamp=self._now(), name="op", input=text))
+        request = Request(id=hyphenated(self._new_id()), operation=operation, is_signal=True, input=input)
+        event = EventRaised(timestamp=self._now(), name=request.event_name, input=request.from_client())
+        await self._send(entity.instance_id, event)
 
     async def entity_state(self, entity: EntityId) -> str | None:
         """The entity's state as of its last batch, as JSON text; None when it has none or never ran."""

@@ -1,0 +1,67 @@
+"""The `durableClient` input: one string of JSON, from which the Python SDK builds its DurableOrchestrationClient.
+
+Source: durable-extension, Bindings/BindingHelper.cs; spec/durable-client-http.md chapter 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.extensions.durable.http_api import SystemKey
+from emulator.extensions.durable.hubs import SelectedHub
+from emulator.extensions.durable.lenient_json import write
+from emulator.extensions.durable.management_urls import WEBHOOK_PATH, ManagementUrls
+from emulator.host.extension import BindingContext
+from emulator.worker.api import Datum
+
+INSTANCE_PLACEHOLDER = "INSTANCEID"
+
+
+class ClientBinding:
+    """Reads inputs of the type durableClient.
+
+    `origin`: where this host serves HTTP, e.g. "http://localhost:7071"; `rpc_base_url`: with a trailing slash, None
+    when there is no RPC listener. Both are asked at every call, for ports are known only once they are open.
+    """
+
+    def __init__(
+        self,
+        own: SelectedHub,
+        *,
+        origin: Callable[[], str],
+        system_key: SystemKey,
+        rpc_base_url: Callable[[], str | None],
+    ) -> None:
+        self._own = own
+        self._origin = origin
+        self._system_key = system_key
+        self._rpc_base_url = rpc_base_url
+
+    async def read(self, context: BindingContext) -> Datum:
+        hub = context.properties.get("taskHub") or None
+        connection = context.properties.get("connectionName") or None
+        urls = ManagementUrls(
+            base=self._origin() + WEBHOOK_PATH,
+            hub=str(hub or self._own.hub),
+            connection=str(connection or self._own.connection),
+            code=await self._system_key(),
+        )
+        return Datum("string", write(client_payload(urls, connection, self._rpc_base_url())))
+
+
+def client_payload(urls: ManagementUrls, connection: object, rpc_base_url: str | None) -> dict[str, Any]:
+    """`connection`: as the binding names it, None if it does not. The order of keys is that of the extension."""
+    return {
+        "taskHubName": urls.hub,
+        "connectionName": connection,
+        "creationUrls": urls.creation(),
+        "managementUrls": {"id": INSTANCE_PLACEHOLDER} | urls.all(INSTANCE_PLACEHOLDER),
+        "baseUrl": urls.base,
+        "requiredQueryStringParameters": f"code={urls.code}" if urls.code else "",
+        "rpcBaseUrl": rpc_base_url,
+        # Python gets no gRPC endpoint.
+        "httpBaseUrl": None,
+        "maxGrpcMessageSizeInBytes": None,
+        "grpcHttpClientTimeout": None,
+    }
