@@ -1,0 +1,63 @@
+"""CallHttp: an activity that the host itself has, and the polling of a 202.
+
+Source: durable-extension, DurableHttpRequest.cs, Listener/TaskHttpActivityShim.cs, RemoteOrchestratorContext.cs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+from emulator.durable.core.actions import CallHttp
+from emulator.durable.core.entity_messages import json_text
+
+HTTP_ACTIVITY = "BuiltIn::HttpActivity"
+
+_TYPE = (
+    "Microsoft.Azure.WebJobs.Extensions.DurableTask.DurableHttpRequest, Microsoft.Azure.WebJobs.Extensions.DurableTask"
+)
+
+
+def activity_input(call: CallHttp) -> str:
+    """The TaskScheduled input of the request."""
+    return json_text(
+        [
+            {
+                "$type": _TYPE,
+                "method": call.method,
+                "uri": call.uri,
+                "headers": dict(call.headers),
+                "content": call.content,
+                "tokenSource": call.token_source,
+                "asynchronousPatternEnabled": call.polls,
+                "retryOptions": None,
+                "timeout": None,
+            }
+        ]
+    )
+
+
+def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> tuple[timedelta, CallHttp] | None:
+    """How long to wait, then what to ask, when the answer is a 202 that says where to look; None: it is final."""
+    answer = _answer(result)
+    headers = {name.lower(): _first(value) for name, value in (answer.get("headers") or {}).items()}
+    location = headers.get("location")
+    if not call.polls or answer.get("statusCode") != 202 or not location:
+        return None
+    kept = {name: value for name, value in call.headers.items() if name.lower() != "x-functions-key"}
+    retry_after = headers.get("retry-after", "")
+    pause = timedelta(seconds=int(retry_after)) if retry_after.isdecimal() else default_pause
+    return pause, replace(call, method="GET", uri=urljoin(call.uri, location), headers=kept, content=None)
+
+
+def _answer(result: str | None) -> Mapping[str, Any]:
+    answer = json.loads(result or "null")
+    return answer if isinstance(answer, dict) else {}
+
+
+def _first(value: object) -> str:
+    return str(value[0]) if isinstance(value, list) and value else str(value)

@@ -1,0 +1,103 @@
+"""What the author of an app should be told about an episode: where Durable Functions behaves as few expect.
+
+Each text says what happens, and what happens on Azure if that is something else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from emulator.durable.core.actions import Action, Answer, CallActivity, CallSubOrchestrator, WhenAll, WhenAny
+from emulator.durable.core.context import OrchestrationContext
+from emulator.durable.core.events import HistoryEvent, SubOrchestrationInstanceFailed, TaskFailed
+from emulator.durable.core.external_events import ExternalEvents
+from emulator.durable.core.nondeterminism import NonDeterminism
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+def nondeterminism_remark(difference: NonDeterminism) -> Remark:
+    return Remark(
+        "error",
+        f"{difference} The instance fails. What the changed code wants to do is recorded and sent all the same, "
+        "under ids that the history has already, as on Azure.",
+    )
+
+
+def remarks_on(
+    context: OrchestrationContext,
+    new: Sequence[HistoryEvent],
+    unreached: Sequence[Action],
+    answer: Answer,
+    deliveries_before: int,
+) -> Sequence[Remark]:
+    remarks = list(_on_events(context.events, deliveries_before))
+    if context.continues_as_new and context.is_over:
+        remarks += _on_lost_events(context.events)
+    if unreached and not context.is_over and not context.is_suspended and _has_failure(new):
+        remarks += _on_waiting_after_failure(context, answer, unreached)
+    return remarks
+
+
+def _on_events(events: ExternalEvents, deliveries_before: int) -> Iterator[Remark]:
+    fresh = events.deliveries[deliveries_before:]
+    for event, waited_for in fresh:
+        if waited_for is not None and waited_for != event.name:
+            yield Remark(
+                "warning",
+                f"The event '{event.name}' met a wait for '{waited_for}'. The Python SDK compares names with their "
+                "letter case, so that the function goes on waiting.",
+            )
+    for name, times in Counter(event.name for event, waited_for in fresh if waited_for is None).items():
+        if times and events.kept(name) > 1:
+            yield Remark(
+                "warning",
+                f"{events.kept(name)} events '{name}' came before the function waited for them. The Python SDK keeps "
+                "one value per name: every wait for it gets the latest.",
+            )
+
+
+def _on_lost_events(events: ExternalEvents) -> Iterator[Remark]:
+    lost = events.unclaimed
+    if lost:
+        names = ", ".join(f"'{name}'" for name in lost)
+        yield Remark("warning", f"Events that nobody waited for are lost as the function continues as new: {names}.")
+
+
+def _on_waiting_after_failure(
+    context: OrchestrationContext, answer: Answer, unreached: Sequence[Action]
+) -> Iterator[Remark]:
+    yield Remark(
+        "info",
+        f"A task of a task_all failed and the function went on, but its next action waits until the other "
+        f"{context.running} running tasks have ended.",
+    )
+    awaited = (answer.actions or ())[-len(unreached) - 1]
+    if _retries(awaited):
+        yield Remark(
+            "warning",
+            "One of them is called with retry. If it fails as well, its next attempt takes the id that the function "
+            "expects for its next action, and the function may take the result of the one for that of the other. "
+            "This is a defect of the Durable Functions protocol for Python; it happens on Azure, too.",
+        )
+
+
+def _has_failure(events: Sequence[HistoryEvent]) -> bool:
+    return any(isinstance(event, TaskFailed | SubOrchestrationInstanceFailed) for event in events)
+
+
+def _retries(action: Action) -> bool:
+    match action:
+        case WhenAll() | WhenAny():
+            return any(_retries(each) for each in action.actions)
+        case CallActivity() | CallSubOrchestrator():
+            return action.retry is not None
+        case _:
+            return False
