@@ -57,7 +57,7 @@ class SasToken:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A token of Microsoft Entra ID. `settings`: the section's members, lower-case names (`credential`, `clientid` …)."""
+    """A token of Microsoft Entra ID. `settings`: the section's members by lower-case name (`credential` …)."""
 
     settings: Mapping[str, str]
 
