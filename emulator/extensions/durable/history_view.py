@@ -50,7 +50,7 @@ def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_outpu
     for event in events:
         if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in finished:
             continue
-        members = {"EventType": type(event).__name__, **_own_members(event), "Timestamp": event.timestamp.text}
+        members = _members(event)
         if isinstance(event, ExecutionStarted):
             members["FunctionName"] = event.name
         if scheduled := partners.get(id(event)):
@@ -105,6 +105,13 @@ _HAVE_FUNCTION_INPUT = {
         SubOrchestrationInstanceFailed,
     )
 }
+
+
+def _members(event: HistoryEvent) -> Members:
+    own, kind = _own_members(event), {"EventType": type(event).__name__}
+    # The extension shows a GenericEvent's own member first, that of all others behind the type.
+    members = own | kind if isinstance(event, GenericEvent) else kind | own
+    return members | {"Timestamp": event.timestamp.text}
 
 
 def _own_members(event: HistoryEvent) -> Members:  # noqa: C901, PLR0911 - one clause per kind of event

@@ -1,0 +1,104 @@
+"""JSON as the extension reads and writes it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.extensions.durable.lenient_json import MAX_DEPTH, JsonReaderError, lenient, read_first, read_whole, write
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (None, None),
+        ("", ""),
+        ("   ", ""),
+        ("123 abc", 123),
+        ("true story", True),
+        ("'a' b", "a"),
+        ('{"k": [1]} x', {"k": [1]}),
+        ("because of it", "because of it"),
+        ("  two blanks around  ", "two blanks around"),
+        ("Orchestrator function 'o' failed: boom", "Orchestrator function 'o' failed: boom"),
+        ("123abc", "123abc"),
+        ("trueish", "trueish"),
+        ("{'a': 1, /*c*/ b: [1,],}", {"a": 1, "b": [1]}),
+        ("{ // to the end\n a: .5 }", {"a": 0.5}),
+        ("0x1F", 31),
+        ("[017]", [15]),
+        ("[1,,2]", [1, None, 2]),
+        ('"2020-01-01T00:00:00Z"', "2020-01-01T00:00:00Z"),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+        (r'"\ud83d\ude00 \u0041 \x"', r'"\ud83d\ude00 \u0041 \x"'),
+        (r"'\ud83d\ude00 \u0041'", "\N{GRINNING FACE} A"),
+        ("[" * MAX_DEPTH + "]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_a_stored_text_shows_as_its_first_json_value_or_as_itself(text: str | None, shown: Any) -> None:
+    assert lenient(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["{not json", "{oops", "[1", '{"a":1} tail', "", "  ", "'open", "1 2", "{a:1,,}", "/x"]
+)
+def test_a_body_that_is_not_one_json_value_is_refused(text: str) -> None:
+    with pytest.raises(JsonReaderError):
+        read_whole(text)
+
+
+def test_an_error_tells_line_and_position() -> None:
+    with pytest.raises(JsonReaderError, match=r"got: c\. Path '', line 2, position 5\.$"):
+        read_whole('{"a": 1,\n "b" c}')
+
+
+def test_comments_and_blanks_may_follow_a_value() -> None:
+    assert read_whole('{"a": 1} /* end */ // really\n ') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1.0"),
+        (1e14, "100000000000000.0"),
+        (1e15, "1E+15"),
+        (-1.25e15, "-1.25E+15"),
+        (1e-5, "1E-05"),
+        (0.0001, "0.0001"),
+        (1.5e300, "1.5E+300"),
+        (math.nan, '"NaN"'),
+        (-math.inf, '"-Infinity"'),
+        (12345678901234567890123, "12345678901234567890123"),
+        (True, "true"),
+        ([None, {"a": []}], '[null,{"a":[]}]'),
+        ("é\u2028\x85\n\x01", '"é\\u2028\\u0085\\n\\u0001"'),
+        ("\ud800", '"\N{REPLACEMENT CHARACTER}"'),
+    ],
+)
+def test_values_are_written_as_newtonsoft_writes_them(value: Any, text: str) -> None:
+    assert write(value) == text
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES)
+def test_what_is_written_reads_as_the_same_value(value: Any) -> None:
+    assert read_whole(write(value)) == value
+
+
+@given(JSON_VALUES, st.sampled_from(["", " ", "\n/* c */"]))
+def test_json_of_python_reads_as_python_reads_it(value: Any, tail: str) -> None:
+    for ascii_only in (True, False):
+        assert read_first(json.dumps(value, ensure_ascii=ascii_only) + tail) == value
