@@ -20,12 +20,14 @@ class TriggerEvent:
     """What makes a function run. `value`: the trigger parameter. `metadata`: `trigger_metadata` for Python.
 
     `binding_data`: names for binding expressions (`{name}`), case-insensitive. `reason`: for the log line
-    `Executing 'Functions.F' (Reason='…')`. `invocation_id` None: the invoker makes one. `parent_trace`: traceparent.
+    `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …` after it.
+    `invocation_id` None: the invoker makes one. `trace_parent`, `trace_state`: W3C trace context.
     """
 
     value: Datum | None
     metadata: Mapping[str, Datum] = field(default_factory=dict)
     binding_data: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
     reason: str = "This function was programmatically called via the host APIs."
     invocation_id: str | None = None
     trace_parent: str = ""

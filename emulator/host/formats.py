@@ -1,0 +1,124 @@
+""".NET's textual forms of dates and GUIDs, as binding expressions ask for them (`{datetime:yyyy-MM}`).
+
+Invariant culture. Source: .NET documentation, "Custom date and time format strings", "Guid.ToString".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+DEFAULT_DATE_FORMAT = "yyyy-MM-ddTHH-mm-ssK"
+
+_STANDARD = {
+    "d": "MM/dd/yyyy",
+    "D": "dddd, dd MMMM yyyy",
+    "f": "dddd, dd MMMM yyyy HH:mm",
+    "F": "dddd, dd MMMM yyyy HH:mm:ss",
+    "g": "MM/dd/yyyy HH:mm",
+    "G": "MM/dd/yyyy HH:mm:ss",
+    "m": "MMMM dd",
+    "M": "MMMM dd",
+    "o": "yyyy-MM-ddTHH:mm:ss.fffffffK",
+    "O": "yyyy-MM-ddTHH:mm:ss.fffffffK",
+    "r": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
+    "R": "ddd, dd MMM yyyy HH:mm:ss 'GMT'",
+    "s": "yyyy-MM-ddTHH:mm:ss",
+    "t": "HH:mm",
+    "T": "HH:mm:ss",
+    "u": "yyyy-MM-dd HH:mm:ss'Z'",
+    "y": "yyyy MMMM",
+    "Y": "yyyy MMMM",
+}
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+_TOKEN = re.compile(r"""'([^']*)'|"([^"]*)"|\\(.)|%(?=.)|(y+|M+|d+|H+|h+|m+|s+|f+|F+|t+|z+|K|g+)|(.)""", re.DOTALL)
+
+
+def format_date(moment: datetime, form: str) -> str:
+    """An aware datetime by a standard (one letter) or custom .NET format."""
+    form = _STANDARD.get(form, form) if len(form) == 1 else form
+    return "".join(_token(moment, match) for match in _TOKEN.finditer(form))
+
+
+def format_guid(identifier: UUID, form: str) -> str:
+    """`D` (also for an empty form), `N`, `B`, `P` or `X`. Raises ValueError for others."""
+    match form.upper():
+        case "" | "D":
+            return str(identifier)
+        case "N":
+            return identifier.hex
+        case "B":
+            return f"{{{identifier}}}"
+        case "P":
+            return f"({identifier})"
+        case "X":
+            return _guid_as_structure(identifier)
+        case _:
+            raise ValueError(f'"{form}" is no GUID format; allowed: D, N, B, P, X')
+
+
+def _token(moment: datetime, match: re.Match[str]) -> str:
+    single, double, escaped, token, other = match.groups()
+    if token is not None:
+        return _FIELDS[token[0]](moment, len(token))
+    for literal in (single, double, escaped, other):
+        if literal is not None:
+            return literal
+    return ""
+
+
+def _named(names: tuple[str, ...], index: int, number: int, width: int) -> str:
+    if width <= 2:
+        return f"{number:0{width}d}"
+    return names[index][:3] if width == 3 else names[index]
+
+
+def _offset(moment: datetime, width: int) -> str:
+    minutes = int((moment.utcoffset() or UTC.utcoffset(None)).total_seconds()) // 60
+    sign, hours, rest = "-" if minutes < 0 else "+", abs(minutes) // 60, abs(minutes) % 60
+    return f"{sign}{hours:0{min(width, 2)}d}" + (f":{rest:02d}" if width > 2 else "")
+
+
+def _kind(moment: datetime) -> str:
+    return "Z" if not moment.utcoffset() else _offset(moment, 3)
+
+
+def _guid_as_structure(identifier: UUID) -> str:
+    first, second, third, *_ = identifier.fields
+    tail = ",".join(f"0x{byte:02x}" for byte in identifier.bytes[8:])
+    return f"{{0x{first:08x},0x{second:04x},0x{third:04x},{{{tail}}}}}"
+
+
+_FIELDS: dict[str, Callable[[datetime, int], str]] = {
+    "y": lambda moment, width: f"{moment.year % 100:0{width}d}" if width <= 2 else f"{moment.year:0{width}d}",
+    "M": lambda moment, width: _named(_MONTHS, moment.month - 1, moment.month, width),
+    "d": lambda moment, width: _named(_DAYS, moment.weekday(), moment.day, width),
+    "H": lambda moment, width: f"{moment.hour:0{min(width, 2)}d}",
+    "h": lambda moment, width: f"{moment.hour % 12 or 12:0{min(width, 2)}d}",
+    "m": lambda moment, width: f"{moment.minute:0{min(width, 2)}d}",
+    "s": lambda moment, width: f"{moment.second:0{min(width, 2)}d}",
+    "f": lambda moment, width: f"{moment.microsecond * 10:07d}"[:width],
+    "F": lambda moment, width: f"{moment.microsecond * 10:07d}"[:width].rstrip("0"),
+    "t": lambda moment, width: ("AM" if moment.hour < 12 else "PM")[:width],
+    "z": _offset,
+    "K": lambda moment, width: _kind(moment),
+    "g": lambda moment, width: "A.D.",
+}
