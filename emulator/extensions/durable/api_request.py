@@ -9,8 +9,10 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.lenient_json import write
+from emulator.host.requests import read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,11 @@ class ApiRequest:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-async def read_request(request: web.BaseRequest, base_length: int) -> ApiRequest:
-    """`base_length`: how many characters of the path come before what the API looks at."""
+async def read_request(request: web.Request, clock: Clock, *, base_length: int, body_limit: int) -> ApiRequest:
+    """`base_length`: how many characters of the path come before what the API looks at.
+
+    Raises BodyTooLarge, BodyBroken.
+    """
     path, _, query = request.raw_path.partition("?")
     origin = f"{request.scheme}://{request.host}"
     return ApiRequest(
@@ -69,7 +74,7 @@ async def read_request(request: web.BaseRequest, base_length: int) -> ApiRequest
         headers=request.headers,
         origin=origin,
         url=origin + request.raw_path,
-        body=await request.read(),
+        body=await read_body(request, clock, limit=body_limit),
     )
 
 

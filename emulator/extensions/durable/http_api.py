@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.api_request import (
@@ -40,10 +41,14 @@ from emulator.extensions.durable.routing import (
     find_target,
 )
 from emulator.extensions.durable.starts_api import StartsApi
+from emulator.host.requests import BodyBroken, BodyTooLarge
 from emulator.storage.api import StorageError, StorageUnreachable
 
 SystemKey = Callable[[], Awaitable[str]]
 """The system key `durabletask_extension`, or the empty text when there is none."""
+
+MAX_WEBHOOK_BODY_BYTES = 100 * 1024 * 1024
+"""As for all requests to the Functions host."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,12 +64,14 @@ class HttpApi:
         hubs: HubDirectory,
         functions: KnownFunctions,
         *,
+        clock: Clock,
         profile: HttpProfile,
         system_key: SystemKey,
         strict_purge: bool = False,
     ) -> None:
         self._options = options
         self._hubs = hubs
+        self._clock = clock
         self._profile = profile
         self._system_key = system_key
         takes_traces = options.tracing.distributed_tracing_enabled
@@ -72,11 +79,21 @@ class HttpApi:
         self._instances = InstancesApi(profile, strict_purge=strict_purge)
         self._entities = EntitiesApi(functions)
 
-    async def handle_webhook(self, request: web.BaseRequest) -> web.Response:
+    async def handle_webhook(self, request: web.Request) -> web.Response:
         """Any request below /runtime/webhooks/durabletask."""
-        return await self.answer(await read_request(request, len(WEBHOOK_PATH)))
+        return await self.handle(request, base_length=len(WEBHOOK_PATH), body_limit=MAX_WEBHOOK_BODY_BYTES)
 
-    async def answer(self, request: ApiRequest) -> web.Response:
+    async def handle(self, request: web.Request, *, base_length: int, body_limit: int) -> web.Response:
+        """`base_length`: how many characters of the path come before what the API looks at."""
+        try:
+            read = await read_request(request, self._clock, base_length=base_length, body_limit=body_limit)
+        except BodyTooLarge:
+            return empty(413)
+        except BodyBroken:
+            return empty(400)
+        return await self._answer(read)
+
+    async def _answer(self, request: ApiRequest) -> web.Response:
         """Never raises for what a request can be wrong about."""
         try:
             return await self._dispatch(request)

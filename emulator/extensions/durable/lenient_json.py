@@ -112,7 +112,8 @@ class _Reader:
 
     def error(self, message: str) -> JsonReaderError:
         before = self.text[: self.position]
-        line = before.count("\n") + 1
+        # Newtonsoft has not counted the first line yet when the very first character is wrong.
+        line = before.count("\n") + 1 if before else 0
         column = self.position - (before.rfind("\n") + 1)
         return JsonReaderError(f"{message} Path '', line {line}, position {column}.")
 

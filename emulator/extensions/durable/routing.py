@@ -5,13 +5,10 @@ Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md 2.3.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from emulator.extensions.durable.dotnet import form_decode, percent_decode
-
-_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+from emulator.host.routing import normalized_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,9 @@ def find_target(path: str, *, plus_is_blank: bool) -> Target | None:
     `path` is percent-encoded, as it came. It is decoded twice and before it is split, as in the real stack: the web
     server decodes all but %2F, the extension decodes the rest. Hence %2F separates, and only %252B is a plus.
     """
-    once = _ENCODED_SLASH.sub("%2F", "%2F".join(unquote(part) for part in _ENCODED_SLASH.split(path)))
+    once = normalized_path("/" + path.lstrip("/"))
+    if once is None:
+        return None
     decoded = form_decode(once) if plus_is_blank else percent_decode(once)
     segments = decoded.strip("/").split("/")
     return None if "" in segments else _target([segments[0].lower(), *segments[1:]])

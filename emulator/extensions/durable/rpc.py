@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 from aiohttp import web
 
+from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.durable.api_request import ApiRequest, error_answer, read_request
+from emulator.extensions.durable.api_request import error_answer
+from emulator.host.connections import Listener, PortUnavailable, listen
 
-Answer = Callable[[ApiRequest], Awaitable[web.Response]]
-
-HOST = "127.0.0.1"
+ADDRESS = "127.0.0.1"
 BASE_PATH = "/durabletask/"
 
 _PREFERRED_PORT = 17071
 _OTHER_PORTS = range(30_000, 31_000)
 _ATTEMPTS = 10
+_NO_LIMIT = sys.maxsize
 _log = logging.getLogger(__name__)
+
+
+class Handle(Protocol):
+    def __call__(self, request: web.Request, *, base_length: int, body_limit: int) -> Awaitable[web.Response]: ...
 
 
 class NoFreePort(EmulatorError):
@@ -39,27 +46,33 @@ class NoFreePort(EmulatorError):
 class RpcListener:
     """`base_url`: where the SDK finds it, with the trailing slash that the SDK relies on; None while it is closed."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, handle: Handle, clock: Clock) -> None:
+        self._handle = handle
+        self._clock = clock
         self.base_url: str | None = None
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
         """Listen while the body runs. Raises NoFreePort."""
-        app = web.Application(client_max_size=0)  # no limit
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            self.base_url = f"http://{HOST}:{await _open_port(runner)}{BASE_PATH}"
+        async with AsyncExitStack() as stack:
+            listener = await self._open(stack)
+            self.base_url = f"http://{ADDRESS}:{listener.port}{BASE_PATH}"
             _log.info("Opened local http RPC endpoint: %s", self.base_url)
-            yield
-            _log.info("Closing local http RPC endpoint: %s", self.base_url)
-        finally:
-            self.base_url = None
-            await runner.cleanup()
+            try:
+                yield
+            finally:
+                _log.info("Closing local http RPC endpoint: %s", self.base_url)
+                self.base_url = None
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _open(self, stack: AsyncExitStack) -> Listener:
+        for attempt, port in enumerate(_ports(), start=1):
+            try:
+                return await stack.enter_async_context(listen(self._answer, self._clock, address=ADDRESS, port=port))
+            except PortUnavailable:
+                _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
+        raise NoFreePort
+
+    async def _answer(self, request: web.Request) -> web.Response:
         # The base is cut off by its length, whatever the path says there.
         if len(request.raw_path.partition("?")[0]) < len(BASE_PATH):
             return error_answer(
@@ -68,18 +81,7 @@ class RpcListener:
                 exception="startIndex cannot be larger than length of string. (Parameter 'startIndex')",
                 exception_type="System.ArgumentOutOfRangeException",
             )
-        return await self._answer(await read_request(request, len(BASE_PATH)))
-
-
-async def _open_port(runner: web.AppRunner) -> int:
-    for attempt, port in enumerate(_ports(), start=1):
-        try:
-            await web.TCPSite(runner, HOST, port).start()
-        except OSError:
-            _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
-        else:
-            return port
-    raise NoFreePort
+        return await self._handle(request, base_length=len(BASE_PATH), body_limit=_NO_LIMIT)
 
 
 def _ports() -> Iterator[int]:
