@@ -23,10 +23,15 @@ def normalized_path(raw: str) -> str | None:
     Percent escapes are decoded, but `%2F` stays and so does what is not UTF-8; then `.` and `..` segments are resolved
     and can never climb above the root. A NUL is refused. Same order as Kestrel: an encoded `..` is a `..`.
     """
-    decoded = _ESCAPES.sub(_decoded_run, raw) if "%" in raw else raw
+    decoded = _decoded(raw)
     if "\0" in decoded or not decoded.startswith("/"):
         return None
     return _without_dot_segments(decoded) if "/." in decoded else decoded
+
+
+def has_dot_segments(raw: str) -> bool:
+    """Whether `.` or `..` stand in a path, plain or encoded."""
+    return any(segment in (".", "..") for segment in _decoded(raw).split("/"))
 
 
 def split_path(path: str) -> list[str] | None:
@@ -57,6 +62,10 @@ def match(template: Template, path: Sequence[str]) -> dict[str, str] | None:
 
 
 _ESCAPES = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+
+
+def _decoded(raw: str) -> str:
+    return _ESCAPES.sub(_decoded_run, raw) if "%" in raw else raw
 
 
 def _decoded_run(run: re.Match[str]) -> str:

@@ -1,0 +1,161 @@
+"""httpTrigger and the http output: a route per function, a request in, the returned value out.
+
+Source: host, WebScriptHostHttpRoutesManager.cs, ScriptHost.ValidateHttpFunction; webjobs-extensions, Http;
+spec/functions-host.md 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from emulator.clock import Clock
+from emulator.errors import EmulatorError
+from emulator.extensions.http_response import HttpAnswer, ResponseRefused, render
+from emulator.host.auth import function_access
+from emulator.host.categories import category
+from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
+from emulator.host.requests import BodyBroken, BodyTooLarge, binding_data, read_body, request_data
+from emulator.host.route_templates import TemplateError, parse_template
+from emulator.host.routes import FunctionRoutes, HttpCall, Route
+from emulator.worker.api import Binding, Datum
+
+TRIGGER = "httptrigger"
+OUTPUT = "http"
+MAX_BODY_BYTES = 104_857_600
+"""What a request may bring, unless FUNCTIONS_REQUEST_BODY_SIZE_LIMIT says otherwise."""
+
+_startup = category("Host.Startup")
+
+
+def http_extension(
+    routes: FunctionRoutes, clock: Clock, *, prefix: str = "api", max_body_bytes: int = MAX_BODY_BYTES
+) -> Extension:
+    """`routes`: the server's table, into which the functions' routes go. `prefix`: extensions.http.routePrefix."""
+
+    @asynccontextmanager
+    async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
+        endpoint = _Endpoint(function, invoke, clock, max_body_bytes)
+        route = Route(
+            name=function.name,
+            template=parse_template(route_text(function, binding, prefix)),
+            methods=methods_of(binding),
+            access=function_access(binding.properties.get("authLevel"), function.name),
+            answer=endpoint.answer,
+        )
+        with routes.serving(route):
+            yield
+
+    return Extension(name="http", triggers={TRIGGER: listen})
+
+
+def route_text(function: Function, binding: Binding, prefix: str) -> str:
+    """The route's template as the user wrote it, with the prefix: `api/items/{id}`."""
+    own = str(binding.properties.get("route") or function.name).strip("/")
+    return f"{prefix.strip('/')}/{own}".strip("/")
+
+
+def methods_of(binding: Binding) -> Sequence[str] | None:
+    """Upper case; None: all methods. An empty list is a route that nothing matches."""
+    methods = binding.properties.get("methods")
+    return None if methods is None else [str(method).upper() for method in methods]
+
+
+def route_check(prefix: str) -> Callable[[Function, Sequence[Function]], str | None]:
+    """The rules for routes, a `Check` for the catalog: what is wrong with a function beside those before it."""
+
+    def check(function: Function, others: Sequence[Function]) -> str | None:
+        if function.trigger.type.lower() != TRIGGER:
+            return None
+        own = _comparable(function)
+        if own.startswith(("admin", "runtime")):
+            return "The specified route conflicts with one or more built in routes."
+        for other in others:
+            if other.trigger.type.lower() == TRIGGER and _comparable(other) == own and _share_a_method(function, other):
+                return f"The route specified conflicts with the route defined by function '{other.name}'."
+        try:
+            parse_template(route_text(function, function.trigger, prefix))
+        except TemplateError as error:
+            return f"The route '{route_text(function, function.trigger, prefix)}' is invalid: {error}"
+        return None
+
+    return check
+
+
+def _comparable(function: Function) -> str:
+    return route_text(function, function.trigger, "").lower()
+
+
+def _share_a_method(one: Function, other: Function) -> bool:
+    # As the host compares them: no list and an empty one mean all here, and letter case counts.
+    ours, theirs = (set(function.trigger.properties.get("methods") or ()) for function in (one, other))
+    return not ours or not theirs or bool(ours & theirs)
+
+
+def log_routes(routes: FunctionRoutes) -> None:
+    """What `--verbose` shows of the routes, in the order in which they are matched."""
+    lines = []
+    for route in routes.all:
+        methods = "all" if route.methods is None else ",".join(route.methods)
+        lines.append(f"Mapped function route '{route.template.text}' [{methods}] to '{route.name}'")
+    if lines:
+        _startup.info("Initializing function HTTP routes\n%s\n", "\n".join(lines))
+    else:
+        _startup.info("No HTTP routes mapped")
+
+
+class _Endpoint:
+    """Answers the requests of one function."""
+
+    def __init__(self, function: Function, invoke: Invoke, clock: Clock, max_body_bytes: int) -> None:
+        self._function = function
+        self._invoke = invoke
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        bindings = function.metadata.bindings
+        self._output = next((one.name for one in bindings if one.type.lower() == OUTPUT), None)
+
+    async def answer(self, call: HttpCall) -> web.StreamResponse:
+        try:
+            body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
+        except BodyTooLarge:
+            return _last_response(413)
+        except BodyBroken:
+            return _last_response(400)
+        return await self._invoked(call, body)
+
+    async def _invoked(self, call: HttpCall, body: bytes) -> web.Response:
+        data = request_data(call, body)
+        event = TriggerEvent(
+            value=Datum("http", data),
+            binding_data=binding_data(data),
+            trace_parent=data.headers.get("traceparent", ""),
+            trace_state=data.headers.get("tracestate", ""),
+        )
+        try:
+            return _web_response(render(await self._invoke(event), self._output), call.request)
+        except ResponseRefused as error:
+            category(f"Function.{self._function.name}").error("%s", error)
+            return web.Response(status=500)
+        except EmulatorError:
+            # The invoker has said what happened; the client learns no more than that something did.
+            return web.Response(status=500)
+
+
+def _last_response(status: int) -> web.Response:
+    """An answer after which the connection is closed, since what the client still sends is not wanted."""
+    response = web.Response(status=status)
+    response.force_close()
+    return response
+
+
+def _web_response(answer: HttpAnswer, request: web.Request) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body or None)
+    for name, value in answer.headers:
+        response.headers.add(name, value)
+    # Kestrel streams what has no length, and so does the Functions host with every body.
+    if answer.body and "Content-Length" not in response.headers and request.version >= (1, 1):
+        response.enable_chunked_encoding()
+    return response

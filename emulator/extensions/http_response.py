@@ -1,0 +1,173 @@
+"""What a function returned → what the client gets.
+
+    answer = render(returned, "$return")
+    answer.status, answer.headers, answer.body
+
+Pure. Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; spec/functions-host.md 4.5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from emulator.errors import EmulatorError
+from emulator.extensions.durable.lenient_json import JsonReaderError, read_whole, write
+from emulator.extensions.http_text import indented, scalar_text
+from emulator.host.bindings import RETURN
+from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+
+# The connection is the server's; a function cannot promise things about it.
+_HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class ResponseRefused(EmulatorError):
+    """The function returned something that cannot be sent: a status, a header, a length. The client gets a 500."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """`headers`: in order, as the function wrote them, and cookies; a length only if the function said one."""
+
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+def render(returned: Returned, output: str | None) -> HttpAnswer:
+    """The response of an invocation. `output`: the name of the function's http output binding, if it has one.
+
+    Raises ResponseRefused.
+    """
+    if output == RETURN:
+        return _response(returned.value)
+    if output is not None and output in returned.outputs:
+        return _response(returned.outputs[output])
+    return _result(returned.value)
+
+
+def _result(value: Datum | None) -> HttpAnswer:
+    """A plain result of a function that set no http output: as ASP.NET Core's ObjectResult sends it."""
+    match value:
+        case None:
+            return HttpAnswer(status=204)
+        case Datum("string", text):
+            return HttpAnswer(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode())
+        case Datum("json", text):
+            return HttpAnswer(headers=[("Content-Type", JSON)], body=text.encode())
+        case _:
+            return _response(value)
+
+
+def _response(value: Datum | None) -> HttpAnswer:
+    match value:
+        case None:
+            return HttpAnswer(status=204)
+        case Datum("http", HttpResponseData() as data):
+            return _structured(data)
+        case Datum("bytes", bytes() as body):
+            return HttpAnswer(body=body)
+        case Datum("string" | "json", str() as text):
+            return sniffed(text)
+        case Datum(_, other):
+            return _text(scalar_text(other))
+
+
+def _structured(data: HttpResponseData) -> HttpAnswer:
+    headers = [*_first_of_each(data.headers), *(("Set-Cookie", cookie_text(cookie)) for cookie in data.cookies)]
+    return _checked(HttpAnswer(status=data.status, headers=headers, body=data.body))
+
+
+def _first_of_each(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A header that is there already is not added again, and those of the connection are not the function's."""
+    kept: dict[str, tuple[str, str]] = {}
+    for name, value in headers:
+        if name.lower() not in _HOP_BY_HOP:
+            kept.setdefault(name.lower(), (name, value))
+    return list(kept.values())
+
+
+def _checked(answer: HttpAnswer) -> HttpAnswer:
+    if not 200 <= answer.status <= 999:
+        raise ResponseRefused(f"The function returned the HTTP status {answer.status}; allowed are 200 to 999.")
+    for name, value in answer.headers:
+        if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+            raise ResponseRefused(f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent.")
+        if name.lower() == "content-length" and value.strip() != str(len(answer.body)):
+            raise ResponseRefused(
+                f"The function returned a body of {len(answer.body)} bytes and the header Content-Length: {value}."
+            )
+    return answer
+
+
+def cookie_text(cookie: HttpCookie) -> str:
+    """A Set-Cookie value in the order and case of ASP.NET Core (SetCookieHeaderValue)."""
+    parts = [f"{cookie.name}={quote(cookie.value, safe='-_.~')}"]
+    if cookie.expires is not None:
+        parts.append(f"expires={cookie.expires}")
+    if cookie.max_age is not None:
+        parts.append(f"max-age={int(cookie.max_age)}")
+    if cookie.domain is not None:
+        parts.append(f"domain={cookie.domain}")
+    if cookie.path is not None:
+        parts.append(f"path={cookie.path}")
+    if cookie.secure:
+        parts.append("secure")
+    if cookie.same_site is not None:
+        parts.append(f"samesite={cookie.same_site.lower().removeprefix('explicit')}")
+    if cookie.http_only:
+        parts.append("httponly")
+    return "; ".join(parts)
+
+
+# Texts -------------------------------------------------------------------------------------------------------
+
+
+def sniffed(text: str) -> HttpAnswer:
+    """A `str` result: JSON is looked for in it, and a JSON object with a `body` is taken for a response object."""
+    try:
+        content = read_whole(text)
+    except JsonReaderError:
+        return _text(text)
+    if isinstance(content, dict):
+        body = _member(content, "body", missing=content)
+        if body is not content:
+            return _response_object(content, body)
+    if isinstance(content, dict | list):
+        return _text(indented(content))
+    return _text(scalar_text(content))
+
+
+def _response_object(members: Mapping[str, Any], body: Any) -> HttpAnswer:
+    headers = _member(members, "headers")
+    named = [(name, scalar_text(value)) for name, value in headers.items()] if isinstance(headers, dict) else []
+    text = write(body) if isinstance(body, dict | list) else scalar_text(body)
+    types = [] if any(name.lower() == "content-type" for name, _ in named) else [("Content-Type", PLAIN_TEXT)]
+    return _checked(
+        HttpAnswer(
+            status=_status(members), headers=[*types, *_first_of_each(named)], body=text.encode("utf-8", "replace")
+        )
+    )
+
+
+def _status(members: Mapping[str, Any]) -> int:
+    value = _member(members, "statusCode", missing=_member(members, "status"))
+    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 200
+
+
+def _member(members: Mapping[str, Any], name: str, *, missing: Any = None) -> Any:
+    return next((value for key, value in members.items() if key.lower() == name.lower()), missing)
+
+
+def _text(text: str) -> HttpAnswer:
+    return HttpAnswer(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode("utf-8", "replace"))
