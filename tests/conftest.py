@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TypeVar
 
 import pytest
 
 from emulator.clock import SystemClock
-from emulator.config.connections import StorageConnection, development_connection_string, parse_connection
+from emulator.config.connections import StorageConnection, parse_connection
 from emulator.storage.api import StorageAccount
+from emulator.storage.azurite import open_azurite
 from tests.storage.bench import Bench, open_bench
 
-_LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at \S+:(\d+)")
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[str]:
-    """The connection string of an Azurite that keeps everything in memory."""
-    program = shutil.which("azurite") or "/tmp/azurite/node_modules/.bin/azurite"
-    ports = [f"--{service}Port=0" for service in ("blob", "queue", "table")]
-    process = subprocess.Popen(
-        [program, "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent", *ports],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found: dict[str, int] = {}
-    for line in process.stdout:
-        if match := _LISTENING.search(line):
-            found[match.group(1).lower()] = int(match.group(2))
-        if len(found) == 3:
-            break
-    yield development_connection_string(found)  # type: ignore[arg-type]
-    process.terminate()
-    process.wait()
-    process.stdout.close()
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of an Azurite of our own that keeps everything in memory."""
+    folder = tmp_path_factory.mktemp("azurite")
+    with _held_open(open_azurite(folder, clock=SystemClock(), say=print, in_memory=True)) as server:
+        yield server.connection_string
 
 
 @pytest.fixture
@@ -61,3 +48,30 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
     async with open_bench("azurite", opener, clock) as bench:
         yield bench
+
+
+@contextmanager
+def _held_open(opened: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Keep an async context manager entered on a thread and a loop of its own: every test brings another loop."""
+    entered: Future[T] = Future()
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def hold() -> None:
+        try:
+            async with opened as value:
+                entered.set_result(value)
+                await done.wait()
+        except BaseException as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(hold(),), name="held open")
+    thread.start()
+    try:
+        yield entered.result()
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
