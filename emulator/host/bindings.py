@@ -56,7 +56,7 @@ class BindingTypes:
 
 @dataclass(frozen=True, slots=True)
 class PreparedBinding:
-    """A binding whose settings are resolved and whose expressions are read. `templates`: only of members that have any."""
+    """A binding with its settings resolved and its expressions read. `templates`: of the members that have any."""
 
     binding: Binding
     templates: Mapping[str, Template]

@@ -1,0 +1,83 @@
+"""The storage accounts that the app's settings name, one object per account.
+
+Every setting that is a storage connection is opened when the app is: opening makes no request, and whoever needs an
+account later (a binding, a request to the management API that names a connection) gets it without waiting. Which
+names are missing or unusable is therefore found by those who use them, not by the start of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from emulator.clock import Clock
+from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+from emulator.storage.api import StorageAccount
+
+DEFAULT_CONNECTION = "AzureWebJobsStorage"
+
+# A connection by identity has no value of its own, only members below its name.
+_IDENTITY_MEMBERS = ("accountname", "blobserviceuri", "queueserviceuri", "tableserviceuri", "serviceuri", "endpoint")
+
+
+class Accounts:
+    """Call it with a connection name, as bindings spell it."""
+
+    def __init__(self, settings: Settings, opened: dict[str, StorageAccount]) -> None:
+        self._settings = settings
+        self._opened = opened
+
+    def __call__(self, name: str) -> StorageAccount:
+        """Always the same object for the same account. Raises ConnectionNotConfigured, ConfigurationError."""
+        return self._opened[_identity(resolve_connection(self._settings, name))]
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Accounts]:
+    """Raises StorageUnavailable for a built-in store whose file cannot be used."""
+    async with AsyncExitStack() as stack:
+        opened: dict[str, StorageAccount] = {}
+        for connection in _connections(settings):
+            identity = _identity(connection)
+            if identity not in opened:
+                opened[identity] = await stack.enter_async_context(_open(connection, clock))
+        yield Accounts(settings, opened)
+
+
+def _connections(settings: Settings) -> Iterator[Connection]:
+    for name in _names(settings):
+        try:
+            yield resolve_connection(settings, name)
+        except ConfigurationError:
+            # Most settings are no storage connections. One that should be is reported by who uses it.
+            continue
+
+
+def _names(settings: Settings) -> Iterator[str]:
+    for name, value in settings.items():
+        # Cheap words first: the whole environment comes by here.
+        if "=" in value or value.lower().startswith(("builtin", "http")):
+            yield name.removeprefix("ConnectionStrings:")
+        section, separator, member = name.replace("__", ":").rpartition(":")
+        if separator and member.lower() in _IDENTITY_MEMBERS:
+            yield section
+
+
+def _open(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
+    # Only what is used is imported: the SDKs cost a third of a second.
+    if isinstance(connection, BuiltinConnection):
+        from emulator.storage.builtin import open_builtin
+
+        return open_builtin(connection.path, clock)
+    from emulator.storage.azure import open_account
+
+    return open_account(connection, clock)
+
+
+def _identity(connection: Connection) -> str:
+    """Equal for connections to the same account with the same credential, whatever setting they stand in."""
+    if isinstance(connection, BuiltinConnection):
+        return f"builtin {connection.path}"
+    return repr((connection.account, connection.blob, connection.queue, connection.table, connection.credential))

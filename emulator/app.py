@@ -1,0 +1,153 @@
+"""The only composition root: settings → storage, clock, worker, extensions, host, HTTP.
+
+async with open_app(StartOptions(app=Path("."))) as app:
+    print(app.url)                          # running
+# stopped: requests finished, work drained, leases released
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
+from emulator.clock import Clock, SystemClock
+from emulator.config.connections import ConnectionNotConfigured
+from emulator.config.start import Configuration, StartOptions, configure
+from emulator.extensions.http import http_extension, route_check
+from emulator.host.auth import Authorizer
+from emulator.host.connections import PortUnavailable
+from emulator.host.host import DRAIN_SECONDS, Host, HostParts
+from emulator.host.http import Site, serve
+from emulator.host.invocationlog import outside_of_invocations
+from emulator.host.keys import FileSecrets, KeyRing
+from emulator.host.routes import FunctionRoutes
+from emulator.host.status import HostStatus
+from emulator.ids import NewId, new_id
+from emulator.worker.inprocess import InProcessWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A running host with everything around it. `port`: the one that HTTP is served on."""
+
+    configuration: Configuration
+    port: int
+    clock: Clock
+    accounts: Accounts
+    host: Host
+
+    @property
+    def url(self) -> str:
+        """Where this host is reached, without a slash at the end."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def storage(self) -> str | None:
+        """Where AzureWebJobsStorage lives, for people; None when the app has none."""
+        try:
+            return self.accounts(DEFAULT_CONNECTION).description
+        except ConnectionNotConfigured:
+            return None
+
+
+@asynccontextmanager
+async def open_app(
+    options: StartOptions,
+    *,
+    clock: Clock | None = None,
+    new_id: NewId = new_id,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> AsyncIterator[App]:
+    """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
+
+    Leaving stops it: requests and invocations that run may take `drain_seconds` each. While it is open, the app's
+    settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
+    """
+    clock = clock or SystemClock()
+    configuration = configure(options, os.environ)
+    with _listening(configuration) as listener:
+        port = listener.getsockname()[1]
+        with _environment(configuration.environment(port)):
+            async with (
+                open_accounts(configuration.settings, clock) as accounts,
+                _hosting(configuration, accounts, listener, clock, new_id, drain_seconds) as host,
+            ):
+                yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
+
+
+@asynccontextmanager
+async def _hosting(
+    configuration: Configuration,
+    accounts: Accounts,
+    listener: socket.socket,
+    clock: Clock,
+    new_id: NewId,
+    drain_seconds: float,
+) -> AsyncIterator[Host]:
+    options, settings, root = configuration.host, configuration.settings, configuration.root
+    status, routes = HostStatus(), FunctionRoutes()
+    keys = KeyRing(FileSecrets(root / ".azemu" / "secrets"), clock, origin={})
+    host = Host(
+        HostParts(
+            worker=InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations),
+            extensions=[http_extension(routes, clock, prefix=options.http.route_prefix)],
+            options=options,
+            settings=settings,
+            status=status,
+            checks=[route_check(options.http.route_prefix)],
+        ),
+        clock=clock,
+        new_id=new_id,
+    )
+    site = Site(
+        root=root,
+        status=status,
+        builtin=[],
+        functions=routes,
+        authorizer=Authorizer(keys if configuration.enable_auth else None),
+        options=options.http,
+        cors=configuration.cors,
+        homepage=not settings.flag("AzureWebJobsDisableHomepage"),
+    )
+    # The server is there first and last: it answers for a host that starts, and for one that failed to.
+    async with serve(site, clock, sock=listener) as server, host.running(drain_seconds=drain_seconds):
+        try:
+            yield host
+        finally:
+            await server.drain(drain_seconds)
+
+
+@contextmanager
+def _listening(configuration: Configuration) -> Iterator[socket.socket]:
+    """The socket is open before anything else: its port is in the app's environment. Raises PortUnavailable."""
+    if configuration.listener is not None:
+        yield configuration.listener
+        return
+    address, port = configuration.address, configuration.port
+    try:
+        listener = socket.create_server(
+            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128
+        )
+    except OSError as error:
+        raise PortUnavailable(address, port, error) from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Put `values` into os.environ; afterwards it is as before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

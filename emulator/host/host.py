@@ -1,0 +1,242 @@
+"""The host: enters everything in the order in which one needs the other, and leaves in reverse.
+
+    host = Host(parts, clock=clock)
+    async with host.running():
+        ...                              # functions are loaded, listeners listen
+    # no new events, running work ended or was given up, leases are released
+
+HTTP is served around this, by whoever composes the two: the server answers while the host starts and when it failed.
+Source: host, ScriptHost.cs, WebJobsScriptHostService.cs; spec/functions-host.md chapter 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from emulator.clock import Clock, within
+from emulator.config.hostjson import HostOptions, RetryOptions, RetryStrategy
+from emulator.config.settings import Settings
+from emulator.errors import AppLoadError
+from emulator.host.bindings import BindingTypes
+from emulator.host.catalog import Catalog, Check, build_catalog
+from emulator.host.categories import GENERAL, STARTUP, category
+from emulator.host.extension import Extension, Function, TriggerEvent
+from emulator.host.invoker import Invoker
+from emulator.host.keeping import Kept, keeping
+from emulator.host.status import HostState, HostStatus
+from emulator.ids import NewId, new_id
+from emulator.worker.api import FunctionMetadata, RetryPolicy, Returned, Worker
+
+_startup = category(STARTUP)
+_general = category(GENERAL)
+
+DRAIN_SECONDS = 10.0
+
+_NO_FUNCTIONS = (
+    "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
+    "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
+    "extension(s) in your startup code."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostParts:
+    """What a host is made of. `worker`: not entered yet. `checks`: further rules for functions (HTTP routes)."""
+
+    worker: AbstractAsyncContextManager[Worker]
+    extensions: Sequence[Extension]
+    options: HostOptions
+    settings: Settings
+    status: HostStatus
+    checks: Sequence[Check] = ()
+
+
+class UnknownFunction(LookupError):
+    """The catalog has no function of that name."""
+
+
+class Host:
+    """`catalog` is empty until the app is loaded; `status` says how far the host is."""
+
+    def __init__(self, parts: HostParts, *, clock: Clock, new_id: NewId = new_id) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._new_id = new_id
+        self._types = BindingTypes(parts.extensions)
+        self._invoker: Invoker | None = None
+        self.status = parts.status
+        self.catalog = Catalog()
+
+    @property
+    def running_invocations(self) -> int:
+        return self._invoker.running if self._invoker is not None else 0
+
+    async def invoke(self, name: str, event: TriggerEvent) -> Returned:
+        """Run a function by name. Raises UnknownFunction, and what `Invoke` raises."""
+        function = self.catalog.find(name)
+        if function is None or self._invoker is None:
+            raise UnknownFunction(name)
+        return await self._invoker.invoke(function, event)
+
+    @asynccontextmanager
+    async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
+        """An app that cannot be loaded leaves the host in ERROR with an empty catalog; the body runs all the same."""
+        began = self._clock.now()
+        self.status.change(HostState.STARTING)
+        async with AsyncExitStack() as stack:
+            stack.callback(self.status.change, HostState.STOPPED)
+            worker = await stack.enter_async_context(self._parts.worker)
+            _general.info("Worker process started and initialized.")
+            await self._load(worker)
+            self._invoker = invoker = self._new_invoker(worker)
+            stack.push_async_callback(self._drain, invoker, drain_seconds)
+            await stack.enter_async_context(keeping(self._engines(), self._clock))
+            self._reached(HostState.INITIALIZED, "Host initialized", began)
+            await stack.enter_async_context(keeping(self._listeners(invoker), self._clock))
+            self._reached(HostState.RUNNING, "Host started", began)
+            try:
+                yield
+            finally:
+                if self.status.state is not HostState.ERROR:
+                    self.status.change(HostState.STOPPING)
+                _startup.info("Stopping host...")
+
+    # Starting --------------------------------------------------------------------------------------------------------
+
+    async def _load(self, worker: Worker) -> None:
+        _startup.info("Loading functions metadata")
+        try:
+            indexed = await worker.load()
+        except AppLoadError as error:
+            _general.error("Worker failed to index functions\n%s", error)
+            _general.warning(_NO_FUNCTIONS)
+            self.status.change(HostState.ERROR, errors=[str(error)])
+            return
+        _startup.info("%d functions found (Worker)", len(indexed))
+        self.catalog = self._new_catalog(indexed)
+        for problem in self.catalog.problems:
+            for line in problem.lines:
+                _startup.error("%s", line)
+        for function in self.catalog.functions:
+            if function.disabled:
+                _startup.info("Function 'Functions.%s' is disabled", function.name)
+        if not self.catalog.functions:
+            _general.warning(_NO_FUNCTIONS)
+
+    def _new_catalog(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
+        parts = self._parts
+        only = parts.options.functions
+        if only is not None:
+            _startup.info(
+                "A function allow list has been specified, excluding all but the following functions: [%s]",
+                ", ".join(only),
+            )
+        return build_catalog(
+            indexed,
+            self._types,
+            expand=parts.settings.expand,
+            is_disabled=self._is_disabled,
+            only=only,
+            checks=parts.checks,
+        )
+
+    def _is_disabled(self, function: str) -> bool:
+        settings = self._parts.settings
+        return settings.flag(f"AzureWebJobs.{function}.Disabled") or settings.flag(f"AzureWebJobs_{function}_Disabled")
+
+    def _new_invoker(self, worker: Worker) -> Invoker:
+        options = self._parts.options
+        return Invoker(
+            worker,
+            self._types,
+            prepared=self.catalog.prepared,
+            clock=self._clock,
+            new_id=self._new_id,
+            timeout=options.function_timeout,
+            retry=None if options.retry is None else _retry_policy(options.retry),
+        )
+
+    def _engines(self) -> list[Kept]:
+        return [
+            Kept(extension.name, extension.run, _EngineStory(extension.name)) for extension in self._parts.extensions
+        ]
+
+    def _listeners(self, invoker: Invoker) -> list[Kept]:
+        return [self._listener(function, invoker) for function in self.catalog.functions if not function.disabled]
+
+    def _listener(self, function: Function, invoker: Invoker) -> Kept:
+        listen = self._types.listen(function.trigger)
+        return Kept(
+            f"listener of {function.name}",
+            lambda: listen(function, function.trigger, invoker.invoke_of(function)),
+            _ListenerStory(function.name),
+        )
+
+    def _reached(self, state: HostState, message: str, began: datetime) -> None:
+        if self.status.state is HostState.ERROR:
+            return
+        self.status.change(state)
+        _startup.info("%s (%dms)", message, (self._clock.now() - began) // timedelta(milliseconds=1))
+
+    # Stopping --------------------------------------------------------------------------------------------------------
+
+    async def _drain(self, invoker: Invoker, seconds: float) -> None:
+        try:
+            await within(self._clock, seconds, invoker.wait_until_idle(), upkeep=True)
+        except TimeoutError:
+            _general.warning(
+                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
+            )
+        else:
+            _general.info("Host shutdown completed.")
+
+
+class _ListenerStory:
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    def failed(self, error: Exception, *, entered: bool) -> None:
+        how = "stopped unexpectedly" if entered else "was unable to start"
+        text = "The listener for function 'Functions.%s' %s."
+        _startup.error(text, self._function, how, exc_info=error)
+
+    def trying_again(self, attempt: int) -> None:
+        _startup.info("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._function, attempt)
+
+    def started(self, retries: int) -> None:
+        if retries:
+            _startup.info(
+                "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
+            )
+
+
+class _EngineStory:
+    def __init__(self, extension: str) -> None:
+        self._extension = extension
+
+    def failed(self, error: Exception, *, entered: bool) -> None:
+        how = "stopped unexpectedly" if entered else "was unable to start"
+        _startup.error("The extension '%s' %s.", self._extension, how, exc_info=error)
+
+    def trying_again(self, attempt: int) -> None:
+        _startup.info("Starting the extension '%s' again (attempt %d)", self._extension, attempt)
+
+    def started(self, retries: int) -> None:
+        if retries:
+            _startup.info("The extension '%s' is running after %d retries.", self._extension, retries)
+
+
+def _retry_policy(options: RetryOptions) -> RetryPolicy:
+    def seconds(interval: timedelta | None) -> float:
+        return 0.0 if interval is None else interval.total_seconds()
+
+    return RetryPolicy(
+        "fixed_delay" if options.strategy is RetryStrategy.FIXED_DELAY else "exponential_backoff",
+        options.max_retry_count,
+        delay=seconds(options.delay_interval),
+        minimum=seconds(options.minimum_interval),
+        maximum=seconds(options.maximum_interval),
+    )
