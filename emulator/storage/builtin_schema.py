@@ -1,0 +1,135 @@
+"""The built-in store's tables in SQLite, and how a file shows that it is one of ours.
+
+Times are microseconds since 1970 (UTC); row timestamps are 100 ns units since year 1, as `Instant` has them. Keys are
+kept as `ordinal_key` gives them, so that SQLite's byte order is Azure's order.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from emulator.errors import StorageUnavailable
+
+SCHEMA_VERSION = 1
+# "azem" in ASCII: in the header of every file of ours (PRAGMA application_id).
+APPLICATION_ID = 0x617A656D
+
+# AUTOINCREMENT: the id of a dropped queue, table or container never comes back, so nothing old can turn up under a
+# new one of the same name. Contents stand last in their rows: SQLite then lists the rest without reading them.
+_TABLES = (
+    "CREATE TABLE openings (number INTEGER PRIMARY KEY AUTOINCREMENT)",
+    "CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE messages (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue_id INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        pop_receipt TEXT NOT NULL,
+        dequeue_count INTEGER NOT NULL,
+        inserted_at INTEGER NOT NULL,
+        visible_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        body TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX message_by_id ON messages (queue_id, id)",
+    "CREATE INDEX message_by_time ON messages (queue_id, visible_at, sequence)",
+    "CREATE INDEX message_by_expiry ON messages (queue_id, expires_at) WHERE expires_at IS NOT NULL",
+    "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE entities (
+        table_id INTEGER NOT NULL,
+        partition_key BLOB NOT NULL,
+        row_key BLOB NOT NULL,
+        etag TEXT NOT NULL,
+        timestamp INTEGER NOT NULL,
+        properties TEXT NOT NULL,
+        PRIMARY KEY (table_id, partition_key, row_key)) WITHOUT ROWID""",
+    """CREATE TABLE containers (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        lease_state TEXT NOT NULL DEFAULT 'available',
+        lease_id TEXT,
+        lease_seconds INTEGER,
+        lease_ends_at INTEGER)""",
+    """CREATE TABLE blobs (
+        id INTEGER PRIMARY KEY,
+        container_id INTEGER NOT NULL,
+        ordinal BLOB NOT NULL,
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        etag TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        modified_at INTEGER NOT NULL,
+        content_type TEXT NOT NULL,
+        content_md5 BLOB NOT NULL,
+        metadata TEXT NOT NULL,
+        lease_state TEXT NOT NULL DEFAULT 'available',
+        lease_id TEXT,
+        lease_seconds INTEGER,
+        lease_ends_at INTEGER,
+        content BLOB NOT NULL,
+        UNIQUE (container_id, ordinal))""",
+)
+
+
+def ordinal_key(text: str) -> bytes:
+    """Bytes that compare as .NET's ordinal comparison does, by UTF-16 unit: UTF-8, but surrogates one by one."""
+    if text.isascii():
+        return text.encode()
+    return text.translate(_SPLIT).encode("utf-8", "surrogatepass")
+
+
+def text_of_key(key: bytes) -> str:
+    """The text of an `ordinal_key`."""
+    text = key.decode("utf-8", "surrogatepass")
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+class _SplitSurrogates(dict[int, str]):
+    """For str.translate: a character beyond U+FFFF becomes its two surrogates."""
+
+    def __missing__(self, point: int) -> str:
+        if point <= 0xFFFF:
+            return chr(point)
+        point -= 0x10000
+        return chr(0xD800 + (point >> 10)) + chr(0xDC00 + (point & 0x3FF))
+
+
+_SPLIT = _SplitSurrogates()
+
+
+def prepare(connection: sqlite3.Connection, place: Path | None) -> int:
+    """Make the tables if the database is new, else see that it is one we understand. Gives this opening's number.
+
+    The number is different each time a database is opened. Runs in a transaction of the caller's. Raises
+    StorageUnavailable.
+    """
+    application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
+    if not application and not version and _is_empty(connection):
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif application != APPLICATION_ID:
+        raise StorageUnavailable(
+            f"{place} is an SQLite database, but not one of azemu's built-in storage. It was left as it is. "
+            "Choose another file: azemu start --storage builtin:PATH"
+        )
+    elif version != SCHEMA_VERSION:
+        raise StorageUnavailable(other_version(place, version))
+    return connection.execute("INSERT INTO openings DEFAULT VALUES").lastrowid or 0
+
+
+_MARKS = ("application_id", "user_version")
+
+
+def other_version(place: Path | None, version: int) -> str:
+    newer = version > SCHEMA_VERSION
+    advice = "Use that version of azemu" if newer else "Export it with the azemu that wrote it"
+    return (
+        f"{place} was written by {'a newer' if newer else 'an older'} azemu: it has format {version}, this azemu has "
+        f"format {SCHEMA_VERSION}. It was left as it is. {advice}, or choose another file: "
+        "azemu start --storage builtin:PATH"
+    )
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
