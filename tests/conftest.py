@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
+from emulator.storage import azure, rest
 from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
+from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, open_bench
 
 T = TypeVar("T")
@@ -35,18 +37,27 @@ def azurite_connection(azurite: str) -> StorageConnection:
     return connection
 
 
-@pytest.fixture(params=[pytest.param("azurite", marks=pytest.mark.azurite)])
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """All async tests run on a loop that a virtual clock can live by. For real clocks it is a loop like any other."""
+    return {"virtual": lambda: VirtualClock().new_loop()}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("azurite", marks=pytest.mark.azurite),
+        pytest.param("azurite-sdk", marks=pytest.mark.azurite),
+    ]
+)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A storage account and the clock it lives by: virtual for the built-in store, real for Azurite."""
-    from emulator.storage.azure import open_account
-
     connection = request.getfixturevalue("azurite_connection")
     clock = SystemClock()
+    open_account = azure.open_account if request.param == "azurite-sdk" else rest.open_account
 
     def opener() -> AbstractAsyncContextManager[StorageAccount]:
         return open_account(connection, clock)
 
-    async with open_bench("azurite", opener, clock) as bench:
+    async with open_bench(request.param, opener, clock) as bench:
         yield bench
 
 
