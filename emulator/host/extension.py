@@ -68,6 +68,8 @@ Invoke = Callable[[TriggerEvent], Awaitable[Returned]]
 """Run the function for one event. Raises FunctionFailed, FunctionTimedOut, BindingFailed (host/invoker.py)."""
 
 Listen = Callable[[Function, Binding, Invoke], AbstractAsyncContextManager[None]]
+EventByHand = Callable[[Function, Binding, str | None], Awaitable[TriggerEvent]]
+"""The event for `POST /admin/functions/{name}` with that input text. Raises EmulatorError if there can be none."""
 ReadInput = Callable[[BindingContext], Awaitable[Datum | None]]
 WriteOutput = Callable[[BindingContext, Datum], Awaitable[None]]
 
@@ -84,6 +86,7 @@ class Webhook:
 class Extension:
     """One family. `name`: its section in host.json. Keys of the maps are binding types in lower case.
 
+    `by_hand`: by trigger type, where the text alone would not do as the trigger's value.
     `run`: what lives beside the listeners (the durable engine); entered before them, left after them.
     """
 
@@ -91,5 +94,6 @@ class Extension:
     triggers: Mapping[str, Listen] = field(default_factory=dict)
     inputs: Mapping[str, ReadInput] = field(default_factory=dict)
     outputs: Mapping[str, WriteOutput] = field(default_factory=dict)
+    by_hand: Mapping[str, EventByHand] = field(default_factory=dict)
     webhooks: Sequence[Webhook] = ()
     run: Callable[[], AbstractAsyncContextManager[None]] = nullcontext

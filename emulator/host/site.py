@@ -1,0 +1,114 @@
+"""The web site of a host, put together from the configuration: what `app` needs to serve HTTP.
+
+keys = open_keys(configuration, clock)
+async with open_site(configuration, host, keys=keys, routes=routes, extensions=extensions, clock=clock) as listener:
+    async with host.running():
+        ...
+        await listener.drain(DRAIN_SECONDS)     # before the host stops: requests still need its functions
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from emulator.clock import Clock
+from emulator.config.start import Configuration
+from emulator.host import easyauth
+from emulator.host.admin import HostApi, HostCommands, HostFacts, RunningHost
+from emulator.host.admin_functions import FunctionsApi, Spawn
+from emulator.host.admin_keys import KeysApi
+from emulator.host.auth import Authorizer
+from emulator.host.connections import Listener
+from emulator.host.extension import Extension
+from emulator.host.host_id import host_id
+from emulator.host.http import Site, serve
+from emulator.host.keys import FileSecrets, KeyRing
+from emulator.host.routes import FunctionRoutes, Route
+from emulator.host.webhooks import webhook_routes
+from emulator.ids import NewId, hyphenated, new_id
+
+SECRETS_FOLDER = Path(".azemu") / "secrets"
+
+
+def open_keys(configuration: Configuration, clock: Clock, *, new_id: NewId = new_id) -> KeyRing:
+    """The app's keys: in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
+    folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
+    origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
+    return KeyRing(FileSecrets(configuration.root / folder), clock, origin)
+
+
+@asynccontextmanager
+async def open_site(
+    configuration: Configuration,
+    host: RunningHost,
+    *,
+    keys: KeyRing,
+    routes: FunctionRoutes,
+    extensions: Sequence[Extension],
+    clock: Clock,
+    commands: HostCommands | None = None,
+    new_id: NewId = new_id,
+) -> AsyncIterator[Listener]:
+    """Serve HTTP while entered. `routes`: the table that the http extension fills.
+
+    Raises PortUnavailable, and ConfigurationError for a client principal that cannot be read.
+    """
+    settings = configuration.settings
+    principal = settings.get(easyauth.SETTING)
+    facts = HostFacts(
+        root=configuration.root,
+        host_id=host_id(configuration.root, settings),
+        instance_id=hyphenated(new_id()),
+        started_at=clock.now(),
+        options=configuration.host,
+    )
+    async with _background_tasks() as spawn:
+        by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
+        builtin: list[Route] = [
+            *HostApi(host, facts, commands or HostCommands(), clock).routes(),
+            *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
+            *KeysApi(host, keys, clock).routes(),
+            *webhook_routes(webhook for extension in extensions for webhook in extension.webhooks),
+        ]
+        site = Site(
+            root=configuration.root,
+            status=host.status,
+            builtin=builtin,
+            functions=routes,
+            authorizer=Authorizer(keys if configuration.enable_auth else None),
+            options=configuration.host.http,
+            cors=configuration.cors,
+            homepage=not settings.flag("AzureWebJobsDisableHomepage"),
+            principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
+        )
+        async with serve(
+            site,
+            clock,
+            address=configuration.address,
+            port=configuration.port,
+            sock=configuration.listener,
+            new_request_id=new_id,
+        ) as listener:
+            yield listener
+
+
+@asynccontextmanager
+async def _background_tasks() -> AsyncIterator[Spawn]:
+    """Work without an owner; what is left of it at the end is cancelled."""
+    running: set[asyncio.Task[None]] = set()
+
+    def spawn(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    try:
+        yield spawn
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,39 @@
+"""/runtime/webhooks/{extension}/…: requests that extensions answer themselves.
+
+Source: host, WebHost/Controllers/HostController.cs (ExtensionWebHookHandler); spec/functions-host.md 5.2 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from emulator.host.auth import SystemLevel
+from emulator.host.extension import Webhook
+from emulator.host.route_templates import parse_template
+from emulator.host.routes import HttpCall, Route
+
+_METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
+
+
+def system_key_name(webhook: str) -> str:
+    """The system key that opens a webhook, next to the master key."""
+    return f"{webhook.lower()}_extension"
+
+
+def webhook_routes(webhooks: Iterable[Webhook]) -> list[Route]:
+    return [_route(webhook) for webhook in webhooks]
+
+
+def _route(webhook: Webhook) -> Route:
+    async def answer(call: HttpCall) -> web.StreamResponse:
+        return await webhook.handle(call.request)
+
+    return Route(
+        name=f"webhook {webhook.name}",
+        template=parse_template(f"runtime/webhooks/{webhook.name}/{{*rest}}"),
+        methods=_METHODS,
+        access=SystemLevel(system_key_name(webhook.name)),
+        answer=answer,
+    )
