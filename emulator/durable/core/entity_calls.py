@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from emulator.durable.core.actions import CallEntity, SignalEntity
-from emulator.durable.core.entity_messages import Request, json_text
+from emulator.durable.core.entity_messages import OPERATION, Request, json_text
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.sorter import MessageSorter
@@ -45,7 +45,7 @@ class EntityCalls:
         recorded = self._recorded_request(number)
         if recorded is not None:
             self._sorter.note_sent(action.instance_id, recorded[0].timestamp)
-            return SentRequest(recorded[0].id, recorded[0].event_name, recorded[1])
+            return recorded[1]
         request = Request(
             id=computed_id,
             operation=action.operation,
@@ -58,9 +58,9 @@ class EntityCalls:
         )
         if request.due is None:  # delayed signals pass unsorted
             request = self._sorter.label(request, action.instance_id, now)
-        return SentRequest(request.id, request.event_name, request.from_instance())
+        return SentRequest(request.id, request.event_name_at(now), request.from_instance())
 
-    def _recorded_request(self, number: int) -> tuple[Request, str] | None:
+    def _recorded_request(self, number: int) -> tuple[Request, SentRequest] | None:
         """What the history says was sent. A cancelled timer lets the replay pass here at an earlier clock than the
         first time; a computed id would then be another one, and the answer would never be recognised.
         """
@@ -68,9 +68,10 @@ class EntityCalls:
         if event is None or event.input is None:
             return None
         try:
-            return Request.parse(event.input), event.input
+            request = Request.parse(event.input)
         except ValueError:
             return None
+        return request, SentRequest(request.id, event.name or OPERATION, event.input)
 
     def _next_id(self, now: Instant) -> str:
         name = f"{self._caller.instance_id}_{now.text7}_{self._made}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from emulator.durable.core.identity import EntityId
@@ -19,6 +20,9 @@ OPERATION = "op"
 RELEASE = "release"
 CONTINUE = "continue"
 LOCK_GRANTED = "Lock Acquisition Completed"
+
+_LONGEST_DELAY = timedelta(days=6)
+_LEG = timedelta(days=3)
 
 _TYPE = "Microsoft.Azure.WebJobs.Extensions.DurableTask.{0}, Microsoft.Azure.WebJobs.Extensions.DurableTask"
 
@@ -78,8 +82,16 @@ class Request:
 
     @property
     def event_name(self) -> str:
-        """The name of the event that carries it; a delayed one tells its time there."""
+        """The name of the event that carries it; a delayed one tells there when it is to be delivered."""
         return OPERATION if self.due is None else f"{OPERATION}@{self.due.text7}"
+
+    def event_name_at(self, now: Instant) -> str:
+        """The same when sent now: a queue cannot hide a message for longer than a week, so that what is due later
+        travels in legs, and the entity sends it on.
+        """
+        if self.due is None or self.due <= now + _LONGEST_DELAY:
+            return self.event_name
+        return f"{OPERATION}@{(now + _LEG).text7}"
 
     def forwarded(self) -> Request:
         """A lock request for the next entity of the set."""
@@ -144,7 +156,7 @@ class Release:
     def parse(cls, text: str) -> Release:
         """Raises ValueError when it is not a release."""
         members = _object(text)
-        return cls(members["parent"], members.get("id") or "")
+        return cls(members.get("parent") or "", members.get("id") or "")
 
     @property
     def text(self) -> str:
@@ -181,7 +193,7 @@ def _request(members: Mapping[str, Any]) -> Request:
         due=_instant(members.get("due")),
         timestamp=_stamp(members.get("Timestamp")),
         predecessor=_stamp(members.get("Predecessor")),
-        lockset=tuple(EntityId(entity["name"], entity["key"]) for entity in members.get("lockset") or ()),
+        lockset=tuple(EntityId(each.get("name", ""), each.get("key", "")) for each in members.get("lockset") or ()),
         position=members.get("pos") or 0,
         requested_at=_instant(members.get("requestTime")),
     )

@@ -11,6 +11,7 @@ from datetime import timedelta
 from emulator.instant import Instant
 
 NO_PAUSE = timedelta(0)
+LONGEST_INTERVAL = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class RetryOptions:
     first_interval: timedelta
     max_attempts: int
     backoff_coefficient: float = 1.0
-    max_interval: timedelta = timedelta(days=6)
+    max_interval: timedelta = LONGEST_INTERVAL
     timeout: timedelta | None = None
 
 

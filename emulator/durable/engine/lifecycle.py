@@ -1,0 +1,191 @@
+"""The log lines that tell the story of an instance, in the words of the Durable Task extension.
+
+Source: durable-extension, EndToEndTraceHelper.cs; spec/durable-client-http.md 6.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+
+from emulator.durable.core.decisions import (
+    Complete,
+    CreateTimer,
+    Decision,
+    ScheduleTask,
+    StartNextGeneration,
+    StartSubOrchestration,
+)
+from emulator.durable.core.events import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionSuspended,
+    HistoryEvent,
+    TimerFired,
+)
+from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.state import RuntimeState
+from emulator.durable.executor import EntityBatch, EntityBatchResult
+
+_log = logging.getLogger(__name__)
+
+EXTENSION_VERSION = "3.15.2"
+"""The release of the extension whose behaviour this is."""
+
+
+class Lifecycle:
+    """Writes the lines. `show_payloads`: host.json, tracing.traceInputsAndOutputs."""
+
+    def __init__(self, *, hub_name: str, app_name: str = "", slot_name: str = "", show_payloads: bool = False) -> None:
+        self._tail = (
+            f"HubName: {hub_name}. AppName: {app_name}. SlotName: {slot_name}. ExtensionVersion: {EXTENSION_VERSION}."
+        )
+        self._show_payloads = show_payloads
+        self._numbers = itertools.count()
+
+    # Orchestrations --------------------------------------------------------------------------------------------
+
+    def turn_began(self, state: RuntimeState) -> None:
+        function = _orchestrator(state)
+        if not state.past:
+            self.started(function, state.started.input, task_id=-1)
+        for event in state.new:
+            self._event_arrived(state, event)
+
+    def turn_decided(self, state: RuntimeState, decisions: Sequence[Decision]) -> None:
+        """What the function decided in one generation."""
+        caller = state.started.name
+        for decision in decisions:
+            match decision:
+                case ScheduleTask():
+                    self.scheduled(_function(state.instance.instance_id, decision.name, "Activity"), caller)
+                case StartSubOrchestration():
+                    self.scheduled(_function(decision.instance_id, decision.name, "Orchestrator"), caller)
+                case CreateTimer():
+                    self.waits(state, f"CreateTimer:{decision.fire_at.text7}")
+                case Complete():
+                    self._ended(state, decision)
+                case StartNextGeneration():
+                    self.completed(_orchestrator(state), decision.input, task_id=-1, continued_as_new=True)
+        if not any(isinstance(decision, Complete | StartNextGeneration) for decision in decisions):
+            self._info(f"{_orchestrator(state)} awaited. IsReplay: False. State: Awaited.")
+
+    def waits(self, state: RuntimeState, reason: str) -> None:
+        self._info(f"{_orchestrator(state)} is waiting for input. Reason: {reason}. IsReplay: False. State: Listening.")
+
+    def _event_arrived(self, state: RuntimeState, event: HistoryEvent) -> None:
+        function = _orchestrator(state)
+        instance_id, name = state.instance.instance_id, state.started.name
+        match event:
+            case EventRaised():
+                self._info(f"{function} received a '{event.name}' event. State: ExternalEventRaised.")
+            case TimerFired():
+                self._info(
+                    f"{function} was resumed by a timer scheduled for '{event.fire_at.text7}'. IsReplay: False. "
+                    "State: TimerExpired."
+                )
+            case ExecutionSuspended():
+                self._info(
+                    f"{instance_id}: Suspending function '{name} (Orchestrator)'. Reason: {event.reason}. "
+                    "State: Suspended. RuntimeStatus: Suspended."
+                )
+            case ExecutionResumed():
+                self._info(
+                    f"{instance_id}: Resuming function '{name} (Orchestrator)'. Reason: {event.reason}. "
+                    "State: Scheduled. RuntimeStatus: Running."
+                )
+
+    def _ended(self, state: RuntimeState, end: Complete) -> None:
+        function = _orchestrator(state)
+        match end.status:
+            case RuntimeStatus.COMPLETED:
+                self.completed(function, end.result, task_id=-1)
+            case RuntimeStatus.FAILED:
+                self.failed(function, end.result, task_id=-1)
+            case _:
+                self._warning(
+                    f"{function} was terminated. Reason: {end.result}. State: Terminated. RuntimeStatus: Terminated."
+                )
+
+    # Entities --------------------------------------------------------------------------------------------------
+
+    def batch_ended(self, batch: EntityBatch, result: EntityBatchResult) -> None:
+        function = _function(batch.entity.instance_id, batch.entity.name, "Entity")
+        for operation, outcome in zip(batch.operations, result.results, strict=True):
+            input_text, output = self._payload(operation.input), self._payload(outcome.result)
+            if outcome.is_error:
+                self._error(
+                    f"{function} failed '{operation.name}' operation {operation.id} with exception {outcome.result}. "
+                    f"Input: {input_text}. IsReplay: False."
+                )
+            else:
+                self._info(
+                    f"{function} completed '{operation.name}' operation {operation.id}. IsReplay: False. "
+                    f"Input: {input_text}. Output: {output}."
+                )
+        if result.exists != batch.exists:
+            done = "created" if result.exists else "deleted"
+            self._info(f"{function} {done} entity state. State: EntityState{done.capitalize()}.")
+
+    # All kinds of functions ------------------------------------------------------------------------------------
+
+    def scheduled(self, function: str, reason: str) -> None:
+        self._info(
+            f"{function} scheduled. Reason: {reason}. IsReplay: False. State: Scheduled. RuntimeStatus: Pending."
+        )
+
+    def started(self, function: str, input_text: str | None, *, task_id: int) -> None:
+        self._info(
+            f"{function} started. IsReplay: False. Input: {self._payload(input_text)}. State: Started. "
+            "RuntimeStatus: Running.",
+            task_id,
+        )
+
+    def completed(self, function: str, output: str | None, *, task_id: int, continued_as_new: bool = False) -> None:
+        self._info(
+            f"{function} completed. ContinuedAsNew: {continued_as_new}. IsReplay: False. "
+            f"Output: {self._payload(output)}. State: Completed. RuntimeStatus: Completed.",
+            task_id,
+        )
+
+    def failed(self, function: str, reason: str | None, *, task_id: int) -> None:
+        text = (
+            f"{function} failed with an error. Reason: {reason}. IsReplay: False. State: Failed. RuntimeStatus: Failed."
+        )
+        _log.error("%s", self._line(text, task_id))
+
+    def _payload(self, text: str | None) -> str:
+        if text is None:
+            return "(null)"
+        return text if self._show_payloads else f"(Redacted {len(text)} characters)"
+
+    # Lines -----------------------------------------------------------------------------------------------------
+
+    def _info(self, text: str, task_id: int | None = None) -> None:
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s", self._line(text, task_id))
+
+    def _warning(self, text: str) -> None:
+        _log.warning("%s", self._line(text, None))
+
+    def _error(self, text: str, task_id: int | None = None) -> None:
+        _log.error("%s", self._line(text, task_id))
+
+    def _line(self, text: str, task_id: int | None) -> str:
+        number = f"SequenceNumber: {next(self._numbers)}."
+        task = "" if task_id is None else f" TaskEventId: {task_id}"
+        return f"{text} {self._tail} {number}{task}"
+
+
+def activity(instance_id: str, name: str) -> str:
+    """How the lines call an activity function of an instance."""
+    return _function(instance_id, name, "Activity")
+
+
+def _orchestrator(state: RuntimeState) -> str:
+    return _function(state.instance.instance_id, state.started.name, "Orchestrator")
+
+
+def _function(instance_id: str, name: str, kind: str) -> str:
+    return f"{instance_id}: Function '{name} ({kind})'"

@@ -1,0 +1,64 @@
+"""The engine: three work loops on one task hub.
+
+    async with engine(source, executor, options, …):
+        …   # orchestrations, entities and activities run
+
+Leaving it stops fetching and lets what runs come to its end, for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from emulator.background import background
+from emulator.clock import Clock
+from emulator.config.durable import DurableTaskOptions
+from emulator.durable.engine.activities import ActivityProcessor
+from emulator.durable.engine.entities import EntityProcessor
+from emulator.durable.engine.lifecycle import Lifecycle
+from emulator.durable.engine.loop import Processor, work
+from emulator.durable.engine.orchestrations import OrchestrationProcessor
+from emulator.durable.executor import Executor
+from emulator.durable.hub import WorkSource
+from emulator.ids import NewId
+
+DRAIN_SECONDS = 8.0
+"""How long a host that stops waits for running work items; .NET's orchestration service waits as long."""
+
+
+@asynccontextmanager
+async def engine(
+    source: WorkSource,
+    executor: Executor,
+    options: DurableTaskOptions,
+    *,
+    clock: Clock,
+    new_id: NewId,
+    app_name: str = "",
+    drain_seconds: float = DRAIN_SECONDS,
+) -> AsyncIterator[None]:
+    """Run all work of `source` while the body runs, within the limits maxConcurrent…Functions of host.json."""
+    lifecycle = Lifecycle(
+        hub_name=options.hub_name, app_name=app_name, show_payloads=options.tracing.trace_inputs_and_outputs
+    )
+    orchestrations = OrchestrationProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    entities = EntityProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    activities = ActivityProcessor(source, executor, clock=clock, lifecycle=lifecycle)
+
+    async def run() -> None:
+        # In one group, so that all three stop fetching at the same moment and drain side by side.
+        async with asyncio.TaskGroup() as loops:
+
+            def keep_working(processor: Processor[Any, Any], limit: int) -> None:
+                loop = work(processor, limit=limit, clock=clock, drain_seconds=drain_seconds)
+                loops.create_task(loop, name=f"{processor.name} loop")
+
+            keep_working(orchestrations, options.max_concurrent_orchestrator_functions)
+            keep_working(entities, options.max_concurrent_entity_functions)
+            keep_working(activities, options.max_concurrent_activity_functions)
+
+    async with background(run(), name="durable engine"):
+        yield

@@ -1,0 +1,134 @@
+"""The Executor of Python functions: every call of one goes through the host, in the JSON of the Python SDK."""
+
+from __future__ import annotations
+
+import logging
+
+from emulator.clock import Clock
+from emulator.config.durable import DurableTaskOptions
+from emulator.durable.core.actions import Answer
+from emulator.durable.core.durable_http import HTTP_ACTIVITY
+from emulator.durable.core.replay import FunctionKind, Replayed, ReplaySettings, replay
+from emulator.durable.executor import (
+    ActivityFailed,
+    ActivityRequest,
+    ActivitySucceeded,
+    EntityBatch,
+    EntityBatchResult,
+    OrchestratorRequest,
+    OrchestratorResult,
+    WorkAborted,
+)
+from emulator.extensions.durable.functions import DurableFunctions
+from emulator.extensions.durable.http_activity import HttpActivity
+from emulator.extensions.durable.protocol import activities, entities, orchestrators
+from emulator.host.invoker import BindingFailed, FunctionTimedOut
+from emulator.instant import Instant
+from emulator.worker.api import FunctionFailed, Returned, WorkerError
+
+_log = logging.getLogger(__name__)
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class FunctionsExecutor:
+    """Implements the engine's port Executor."""
+
+    def __init__(
+        self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions, *, clock: Clock
+    ) -> None:
+        self._functions = functions
+        self._http = http
+        self._clock = clock
+        self._settings = ReplaySettings(
+            missing=functions.missing,
+            default_version=options.default_version,
+            max_actions=options.max_orchestration_actions,
+            reorder_window=options.entity_message_reorder_window,
+            http_poll_interval=options.http_settings.default_async_request_sleep_time,
+        )
+
+    # Orchestrators ---------------------------------------------------------------------------------------------
+
+    async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
+        """Call the function with the whole history, and find out what is new in its answer."""
+        answer = await self._answer(request)
+        replayed = replay(
+            request.past,
+            request.new,
+            answer,
+            started=request.started,
+            settings=self._settings,
+            wall_clock=Instant.of(self._clock.now()),
+        )
+        _log_remarks(request, replayed)
+        return OrchestratorResult(
+            decisions=replayed.decisions, custom_status=answer.custom_status, played=replayed.played
+        )
+
+    async def _answer(self, request: OrchestratorRequest) -> Answer:
+        name = request.started.name
+        missing = self._functions.missing(FunctionKind.ORCHESTRATOR, name)
+        if missing is not None:
+            return orchestrators.cannot_run(missing)
+        poll_interval = self._settings.http_poll_interval
+        context = orchestrators.context_text(request, http_poll_interval=poll_interval)
+        try:
+            returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
+        except FunctionFailed as failure:
+            return orchestrators.answer_of_failure(failure)
+        except (FunctionTimedOut, BindingFailed, WorkerError) as error:
+            raise WorkAborted(str(error)) from error
+        return orchestrators.answer_of(_text(returned))
+
+    # Activities ------------------------------------------------------------------------------------------------
+
+    async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
+        name = request.name
+        if name == HTTP_ACTIVITY:
+            return await self._http.act(request)
+        if self._functions.missing(FunctionKind.ACTIVITY, name) is not None:
+            return activities.failure_without_details(name, f"Activity function '{name}' does not exist.")
+        try:
+            value = activities.trigger_value(request.input)
+            returned = await self._functions.invoke(FunctionKind.ACTIVITY, name, value)
+        except FunctionFailed as failure:
+            return activities.failure_of(name, failure)
+        except (FunctionTimedOut, BindingFailed, activities.UnreadableInput) as error:
+            return activities.failure_without_details(name, str(error))
+        except WorkerError as error:
+            raise WorkAborted(str(error)) from error
+        return ActivitySucceeded(activities.result_of(returned.value))
+
+    # Entities --------------------------------------------------------------------------------------------------
+
+    async def operate(self, batch: EntityBatch) -> EntityBatchResult:
+        """A batch that fails as a whole is not committed and comes again; only a time-out is an answer."""
+        missing = self._functions.missing(FunctionKind.ENTITY, batch.entity.name)
+        if missing is not None:
+            raise WorkAborted(missing)
+        try:
+            returned = await self._functions.invoke(FunctionKind.ENTITY, batch.entity.name, entities.batch_text(batch))
+            return entities.result_of(_text(returned), batch)
+        except FunctionTimedOut as error:
+            return entities.all_failed(batch, str(error))
+        except (WorkerError, BindingFailed, entities.UnreadableAnswer) as error:
+            raise WorkAborted(str(error)) from error
+
+
+def _text(returned: Returned) -> str | None:
+    """What the function returned, as text. The SDK answers with JSON text; the converter marks it as such."""
+    value = None if returned.value is None else returned.value.value
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _log_remarks(request: OrchestratorRequest, replayed: Replayed) -> None:
+    subject = f"{request.instance.instance_id}: Function '{request.started.name} (Orchestrator)'"
+    for name in replayed.waits:
+        _log.info(
+            "%s is waiting for input. Reason: %s. IsReplay: False. State: Listening.",
+            subject,
+            f"WaitForExternalEvent:{name}",
+        )
+    for remark in replayed.remarks:
+        _log.log(_LEVELS[remark.level], "%s: %s", subject, remark.text)

@@ -1,0 +1,67 @@
+"""The app's durable functions by kind and name, as the listeners of their triggers make them known.
+
+functions = DurableFunctions()
+triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRATOR), …}
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from emulator.durable.core.replay import FunctionKind
+from emulator.host.extension import Function, Invoke, Listen, TriggerEvent
+from emulator.worker.api import Binding, Datum, Returned
+
+# Where a trigger names its orchestration, activity or entity, when that is not to be the function's name.
+_NAME_PROPERTIES = {
+    FunctionKind.ORCHESTRATOR: "orchestration",
+    FunctionKind.ACTIVITY: "activity",
+    FunctionKind.ENTITY: "entityName",
+}
+
+
+class DurableFunctions:
+    """Names compare without case, as everywhere in Durable Functions; each keeps the spelling of the app."""
+
+    def __init__(self) -> None:
+        self._functions: Mapping[FunctionKind, dict[str, tuple[str, Invoke]]] = {kind: {} for kind in FunctionKind}
+
+    def listen_for(self, kind: FunctionKind) -> Listen:
+        """The listener of a durable trigger: it makes the function known, the engine does the rest.
+
+        Leaving it does not forget the function: the engine stops after the listeners, and what it still has to run is
+        no unknown function.
+        """
+
+        @asynccontextmanager
+        async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
+            self.add(kind, str(binding.properties.get(_NAME_PROPERTIES[kind]) or function.name), invoke)
+            yield
+
+        return listen
+
+    def add(self, kind: FunctionKind, name: str, invoke: Invoke) -> None:
+        self._functions[kind][name.lower()] = (name, invoke)
+
+    def missing(self, kind: FunctionKind, name: str) -> str | None:
+        """None when there is such a function, else why not, with the names that there are."""
+        known = self._functions[kind]
+        if name.lower() in known:
+            return None
+        names = ", ".join(f"'{known_name}'" for known_name, _ in known.values())
+        additional = (
+            f"The following are the known {kind.value} functions: {names}."
+            if names
+            else f"No {kind.value} functions are currently registered!"
+        )
+        return (
+            f"The function '{name}' doesn't exist, is disabled, or is not an {kind.value} function. "
+            f"Additional info: {additional}"
+        )
+
+    async def invoke(self, kind: FunctionKind, name: str, value: str) -> Returned:
+        """Run a known function with the trigger's value. Raises what `Invoke` raises."""
+        _, invoke = self._functions[kind][name.lower()]
+        # The extension starts functions through an executor that knows no reason; the host's log line shows that.
+        return await invoke(TriggerEvent(value=Datum("string", value), reason="(null)"))

@@ -1,0 +1,95 @@
+"""Tokens for `call_http` with a token source.
+
+On Azure the app's managed identity gives them, through an endpoint on the machine. On a developer's machine the Azure
+CLI does, as `az login` left it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+
+from emulator.errors import EmulatorError
+
+_NEED_SCOPE = frozenset(
+    (
+        "https://management.core.windows.net",
+        "https://management.core.windows.net/",
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.com/",
+    )
+)
+
+
+class TokenUnavailable(EmulatorError):
+    """No token for a resource. The message says who was asked, and how to get one."""
+
+
+class TokenSource(Protocol):
+    async def token(self, resource: str) -> str:
+        """A bearer token. Raises TokenUnavailable."""
+
+
+def scope_of(resource: str) -> str:
+    """The scope that a resource stands for; the extension completes only these two."""
+    return f"{resource.rstrip('/')}/.default" if resource in _NEED_SCOPE else resource
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedIdentity:
+    """`settings`: the app's settings and environment, in which IDENTITY_ENDPOINT names the machine's endpoint."""
+
+    settings: Mapping[str, str]
+    session: aiohttp.ClientSession
+
+    async def token(self, resource: str) -> str:
+        endpoint, secret = self.settings.get("IDENTITY_ENDPOINT"), self.settings.get("IDENTITY_HEADER")
+        if endpoint and secret:
+            return await self._from_endpoint(endpoint, secret, resource)
+        program = shutil.which("az")
+        if program:
+            return await _from_azure_cli(program, resource)
+        raise TokenUnavailable(
+            f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
+            "set) and no Azure CLI. Install the Azure CLI and run `az login`."
+        )
+
+    async def _from_endpoint(self, endpoint: str, secret: str, resource: str) -> str:
+        query = {"resource": resource.removesuffix("/.default"), "api-version": "2019-08-01"}
+        try:
+            async with self.session.get(endpoint, params=query, headers={"X-IDENTITY-HEADER": secret}) as answer:
+                body = await answer.text()
+        except aiohttp.ClientError as error:
+            raise TokenUnavailable(
+                f'No token for the resource "{resource}": the managed identity at {endpoint} does not answer ({error}).'
+            ) from error
+        return _token_in(body, "access_token", f"the managed identity at {endpoint}", resource)
+
+
+async def _from_azure_cli(program: str, resource: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    if process.returncode:
+        said = errors.decode(errors="replace").strip()
+        raise TokenUnavailable(f'No token for the resource "{resource}": the Azure CLI says "{said}".')
+    return _token_in(output.decode(), "accessToken", "the Azure CLI", resource)
+
+
+def _token_in(body: str, member: str, source: str, resource: str) -> str:
+    try:
+        answer: Any = json.loads(body)
+        token = answer[member]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TokenUnavailable(f'No token for the resource "{resource}": {source} answered "{body[:200]}".') from error
+    return str(token)

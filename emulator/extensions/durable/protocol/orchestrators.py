@@ -1,0 +1,247 @@
+"""What an orchestrator function is given, and what it answers.
+
+Source: durable-extension, OrchestrationTriggerAttributeBindingProvider.cs and OutOfProcOrchestrationShim.cs;
+azure-functions-durable 1.7.0, models/OrchestratorState.py.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+from emulator.durable.core.actions import (
+    Action,
+    Answer,
+    CallActivity,
+    CallEntity,
+    CallHttp,
+    CallSubOrchestrator,
+    ContinueAsNew,
+    CreateTimer,
+    Raised,
+    SignalEntity,
+    WaitForExternalEvent,
+    WhenAll,
+    WhenAny,
+)
+from emulator.durable.core.entity_messages import json_text
+from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
+from emulator.durable.executor import OrchestratorRequest
+from emulator.extensions.durable.protocol.history import event_text, nested, scalar
+from emulator.instant import Instant
+from emulator.worker.api import FunctionFailed
+
+_STATE_LABEL = "\n\n$OutOfProcData$:"
+_STATUS_LIMIT_KB = 16
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class UnreadableAnswer(Exception):
+    """The function returned something that is not an answer. The text is the orchestration's error."""
+
+
+# The context ---------------------------------------------------------------------------------------------------
+
+
+def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta) -> str:
+    """The trigger's value, byte for byte as the extension writes it."""
+    started = request.started
+    parent = started.parent and started.parent.instance.instance_id
+    history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
+    members = {
+        "history": f"[\n{history}\n  ]",
+        "input": nested(_parsed(started.input), "  "),
+        "instanceId": scalar(started.instance.instance_id),
+        "isReplaying": scalar(started.is_played),
+        "parentInstanceId": scalar(parent),
+        "upperSchemaVersion": "1",
+        "upperSchemaVersionNew": "3",
+        "longRunningTimerIntervalDuration": '"3.00:00:00"',
+        "maximumShortTimerDuration": '"6.00:00:00"',
+        # The extension spells it so.
+        "defaultHttpAsyncRequestSleepTimeMillseconds": str(http_poll_interval // _MILLISECOND),
+    }
+    return "{\n" + ",\n".join(f'  "{name}": {text}' for name, text in members.items()) + "\n}"
+
+
+def _parsed(text: str | None) -> object:
+    """The input as a value. What is not JSON is shown as the text it is."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
+
+
+# The answer ----------------------------------------------------------------------------------------------------
+
+
+def answer_of(returned: str | None) -> Answer:
+    """What the function returned. An orchestrator without the SDK that returns nothing is done."""
+    state = None if returned is None else _loaded(returned)
+    if state is None:
+        return Answer(actions=(), is_done=True)
+    return _answer(state, stack="")
+
+
+def answer_of_failure(failure: FunctionFailed) -> Answer:
+    """What the function raised. The SDK puts the state, with the actions so far, behind the user's message."""
+    _, label, state = failure.text.partition(_STATE_LABEL)
+    if label:
+        return _answer(_loaded(state), stack=_user_stack(failure))
+    return cannot_run(f"One or more errors occurred. ({failure})", failure.stack)
+
+
+def cannot_run(message: str, stack: str = "") -> Answer:
+    """The function could not be asked at all, or its answer cannot be used."""
+    return Answer(actions=None, raised=Raised(message, stack))
+
+
+def _answer(state: object, stack: str) -> Answer:
+    try:
+        return _answer_of_state(state, stack)
+    except UnreadableAnswer as unreadable:
+        return cannot_run(str(unreadable))
+
+
+def _loaded(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _answer_of_state(state: object, stack: str) -> Answer:
+    if not isinstance(state, dict):
+        raise UnreadableAnswer("Out of proc orchestrators must return a valid JSON schema")
+    error = state.get("error")
+    return Answer(
+        actions=_actions(state),
+        is_done=bool(state.get("isDone")),
+        output=_json_or_none(state.get("output")),
+        raised=Raised(str(error), stack) if error else None,
+        custom_status=_custom_status(state.get("customStatus")),
+    )
+
+
+def _json_or_none(value: object) -> str | None:
+    return None if value is None else json_text(value)
+
+
+def _custom_status(value: object) -> str | None:
+    text = _json_or_none(value)
+    size = len(text.encode("utf-16-le")) / 1024 if text else 0
+    if size > _STATUS_LIMIT_KB:
+        raise UnreadableAnswer(
+            f"The UTF-16 size of the JSON-serialized payload must not exceed {_STATUS_LIMIT_KB} KB. "
+            f"The current payload size is {int(size)} KB."
+        )
+    return text
+
+
+def _user_stack(failure: FunctionFailed) -> str:
+    """The frames of the user's exception, which the SDK has wrapped in its own."""
+    original = failure.cause.__cause__ if failure.cause is not None else None
+    return failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
+
+
+# The actions ---------------------------------------------------------------------------------------------------
+
+
+def _actions(state: Mapping[str, Any]) -> Sequence[Action]:
+    lists = state.get("actions") or []
+    if not state.get("schemaVersion"):
+        # The first schema has one list per yield and no compounds: the host waits until any of the list has ended.
+        return [WhenAny([_action(each) for each in actions]) for actions in lists if actions]
+    if len(lists) != 1:
+        raise UnreadableAnswer(
+            f"With OOProc schema V{state['schemaVersion'] + 1}, expected actions array to be of length 1 in outer "
+            f"layer but got size: {len(lists)}"
+        )
+    return [_action(each) for each in lists[0]]
+
+
+def _action(members: Mapping[str, Any]) -> Action:
+    kind = members.get("actionType")
+    read = _READERS.get(kind) if isinstance(kind, int) else None
+    if read is None:
+        raise UnreadableAnswer(f"Received an unexpected action type from the out-of-proc function: '{kind}'.")
+    try:
+        return read(members)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableAnswer(f"The action {json_text(members)} cannot be read ({error!r}).") from error
+
+
+def _call_activity(members: Mapping[str, Any]) -> Action:
+    return CallActivity(members["functionName"], members.get("input"), _retry(members))
+
+
+def _call_sub_orchestrator(members: Mapping[str, Any]) -> Action:
+    return CallSubOrchestrator(
+        members["functionName"],
+        members.get("input"),
+        members.get("instanceId"),
+        members.get("version"),
+        _retry(members),
+    )
+
+
+def _retry(members: Mapping[str, Any]) -> RetryOptions | None:
+    options = members.get("retryOptions")
+    if options is None:
+        return None
+    longest, timeout = options.get("maxRetryIntervalInMilliseconds"), options.get("retryTimeoutInMilliseconds")
+    return RetryOptions(
+        first_interval=options["firstRetryIntervalInMilliseconds"] * _MILLISECOND,
+        max_attempts=options["maxNumberOfAttempts"],
+        backoff_coefficient=options.get("backoffCoefficient") or 1.0,
+        max_interval=longest * _MILLISECOND if longest else LONGEST_INTERVAL,
+        timeout=timeout * _MILLISECOND if timeout else None,
+    )
+
+
+def _create_timer(members: Mapping[str, Any]) -> Action:
+    return CreateTimer(Instant.parse(members["fireAt"]), bool(members.get("isCanceled")))
+
+
+def _signal_entity(members: Mapping[str, Any]) -> Action:
+    due = members.get("fireAt")
+    return SignalEntity(
+        members["instanceId"], members["operation"], members.get("input"), Instant.parse(due) if due else None
+    )
+
+
+def _call_http(members: Mapping[str, Any]) -> Action:
+    request = members["httpRequest"]
+    return CallHttp(
+        method=request["method"],
+        uri=request["uri"],
+        content=request.get("content"),
+        headers=request.get("headers") or {},
+        token_source=request.get("tokenSource"),
+        polls=bool(request.get("asynchronousPatternEnabled")),
+    )
+
+
+def _compound(members: Mapping[str, Any]) -> Sequence[Action]:
+    return [_action(each) for each in members["compoundActions"]]
+
+
+_READERS: Mapping[int, Callable[[Mapping[str, Any]], Action]] = {
+    0: _call_activity,
+    1: _call_activity,
+    2: _call_sub_orchestrator,
+    3: _call_sub_orchestrator,
+    4: lambda members: ContinueAsNew(members.get("input")),
+    5: _create_timer,
+    6: lambda members: WaitForExternalEvent(members["externalEventName"]),
+    7: lambda members: CallEntity(members["instanceId"], members["operation"], members.get("input")),
+    8: _call_http,
+    9: _signal_entity,
+    10: _signal_entity,
+    11: lambda members: WhenAny(_compound(members)),
+    12: lambda members: WhenAll(_compound(members)),
+}
