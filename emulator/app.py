@@ -17,14 +17,13 @@ from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.extensions.http import http_extension, route_check
-from emulator.host.auth import Authorizer
+from emulator.extensions.builtin import builtin_extensions
+from emulator.extensions.http import route_check
 from emulator.host.connections import PortUnavailable
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
-from emulator.host.http import Site, serve
 from emulator.host.invocationlog import outside_of_invocations
-from emulator.host.keys import FileSecrets, KeyRing
 from emulator.host.routes import FunctionRoutes
+from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 from emulator.worker.inprocess import InProcessWorker
@@ -90,11 +89,12 @@ async def _hosting(
 ) -> AsyncIterator[Host]:
     options, settings, root = configuration.host, configuration.settings, configuration.root
     status, routes = HostStatus(), FunctionRoutes()
-    keys = KeyRing(FileSecrets(root / ".azemu" / "secrets"), clock, origin={})
+    keys = open_keys(configuration, clock, new_id=new_id)
+    extensions = builtin_extensions(configuration, routes=routes, clock=clock)
     host = Host(
         HostParts(
             worker=InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations),
-            extensions=[http_extension(routes, clock, prefix=options.http.route_prefix)],
+            extensions=extensions,
             options=options,
             settings=settings,
             status=status,
@@ -103,18 +103,10 @@ async def _hosting(
         clock=clock,
         new_id=new_id,
     )
-    site = Site(
-        root=root,
-        status=status,
-        builtin=[],
-        functions=routes,
-        authorizer=Authorizer(keys if configuration.enable_auth else None),
-        options=options.http,
-        cors=configuration.cors,
-        homepage=not settings.flag("AzureWebJobsDisableHomepage"),
-    )
+    parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys)
+    site = open_site(configuration, parts, sock=listener, clock=clock, new_id=new_id)
     # The server is there first and last: it answers for a host that starts, and for one that failed to.
-    async with serve(site, clock, sock=listener) as server, host.running(drain_seconds=drain_seconds):
+    async with site as server, host.running(drain_seconds=drain_seconds):
         try:
             yield host
         finally:

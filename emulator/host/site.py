@@ -10,8 +10,10 @@ async with open_site(configuration, host, keys=keys, routes=routes, extensions=e
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +43,26 @@ def open_keys(configuration: Configuration, clock: Clock, *, new_id: NewId = new
     return KeyRing(FileSecrets(configuration.root / folder), clock, origin)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteParts:
+    """What the site is made of. `routes`: the table that the http extension fills."""
+
+    host: RunningHost
+    extensions: Sequence[Extension]
+    routes: FunctionRoutes
+    keys: KeyRing
+    commands: HostCommands = HostCommands()
+
+
 @asynccontextmanager
 async def open_site(
-    configuration: Configuration,
-    host: RunningHost,
-    *,
-    keys: KeyRing,
-    routes: FunctionRoutes,
-    extensions: Sequence[Extension],
-    clock: Clock,
-    commands: HostCommands | None = None,
-    new_id: NewId = new_id,
+    configuration: Configuration, parts: SiteParts, *, sock: socket.socket, clock: Clock, new_id: NewId = new_id
 ) -> AsyncIterator[Listener]:
-    """Serve HTTP while entered. `routes`: the table that the http extension fills.
+    """Serve HTTP on the listening socket `sock` while entered.
 
-    Raises PortUnavailable, and ConfigurationError for a client principal that cannot be read.
+    Raises ConfigurationError for a client principal that cannot be read.
     """
+    host, keys, extensions = parts.host, parts.keys, parts.extensions
     settings = configuration.settings
     principal = settings.get(easyauth.SETTING)
     facts = HostFacts(
@@ -69,7 +75,7 @@ async def open_site(
     async with _background_tasks() as spawn:
         by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
         builtin: list[Route] = [
-            *HostApi(host, facts, commands or HostCommands(), clock).routes(),
+            *HostApi(host, facts, parts.commands, clock).routes(),
             *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
             *KeysApi(host, keys, clock).routes(),
             *webhook_routes(webhook for extension in extensions for webhook in extension.webhooks),
@@ -78,21 +84,14 @@ async def open_site(
             root=configuration.root,
             status=host.status,
             builtin=builtin,
-            functions=routes,
+            functions=parts.routes,
             authorizer=Authorizer(keys if configuration.enable_auth else None),
             options=configuration.host.http,
             cors=configuration.cors,
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
         )
-        async with serve(
-            site,
-            clock,
-            address=configuration.address,
-            port=configuration.port,
-            sock=configuration.listener,
-            new_request_id=new_id,
-        ) as listener:
+        async with serve(site, clock, sock=sock, new_request_id=new_id) as listener:
             yield listener
 
 
