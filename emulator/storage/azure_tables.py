@@ -141,6 +141,10 @@ class AzureTable:
         doing = f"submit {len(operations)} operations to table {self.name}"
         if len(operations) > MAX_BATCH_OPERATIONS:
             raise invalid(doing, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations.")
+        for index, operation in enumerate(operations):
+            if operation.row.partition_key != operations[0].row.partition_key:
+                code = "CommandsInBatchActOnDifferentPartitions"
+                raise invalid(doing, code, "A transaction has rows of one partition only.", failed_index=index)
         transaction = [_operation(doing, index, operation) for index, operation in enumerate(operations)]
         answers = await self._calls.run(doing, self._client.submit_transaction(transaction))
         return [

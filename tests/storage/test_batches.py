@@ -101,8 +101,9 @@ async def test_one_row_may_appear_only_once(bench: Bench) -> None:
 
 async def test_all_rows_must_be_of_one_partition(bench: Bench) -> None:
     table = await bench.new_table()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as refused:
         await table.submit([upsert(row("p", "1")), upsert(row("q", "2"))])
+    assert (refused.value.code, refused.value.failed_index) == ("CommandsInBatchActOnDifferentPartitions", 1)
     assert await keys(table.query()) == []
 
 
