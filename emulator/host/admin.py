@@ -132,19 +132,21 @@ class HostApi:
         status, facts = self._host.status, self._facts
         bundle = facts.options.extension_bundle
         return json_response(
-            {
-                "id": facts.host_id,
-                "state": status.state.value,
-                "version": RUNTIME_VERSION,
-                "versionDetails": f"{RUNTIME_VERSION} (azemu {__version__}, Python {platform.python_version()})",
-                "platformVersion": "",
-                "instanceId": facts.instance_id,
-                "computerName": platform.node(),
-                "processUptime": (self._clock.now() - facts.started_at) // timedelta(milliseconds=1),
-                "functionAppContentEditingState": "Unknown",
-                "extensionBundle": {"id": bundle.id, "version": bundle.version} if bundle and bundle.id else None,
-                "errors": list(status.errors) or None,
-            }
+            _without_nulls(
+                {
+                    "id": facts.host_id,
+                    "state": status.state.value,
+                    "version": RUNTIME_VERSION,
+                    "versionDetails": f"{RUNTIME_VERSION} (azemu {__version__}, Python {platform.python_version()})",
+                    "platformVersion": "",
+                    "instanceId": facts.instance_id,
+                    "computerName": platform.node(),
+                    "processUptime": (self._clock.now() - facts.started_at) // timedelta(milliseconds=1),
+                    "functionAppContentEditingState": "Unknown",
+                    "extensionBundle": {"id": bundle.id, "version": bundle.version} if bundle and bundle.id else None,
+                    "errors": list(status.errors) or None,
+                }
+            )
         )
 
     async def _config(self, call: HttpCall) -> web.Response:
@@ -210,11 +212,12 @@ class HostApi:
 
 
 def json_response(value: Mapping[str, Any] | Sequence[Any], *, status: int = 200) -> web.Response:
-    """Members that are None are left out."""
-    if isinstance(value, Mapping):
-        value = {name: member for name, member in value.items() if member is not None}
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, text=text, content_type="application/json", charset="utf-8")
+
+
+def _without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _json(body: bytes) -> Any:

@@ -73,14 +73,15 @@ class FunctionsApi:
         function = self._host.catalog.find(call.values["name"])
         if function is None:
             return web.Response(status=404)
-        return json_response(self._described(function, f"{call.request.scheme}://{call.request.host}"))
+        base = f"{call.request.scheme}://{call.request.host}"
+        return json_response(self._described(function, base))
 
     async def _status(self, call: HttpCall) -> web.Response:
         name = call.values["name"]
         errors = list(self._host.catalog.errors_of(name))
         if not errors and self._host.catalog.find(name) is None:
             return web.Response(status=404)
-        return json_response({"errors": errors or None})
+        return json_response({"errors": errors} if errors else {})
 
     async def _run(self, call: HttpCall) -> web.Response:
         try:
@@ -135,7 +136,7 @@ class FunctionsApi:
             "config_href": f"{files}/{quote(name)}/function.json",
             "test_data_href": f"{files}/data/Functions/sampledata/{quote(name)}.dat",
             "href": f"{base}/admin/functions/{quote(name)}",
-            "invoke_url_template": self._invoke_url(function, base),
+            **self._invoke_url(function, base),
             "language": "python",
             "config": {
                 "name": name,
@@ -152,12 +153,12 @@ class FunctionsApi:
             "isProxy": False,
         }
 
-    def _invoke_url(self, function: Function, base: str) -> str | None:
+    def _invoke_url(self, function: Function, base: str) -> dict[str, str]:
         if function.trigger.type.lower() != _HTTP:
-            return None
+            return {}
         route = str(function.trigger.properties.get("route") or function.name).strip("/")
         prefix = self._facts.options.http.route_prefix.strip("/")
-        return f"{base}/{prefix}/{route}".lower() if prefix else f"{base}/{route}".lower()
+        return {"invoke_url_template": f"{base}/{prefix}/{route}".lower() if prefix else f"{base}/{route}".lower()}
 
 
 def _port(request: web.Request) -> int:

@@ -13,7 +13,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class SiteParts:
     extensions: Sequence[Extension]
     routes: FunctionRoutes
     keys: KeyRing
-    commands: HostCommands = HostCommands()
+    commands: HostCommands = field(default_factory=HostCommands)
 
 
 @asynccontextmanager
