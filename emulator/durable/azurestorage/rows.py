@@ -362,6 +362,34 @@ def terminated_columns(reason: str | None, *, updated_at: Instant, now: Instant)
     )
 
 
+def repair_columns(
+    started: ExecutionStarted,
+    ended: events.ExecutionCompleted | None,
+    *,
+    status: RuntimeStatus,
+    updated_at: Instant,
+    hub: str,
+    output: str | None,
+) -> Columns:
+    """What an execution's status row must say, from its history."""
+    return _present(
+        {
+            "Name": started.name,
+            "Version": started.version,
+            "CreatedTime": started.timestamp,
+            "ExecutionId": started.instance.execution_id,
+            "LastUpdatedTime": updated_at,
+            "RuntimeStatus": status.wire_name,
+            "CompletedTime": ended.timestamp if ended else None,
+            "Tags": tags_text(started.tags),
+            "TaskHubName": hub,
+            "ScheduledStartTime": started.scheduled_start_time,
+            "Generation": started.generation,
+            "Output": output,
+        }
+    )
+
+
 def rewound_columns(now: Instant) -> Columns:
     return {"RuntimeStatus": RuntimeStatus.PENDING.wire_name, "LastUpdatedTime": now}
 

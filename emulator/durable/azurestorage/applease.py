@@ -1,0 +1,132 @@
+"""The app lease: only one app (not: one process) works on a task hub at a time.
+
+A lease on a container, under an id made from the app's name, so that all processes of the app hold it together.
+Source: task-hub-storage.md chapter 5.6 (durabletask: Partitioning/AppLeaseManager.cs).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from emulator.background import background
+from emulator.clock import Clock
+from emulator.config.durable import AppLeaseOptions
+from emulator.durable.azurestorage.names import fnv1a32
+from emulator.errors import EmulatorError
+from emulator.storage.api import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
+
+_log = logging.getLogger(__name__)
+
+
+def app_lease_id(app_name: str) -> str:
+    return f"{fnv1a32(app_name):08x}-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class AppLeaseInfo:
+    """The info blob. `desired_id`: who is to take the lease over from `owner_id`."""
+
+    owner_id: str | None = None
+    desired_id: str | None = None
+
+    @classmethod
+    def read(cls, content: bytes) -> AppLeaseInfo:
+        found = json.loads(content or b"{}")
+        return cls(found.get("OwnerId"), found.get("DesiredSwapId"))
+
+    def text(self) -> str:
+        return json.dumps({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id}, separators=(",", ":"))
+
+
+class AppLease:
+    def __init__(
+        self, container: BlobContainer, info_blob: str, app_name: str, clock: Clock, options: AppLeaseOptions
+    ) -> None:
+        self._container = container
+        self._info_blob = info_blob
+        self._id = app_lease_id(app_name)
+        self._app_name = app_name
+        self._clock = clock
+        self._options = options
+
+    async def create(self) -> None:
+        await self._container.create()
+        try:
+            await self._container.write(self._info_blob, b"{}", only_if_new=True)
+        except (AlreadyExists, PreconditionFailed):
+            return
+
+    async def delete(self) -> None:
+        try:
+            await self._container.drop(lease_id=self._id)
+        except (PreconditionFailed, AlreadyExists):
+            try:
+                await self._container.drop()
+            except (PreconditionFailed, AlreadyExists):
+                _log.warning("The container %s is leased by another app and stays", self._container.name)
+
+    @asynccontextmanager
+    async def holding(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
+        """Beside the body: do `work` whenever, and as long as, this app holds the lease.
+
+        The lease is not released at the end: other processes of the app hold it, too.
+        """
+        async with background(self._hold(work), name="app lease"):
+            yield
+
+    async def _hold(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        while True:
+            if await self._acquired():
+                async with work():
+                    await self._renew_until_lost()
+                _log.warning("Another app took the app lease of this task hub; no orchestrations run here any more")
+            await self._clock.sleep(self._options.acquire_interval.total_seconds(), upkeep=True)
+
+    async def _acquired(self) -> bool:
+        try:
+            await self._acquire()
+        except (AlreadyExists, PreconditionFailed):
+            _log.warning(
+                'Another app than "%s" holds the lease of this task hub (container %s): no orchestrations run here. '
+                'Give the app its own "hubName" in host.json, or set "useAppLease" to false. Next try in %s.',
+                self._app_name,
+                self._container.name,
+                self._options.acquire_interval,
+            )
+            return False
+        except EmulatorError as error:
+            _log.warning("The app lease cannot be acquired: %s", error)
+            return False
+        return True
+
+    async def _acquire(self) -> None:
+        info = await self._info()
+        lease = self._container.lease()
+        if info.desired_id == self._id and info.owner_id not in (None, self._id):
+            await lease.change(info.owner_id or "", new_lease_id=self._id)
+        else:
+            await lease.acquire(self._id, duration=self._options.lease_interval)
+        if info != AppLeaseInfo(self._id):
+            await self._container.write(self._info_blob, AppLeaseInfo(self._id).text().encode())
+
+    async def _info(self) -> AppLeaseInfo:
+        try:
+            return AppLeaseInfo.read(await self._container.read(self._info_blob))
+        except (NotFound, ValueError):
+            return AppLeaseInfo()
+
+    async def _renew_until_lost(self) -> None:
+        while True:
+            await self._clock.sleep(self._options.renew_interval.total_seconds(), upkeep=True)
+            try:
+                await self._container.lease().renew(self._id)
+            except (AlreadyExists, PreconditionFailed):
+                # Virtual time, or a process that was stopped, may find the lease merely run out.
+                if not await self._acquired():
+                    return
+            except EmulatorError as error:
+                _log.warning("The app lease could not be renewed: %s", error)

@@ -1,0 +1,296 @@
+"""The task hub on Azure Storage: both ports of `durable.hub`, put together from the parts of this package."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from emulator.clock import Clock
+from emulator.config.durable import DurableTaskOptions
+from emulator.durable.azurestorage import instances as status_rows
+from emulator.durable.azurestorage.applease import AppLease
+from emulator.durable.azurestorage.history import HistoryTable
+from emulator.durable.azurestorage.instances import InstanceTable
+from emulator.durable.azurestorage.intake import Intake
+from emulator.durable.azurestorage.large import LargePayloads
+from emulator.durable.azurestorage.memory import Memory
+from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.ownership import Ownership
+from emulator.durable.azurestorage.partitions import TablePartitions
+from emulator.durable.azurestorage.purging import Purger
+from emulator.durable.azurestorage.queues import Backoff, Post, open_post
+from emulator.durable.azurestorage.rewind import rewind
+from emulator.durable.azurestorage.saving import Saver
+from emulator.durable.azurestorage.sessions import Episode, Sessions
+from emulator.durable.azurestorage.shielding import unbroken
+from emulator.durable.azurestorage.work_items import WorkItems
+from emulator.durable.core.events import ExecutionStarted, GenericEvent, HistoryEvent
+from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
+from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.turn import TurnOutcome
+from emulator.durable.hub import (
+    ActivityWorkItem,
+    InstanceAlreadyExists,
+    InstancePage,
+    InstanceQuery,
+    InstanceStatus,
+    OrchestrationWorkItem,
+    PurgeFilter,
+    PurgeResult,
+)
+from emulator.ids import NewId
+from emulator.instant import Instant
+from emulator.storage.api import StorageAccount
+
+
+class AzureStorageTaskHub:
+    """See `durable.hub`: TaskHub at any time, WorkSource while `working()`.
+
+    `account` has the queues. `tracking`: the account of tables and blobs, if it is another one
+    (trackingStoreConnectionName). `app_name` identifies the app towards others on the same hub (WEBSITE_SITE_NAME, or
+    empty). `worker_id` must differ between processes; None makes one from the machine's name.
+    """
+
+    def __init__(
+        self,
+        options: DurableTaskOptions,
+        account: StorageAccount,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        tracking: StorageAccount | None = None,
+        app_name: str = "",
+        worker_id: str | None = None,
+    ) -> None:
+        provider = options.storage_provider
+        self._options = options
+        self._clock = clock
+        self._new_id = new_id
+        self._account = account
+        self._tracking = tracking or account
+        self._worker_id = worker_id or f"{platform.node() or 'azemu'}-{new_id()[:8]}"
+        self._names = HubNames(
+            hub=options.hub_name,
+            partition_count=provider.partition_count,
+            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
+        )
+        self._large = LargePayloads(self._tracking.container(self._names.large_message_container), clock, new_id)
+        self._history_rows = self._tracking.table(self._names.history_table)
+        self._instance_rows = self._tracking.table(self._names.instances_table)
+        self._history = HistoryTable(self._history_rows, self._large, clock)
+        self._instances = InstanceTable(
+            self._instance_rows,
+            self._large,
+            hub=options.hub_name,
+            clock=clock,
+            new_id=new_id,
+            fetch_large=provider.fetch_large_messages_automatically,
+        )
+        self._memory = Memory()
+        self._purger = Purger(self._history, self._instances, self._large, self._memory)
+        self._post = self._open_post()
+        self._sessions = self._new_sessions()
+        self._ownership = self._new_ownership()
+        self._app_lease = AppLease(
+            self._tracking.container(self._names.app_lease_container),
+            self._names.app_lease_blob,
+            app_name,
+            clock,
+            options.app_lease_options,
+        )
+        self._saver = Saver(
+            self._post,
+            self._history,
+            self._instances,
+            self._sessions,
+            self._memory,
+            self._ownership,
+            guard_row=provider.use_instance_table_etag,
+        )
+        self._work_items = WorkItems(
+            self._post,
+            clock,
+            limit=options.max_concurrent_activity_functions,
+            backoff=Backoff(provider.max_queue_polling_interval),
+        )
+        self._is_created = False
+        self._creating = asyncio.Lock()
+
+    def _open_post(self) -> Post:
+        provider = self._options.storage_provider
+        return open_post(
+            self._account,
+            self._names,
+            self._large,
+            self._clock,
+            self._new_id,
+            control_lock=provider.control_queue_visibility_timeout,
+            work_item_lock=provider.work_item_queue_visibility_timeout,
+            encoding=provider.queue_client_message_encoding,
+        )
+
+    def _new_sessions(self) -> Sessions:
+        provider = self._options.storage_provider
+        return Sessions(
+            self._history,
+            self._instances,
+            self._memory,
+            self._names,
+            clock=self._clock,
+            new_id=self._new_id,
+            buffer_limit=provider.control_queue_buffer_threshold,
+            replay_ended=provider.allow_replaying_terminal_instances,
+        )
+
+    def _new_ownership(self) -> Ownership:
+        return TablePartitions(
+            self._tracking.table(self._names.partitions_table),
+            self._names.control_queues,
+            self._worker_id,
+            self._clock,
+            timeout=self._options.storage_provider.partition_table_operation_timeout,
+        )
+
+    # TaskHub -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._options.hub_name
+
+    async def create(self) -> None:
+        """Like .NET, a client that comes first makes everything, lease records included."""
+        if self._is_created:
+            return
+        async with self._creating:
+            if not self._is_created:
+                await self._create()
+                self._is_created = True
+
+    async def _create(self) -> None:
+        queues = [self._post.work_items, *self._post.control_queues]
+        await asyncio.gather(
+            self._app_lease.create(),
+            self._ownership.create(),
+            self._history_rows.create(),
+            self._instance_rows.create(),
+            *(queue.create() for queue in queues),
+        )
+
+    async def delete(self) -> None:
+        self._is_created = False
+        queues = [self._post.work_items, *self._post.control_queues]
+        await asyncio.gather(
+            self._app_lease.delete(),
+            self._ownership.delete(),
+            self._history_rows.drop(),
+            self._instance_rows.drop(),
+            self._large.drop(),
+            *(queue.drop() for queue in queues),
+        )
+        self._memory.clear()
+
+    async def start(self, message: TaskMessage, *, reuse: frozenset[RuntimeStatus]) -> None:
+        await self.create()
+        started = message.event
+        assert isinstance(started, ExecutionStarted)
+        instance_id = message.target.instance_id
+        existing = await self._instances.row(instance_id)
+        if existing is not None:
+            status = status_rows.status_of(existing)
+            if status is not None and status not in reuse:
+                raise InstanceAlreadyExists(instance_id, status)
+        if started.generation is None:
+            generation = 0 if existing is None else (status_rows.generation_of(existing) or 0) + 1
+            started = replace(started, generation=generation)
+        with self._memory.starting(instance_id):
+            # The input goes first, the message second, the row last: a worker that sees the message needs the row at
+            # once, and holds the message until the row says that this start counts.
+            status_input = await self._instances.input_reference(started)
+            sent = await self._post.send(TaskMessage(started, message.target, message.context_tags))
+            if await self._instances.create(started, existing=existing, status_input=sent.blob_url or status_input):
+                self._memory.started[instance_id] = started.instance.execution_id or ""
+
+    async def send(self, message: TaskMessage) -> None:
+        await self.create()
+        await self._post.send(message)
+
+    async def status(self, instance_id: str) -> InstanceStatus | None:
+        await self.create()
+        return await self._instances.status(instance_id)
+
+    async def query(self, query: InstanceQuery) -> InstancePage:
+        await self.create()
+        return await self._instances.query(query)
+
+    async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        await self.create()
+        return (await self._history.load(instance_id)).events
+
+    async def rewind(self, instance_id: str, reason: str | None) -> None:
+        await self.create()
+        leaves = await rewind(instance_id, history=self._history_rows, instances=self._instances)
+        for leaf in leaves:
+            self._memory.forget(leaf)
+            event = GenericEvent(timestamp=Instant.of(self._clock.now()), data=reason)
+            await self._post.send(TaskMessage(event, OrchestrationInstance(leaf, None)))
+
+    async def purge(self, instance_id: str) -> PurgeResult:
+        await self.create()
+        return await self._purger.purge(instance_id)
+
+    async def purge_many(self, where: PurgeFilter) -> PurgeResult:
+        await self.create()
+        return await self._purger.purge_many(where)
+
+    # WorkSource ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Take part in the work of the hub. Leaving hands the control queues over; the engine has drained by then."""
+        await self.create()
+        intake = Intake(
+            self._post,
+            self._sessions,
+            self._ownership,
+            self._clock,
+            batch=self._options.storage_provider.control_queue_batch_size,
+            longest_pause=self._options.storage_provider.max_queue_polling_interval,
+        )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._sessions.running())
+            await stack.enter_async_context(self._work_items.running())
+            await stack.enter_async_context(intake.running())
+            if self._options.use_app_lease:
+                await stack.enter_async_context(self._app_lease.holding(lambda: self._ownership.owning(intake)))
+            else:
+                await stack.enter_async_context(self._ownership.owning(intake))
+            yield
+
+    async def next_orchestration(self) -> OrchestrationWorkItem:
+        return await self._sessions.next(entity=False)
+
+    async def next_entity(self) -> OrchestrationWorkItem:
+        return await self._sessions.next(entity=True)
+
+    async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
+        await unbroken(self._saver.save(_episode(item), outcome))
+
+    async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
+        await unbroken(self._sessions.abandon(_episode(item)))
+
+    async def next_activity(self) -> ActivityWorkItem:
+        return await self._work_items.next()
+
+    async def complete_activity(self, item: ActivityWorkItem, response: TaskMessage) -> None:
+        await unbroken(self._work_items.complete(item, response))
+
+    async def abandon_activity(self, item: ActivityWorkItem) -> None:
+        await unbroken(self._work_items.abandon(item))
+
+
+def _episode(item: OrchestrationWorkItem) -> Episode:
+    assert isinstance(item.handle, Episode)
+    return item.handle

@@ -1,0 +1,355 @@
+"""The control queues and the work-item queue: task messages in and out.
+
+A `TaskQueue` speaks in task messages; what is too large for a queue goes through a blob, what cannot be read is given
+back with a growing delay, and what is due later is hidden.
+Source: task-hub-storage.md chapters 2.4, 6.1, 6.2, 6.6 and 7.3 (durabletask: Messaging/*.cs, MessageManager.cs,
+BackoffPollingHelper.cs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import heapq
+import itertools
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from emulator.clock import Clock
+from emulator.config.durable import MessageEncoding
+from emulator.durable.azurestorage import wire
+from emulator.durable.azurestorage.event_types import EVENT_TYPES
+from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
+from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.wire import MessageData, UnreadableMessage
+from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
+from emulator.durable.core.identity import OrchestrationInstance, is_entity
+from emulator.durable.core.messages import TaskMessage
+from emulator.ids import NewId, hyphenated
+from emulator.instant import Instant
+from emulator.storage.api import (
+    MAX_HIDE,
+    ZERO,
+    NotFound,
+    PopReceiptMismatch,
+    Queue,
+    QueueMessage,
+    StorageAccount,
+    StorageError,
+)
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = timedelta(milliseconds=50)
+_LONGEST_ABANDON = timedelta(seconds=600)
+_POISON_COUNT = 10
+# A hidden message shows up by the service's clock, which this one may be ahead of.
+_SLACK = timedelta(milliseconds=20)
+
+
+# Rules -------------------------------------------------------------------------------------------------------
+
+
+def due_at(message: TaskMessage) -> Instant | None:
+    """When a message is meant to be seen; None: at once.
+
+    A delayed entity signal says it in its name: `op@2026-06-24T11:00:00.0000000Z`.
+    """
+    match message.event:
+        case TimerFired():
+            return message.event.fire_at
+        case ExecutionStarted():
+            return message.event.scheduled_start_time
+        case EventRaised() if is_entity(message.target.instance_id) and message.event.name.startswith("op@"):
+            return _parsed(message.event.name.removeprefix("op@"))
+        case _:
+            return None
+
+
+def _parsed(text: str) -> Instant | None:
+    try:
+        return Instant.parse(text)
+    except ValueError:
+        return None
+
+
+def hidden_for(remaining: timedelta) -> timedelta:
+    """How long a queue can hide what is due in `remaining`: whole seconds, seven days at most.
+
+    Rounding down makes it visible early; the receiver holds it for the rest, so nothing comes early or late.
+    """
+    return min(max(timedelta(seconds=remaining // timedelta(seconds=1)), ZERO), MAX_HIDE)
+
+
+def abandoned_for(dequeue_count: int) -> timedelta:
+    """2, 4, 8 … 512, 600, 600 … seconds."""
+    if dequeue_count >= _POISON_COUNT:
+        return _LONGEST_ABANDON
+    return timedelta(seconds=2**dequeue_count)
+
+
+class Backoff:
+    """How long to wait after a look that found nothing: 50, about 100, 150, 250 ms … up to `longest`."""
+
+    def __init__(self, longest: timedelta, *, jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2)) -> None:
+        self._longest = longest
+        self._jitter = jitter
+        self.reset()
+
+    def reset(self) -> None:
+        """Something was found, or will be: look again soon."""
+        self._current = min(_FIRST_PAUSE, self._longest)
+        self._exponent = 0
+
+    def next(self) -> timedelta:
+        pause = self._current
+        if pause != self._longest:
+            self._current = min(_FIRST_PAUSE + self._jitter() * 2**self._exponent * _FIRST_PAUSE, self._longest)
+            self._exponent += 1
+        return pause
+
+
+# Queues ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Received:
+    """A message in our hands. `message` and `locked_until` (by our clock) change with its receipt."""
+
+    queue: TaskQueue = field(repr=False)
+    message: QueueMessage
+    data: MessageData
+    task: TaskMessage
+    locked_until: datetime
+
+    @property
+    def id(self) -> str:
+        return self.message.id
+
+    @property
+    def dequeue_count(self) -> int:
+        return self.message.dequeue_count
+
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """Insertion times have a resolution of one second; within it, the sender's count decides."""
+        return self.message.inserted_at, self.data.sequence_number
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """`blob_url`: set when the message proper went to a blob."""
+
+    message: QueueMessage
+    blob_url: str | None
+
+
+class TaskQueue:
+    """One queue of a task hub. `lock_for`: how long a message that was taken stays ours without renewal."""
+
+    def __init__(
+        self, queue: Queue, large: LargePayloads, clock: Clock, *, lock_for: timedelta, encoding: MessageEncoding
+    ) -> None:
+        self._queue = queue
+        self._large = large
+        self._clock = clock
+        self._encoding = encoding
+        self._reappearing: list[datetime] = []
+        self.lock_for = lock_for
+
+    @property
+    def name(self) -> str:
+        return self._queue.name
+
+    async def create(self) -> None:
+        await self._queue.create()
+
+    async def drop(self) -> None:
+        await self._queue.drop()
+
+    async def put(self, data: MessageData) -> Sent:
+        """Send; a message that is due later stays hidden till then."""
+        text, blob_url = wire.encode(data), None
+        assert data.message is not None
+        if too_large_for_queue(text):
+            event_type = EVENT_TYPES[type(data.message.event)].name
+            blob = message_blob_name(data.message.target.instance_id, data.activity_id, event_type)
+            # The blob goes first: whoever finds the reference must find the message.
+            blob_url = await self._large.store(blob, text)
+            text = wire.encode(MessageData.reference(blob))
+        hide = self._hiding(data.message)
+        message = await self._queue.put(self._encoded(text), visible_in=hide)
+        if hide:
+            self._expect(hide)
+        return Sent(message, blob_url)
+
+    def _hiding(self, message: TaskMessage) -> timedelta:
+        due = due_at(message)
+        return ZERO if due is None else hidden_for(due - Instant.of(self._clock.now()))
+
+    def _encoded(self, text: str) -> str:
+        return base64.b64encode(text.encode()).decode() if self._encoding is MessageEncoding.BASE64 else text
+
+    async def get(self, limit: int) -> list[Received]:
+        """Take up to `limit` messages. Unreadable ones are given back and logged.
+
+        Empty when the queue does not exist (yet, or any more).
+        """
+        locked_until = self._clock.now() + self.lock_for
+        try:
+            found = await self._queue.get(limit=limit, hide_for=self.lock_for)
+        except NotFound:
+            await self._queue.create()
+            return []
+        received = await asyncio.gather(*(self._read(message, locked_until) for message in found))
+        return [each for each in received if each is not None]
+
+    async def _read(self, message: QueueMessage, locked_until: datetime) -> Received | None:
+        try:
+            data, task = await self._opened(message)
+        except (UnreadableMessage, StorageError) as error:
+            _log.error("Message %s of queue %s cannot be read and is given back: %s", message.id, self.name, error)
+            await self._hide(message, abandoned_for(message.dequeue_count))
+            return None
+        return Received(self, message, data, task, locked_until)
+
+    async def _opened(self, message: QueueMessage) -> tuple[MessageData, TaskMessage]:
+        data = wire.decode(message.body, received_at=Instant.of(message.inserted_at))
+        if data.blob_name:
+            data = wire.decode(await self._large.load(data.blob_name))
+        if data.message is None:
+            raise UnreadableMessage("The message has neither a TaskMessage nor a CompressedBlobName.")
+        return data, data.message
+
+    async def wait(self, backoff: Backoff) -> None:
+        """Until there may be something to get: a message came, or one that this host hid is due, or time is up."""
+        pause = backoff.next()
+        now = self._clock.now()
+        if self._reappearing:
+            until = self._reappearing[0] + _SLACK - now
+            if until <= pause:
+                pause = max(until, ZERO)
+                while self._reappearing and self._reappearing[0] + _SLACK <= now + pause:
+                    heapq.heappop(self._reappearing)
+                backoff.reset()
+        if pause:
+            await self._queue.wait(pause)
+            if self._clock.now() - now < 0.9 * pause:  # Woken: something was put.
+                backoff.reset()
+
+    def _expect(self, hidden: timedelta) -> None:
+        heapq.heappush(self._reappearing, self._clock.now() + hidden)
+
+    async def delete(self, received: Received) -> None:
+        """Done with it. A message that is gone already is fine; one that others see now is theirs."""
+        receipt = received.message.pop_receipt
+        try:
+            await self._queue.delete(received.message)
+        except NotFound:
+            return
+        except PopReceiptMismatch:
+            if received.message.pop_receipt == receipt:
+                _log.debug("Message %s of queue %s is somebody else's by now", received.id, self.name)
+                return
+            # A renewal changed the receipt while we asked.
+            await self.delete(received)
+
+    async def abandon(self, received: Received) -> None:
+        """Give it back, with a delay that grows with the number of tries."""
+        if received.dequeue_count >= _POISON_COUNT:
+            _log.warning(
+                'Message %s (%s for instance "%s") was given back %d times; it stays in queue %s',
+                received.id,
+                EVENT_TYPES[type(received.task.event)].name,
+                received.task.target.instance_id,
+                received.dequeue_count,
+                self.name,
+            )
+        await self._hide(received.message, abandoned_for(received.dequeue_count))
+
+    async def give_back(self, received: Received) -> None:
+        """Let others have it at once: nothing is wrong with it."""
+        await self._hide(received.message, ZERO)
+
+    async def postpone(self, received: Received, remaining: timedelta) -> None:
+        """Hide it again until it is due."""
+        await self._hide(received.message, hidden_for(remaining))
+
+    async def _hide(self, message: QueueMessage, hide_for: timedelta) -> None:
+        try:
+            await self._queue.hide(message, hide_for=hide_for)
+        except (NotFound, PopReceiptMismatch):
+            return
+        if hide_for:
+            self._expect(hide_for)
+
+    async def renew(self, received: Received) -> bool:
+        """Keep it for another `lock_for`; False: it is not ours any more."""
+        locked_until = self._clock.now() + self.lock_for
+        try:
+            received.message = await self._queue.hide(received.message, hide_for=self.lock_for)
+        except (NotFound, PopReceiptMismatch):
+            return False
+        received.locked_until = locked_until
+        return True
+
+
+class Post:
+    """Finds the queue of every message, and numbers and seals what this process sends."""
+
+    def __init__(self, control: Sequence[TaskQueue], work_items: TaskQueue, names: HubNames, new_id: NewId) -> None:
+        self._control = {queue.name: queue for queue in control}
+        self._names = names
+        self._new_id = new_id
+        self._numbers = itertools.count(1)
+        self.work_items = work_items
+
+    @property
+    def control_queues(self) -> Sequence[TaskQueue]:
+        return tuple(self._control.values())
+
+    def control_queue(self, name: str) -> TaskQueue:
+        return self._control[name]
+
+    def queue_of(self, instance_id: str) -> TaskQueue:
+        return self._control[self._names.control_queue_of(instance_id)]
+
+    async def send(
+        self, message: TaskMessage, *, sender: OrchestrationInstance = wire.CLIENT, episode: int | None = None
+    ) -> Sent:
+        """To the control queue of the target."""
+        return await self.queue_of(message.target.instance_id).put(self._sealed(message, sender, episode))
+
+    async def send_work(self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None) -> Sent:
+        """To the work-item queue."""
+        return await self.work_items.put(self._sealed(message, sender, episode))
+
+    def _sealed(self, message: TaskMessage, sender: OrchestrationInstance, episode: int | None) -> MessageData:
+        return MessageData(
+            activity_id=hyphenated(self._new_id()),
+            message=message,
+            sequence_number=next(self._numbers),
+            sender=sender,
+            episode=episode,
+        )
+
+
+def open_post(
+    account: StorageAccount,
+    names: HubNames,
+    large: LargePayloads,
+    clock: Clock,
+    new_id: NewId,
+    *,
+    control_lock: timedelta,
+    work_item_lock: timedelta,
+    encoding: MessageEncoding,
+) -> Post:
+    def queue(name: str, lock_for: timedelta) -> TaskQueue:
+        return TaskQueue(account.queue(name), large, clock, lock_for=lock_for, encoding=encoding)
+
+    control = [queue(name, control_lock) for name in names.control_queues]
+    return Post(control, queue(names.work_item_queue, work_item_lock), names, new_id)

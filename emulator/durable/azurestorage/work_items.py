@@ -1,0 +1,121 @@
+"""The work-item queue: activities for whichever host has room.
+
+Source: task-hub-storage.md chapter 6.7 (durabletask: AzureStorageOrchestrationService.cs).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from emulator.background import background
+from emulator.clock import Clock
+from emulator.durable.azurestorage.queues import Backoff, Post, Received
+from emulator.durable.azurestorage.shielding import unbroken
+from emulator.durable.core.messages import TaskMessage
+from emulator.durable.hub import ActivityWorkItem
+from emulator.errors import EmulatorError
+
+_log = logging.getLogger(__name__)
+
+_MOST_PER_GET = 32
+_RENEWAL_LOOK = timedelta(seconds=30)
+_NO_EPISODE = -1
+
+
+class WorkItems:
+    """`limit`: how many activities this host runs at once; never more are taken from the queue."""
+
+    def __init__(self, post: Post, clock: Clock, *, limit: int, backoff: Backoff) -> None:
+        self._post = post
+        self._clock = clock
+        self._limit = limit
+        self._backoff = backoff
+        self._fetched: deque[Received] = deque()
+        self._held: dict[str, Received] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Locks are renewed while the body runs; afterwards what was fetched and not begun is given back."""
+        try:
+            async with background(self._keep_alive(), name="renew work items"):
+                yield
+        finally:
+            while self._fetched:
+                await self._give_back(self._fetched.popleft())
+
+    async def next(self) -> ActivityWorkItem:
+        """Wait for an activity. Cancelling the wait loses nothing: what was fetched is there for the next one."""
+        while not self._fetched:
+            await unbroken(self._fetch())
+            if not self._fetched:
+                await self._post.work_items.wait(self._backoff)
+        received = self._fetched.popleft()
+        return ActivityWorkItem(message=received.task, handle=received)
+
+    async def _fetch(self) -> None:
+        room = min(max(self._limit - len(self._held), 1), _MOST_PER_GET)
+        try:
+            found = await self._post.work_items.get(room)
+        except EmulatorError as error:
+            _log.warning("Looking for activities failed and is tried again: %s", error)
+            return
+        for received in sorted(found, key=lambda each: each.order):
+            held = self._held.get(received.id)
+            if held is not None:
+                held.message, held.locked_until = received.message, received.locked_until
+            else:
+                self._held[received.id] = received
+                self._fetched.append(received)
+        if found:
+            self._backoff.reset()
+
+    async def complete(self, item: ActivityWorkItem, response: TaskMessage) -> None:
+        """Send the response, then delete: a crash in between runs the activity twice, never loses its result."""
+        received = _received(item)
+        try:
+            await self._post.send(response, sender=received.task.target, episode=_episode(received))
+            await self._post.work_items.delete(received)
+        finally:
+            self._held.pop(received.id, None)
+
+    async def abandon(self, item: ActivityWorkItem) -> None:
+        received = _received(item)
+        self._held.pop(received.id, None)
+        await self._post.work_items.abandon(received)
+
+    async def _give_back(self, received: Received) -> None:
+        self._held.pop(received.id, None)
+        try:
+            await self._post.work_items.give_back(received)
+        except EmulatorError as error:
+            _log.warning("An activity could not be given back; it comes again when its lock ends: %s", error)
+
+    async def _keep_alive(self) -> None:
+        lock_for = self._post.work_items.lock_for
+        look = min(_RENEWAL_LOOK, lock_for / 4)
+        while True:
+            await self._clock.sleep(look.total_seconds(), upkeep=True)
+            for received in tuple(self._held.values()):
+                if received.locked_until - self._clock.now() < lock_for / 2:
+                    await self._renew(received)
+
+    async def _renew(self, received: Received) -> None:
+        try:
+            if not await self._post.work_items.renew(received):
+                _log.warning("Another host runs activity message %s, too: its lock was lost", received.id)
+                self._held.pop(received.id, None)
+        except EmulatorError as error:
+            _log.warning("The lock of an activity could not be renewed: %s", error)
+
+
+def _received(item: ActivityWorkItem) -> Received:
+    assert isinstance(item.handle, Received)
+    return item.handle
+
+
+def _episode(received: Received) -> int:
+    return _NO_EPISODE if received.data.episode is None else received.data.episode
