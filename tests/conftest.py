@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -16,7 +17,8 @@ from emulator.config.connections import StorageConnection, parse_connection
 from emulator.storage import azure, rest
 from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
-from emulator.virtual_time import VirtualClock
+from emulator.storage.builtin import open_builtin
+from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.storage.bench import Bench, open_bench
 
 T = TypeVar("T")
@@ -44,12 +46,18 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 @pytest.fixture(
     params=[
+        "memory",
+        "file",
         pytest.param("azurite", marks=pytest.mark.azurite),
         pytest.param("azurite-sdk", marks=pytest.mark.azurite),
     ]
 )
-async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """A storage account and the clock it lives by: virtual for the built-in store, real for Azurite."""
+    if request.param in ("memory", "file"):
+        async with _builtin_bench(None if request.param == "memory" else tmp_path / "storage.db") as bench:
+            yield bench
+        return
     connection = request.getfixturevalue("azurite_connection")
     clock = SystemClock()
     open_account = azure.open_account if request.param == "azurite-sdk" else rest.open_account
@@ -59,6 +67,24 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
     async with open_bench(request.param, opener, clock) as bench:
         yield bench
+
+
+@asynccontextmanager
+async def _builtin_bench(path: Path | None) -> AsyncIterator[Bench]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    with loop.clock.running():
+        async with open_builtin(path, loop.clock) as account:
+
+            @asynccontextmanager
+            async def reopen() -> AsyncIterator[StorageAccount]:
+                if path is None:
+                    yield account
+                else:
+                    async with open_builtin(path, loop.clock) as another:
+                        yield another
+
+            yield Bench("builtin", account, loop.clock, reopen)
 
 
 @contextmanager

@@ -65,11 +65,14 @@ class BuiltinAccount:
 
 
 @asynccontextmanager
-async def open_builtin(path: Path | None, clock: Clock, *, new_id: NewId = new_id) -> AsyncIterator[BuiltinAccount]:
+async def open_builtin(
+    path: Path | None, clock: Clock, *, new_id: NewId = new_id, synchronous: str = "FULL"
+) -> AsyncIterator[BuiltinAccount]:
     """The account in the file `path`, made if it is not there; None: in memory, gone at the end.
 
-    A file may be open in several processes. Raises StorageUnavailable: no file of ours, a newer azemu's, damaged,
-    read-only, locked. Belongs to the running event loop.
+    A file may be open in several processes. `synchronous`: SQLite's setting of that name; with less than FULL a power
+    cut may take back the last acknowledged operations (a killed process never does). Belongs to the running event
+    loop. Raises StorageUnavailable: no file of ours, a newer azemu's, damaged, read-only, locked.
     """
     arrivals = Arrivals()
     if path is None:
@@ -79,7 +82,7 @@ async def open_builtin(path: Path | None, clock: Clock, *, new_id: NewId = new_i
         finally:
             memory.close()
         return
-    file = FileDatabase(path, clock)
+    file = FileDatabase(path, clock, synchronous=synchronous)
     try:
         async with watching(file, arrivals, clock):
             yield BuiltinAccount(file, arrivals, clock, new_id)

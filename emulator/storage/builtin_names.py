@@ -7,6 +7,7 @@ Referencing Containers, Blobs, and Metadata".
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from emulator.storage.builtin_database import Refused
 
@@ -44,6 +45,7 @@ def check_blob_name(name: str) -> None:
         raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
 
 
+@lru_cache(maxsize=4096)  # the same few names again and again
 def is_identifier(name: str) -> bool:
     """A C# identifier: what property and metadata names have to be."""
     return _IDENTIFIER.fullmatch(name) is not None

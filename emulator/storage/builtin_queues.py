@@ -6,6 +6,7 @@ the order in which they became visible; callers may not rely on it, with the rea
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from emulator.storage.builtin_times import SECOND, micros, moment, whole_second,
 
 _MAX_HIDE = whole_seconds(MAX_HIDE)
 _MAX_MESSAGES = 32
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_EXPIRED = "(expires_at IS NULL OR expires_at > :now)"
 _VISIBLE = f"""
     SELECT sequence, id, pop_receipt, dequeue_count, inserted_at, visible_at, expires_at, body FROM messages
@@ -282,7 +284,10 @@ def _without_receipt(row: tuple[Any, ...]) -> QueueMessage:
 
 
 def _check_body(body: str) -> None:
-    # At most three bytes a character of the basic plane, four for two UTF-16 units: most texts need no encoding.
+    if _NOT_XML.search(body):
+        # The body of the request would be no XML.
+        raise Refused(400, "InvalidXmlDocument", "The message has a character that XML does not have.")
+    # At most four bytes a character: most texts need no encoding.
     if len(body) * 4 > MAX_MESSAGE_BYTES and len(body.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
         raise Refused(
             413, "RequestBodyTooLarge", "The request body is too large and exceeds the maximum permissible limit."

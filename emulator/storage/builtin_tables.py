@@ -19,7 +19,7 @@ from emulator.storage.api import ANY_ETAG, MAX_BATCH_OPERATIONS, Operation, Page
 from emulator.storage.builtin_database import Database, Refused
 from emulator.storage.builtin_filters import decides, prefilter
 from emulator.storage.builtin_names import check_table_name
-from emulator.storage.builtin_rows import check_keys, check_properties, check_size, loaded, stored
+from emulator.storage.builtin_rows import check_keys, check_properties, loaded, stored
 from emulator.storage.builtin_schema import ordinal_key, text_of_key
 from emulator.storage.builtin_stamps import Stamps
 from emulator.storage.filters import Condition
@@ -176,8 +176,7 @@ class _Checked:
         properties = ""
         if operation.kind is not Operation.DELETE:
             check_properties(row.properties)
-            check_size(row)
-            properties = stored(row.properties)
+            properties = stored(row)
         return cls(operation, ordinal_key(row.partition_key), ordinal_key(row.row_key), properties)
 
 
@@ -239,8 +238,7 @@ def _merged(row: Row, found: tuple[Any, ...]) -> str:
     """The stored text of the row as found, overlaid with the new properties."""
     properties = {**loaded(found[4]), **row.properties}
     check_properties(properties)
-    check_size(Row(row.partition_key, row.row_key, properties))
-    return stored(properties)
+    return stored(Row(row.partition_key, row.row_key, properties))
 
 
 # Reading -----------------------------------------------------------------------------------------------------
