@@ -14,14 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from emulator.config.hostjson import HostOptions, read_host_json
+from emulator.config.connections import DEVELOPMENT_ACCOUNT, parse_connection
+from emulator.config.hostjson import HostOptions, LogLevel, read_host_json
 from emulator.config.settings import HostSection, Settings, load_settings
 from emulator.errors import ConfigurationError
 
 DEFAULT_PORT = 7071
 DEFAULT_ADDRESS = "127.0.0.1"
 
-# Where a connection that says UseDevelopmentStorage=true finds its data when `--storage builtin` asks for no server.
+DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
+
+# The file of the built-in store when `--storage builtin` names none.
 BUILTIN_PATH = Path(".azemu") / "storage.db"
 
 
@@ -30,9 +33,9 @@ class StartOptions:
     """The wishes of the command line or of a test. None: local.settings.json decides, then the default.
 
     `app`: the project root. `port` 0: any free one. `listener`: a bound, listening socket to serve on instead of
-    binding `address` and `port` (it stays the caller's to close). `functions`: run only these. `storage`: a connection
-    value for every connection that means development storage ("builtin", "builtin:PATH", "builtin:memory", a
-    connection string). `settings`: app settings that win over the environment and local.settings.json.
+    binding `address` and `port` (it stays the caller's to close). `functions`: run only these. `storage`: for
+    AzureWebJobsStorage and every connection that means development storage, "azurite", "builtin", "builtin:PATH",
+    "builtin:memory" or a connection string. `settings`: app settings that win over environment and local.settings.json.
     """
 
     app: Path
@@ -46,7 +49,7 @@ class StartOptions:
     storage: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     verbose: bool = False
-    user_log_level: str | None = None
+    user_log_level: LogLevel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,8 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
     loaded = load_settings(root, environ, overrides=options.settings)
     settings = loaded.settings
     if options.storage is not None:
-        settings = settings.with_values(development_storage(settings, storage_value(options.storage, root)))
+        names = {"AzureWebJobsStorage", *development_connections(settings)} - set(options.settings)
+        settings = settings.with_values(dict.fromkeys(sorted(names), storage_value(options.storage, root)))
     host, host_warnings = read_host_json(root, settings)
     if options.functions:
         host = replace(host, functions=tuple(options.functions))
@@ -123,23 +127,26 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
 def storage_value(storage: str, root: Path) -> str:
     """The connection value that `--storage` means. A relative path belongs to the app folder."""
     kind, _, path = storage.partition(":")
+    if storage.lower() == "azurite":
+        return DEVELOPMENT_STORAGE
     if kind.lower() != "builtin" or path.lower() == "memory":
         return storage
     return f"builtin:{root / (path or BUILTIN_PATH)}"
 
 
-def development_storage(settings: Settings, value: str) -> dict[str, str]:
-    """New values for all settings that mean development storage, and for AzureWebJobsStorage if nothing defines it."""
-    names = {name for name, text in settings.items() if is_development_storage(text)}
-    if "AzureWebJobsStorage" not in settings and not settings.children("AzureWebJobsStorage"):
-        names.add("AzureWebJobsStorage")
-    return dict.fromkeys(sorted(names), value)
+def development_connections(settings: Settings) -> list[str]:
+    """The names of the settings whose value means the local Azurite at its usual ports."""
+    return sorted(name for name, value in settings.items() if _is_development_storage(value))
 
 
-def is_development_storage(value: str) -> bool:
-    """Whether a connection value means the local Azurite at its usual ports."""
-    parts = {part.strip().lower() for part in value.split(";") if part.strip()}
-    return parts == {"usedevelopmentstorage=true"}
+def _is_development_storage(value: str) -> bool:
+    """UseDevelopmentStorage=true, or the same account written out in full."""
+    if "usedevelopmentstorage" not in value.lower() and DEVELOPMENT_ACCOUNT not in value:
+        return False
+    try:
+        return parse_connection(value, setting="") == parse_connection(DEVELOPMENT_STORAGE, setting="")
+    except ConfigurationError:
+        return False
 
 
 def _first_given(*values: int | None) -> int:

@@ -61,7 +61,13 @@ _ALWAYS_SHOWN: Final = ("Worker process started and initialized.", "Host lock le
 _ORDER: Final = {level: rank for rank, level in enumerate(LogLevel)}
 _RED, _YELLOW, _CYAN, _GREEN, _GREY, _PLAIN = "\x1b[91m", "\x1b[33m", "\x1b[36m", "\x1b[32m", "\x1b[90m", "\x1b[0m"
 
-Format = Literal["text", "json"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How lines look. `colour`: the stream is a terminal that shows it."""
+
+    colour: bool = False
+    format: Literal["text", "json"] = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +136,13 @@ def level_of(number: int) -> LogLevel:
 class Console(logging.Handler):
     """Writes log records, and plain lines that are no log, to one stream."""
 
-    def __init__(
-        self, stream: TextIO, *, clock: Clock, rules: LevelRules, colour: bool = False, format: Format = "text"
-    ) -> None:
+    def __init__(self, stream: TextIO, *, clock: Clock, rules: LevelRules, style: Style = Style()) -> None:
         super().__init__()
         self._clock = clock
         self._writing = threading.Lock()
         self.rules = rules
         self._stream = stream
-        self._colour = colour
-        self._format = format
+        self._style = style
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -151,7 +154,7 @@ class Console(logging.Handler):
 
     def print(self, line: str = "", *, level: LogLevel = LogLevel.NONE, **members: object) -> None:
         """A line of the host's own: banner, function list, errors. As JSON, empty lines are left out."""
-        if self._format == "text":
+        if self._style.format == "text":
             self._write(self._coloured(line, _line_colour(level)))
         elif line.strip() or members:
             shown = LogLevel.INFORMATION if level is LogLevel.NONE else level
@@ -160,7 +163,7 @@ class Console(logging.Handler):
     def _write_record(self, record: logging.LogRecord, category: str, level: LogLevel, message: str) -> None:
         moment = datetime.fromtimestamp(record.created, UTC)
         failure = _failure(record)
-        if self._format == "json":
+        if self._style.format == "json":
             members = {name: value for name in JSON_FIELDS if (value := getattr(record, name, None)) is not None}
             self._write_json(
                 moment, level, category, message, {**members, **({"exception": failure} if failure else {})}
@@ -178,7 +181,7 @@ class Console(logging.Handler):
         self._write(json.dumps({**content, **members}, ensure_ascii=False, default=str))
 
     def _coloured(self, text: str, colour: str) -> str:
-        return f"{colour}{text}{_PLAIN}" if self._colour and colour and text else text
+        return f"{colour}{text}{_PLAIN}" if self._style.colour and colour and text else text
 
     def _write(self, text: str) -> None:
         with (

@@ -1,0 +1,9 @@
+"""`python -m emulator` is the command `azemu`."""
+
+from __future__ import annotations
+
+import sys
+
+from emulator.cli import main
+
+sys.exit(main())

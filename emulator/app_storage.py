@@ -1,0 +1,59 @@
+"""The storage of an app, as `azemu start` provides it: Azurite where a connection means development storage."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from emulator.clock import Clock
+from emulator.config.connections import BuiltinConnection, ConnectionNotConfigured, resolve_connection
+from emulator.config.settings import Settings
+from emulator.config.start import Configuration, development_connections
+from emulator.storage.azurite import FOLDER, Azurite, open_azurite
+from emulator.storage.places import account_description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppStorage:
+    """`settings`: what the host must use instead of its own settings. `description`: for people; None: no storage."""
+
+    description: str | None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def open_app_storage(
+    configuration: Configuration, *, clock: Clock, say: Callable[[str], None]
+) -> AsyncIterator[AppStorage]:
+    """Have the storage that the app's settings ask for while entered.
+
+    Raises StorageUnavailable, and ConfigurationError when AzureWebJobsStorage cannot be understood.
+    """
+    described = describe_storage(configuration.settings)
+    meaning_development = development_connections(configuration.settings)
+    if not meaning_development:
+        yield AppStorage(description=described)
+        return
+    async with open_azurite(configuration.root, clock=clock, say=say) as azurite:
+        # Elsewhere than the well-known ports, UseDevelopmentStorage=true would lead nowhere, in user code too.
+        settings = {} if azurite.has_usual_ports else dict.fromkeys(meaning_development, azurite.connection_string)
+        if "AzureWebJobsStorage" in meaning_development:
+            described = _described(azurite)
+        yield AppStorage(description=described, settings=settings)
+
+
+def describe_storage(settings: Settings) -> str | None:
+    """Where AzureWebJobsStorage lives. Raises ConfigurationError when its value cannot be understood."""
+    try:
+        connection = resolve_connection(settings, "AzureWebJobsStorage")
+    except ConnectionNotConfigured:
+        return None
+    if isinstance(connection, BuiltinConnection):
+        return f"built-in, {connection.path or 'in memory (gone when the host ends)'}"
+    return account_description(connection)
+
+
+def _described(azurite: Azurite) -> str:
+    where = f"started by azemu, data in {FOLDER}/" if azurite.started_here else azurite.origin
+    return f"{azurite.description} ({where})"

@@ -1,0 +1,97 @@
+"""The child of the supervisor: takes the handover, runs the host, ends when its standard input closes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import TextIO
+
+from emulator import exit_codes
+from emulator.clock import SystemClock
+from emulator.config.start import configure
+from emulator.errors import EmulatorError
+from emulator.handover import Handover
+from emulator.serving import open_console, serve
+
+# The host gives running functions ten seconds. Whatever has not ended long after that never will.
+_LAST_SECONDS = 20.0
+# What user code left running (threads that are no daemons) may take this long once the host has ended.
+_LEFTOVER_SECONDS = 3.0
+
+
+def main() -> int:
+    """The exit code: see `exit_codes`."""
+    lifeline = _take_standard_input()
+    # Loaded while the supervisor still looks for storage.
+    import emulator.app  # noqa: F401
+
+    line = lifeline.readline()
+    if not line:
+        return exit_codes.OK  # The supervisor ended before it had anything to hand over.
+    handover = Handover.from_line(line)
+    os.chdir(handover.options.app)
+    code = _run(handover, lifeline)
+    _end_after(_LEFTOVER_SECONDS, code)
+    return code
+
+
+def _run(handover: Handover, lifeline: TextIO) -> int:
+    try:
+        asyncio.run(_serve(handover, lifeline))
+    except asyncio.CancelledError:
+        return exit_codes.OK
+    except EmulatorError as error:
+        sys.stderr.write(f"{error}\n")
+        return exit_codes.NOT_STARTED
+    return exit_codes.OK
+
+
+async def _serve(handover: Handover, lifeline: TextIO) -> None:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+
+    def stop() -> None:
+        with suppress(RuntimeError):  # The loop has closed: the host ended by itself at the same moment.
+            loop.call_soon_threadsafe(task.cancel)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    threading.Thread(target=_watch, args=(lifeline, stop), name="lifeline", daemon=True).start()
+    options = handover.options
+    configuration = configure(options, os.environ)
+    console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
+    await serve(options, console, announce=handover.announce)
+
+
+def _take_standard_input() -> TextIO:
+    """The pipe from the supervisor; user code that reads its standard input finds it empty."""
+    lifeline = os.fdopen(os.dup(0), encoding="utf-8")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return lifeline
+
+
+def _watch(lifeline: TextIO, stop: Callable[[], None]) -> None:
+    while lifeline.readline():
+        pass
+    stop()
+    _end_after(_LAST_SECONDS, exit_codes.FAILED)
+
+
+def _end_after(seconds: float, code: int) -> None:
+    """A thread of user code that never returns must not keep the process."""
+
+    def end() -> None:
+        threading.Event().wait(seconds)
+        os._exit(code)
+
+    threading.Thread(target=end, name="last resort", daemon=True).start()
