@@ -211,7 +211,7 @@ def _rejected(order: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
 
 
 @app.activity_trigger(input_name="order")
-def validate_order(order: dict[str, Any]) -> list[str]:
+def validate_order(order: dict) -> list[str]:
     """Business rules that need no other system. Gives the problems, none for a good order."""
     problems = []
     skus = [item.sku for item in Order.from_json(order).items]
@@ -221,7 +221,7 @@ def validate_order(order: dict[str, Any]) -> list[str]:
 
 
 @app.activity_trigger(input_name="order")
-def check_inventory(order: dict[str, Any]) -> list[str]:
+def check_inventory(order: dict) -> list[str]:
     """What is missing, in words; nothing when all is in stock."""
     wanted = Order.from_json(order).items
     return [
@@ -232,7 +232,7 @@ def check_inventory(order: dict[str, Any]) -> list[str]:
 
 
 @app.activity_trigger(input_name="order")
-def process_payment(order: dict[str, Any]) -> dict[str, Any]:
+def process_payment(order: dict) -> dict[str, Any]:
     """Charge the customer. Raises when the provider cannot be reached, so that the workflow tries again.
 
     With the setting PAYMENT_URL the provider is asked there; the order's id is the idempotency key, so an attempt that
@@ -264,7 +264,7 @@ def _ask_provider(url: str, order_id: str, customer: str, amount: str) -> dict[s
 
 
 @app.activity_trigger(input_name="confirmed")
-def send_confirmation(confirmed: dict[str, Any]) -> str:
+def send_confirmation(confirmed: dict) -> str:
     """Tell the customer. Gives the message that went out."""
     order = Order.from_json(confirmed["order"])
     lines = ", ".join(f"{item.quantity} x {item.sku}" for item in order.items)

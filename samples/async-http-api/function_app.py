@@ -64,7 +64,7 @@ def build_report(context: df.DurableOrchestrationContext) -> Generator[Any, Any,
 
 
 @app.activity_trigger(input_name="work")
-def summarise_month(work: dict[str, Any]) -> dict[str, Any]:
+def summarise_month(work: dict) -> dict[str, Any]:
     amounts = work["sales"]
     return {"month": work["month"], "sales": len(amounts), "total": round(sum(amounts), 2)}
 

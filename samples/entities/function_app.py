@@ -111,7 +111,7 @@ def checkout(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dic
 
 
 @app.activity_trigger(input_name="sale")
-def print_receipt(sale: dict[str, Any]) -> str:
+def print_receipt(sale: dict) -> str:
     lines = [f"{quantity} x {sku}" for sku, quantity in sorted(sale["items"].items())]
     return f"{sale['customer']}: " + ", ".join(lines)
 

@@ -87,7 +87,7 @@ def _decision_within(
 
 
 @app.activity_trigger(input_name="request")
-def ask(request: dict[str, str]) -> str:
+def ask(request: dict) -> str:
     """Where a real app would send a message."""
     message = f'{request["whom"]}, please decide on "{request["title"]}".'
     logging.info("%s", message)

@@ -61,14 +61,14 @@ def _first_line(failure: Exception) -> str:
 
 
 @app.activity_trigger(input_name="request")
-def book(request: dict[str, str]) -> dict[str, str]:
+def book(request: dict) -> dict[str, str]:
     """Ask the provider behind BOOKING_URL. Raises when it refuses or cannot be reached."""
     answer = _call("POST", f"{request['what']}s", request)
     return {"what": request["what"], "reference": answer["reference"]}
 
 
 @app.activity_trigger(input_name="booking")
-def cancel(booking: dict[str, str]) -> str:
+def cancel(booking: dict) -> str:
     _call("DELETE", f"{booking['what']}s/{booking['reference']}", None)
     return booking["reference"]
 

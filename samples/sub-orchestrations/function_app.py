@@ -73,5 +73,5 @@ def choose_firmware(kind: str) -> str:
 
 
 @app.activity_trigger(input_name="device")
-def register(device: dict[str, str]) -> str:
+def register(device: dict) -> str:
     return f"{device['kind']}/{device['serial']}@{device['firmware']}"
