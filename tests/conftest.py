@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
 from emulator.storage.builtin import open_builtin
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
-from tests.storage.bench import Bench, open_bench
+from tests.storage.bench import Bench
 
 T = TypeVar("T")
 
@@ -55,18 +55,19 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """A storage account and the clock it lives by: virtual for the built-in store, real for Azurite."""
     if request.param in ("memory", "file"):
-        async with _builtin_bench(None if request.param == "memory" else tmp_path / "storage.db") as bench:
-            yield bench
-        return
-    connection = request.getfixturevalue("azurite_connection")
-    clock = SystemClock()
-    open_account = azure.open_account if request.param == "azurite-sdk" else rest.open_account
-
-    def opener() -> AbstractAsyncContextManager[StorageAccount]:
-        return open_account(connection, clock)
-
-    async with open_bench(request.param, opener, clock) as bench:
+        opened = _builtin_bench(None if request.param == "memory" else tmp_path / "storage.db")
+    else:
+        opened = _azurite_bench(request.param, request.getfixturevalue("azurite_connection"))
+    async with opened as bench:
         yield bench
+
+
+@asynccontextmanager
+async def _azurite_bench(backend: str, connection: StorageConnection) -> AsyncIterator[Bench]:
+    clock = SystemClock()
+    open_account = azure.open_account if backend == "azurite-sdk" else rest.open_account
+    async with open_account(connection, clock) as account:
+        yield Bench(backend, account, clock, lambda: open_account(connection, clock))
 
 
 @asynccontextmanager
@@ -76,13 +77,9 @@ async def _builtin_bench(path: Path | None) -> AsyncIterator[Bench]:
     with loop.clock.running():
         async with open_builtin(path, loop.clock) as account:
 
-            @asynccontextmanager
-            async def reopen() -> AsyncIterator[StorageAccount]:
-                if path is None:
-                    yield account
-                else:
-                    async with open_builtin(path, loop.clock) as another:
-                        yield another
+            def reopen() -> AbstractAsyncContextManager[StorageAccount]:
+                # What is in memory has one account object only.
+                return nullcontext(account) if path is None else open_builtin(path, loop.clock)
 
             yield Bench("builtin", account, loop.clock, reopen)
 

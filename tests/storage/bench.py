@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -130,11 +130,3 @@ async def collected(items: AsyncIterator[T]) -> list[T]:
 async def all_of(*work: Awaitable[T]) -> list[T | BaseException]:
     """Run at once; errors are among the results."""
     return await asyncio.gather(*work, return_exceptions=True)
-
-
-@asynccontextmanager
-async def open_bench(
-    backend: str, opener: Callable[[], AbstractAsyncContextManager[StorageAccount]], clock: Clock
-) -> AsyncIterator[Bench]:
-    async with opener() as account:
-        yield Bench(backend, account, clock, opener)
