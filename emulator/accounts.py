@@ -66,12 +66,12 @@ def _names(settings: Settings) -> Iterator[str]:
 
 
 def _open(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
-    # Only what is used is imported: the SDKs cost a third of a second.
+    # Only what is used is imported.
     if isinstance(connection, BuiltinConnection):
         from emulator.storage.builtin import open_builtin
 
         return open_builtin(connection.path, clock)
-    from emulator.storage.azure import open_account
+    from emulator.storage.rest import open_account
 
     return open_account(connection, clock)
 
