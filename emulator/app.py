@@ -18,6 +18,7 @@ from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.extensions.builtin import builtin_extensions
+from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http import route_check
 from emulator.host.connections import PortUnavailable
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
@@ -90,7 +91,20 @@ async def _hosting(
     options, settings, root = configuration.host, configuration.settings, configuration.root
     status, routes = HostStatus(), FunctionRoutes()
     keys = open_keys(configuration, clock, new_id=new_id)
-    extensions = builtin_extensions(configuration, routes=routes, clock=clock)
+    durable = durable_extension(
+        DurableHost(
+            options=options.durable_task,
+            settings=settings,
+            accounts=accounts,
+            system_key=lambda: keys.system_key(SYSTEM_KEY),
+            origin=lambda: f"http://localhost:{listener.getsockname()[1]}",
+            functions=lambda: host.catalog.functions,
+            wait_until_ready=status.wait_until_ready,
+            clock=clock,
+            new_id=new_id,
+        )
+    )
+    extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]
     host = Host(
         HostParts(
             worker=InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations),

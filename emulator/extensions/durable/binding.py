@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from emulator.extensions.durable.http_api import SystemKey
-from emulator.extensions.durable.hubs import SelectedHub
+from emulator.extensions.durable.hubs import HubDirectory
 from emulator.extensions.durable.lenient_json import write
 from emulator.extensions.durable.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.host.extension import BindingContext
@@ -27,13 +27,13 @@ class ClientBinding:
 
     def __init__(
         self,
-        own: SelectedHub,
+        hubs: HubDirectory,
         *,
         origin: Callable[[], str],
         system_key: SystemKey,
         rpc_base_url: Callable[[], str | None],
     ) -> None:
-        self._own = own
+        self._hubs = hubs
         self._origin = origin
         self._system_key = system_key
         self._rpc_base_url = rpc_base_url
@@ -43,8 +43,8 @@ class ClientBinding:
         connection = context.properties.get("connectionName") or None
         urls = ManagementUrls(
             base=self._origin() + WEBHOOK_PATH,
-            hub=str(hub or self._own.hub),
-            connection=str(connection or self._own.connection),
+            hub=str(hub or self._hubs.own_name),
+            connection=str(connection or self._hubs.own_connection),
             code=await self._system_key(),
         )
         return Datum("string", write(client_payload(urls, connection, self._rpc_base_url())))

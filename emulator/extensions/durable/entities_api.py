@@ -12,10 +12,11 @@ from aiohttp import web
 
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId
+from emulator.durable.core.replay import FunctionKind
 from emulator.extensions.durable.api_request import ApiRequest, InvalidArgument, empty, json_answer, message_answer
 from emulator.extensions.durable.dotnet import parse_bool, parse_datetime
+from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
-from emulator.extensions.durable.known_functions import KnownFunctions
 from emulator.extensions.durable.lenient_json import JsonReaderError, lenient, read_first, write
 from emulator.extensions.durable.paging import page_headers, read_paging
 from emulator.extensions.durable.starts_api import has_forbidden_characters
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class EntitiesApi:
-    def __init__(self, functions: KnownFunctions) -> None:
+    def __init__(self, functions: DurableFunctions) -> None:
         self._functions = functions
 
     async def get(self, request: ApiRequest, client: DurableClient, name: str, key: str) -> web.Response:
@@ -67,7 +68,7 @@ class EntitiesApi:
     def _addressed(self, hub: SelectedHub, name: str | None, key: str | None) -> EntityId:
         """Raises InvalidArgument."""
         entity = _entity(name, key)
-        if hub.is_own and (why := self._functions.why_no_entity(entity.name)):
+        if hub.is_own and (why := self._functions.missing(FunctionKind.ENTITY, entity.name)):
             raise InvalidArgument(why)
         return entity
 

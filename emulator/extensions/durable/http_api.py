@@ -25,9 +25,9 @@ from emulator.extensions.durable.api_request import (
     server_error,
 )
 from emulator.extensions.durable.entities_api import EntitiesApi
+from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import HubDirectory, SelectedHub, UnknownConnection
 from emulator.extensions.durable.instances_api import LIFECYCLE, InstancesApi
-from emulator.extensions.durable.known_functions import KnownFunctions
 from emulator.extensions.durable.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.extensions.durable.profiles import HttpProfile
 from emulator.extensions.durable.routing import (
@@ -62,7 +62,7 @@ class HttpApi:
         self,
         options: DurableTaskOptions,
         hubs: HubDirectory,
-        functions: KnownFunctions,
+        functions: DurableFunctions,
         *,
         clock: Clock,
         profile: HttpProfile,

@@ -6,18 +6,23 @@ Source: durable-extension, HttpApiHandler.GetClient; spec/durable-client-http.md
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from emulator.clock import Clock
 from emulator.config.connections import ConnectionNotConfigured
+from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.errors import EmulatorError
+from emulator.ids import NewId
 from emulator.storage.api import StorageAccount
 
 Accounts = Callable[[str], StorageAccount]
 """The account of a connection name; always the same object for the same account. Raises ConnectionNotConfigured."""
 
-OpenClient = Callable[[StorageAccount, str], DurableClient]
-"""A client for the hub of that name, which nobody has to work on."""
+_DEFAULT_CONNECTION = AzureStorageProvider().connection_name
+_SHORT_NAME = "Storage"
+"""How URLs name the default connection."""
 
 
 class UnknownConnection(EmulatorError):
@@ -38,40 +43,63 @@ class SelectedHub:
 
 
 class HubDirectory:
-    """The app's own hub, and the others as requests name them. Clients of other hubs are kept for the next request."""
+    """The app's own hub, and the others as requests name them. Each is made when it is first asked for, and kept."""
 
     def __init__(
-        self, own: SelectedHub, own_account: StorageAccount, *, accounts: Accounts, open_client: OpenClient
+        self, options: DurableTaskOptions, accounts: Accounts, *, clock: Clock, new_id: NewId, app_name: str = ""
     ) -> None:
-        self.own = own
-        self._own_account = own_account
+        self._options = options
         self._accounts = accounts
-        self._open_client = open_client
-        self._others: dict[tuple[int, str], DurableClient] = {}
+        self._clock = clock
+        self._new_id = new_id
+        self._app_name = app_name
+        self._hubs: dict[tuple[int, str], AzureStorageTaskHub] = {}
+
+    @property
+    def own_name(self) -> str:
+        return self._options.hub_name
+
+    @property
+    def own_connection(self) -> str:
+        """As URLs spell it."""
+        name = self._options.storage_provider.connection_name
+        return _SHORT_NAME if name == _DEFAULT_CONNECTION else name
+
+    def own(self) -> AzureStorageTaskHub:
+        """The hub that this app works on. Raises ConnectionNotConfigured."""
+        return self._hub(self._own_account(), self.own_name)
 
     def select(self, hub: str | None = None, connection: str | None = None) -> SelectedHub:
         """None means the app's own. Raises UnknownConnection."""
-        if hub is None and connection is None:
-            return self.own
-        account = self._own_account if connection is None else self._account(connection)
-        name = hub or self.own.hub
+        try:
+            own_account = self._own_account()
+            account = own_account if connection is None else self._accounts(connection)
+        except ConnectionNotConfigured as error:
+            raise UnknownConnection(connection or error.name) from None
+        name = hub or self.own_name
         # Queue and table names do not distinguish case, so neither do hubs.
-        is_own = account is self._own_account and name.lower() == self.own.hub.lower()
+        is_own = account is own_account and name.lower() == self.own_name.lower()
+        opened = self._hub(account, self.own_name if is_own else name)
         return SelectedHub(
-            client=self.own.client if is_own else self._other(account, name),
+            client=DurableClient(opened, self._options, clock=self._clock, new_id=self._new_id),
             hub=name,
-            connection=connection or self.own.connection,
+            connection=connection or self.own_connection,
             is_own=is_own,
         )
 
-    def _account(self, connection: str) -> StorageAccount:
-        try:
-            return self._accounts(connection)
-        except ConnectionNotConfigured:
-            raise UnknownConnection(connection) from None
+    def _own_account(self) -> StorageAccount:
+        return self._accounts(self._options.storage_provider.connection_name)
 
-    def _other(self, account: StorageAccount, hub: str) -> DurableClient:
-        key = (id(account), hub.lower())
-        if key not in self._others:
-            self._others[key] = self._open_client(account, hub)
-        return self._others[key]
+    def _hub(self, account: StorageAccount, name: str) -> AzureStorageTaskHub:
+        key = (id(account), name.lower())
+        if key not in self._hubs:
+            tracking = self._options.storage_provider.tracking_store_connection_name
+            self._hubs[key] = AzureStorageTaskHub(
+                replace(self._options, hub_name=name),
+                account,
+                clock=self._clock,
+                new_id=self._new_id,
+                tracking=self._accounts(tracking) if tracking else None,
+                app_name=self._app_name,
+            )
+        return self._hubs[key]

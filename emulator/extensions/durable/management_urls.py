@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from emulator.extensions.durable.dotnet import form_encode
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
-DEFAULT_CONNECTION = "Storage"
-"""How URLs name the connection AzureWebJobsStorage unless host.json says otherwise."""
 
 _CHECK_STATUS = (
     "statusQueryGetUri",

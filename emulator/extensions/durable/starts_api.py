@@ -14,6 +14,7 @@ from aiohttp import web
 from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.replay import FunctionKind
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.extensions.durable.api_request import (
     ApiRequest,
@@ -26,8 +27,8 @@ from emulator.extensions.durable.api_request import (
     server_error,
 )
 from emulator.extensions.durable.dotnet import parse_bool, parse_double
+from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
-from emulator.extensions.durable.known_functions import KnownFunctions
 from emulator.extensions.durable.lenient_json import JsonReaderError, lenient, read_whole, write
 from emulator.extensions.durable.management_urls import ManagementUrls
 from emulator.extensions.durable.profiles import HttpProfile
@@ -45,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 class StartsApi:
     def __init__(
-        self, profile: HttpProfile, functions: KnownFunctions, urls_for: UrlsFor, *, takes_traces: bool
+        self, profile: HttpProfile, functions: DurableFunctions, urls_for: UrlsFor, *, takes_traces: bool
     ) -> None:
         self._profile = profile
         self._functions = functions
@@ -78,7 +79,7 @@ class StartsApi:
             return message_answer(400, str(error)) if self._profile.terse_starts else argument_error(error)
 
     def _check_start(self, hub: SelectedHub, function: str, instance_id: str | None) -> None:
-        if hub.is_own and (why := self._functions.why_no_orchestrator(function)):
+        if hub.is_own and (why := self._functions.missing(FunctionKind.ORCHESTRATOR, function)):
             raise InvalidArgument(why)
         if instance_id is not None:
             check_instance_id(instance_id)
