@@ -6,7 +6,7 @@ src/WebJobs.Script.Grpc; spec/python-worker.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ DatumType = Literal[
     "json",
     "bytes",
     "http",
+    "http_stream",
     "int",
     "double",
     "collection_string",
@@ -59,9 +60,28 @@ class HttpResponseData:
     body: bytes
 
 
+AsgiMessage = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStream:
+    """An HTTP exchange that goes on while the function runs and after it: an ASGI connection (ASGI HTTP 2.3).
+
+    `receive` and `send` may be awaited on any event loop; `send` waits until the client takes more. `close`: nothing
+    more will be sent; to be called once, on any thread. `route_params`: values of the route.
+    """
+
+    scope: Mapping[str, Any]
+    route_params: Mapping[str, str]
+    receive: Callable[[], Awaitable[AsgiMessage]]
+    send: Callable[[AsgiMessage], Awaitable[None]]
+    close: Callable[[], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData.
+    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData;
+    `http_stream` holds an HttpStream.
 
     The absence of a value is None instead of a Datum.
     """
@@ -108,6 +128,8 @@ class FunctionMetadata:
     retry: RetryPolicy | None = None
     script_file: str = "function_app.py"
     directory: str = ""
+    streams_http: bool = False
+    """Wants its HTTP request as `http_stream` and answers through it instead of returning a response."""
     source: str | None = None
     """`file:line` of the user's function, for messages."""
 

@@ -18,12 +18,15 @@ from typing import Any, Literal, cast
 
 import azure.functions as func
 
+from emulator.clock import Clock
 from emulator.worker import values
 from emulator.worker.api import Binding, FunctionMetadata, RetryPolicy
+from emulator.worker.streaming import Streaming, find_streaming
 
 RETURN = "$return"
 CONTEXT = "context"
 
+_HTTP_TYPES = frozenset(("httpTrigger", "http"))
 _DATA_TYPES = {"UNDEFINED": 0, "STRING": 1, "BINARY": 2, "STREAM": 3}
 
 
@@ -54,21 +57,26 @@ class LoadedFunction:
     outputs: Mapping[str, BoundType]
     returns: BoundType | None
     directory: str
+    streaming: Streaming | None = None
 
 
-def index(app: func.FunctionRegister, root: Path) -> list[LoadedFunction]:
+def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFunction]:
     """All functions of the app, own ones first, then the blueprints'. The first problem fails the whole app."""
     # The library remembers the names and would call every one of them a duplicate when asked again, which happens
     # when one process opens an app twice.
     app.functions_bindings = None
-    return [_load(function, root) for function in app.get_functions()]
+    functions = app.get_functions()
+    streaming = find_streaming((one.get_user_function() for one in functions if _is_http(one)), clock)
+    return [_load(function, root, streaming) for function in functions]
 
 
-def _load(function: Any, root: Path) -> LoadedFunction:
+def _load(function: Any, root: Path, streaming: Streaming | None) -> LoadedFunction:
     name = function.get_function_name()
     call = function.get_user_function()
     bindings = [_binding(text) for text in function.get_raw_bindings()]
-    signature = _Signature(name, call, bindings)
+    if not _is_http(function):
+        streaming = None
+    signature = _Signature(name, call, bindings, streaming)
     return LoadedFunction(
         metadata=FunctionMetadata(
             name=name,
@@ -76,6 +84,7 @@ def _load(function: Any, root: Path) -> LoadedFunction:
             bindings=bindings,
             retry=_retry(function.get_settings_dict("retry_policy")),
             directory=str(root),
+            streams_http=streaming is not None,
             source=_source(call),
         ),
         call=call,
@@ -83,9 +92,16 @@ def _load(function: Any, root: Path) -> LoadedFunction:
         takes_context=signature.takes_context,
         inputs=MappingProxyType(signature.inputs),
         outputs=MappingProxyType(signature.outputs),
-        returns=signature.returns,
+        # A streaming function answers through its request's stream; there is nothing to convert.
+        returns=signature.returns if streaming is None else None,
         directory=_directory(call, root),
+        streaming=streaming,
     )
+
+
+def _is_http(function: Any) -> bool:
+    trigger = function.get_trigger()
+    return trigger is not None and trigger.type == "httpTrigger"
 
 
 # Bindings and settings ---------------------------------------------------------------------------------------
@@ -154,8 +170,11 @@ def _source(call: Callable[..., Any]) -> str | None:
 class _Signature:
     """The checks in the official order; what is left afterwards is how each value crosses."""
 
-    def __init__(self, name: str, call: Callable[..., Any], bindings: Sequence[Binding]) -> None:
+    def __init__(
+        self, name: str, call: Callable[..., Any], bindings: Sequence[Binding], streaming: Streaming | None
+    ) -> None:
         self._name = name
+        self._streaming = streaming
         self._annotations = typing.get_type_hints(call)
         self.inputs: dict[str, BoundType] = {}
         self.outputs: dict[str, BoundType] = {}
@@ -221,7 +240,7 @@ class _Signature:
             raise self._fail(f"binding {name} has invalid non-type annotation {annotation!r}")
         self._check_direction(name, is_out=is_out, annotated_out=annotated_out)
         bound = BoundType(_converter_type(binding, python_type), python_type)
-        if not _accepts(bound, as_output=annotated_out):
+        if not self._accepts(bound, as_output=annotated_out):
             raise self._fail(_type_mismatch(binding, python_type))
         (self.outputs if is_out else self.inputs)[name] = bound
 
@@ -256,10 +275,18 @@ class _Signature:
             raise self._fail("return annotation should not be azure.functions.Out")
         if not isinstance(annotation, type):
             raise self._fail(f"has invalid non-type return annotation {annotation!r}")
-        if not _accepts(BoundType(binding_type, annotation), as_output=True):
+        if not self._accepts(BoundType(binding_type, annotation), as_output=True):
             raise self._fail(
                 f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"'
             )
+
+    def _accepts(self, bound: BoundType, *, as_output: bool) -> bool:
+        if self._streaming is not None and bound.converter in _HTTP_TYPES:
+            tracker = self._streaming.responses if as_output else self._streaming.requests
+            return tracker.check_type(bound.python_type)
+        converter = values.converter_for(bound.converter)
+        check = converter.check_output_type_annotation if as_output else converter.check_input_type_annotation
+        return bool(check(bound.python_type))
 
 
 def _is_out(annotation: Any) -> bool:
@@ -278,12 +305,6 @@ def _converter_type(binding: Binding, python_type: Any) -> str:
     if python_type in (str, bytes) and not values.has_implicit_output(binding.type):
         return "generic"
     return binding.type
-
-
-def _accepts(bound: BoundType, *, as_output: bool) -> bool:
-    converter = values.converter_for(bound.converter)
-    check = converter.check_output_type_annotation if as_output else converter.check_input_type_annotation
-    return bool(check(bound.python_type))
 
 
 def _type_mismatch(binding: Binding, python_type: Any) -> str:

@@ -22,13 +22,14 @@ import azure.functions as func
 
 from emulator.clock import Clock
 from emulator.worker import values
-from emulator.worker.api import Datum, FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
+from emulator.worker.api import Datum, FunctionMetadata, HttpStream, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.apploop import AppLoop
 from emulator.worker.context import Context
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.hooks import Hooks, extensions_enabled
 from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.streaming import Streaming
 from emulator.worker.threads import FunctionThreads, thread_limit
 from emulator.worker.userlogs import UserLogs
 
@@ -90,6 +91,9 @@ class InProcessWorker:
         return outcome
 
     def _start(self, function: LoadedFunction, invocation: Invocation) -> Future[Returned | BaseException]:
+        if function.streaming is not None:
+            streaming = function.streaming
+            return self._app_loop.submit(lambda: self._stream(streaming, function, invocation))
         if function.is_async:
             return self._app_loop.submit(lambda: self._await(function, invocation))
         fresh = contextvars.Context()
@@ -102,7 +106,7 @@ class InProcessWorker:
             self._app = import_app(self._root, script_name(self._settings))
             if self._app is None:
                 return []
-            functions = index(self._app, self._root)
+            functions = index(self._app, self._root, self._clock)
             if self._hooks is not None:
                 for function in functions:
                     self._hooks.after_load(function.metadata.name, function.directory)
@@ -123,6 +127,29 @@ class InProcessWorker:
             try:
                 call = self._prepare(function, invocation)
                 return call.returned(await function.call(**call.arguments))
+            except BaseException as error:
+                return error
+
+    async def _stream(
+        self, streaming: Streaming, function: LoadedFunction, invocation: Invocation
+    ) -> Returned | BaseException:
+        """The function answers through the stream of its request: what it returns is the answer, not an output."""
+        with self._logs.invocation(invocation):
+            try:
+                call = self._prepare(function, invocation)
+                name = call.stream_name
+
+                async def answer(request: Any) -> Any:
+                    call.arguments[name] = request
+                    if function.is_async:
+                        return await function.call(**call.arguments)
+                    # In a copy of the context: what the thread logs belongs to this invocation.
+                    context = contextvars.copy_context()
+                    work = self._threads.submit(lambda: context.run(function.call, **call.arguments))
+                    return await asyncio.wrap_future(work)
+
+                await streaming.run(call.arguments[name], invocation.id, answer)
+                return call.returned(None)
             except BaseException as error:
                 return error
 
@@ -174,6 +201,11 @@ class _Call:
         if function.takes_context:
             self.arguments[CONTEXT] = context
         self.arguments.update(self._outs)
+
+    @property
+    def stream_name(self) -> str:
+        """The parameter that came as an HttpStream."""
+        return next(name for name, value in self.arguments.items() if isinstance(value, HttpStream))
 
     def returned(self, value: Any) -> Returned:
         """Outputs in the order of declaration, those that are None left out; then the return value, None included."""

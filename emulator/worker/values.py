@@ -99,6 +99,8 @@ class Out(func.Out[T], Generic[T]):
 
 def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str, Datum]) -> Any:
     """The Python value of an input. Raises what the converter raises; TypeError when it cannot take the kind."""
+    if datum is not None and datum.type == "http_stream":
+        return datum.value  # The web framework will make its request of it.
     converter = converter_for(binding_type)
     metadata = LibraryMetadata(trigger_metadata) if is_trigger_capable(binding_type) else None
     try:
