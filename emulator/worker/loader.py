@@ -12,6 +12,7 @@ import importlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -71,12 +72,15 @@ class AppModules:
     def __init__(self, root: Path) -> None:
         self._finder = _AppFinder(root)
         self._entries: list[str] = []
-        self._put_aside: dict[str, ModuleType] = {}
+        self._put_aside: dict[str, _PutAside] = {}
 
     def __enter__(self) -> AppModules:
         importlib.invalidate_caches()
+        others = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
         self._put_aside = {
-            name: module for name, module in sys.modules.items() if self._finder.is_namesake(name, module)
+            name: _PutAside(module, next((other for other in others if other.loaded(name, module)), None))
+            for name, module in sys.modules.items()
+            if self._finder.is_namesake(name, module)
         }
         for name in self._put_aside:
             del sys.modules[name]
@@ -89,13 +93,22 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        for name in [name for name in sys.modules if name.partition(".")[0] in self._finder.served]:
+        for name in [name for name, module in sys.modules.items() if self._finder.loaded(name, module)]:
             del sys.modules[name]
         for entry in self._entries:
             # By identity: an equal entry may belong to somebody else.
             sys.path[:] = [other for other in sys.path if other is not entry]
-        for name, module in self._put_aside.items():
-            sys.modules.setdefault(name, module)
+        for name, aside in self._put_aside.items():
+            if aside.app is None or aside.app in sys.meta_path:
+                sys.modules.setdefault(name, aside.module)
+
+
+@dataclass(frozen=True, slots=True)
+class _PutAside:
+    """A module of somebody else. `app`: the open app that loaded it, which may end before it would come back."""
+
+    module: ModuleType
+    app: _AppFinder | None
 
 
 class _AppFinder(MetaPathFinder):
@@ -121,6 +134,11 @@ class _AppFinder(MetaPathFinder):
         if spec is not None:
             self.served.add(fullname)
         return spec
+
+    def loaded(self, name: str, module: ModuleType) -> bool:
+        """Whether the module came from here while the app was open."""
+        top = name.partition(".")[0]
+        return top in self.served and self._owns(top, module)
 
     def is_namesake(self, name: str, module: ModuleType) -> bool:
         """Whether a loaded module stands where a module of the app would have to stand."""

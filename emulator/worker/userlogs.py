@@ -73,13 +73,14 @@ class UserLogs:
         self._app_threads: set[int] = set()
         self._host_thread = threading.get_ident()
         self._handler = _RootHandler(self)
-        self._level_before = logging.NOTSET
         self._streams: list[_UserStream] = []
 
     def __enter__(self) -> UserLogs:
         root = logging.getLogger()
-        self._level_before = root.level
-        root.setLevel(self._level)
+        # Of several open apps the first found the level of the process, and the last gives it back.
+        others = _root_handlers()
+        self._handler.level_before = others[0].level_before if others else root.level
+        root.setLevel(min(root.level, self._level) if others else self._level)
         root.addHandler(self._handler)
         self._streams = [_UserStream(self, "stdout"), _UserStream(self, "stderr")]
         return self
@@ -91,9 +92,8 @@ class UserLogs:
             stream.retire()
         root = logging.getLogger()
         root.removeHandler(self._handler)
-        # Unless somebody set another level meanwhile, whose wish counts.
-        if root.level == self._level:
-            root.setLevel(self._level_before)
+        if not _root_handlers():
+            root.setLevel(self._handler.level_before)
 
     def app_thread(self) -> None:
         """Say that the calling thread runs nothing but user code: what it logs outside invocations counts too."""
@@ -144,14 +144,14 @@ class UserLogs:
         """Outside invocations: whether it is user code at all, and of this app if several are open."""
         if self.is_app_thread():
             return True
-        handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _RootHandler)]
-        return threading.get_ident() != self._host_thread and handlers[-1:] == [self._handler]
+        return threading.get_ident() != self._host_thread and _root_handlers()[-1:] == [self._handler]
 
 
 class _RootHandler(logging.Handler):
     def __init__(self, logs: UserLogs) -> None:
         super().__init__()
         self._logs = logs
+        self.level_before = logging.NOTSET
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith(_OURSELVES):
@@ -160,6 +160,11 @@ class _RootHandler(logging.Handler):
             self._logs.logged(record)
         except Exception:
             self.handleError(record)
+
+
+def _root_handlers() -> list[_RootHandler]:
+    """Those of all open apps, in the order of their opening."""
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _RootHandler)]
 
 
 _FORMATTER = logging.Formatter()
@@ -211,8 +216,11 @@ class _UserStream(io.TextIOBase):
     def retire(self) -> None:
         """Give the place back, or only let everything pass if somebody else has taken it since."""
         self._logs = None
-        if getattr(sys, self._name) is self:
-            setattr(sys, self._name, self._stream)
+        stream = getattr(sys, self._name)
+        while isinstance(stream, _UserStream) and stream._logs is None:
+            # Whoever was there before may have retired, too.
+            stream = stream._stream
+        setattr(sys, self._name, stream)
 
     def write(self, text: str) -> int:
         logs = self._logs

@@ -1,0 +1,283 @@
+"""What the decorators said, and the official texts for apps that are wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from emulator.errors import AppLoadError
+from emulator.worker.api import RetryPolicy
+
+HEAD = """
+import typing
+import azure.functions as func
+app = func.FunctionApp()
+"""
+
+TIMER = '@app.timer_trigger(arg_name="t", schedule="0 * * * * *")\n'
+
+
+async def test_bindings_keep_the_decorators_order_and_members(load) -> None:
+    app = await load(
+        HEAD
+        + """
+@app.function_name("Greet")
+@app.route(route="hi/{name}", methods=["get", "POST"], auth_level="anonymous")
+@app.queue_output(arg_name="msg", queue_name="q1", connection="AzureWebJobsStorage")
+def greet(req: func.HttpRequest, msg: func.Out[str]) -> func.HttpResponse: ...
+"""
+    )
+    [greet] = app.functions.values()
+    assert greet.name == "Greet"
+    assert [(binding.type, binding.name, binding.direction) for binding in greet.bindings] == [
+        ("queue", "msg", "out"),
+        ("httpTrigger", "req", "in"),
+        ("http", "$return", "out"),
+    ]
+    trigger = greet.bindings[1]
+    assert trigger.is_trigger
+    assert trigger.properties["methods"] == ["GET", "POST"]
+    assert trigger.properties["authLevel"] == "ANONYMOUS"
+    assert greet.source is not None
+    assert greet.source.endswith("function_app.py:6")  # its first decorator
+
+
+async def test_function_id_is_the_uuid5_of_the_name(load) -> None:
+    app = await load(HEAD + '@app.route(route="x")\ndef hello(req: func.HttpRequest) -> str: ...')
+    assert app.functions["hello"].id == "4d71d03f-f19b-5d9e-8523-9628ba18063c"
+
+
+async def test_blueprints_and_wrapped_functions(load) -> None:
+    app = await load(
+        """
+        import azure.durable_functions as df
+        from more import bp
+        app = df.DFApp()
+        app.register_functions(bp)
+
+        @app.orchestration_trigger(context_name="context")
+        def main(context): yield context.call_activity("act", 1)
+
+        @app.entity_trigger(context_name="context")
+        def counter(context): ...
+
+        @app.route(route="start")
+        @app.durable_client_input(client_name="client")
+        async def start(req, client): return "x"
+        """,
+        more="""
+        import azure.durable_functions as df
+        bp = df.Blueprint()
+
+        @bp.activity_trigger(input_name="number")
+        def act(number: int) -> int: return number + 1
+        """,
+    )
+    triggers = {name: next(b.type for b in f.bindings if b.is_trigger) for name, f in app.functions.items()}
+    assert triggers == {
+        "main": "orchestrationTrigger",
+        "counter": "entityTrigger",
+        "start": "httpTrigger",
+        "act": "activityTrigger",
+    }
+    # Behind the SDK's wrappers stands the user's line.
+    assert app.functions["main"].source.endswith("function_app.py:7")
+    assert app.functions["counter"].source.endswith("function_app.py:10")
+    assert app.functions["start"].source.endswith("function_app.py:13")
+    assert app.functions["act"].source.endswith("more.py:5")
+
+
+RETRIES = [
+    (
+        'strategy="fixed_delay", max_retry_count="3", delay_interval="00:00:05"',
+        RetryPolicy("fixed_delay", 3, delay=5),
+    ),
+    (
+        'strategy="exponential_backoff", max_retry_count="-1", minimum_interval="00:00:01", '
+        'maximum_interval="01:00:02"',
+        RetryPolicy("exponential_backoff", -1, minimum=1, maximum=3602),
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "policy"), RETRIES)
+async def test_retry_policies(load, arguments: str, policy: RetryPolicy) -> None:
+    app = await load(HEAD + f"@app.retry({arguments})\n" + TIMER + "def f(t: func.TimerRequest): ...")
+    assert app.functions["f"].retry == policy
+
+
+ROUTE = '@app.route(route="x")\n'
+QUEUE_OUT = '@app.queue_output(arg_name="q", queue_name="q1", connection="C")\n'
+CANNOT = "FunctionLoadError: cannot load the f function: "
+
+REFUSED = {
+    "no app": ("import azure.functions as func", "ValueError: Could not find top level function app instances"),
+    "only a blueprint": (
+        "import azure.functions as func\nbp = func.Blueprint()",
+        "ValueError: Could not find top level function app instances in function_app.py.",
+    ),
+    "two apps": (
+        HEAD + "other = func.FunctionApp()",
+        "ValueError: More than one FunctionApp or other top level function app instances are defined.",
+    ),
+    "one app under two names": (HEAD + "other = app", "ValueError: More than one FunctionApp"),
+    "duplicate name": (
+        HEAD + (TIMER + "def f(t: func.TimerRequest): ...\n") * 2,
+        "ValueError: Function f does not have a unique function name. Please change @app.function_name() or the "
+        "function method name to be unique.",
+    ),
+    "no trigger": (
+        HEAD + QUEUE_OUT + "def f(q: func.Out[str]): ...",
+        "ValueError: Function f does not have a trigger. A valid function must have one and only one trigger",
+    ),
+    "two triggers": (
+        HEAD + TIMER + ROUTE + "def f(t, req): ...",
+        "ValueError: A trigger was already registered to this function.",
+    ),
+    "lower-case app level": (
+        'import azure.functions as func\napp = func.FunctionApp(http_auth_level="anonymous")',
+        "KeyError: 'anonymous'",
+    ),
+    "raises at import": ("raise KeyError('boom at import')", "KeyError: 'boom at import'"),
+    "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "syntax error": ("x = 1\ndef f(:\n", "SyntaxError: invalid syntax (function_app.py, line 2)"),
+    "missing module": (
+        "import no_such_module_anywhere",
+        "ModuleNotFoundError: No module named 'no_such_module_anywhere'. Cannot find module. Please check the "
+        "requirements.txt file for the missing module. For more info, please refer the troubleshooting guide: "
+        "https://aka.ms/functions-modulenotfound. Current sys.path: [",
+    ),
+    "relative import": (
+        "from . import x",
+        "ImportError: attempted relative import with no known parent package. Cannot find module.",
+    ),
+    "parameter without binding": (
+        HEAD + TIMER + "def f(t: func.TimerRequest, b): ...",
+        CANNOT + "the following parameters are declared in Python but not in function.json: {'b'}",
+    ),
+    "binding without parameter": (
+        HEAD + TIMER + "def f(): ...",
+        CANNOT + "the following parameters are declared in function.json but not in Python: {'t'}",
+    ),
+    "parameter with a default": (
+        HEAD + TIMER + "def f(t: func.TimerRequest, b=1): ...",
+        CANNOT + "the following parameters are declared in Python but not in function.json: {'b'}",
+    ),
+    "foreign context": (
+        HEAD + TIMER + "def f(t: func.TimerRequest, context: int): ...",
+        CANNOT + "the \"context\" parameter is expected to be of type azure.functions.Context, got <class 'int'>",
+    ),
+    "bare Out": (
+        HEAD + QUEUE_OUT + TIMER + "def f(t: func.TimerRequest, q: func.Out): ...",
+        CANNOT + "binding q has invalid Out annotation <class 'azure.functions._abc.Out'>",
+    ),
+    "no type": (HEAD + TIMER + "def f(t: 123): ...", CANNOT + "binding t has invalid non-type annotation 123"),
+    "built-in generic": (
+        HEAD + TIMER + "def f(t: list[int]): ...",
+        CANNOT + "binding t has invalid non-type annotation list[int]",
+    ),
+    "out binding, in annotation": (
+        HEAD + QUEUE_OUT + TIMER + "def f(t: func.TimerRequest, q: str): ...",
+        CANNOT + 'binding q is declared to have the "out" direction, but its annotation in Python is not a subclass '
+        "of azure.functions.Out",
+    ),
+    "in binding, Out annotation": (
+        HEAD + TIMER + "def f(t: func.Out[str]): ...",
+        CANNOT + 'binding t is declared to have the "in" direction in function.json, but its annotation is '
+        "azure.functions.Out in Python",
+    ),
+    "wrong class": (
+        HEAD + ROUTE + "def f(req: int) -> str: ...",
+        CANNOT + '\'req\' binding type "httpTrigger" and dataType "None" in function.json do not match the '
+        'corresponding function parameter\'s Python type annotation "int"',
+    ),
+    "optional": (
+        HEAD + ROUTE + "def f(req: typing.Optional[func.HttpRequest]) -> str: ...",
+        "TypeError: issubclass() arg 1 must be a class",
+    ),
+    "unknown forward reference": (
+        HEAD + TIMER + "def f(t: 'Nowhere'): ...",
+        "NameError: name 'Nowhere' is not defined",
+    ),
+    "returns Out": (
+        HEAD + ROUTE + "def f(req: func.HttpRequest) -> func.Out[str]: ...",
+        CANNOT + "return annotation should not be azure.functions.Out",
+    ),
+    "returns an optional": (
+        HEAD + ROUTE + "def f(req: func.HttpRequest) -> typing.Optional[str]: ...",
+        CANNOT + "has invalid non-type return annotation typing.Optional[str]",
+    ),
+    "returns the wrong class": (
+        HEAD + ROUTE + "def f(req: func.HttpRequest) -> int: ...",
+        CANNOT + 'Python return annotation "int" does not match binding type "http"',
+    ),
+    "returns None": (
+        HEAD + ROUTE + "def f(req: func.HttpRequest) -> None: ...",
+        CANNOT + 'Python return annotation "NoneType" does not match binding type "http"',
+    ),
+    "fraction in an interval": (
+        HEAD
+        + '@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01.5")\n'
+        + TIMER
+        + "def f(t: func.TimerRequest): ...",
+        "ValueError: unconverted data remains: .5",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "text"), REFUSED.values(), ids=list(REFUSED))
+async def test_a_wrong_app_is_refused_in_the_official_words(load, code: str, text: str) -> None:
+    with pytest.raises(AppLoadError) as caught:
+        await load(code)
+    assert str(caught.value).startswith(f"Result: Failure\nException: {text}")
+
+
+async def test_an_import_error_shows_the_users_line_and_nothing_of_ours(load) -> None:
+    with pytest.raises(AppLoadError) as caught:
+        await load("import azure.functions\nimport helper", helper="def f():\n    1 / 0\nf()")
+    frames = re.findall(r'File "(.*?)", line (\d+)', str(caught.value))
+    assert [(file.rpartition("/")[2].rpartition("\\")[2], line) for file, line in frames] == [
+        ("function_app.py", "2"),
+        ("helper.py", "3"),
+        ("helper.py", "2"),
+    ]
+
+
+async def test_another_script_name(load) -> None:
+    app = await load(
+        "raise RuntimeError",
+        settings={"PYTHON_SCRIPT_FILE_NAME": "main.py"},
+        main=HEAD + TIMER + "def f(t: func.TimerRequest): ...",
+    )
+    assert list(app.functions) == ["f"]
+
+
+async def test_a_script_name_that_is_none(load) -> None:
+    with pytest.raises(AppLoadError, match=r"InvalidFileNameError: Invalid file name: \.\./x\.py"):
+        await load("", settings={"PYTHON_SCRIPT_FILE_NAME": "../x.py"})
+
+
+async def test_no_script_means_no_functions(load) -> None:
+    app = await load("", settings={"PYTHON_SCRIPT_FILE_NAME": "missing.py"})
+    assert app.functions == {}
+
+
+ACCEPTED = {
+    "unannotated": TIMER + "def f(t): ...",
+    "typing.List": '@app.event_hub_message_trigger(arg_name="e", event_hub_name="h", connection="C", '
+    'cardinality="many")\ndef f(e: typing.List[func.EventHubEvent]): ...',
+    "str instead of a queue message": '@app.queue_trigger(arg_name="m", queue_name="q", connection="C")\n'
+    "def f(m: str): ...",
+    "bytes of a blob": '@app.blob_trigger(arg_name="b", path="c/{n}", connection="C")\ndef f(b: bytes): ...',
+    "anybody's Context class": "class Context: ...\n" + TIMER + "def f(t, context: Context): ...",
+    "Out of a list": QUEUE_OUT + TIMER + "def f(t, q: func.Out[typing.List[str]]): ...",
+    "generic trigger": '@app.generic_trigger(arg_name="x", type="anyTrigger", more_things=1)\ndef f(x: str): ...',
+    "warm-up": '@app.warm_up_trigger(arg_name="w")\ndef f(w): ...',
+}
+
+
+@pytest.mark.parametrize("code", ACCEPTED.values(), ids=list(ACCEPTED))
+async def test_what_the_official_worker_accepts(load, code: str) -> None:
+    app = await load(HEAD + code)
+    assert list(app.functions) == ["f"]

@@ -1,0 +1,350 @@
+"""Functions run where they should, see what they should, and cannot take the worker down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emulator.clock import SystemClock
+from emulator.worker.api import Datum, FunctionFailed, RetryContext, WorkerError
+from emulator.worker.inprocess import InProcessWorker
+
+HEAD = """
+import asyncio, contextvars, logging, os, sys, threading, time
+import azure.functions as func
+app = func.FunctionApp()
+"""
+
+
+def text(value: str) -> Datum:
+    return Datum("string", value)
+
+
+async def test_sync_functions_run_on_threads_and_async_ones_on_one_loop_of_their_own(load) -> None:
+    app = await load(
+        HEAD
+        + """
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def sync(x): return threading.current_thread().name
+
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def asynchronous(x): return f"{threading.current_thread().name} {id(asyncio.get_running_loop())}"
+
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def another(x): return f"{threading.current_thread().name} {id(asyncio.get_running_loop())}"
+"""
+    )
+    assert (await app.call("sync", x=None)).value == text("function-1")
+    first = (await app.call("asynchronous", x=None)).value.value
+    second = (await app.call("another", x=None)).value.value
+    assert first == second
+    assert first.split() == ["function-app", first.split()[1]]
+    assert first.split()[1] != str(id(asyncio.get_running_loop()))
+
+
+async def test_a_blocking_app_does_not_block_the_host(load) -> None:
+    app = await load(
+        HEAD
+        + """
+release = threading.Event()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def block(x):
+    release.wait()
+    return "released"
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def let_go(x): release.set()
+"""
+    )
+    blocked = asyncio.create_task(app.call("block", x=None))
+    await app.call("let_go", x=None)
+    assert (await blocked).value == text("released")
+
+
+async def test_as_many_sync_functions_at_once_as_there_are_threads(load) -> None:
+    app = await load(
+        HEAD
+        + """
+together = threading.Barrier(3)
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def meet(x): return str(together.wait(timeout=20) >= 0)
+""",
+        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"},
+    )
+    returned = await asyncio.gather(*(app.call("meet", x=None) for _ in range(6)))
+    assert [one.value for one in returned] == [text("True")] * 6
+
+
+async def test_one_thread_is_one_after_the_other(load) -> None:
+    app = await load(
+        HEAD
+        + """
+running = []
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def count(x):
+    running.append(x)
+    seen = len(running)
+    time.sleep(0.001)
+    running.remove(x)
+    return seen
+""",
+        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "1"},
+    )
+    returned = await asyncio.gather(*(app.call("count", x=text(str(n))) for n in range(5)))
+    assert [one.value for one in returned] == [Datum("int", 1)] * 5
+
+
+async def test_the_context(load) -> None:
+    app = await load(
+        HEAD
+        + """
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def f(x, context: func.Context):
+    trace, retry = context.trace_context, context.retry_context
+    return [
+        context.invocation_id, context.function_name, context.function_directory == os.path.dirname(__file__),
+        trace.trace_parent, trace.trace_state, trace.attributes, trace.Traceparent,
+        retry.retry_count, retry.max_retry_count, retry.exception.message,
+        context.thread_local_storage.invocation_id,
+    ]
+"""
+    )
+    invocation = replace(
+        app.invocation("f", x=None),
+        trace_parent="00-1-2-01",
+        trace_state="s",
+        trace_attributes={"k": "v"},
+        retry=RetryContext(retry_count=1, max_retry_count=3, exception="it broke"),
+    )
+    returned = await app.worker.invoke(invocation)
+    assert returned.value == Datum(
+        "json",
+        '["id-of-f", "f", true, "00-1-2-01", "s", {"k": "v"}, "00-1-2-01", 1, 3, "it broke", "id-of-f"]',
+    )
+
+
+async def test_context_variables_do_not_leak_from_one_call_into_the_next(load) -> None:
+    app = await load(
+        HEAD
+        + """
+seen = contextvars.ContextVar("seen", default="nothing")
+def note(x):
+    before = seen.get(); seen.set(x); return before
+sync = app.generic_trigger(arg_name="x", type="someTrigger")(note)
+@app.function_name("asynchronous")
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def asynchronous(x): return note(x)
+""",
+        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "1"},
+    )
+    for function in ("note", "note", "asynchronous", "asynchronous"):
+        assert (await app.call(function, x=text("mine"))).value == text("nothing")
+
+
+FAILURES = [
+    ("raise ValueError('boom')", "ValueError", "boom"),
+    ("raise SystemExit(7)", "SystemExit", "7"),
+    ("sys.exit('bye')", "SystemExit", "bye"),
+    ("raise KeyboardInterrupt", "KeyboardInterrupt", ""),
+    ("raise asyncio.CancelledError", "CancelledError", ""),
+    ("raise BaseExceptionGroup('many', [KeyboardInterrupt()])", "BaseExceptionGroup", "many (1 sub-exception)"),
+]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize(("statement", "type_name", "message"), FAILURES)
+async def test_nothing_that_a_function_raises_ends_the_worker(
+    load, kind: str, statement: str, type_name: str, message: str
+) -> None:
+    app = await load(
+        HEAD
+        + f"""
+@app.generic_trigger(arg_name="x", type="someTrigger")
+{kind} f(x):
+    if x == "fail":
+        {statement}
+    return "fine"
+"""
+    )
+    with pytest.raises(FunctionFailed) as failed:
+        await app.call("f", x=text("fail"))
+    assert (failed.value.type_name, failed.value.text) == (type_name, message)
+    assert type(failed.value.cause).__name__ == type_name
+    assert str(failed.value).startswith(f"Result: Failure\nException: {type_name}: {message}\nStack:   File ")
+    assert failed.value.stack.count("File ") == 1
+    assert (await app.call("f", x=text("again"))).value == text("fine")
+
+
+async def test_a_background_task_that_exits_does_not_end_the_other_functions(load) -> None:
+    app = await load(
+        HEAD
+        + """
+async def leave(): sys.exit(1)
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def f(x):
+    asyncio.get_running_loop().create_task(leave())
+    await asyncio.sleep(0.01)
+    return "here"
+"""
+    )
+    assert (await app.call("f", x=None)).value == text("here")
+    assert (await app.call("f", x=None)).value == text("here")
+
+
+async def test_an_exception_that_cannot_be_shown(load) -> None:
+    app = await load(
+        HEAD
+        + """
+class Mute(Exception):
+    def __str__(self): raise RuntimeError
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def f(x): raise Mute
+"""
+    )
+    with pytest.raises(FunctionFailed, match="Could not serialize original exception message"):
+        await app.call("f", x=None)
+
+
+async def test_an_unknown_function(load) -> None:
+    app = await load(HEAD)
+    with pytest.raises(WorkerError, match='no function "nowhere"'):
+        await app.call("nowhere")
+
+
+async def test_a_missing_input_is_pythons_own_error(load) -> None:
+    app = await load(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
+    with pytest.raises(FunctionFailed, match=r"missing 1 required positional argument: 'x'"):
+        await app.call("f")
+
+
+async def test_who_stops_waiting_does_not_stop_the_function(load) -> None:
+    app = await load(
+        HEAD
+        + """
+go_on, done = threading.Event(), threading.Event()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def slow(x):
+    go_on.wait(); done.set()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def see(x):
+    go_on.set(); return str(done.wait(timeout=20))
+"""
+    )
+    waiting = asyncio.create_task(app.call("slow", x=None))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await app.call("see", x=None)).value == text("True")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_stuck_function_does_not_keep_the_worker_from_stopping(write_app, kind: str) -> None:
+    folder = write_app(
+        HEAD
+        + f"""
+stuck = threading.Event()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+{kind} f(x):
+    print("in it")
+    stuck.wait()
+"""
+    )
+    entered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+        import sys
+
+        await worker.load()
+        release = sys.modules["function_app"].stuck
+        invocation = replace(_invocation("f"), on_log=lambda record: loop.call_soon_threadsafe(entered.set))
+        running = asyncio.create_task(worker.invoke(invocation))
+        await entered.wait()
+        running.cancel()
+    release.set()
+
+
+async def test_asgi_apps_are_told_when_they_start_and_stop(write_app, tmp_path: Path) -> None:
+    story = tmp_path / "story"
+    folder = write_app(
+        f"""
+import azure.functions as func
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            message = await receive()
+            with open({str(story)!r}, "a") as file: file.write(message["type"] + "\\n")
+            await send({{"type": message["type"] + ".complete"}})
+        return
+    await send({{"type": "http.response.start", "status": 202, "headers": [(b"x-a", b"1")]}})
+    await send({{"type": "http.response.body", "body": scope["path"].encode()}})
+app = func.AsgiFunctionApp(app=asgi)
+"""
+    )
+    from tests.worker.test_values import request
+
+    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+        await worker.load()
+        call = replace(_invocation("http_app_func"), inputs={"req": request(url="http://localhost:7071/api/x/y")})
+        returned = await worker.invoke(call)
+        assert (returned.value.value.status, returned.value.value.body) == (202, b"/api/x/y")
+    assert story.read_text().split() == ["lifespan.startup", "lifespan.shutdown"]
+
+
+async def test_worker_extensions_run_when_they_are_asked_for(load) -> None:
+    code = """
+import azure.functions as func
+class Hooks(func.AppExtensionBase):
+    @classmethod
+    def pre_invocation_app_level(cls, logger, context, func_args={}, *args, **kwargs):
+        print("before", context.function_name, sorted(func_args))
+    @classmethod
+    def post_invocation_app_level(cls, logger, context, func_args={}, func_ret=None, *args, **kwargs):
+        print("after", func_ret); raise RuntimeError("ignored")
+app = func.FunctionApp()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def f(x): return x
+"""
+    with _library_hooks_restored():
+        quiet = await load(code)
+        await quiet.call("f", x=text("1"))
+        assert quiet.lines == []
+    with _library_hooks_restored():
+        told = await load(code, settings={"PYTHON_ENABLE_WORKER_EXTENSIONS": "1"})
+        assert (await told.call("f", x=text("1"))).value == text("1")
+        assert told.lines == ["before f ['x']", "after 1", "The worker extension Hooks failed"]
+
+
+@contextmanager
+def _library_hooks_restored() -> Iterator[None]:
+    """The library keeps extensions in its own class for the life of the process."""
+    from azure.functions import ExtensionMeta
+
+    before = ExtensionMeta._app_exts
+    try:
+        yield
+    finally:
+        ExtensionMeta._app_exts = before
+
+
+def _invocation(function: str):
+    from emulator.worker.api import Invocation
+
+    return Invocation(id="i", function=function, inputs={"x": None})
+
+
+async def test_no_thread_is_left_when_the_worker_has_stopped(write_app) -> None:
+    before = set(threading.enumerate())
+    folder = write_app(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
+    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+        await worker.load()
+        await worker.invoke(_invocation("f"))
+    ours = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("function")]
+    for thread in ours:
+        thread.join(timeout=20)
+    assert not any(thread.is_alive() for thread in ours)
