@@ -21,6 +21,7 @@ from emulator.durable.executor import (
 )
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
+from emulator.extensions.durable.lenient_json import JsonReaderError
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.instant import Instant
@@ -72,9 +73,14 @@ class FunctionsExecutor:
         if missing is not None:
             return orchestrators.cannot_run(missing)
         poll_interval = self._settings.http_poll_interval
-        context = orchestrators.context_text(request, http_poll_interval=poll_interval)
         try:
+            context = orchestrators.context_text(request, http_poll_interval=poll_interval)
             returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
+        except JsonReaderError:
+            # The extension fails before it calls the function, and this is all that it says.
+            return orchestrators.cannot_run(
+                f"One or more errors occurred. (Exception while executing function: {name})"
+            )
         except FunctionFailed as failure:
             return orchestrators.answer_of_failure(failure)
         except (FunctionTimedOut, BindingFailed, WorkerError) as error:

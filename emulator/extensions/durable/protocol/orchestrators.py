@@ -31,6 +31,7 @@ from emulator.durable.core.actions import (
 from emulator.durable.core.entity_messages import json_text
 from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
+from emulator.extensions.durable.lenient_json import read_first
 from emulator.extensions.durable.protocol.history import event_text, nested, scalar
 from emulator.instant import Instant
 from emulator.worker.api import FunctionFailed
@@ -48,7 +49,7 @@ class UnreadableAnswer(Exception):
 
 
 def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta) -> str:
-    """The trigger's value, byte for byte as the extension writes it."""
+    """The trigger's value, byte for byte as the extension writes it. Raises JsonReaderError for a strange input."""
     started = request.started
     parent = started.parent and started.parent.instance.instance_id
     history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
@@ -69,11 +70,8 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
 
 
 def _parsed(text: str | None) -> object:
-    """The input as a value. What is not JSON is shown as the text it is."""
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        return text
+    """The input as a value. A start keeps the text that was posted, so it may be JSON by Newtonsoft's rules only."""
+    return None if text is None else read_first(text)
 
 
 # The answer ----------------------------------------------------------------------------------------------------
