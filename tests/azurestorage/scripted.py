@@ -11,7 +11,7 @@ Replay is by position: the n-th step has the id n.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -47,7 +47,7 @@ from emulator.durable.executor import (
     OrchestratorRequest,
     OrchestratorResult,
 )
-from emulator.instant import Instant
+from emulator.instant import MIN_INSTANT
 
 Step = Any
 Orchestrator = Callable[[Any], Generator[Step | list[Step], Any, Any]]
@@ -192,15 +192,16 @@ class _Replay:
             case timer(seconds):
                 return CreateTimer(id, self._clock + timedelta(seconds=seconds))
             case ask(entity, operation, input):
+                began = self._request.started.timestamp
                 request = Request(
                     id=self._request_id(id),
                     operation=operation,
                     input=json.dumps(input),
                     parent=instance.instance_id,
                     parent_execution=instance.execution_id,
-                    timestamp=Stamp(Instant(self._request.started.timestamp.ticks + id)),
-                    predecessor=Stamp(Instant(self._request.started.timestamp.ticks + id - 1)) if id else Stamp(Instant(0)),
-                )  # fmt: skip
+                    timestamp=Stamp(began.plus_ticks(id)),
+                    predecessor=Stamp(began.plus_ticks(id - 1) if id else MIN_INSTANT),
+                )
                 target = OrchestrationInstance(entity.instance_id, None)
                 return SendEvent(id, target, "op", request.from_instance())
         raise AssertionError(step)
@@ -230,7 +231,3 @@ class _Replay:
 
 def _value(text: str | None) -> Any:
     return None if text is None else json.loads(text)
-
-
-def side_by_side(steps: Sequence[Step]) -> list[Step]:
-    return list(steps)

@@ -52,8 +52,14 @@ class World:
     executions: dict[str, str] = field(default_factory=dict)
 
     async def start(
-        self, name: str, input: Any = None, *, id: str = "i1", reuse: frozenset[RuntimeStatus] = TERMINAL, at: Instant | None = None
-    ) -> str:  # fmt: skip
+        self,
+        name: str,
+        input: Any = None,
+        *,
+        id: str = "i1",
+        reuse: frozenset[RuntimeStatus] = TERMINAL,
+        at: Instant | None = None,
+    ) -> str:
         instance = OrchestrationInstance(id, hyphenated(new_id()))
         started = ExecutionStarted(
             timestamp=self.now, instance=instance, name=name, input=json.dumps(input), scheduled_start_time=at
@@ -96,13 +102,15 @@ class World:
     async def ended(self, id: str = "i1", *, within_seconds: float = 3600) -> InstanceStatus:
         return await self.becomes(id, *TERMINAL, within_seconds=within_seconds)
 
-    async def becomes(self, id: str, *wanted: RuntimeStatus, within_seconds: float = 3600) -> InstanceStatus:
+    async def becomes(
+        self, id: str, *wanted: RuntimeStatus, within_seconds: float = 3600, every: float = 0.05
+    ) -> InstanceStatus:
         async def watch() -> InstanceStatus:
             while True:
                 found = await self.hub.status(id)
                 if found is not None and found.runtime_status in wanted:
                     return found
-                await self.clock.sleep(0.05)
+                await self.clock.sleep(every)
 
         return await within(self.clock, within_seconds, watch())
 

@@ -36,6 +36,7 @@ class WorkItems:
         self._backoff = backoff
         self._fetched: deque[Received] = deque()
         self._held: dict[str, Received] = {}
+        self._may_be_more = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -50,9 +51,9 @@ class WorkItems:
     async def next(self) -> ActivityWorkItem:
         """Wait for an activity. Cancelling the wait loses nothing: what was fetched is there for the next one."""
         while not self._fetched:
-            await unbroken(self._fetch())
-            if not self._fetched:
+            if not self._may_be_more:
                 await self._post.work_items.wait(self._backoff)
+            await unbroken(self._fetch())
         received = self._fetched.popleft()
         return ActivityWorkItem(message=received.task, handle=received)
 
@@ -62,7 +63,9 @@ class WorkItems:
             found = await self._post.work_items.get(room)
         except EmulatorError as error:
             _log.warning("Looking for activities failed and is tried again: %s", error)
+            self._may_be_more = False
             return
+        self._may_be_more = len(found) == room
         for received in sorted(found, key=lambda each: each.order):
             held = self._held.get(received.id)
             if held is not None:

@@ -1,0 +1,88 @@
+"""A storage account whose user dies at the n-th call: that call, and every later one, never answers well."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+from emulator.storage.api import StorageAccount, StorageUnreachable
+
+_HANDLES = {"queue", "table", "container", "lease"}
+
+
+class Moment(enum.Enum):
+    BEFORE = "before"  # the request never reached the service
+    AFTER = "after"  # the service did it, nobody learned so
+
+
+class Death:
+    """`calls` counts what was asked of storage so far. `at` None: lives for ever."""
+
+    def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE) -> None:
+        self.calls = 0
+        self.log: list[str] = []
+        self.happened = asyncio.Event()
+        self._at = at
+        self._moment = moment
+
+    def account(self, real: StorageAccount) -> StorageAccount:
+        return cast(StorageAccount, _Mortal(real, self))
+
+    def enter(self, call: str) -> bool:
+        """Count a call; True if it is the last one and still happens."""
+        if self.happened.is_set():
+            raise StorageUnreachable(f"dead before {call}")
+        self.log.append(call)
+        self.calls += 1
+        if self.calls - 1 != self._at:
+            return False
+        if self._moment is Moment.AFTER:
+            return True
+        self.happened.set()
+        raise StorageUnreachable(f"died before {call}")
+
+    def leave(self, call: str) -> None:
+        self.happened.set()
+        raise StorageUnreachable(f"died after {call}")
+
+
+class _Mortal:
+    def __init__(self, real: Any, death: Death) -> None:
+        self._real = real
+        self._death = death
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name in _HANDLES:
+            return lambda *args, **named: _Mortal(found(*args, **named), self._death)
+        if inspect.isasyncgenfunction(found):
+            return self._iterating(name, found)
+        if inspect.iscoroutinefunction(found) and name != "wait":
+            return self._calling(name, found)
+        return found
+
+    def _calling(self, name: str, method: Any) -> Any:
+        async def call(*args: Any, **named: Any) -> Any:
+            is_last = self._death.enter(self._described(name))
+            answer = await method(*args, **named)
+            if is_last:
+                self._death.leave(name)
+            return answer
+
+        return call
+
+    def _iterating(self, name: str, method: Any) -> Any:
+        async def iterate(*args: Any, **named: Any) -> AsyncIterator[Any]:
+            is_last = self._death.enter(self._described(name))
+            async for item in method(*args, **named):
+                yield item
+            if is_last:
+                self._death.leave(name)
+
+        return iterate
+
+    def _described(self, name: str) -> str:
+        return f"{name} {getattr(self._real, 'name', '')}"

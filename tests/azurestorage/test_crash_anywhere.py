@@ -1,0 +1,154 @@
+"""A host that dies between any two of its storage calls: the next one finishes everything, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
+from emulator.durable.core.identity import EntityId, RuntimeStatus
+from emulator.storage.api import StorageAccount, StorageUnreachable
+from emulator.storage.builtin import open_builtin
+from emulator.virtual_time import VirtualClock
+
+from .crashing import Death, Moment
+from .scripted import ContinueAsNew, Script, act, ask, child, event
+from .world import World, messages_left, open_world
+
+
+def chain(input: int) -> Generator[Any, Any, int]:
+    for _ in range(2):
+        input = yield act("Double", input)
+    return input
+
+
+def fan_out(input: int) -> Generator[Any, Any, int]:
+    results = yield [act("Double", number) for number in range(input)]
+    return sum(results)
+
+
+def parent(input: int) -> Generator[Any, Any, int]:
+    first = yield child("chain", input)
+    second = yield child("chain", first, "second")
+    return second  # type: ignore[no-any-return]
+
+
+def listens(input: int) -> Generator[Any, Any, Any]:
+    first = yield event("word")
+    doubled = yield act("Double", first)
+    second = yield event("word")
+    return [doubled, second]
+
+
+def loops(input: int) -> Generator[Any, Any, Any]:
+    doubled = yield act("Double", input)
+    return ContinueAsNew(doubled) if doubled < 5 else doubled
+
+
+def counts(input: int) -> Generator[Any, Any, Any]:
+    counter = EntityId("counter", "k")
+    yield ask(counter, "add", input)
+    return (yield ask(counter, "add", input))
+
+
+def large(input: str) -> Generator[Any, Any, int]:
+    doubled = yield act("Double", input)
+    return len(doubled)
+
+
+def app() -> Script:
+    orchestrators = (chain, fan_out, parent, listens, loops, counts, large)
+    return Script({each.__name__: each for each in orchestrators})
+
+
+async def nothing_more(world: World) -> None:
+    pass
+
+
+async def two_words(world: World) -> None:
+    await world.raise_event("i1", "word", "a")
+    await world.raise_event("i1", "word", "b")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    input: Any
+    output: str
+    then: Callable[[World], Awaitable[None]] = nothing_more
+
+
+SCENARIOS = [
+    Scenario("chain", 1, "4"),
+    Scenario("fan_out", 4, "12"),
+    Scenario("parent", 1, "16"),
+    Scenario("listens", 0, '["aa", "b"]', two_words),
+    Scenario("loops", 1, "8"),
+    Scenario("counts", 3, "6"),
+    Scenario("large", "x" * 70_000, "140000"),
+]
+
+
+async def finished(world: World) -> None:
+    await world.becomes("i1", RuntimeStatus.COMPLETED, within_seconds=7200, every=5)
+
+
+async def run(account: StorageAccount, clock: VirtualClock, scenario: Scenario, death: Death) -> None:
+    """Until the instance has ended or the host has died."""
+    async with open_world(account, clock) as client:
+        await client.start(scenario.name, scenario.input)
+        await scenario.then(client)
+        with suppress(StorageUnreachable):  # A host that cannot reach storage when it starts says so.
+            async with open_world(death.account(account), clock, app()):
+                await either(finished(client), death.happened.wait())
+
+
+async def either(*work: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.create_task(each) for each in work]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
+    """The storage calls that a host makes, its orderly stop included; without the start, but for one scenario."""
+    death = Death()
+    async with open_builtin(None, clock) as account:
+        await run(account, clock, scenario, death)
+    return range(0 if scenario is SCENARIOS[0] else death.log.index("query TestHubHistory"), death.calls)
+
+
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_what_a_dead_host_left_is_finished_once(scenario: Scenario, moment: Moment, clock: VirtualClock) -> None:
+    calls = await calls_of(scenario, clock)
+    assert len(calls) > 15
+    for number in calls:
+        async with open_builtin(None, clock) as account:
+            death = Death(number, moment)
+            await run(account, clock, scenario, death)
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[-1:]}")
+
+
+async def check_that_it_is_finished(
+    account: StorageAccount, clock: VirtualClock, scenario: Scenario, where: str
+) -> None:
+    async with open_world(account, clock, app()) as world:
+        await finished(world)
+        status = await world.status()
+        assert status.output == scenario.output, where
+        history = await world.hub.history("i1")
+        assert sum(isinstance(each, ExecutionCompleted) for each in history) == 1, where
+        assert sum(isinstance(each, ExecutionStarted) for each in history) == 1, where
+        # Whatever was sent twice has to be recognised and deleted, however long that takes.
+        for _ in range(60):
+            if not await messages_left(account):
+                break
+            await clock.sleep(60)
+        assert await messages_left(account) == {}, where
+        assert (await world.status()) == status, where
