@@ -19,6 +19,7 @@ from emulator.config.durable import DurableTaskOptions, read_durable_options
 from emulator.config.jsonc import parse_json
 from emulator.config.schema import Section, option, read_section
 from emulator.config.settings import Settings
+from emulator.config.timespan import format_timespan
 from emulator.errors import ConfigurationError
 
 FILE_NAME: Final = "host.json"
@@ -355,4 +356,5 @@ def _check_retry(retry: RetryOptions, section: Section) -> None:
             raise section.error(key, None, f"a time span hh:mm:ss, which strategy {retry.strategy.value} needs")
     low, high = retry.minimum_interval, retry.maximum_interval
     if low is not None and high is not None and low > high:
-        raise section.error("minimumInterval", str(low), f"a time span of at most maximumInterval ({high})")
+        allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
+        raise section.error("minimumInterval", format_timespan(low), allowed)

@@ -15,7 +15,7 @@ _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises json.JSONDecodeError whose line and column are those of the file."""
     text = text.removeprefix("\ufeff")
-    return json.loads(_TRAILING_COMMA.sub(_blank, _COMMENT.sub(_blank, text)))
+    return json.loads(_TRAILING_COMMA.sub(_blank_after_value, _COMMENT.sub(_blank, text)))
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -23,3 +23,9 @@ def _blank(match: re.Match[str]) -> str:
     if match.group(1) is not None:
         return match.group(1)
     return re.sub(r"[^\n]", " ", match.group(0))
+
+
+def _blank_after_value(match: re.Match[str]) -> str:
+    """A comma without a value before it, as in `{,}`, is an error and stays one."""
+    before = match.string[: match.start()].rstrip()[-1:]
+    return match.group(0) if before in ("", "{", "[", ",", ":") else _blank(match)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from emulator import __version__
 from emulator.config.hostjson import LogLevel
 from emulator.host.console import Console
-from emulator.host.extension import Function
+
+if TYPE_CHECKING:
+    # The supervisor prints the banner and must not load the web server for that.
+    from emulator.host.extension import Function
 
 # The Functions host whose behaviour is reproduced.
 RUNTIME_VERSION = "4.1037.0.0"

@@ -10,27 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service, development_connection_string
+from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, development_connection_string
 from emulator.errors import StorageUnavailable
 from emulator.storage.azurite_install import install, installed_copy
 from emulator.storage.azurite_probe import HOST, Answer, probe
-from emulator.storage.azurite_process import Launch, keep_running
+from emulator.storage.azurite_process import Launch, Ports, Say, keep_running
 from emulator.storage.azurite_program import Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.file_lock import try_lock
 
 FOLDER = ".azurite"
-_ANY_PORTS: Mapping[Service, int] = dict.fromkeys(SERVICES, 0)
+_ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)
 _NEIGHBOUR_PATIENCE = 240  # looks, a quarter of a second apart: long enough for a first installation
 _LOOK_SECONDS = 0.25
-
-Say = Callable[[str], None]
 
 HOW_TO_GET_STORAGE = (
     "Install one of these and start again: Node.js (https://nodejs.org; azemu then fetches Azurite itself), "
@@ -43,7 +41,7 @@ HOW_TO_GET_STORAGE = (
 class Azurite:
     """A storage server that answers. `started_here`: it ends with the `async with` that gave it."""
 
-    ports: Mapping[Service, int]
+    ports: Ports
     started_here: bool
     origin: str
 
@@ -64,12 +62,18 @@ class Azurite:
 
 @asynccontextmanager
 async def open_azurite(
-    app: Path, *, clock: Clock, say: Say = lambda line: None, in_memory: bool = False
+    app: Path,
+    *,
+    clock: Clock,
+    say: Say = lambda line: None,
+    in_memory: bool = False,
+    usual_ports: Ports = DEVELOPMENT_PORTS,
 ) -> AsyncIterator[Azurite]:
     """A storage server for the app in the folder `app`.
 
-    `in_memory`: always a server of one's own, on free ports, that keeps nothing; for tests. `say` gets lines for the
-    user: what is fetched, which ports were taken, that a crashed server was started again.
+    `in_memory`: always a server of one's own, on free ports, that keeps nothing; for tests. `usual_ports`: where one
+    may already answer, and where ours listens if they are free. `say` gets lines for the user: what is fetched, which
+    ports were taken, that a crashed server was started again.
 
     Raises StorageUnavailable: at entry when there is none to be had, inside the body when it cannot be kept running.
     """
@@ -78,12 +82,12 @@ async def open_azurite(
         async with _started(launch, clock, say) as azurite:
             yield azurite
         return
-    running = await _already_running(clock, say)
+    running = await _already_running(usual_ports, clock, say)
     if running is not None:
         yield running
         return
-    with try_lock(app / FOLDER / "azemu.lock") as ours:
-        opened = _own(app, clock, say) if ours else _neighbours(app, clock)
+    with _data_lock(app) as ours:
+        opened = _own(app, usual_ports, clock, say) if ours else _neighbours(app, clock)
         async with opened as azurite:
             yield azurite
 
@@ -115,32 +119,46 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
     )
 
 
-async def _already_running(clock: Clock, say: Say) -> Azurite | None:
-    answers = await probe(DEVELOPMENT_PORTS, clock)
+@contextlib.contextmanager
+def _data_lock(app: Path) -> Iterator[bool]:
+    """At most one process serves the files of a folder."""
+    with contextlib.ExitStack() as stack:
+        try:
+            ours = stack.enter_context(try_lock(app / FOLDER / "azemu.lock"))
+        except OSError as error:
+            raise StorageUnavailable(
+                f"Azurite needs the folder {app / FOLDER} for its data, which cannot be used: {error.strerror}. "
+                "Make it writable, or use --storage builtin:PATH with a file elsewhere."
+            ) from error
+        yield ours
+
+
+async def _already_running(ports: Ports, clock: Clock, say: Say) -> Azurite | None:
+    answers = await probe(ports, clock)
     there = [service for service in SERVICES if answers[service] is Answer.STORAGE]
     if not there:
         return None
     for service in SERVICES:
         if service not in there:
             say(
-                f"Azurite answers at port {DEVELOPMENT_PORTS[there[0]]} ({there[0]}), but not at "
-                f"{DEVELOPMENT_PORTS[service]} ({service}): functions that need {service} storage will fail. "
+                f"Azurite answers at port {ports[there[0]]} ({there[0]}), but not at "
+                f"{ports[service]} ({service}): functions that need {service} storage will fail. "
                 "Start it with all three services (the command `azurite`), or stop it and azemu starts its own."
             )
-    return Azurite(ports=DEVELOPMENT_PORTS, started_here=False, origin="already running")
+    return Azurite(ports=ports, started_here=False, origin="already running")
 
 
 @asynccontextmanager
-async def _own(app: Path, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
+async def _own(app: Path, usual_ports: Ports, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
     """An Azurite of ours, with the app's data; at the usual ports if nobody else is there."""
     program = await find_program(app, clock=clock, say=say)
-    answers = await probe(DEVELOPMENT_PORTS, clock)
+    answers = await probe(usual_ports, clock)
     if all(answer is Answer.STORAGE for answer in answers.values()):
         # Another app's azemu was faster while we looked for a program.
-        yield Azurite(ports=DEVELOPMENT_PORTS, started_here=False, origin="already running")
+        yield Azurite(ports=usual_ports, started_here=False, origin="already running")
         return
-    taken = [str(DEVELOPMENT_PORTS[service]) for service in SERVICES if answers[service] is not Answer.NOBODY]
-    launch = Launch(program=program, ports=_ANY_PORTS if taken else DEVELOPMENT_PORTS, folder=app / FOLDER)
+    taken = [str(usual_ports[service]) for service in SERVICES if answers[service] is not Answer.NOBODY]
+    launch = Launch(program=program, ports=_ANY_PORTS if taken else usual_ports, folder=app / FOLDER)
     async with _started(launch, clock, say) as azurite:
         if taken:
             say(f"Port {', '.join(taken)} is taken by something that is not Azurite. Using {azurite.description}.")
@@ -150,14 +168,14 @@ async def _own(app: Path, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
 
 @asynccontextmanager
 async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
-    listening: asyncio.Future[Mapping[Service, int]] = asyncio.get_running_loop().create_future()
+    listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     async with background(keep_running(launch, listening, clock=clock, say=say), name="Azurite"):
         ports = await listening
         yield Azurite(ports=ports, started_here=True, origin=launch.program.origin)
 
 
 @contextlib.contextmanager
-def _announced(file: Path, ports: Mapping[Service, int]) -> Iterator[None]:
+def _announced(file: Path, ports: Ports) -> Iterator[None]:
     """Tell a second azemu in the same folder, which must not open the same files with a server of its own."""
     file.write_text(json.dumps(dict(ports)), encoding="utf-8")
     try:

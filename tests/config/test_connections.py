@@ -1,0 +1,210 @@
+"""From the name of a connection to the endpoints and the credential."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from emulator.config.connections import (
+    DEVELOPMENT_KEY,
+    BuiltinConnection,
+    ConnectionNotConfigured,
+    Identity,
+    SasToken,
+    SharedKey,
+    StorageConnection,
+    development_connection_string,
+    parse_connection,
+    resolve_connection,
+)
+from emulator.config.settings import Settings, SettingUnresolved
+from emulator.errors import ConfigurationError
+
+KEY = "c2VjcmV0"
+FULL = f"DefaultEndpointsProtocol=https;AccountName=acct;AccountKey={KEY};EndpointSuffix=core.windows.net"
+
+
+def account(value: str, setting: str = "S") -> StorageConnection:
+    connection = parse_connection(value, setting=setting)
+    assert isinstance(connection, StorageConnection)
+    return connection
+
+
+def test_development_storage() -> None:
+    connection = account("UseDevelopmentStorage=true")
+    assert connection == StorageConnection(
+        setting="S",
+        account="devstoreaccount1",
+        credential=SharedKey(DEVELOPMENT_KEY),
+        blob="http://127.0.0.1:10000/devstoreaccount1",
+        queue="http://127.0.0.1:10001/devstoreaccount1",
+        table="http://127.0.0.1:10002/devstoreaccount1",
+    )
+    assert connection.is_development
+
+
+def test_development_storage_behind_a_proxy() -> None:
+    connection = account("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://storage.local")
+    assert connection.queue == "http://storage.local:10001/devstoreaccount1"
+
+
+def test_a_full_connection_string() -> None:
+    connection = account(FULL)
+    assert connection.blob == "https://acct.blob.core.windows.net"
+    assert connection.queue == "https://acct.queue.core.windows.net"
+    assert connection.table == "https://acct.table.core.windows.net"
+    assert connection.credential == SharedKey(KEY)
+    assert not connection.is_development
+
+
+def test_another_cloud() -> None:
+    connection = account(f"AccountName=acct;AccountKey={KEY};EndpointSuffix=core.chinacloudapi.cn")
+    assert connection.table == "https://acct.table.core.chinacloudapi.cn"
+
+
+def test_explicit_endpoints_win() -> None:
+    connection = account(f"AccountName=acct;AccountKey={KEY};BlobEndpoint=http://localhost:1/acct/;")
+    assert connection.blob == "http://localhost:1/acct"
+    assert connection.queue == "https://acct.queue.core.windows.net"
+
+
+def test_the_string_for_other_ports_is_the_same_account() -> None:
+    connection = account(development_connection_string({"blob": 1, "queue": 2, "table": 3}))
+    assert connection.account == "devstoreaccount1"
+    assert connection.table == "http://127.0.0.1:3/devstoreaccount1"
+
+
+def test_a_shared_access_signature() -> None:
+    connection = account("BlobEndpoint=https://acct.blob.core.windows.net/;SharedAccessSignature=?sv=1&sig=a%3D")
+    assert connection.credential == SasToken("sv=1&sig=a%3D")
+    assert (connection.account, connection.blob) == ("acct", "https://acct.blob.core.windows.net")
+    assert connection.queue is None
+
+
+def test_a_service_url_with_its_signature() -> None:
+    connection = account("https://acct.queue.core.windows.net/?sv=1&sig=x")
+    assert connection.queue == "https://acct.queue.core.windows.net"
+    assert connection.credential == SasToken("sv=1&sig=x")
+    assert connection.endpoint("blob") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [("builtin:memory", None), ("BUILTIN:Memory", None), ("builtin:/data/hub.db", Path("/data/hub.db"))],
+)
+def test_the_builtin_store(value: str, path: Path | None) -> None:
+    assert parse_connection(value, setting="S") == BuiltinConnection(setting="S", path=path)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("hello", "it is not a list of Name=value; pairs"),
+        ("AccountKey=" + KEY, "it has neither AccountName nor an endpoint (BlobEndpoint, QueueEndpoint, …)"),
+        ("AccountName=acct", "it has neither AccountKey nor SharedAccessSignature"),
+        ("AccountName=acct;AccountKey=not base64!", "its AccountKey is not base64 text; was it copied completely?"),
+        ("AccountName=acct;AccountKey=abc", "its AccountKey is not base64 text; was it copied completely?"),
+        (f"BlobEndpoint=http://x;AccountKey={KEY}", "an AccountKey needs its AccountName"),
+        (
+            f"DefaultEndpointsProtocol=ftp;AccountName=a;AccountKey={KEY}",
+            "DefaultEndpointsProtocol is neither http nor https",
+        ),
+        (f"AccountName=a;AccountKey={KEY};QueueEndpoint=x:1", "QueueEndpoint is not an http or https URL"),
+        ("builtin", "the built-in store needs a file, as in builtin:PATH, or builtin:memory"),
+        ("https://example.com/", "a URL must be that of a blob, queue or table service with its SAS token"),
+        (
+            "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=storage",
+            "DevelopmentStorageProxyUri is not a URL like http://host",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_used(value: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse_connection(value, setting="MyStorage")
+    assert str(raised.value) == f"The storage connection in setting 'MyStorage' cannot be used: {why}."
+
+
+def test_a_message_never_shows_the_key() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse_connection("AccountName=acct;AccountKey=c2VjcmV0LXNlY3JldA", setting="S")
+    assert "c2VjcmV0" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["AzureWebJobsStorage", "Storage", ""])
+def test_the_default_connection_by_all_its_names(name: str) -> None:
+    settings = Settings({"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    assert resolve_connection(settings, name).setting == "AzureWebJobsStorage"
+
+
+@pytest.mark.parametrize(
+    ("defined", "found"),
+    [
+        (["X", "ConnectionStrings:X"], "ConnectionStrings:X"),
+        (["X", "ConnectionStrings:X", "AzureWebJobsX"], "AzureWebJobsX"),
+        (["X", "AzureWebJobsX", "ConnectionStrings:AzureWebJobsX"], "ConnectionStrings:AzureWebJobsX"),
+        (["X"], "X"),
+    ],
+)
+def test_the_order_of_looking(defined: list[str], found: str) -> None:
+    settings = Settings(dict.fromkeys(defined, FULL))
+    assert resolve_connection(settings, "X").setting == found
+
+
+def test_a_setting_in_the_name() -> None:
+    settings = Settings({"WHICH": "Orders", "Orders": FULL})
+    assert resolve_connection(settings, "%WHICH%").setting == "Orders"
+    with pytest.raises(SettingUnresolved, match="'%OTHER%' does not resolve to a value"):
+        resolve_connection(settings, "%OTHER%")
+
+
+def test_a_missing_connection_names_function_and_setting() -> None:
+    with pytest.raises(ConnectionNotConfigured) as raised:
+        resolve_connection(Settings({}), "Orders", function="on_order")
+    assert str(raised.value) == (
+        "Function 'on_order': Storage account connection string 'AzureWebJobsOrders' does not exist. Make sure that "
+        'it is a defined App Setting. Locally: add "Orders" to "Values" in local.settings.json.'
+    )
+
+
+@pytest.fixture
+def identity_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether azure-identity is installed decides what such a connection means; the tests cover both."""
+    found = importlib.util.find_spec
+
+    def find(name: str, package: str | None = None) -> object:
+        return found("json") if name == "azure.identity" else found(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+@pytest.mark.usefixtures("identity_library")
+def test_an_identity_by_account_name() -> None:
+    settings = Settings({"Orders__accountName": "acct", "Orders__credential": "managedidentity"})
+    connection = resolve_connection(settings, "Orders")
+    assert isinstance(connection, StorageConnection)
+    assert connection.queue == "https://acct.queue.core.windows.net"
+    assert connection.credential == Identity({"accountname": "acct", "credential": "managedidentity"})
+
+
+@pytest.mark.usefixtures("identity_library")
+def test_an_identity_by_service_uris() -> None:
+    settings = Settings({"Orders__blobServiceUri": "https://b/", "Orders__queueServiceUri": "https://q.queue.x"})
+    connection = resolve_connection(settings, "Orders")
+    assert isinstance(connection, StorageConnection)
+    assert (connection.blob, connection.queue, connection.table) == ("https://b", "https://q.queue.x", None)
+
+
+@pytest.mark.usefixtures("identity_library")
+def test_a_plain_value_wins_over_its_section() -> None:
+    settings = Settings({"Orders": FULL, "Orders__accountName": "other"})
+    connection = resolve_connection(settings, "Orders")
+    assert isinstance(connection, StorageConnection)
+    assert connection.account == "acct"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("azure.identity") is not None, reason="azure-identity is installed")
+def test_an_identity_needs_its_library() -> None:
+    with pytest.raises(ConfigurationError, match="pip install azure-identity"):
+        resolve_connection(Settings({"Orders__accountName": "acct"}), "Orders")

@@ -1,0 +1,246 @@
+"""host.json: extensions.durableTask."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.config.durable import (
+    DurableTaskOptions,
+    MessageEncoding,
+    OverridableStates,
+    TracingVersion,
+    VersionFailure,
+    VersionMatch,
+    hub_name,
+)
+from emulator.config.hostjson import read_host_json
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+
+Read = Callable[..., tuple[DurableTaskOptions, list[str]]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read(section: Mapping[str, Any], **settings: str) -> tuple[DurableTaskOptions, list[str]]:
+        content = {"version": "2.0", "extensions": {"durableTask": section}}
+        (tmp_path / "host.json").write_text(json.dumps(content), encoding="utf-8")
+        options, warnings = read_host_json(tmp_path, Settings(settings))
+        return options.durable_task, warnings
+
+    return read
+
+
+def test_the_defaults(read: Read) -> None:
+    options, warnings = read({})
+    per_cpu = 10 * (os.cpu_count() or 1)
+    assert warnings == []
+    assert options == DurableTaskOptions()
+    assert options.hub_name == "TestHubName"
+    assert options.max_concurrent_activity_functions == per_cpu
+    assert options.max_concurrent_orchestrator_functions == per_cpu
+    assert options.storage_provider.partition_count == 4
+    assert options.storage_provider.control_queue_buffer_threshold == 256
+    assert options.storage_provider.use_table_partition_management is True
+
+
+def test_every_option_is_read(read: Read) -> None:
+    options, _ = read(
+        {
+            "hubName": "MyHub",
+            "defaultVersion": "1.2",
+            "versionMatchStrategy": "strict",
+            "versionFailureStrategy": "Fail",
+            "maxConcurrentActivityFunctions": 3,
+            "maxEntityOperationBatchSize": 7,
+            "extendedSessionIdleTimeoutInSeconds": 12,
+            "overridableExistingInstanceStates": "AnyState",
+            "entityMessageReorderWindowInMinutes": 0,
+            "throwStatusExceptionsOnRaiseEvent": True,
+            "localRpcEndpointEnabled": False,
+            "appLeaseOptions": {"renewInterval": "00:00:10"},
+            "httpSettings": {"defaultAsyncRequestSleepTimeMilliseconds": 500, "useForwardedHost": True},
+            "tracing": {"traceInputsAndOutputs": True, "version": "V2"},
+            "storageProvider": {
+                "type": "azurestorage",
+                "connectionName": "Hub",
+                "partitionCount": 16,
+                "maxQueuePollingInterval": "00:00:01",
+                "trackingStoreConnectionName": "Track",
+                "queueClientMessageEncoding": "Base64",
+            },
+        }
+    )
+    assert options.hub_name == "MyHub"
+    assert options.default_version == "1.2"
+    assert options.version_match_strategy is VersionMatch.STRICT
+    assert options.version_failure_strategy is VersionFailure.FAIL
+    assert (options.max_concurrent_activity_functions, options.max_entity_operation_batch_size) == (3, 7)
+    assert options.extended_session_idle_timeout == timedelta(seconds=12)
+    assert options.overridable_existing_instance_states is OverridableStates.ANY
+    assert options.entity_message_reorder_window == timedelta(0)
+    assert options.throw_status_exceptions_on_raise_event is True
+    assert options.local_rpc_endpoint_enabled is False
+    assert options.app_lease_options.renew_interval == timedelta(seconds=10)
+    assert options.http_settings.default_async_request_sleep_time == timedelta(milliseconds=500)
+    assert options.http_settings.use_forwarded_host is True
+    assert options.tracing.trace_inputs_and_outputs is True
+    assert options.tracing.version is TracingVersion.V2
+    provider = options.storage_provider
+    assert (provider.connection_name, provider.partition_count) == ("Hub", 16)
+    assert provider.max_queue_polling_interval == timedelta(seconds=1)
+    assert provider.tracking_store_connection_name == "Track"
+    assert provider.queue_client_message_encoding is MessageEncoding.BASE64
+
+
+def test_the_names_of_version_2_still_work(read: Read) -> None:
+    options, _ = read({"storageProvider": {"connectionStringName": "Old"}})
+    assert options.storage_provider.connection_name == "Old"
+
+
+def test_a_setting_overrides_deep_options(read: Read) -> None:
+    options, _ = read(
+        {"storageProvider": {"partitionCount": 2}},
+        AzureFunctionsJobHost__extensions__durableTask__storageProvider__partitionCount="8",
+        AzureFunctionsJobHost__extensions__durableTask__hubName="FromSetting",
+    )
+    assert (options.storage_provider.partition_count, options.hub_name) == (8, "FromSetting")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            {"maxConcurrentActivityFunctions": 0},
+            "MaxConcurrentActivityFunctions must be a positive integer value. Found: 0.",
+        ),
+        (
+            {"maxConcurrentOrchestratorFunctions": -1},
+            "MaxConcurrentOrchestratorFunctions must be a positive integer value. Found: -1.",
+        ),
+        (
+            {"maxConcurrentEntityFunctions": 0},
+            "MaxConcurrentEntityFunctions must be a positive integer value. Found: 0.",
+        ),
+        (
+            {"storageProvider": {"partitionCount": 17}},
+            "extensions.durableTask.storageProvider.partitionCount is 17; allowed: a whole number from 1 to 16.",
+        ),
+        (
+            {"storageProvider": {"controlQueueBufferThreshold": 0}},
+            "extensions.durableTask.storageProvider.controlQueueBufferThreshold is 0; "
+            "allowed: a whole number from 1 to 1000.",
+        ),
+        (
+            {"storageProvider": {"controlQueueVisibilityTimeout": "00:00:30"}},
+            'extensions.durableTask.storageProvider.controlQueueVisibilityTimeout is "00:00:30"; '
+            "allowed: a time span hh:mm:ss from 00:01:00 to 01:00:00.",
+        ),
+        (
+            {"versionMatchStrategy": "Newest"},
+            'extensions.durableTask.versionMatchStrategy is "Newest"; allowed: None, Strict, CurrentOrOlder.',
+        ),
+        (
+            {"httpSettings": {"defaultAsyncRequestSleepTimeMilliseconds": "1 s"}},
+            "extensions.durableTask.httpSettings.defaultAsyncRequestSleepTimeMilliseconds is "
+            '"1 s"; allowed: a whole number of at least 0.',
+        ),
+    ],
+)
+def test_a_wrong_option_is_refused(read: Read, tmp_path: Path, section: object, message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(section)
+    assert str(raised.value) == f"{tmp_path / 'host.json'}: {message}"
+
+
+def test_an_unknown_storage_provider_is_refused(read: Read) -> None:
+    with pytest.raises(ConfigurationError, match=r"Storage provider type \(mssql\) was not found"):
+        read({"storageProvider": {"type": "mssql"}})
+
+
+def test_extended_sessions_are_switched_off_with_a_warning(read: Read) -> None:
+    options, [warning] = read({"extendedSessionsEnabled": True})
+    assert options.extended_sessions_enabled is False
+    assert "extendedSessionsEnabled is not supported for Python" in warning
+
+
+def test_a_batch_larger_than_the_buffer_is_a_warning(read: Read) -> None:
+    _, [warning] = read({"storageProvider": {"controlQueueBatchSize": 32, "controlQueueBufferThreshold": 10}})
+    assert "controlQueueBatchSize (32) is larger than controlQueueBufferThreshold (10)" in warning
+
+
+@pytest.mark.parametrize(
+    ("explicit", "settings", "name"),
+    [
+        (None, {}, "TestHubName"),
+        (None, {"WEBSITE_SITE_NAME": "my-shop"}, "myshop"),
+        (None, {"WEBSITE_SITE_NAME": "4ever"}, "t4ever"),
+        (None, {"WEBSITE_SITE_NAME": "ab"}, "abHub"),
+        (None, {"WEBSITE_SITE_NAME": "--"}, "DefaultTaskHub"),
+        (None, {"WEBSITE_SITE_NAME": "a" * 60}, "a" * 45),
+        ("Explicit1", {"WEBSITE_SITE_NAME": "shop"}, "Explicit1"),
+        ("%HUB%Hub", {"HUB": "Orders"}, "OrdersHub"),
+        ("a" * 50, {}, "a" * 50),
+        (None, {"WEBSITE_SLOT_NAME": "Production"}, "TestHubName"),
+        ("Staging", {"WEBSITE_SLOT_NAME": "staging"}, "Staging"),
+    ],
+)
+def test_the_hub_name(explicit: str | None, settings: Mapping[str, str], name: str) -> None:
+    assert hub_name(explicit, Settings(settings)) == name
+
+
+@pytest.mark.parametrize("explicit", ["ab", "1hub", "my-hub", "a" * 51, "", "%MISSING%", "hübname"])
+def test_a_hub_name_that_storage_would_not_take(explicit: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        hub_name(explicit, Settings({}))
+    assert str(raised.value).startswith(
+        f"Task hub name '{explicit}' should contain only alphanumeric characters, start with a letter, and have length "
+        "between 3 and 45."
+    )
+
+
+@pytest.mark.parametrize("explicit", [None, "TestHubName"])
+def test_a_slot_needs_a_hub_of_its_own(explicit: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"Task Hub name must be specified in host[.]json when using slots"):
+        hub_name(explicit, Settings({"WEBSITE_SLOT_NAME": "staging"}))
+
+
+def test_event_grid_notifications(read: Read) -> None:
+    section = {
+        "topicEndpoint": "%TOPIC%",
+        "keySettingName": "TOPIC_KEY",
+        "publishRetryCount": 3,
+        "publishRetryInterval": "00:00:30",
+        "publishRetryHttpStatus": [400, 403],
+        "publishEventTypes": ["Failed", "started"],
+    }
+    options, _ = read({"notifications": {"eventGrid": section}}, TOPIC="https://topic", TOPIC_KEY="k")
+    found = options.notifications.event_grid
+    assert (found.topic_endpoint, found.key) == ("https://topic", "k")
+    assert (found.publish_retry_count, found.publish_retry_interval) == (3, timedelta(seconds=30))
+    assert found.publish_retry_http_status == (400, 403)
+    assert found.publish_event_types == ("Started", "Failed")
+
+
+@pytest.mark.parametrize(
+    "section", [{"topicEndpoint": "https://t"}, {"topicEndpoint": "https://t", "keySettingName": "K"}]
+)
+def test_event_grid_without_a_key_is_refused(read: Read, section: Mapping[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="Failed to start lifecycle notification feature"):
+        read({"notifications": {"eventGrid": section}})
+
+
+def test_an_unknown_event_type_is_refused(read: Read, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read({"notifications": {"eventGrid": {"publishEventTypes": ["Paused"]}}})
+    assert str(raised.value) == (
+        f"{tmp_path / 'host.json'}: extensions.durableTask.notifications.eventGrid.publishEventTypes is "
+        '["Paused"]; allowed: Started, Completed, Failed, Terminated.'
+    )

@@ -1,0 +1,312 @@
+"""host.json: defaults, what is refused and in which words, overrides from the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.config.hostjson import (
+    BlobsOptions,
+    ExtensionBundle,
+    FileLoggingMode,
+    HostOptions,
+    HttpOptions,
+    LogLevel,
+    QueueEncoding,
+    QueuesOptions,
+    RetryOptions,
+    RetryStrategy,
+    SingletonOptions,
+    read_host_json,
+)
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+
+Read = Callable[..., HostOptions]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read(content: Any, **settings: str) -> HostOptions:
+        text = content if isinstance(content, str) else json.dumps({"version": "2.0", **content})
+        (tmp_path / "host.json").write_text(text, encoding="utf-8")
+        options, _ = read_host_json(tmp_path, Settings(settings))
+        return options
+
+    return read
+
+
+def test_the_defaults(read: Read) -> None:
+    options = read({})
+    assert options.function_timeout == timedelta(minutes=30)
+    assert options.functions is None
+    assert options.retry is None
+    assert options.file_watching_enabled is True
+    assert options.logging.log_level == {}
+    assert options.logging.file_logging_mode is FileLoggingMode.DEBUG_ONLY
+    assert options.extension_bundle is None
+    assert options.http == HttpOptions(route_prefix="api", max_outstanding_requests=-1, max_concurrent_requests=-1)
+    assert options.queues == QueuesOptions(
+        batch_size=16,
+        max_polling_interval=timedelta(seconds=2),
+        max_dequeue_count=5,
+        visibility_timeout=timedelta(0),
+        message_encoding=QueueEncoding.BASE64,
+    )
+    assert options.queues.fetch_below == 8 * (os.cpu_count() or 1)
+    assert options.blobs == BlobsOptions(max_degree_of_parallelism=8 * (os.cpu_count() or 1), poison_blob_threshold=5)
+    assert options.singleton == SingletonOptions(
+        lock_period=timedelta(seconds=15),
+        listener_lock_period=timedelta(seconds=60),
+        lock_acquisition_timeout=None,
+        lock_acquisition_polling_interval=timedelta(seconds=5),
+        listener_lock_recovery_polling_interval=timedelta(seconds=60),
+    )
+    assert (options.health_monitor.health_check_threshold, options.health_monitor.counter_threshold) == (6, 0.8)
+    assert (options.aggregator.batch_size, options.aggregator.flush_timeout) == (1000, timedelta(seconds=30))
+    assert options.send_canceled_invocations_to_worker is True
+    assert options.metadata_provider_timeout == timedelta(seconds=30)
+    assert options.telemetry_mode == "ApplicationInsights"
+
+
+def test_every_section_is_read(read: Read) -> None:
+    options = read(
+        {
+            "functionTimeout": "00:05:00",
+            "functions": ["a", "B"],
+            "retry": {"strategy": "fixedDelay", "maxRetryCount": 3, "delayInterval": "00:00:05"},
+            "watchDirectories": ["Shared"],
+            "watchFiles": ["settings.yaml"],
+            "fileWatchingEnabled": False,
+            "logging": {"logLevel": {"default": "Warning", "Function.F.User": "debug"}, "fileLoggingMode": "always"},
+            "extensionBundle": {"id": "B", "version": "[4.*, 5.0.0)"},
+            "singleton": {"lockPeriod": "00:00:30"},
+            "concurrency": {"dynamicConcurrencyEnabled": True},
+            "extensions": {
+                "http": {
+                    "routePrefix": "",
+                    "maxConcurrentRequests": 5,
+                    "customHeaders": {"X-Frame-Options": "deny"},
+                    "hsts": {"isEnabled": True, "maxAge": "10", "excludedHosts": ["a"]},
+                },
+                "queues": {"batchSize": 4, "newBatchThreshold": 1, "messageEncoding": "none"},
+                "blobs": {"maxDegreeOfParallelism": 2},
+            },
+        }
+    )
+    assert options.function_timeout == timedelta(minutes=5)
+    assert options.functions == ("a", "B")
+    assert options.retry == RetryOptions(
+        strategy=RetryStrategy.FIXED_DELAY, max_retry_count=3, delay_interval=timedelta(seconds=5)
+    )
+    assert (options.watch_directories, options.watch_files) == (("Shared",), ("settings.yaml",))
+    assert options.file_watching_enabled is False
+    assert options.logging.log_level == {"default": LogLevel.WARNING, "Function.F.User": LogLevel.DEBUG}
+    assert options.extension_bundle == ExtensionBundle(id="B", version="[4.*, 5.0.0)")
+    assert options.singleton.lock_period == timedelta(seconds=30)
+    assert options.concurrency.dynamic_concurrency_enabled is True
+    assert (options.http.route_prefix, options.http.max_concurrent_requests) == ("", 5)
+    assert options.http.custom_headers == {"X-Frame-Options": "deny"}
+    assert (options.http.hsts.max_age, options.http.hsts.excluded_hosts) == (timedelta(days=10), ("a",))
+    assert (options.queues.fetch_below, options.queues.message_encoding) == (1, QueueEncoding.NONE)
+    assert options.blobs.max_degree_of_parallelism == 2
+
+
+def test_names_ignore_case_and_unknown_ones_are_ignored(read: Read) -> None:
+    content = '{"VERSION": "2.0", "Extensions": {"HTTP": {"ROUTEPREFIX": "x", "news": 1}}, "surprise": {"a": []}}'
+    assert read(content).http.route_prefix == "x"
+
+
+def test_comments_and_trailing_commas_are_fine(read: Read) -> None:
+    assert read('{ // the only version\n "version": "2.0", /* and */ }').version == "2.0"
+
+
+def test_texts_that_hold_the_wanted_thing_are_fine(read: Read) -> None:
+    options = read({"fileWatchingEnabled": "False", "extensions": {"queues": {"batchSize": "8"}}})
+    assert (options.file_watching_enabled, options.queues.batch_size) == (False, 8)
+
+
+def test_null_means_the_default(read: Read) -> None:
+    options = read({"functions": None, "logging": None, "extensions": {"queues": {"batchSize": None}}})
+    assert (options.functions, options.queues.batch_size) == (None, 16)
+
+
+def test_minus_one_is_no_time_limit(read: Read) -> None:
+    assert read({"functionTimeout": "-1"}).function_timeout is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"functions": "a"}, 'functions is "a"; allowed: an array.'),
+        ({"functions": [["a"]]}, 'functions is ["a"]; allowed: a text.'),
+        ({"logging": []}, "logging is []; allowed: an object."),
+        ({"extensions": 1}, "extensions is 1; allowed: an object."),
+        ({"functionTimeout": "soon"}, 'functionTimeout is "soon"; allowed: a time span hh:mm:ss.'),
+        ({"functionTimeout": True}, "functionTimeout is true; allowed: a time span hh:mm:ss."),
+        ({"fileWatchingEnabled": "often"}, 'fileWatchingEnabled is "often"; allowed: true or false.'),
+        ({"fileWatchingEnabled": 1}, "fileWatchingEnabled is 1; allowed: true or false."),
+        (
+            {"logging": {"logLevel": {"Host.General": "Loud"}}},
+            'logging.logLevel.Host.General is "Loud"; '
+            "allowed: Trace, Debug, Information, Warning, Error, Critical, None.",
+        ),
+        (
+            {"singleton": {"lockPeriod": "00:02:00"}},
+            'singleton.lockPeriod is "00:02:00"; allowed: a time span hh:mm:ss from 00:00:15 to 00:01:00.',
+        ),
+        (
+            {"extensions": {"queues": {"batchSize": 33}}},
+            "extensions.queues.batchSize is 33; allowed: a whole number from 1 to 32.",
+        ),
+        (
+            {"extensions": {"queues": {"batchSize": 1.5}}},
+            "extensions.queues.batchSize is 1.5; allowed: a whole number from 1 to 32.",
+        ),
+        (
+            {"extensions": {"queues": {"batchSize": {}}}},
+            "extensions.queues.batchSize is {}; allowed: a whole number from 1 to 32.",
+        ),
+        (
+            {"extensions": {"queues": {"maxPollingInterval": "00:00:00.01"}}},
+            'extensions.queues.maxPollingInterval is "00:00:00.01"; '
+            "allowed: a time span hh:mm:ss of at least 00:00:00.1000000.",
+        ),
+        (
+            {"extensions": {"queues": {"messageEncoding": "utf8"}}},
+            'extensions.queues.messageEncoding is "utf8"; allowed: base64, none.',
+        ),
+        (
+            {"healthMonitor": {"counterThreshold": 2}},
+            "healthMonitor.counterThreshold is 2; allowed: a number from 0 to 1.",
+        ),
+        ({"retry": {"maxRetryCount": 3}}, "retry.strategy is null; allowed: a value; it is required here."),
+        (
+            {"retry": {"strategy": "fixedDelay", "maxRetryCount": 3}},
+            "retry.delayInterval is null; allowed: a time span hh:mm:ss, which strategy fixedDelay needs.",
+        ),
+        (
+            {
+                "retry": {
+                    "strategy": "exponentialBackoff",
+                    "maxRetryCount": -1,
+                    "minimumInterval": "00:01:00",
+                    "maximumInterval": "00:00:30",
+                }
+            },
+            'retry.minimumInterval is "00:01:00"; allowed: a time span of at most maximumInterval (00:00:30).',
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_with_all_facts(read: Read, tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(content)
+    assert str(raised.value) == f"{tmp_path / 'host.json'}: {message}"
+
+
+def test_a_time_limit_under_a_second_is_refused(read: Read) -> None:
+    with pytest.raises(ConfigurationError, match="FunctionTimeout must be greater than 00:00:01"):
+        read({"functionTimeout": "00:00:00.5"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{",
+            "Unable to parse host configuration file '{path}'. "
+            "Line 1, column 2: Expecting property name enclosed in double quotes. It must be a JSON object.",
+        ),
+        (
+            "",
+            "Unable to parse host configuration file '{path}'. "
+            "Line 1, column 1: Expecting value. It must be a JSON object.",
+        ),
+        ("[]", "Unable to parse host configuration file '{path}'. It must be a JSON object."),
+        (
+            '{"logging": {}}',
+            "The host.json file is missing the required 'version' property. See https://aka.ms/functions-hostjson for "
+            "steps to migrate the configuration file.",
+        ),
+        (
+            '{"version": "1.0"}',
+            "'1.0' is an invalid value for host.json 'version' property. We recommend you set the 'version' "
+            "property to '2.0'. See https://aka.ms/functions-hostjson for more information on this configuration file.",
+        ),
+        (
+            '{"version": "3.0"}',
+            "'3.0' is an invalid value for host.json 'version' property. We recommend you set the 'version' "
+            "property to '2.0'. This does not correspond to the function runtime version, only to the schema version "
+            "of the host.json file. See https://aka.ms/functions-hostjson for more information on this configuration "
+            "file.",
+        ),
+    ],
+)
+def test_a_file_that_is_no_host_json(read: Read, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(text)
+    assert str(raised.value) == message.replace("{path}", str(tmp_path / "host.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (None, "No host configuration file found. Creating a default host.json file."),
+        ("{}", "Empty host configuration file found. Creating a default host.json file."),
+    ],
+)
+def test_a_default_file_is_created(tmp_path: Path, content: str | None, note: str) -> None:
+    if content is not None:
+        (tmp_path / "host.json").write_text(content)
+    options, warnings = read_host_json(tmp_path, Settings({}))
+    assert warnings == [note]
+    assert options.extension_bundle == ExtensionBundle(
+        id="Microsoft.Azure.Functions.ExtensionBundle", version="[4.*, 5.0.0)"
+    )
+    assert json.loads((tmp_path / "host.json").read_text()) == {
+        "version": "2.0",
+        "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
+    }
+    assert read_host_json(tmp_path, Settings({})) == (options, [])
+
+
+def test_settings_override_the_file(read: Read) -> None:
+    options = read(
+        {"extensions": {"http": {"routePrefix": "v1"}}},
+        AzureFunctionsJobHost__extensions__http__routePrefix="v2",
+        AzureFunctionsJobHost__logging__logLevel__default="Debug",
+        azurefunctionsjobhost__EXTENSIONS__Queues__BatchSize="3",
+    )
+    assert options.http.route_prefix == "v2"
+    assert options.logging.log_level == {"default": LogLevel.DEBUG}
+    assert options.queues.batch_size == 3
+
+
+def test_arrays_are_overridden_by_index(read: Read) -> None:
+    options = read(
+        {"functions": ["a", "b"]},
+        AzureFunctionsJobHost__functions__1="B",
+        AzureFunctionsJobHost__functions__2="c",
+        AzureFunctionsJobHost__watchFiles__0="x.yaml",
+    )
+    assert options.functions == ("a", "B", "c")
+    assert options.watch_files == ("x.yaml",)
+
+
+def test_a_wrong_override_names_the_setting(read: Read) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read({}, AzureFunctionsJobHost__extensions__queues__batchSize="many")
+    assert str(raised.value) == (
+        "App setting AzureFunctionsJobHost__extensions__queues__batchSize: "
+        'extensions.queues.batchSize is "many"; allowed: a whole number from 1 to 32.'
+    )
+
+
+def test_the_text_for_the_log_has_only_known_sections(read: Read) -> None:
+    assert json.loads(read({"logging": {}, "secrets": "s"}).text) == {"version": "2.0", "logging": {}}
