@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
@@ -27,7 +27,10 @@ from emulator.host.routes import FunctionRoutes
 from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
+from emulator.worker.api import Worker
 from emulator.worker.inprocess import InProcessWorker
+
+AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,11 @@ async def open_app(
     clock: Clock | None = None,
     new_id: NewId = new_id,
     drain_seconds: float = DRAIN_SECONDS,
+    around_worker: AroundWorker | None = None,
 ) -> AsyncIterator[App]:
     """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
 
+    `around_worker`: gives another worker around the app's, which sees every invocation first (tests steer with it).
     Leaving stops it: requests and invocations that run may take `drain_seconds` each. While it is open, the app's
     settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
@@ -74,7 +79,7 @@ async def open_app(
         with _environment(configuration.environment(port)):
             async with (
                 open_accounts(configuration.settings, clock) as accounts,
-                _hosting(configuration, accounts, listener, clock, new_id, drain_seconds) as host,
+                _hosting(configuration, accounts, listener, clock, new_id, drain_seconds, around_worker) as host,
             ):
                 yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
 
@@ -87,6 +92,7 @@ async def _hosting(
     clock: Clock,
     new_id: NewId,
     drain_seconds: float,
+    around_worker: AroundWorker | None,
 ) -> AsyncIterator[Host]:
     options, settings, root = configuration.host, configuration.settings, configuration.root
     status, routes = HostStatus(), FunctionRoutes()
@@ -105,9 +111,10 @@ async def _hosting(
         )
     )
     extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]
+    worker = InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
     host = Host(
         HostParts(
-            worker=InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations),
+            worker=worker if around_worker is None else around_worker(worker),
             extensions=extensions,
             options=options,
             settings=settings,
