@@ -6,6 +6,7 @@ spec/functions-host.md 4.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,13 +15,14 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.http_response import HttpAnswer, ResponseRefused, render
+from emulator.extensions.http_stream import Exchange
 from emulator.host.auth import function_access
 from emulator.host.categories import category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
-from emulator.host.requests import BodyBroken, BodyTooLarge, binding_data, read_body, request_data
+from emulator.host.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.route_templates import TemplateError, parse_template
 from emulator.host.routes import FunctionRoutes, HttpCall, Route
-from emulator.worker.api import Binding, Datum
+from emulator.worker.api import Binding, Datum, HttpRequestData
 
 TRIGGER = "httptrigger"
 OUTPUT = "http"
@@ -107,7 +109,7 @@ def log_routes(routes: FunctionRoutes) -> None:
 
 
 class _Endpoint:
-    """Answers the requests of one function."""
+    """Answers the requests of one function. `max_body_bytes`: of what is read before the function is called."""
 
     def __init__(self, function: Function, invoke: Invoke, clock: Clock, max_body_bytes: int) -> None:
         self._function = function
@@ -116,8 +118,11 @@ class _Endpoint:
         self._max_body_bytes = max_body_bytes
         bindings = function.metadata.bindings
         self._output = next((one.name for one in bindings if one.type.lower() == OUTPUT), None)
+        self._streaming: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: HttpCall) -> web.StreamResponse:
+        if self._function.metadata.streams_http:
+            return await self._streamed(call)
         try:
             body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
         except BodyTooLarge:
@@ -128,20 +133,41 @@ class _Endpoint:
 
     async def _invoked(self, call: HttpCall, body: bytes) -> web.Response:
         data = request_data(call, body)
-        event = TriggerEvent(
-            value=Datum("http", data),
-            binding_data=binding_data(data),
-            trace_parent=data.headers.get("traceparent", ""),
-            trace_state=data.headers.get("tracestate", ""),
-        )
         try:
-            return _web_response(render(await self._invoke(event), self._output), call.request)
+            returned = await self._invoke(_event(Datum("http", data), data))
+            return _web_response(render(returned, self._output), call.request)
         except ResponseRefused as error:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
             # The invoker has said what happened; the client learns no more than that something did.
             return web.Response(status=500)
+
+    async def _streamed(self, call: HttpCall) -> web.StreamResponse:
+        exchange = Exchange(call, self._clock)
+        running = asyncio.create_task(self._run_streaming(call, exchange))
+        self._streaming.add(running)
+        running.add_done_callback(self._streaming.discard)
+        return await exchange.response() or web.Response(status=500)
+
+    async def _run_streaming(self, call: HttpCall, exchange: Exchange) -> None:
+        try:
+            await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
+        except EmulatorError:
+            # As above. A framework has answered for its function; if it never got so far, nobody has.
+            exchange.abandon()
+        except BaseException:
+            exchange.abandon()
+            raise
+
+
+def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:
+    return TriggerEvent(
+        value=value,
+        binding_data=RequestBindingData(data),
+        trace_parent=data.headers.get("traceparent", ""),
+        trace_state=data.headers.get("tracestate", ""),
+    )
 
 
 def _last_response(status: int) -> web.Response:

@@ -116,6 +116,12 @@ async def listen(
         await connections.shutdown(timeout=_LAST_SECONDS)
 
 
+async def client_gone(request: web.Request) -> None:
+    """Wait until the client of this request has closed its connection, or it was closed for it."""
+    assert isinstance(request.protocol, _Connection)
+    await request.protocol.gone.wait()
+
+
 class _Connections(web.Server):
     """Makes the protocol of each connection, and knows how many requests are running."""
 
@@ -174,7 +180,7 @@ def _refusal(request: web.Request) -> web.Response | None:
 class _Connection(web.RequestHandler):
     """One client. Adds to aiohttp's protocol a limit for the time and size of a request's head."""
 
-    __slots__ = ("_connections", "_head_bytes", "_head_seconds", "_head_timer", "_in_request")
+    __slots__ = ("_connections", "_head_bytes", "_head_seconds", "_head_timer", "_in_request", "gone")
 
     def __init__(self, connections: _Connections, loop: asyncio.AbstractEventLoop, head_seconds: float) -> None:
         super().__init__(
@@ -192,6 +198,7 @@ class _Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._in_request = False
+        self.gone = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
         if not self._in_request and data:
@@ -212,6 +219,7 @@ class _Connection(web.RequestHandler):
             self._head_timer = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self.gone.set()
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)

@@ -6,7 +6,8 @@ Source: host, GrpcMessageConversionExtensions.cs; spec/functions-host.md 2.3 and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
@@ -98,10 +99,30 @@ def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: ",".join(all_of_it) for name, all_of_it in values.items()}
 
 
-def binding_data(data: HttpRequestData) -> dict[str, object]:
-    """What binding expressions may name: members of a JSON body, then the query, then route values; the later wins."""
-    query = {name: value for name, value in data.query.items() if name.lower() != KEY_QUERY}
-    return {**_json_members(data.body), **query, **data.route_params, "Query": data.query, "Headers": data.headers}
+class RequestBindingData(Mapping[str, object]):
+    """What binding expressions may name: members of a JSON body, then the query, then route values; the later wins.
+
+    The body is parsed when somebody looks: it may be large, and few functions have expressions.
+    """
+
+    def __init__(self, data: HttpRequestData) -> None:
+        self._data = data
+
+    @cached_property
+    def _values(self) -> Mapping[str, object]:
+        data = self._data
+        query = {name: value for name, value in data.query.items() if name.lower() != KEY_QUERY}
+        members = _json_members(data.body)
+        return {**members, **query, **data.route_params, "Query": data.query, "Headers": data.headers}
+
+    def __getitem__(self, name: str) -> object:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def _json_members(body: bytes) -> Mapping[str, object]:

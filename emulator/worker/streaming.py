@@ -78,9 +78,11 @@ class Streaming:
         try:
             conversation.response.set_result(await call(request))
         except BaseException as error:
+            trace = error.__traceback__
             conversation.response.set_exception(_for_framework(error))
             await asyncio.wait({answering})
-            raise
+            # On its way through the framework the error has collected frames that are not the user's.
+            raise error.with_traceback(trace)  # noqa: B904
 
     async def _answer(self, stream: HttpStream, invocation_id: str, conversation: _Conversation) -> None:
         scope = {**stream.scope, _CONVERSATION: conversation}
@@ -90,8 +92,9 @@ class Streaming:
             with self._clock.busy():
                 await self._app(scope, stream.receive, stream.send)
         except Exception as error:
-            # The framework has answered 500, if the answer had not begun; the function's failure is reported as such.
-            _log.debug("The web framework ended with an error: %r", error)
+            # The framework has answered 500 if it could. That the function failed is for its invocation to report.
+            if conversation.response.done() and conversation.response.exception() is None:
+                _log.error("Invocation %s: the response broke off.", invocation_id, exc_info=error)
         finally:
             stream.close()
 
