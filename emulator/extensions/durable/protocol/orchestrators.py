@@ -32,7 +32,7 @@ from emulator.durable.core.entity_messages import json_text
 from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.lenient_json import read_first
-from emulator.extensions.durable.protocol.history import event_text, nested, scalar
+from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
 from emulator.instant import Instant
 from emulator.worker.api import FunctionFailed
 
@@ -51,14 +51,14 @@ class UnreadableAnswer(Exception):
 def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta) -> str:
     """The trigger's value, byte for byte as the extension writes it. Raises JsonReaderError for a strange input."""
     started = request.started
-    parent = started.parent and started.parent.instance.instance_id
+    parent = None if started.parent is None else started.parent.instance.instance_id
     history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
     members = {
         "history": f"[\n{history}\n  ]",
         "input": nested(_parsed(started.input), "  "),
-        "instanceId": scalar(started.instance.instance_id),
-        "isReplaying": scalar(started.is_played),
-        "parentInstanceId": scalar(parent),
+        "instanceId": text(started.instance.instance_id),
+        "isReplaying": boolean(started.is_played),
+        "parentInstanceId": text(parent),
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",
         "longRunningTimerIntervalDuration": '"3.00:00:00"',
@@ -66,7 +66,7 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
         # The extension spells it so.
         "defaultHttpAsyncRequestSleepTimeMillseconds": str(http_poll_interval // _MILLISECOND),
     }
-    return "{\n" + ",\n".join(f'  "{name}": {text}' for name, text in members.items()) + "\n}"
+    return "{\n" + ",\n".join(f'  "{name}": {member}' for name, member in members.items()) + "\n}"
 
 
 def _parsed(text: str | None) -> object:
