@@ -1,8 +1,10 @@
 """The worker that runs the app in this process: sync functions on threads, async ones on the app's own loop.
 
-async with InProcessWorker(root, settings=…, clock=…, on_log=…) as worker:
-    functions = await worker.load()
-    returned = await worker.invoke(Invocation(…))
+    async with InProcessWorker(root, settings=…, clock=…, on_log=…) as worker:
+        functions = await worker.load()
+        returned = await worker.invoke(Invocation(…))
+
+Never the host's loop: an app that blocks must not cost the host its leases.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from emulator.worker.hooks import Hooks, extensions_enabled
 from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
 from emulator.worker.streaming import Streaming
+from emulator.worker.sdk_sessions import loop_sessions
 from emulator.worker.threads import FunctionThreads, thread_limit
 from emulator.worker.userlogs import UserLogs
 
@@ -104,6 +107,7 @@ class InProcessWorker:
     async def _load(self) -> list[LoadedFunction] | BaseException:
         try:
             self._app = import_app(self._root, script_name(self._settings))
+            loop_sessions()
             if self._app is None:
                 return []
             functions = index(self._app, self._root, self._clock)
@@ -176,7 +180,12 @@ class InProcessWorker:
         return self._app_loop.stop()
 
     async def _shut_down_app(self) -> None:
-        """Send the ASGI app its lifespan.shutdown; the library would try from a finaliser, on any thread."""
+        """End what belongs to the loop. The ASGI app gets its lifespan.shutdown: the library would try from a
+        finaliser, on any thread.
+        """
+        sessions = loop_sessions()
+        if sessions is not None:
+            await sessions.close()
         app = self._app
         if isinstance(app, func.AsgiFunctionApp) and app.startup_task_done:
             app.startup_task_done = False
