@@ -31,8 +31,8 @@ from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.hooks import Hooks, extensions_enabled
 from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
-from emulator.worker.streaming import Streaming
 from emulator.worker.sdk_sessions import loop_sessions
+from emulator.worker.streaming import Streaming
 from emulator.worker.threads import FunctionThreads, thread_limit
 from emulator.worker.userlogs import UserLogs
 
