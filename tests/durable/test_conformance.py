@@ -1,0 +1,105 @@
+"""Every case of http-conformance.yaml, by its own runner, against our host with the app made for the cases."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
+
+APP = SHARED / "spec" / "conformance_app"
+CASES = SHARED / "spec" / "http-conformance.yaml"
+
+# How a host is set up to meet a condition of the cases.
+CONDITIONS: Mapping[str, Mapping[str, str]] = {
+    "authentication": {},
+    "app-lease-off": {f"{OPTION}useAppLease": "false"},
+    "any-state": {f"{OPTION}overridableExistingInstanceStates": "AnyState"},
+    "forwarded-host": {f"{OPTION}httpSettings__useForwardedHost": "true"},
+    "stored-inputs": {f"{OPTION}storeInputsInOrchestrationHistory": "true"},
+    "default-version": {f"{OPTION}defaultVersion": "2.0"},
+    "strict-version": {
+        f"{OPTION}defaultVersion": "2.0",
+        f"{OPTION}versionMatchStrategy": "Strict",
+        f"{OPTION}versionFailureStrategy": "Fail",
+    },
+    "rpc-off": {f"{OPTION}localRpcEndpointEnabled": "false"},
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(CASES.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    return found
+
+
+@cache
+def runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("http_conformance", SHARED / "spec" / "http_conformance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look for their module there
+    spec.loader.exec_module(module)
+    return module
+
+
+async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Run the cases that `arguments` choose; an outcome for each case and base."""
+    binding = await app.client_binding()
+    code = str(binding["requiredQueryStringParameters"]).removeprefix("code=")
+    common = ["--origin", app.url, "--app", f"{app.url}/api", "--code", code, "--parallel", "40"]
+    await runner().main(runner().parse([*common, "--json", str(report), *arguments]))
+    found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
+    return found
+
+
+def failures(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{outcome['case']} ({outcome['base']}): {problem}"
+        for outcome in found
+        if outcome["verdict"] == "failed"
+        for problem in outcome["problems"]
+    ]
+
+
+def cases_requiring(condition: str) -> list[str]:
+    return [case["id"] for case in document()["cases"] if case.get("requires") == condition]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("profile", ["default", "e26", "e24"])
+async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> None:
+    async with running(APP, tmp_path, settings={PROFILE: profile}) as app:
+        found = await outcomes(app, tmp_path / "report.json", "--profile", profile, "--both-bases")
+    assert failures(found) == []
+    passed = {outcome["case"] for outcome in found if outcome["verdict"] == "passed"}
+    left_out = {case["id"] for case in document()["cases"]} - passed
+    needs_another_host = {case for condition in CONDITIONS for case in cases_requiring(condition)}
+    other_profiles = {case["id"] for case in document()["cases"] if profile not in case.get("profiles", [profile])}
+    assert left_out == needs_another_host | other_profiles
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("condition", CONDITIONS)
+async def test_the_cases_of_a_condition_hold_in_a_host_that_meets_it(tmp_path: Path, condition: str) -> None:
+    cases = cases_requiring(condition)
+    only = f"^({'|'.join(cases)})$"
+    has_authentication = condition == "authentication"
+    async with running(APP, tmp_path, settings=CONDITIONS[condition], enable_auth=has_authentication) as app:
+        found = await outcomes(app, tmp_path / "report.json", "--both-bases", "--with", condition, "--only", only)
+    assert failures(found) == []
+    assert {outcome["case"] for outcome in found if outcome["verdict"] == "passed"} == set(cases)
+
+
+def test_every_condition_of_the_cases_is_met_by_some_host() -> None:
+    assert set(CONDITIONS) == set(document()["conditions"])
