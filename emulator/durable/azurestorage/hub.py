@@ -12,6 +12,7 @@ from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage import instances as status_rows
 from emulator.durable.azurestorage.applease import AppLease
+from emulator.durable.azurestorage.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.history import HistoryTable
 from emulator.durable.azurestorage.instances import InstanceTable
 from emulator.durable.azurestorage.intake import Intake
@@ -146,12 +147,18 @@ class AzureStorageTaskHub:
         )
 
     def _new_ownership(self) -> Ownership:
+        provider = self._options.storage_provider
+        leases = self._tracking.container(self._names.lease_container)
+        if provider.use_legacy_partition_management:
+            return LegacyPartitions(leases, self._names, self._worker_id, self._clock, self._new_id)
+        if not provider.use_table_partition_management:
+            return SafePartitions(leases, self._names, self._worker_id, self._clock, self._new_id)
         return TablePartitions(
             self._tracking.table(self._names.partitions_table),
             self._names.control_queues,
             self._worker_id,
             self._clock,
-            timeout=self._options.storage_provider.partition_table_operation_timeout,
+            timeout=provider.partition_table_operation_timeout,
         )
 
     # TaskHub -------------------------------------------------------------------------------------------------

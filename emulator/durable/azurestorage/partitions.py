@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from emulator.background import background
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.ownership import DRAIN_LIMIT, Listener
-from emulator.durable.azurestorage.shielding import unbroken
+from emulator.durable.azurestorage.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.api import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
@@ -181,9 +180,8 @@ class TablePartitions:
         self._timeout = timeout
         self._ours_until: dict[str, datetime] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
-        self._look_now = asyncio.Event()
-        self._looked = asyncio.Event()
+        self._has_warned = False
+        self._rounds = Rounds(clock)
 
     async def create(self) -> None:
         await self._table.create()
@@ -198,29 +196,20 @@ class TablePartitions:
 
     async def confirm(self, queue_name: str) -> bool:
         if queue_name in self._ours_until and not self._holds(queue_name):
-            looked = self._looked
-            self._look_now.set()
-            await looked.wait()
+            await self._rounds.looked()
         return self._holds(queue_name)
 
     def _holds(self, queue_name: str) -> bool:
         until = self._ours_until.get(queue_name)
         return until is not None and self._clock.now() < until
 
-    @asynccontextmanager
-    async def owning(self, listener: Listener) -> AsyncIterator[None]:
-        self._stopping = False
-        async with background(self._run(listener), name="partitions") as loop:
-            try:
-                yield
-            finally:
-                self._stopping = True
-                self._look_now.set()
-                await unbroken(_ended(loop))
+    def owning(self, listener: Listener) -> AbstractAsyncContextManager[None]:
+        return self._rounds.running(self._run(listener))
 
     async def _run(self, listener: Listener) -> None:
         failures = 0
         while True:
+            self._rounds.begin()
             pause = RENEW_EVERY
             try:
                 pause = await self._look(listener)
@@ -229,36 +218,34 @@ class TablePartitions:
                 failures += 1
                 _log_failure(error, failures)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
-            self._pulse()
-            if self._stopping and (not self._ours_until or failures >= _QUICK_RETRIES):
+            if self._rounds.is_stopping and (not self._ours_until or failures >= _QUICK_RETRIES):
                 break
-            await self._rest(pause)
+            await self._rounds.end(pause)
         self._ours_until.clear()
-
-    async def _rest(self, pause: timedelta) -> None:
-        if not self._look_now.is_set():
-            try:
-                await within(self._clock, pause.total_seconds(), self._look_now.wait(), upkeep=True)
-            except TimeoutError:
-                return
-        self._look_now.clear()
-
-    def _pulse(self) -> None:
-        self._looked.set()
-        self._looked = asyncio.Event()
+        self._rounds.over()
 
     async def _look(self, listener: Listener) -> timedelta:
         """One pass over all rows; returns when the next one is due. Raises PreconditionFailed, TimeoutError."""
-        self._look_now.clear()
         found = [read_partition(row) for row in await self._in_time(self._rows())]
+        self._compare(len(found))
         tended = [await self._tend(partition, listener) for partition in found]
-        if not self._stopping:
+        if not self._rounds.is_stopping:
             for partition in to_steal(tended, self._me):
                 _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
                 await self._replace(replace(partition, next_owner=self._me))
         is_alone = all(each.counts_for in (None, self._me) for each in tended)
         # Others may stop, and then we can have their queues within a second instead of ten.
         return RENEW_EVERY if is_alone and not self._drains else _LOOK_OFTEN
+
+    def _compare(self, count: int) -> None:
+        if count != len(self._queue_names) and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "The task hub was made with %d control queues, but partitionCount in host.json is %d. Hosts that share "
+                "a hub need the same number; instances that run now may not be found by their messages.",
+                count,
+                len(self._queue_names),
+            )
 
     async def _rows(self) -> list[Row]:
         return [row async for row in self._table.query()]
@@ -267,7 +254,7 @@ class TablePartitions:
         name = before.queue_name
         if name in self._ours_until and before.owner != self._me:
             await self._lose(name, listener)
-        tended = tend(before, self._me, self._now(), stopping=self._stopping)
+        tended = tend(before, self._me, self._now(), stopping=self._rounds.is_stopping)
         after = tended.partition
         if tended.must_drain:
             after = await self._drain_step(before, listener)
@@ -298,7 +285,7 @@ class TablePartitions:
             await within(self._clock, DRAIN_LIMIT.total_seconds(), listener.drained(queue_name))
         except TimeoutError:
             _log.warning("Control queue %s goes to another host although an episode still runs", queue_name)
-        self._look_now.set()
+        self._rounds.ask()
 
     async def _lose(self, queue_name: str, listener: Listener) -> None:
         _log.warning("Another host took control queue %s: the lease had run out", queue_name)
@@ -321,10 +308,6 @@ class TablePartitions:
 
     def _now(self) -> Instant:
         return Instant.of(self._clock.now())
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.wait({task})
 
 
 def _log_failure(error: Exception, failures: int) -> None:

@@ -300,10 +300,13 @@ class TaskQueue:
 class Post:
     """Finds the queue of every message, and numbers and seals what this process sends."""
 
-    def __init__(self, control: Sequence[TaskQueue], work_items: TaskQueue, names: HubNames, new_id: NewId) -> None:
-        self._control = {queue.name: queue for queue in control}
+    def __init__(
+        self, names: HubNames, new_id: NewId, *, control_queue: Callable[[str], TaskQueue], work_items: TaskQueue
+    ) -> None:
         self._names = names
         self._new_id = new_id
+        self._open_control_queue = control_queue
+        self._control = {name: control_queue(name) for name in names.control_queues}
         self._numbers = itertools.count(1)
         self.work_items = work_items
 
@@ -312,6 +315,9 @@ class Post:
         return tuple(self._control.values())
 
     def control_queue(self, name: str) -> TaskQueue:
+        """Also one that a formerly larger partition count has left behind: it is read until it is empty."""
+        if name not in self._control:
+            self._control[name] = self._open_control_queue(name)
         return self._control[name]
 
     def queue_of(self, instance_id: str) -> TaskQueue:
@@ -351,5 +357,9 @@ def open_post(
     def queue(name: str, lock_for: timedelta) -> TaskQueue:
         return TaskQueue(account.queue(name), large, clock, lock_for=lock_for, encoding=encoding)
 
-    control = [queue(name, control_lock) for name in names.control_queues]
-    return Post(control, queue(names.work_item_queue, work_item_lock), names, new_id)
+    return Post(
+        names,
+        new_id,
+        control_queue=lambda name: queue(name, control_lock),
+        work_items=queue(names.work_item_queue, work_item_lock),
+    )
