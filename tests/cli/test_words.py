@@ -1,0 +1,73 @@
+"""The command line itself: help, near words, exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import run
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
+def test_azemu_explains_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: azemu <command> [options]" in done.stdout
+    assert "azemu start --port 8080" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("start", "--help"), ("host", "start", "-h"), ("help", "start")])
+def test_start_explains_its_options_with_examples(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in ("--port N", "--address A", "--script-root DIR", "--functions NAME", "--enableAuth", "--no-reload"):
+        assert option in done.stdout
+    assert "azemu start --cors http://localhost:3000" in done.stdout
+
+
+def test_the_version(tmp_path: Path) -> None:
+    done = run("--version", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("azemu ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("strat",), "azemu: unknown command 'strat'. Did you mean 'azemu start'?\n"),
+        (("hots", "start"), "azemu: unknown command 'hots'. Did you mean 'azemu host'?\n"),
+        (("host", "stat"), "azemu: unknown command 'host stat'. Did you mean 'azemu host start'?\n"),
+        (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
+        (("xyzzy",), "azemu: unknown command 'xyzzy'. Known: start, host, storage, help, version.\n"),
+        (
+            ("start", "--prot", "1"),
+            "azemu: unknown argument '--prot'. Did you mean '--port'?\nTry 'azemu start --help'.\n",
+        ),
+        (
+            ("start", "--script-rot=x"),
+            "azemu: unknown argument '--script-rot=x'. Did you mean '--script-root'?\nTry 'azemu start --help'.\n",
+        ),
+        (("start", "now"), "azemu: unknown argument 'now'.\nTry 'azemu start --help'.\n"),
+        (
+            ("start", "--port", "many"),
+            "azemu: argument -p/--port: 'many' is no port: 0 to 65535 (0: any free one)\nTry 'azemu start --help'.\n",
+        ),
+        (
+            ("start", "-p", "65536"),
+            "azemu: argument -p/--port: '65536' is no port: 0 to 65535 (0: any free one)\nTry 'azemu start --help'.\n",
+        ),
+        (
+            ("start", "--user-log-level", "loud"),
+            "azemu: argument --user-log-level: 'loud' is no level: "
+            "Trace, Debug, Information, Warning, Error, Critical, None\nTry 'azemu start --help'.\n",
+        ),
+        (
+            ("storage", "export"),
+            "azemu: the following arguments are required: FILE\nTry 'azemu storage export --help'.\n",
+        ),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_near_one(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
