@@ -42,7 +42,7 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Accou
         for connection in _connections(settings):
             identity = _identity(connection)
             if identity not in opened:
-                opened[identity] = await stack.enter_async_context(_open(connection, clock))
+                opened[identity] = await stack.enter_async_context(open_connection(connection, clock))
         yield Accounts(settings, opened)
 
 
@@ -65,7 +65,8 @@ def _names(settings: Settings) -> Iterator[str]:
             yield section
 
 
-def _open(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
+def open_connection(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
+    """The account of one connection, over the network or built in."""
     # Only what is used is imported.
     if isinstance(connection, BuiltinConnection):
         from emulator.storage.builtin import open_builtin

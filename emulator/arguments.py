@@ -72,13 +72,18 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """`azemu storage …`. `source` and `target`: a connection value or the name of a connection setting."""
+    """`azemu storage …`. `source` and `target`: a connection value or the name of a connection setting.
+
+    `hub`: only what belongs to this task hub. `force`: overwrite what is there.
+    """
 
     action: Literal["export", "import", "copy"]
     app: Path
     source: str | None
     target: str | None
     file: Path | None
+    hub: str | None = None
+    force: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -226,6 +231,9 @@ def _parse_transfer(action: str, words: list[str]) -> Transfer:
         parser.add_argument("--to", dest="target", metavar="CONNECTION", required=action == "copy", help=where)
     if action != "copy":
         parser.add_argument("file", type=Path, metavar="FILE")
+    if action != "import":
+        parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there already")
     given = _parse_known(parser, words)
     return Transfer(
         action=kinds[action],
@@ -233,13 +241,15 @@ def _parse_transfer(action: str, words: list[str]) -> Transfer:
         source=getattr(given, "source", None),
         target=getattr(given, "target", None),
         file=getattr(given, "file", None),
+        hub=getattr(given, "hub", None),
+        force=given.force,
     )
 
 
 _TRANSFERS: Final = {
-    "export": "Save all queues, tables and blobs of an account to one file.",
-    "import": "Put a saved file into an account.",
-    "copy": "Copy all queues, tables and blobs from one account to another.",
+    "export": "Save all queues, tables and blobs of an account to one file. Stop the hosts that use it first.",
+    "import": "Put a saved file into an account. An interrupted import goes on where it stopped.",
+    "copy": "Copy all queues, tables and blobs from one account to another. An interrupted copy goes on.",
 }
 
 

@@ -72,7 +72,7 @@ def _start(command: Start) -> int:
 
 
 def _transfer(command: Transfer) -> int:
-    from emulator.storage.transfer import run_transfer
+    from emulator.transferring import run_transfer
 
     return run_transfer(command)
 

@@ -79,7 +79,10 @@ class BuiltinQueue:
         lives_for: timedelta | None = None,
         dequeue_count: int = 0,
     ) -> QueueMessage:
-        """Put a message that was in another queue: with its id and how often it was taken there."""
+        """Put a message that was in another queue: with its id and how often it was taken there.
+
+        One with an id that is there already changes nothing, so that a repeated import doubles no message.
+        """
         hidden, life = whole_seconds(visible_in), None if lives_for is None else whole_seconds(lives_for)
 
         def work(connection: sqlite3.Connection) -> QueueMessage:
@@ -98,7 +101,7 @@ class BuiltinQueue:
             expires = None if life is None else now + life
             connection.execute(
                 "INSERT INTO messages (queue_id, id, pop_receipt, dequeue_count, inserted_at, visible_at, expires_at,"
-                " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, id) DO NOTHING",
                 (
                     self._id(connection),
                     message_id,

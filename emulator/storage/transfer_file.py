@@ -1,0 +1,286 @@
+"""The file that storage is exported to: JSON lines, described in docs/storage-file-format.md.
+
+A header, then the records of one queue, table or container after the other, marks between them, and an end. A file
+without an end is an export that was interrupted; a mark says where it can go on.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from emulator.errors import EmulatorError
+from emulator.instant import Instant
+from emulator.storage.api import BlobProperties, Int64, QueueMessage, Row, Value
+
+FORMAT = "azemu-storage"
+VERSION = 1
+
+
+class TransferFileError(EmulatorError):
+    """The file is no export, or a newer azemu's, or incomplete, or damaged. The message says which, and where."""
+
+
+class Kind(enum.Enum):
+    QUEUE = "queue"
+    TABLE = "table"
+    CONTAINER = "container"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A queue, a table or a container."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """`id`: of this export. `blobs`: the URL below which the containers lay; links to them move with them."""
+
+    id: str
+    exported_at: datetime
+    source: str
+    blobs: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The records of this item follow."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """`visible_at` None: it was visible. `id` and `dequeue_count` survive where the target can keep them."""
+
+    text: str
+    id: str
+    dequeue_count: int
+    visible_at: datetime | None
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, message: QueueMessage, now: datetime) -> Message:
+        return cls(
+            text=message.body,
+            id=message.id,
+            dequeue_count=message.dequeue_count,
+            visible_at=message.next_visible_at if message.next_visible_at > now else None,
+            expires_at=message.expires_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    name: str
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, properties: BlobProperties, content: bytes) -> Blob:
+        return cls(
+            name=properties.name,
+            content_type=properties.content_type,
+            metadata=properties.metadata,
+            content=content,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Everything of `item` up to `position` is in the file; None: all of it.
+
+    `unreadable`: but for so many hidden messages.
+    """
+
+    item: Item
+    position: str | None
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """No item is missing."""
+
+
+Record = Begin | Message | Row | Blob | Mark | End
+
+
+# Writing -----------------------------------------------------------------------------------------------------
+
+
+def header_line(header: Header) -> bytes:
+    return _line(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "id": header.id,
+            "exportedAt": header.exported_at.isoformat(),
+            "source": header.source,
+            "blobs": header.blobs,
+            "items": [[item.kind.value, item.name] for item in header.items],
+        }
+    )
+
+
+def record_line(record: Record) -> bytes:
+    match record:
+        case Begin(item):
+            return _line({"begin": [item.kind.value, item.name]})
+        case Message():
+            return _line({"message": record.text, "id": record.id, **_message_details(record)})
+        case Row():
+            properties = {name: _json_value(value) for name, value in record.properties.items()}
+            return _line({"row": [record.partition_key, record.row_key, properties]})
+        case Blob():
+            content = base64.b64encode(record.content).decode("ascii")
+            return _line(
+                {
+                    "blob": record.name,
+                    "contentType": record.content_type,
+                    "metadata": dict(record.metadata),
+                    "content": content,
+                }
+            )
+        case Mark(item, position, unreadable):
+            hidden = {"unreadableMessages": unreadable} if unreadable else {}
+            return _line({"mark": [item.kind.value, item.name], "position": position, **hidden})
+        case End():
+            return _line({"end": True})
+
+
+def _message_details(message: Message) -> dict[str, Any]:
+    details: dict[str, Any] = {"dequeueCount": message.dequeue_count}
+    if message.visible_at is not None:
+        details["visibleAt"] = message.visible_at.isoformat()
+    if message.expires_at is not None:
+        details["expiresAt"] = message.expires_at.isoformat()
+    return details
+
+
+def _json_value(value: Value) -> Any:
+    """Strings, Int32 and Boolean as JSON has them; the others name their Edm type."""
+    match value:
+        case str() | bool() | int():
+            return value
+        case Int64(number):
+            return {"Edm.Int64": str(number)}
+        case float():
+            return {"Edm.Double": value if math.isfinite(value) else str(value)}
+        case Instant():
+            return {"Edm.DateTime": value.text7}
+        case uuid.UUID():
+            return {"Edm.Guid": str(value)}
+        case bytes():
+            return {"Edm.Binary": base64.b64encode(value).decode("ascii")}
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    # ASCII: a lone surrogate, which a row may hold, has no UTF-8.
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+# Reading -----------------------------------------------------------------------------------------------------
+
+
+def read_header(file: BinaryIO, path: Path) -> Header:
+    """The first line. Raises TransferFileError."""
+    no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is no header.")
+    try:
+        content = json.loads(file.readline())
+        known, version = content["format"] == FORMAT, int(content["version"])
+    except (ValueError, KeyError, TypeError):
+        raise no_header from None
+    if not known:
+        raise no_header
+    if version > VERSION:
+        raise TransferFileError(
+            f"{path} was written by a newer azemu: its version is {version}, {VERSION} is known here. Update azemu."
+        )
+    return Header(
+        id=content["id"],
+        exported_at=datetime.fromisoformat(content["exportedAt"]),
+        source=content["source"],
+        blobs=content["blobs"],
+        items=tuple(_item(item) for item in content["items"]),
+    )
+
+
+def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
+    """The records from the file's position on, each with the position behind it.
+
+    A last line that is cut short ends them. Raises TransferFileError for a damaged line.
+    """
+    while line := file.readline():
+        if not line.endswith(b"\n"):
+            return
+        try:
+            yield _record(json.loads(line)), file.tell()
+        except (ValueError, KeyError, TypeError):
+            place = file.tell() - len(line)
+            raise TransferFileError(f"{path} is damaged: the line at byte {place} cannot be read.") from None
+
+
+def _record(content: Mapping[str, Any]) -> Record:
+    match content:
+        case {"begin": item}:
+            return Begin(_item(item))
+        case {"message": text, "id": id_, "dequeueCount": count}:
+            return Message(
+                text=text,
+                id=id_,
+                dequeue_count=count,
+                visible_at=_moment(content.get("visibleAt")),
+                expires_at=_moment(content.get("expiresAt")),
+            )
+        case {"row": [partition_key, row_key, properties]}:
+            return Row(partition_key, row_key, {name: _value(value) for name, value in properties.items()})
+        case {"blob": name, "contentType": content_type, "metadata": metadata, "content": data}:
+            return Blob(name=name, content_type=content_type, metadata=metadata, content=base64.b64decode(data))
+        case {"mark": item, "position": position}:
+            return Mark(_item(item), position, content.get("unreadableMessages", 0))
+        case {"end": True}:
+            return End()
+    raise ValueError(f"unknown record {content!r}")
+
+
+def _item(content: Any) -> Item:
+    kind, name = content
+    return Item(Kind(kind), name)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _value(content: Any) -> Value:
+    match content:
+        case str() | bool() | int():
+            return content
+        case {"Edm.Int64": text}:
+            return Int64(int(text))
+        case {"Edm.Double": number}:
+            return float(number)
+        case {"Edm.DateTime": text}:
+            return Instant.parse(text)
+        case {"Edm.Guid": text}:
+            return uuid.UUID(text)
+        case {"Edm.Binary": text}:
+            return base64.b64decode(text)
+    raise ValueError(f"unknown value {content!r}")
