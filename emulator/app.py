@@ -1,8 +1,10 @@
 """The only composition root: settings → storage, clock, worker, extensions, host, HTTP.
 
-async with open_app(StartOptions(app=Path("."))) as app:
-    print(app.url)                          # running
-# stopped: requests finished, work drained, leases released
+    async with open_app(StartOptions(app=Path("."))) as app:
+        print(app.url)                          # running
+                                                # stopped: requests finished, work drained, leases released
+
+Which class stands for which port is decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http import route_check
+from emulator.host.admin import HostCommands
 from emulator.host.connections import PortUnavailable
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.invocationlog import outside_of_invocations
@@ -124,7 +127,9 @@ async def _hosting(
         clock=clock,
         new_id=new_id,
     )
-    parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys)
+    parts = SiteParts(
+        host=host, extensions=extensions, routes=routes, keys=keys, commands=HostCommands(drain=host.drain)
+    )
     site = open_site(configuration, parts, sock=listener, clock=clock, new_id=new_id)
     # The server is there first and last: it answers for a host that starts, and for one that failed to.
     async with site as server, host.running(drain_seconds=drain_seconds):

@@ -15,6 +15,7 @@ from emulator.host.extension import Extension, Listen, ReadInput, WriteOutput
 from emulator.worker.api import Binding, FunctionMetadata
 
 RETURN = "$return"
+HTTP_TRIGGER = "httptrigger"
 # The response of an HTTP function; whoever received the request renders it.
 HTTP_OUTPUT = "http"
 

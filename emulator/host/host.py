@@ -11,7 +11,7 @@ Source: host, ScriptHost.cs, WebJobsScriptHostService.cs; spec/functions-host.md
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from emulator.clock import Clock, within
 from emulator.config.hostjson import HostOptions, RetryOptions, RetryStrategy
 from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
-from emulator.host.bindings import BindingTypes
+from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
 from emulator.host.catalog import Catalog, Check, build_catalog
 from emulator.host.categories import GENERAL, STARTUP, category
 from emulator.host.extension import Extension, Function, TriggerEvent
@@ -67,6 +67,7 @@ class Host:
         self._new_id = new_id
         self._types = BindingTypes(parts.extensions)
         self._invoker: Invoker | None = None
+        self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
         self.catalog = Catalog()
 
@@ -80,6 +81,12 @@ class Host:
         if function is None or self._invoker is None:
             raise UnknownFunction(name)
         return await self._invoker.invoke(function, event)
+
+    def drain(self) -> None:
+        """Take no new events, HTTP requests excepted; what runs goes on. Returns at once."""
+        _general.info("DrainMode mode enabled")
+        if self._stop_listening is not None:
+            self._stop_listening()
 
     @asynccontextmanager
     async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
@@ -95,7 +102,9 @@ class Host:
             stack.push_async_callback(self._drain, invoker, drain_seconds)
             await stack.enter_async_context(keeping(self._engines(), self._clock))
             self._reached(HostState.INITIALIZED, "Host initialized", began)
-            await stack.enter_async_context(keeping(self._listeners(invoker), self._clock))
+            await stack.enter_async_context(keeping(self._listeners(invoker, http=True), self._clock))
+            leave = await stack.enter_async_context(keeping(self._listeners(invoker, http=False), self._clock))
+            self._stop_listening = leave
             self._reached(HostState.RUNNING, "Host started", began)
             try:
                 yield
@@ -164,8 +173,12 @@ class Host:
             Kept(extension.name, extension.run, _EngineStory(extension.name)) for extension in self._parts.extensions
         ]
 
-    def _listeners(self, invoker: Invoker) -> list[Kept]:
-        return [self._listener(function, invoker) for function in self.catalog.functions if not function.disabled]
+    def _listeners(self, invoker: Invoker, *, http: bool) -> list[Kept]:
+        return [
+            self._listener(function, invoker)
+            for function in self.catalog.functions
+            if not function.disabled and (function.trigger.type.lower() == HTTP_TRIGGER) is http
+        ]
 
     def _listener(self, function: Function, invoker: Invoker) -> Kept:
         listen = self._types.listen(function.trigger)

@@ -41,8 +41,11 @@ class Kept:
 
 
 @asynccontextmanager
-async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[None]:
-    """Enter all of them side by side; the body begins when each has started or failed once. Leaving leaves them all."""
+async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[Callable[[], None]]:
+    """Enter all of them side by side; the body begins when each has started or failed once. Leaving leaves them all.
+
+    What it gives lets all of them go at once, while the body goes on.
+    """
     leave = asyncio.Event()
     tried = [asyncio.Event() for _ in kept]
     async with asyncio.TaskGroup() as group:
@@ -51,7 +54,7 @@ async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[None]:
         try:
             for first in tried:
                 await first.wait()
-            yield
+            yield leave.set
         finally:
             leave.set()
 

@@ -1,0 +1,157 @@
+"""Which functions are run, in which order, and what is said of the others: spec/functions-host.md 3.2 to 3.5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import pytest
+
+from emulator.config.settings import Settings
+from emulator.host.bindings import BindingTypes
+from emulator.host.catalog import Catalog, build_catalog
+from emulator.host.extension import BindingContext, Extension, Function
+from emulator.worker.api import Binding, Datum, FunctionMetadata
+
+
+async def read(context: BindingContext) -> None: ...
+
+
+async def write(context: BindingContext, datum: Datum) -> None: ...
+
+
+TYPES = BindingTypes(
+    [
+        Extension(
+            name="things",
+            triggers={"thingtrigger": lambda function, binding, invoke: nullcontext()},
+            inputs={"thing": read},
+            outputs={"thing": write},
+        )
+    ]
+)
+
+
+def binding(type: str, name: str, direction: str = "in", **members: object) -> Binding:
+    return Binding(type, name, direction, None, {"type": type, "name": name, "direction": direction, **members})
+
+
+TRIGGER = binding("thingTrigger", "t")
+
+
+def function(name: str, *bindings: Binding) -> FunctionMetadata:
+    return FunctionMetadata(name=name, id=name, bindings=bindings or (TRIGGER,))
+
+
+NO_SETTINGS = Settings({})
+
+
+def catalog(
+    *functions: FunctionMetadata, settings: Settings = NO_SETTINGS, only: Sequence[str] | None = None
+) -> Catalog:
+    return build_catalog(
+        functions,
+        TYPES,
+        expand=settings.expand,
+        is_disabled=lambda name: settings.flag(f"AzureWebJobs.{name}.Disabled"),
+        only=only,
+    )
+
+
+def test_functions_are_sorted_and_found_whatever_the_case_of_their_names() -> None:
+    found = catalog(function("b_b"), function("Ba"), function("a"), function("C"))
+    # Upper-case letters are compared, as .NET's OrdinalIgnoreCase does: "_" comes after "A".
+    assert [one.name for one in found.functions] == ["a", "Ba", "b_b", "C"]
+    assert found.find("BA").name == "Ba"
+    assert found.find("nowhere") is None
+
+
+def test_the_allow_list() -> None:
+    found = catalog(function("One"), function("two"), only=["ONE"])
+    assert [one.name for one in found.functions] == ["One"]
+    assert found.problems == []
+
+
+def test_disabled_functions_are_listed() -> None:
+    found = catalog(function("f"), function("g"), settings=Settings({"AzureWebJobs.f.Disabled": "true"}))
+    assert [(one.name, one.disabled) for one in found.functions] == [("f", True), ("g", False)]
+
+
+OUT = binding("thing", "o", "out")
+
+WRONG = [
+    (function("9lives"), "'9lives' is not a valid function name."),
+    (function("Host"), "'Host' is not a valid function name."),
+    (function("x" * 129), f"'{'x' * 129}' is not a valid function name."),
+    (
+        function("f", binding("thingTrigger", "my_timer")),
+        "The binding name my_timer is invalid. Please assign a valid name to the binding.",
+    ),
+    (function("f", TRIGGER, binding("thing", "$return")), "$return bindings must specify a direction of 'out'."),
+    (
+        function("f", TRIGGER, OUT, binding("thing", "O", "out")),
+        "Multiple bindings with name 'O' discovered. Binding names must be unique.",
+    ),
+    (function("f", OUT), "No trigger binding specified. A function must have a trigger input binding."),
+    (
+        function("f", TRIGGER, binding("otherTRIGGER", "u")),
+        "Multiple trigger bindings defined. A function can only have a single trigger binding.",
+    ),
+    (function("f", TRIGGER, binding("nothing", "n")), "The binding type(s) 'nothing' are not registered."),
+    (function("f", TRIGGER, binding("thingTrigger2", "n", "out")), "The binding type(s) 'thingTrigger2'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG)
+def test_a_function_that_breaks_a_rule_is_left_out(wrong: FunctionMetadata, message: str) -> None:
+    found = catalog(wrong, function("fine"))
+    assert [one.name for one in found.functions] == ["fine"]
+    [problem] = found.problems
+    assert problem.message.startswith(message)
+    assert problem.lines == [f"The '{wrong.name}' function is in error: {problem.message}"]
+    assert found.errors_of(wrong.name.upper()) == [problem.message]
+
+
+UNREADABLE = [
+    ({"path": "%missing%/{x}"}, "'%missing%' does not resolve to a value."),
+    ({"path": "100%"}, "The '%' at position 3 does not have a closing '%'"),
+    ({"path": "c/{x"}, "Invalid template 'c/{x'."),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), UNREADABLE)
+def test_a_binding_that_cannot_be_made_disables_its_function(members: dict[str, str], message: str) -> None:
+    found = catalog(function("f", TRIGGER, binding("thing", "i", **members)))
+    assert found.functions == []
+    assert found.problems[0].lines == [
+        f"Error indexing method 'Functions.f'. {found.problems[0].message}",
+        "Function 'Functions.f' failed indexing and will be disabled.",
+    ]
+    assert found.problems[0].message.startswith(message)
+
+
+def test_settings_are_resolved_in_members_but_not_in_routes_and_names() -> None:
+    settings = Settings({"ENV": "dev", "Queue:Name": "q"})
+    trigger = binding("thingTrigger", "t", path="%env%-orders/%queue:name%", route="%ENV%", many=["%ENV%"])
+    found = catalog(function("f", trigger), settings=settings)
+    assert found.functions[0].trigger.properties == {
+        **trigger.properties,
+        "path": "dev-orders/q",
+    }
+    # What the app declared stays as it was, for the admin API.
+    assert found.functions[0].metadata.bindings[0].properties["path"] == "%env%-orders/%queue:name%"
+
+
+def test_further_checks_see_the_functions_before() -> None:
+    def once(candidate: Function, others: Sequence[Function]) -> str | None:
+        return f"{others[0].name} was first" if others else None
+
+    found = build_catalog(
+        [function("b"), function("a")],
+        TYPES,
+        expand=str,
+        is_disabled=lambda name: False,
+        checks=[once],
+    )
+    assert [one.name for one in found.functions] == ["a"]
+    assert found.problems[0].lines == ["The 'b' function is in error: a was first"]

@@ -1,0 +1,156 @@
+"""Binding expressions: spec/functions-host.md 2.2 and 2.3."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from emulator.host.expressions import BindingData, ExpressionError, TriggerMetadata, parse_template, payload_members
+from emulator.host.formats import format_date, format_guid
+from emulator.ids import counting_ids
+from emulator.virtual_time import VirtualClock
+from emulator.worker.api import Datum
+
+NOON = datetime(2024, 1, 31, 9, 5, 0, 123456, tzinfo=UTC)
+
+
+def data(payload: str | None = None, **values: object) -> BindingData:
+    datum = None if payload is None else Datum("string", payload)
+    return BindingData(values, datum, function="F", clock=VirtualClock(NOON), new_id=counting_ids())
+
+
+RENDERED = [
+    ("plain", "plain"),
+    ("{{literal}} {name}", "{literal} n"),
+    ("{NAME}-{Name}", "n-n"),
+    ("c/{customer.Id}/{customer.Address.zip}.json", "c/7/1010.json"),
+    ("{number}{flag}{raw}", "3Truebytes"),
+    ("{when}", "2024-01-31T10:05:00+01:00"),
+    ("{when:yyyy/MM/dd}", "2024/01/31"),
+    ("{id}", "00000000-0000-0000-0000-00000000000f"),
+    ("{id:N}", "0000000000000000000000000000000f"),
+    ("{rand-guid}|{rand-guid:N}", "00000000-0000-0000-0000-000000000001|00000000000000000000000000000002"),
+    ("{RAND-GUID:B}", "{00000000-0000-0000-0000-000000000001}"),
+    ("{datetime}", "2024-01-31T09-05-00Z"),
+    ("{DateTime:yyyy-MM-dd HH:mm}", "2024-01-31 09:05"),
+    ("{sys.methodname} {sys.utcnow} {sys.randguid:N}", "F 2024-01-31T09:05:00Z 00000000000000000000000000000001"),
+]
+
+
+@pytest.mark.parametrize(("text", "rendered"), RENDERED)
+def test_rendering(text: str, rendered: str) -> None:
+    values = data(
+        name="n",
+        customer={"id": 7, "address": {"Zip": "1010"}},
+        number=3,
+        flag=True,
+        raw=b"bytes",
+        when=NOON.astimezone(timezone(timedelta(hours=1))),
+        id=UUID(int=15),
+    )
+    assert parse_template(text).render(values) == rendered
+
+
+def test_what_the_trigger_tells_wins_over_built_in_names() -> None:
+    assert parse_template("{datetime}").render(data(DateTime="mine")) == "mine"
+
+
+def test_the_payload_wins_over_what_the_trigger_tells() -> None:
+    assert parse_template("{id} {nested.a} {text}").render(
+        data('{"id": "payload", "nested": {"a": 1}, "text": 2.5}', Id="message")
+    ) == ("payload 1 2.5")
+
+
+UNRESOLVED = [
+    ("{missing}", "No value for named parameter 'missing'."),
+    ("{object}", "No value for named parameter 'object'."),
+    ("{list}", "No value for named parameter 'list'."),
+    ("{object.other}", "Error while accessing 'other': property doesn't exist."),
+    ("{name.part}", "Error while accessing 'part': property doesn't exist."),
+    ("{rand-guid:Q}", '"Q" is no GUID format; allowed: D, N, B, P, X'),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), UNRESOLVED)
+def test_names_without_a_value(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as error:
+        parse_template(text).render(data(object={"a": 1}, list=[1], name="n"))
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("text", ["{open", "close}", "{a{b}}", "{a-b}", "{}", "{a b}", "x{y}}z"])
+def test_malformed_templates(text: str) -> None:
+    with pytest.raises(ExpressionError, match="Invalid template"):
+        parse_template(text)
+
+
+PAYLOADS = [
+    (
+        '{"a": 1, "b": true, "c": null, "d": [1], "e": {"f": 2}, "g": "x"}',
+        {"a": "1", "b": "True", "e": {"f": 2}, "g": "x"},
+    ),
+    ("  {}  ", {}),
+    ("[1, 2]", {}),
+    ("{broken}", {}),
+    ("text", {}),
+]
+
+
+@pytest.mark.parametrize(("payload", "members"), PAYLOADS)
+def test_the_json_payload_rule(payload: str, members: dict[str, object]) -> None:
+    assert payload_members(Datum("string", payload)) == members
+
+
+def test_only_text_is_looked_into() -> None:
+    assert payload_members(Datum("json", '{"a": 1}')) == {}
+    assert payload_members(Datum("bytes", b'{"a": 1}')) == {}
+    assert payload_members(None) == {}
+
+
+def test_metadata_keeps_its_spelling_and_takes_the_payloads_value() -> None:
+    metadata = TriggerMetadata(
+        {"Id": Datum("string", "message"), "DequeueCount": Datum("json", "1")},
+        Datum("string", '{"id": "payload", "more": {"a": 1}}'),
+    )
+    assert dict(metadata) == {
+        "Id": Datum("string", "payload"),
+        "DequeueCount": Datum("json", "1"),
+        "more": Datum("json", '{"a": 1}'),
+    }
+
+
+DATES = [
+    ("yyyy-MM-ddTHH-mm-ssK", "2024-01-31T09-05-00Z"),
+    ("yy MMM MMMM d ddd dddd", "24 Jan January 31 Wed Wednesday"),
+    ("h:m:s tt t", "9:5:0 AM A"),
+    ("ss.fff FFFFFF", "00.123 123456"),
+    ("zzz zz z", "+00:00 +00 +0"),
+    ("'day' dd \\d \"q\"", "day 31 d q"),
+    ("o", "2024-01-31T09:05:00.1234560Z"),
+    ("R", "Wed, 31 Jan 2024 09:05:00 GMT"),
+    ("s", "2024-01-31T09:05:00"),
+    ("u", "2024-01-31 09:05:00Z"),
+    ("%d", "31"),
+]
+
+
+@pytest.mark.parametrize(("form", "text"), DATES)
+def test_date_formats(form: str, text: str) -> None:
+    assert format_date(NOON, form) == text
+
+
+GUIDS = [
+    ("", "12345678-1234-5678-1234-567812345678"),
+    ("d", "12345678-1234-5678-1234-567812345678"),
+    ("N", "12345678123456781234567812345678"),
+    ("b", "{12345678-1234-5678-1234-567812345678}"),
+    ("P", "(12345678-1234-5678-1234-567812345678)"),
+    ("X", "{0x12345678,0x1234,0x5678,{0x12,0x34,0x56,0x78,0x12,0x34,0x56,0x78}}"),
+]
+
+
+@pytest.mark.parametrize(("form", "text"), GUIDS)
+def test_guid_formats(form: str, text: str) -> None:
+    assert format_guid(UUID("12345678123456781234567812345678"), form) == text

@@ -1,0 +1,390 @@
+"""One invocation: inputs, retries, time limit, outputs, and what is said: spec/functions-host.md chapter 7.
+
+The worker is the real one with real apps; extensions are small ones made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from emulator.clock import Clock, SystemClock
+from emulator.errors import EmulatorError
+from emulator.host.bindings import BindingTypes
+from emulator.host.catalog import Catalog, build_catalog
+from emulator.host.extension import BindingContext, Extension, TriggerEvent
+from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker, dotnet_time_span
+from emulator.ids import counting_ids
+from emulator.virtual_time import VirtualTimeLoop
+from emulator.worker.api import Datum, FunctionFailed, RetryPolicy, Returned
+from emulator.worker.inprocess import InProcessWorker
+
+HEAD = """
+import logging, threading
+import azure.functions as func
+app = func.FunctionApp()
+"""
+TRIGGER = '@app.generic_trigger(arg_name="x", type="thingTrigger")\n'
+
+
+class Gone(EmulatorError):
+    """What a store of things says."""
+
+
+@dataclass
+class Things:
+    """An extension with a store: `thing` bindings read and write it by their `path`."""
+
+    stored: dict[str, Datum] = field(default_factory=dict)
+    reading: Callable[[BindingContext], Awaitable[None]] | None = None
+
+    async def read(self, context: BindingContext) -> Datum | None:
+        if self.reading is not None:
+            await self.reading(context)
+        return self.stored.get(str(context.properties["path"]))
+
+    async def write(self, context: BindingContext, datum: Datum) -> None:
+        path = str(context.properties["path"])
+        if path == "nowhere":
+            raise Gone("Nowhere does not exist.")
+        self.stored[path] = datum
+
+    @property
+    def extension(self) -> Extension:
+        return Extension(
+            name="things",
+            triggers={"thingtrigger": lambda function, binding, invoke: nullcontext()},
+            inputs={"thing": self.read},
+            outputs={"thing": self.write},
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    clock: Clock
+    things: Things
+    catalog: Catalog
+    invoker: Invoker
+
+    async def call(self, name: str = "f", value: str | None = None, **event: object) -> Returned:
+        function = self.catalog.find(name)
+        assert function is not None
+        datum = None if value is None else Datum("string", value)
+        return await self.invoker.invoke_of(function)(TriggerEvent(value=datum, **event))
+
+
+Open = Callable[..., Awaitable[Bench]]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Open]:
+    """await bench(code, timeout=…, retry=…): an invoker for the functions of that app, in virtual time."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    async with AsyncExitStack() as stack:
+
+        async def open_bench(code: str, *, clock: Clock = loop.clock, **options: object) -> Bench:
+            (tmp_path / "function_app.py").write_text(HEAD + dedent(code))
+            worker = InProcessWorker(tmp_path, settings={}, clock=clock, on_log=lambda record: None)
+            await stack.enter_async_context(worker)
+            things = Things()
+            types = BindingTypes([things.extension])
+            catalog = build_catalog(
+                await worker.load(), types, expand=lambda text: text, is_disabled=lambda name: False
+            )
+            assert catalog.problems == []
+            invoker = Invoker(
+                worker,
+                types,
+                prepared=catalog.prepared,
+                clock=clock,
+                new_id=counting_ids(),
+                spread=lambda low, high: 1.0,
+                **options,
+            )
+            stack.enter_context(loop.clock.running())
+            return Bench(clock, things, catalog, invoker)
+
+        yield open_bench
+
+
+def told(caplog: pytest.LogCaptureFixture, category: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == f"emulator.categories.{category}"]
+
+
+@pytest.fixture(autouse=True)
+def _hear_everything(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "emulator")
+
+
+FIRST_ID = "00000000-0000-0000-0000-000000000001"
+
+
+async def test_inputs_are_read_and_outputs_written_by_their_rendered_members(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="old", type="thing", path="in/{name}")
+@app.generic_output_binding(arg_name="new", type="thing", path="out/{name}/{sys.methodname}")
+@app.generic_output_binding(arg_name="unset", type="thing", path="never")
+@app.generic_output_binding(arg_name="$return", type="thing", path="returned/{id}")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, old, new: func.Out[str], unset: func.Out[str]):
+    new.set(old + "!")
+    return "back"
+""")
+    app.things.stored["in/a"] = Datum("string", "old text")
+    returned = await app.call(value='{"id": 7}', binding_data={"Name": "a", "id": 1})
+    assert app.things.stored == {
+        "in/a": Datum("string", "old text"),
+        "out/a/f": Datum("string", "old text!"),
+        "returned/7": Datum("string", "back"),
+    }
+    assert returned.value == Datum("string", "back")
+
+
+async def test_inputs_are_read_side_by_side(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="a", type="thing", path="a")
+@app.generic_input_binding(arg_name="b", type="thing", path="b")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a, b): return f"{a} {b}"
+""")
+    together = asyncio.Barrier(2)
+
+    async def meet(context: BindingContext) -> None:
+        await together.wait()
+
+    app.things.reading = meet
+    assert (await app.call()).value == Datum("string", "None None")
+
+
+async def test_what_is_said_of_a_success(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+    app = await bench(
+        TRIGGER
+        + """
+def f(x):
+    logging.warning("careful"); print("printed"); logging.getLogger("azure.functions.inner").info("hidden")
+"""
+    )
+    await app.call(reason="New thing detected.", details={"Id": "5", "Count": "1"})
+    assert told(caplog, "Function.f") == [
+        f"Executing 'Functions.f' (Reason='New thing detected.', Id={FIRST_ID})",
+        "Trigger Details: Id: 5, Count: 1",
+        f"Executed 'Functions.f' (Succeeded, Id={FIRST_ID}, Duration=0ms)",
+    ]
+    assert told(caplog, "Function.f.User") == ["careful"]
+    assert told(caplog, "Host.Function.Console") == ["printed"]
+    assert told(caplog, "Worker.python") == ["hidden"]
+    own = [record for record in caplog.records if record.name.startswith("emulator.categories.")]
+    assert {record.invocation_id for record in own} == {FIRST_ID}
+
+
+async def test_a_failure_is_said_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+    app = await bench(TRIGGER + "def f(x): raise ValueError('boom')")
+    with pytest.raises(FunctionFailed, match="ValueError: boom"):
+        await app.call(invocation_id="given")
+    executing, executed, exception = told(caplog, "Function.f")
+    assert executing.endswith("Id=given)")
+    assert executed == "Executed 'Functions.f' (Failed, Id=given, Duration=0ms)"
+    lines = exception.splitlines()
+    assert lines[0] == "Exception while executing function: Functions.f. Result: Failure"
+    assert lines[1] == "Exception: ValueError: boom"
+    assert 'function_app.py", line' in lines[2]
+
+
+async def test_a_failing_function_writes_nothing(bench: Open) -> None:
+    app = await bench("""
+@app.generic_output_binding(arg_name="new", type="thing", path="out")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, new: func.Out[str]):
+    new.set("half"); raise RuntimeError
+""")
+    with pytest.raises(FunctionFailed):
+        await app.call()
+    assert app.things.stored == {}
+
+
+async def test_an_expression_without_a_value_fails_the_invocation(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="a", type="thing", path="{unknown}")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a): ...
+""")
+    with pytest.raises(BindingFailed) as failed:
+        await app.call()
+    assert str(failed.value) == "Exception binding parameter 'a'. No value for named parameter 'unknown'."
+
+
+async def test_an_output_that_cannot_be_written_fails_the_invocation(
+    bench: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await bench("""
+@app.generic_output_binding(arg_name="a", type="thing", path="nowhere")
+@app.generic_output_binding(arg_name="b", type="thing", path="somewhere")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a: func.Out[str], b: func.Out[str]):
+    a.set("1"); b.set("2")
+""")
+    with pytest.raises(BindingFailed) as failed:
+        await app.call()
+    assert str(failed.value) == "Error while handling parameter a after function returned: Nowhere does not exist."
+    assert "somewhere" in app.things.stored
+    assert told(caplog, "Function.f")[1].startswith("Executed 'Functions.f' (Failed,")
+
+
+async def test_a_thing_that_is_not_there_is_none(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="a", type="thing", path="missing")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a): return str(a)
+""")
+    assert (await app.call()).value == Datum("string", "None")
+
+
+# Retries --------------------------------------------------------------------------------------------------------
+
+FLAKY = """
+@app.retry({policy})
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, context):
+    retry = context.retry_context
+    print(retry.retry_count, retry.max_retry_count, retry.exception.message.partition("Stack:")[0].split("\\n")[1:2])
+    if retry.retry_count < {failures}: raise ValueError("again")
+    return "done"
+"""
+
+
+async def test_a_function_is_run_again_until_it_succeeds(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+    policy = 'strategy="fixed_delay", max_retry_count="3", delay_interval="00:00:05"'
+    app = await bench(FLAKY.format(policy=policy, failures=2))
+    began = app.clock.now()
+    assert (await app.call(invocation_id="first")).value == Datum("string", "done")
+    assert app.clock.now() - began == timedelta(seconds=10)
+    assert told(caplog, "Host.Function.Console") == [
+        "0 3 []",
+        "1 3 ['Exception: ValueError: again']",
+        "2 3 ['Exception: ValueError: again']",
+    ]
+    # Each attempt is an invocation of its own.
+    ids = [line.partition("Id=")[2] for line in told(caplog, "Function.f") if line.startswith("Executing")]
+    assert ids == ["first)", f"{FIRST_ID})", f"{FIRST_ID[:-1]}2)"]
+    assert "Waiting for `0:00:05` before retrying function execution. Next attempt: '1'. Max retry count: '3'." in told(
+        caplog, "Function.f"
+    )
+
+
+async def test_a_function_that_never_succeeds_is_given_up(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+    policy = 'strategy="fixed_delay", max_retry_count="2", delay_interval="00:01:00"'
+    app = await bench(FLAKY.format(policy=policy, failures=99))
+    with pytest.raises(FunctionFailed):
+        await app.call()
+    assert len(told(caplog, "Host.Function.Console")) == 3
+    assert told(caplog, "Function.f")[-1] == "Function execution failed after '2' retries."
+
+
+async def test_exponential_delays_grow_to_the_maximum(bench: Open) -> None:
+    policy = (
+        'strategy="exponential_backoff", max_retry_count="-1", minimum_interval="00:00:02", maximum_interval="00:00:15"'
+    )
+    app = await bench(FLAKY.format(policy=policy, failures=5))
+    began = app.clock.now()
+    await app.call()
+    assert app.clock.now() - began == timedelta(seconds=2 + 4 + 6 + 10 + 15)
+
+
+async def test_the_hosts_policy_is_for_functions_without_their_own(bench: Open) -> None:
+    app = await bench(
+        TRIGGER + "def f(x, context):\n    if context.retry_context.retry_count == 0: raise ValueError",
+        retry=RetryPolicy("fixed_delay", 1, delay=7),
+    )
+    began = app.clock.now()
+    await app.call()
+    assert app.clock.now() - began == timedelta(seconds=7)
+
+
+async def test_without_a_policy_the_retry_context_is_empty(bench: Open) -> None:
+    app = await bench(TRIGGER + "def f(x, context): return context.retry_context.max_retry_count")
+    assert (await app.call()).value == Datum("int", 0)
+
+
+# Time limit -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_time_limit_is_for_the_function_and_not_for_its_bindings(
+    bench: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await bench(
+        """
+@app.generic_input_binding(arg_name="a", type="thing", path="a")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a): ...
+""",
+        timeout=timedelta(minutes=5),
+    )
+    app.things.reading = lambda context: app.clock.sleep(600)
+    await app.call()
+    assert told(caplog, "Function.f")[-1].startswith("Executed 'Functions.f' (Succeeded")
+
+
+async def test_the_result_of_a_function_that_takes_too_long_is_dropped(
+    bench: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await bench(
+        f"""
+go_on = threading.Event()
+@app.generic_output_binding(arg_name="a", type="thing", path="a")
+{TRIGGER}
+def f(x, a: func.Out[str]): a.set("late"); go_on.wait()
+{TRIGGER}
+def release(x): go_on.set()
+""",
+        clock=SystemClock(),  # Virtual time stands still while user code runs.
+        timeout=timedelta(milliseconds=20),
+    )
+    with pytest.raises(FunctionTimedOut) as failed:
+        await app.call(invocation_id="slow")
+    assert str(failed.value) == "Timeout value of 00:00:00.0200000 was exceeded by function: Functions.f"
+    said = told(caplog, "Function.f")
+    assert said[1] == (
+        "Timeout value of 00:00:00.0200000 exceeded by function 'Functions.f' (Id: 'slow'). Initiating cancellation."
+    )
+    assert said[2].startswith("Executed 'Functions.f' (Failed, Id=slow,")
+    await app.call("release")
+    assert app.things.stored == {}
+
+
+SPANS = [
+    (timedelta(minutes=30), "00:30:00"),
+    (timedelta(days=1, hours=2, seconds=3), "1.02:00:03"),
+    (timedelta(milliseconds=1500), "00:00:01.5000000"),
+]
+
+
+@pytest.mark.parametrize(("span", "text"), SPANS)
+def test_time_spans(span: timedelta, text: str) -> None:
+    assert dotnet_time_span(span) == text
+
+
+# Draining -------------------------------------------------------------------------------------------------------
+
+
+async def test_running_invocations_are_counted(bench: Open) -> None:
+    app = await bench(
+        "go_on = threading.Event()\n" + TRIGGER + "def f(x): go_on.wait()\n" + TRIGGER + "def release(x): go_on.set()"
+    )
+    assert app.invoker.running == 0
+    await app.invoker.wait_until_idle()
+    running = asyncio.create_task(app.call())
+    await asyncio.sleep(0)
+    assert app.invoker.running == 1
+    await app.call("release")
+    await app.invoker.wait_until_idle()
+    await running
+    assert app.invoker.running == 0

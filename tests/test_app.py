@@ -1,0 +1,239 @@
+"""The composed host over HTTP: it starts, serves, fails and stops as a user sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import aiohttp
+import pytest
+
+from emulator.app import App, open_app
+from emulator.config.start import StartOptions
+from emulator.host.connections import PortUnavailable
+from emulator.host.extension import TriggerEvent
+from emulator.host.status import HostState
+from emulator.worker.api import Datum
+
+HEAD = """
+import asyncio, logging, os, threading
+import azure.functions as func
+import azure.durable_functions as df
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+"""
+HELLO = """
+@app.route(route="hello/{who?}")
+def hello(req: func.HttpRequest) -> func.HttpResponse:
+    logging.info("greeting")
+    return func.HttpResponse(f"Hello, {req.route_params.get('who') or 'you'}.", status_code=201)
+"""
+
+Start = Callable[..., AbstractAsyncContextManager[App]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """start(code, **options): that app, running on a free port, with the built-in store in memory."""
+    monkeypatch.delenv("AzureWebJobsStorage", raising=False)
+
+    @asynccontextmanager
+    async def start(code: str, /, *, drain_seconds: float = 10, **options: object) -> AsyncIterator[App]:
+        (tmp_path / "function_app.py").write_text(dedent(code))
+        if not (tmp_path / "host.json").exists():
+            (tmp_path / "host.json").write_text('{"version": "2.0"}')
+        chosen = StartOptions(**{"app": tmp_path, "port": 0, "storage": "builtin:memory", **options})
+        async with open_app(chosen, drain_seconds=drain_seconds) as app:
+            yield app
+
+    return start
+
+
+async def get(app: App, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{app.port}{path}") as response:
+        return response.status, await response.text()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("emulator.")]
+
+
+async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "emulator")
+    async with start(HEAD + HELLO) as app:
+        assert app.host.status.state is HostState.RUNNING
+        assert [function.name for function in app.host.catalog.functions] == ["hello"]
+        assert await get(app, "/api/hello/Ada") == (201, "Hello, Ada.")
+        assert app.storage is not None
+    assert app.host.status.state is HostState.STOPPED
+    assert "greeting" in told(caplog)
+
+
+async def test_settings_are_in_the_environment_while_the_app_is_open(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text('{"IsEncrypted": false, "Values": {"MY_SETTING": "mine"}}')
+    code = HEAD + (
+        "SEEN = [os.environ['MY_SETTING'], os.environ['WEBSITE_HOSTNAME']]\n"
+        '@app.route(route="seen")\ndef seen(req) -> str: return " ".join(SEEN)\n'
+    )
+    before = dict(os.environ)
+    async with start(code) as app:
+        assert await get(app, "/api/seen") == (200, f"mine localhost:{app.port}")
+    assert dict(os.environ) == before
+
+
+async def test_an_orchestration_runs_to_its_end(start: Start) -> None:
+    code = (
+        HEAD
+        + """
+@app.orchestration_trigger(context_name="context")
+def main(context):
+    first = yield context.call_activity("add", 1)
+    return (yield context.call_activity("add", first))
+
+@app.activity_trigger(input_name="number")
+def add(number: int) -> int: return number + 1
+
+@app.route(route="start")
+@app.durable_client_input(client_name="client")
+async def begin(req: func.HttpRequest, client) -> func.HttpResponse:
+    instance_id = await client.start_new("main")
+    return await client.wait_for_completion_or_create_check_status_response(
+        req, instance_id, timeout_in_milliseconds=30_000, retry_interval_in_milliseconds=10
+    )
+"""
+    )
+    async with start(code) as app:
+        assert await get(app, "/api/start") == (200, "3")
+
+
+async def test_a_function_is_invoked_by_name(start: Start) -> None:
+    async with start(HEAD + '@app.activity_trigger(input_name="x")\ndef act(x): return x * 2') as app:
+        returned = await app.host.invoke("ACT", TriggerEvent(value=Datum("string", "21")))
+        assert returned.value == Datum("json", "42")
+        with pytest.raises(LookupError):
+            await app.host.invoke("nowhere", TriggerEvent(value=None))
+
+
+async def test_an_app_that_cannot_be_imported_leaves_a_host_that_says_why(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start("import azure.functions\n1 / 0\n") as app:
+        assert app.host.status.state is HostState.ERROR
+        status, text = await get(app, "/admin/host/status")
+        assert status == 200
+        assert '"state":"Error"' in text.replace(" ", "")
+        assert "ZeroDivisionError: division by zero" in text
+        assert await get(app, "/api/hello") == (503, "Function host is not running.")
+    [error] = [line for line in told(caplog) if line.startswith("Worker failed to index functions")]
+    assert 'function_app.py", line 2' in error
+
+
+async def test_one_broken_function_does_not_stop_the_others(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    code = HEAD + HELLO + '@app.route(route="x", trigger_arg_name="my_req")\ndef bad(my_req): ...\n'
+    async with start(code) as app:
+        assert await get(app, "/api/hello") == (201, "Hello, you.")
+        assert await get(app, "/api/x") == (404, "")
+    assert any(line.startswith("The 'bad' function is in error: The binding name my_req") for line in told(caplog))
+
+
+async def test_disabled_and_unlisted_functions_are_not_served(start: Start) -> None:
+    code = HEAD + HELLO + '@app.route(route="other")\ndef other(req) -> str: return "x"\n'
+    async with start(code, settings={"AzureWebJobs.hello.Disabled": "true"}) as app:
+        assert [(one.name, one.disabled) for one in app.host.catalog.functions] == [("hello", True), ("other", False)]
+        assert (await get(app, "/api/hello"))[0] == 404
+        assert (await get(app, "/api/other"))[0] == 200
+    async with start(code, functions=["OTHER"]) as app:
+        assert [one.name for one in app.host.catalog.functions] == ["other"]
+
+
+async def test_without_storage_http_works_and_the_durable_part_says_what_it_misses(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = HEAD + HELLO + '@app.orchestration_trigger(context_name="context")\ndef main(context): yield\n'
+    async with start(code, storage=None) as app:
+        assert app.storage is None
+        assert (await get(app, "/api/hello"))[0] == 201
+    [error] = [record for record in caplog.records if "extension 'durableTask' was unable" in record.getMessage()]
+    assert error.exc_info is not None
+    assert "AzureWebJobsStorage" in str(error.exc_info[1])
+
+
+async def test_stopping_lets_a_running_request_finish(start: Start) -> None:
+    code = (
+        HEAD
+        + """
+go_on = threading.Event()
+@app.route(route="slow")
+def slow(req) -> str:
+    logging.warning("in it"); go_on.wait(); return "finished"
+"""
+    )
+    import sys
+
+    async with start(code) as app:
+        entered = _said(app, "in it")
+        request = asyncio.create_task(get(app, "/api/slow"))
+        await entered
+        release = sys.modules["function_app"].go_on
+        asyncio.get_running_loop().call_later(0.01, release.set)
+    assert await request == (200, "finished")
+
+
+async def test_stopping_gives_up_a_function_that_hangs(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    code = (
+        HEAD
+        + """
+never = threading.Event()
+@app.activity_trigger(input_name="x")
+def hang(x):
+    logging.warning("in it"); never.wait()
+"""
+    )
+    import sys
+
+    async with start(code, drain_seconds=0.01) as app:
+        entered = _said(app, "in it")
+        hanging = asyncio.create_task(app.host.invoke("hang", TriggerEvent(value=Datum("string", "1"))))
+        await entered
+        release = sys.modules["function_app"].never
+    assert any("1 invocations are given up" in line for line in told(caplog))
+    release.set()
+    await hanging
+
+
+async def test_a_taken_port_is_said_before_anything_else(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortUnavailable, match=f"Port {port} is unavailable"):
+            async with start("raise RuntimeError", port=port):
+                pass
+
+
+async def test_draining_stops_what_listens_but_not_http(start: Start) -> None:
+    async with start(HEAD + HELLO) as app:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{app.port}/admin/host/drain") as response,
+        ):
+            assert response.status == 202
+        assert (await get(app, "/api/hello"))[0] == 201
+
+
+def _said(app: App, text: str) -> asyncio.Future[None]:
+    """Done when the app has logged `text`."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[None] = loop.create_future()
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == text:
+                logging.getLogger("emulator").removeHandler(self)
+                loop.call_soon_threadsafe(heard.set_result, None)
+
+    logging.getLogger("emulator").addHandler(Ear())
+    return heard
