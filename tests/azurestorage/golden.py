@@ -69,6 +69,10 @@ def _sent(entity: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         yield name, Instant.parse(value) if entity.get(f"{name}@odata.type") == "Edm.DateTime" else value
 
 
+def as_row(write: Write) -> Row:
+    return Row(write.partition_key, write.row_key, write.columns)
+
+
 def rows(storage: Mapping[str, Any], table_suffix: str) -> list[Row]:
     """The rows of one table of a dump."""
     return [_row(row) for name, found in storage["tables"].items() if name.endswith(table_suffix) for row in found]
