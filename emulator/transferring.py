@@ -50,6 +50,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
     chosen = everything if command.hub is None else hub_items(command.hub)
     if command.action == "export":
         async with places.open(command.source) as account:
+            await _require_hub(account, command.hub)
             return await export_account(
                 account, _file(command), clock=clock, chosen=chosen, force=command.force, report=line.show
             )
@@ -63,6 +64,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
         if spool.exists():
             line.say(f"Taking up the copy that was interrupted, from {spool}.")
         else:
+            await _require_hub(source, command.hub)
             await export_account(source, spool, clock=clock, chosen=chosen, report=line.show)
         done = await import_account(spool, target, clock=clock, force=command.force, report=line.show)
         spool.unlink()
@@ -83,6 +85,16 @@ def hub_items(hub: str) -> Callable[[Item], bool]:
         Kind.CONTAINER: frozenset((names.lease_container, names.app_lease_container, names.large_message_container)),
     }
     return lambda item: item.name.lower() in chosen[item.kind]
+
+
+async def _require_hub(account: StorageAccount, hub: str | None) -> None:
+    if hub is None:
+        return
+    chosen = hub_items(hub)
+    async for name in account.tables():
+        if chosen(Item(Kind.TABLE, name)):
+            return
+    raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}.')
 
 
 def _file(command: Transfer) -> Path:

@@ -23,6 +23,7 @@ from emulator.storage.transfer_file import (
     Mark,
     Message,
     header_line,
+    opened,
     read_header,
     read_records,
     record_line,
@@ -58,9 +59,10 @@ async def export_account(
     state = _interrupted(partial, account, force)
     if state is None:
         header = await _new_header(account, clock, chosen)
-        partial.write_bytes(header_line(header))
-        state = _Unfinished(header, partial.stat().st_size)
-    with partial.open("r+b") as out:
+        with opened(partial, "wb") as out:
+            out.write(header_line(header))
+            state = _Unfinished(header, out.tell())
+    with opened(partial, "r+b") as out:
         out.truncate(state.end)
         out.seek(state.end)
         export = _Export(account, clock, out, report, state)
@@ -87,7 +89,7 @@ class _Unfinished:
 def _interrupted(partial: Path, account: StorageAccount, force: bool) -> _Unfinished | None:
     if not partial.exists():
         return None
-    with partial.open("rb") as file:
+    with opened(partial, "rb") as file:
         header = read_header(file, partial)
         if header.source != account.description:
             if force:

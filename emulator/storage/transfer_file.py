@@ -12,10 +12,11 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -194,6 +195,16 @@ def _json_value(value: Value) -> Any:
 def _line(content: Mapping[str, Any]) -> bytes:
     # ASCII: a lone surrogate, which a row may hold, has no UTF-8.
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+@contextmanager
+def opened(path: Path, mode: Literal["rb", "wb", "r+b"]) -> Iterator[BinaryIO]:
+    """The file, open. Raises TransferFileError when it cannot be opened, read or written."""
+    try:
+        with path.open(mode) as file:
+            yield cast(BinaryIO, file)
+    except OSError as error:
+        raise TransferFileError(f"{path} cannot be used: {error.strerror or error}.") from error
 
 
 # Reading -----------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from emulator.storage.transfer_file import (
     Message,
     Record,
     TransferFileError,
+    opened,
     read_header,
     read_records,
     record_line,
@@ -59,7 +60,7 @@ async def import_account(
 
     Raises TransferRefused (one of them is there and not empty) and TransferFileError.
     """
-    with file.open("rb") as source:
+    with opened(file, "rb") as source:
         header = read_header(source, file)
         first = source.tell()
         size = _whole_size(source, file)

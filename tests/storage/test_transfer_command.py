@@ -1,0 +1,95 @@
+"""`azemu storage …` as a user types it, on stores in files."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from emulator.cli import main
+from emulator.clock import SystemClock
+from emulator.storage.builtin import open_builtin
+from tests.storage.bench import bodies, collected, insert, row
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    (tmp_path / "local.settings.json").write_text(
+        '{"IsEncrypted": false, "Values": {"AzureWebJobsStorage": "builtin:here.db", "Other": "builtin:there.db"}}'
+    )
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def in_app(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AzureWebJobsStorage", raising=False)
+    monkeypatch.chdir(app)
+
+
+def fill(file: Path) -> None:
+    async def work() -> None:
+        async with open_builtin(file, SystemClock()) as account:
+            for hub in ("One", "Two"):
+                for name in (f"{hub.lower()}-control-00", f"{hub.lower()}-workitems"):
+                    await account.queue(name).create()
+                    await account.queue(name).put(name)
+                table = account.table(f"{hub}Instances")
+                await table.create()
+                await table.submit([insert(row("i1", "", Name=hub))])
+
+    asyncio.run(work())
+
+
+def names(file: Path) -> tuple[list[str], list[str]]:
+    async def work() -> tuple[list[str], list[str]]:
+        async with open_builtin(file, SystemClock()) as account:
+            return await collected(account.queues()), await collected(account.tables())
+
+    return asyncio.run(work())
+
+
+def test_a_hub_goes_to_a_file_and_into_another_store(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(app / "here.db")
+    assert main(["storage", "export", "hub.jsonl", "--hub", "One"]) == 0
+    assert "Saved 3 queues, tables and containers to hub.jsonl: 2 messages, 1 rows, 0 blobs." in capsys.readouterr().out
+    assert main(["storage", "import", "hub.jsonl", "--to", "Other"]) == 0
+    assert names(app / "there.db") == (["one-control-00", "one-workitems"], ["OneInstances"])
+
+
+def test_everything_is_copied_from_store_to_store(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(app / "here.db")
+    assert main(["storage", "copy", "--from", "AzureWebJobsStorage", "--to", "builtin:copy.db"]) == 0
+    assert "Copied 6" in capsys.readouterr().out
+    assert names(app / "copy.db") == names(app / "here.db")
+    assert list((app / ".azemu").glob("copy-*")) == []
+
+    async def work() -> list[str]:
+        async with open_builtin(app / "copy.db", SystemClock()) as account:
+            return await bodies(account.queue("two-workitems"))
+
+    assert asyncio.run(work()) == ["two-workitems"]
+
+
+def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(app / "here.db")
+    copy = ["storage", "copy", "--from", "AzureWebJobsStorage", "--to", "Other"]
+    assert main(copy) == 0
+    assert main(copy) == 1
+    assert "has something already" in capsys.readouterr().err
+    assert main([*copy, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["export", "x.jsonl", "--from", "Nowhere"], "AzureWebJobsNowhere"),
+        (["import", "absent.jsonl"], "absent.jsonl"),
+        (["export", "x.jsonl", "--hub", "NoSuchHub"], "NoSuchHub"),
+    ],
+)
+def test_what_is_not_there_is_named(app: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+    fill(app / "here.db")
+    assert main(["storage", *words]) == 1
+    assert says in capsys.readouterr().err
