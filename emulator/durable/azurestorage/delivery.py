@@ -39,6 +39,7 @@ from emulator.storage.api import Row
 _UNASKED = (EventRaised, ExecutionTerminated, ExecutionSuspended, ExecutionResumed, GenericEvent)
 """What comes from outside; everything else answers something that the orchestrator did."""
 
+_NO_ACTION = -1
 _LAST_EARLY_DELIVERY = 5
 """An answer to an instance without history that came more often is no early one: nobody will ask for it."""
 
@@ -307,7 +308,7 @@ class _Known:
 
 def _questions(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
     for event in history:
-        if event.event_id >= 0:
+        if event.event_id != _NO_ACTION:
             yield event.event_id
         if isinstance(event, EventSent) and event.input:
             request = _request_id(event.input)

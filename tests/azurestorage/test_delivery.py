@@ -1,0 +1,353 @@
+"""The rules for messages that come twice, early, late, or for nobody."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from emulator.durable.azurestorage.delivery import Orphans, Plan, Verdict, judge_orphans, judge_start, plan
+from emulator.durable.azurestorage.history import History
+from emulator.durable.azurestorage.queues import Received, abandoned_for, due_at, hidden_for
+from emulator.durable.azurestorage.wire import CLIENT, MessageData
+from emulator.durable.core.events import (
+    EventRaised,
+    EventSent,
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestratorStarted,
+    TaskCompleted,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.messages import TaskMessage
+from emulator.instant import Instant
+from emulator.storage.api import QueueMessage, Row, Value
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOW = Instant.of(NOON)
+LOCK = timedelta(minutes=5)
+_numbers = itertools.count(1)
+
+
+# Messages ----------------------------------------------------------------------------------------------------
+
+
+def message(
+    event: HistoryEvent,
+    execution: str | None = "e1",
+    *,
+    id: str = "i1",
+    times: int = 1,
+    sender: OrchestrationInstance = CLIENT,
+) -> Received:
+    """`times`: how often it was delivered so far."""
+    number = next(_numbers)
+    task = TaskMessage(event, OrchestrationInstance(id, execution))
+    data = MessageData(activity_id="a", message=task, sequence_number=number, sender=sender)
+    carrier = QueueMessage(f"m{number}", "", "r", times, NOON, NOON + LOCK)
+    return Received(cast(Any, None), carrier, data, task, NOON + LOCK)
+
+
+def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, at: Instant = NOW) -> Received:
+    origin = None if parent is None else ParentInstance("p", OrchestrationInstance("p1", "pe"), parent)
+    instance = OrchestrationInstance("i1", execution)
+    started = ExecutionStarted(timestamp=at, instance=instance, name="f", parent=origin, generation=0)
+    return message(started, execution, times=times)
+
+
+def result(id: int, execution: str = "e1", *, times: int = 1) -> Received:
+    return message(TaskCompleted(timestamp=NOW, task_scheduled_id=id, result="1"), execution, times=times)
+
+
+def fired(id: int, execution: str = "e1", *, times: int = 1) -> Received:
+    return message(TimerFired(timestamp=NOW, timer_id=id, fire_at=NOW), execution, times=times)
+
+
+def raised(name: str = "word", *, id: str = "i1", times: int = 1, at: Instant = NOW) -> Received:
+    return message(EventRaised(timestamp=at, name=name, input="1"), None, id=id, times=times)
+
+
+def reply(request: str, execution: str = "e1", *, times: int = 1) -> Received:
+    sender = OrchestrationInstance("@counter@k", "x")
+    return message(EventRaised(timestamp=NOW, name=request, input="{}"), execution, times=times, sender=sender)
+
+
+def terminate(*, times: int = 1) -> Received:
+    return message(ExecutionTerminated(timestamp=NOW, input="enough"), None, times=times)
+
+
+# Histories ---------------------------------------------------------------------------------------------------
+
+
+def history(*more: HistoryEvent, execution: str = "e1", parent: int | None = None) -> History:
+    started = start(execution, parent=parent).task.event
+    begun = History(instance_id="i1", execution_id=execution, etag="x")
+    return begun.with_events([OrchestratorStarted(timestamp=NOW), started, *more])
+
+
+def scheduled(id: int) -> HistoryEvent:
+    return TaskScheduled(timestamp=NOW, event_id=id, name="Hello")
+
+
+def ended(status: RuntimeStatus = RuntimeStatus.COMPLETED) -> HistoryEvent:
+    return ExecutionCompleted(timestamp=NOW, event_id=9, status=status)
+
+
+NOTHING = History(instance_id="i1")
+NOT_OURS = History(instance_id="i1", execution_id="e0", etag="x", is_loaded=False)
+
+
+def check(found: Plan, **lists: Sequence[Received]) -> None:
+    """The lists that are named hold exactly these messages, all other lists none."""
+    for name in ("run", "later", "early", "discard", "orphans"):
+        assert list(getattr(found, name)) == list(lists.get(name, ())), name
+
+
+# Beginnings --------------------------------------------------------------------------------------------------
+
+
+def test_a_start_begins_an_execution() -> None:
+    first = start()
+    found = plan(NOTHING, [first])
+    check(found, run=[first])
+    assert found.begins
+
+
+def test_events_that_overtook_the_start_come_behind_it() -> None:
+    event, first = raised(), start()
+    check(plan(NOTHING, [event, first]), run=[first, event])
+
+
+def test_a_start_met_twice_counts_once() -> None:
+    first, again = start(), start()
+    check(plan(NOTHING, [first, again]), run=[first], discard=[again])
+
+
+def test_a_running_execution_is_not_started_again() -> None:
+    again = start()
+    check(plan(history(), [again]), discard=[again])
+
+
+def test_a_new_start_replaces_a_finished_execution() -> None:
+    again, event = start("e2"), raised()
+    found = plan(history(ended()), [event, again])
+    check(found, run=[again, event])
+    assert found.begins
+
+
+def test_a_new_start_replaces_an_execution_that_was_not_even_loaded() -> None:
+    again = start("e2")
+    check(plan(NOT_OURS, [again]), run=[again])
+
+
+def test_what_was_sent_to_a_running_execution_before_its_replacement_still_goes_there() -> None:
+    event, again, later = raised(), start("e2"), raised("later")
+    check(plan(history(), [event, again, later]), run=[event], later=[again, later])
+
+
+def test_answers_to_a_replaced_execution_are_dropped() -> None:
+    again, stale = start("e2"), result(0, "e1")
+    check(plan(history(scheduled(0), ended()), [again, stale]), run=[again], discard=[stale])
+
+
+def test_a_parents_repeated_start_does_not_run_the_child_twice() -> None:
+    again = start("e2", parent=3)
+    check(plan(history(parent=3), [again]), discard=[again])
+
+
+def test_the_next_attempt_of_a_child_with_the_same_id_replaces_the_last_one() -> None:
+    again = start("e2", parent=4)
+    check(plan(history(ended(RuntimeStatus.FAILED), parent=3), [again]), run=[again])
+
+
+# Entities ----------------------------------------------------------------------------------------------------
+
+
+def test_an_entity_begins_with_its_first_operation() -> None:
+    first, second = raised("op", id="@c@k"), raised("op", id="@c@k")
+    found = plan(History(instance_id="@c@k"), [first, second])
+    check(found, run=[first, second])
+    assert found.auto_start
+
+
+def test_an_entity_does_not_begin_with_anything_else() -> None:
+    other = message(ExecutionTerminated(timestamp=NOW), None, id="@c@k")
+    check(plan(History(instance_id="@c@k"), [other]), orphans=[other])
+
+
+# Answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (scheduled(0), result(0)),
+        (TimerCreated(timestamp=NOW, event_id=0, fire_at=NOW), fired(0)),
+        (
+            EventSent(timestamp=NOW, event_id=0, instance_id="@counter@k", name="op", input='{"op":"add","id":"r1"}'),
+            reply("r1"),
+        ),
+    ],
+)
+def test_an_answer_waits_for_its_question(question: HistoryEvent, answer: Received) -> None:
+    check(plan(history(), [answer]), early=[answer])
+    check(plan(history(question), [answer]), run=[answer])
+
+
+def test_an_answer_counts_once() -> None:
+    first, again = result(0), result(0)
+    check(plan(history(scheduled(0)), [first, again]), run=[first], discard=[again])
+    check(plan(history(scheduled(0), first.task.event), [again]), discard=[again])
+
+
+def test_the_timer_that_other_backends_use_over_and_over_is_no_repetition() -> None:
+    first, again = fired(-100), fired(-100)
+    dummy = TimerCreated(timestamp=NOW, event_id=-100, fire_at=NOW)
+    check(plan(history(dummy, first.task.event), [again]), run=[again])
+
+
+def test_answers_to_another_execution_may_be_early_but_not_for_ever() -> None:
+    fresh, old = result(0, "e7", times=5), result(0, "e7", times=6)
+    check(plan(history(), [fresh, old]), early=[fresh], discard=[old])
+    check(plan(NOTHING, [fresh]), early=[fresh])
+    check(plan(NOTHING, [old]), orphans=[old])
+
+
+def test_answers_to_an_execution_known_to_be_over_are_dropped_at_once() -> None:
+    stale = result(0, "e0")
+    check(plan(history(), [stale], over={"e0"}), discard=[stale])
+
+
+# Redelivery --------------------------------------------------------------------------------------------------
+
+
+def test_an_event_that_was_stored_before_the_crash_is_not_stored_again() -> None:
+    event = raised(times=2)
+    found = plan(history(event.task.event), [event])
+    check(found, discard=[event])
+    assert found.check_row
+
+
+def test_equal_events_delivered_for_the_first_time_are_both_meant() -> None:
+    first, second = raised(), raised()
+    check(plan(history(first.task.event), [second]), run=[second])
+
+
+# Ends --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_reaches_a_finished_instance() -> None:
+    late = [result(0), raised(), start()]
+    found = plan(history(scheduled(0), ended()), late)
+    check(found, discard=late)
+    assert found.check_row
+
+
+def test_a_finished_instance_can_be_replayed_if_wanted() -> None:
+    late = raised()
+    check(plan(history(ended()), [late], replay_ended=True), run=[late])
+
+
+def test_another_executions_answer_waits_even_if_this_one_has_ended() -> None:
+    early = result(0, "e2")
+    check(plan(history(ended()), [early]), early=[early])
+
+
+def test_the_events_are_asked_for_when_they_are_needed() -> None:
+    assert plan(NOT_OURS, [raised()]).reload
+
+
+# Nobody there ------------------------------------------------------------------------------------------------
+
+
+def status_row(status: RuntimeStatus, **columns: Value) -> Row:
+    usual: dict[str, Value] = {"ExecutionId": "e1", "Generation": 0, "CreatedTime": NOW}
+    return Row("i1", "", usual | {"RuntimeStatus": status.wire_name} | columns)
+
+
+def test_messages_to_nobody_are_dropped() -> None:
+    lost = [raised(), terminate()]
+    check(plan(NOTHING, lost), orphans=lost)
+    assert judge_orphans(lost, None) == Orphans(discard=lost)
+    assert judge_orphans(lost, status_row(RuntimeStatus.COMPLETED)) == Orphans(discard=lost)
+
+
+def test_a_pending_instance_can_be_terminated() -> None:
+    found = judge_orphans([end := terminate()], status_row(RuntimeStatus.PENDING))
+    assert found == Orphans(terminated=cast(ExecutionTerminated, end.task.event), discard=[end])
+
+
+def test_events_wait_for_the_start_of_a_pending_instance() -> None:
+    event = raised()
+    assert judge_orphans([event], status_row(RuntimeStatus.PENDING)) == Orphans(early=[event])
+    tomorrow = NOW + timedelta(days=1)
+    row = status_row(RuntimeStatus.PENDING, ScheduledStartTime=tomorrow)
+    assert judge_orphans([event], row) == Orphans(early=[event], until=tomorrow)
+
+
+# Starts and their rows ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "row", "verdict"),
+    [
+        pytest.param(start(), status_row(RuntimeStatus.PENDING), Verdict.ACCEPT, id="its row"),
+        pytest.param(start("E1"), status_row(RuntimeStatus.PENDING), Verdict.ACCEPT, id="letter case does not count"),
+        pytest.param(start(), status_row(RuntimeStatus.RUNNING), Verdict.ACCEPT, id="runs already"),
+        pytest.param(start(), status_row(RuntimeStatus.TERMINATED), Verdict.DISCARD, id="terminated before it began"),
+        pytest.param(start(), None, Verdict.RETRY, id="row not there yet"),
+        pytest.param(start(times=9), None, Verdict.RETRY, id="row still not there"),
+        pytest.param(start(times=10), None, Verdict.DISCARD, id="row will never be there"),
+        pytest.param(
+            start("e2", at=NOW.plus_ticks(1)), status_row(RuntimeStatus.PENDING), Verdict.DISCARD, id="lost the race"
+        ),
+        pytest.param(start("e2"), status_row(RuntimeStatus.PENDING), Verdict.RETRY, id="may have won the race"),
+        pytest.param(
+            start("e2", times=2),
+            status_row(RuntimeStatus.RUNNING, CreatedTime=NOW.plus_ticks(-1)),
+            Verdict.DISCARD,
+            id="lost the race, as the second look shows",
+        ),
+        pytest.param(
+            start("e2"),
+            status_row(RuntimeStatus.COMPLETED, Generation=3),
+            Verdict.RETRY,
+            id="an older generation's row",
+        ),
+    ],
+)
+def test_a_start_is_judged_by_the_status_row(found: Received, row: Row | None, verdict: Verdict) -> None:
+    assert judge_start(found, row, lock_for=LOCK) is verdict
+
+
+# Delays ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_due_later_says_so() -> None:
+    entity = OrchestrationInstance("@c@k", None)
+    at = Instant.parse("2026-06-24T11:00:00.0000000Z")
+    signal = EventRaised(timestamp=NOW, name="op@2026-06-24T11:00:00.0000000Z", input="{}")
+    assert due_at(TaskMessage(signal, entity)) == at
+    assert due_at(TaskMessage(signal, OrchestrationInstance("c", None))) is None
+    assert due_at(TaskMessage(EventRaised(timestamp=NOW, name="op@noon", input="{}"), entity)) is None
+    assert due_at(TaskMessage(TimerFired(timestamp=NOW, timer_id=0, fire_at=at), entity)) == at
+
+
+@pytest.mark.parametrize(
+    ("remaining", "hidden"), [(-1, 0), (0, 0), (0.9, 0), (1.9, 1), (3600, 3600), (8 * 86400, 7 * 86400)]
+)
+def test_a_queue_hides_whole_seconds_and_a_week_at_most(remaining: float, hidden: int) -> None:
+    assert hidden_for(timedelta(seconds=remaining)) == timedelta(seconds=hidden)
+
+
+def test_what_fails_again_and_again_comes_more_and_more_slowly() -> None:
+    seconds = [abandoned_for(count).total_seconds() for count in (1, 2, 3, 8, 9, 10, 50)]
+    assert seconds == [2, 4, 8, 256, 512, 600, 600]
