@@ -62,7 +62,6 @@ async def open_site(
 
     Raises ConfigurationError for a client principal that cannot be read.
     """
-    host, keys, extensions = parts.host, parts.keys, parts.extensions
     settings = configuration.settings
     principal = settings.get(easyauth.SETTING)
     facts = HostFacts(
@@ -73,19 +72,12 @@ async def open_site(
         options=configuration.host,
     )
     async with _background_tasks() as spawn:
-        by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
-        builtin: list[Route] = [
-            *HostApi(host, facts, parts.commands, clock).routes(),
-            *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
-            *KeysApi(host, keys, clock).routes(),
-            *webhook_routes(webhook for extension in extensions for webhook in extension.webhooks),
-        ]
         site = Site(
             root=configuration.root,
-            status=host.status,
-            builtin=builtin,
+            status=parts.host.status,
+            builtin=builtin_routes(parts, facts, clock, spawn),
             functions=parts.routes,
-            authorizer=Authorizer(keys if configuration.enable_auth else None),
+            authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
             options=configuration.host.http,
             cors=configuration.cors,
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
@@ -93,6 +85,18 @@ async def open_site(
         )
         async with serve(site, clock, sock=sock, new_request_id=new_id) as listener:
             yield listener
+
+
+def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
+    """Everything that is there without the user's functions, in the order of matching."""
+    host, extensions = parts.host, parts.extensions
+    by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
+    return [
+        *HostApi(host, facts, parts.commands, clock).routes(),
+        *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
+        *KeysApi(host, parts.keys, clock).routes(),
+        *webhook_routes(webhook for extension in extensions for webhook in extension.webhooks),
+    ]
 
 
 @asynccontextmanager

@@ -1,0 +1,76 @@
+"""Keys and levels: what each key opens."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.host.auth import (
+    Access,
+    AdminApi,
+    AdminFunction,
+    Anonymous,
+    FunctionLevel,
+    SystemLevel,
+    decide,
+    function_access,
+    granted,
+    presented_key,
+)
+from emulator.host.secret_format import HostSecrets, Key
+
+HOST = HostSecrets(
+    master=Key("master", "the-master"),
+    function_keys=[Key("default", "host-key")],
+    system_keys=[Key("durabletask_extension", "durable-key"), Key("blobs_extension", "blobs-key")],
+)
+OWN_KEYS = [Key("default", "own-key")]
+KEYS = [None, "", "wrong", "own-key", "host-key", "durable-key", "blobs-key", "the-master"]
+
+
+@pytest.mark.parametrize(
+    ("access", "statuses"),
+    [
+        #                                         none  empty wrong own   host  durable blobs master
+        (Anonymous(), [None, None, None, None, None, None, None, None]),
+        (FunctionLevel("Greet"), [401, 401, 401, None, None, 401, 401, None]),
+        (AdminFunction("Greet"), [401, 401, 401, 401, 401, 401, 401, None]),
+        (AdminApi(), [401, 401, 401, 403, 403, 403, 403, None]),
+        (SystemLevel("durabletask_extension"), [401, 401, 401, 401, 401, None, 401, None]),
+    ],
+)
+def test_what_each_key_opens(access: Access, statuses: list[int | None]) -> None:
+    assert [decide(access, granted(key, HOST, OWN_KEYS)) for key in KEYS] == statuses
+
+
+@pytest.mark.parametrize("key", ["OWN-KEY", "own-key ", "own-ke", "own-keyy", "\udcff", "ключ"])
+def test_a_key_is_right_to_the_letter_or_wrong(key: str) -> None:
+    assert granted(key, HOST, OWN_KEYS) is None
+
+
+def test_a_key_with_several_meanings_has_the_strongest() -> None:
+    host = HostSecrets(master=Key("master", "same"), function_keys=[Key("default", "same")])
+    grant = granted("same", host, [Key("default", "same")])
+    assert grant is not None
+    assert grant.key_name == "master"
+
+
+@pytest.mark.parametrize(
+    ("level", "access"),
+    [
+        ("anonymous", Anonymous()),
+        ("ANONYMOUS", Anonymous()),
+        ("function", FunctionLevel("F")),
+        (None, FunctionLevel("F")),
+        ("admin", AdminFunction("F")),
+        ("user", FunctionLevel("F")),
+    ],
+)
+def test_auth_levels(level: str | None, access: Access) -> None:
+    assert function_access(level, "F") == access
+
+
+def test_the_header_wins_over_the_query() -> None:
+    assert presented_key({"x-functions-key": "a"}, {"code": "b"}) == "a"
+    assert presented_key({}, {"code": "b"}) == "b"
+    assert presented_key({"x-functions-key": ""}, {"code": "b"}) == ""
+    assert presented_key({}, {}) is None

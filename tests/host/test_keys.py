@@ -1,0 +1,158 @@
+"""Keys: how they look, where they lie, and that they stay."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import stat
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from emulator.host.auth import Authorizer, FunctionLevel
+from emulator.host.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, FileSecrets, KeyRing, KeyScope
+from emulator.host.secret_format import (
+    Key,
+    KeyKind,
+    SecretsUnreadable,
+    generate_key,
+    read_function_keys,
+    read_host_secrets,
+)
+from emulator.virtual_time import VirtualClock, VirtualTimeLoop
+
+ORIGIN = {"hostName": "localhost:7071", "instanceId": "i-1"}
+
+
+def ring(folder: Path, clock: VirtualClock | None = None) -> KeyRing:
+    return KeyRing(FileSecrets(folder), clock or VirtualClock(), ORIGIN)
+
+
+@pytest.mark.parametrize("kind", KeyKind)
+def test_a_generated_key_is_recognised_by_secret_scanners(kind: KeyKind) -> None:
+    key = generate_key(kind)
+    assert len(key) == 56
+    assert key[44:48] == "AzFu"
+    assert len(base64.urlsafe_b64decode(key)) == 40
+    assert generate_key(kind) != key
+
+
+def test_the_checksum_tells_the_kinds_apart() -> None:
+    keys = {generate_key(kind, random_bytes=bytes) for kind in KeyKind}
+    assert len({key[:48] for key in keys}) == 1
+    assert len(keys) == len(KeyKind)
+
+
+async def test_keys_are_made_at_first_use_and_stay(tmp_path: Path) -> None:
+    first = ring(tmp_path)
+    host, own = await first.host_secrets(), await first.function_keys("Greet")
+    system = await first.system_key("durabletask_extension")
+    again = ring(tmp_path)
+    assert (await again.host_secrets()).master == host.master
+    assert await again.function_keys("greet") == own
+    assert await again.system_key("durabletask_extension") == system
+
+
+async def test_the_files_are_those_of_the_functions_host(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    await keys.put(HOST_SYSTEM_KEYS, "durabletask_extension", "system-value")
+    await keys.put(KeyScope(KeyKind.FUNCTION, "Greet"), "default", "own-value")
+    host = json.loads((tmp_path / "host.json").read_text())
+    assert host["masterKey"] == {"name": "master", "value": host["masterKey"]["value"], "encrypted": False}
+    assert host["systemKeys"] == [{"name": "durabletask_extension", "value": "system-value", "encrypted": False}]
+    assert [key["name"] for key in host["functionKeys"]] == ["default"]
+    assert json.loads((tmp_path / "greet.json").read_text()) == {
+        "keys": [{"name": "default", "value": "own-value", "encrypted": False}],
+        **ORIGIN,
+        "source": "runtime",
+        "decryptionKeyId": "",
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+async def test_only_the_user_can_read_the_files(tmp_path: Path) -> None:
+    await ring(tmp_path / "secrets").host_secrets()
+    assert stat.S_IMODE((tmp_path / "secrets" / "host.json").stat().st_mode) == 0o600
+
+
+async def test_keys_are_added_replaced_and_deleted(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    assert await keys.put(HOST_FUNCTION_KEYS, "ci", "one") == (Key("ci", "one"), True)
+    assert await keys.put(HOST_FUNCTION_KEYS, "CI", "two") == (Key("CI", "two"), False)
+    assert [key.value for key in await keys.keys(HOST_FUNCTION_KEYS) if key.name == "CI"] == ["two"]
+    assert await keys.delete(HOST_FUNCTION_KEYS, "ci")
+    assert not await keys.delete(HOST_FUNCTION_KEYS, "ci")
+    assert [key.name for key in await ring(tmp_path).keys(HOST_FUNCTION_KEYS)] == ["default"]
+
+
+async def test_the_master_key_can_be_renewed(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    before = (await keys.host_secrets()).master
+    renewed, is_new = await keys.put(HOST_SYSTEM_KEYS, MASTER)
+    assert not is_new
+    assert renewed.value != before.value
+    assert (await ring(tmp_path).host_secrets()).master.value == renewed.value
+
+
+async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "host.json").write_text("{ broken")
+    await ring(tmp_path).host_secrets()
+    assert (tmp_path / "host.unreadable").read_text() == "{ broken"
+    assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
+    assert "set aside" in caplog.text
+
+
+async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    ours, theirs = ring(tmp_path, loop.clock), ring(tmp_path)
+    authorizer = Authorizer(ours)
+    await ours.host_secrets()
+
+    async def refusal(key: str) -> int | None:
+        return await authorizer.refusal(FunctionLevel("Greet"), {"x-functions-key": key}, {})
+
+    await theirs.put(HOST_FUNCTION_KEYS, "ci", "first")
+    assert await refusal("first") is None
+    # Looking again costs a read, so wrong keys make it happen once a minute at most.
+    await theirs.put(HOST_FUNCTION_KEYS, "ci", "second")
+    assert await refusal("second") == 401
+    await loop.clock.advance(timedelta(minutes=1))
+    assert await refusal("second") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ('{"key": "k"}', [Key("default", "k")]),
+        ('{"keys": [{"name": "a", "value": "k", "encrypted": false}]}', [Key("a", "k")]),
+        ('{"keys": []}', []),
+    ],
+)
+def test_function_files_of_all_ages(text: str, keys: list[Key]) -> None:
+    assert read_function_keys(text) == keys
+
+
+def test_the_oldest_host_file() -> None:
+    host = read_host_secrets('{"masterKey": "m", "functionKey": "f"}')
+    assert (host.master, host.function_keys) == (Key("master", "m"), [Key("default", "f")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"masterKey": {"name": "master"}}',
+        '{"masterKey": {"name": "master", "value": "x", "encrypted": true}}',
+        '{"masterKey": "m", "functionKeys": {}}',
+        '{"masterKey": "m", "systemKeys": [null]}',
+    ],
+)
+def test_what_is_no_host_file(text: str) -> None:
+    with pytest.raises(SecretsUnreadable):
+        read_host_secrets(text)
