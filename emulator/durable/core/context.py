@@ -135,7 +135,8 @@ class OrchestrationContext:
         Raises NonDeterminism when the event records a decision that the program did not take.
         """
         if self._suspension is not None and not isinstance(event, _HANDLED_WHILE_SUSPENDED):
-            self._suspension.events.append(event)
+            if not isinstance(event, ExecutionSuspended):  # a second one has no effect, later either
+                self._suspension.events.append(event)
             return
         match event:
             case OrchestratorStarted():
@@ -190,9 +191,8 @@ class OrchestrationContext:
 
     def _suspend(self) -> None:
         """Nothing that is not on its way already may be recorded or sent before the execution is resumed."""
-        if self._suspension is None:
-            self._suspension = _Suspension(decisions=self._new)
-            self._new = {}
+        self._suspension = _Suspension(decisions=self._new)
+        self._new = {}
 
     def _resume(self) -> None:
         if self._suspension is not None:

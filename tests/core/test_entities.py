@@ -1,0 +1,236 @@
+"""Batches, locks, delayed signals and states of entities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from emulator.durable.core.decisions import SendEvent, StartNextGeneration
+from emulator.durable.core.entities import BatchAnswer, EntityTurn, SchedulerState, commit, plan
+from emulator.durable.core.entity_messages import NO_STAMP, Release, Request, Response, Stamp
+from emulator.durable.core.events import EventRaised, ExecutionStarted
+from emulator.durable.core.identity import EntityId, OrchestrationInstance
+from emulator.instant import Instant
+
+COUNTER = EntityId("counter", "k")
+OTHER = EntityId("other", "k")
+NOON = Instant.parse("2026-03-01T12:00:00Z")
+SECOND = timedelta(seconds=1)
+WINDOW = timedelta(minutes=30)
+
+
+def started(state: SchedulerState | None = None) -> ExecutionStarted:
+    return ExecutionStarted(
+        timestamp=NOON,
+        instance=OrchestrationInstance("@counter@k", "e1"),
+        name="@counter@k",
+        version="",
+        input=None if state is None else state.text,
+    )
+
+
+def arriving(request: Request) -> EventRaised:
+    return EventRaised(timestamp=NOON, name=request.event_name, input=request.from_client())
+
+
+def signal(number: int, **more: Any) -> Request:
+    return Request(id=f"s{number}", operation="add", is_signal=True, **more)
+
+
+def call(number: int, parent: str = "i1") -> Request:
+    caller = {"parent": parent, "parent_execution": "e9"}
+    return Request(id=f"c{number}", operation="get", timestamp=Stamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
+
+
+def lock(*entities: EntityId, position: int = 0, parent: str = "i1") -> Request:
+    caller = {"parent": parent, "parent_execution": "e9"}
+    return Request(id="l1", lockset=entities, position=position, timestamp=Stamp(NOON), **caller)  # type: ignore[arg-type]
+
+
+def planned(
+    *events: EventRaised, state: SchedulerState | None = None, now: Instant = NOON, max_batch: int = 10
+) -> EntityTurn:
+    return plan(started(state), events, now, window=WINDOW, max_batch=max_batch)
+
+
+def answer(*results: str, exists: bool = True, state: str | None = "1") -> BatchAnswer:
+    return BatchAnswer(exists=exists, state=state, responses=[Response(result) for result in results])
+
+
+def ids(requests: Sequence[Request]) -> list[str]:
+    return [request.id for request in requests]
+
+
+def sent(turn: EntityTurn, answered: BatchAnswer | None = None) -> list[SendEvent]:
+    decisions, _ = commit(COUNTER, turn, answered, NOON)
+    *messages, end = decisions
+    assert isinstance(end, StartNextGeneration)
+    assert [decision.id for decision in decisions] == list(range(len(decisions)))
+    return [message for message in messages if isinstance(message, SendEvent)]
+
+
+# Batches -------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_has_what_came_in_its_order() -> None:
+    turn = planned(arriving(signal(1)), arriving(call(2)), arriving(signal(3)))
+    assert ids(turn.operations) == ["s1", "c2", "s3"]
+    assert not turn.goes_on
+
+
+def test_only_calls_are_answered_to_the_execution_that_called() -> None:
+    turn = planned(arriving(signal(1)), arriving(call(2)))
+    [reply] = sent(turn, answer("null", "5"))
+    assert (reply.target, reply.name, reply.recorded) == (OrchestrationInstance("i1", "e9"), "c2", False)
+    assert json.loads(reply.input or "")["result"] == "5"
+    assert "exceptionType" not in (reply.input or "")
+
+
+def test_a_full_batch_asks_itself_to_continue_and_rests_until_then() -> None:
+    turn = planned(*(arriving(signal(number)) for number in range(3)), max_batch=2)
+    assert (ids(turn.operations), ids(turn.state.queue), turn.goes_on) == (["s0", "s1"], ["s2"], True)
+    [to_itself] = sent(turn, answer("null", "null"))
+    assert (to_itself.target.instance_id, to_itself.name, to_itself.input) == ("@counter@k", "continue", None)
+
+    _, state = commit(COUNTER, turn, answer("null", "null"), NOON)
+    assert not planned(state=state).has_work
+    assert ids(planned(EventRaised(timestamp=NOON, name="continue"), state=state).operations) == ["s2"]
+    # A `continue` that never came does not stop it for ever.
+    assert ids(planned(state=state, now=NOON + 11 * SECOND).operations) == ["s2"]
+
+
+def test_the_state_is_handed_on_as_text() -> None:
+    _, state = commit(COUNTER, planned(arriving(signal(1))), answer("null", state='{"v": 1}'), NOON)
+    assert state.text == '{"exists":true,"state":"{\\"v\\": 1}","sorter":{}}'
+    assert state.status_text == '{"entityExists":true}'
+
+
+def test_a_deleted_entity_keeps_the_text_of_its_state() -> None:
+    _, state = commit(COUNTER, planned(arriving(signal(1))), answer("null", exists=False, state="null"), NOON)
+    assert (state.text, state.status_text) == ('{"state":"null","sorter":{}}', "{}")
+
+
+# Delayed signals -----------------------------------------------------------------------------------------------
+
+
+def test_a_signal_that_is_due_later_is_sent_again() -> None:
+    turn = planned(arriving(signal(1, due=NOON + 60 * SECOND)))
+    assert turn.operations == []
+    [again] = sent(turn)
+    assert (again.target.instance_id, again.name) == ("@counter@k", "op@2026-03-01T12:01:00.0000000Z")
+
+
+def test_a_signal_due_in_more_than_six_days_travels_in_legs() -> None:
+    [leg] = sent(planned(arriving(signal(1, due=NOON + timedelta(days=30)))))
+    assert leg.name == "op@2026-03-04T12:00:00.0000000Z"
+    assert Request.parse(leg.input or "").due == NOON + timedelta(days=30)
+
+
+@pytest.mark.parametrize("late", [-SECOND, timedelta(0), timedelta(milliseconds=100)])
+def test_a_due_signal_runs(late: timedelta) -> None:
+    assert ids(planned(arriving(signal(1, due=NOON + late))).operations) == ["s1"]
+
+
+# Locks ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_request_ends_the_batch_and_is_granted_by_the_last_of_the_set() -> None:
+    turn = planned(arriving(signal(1)), arriving(lock(COUNTER)), arriving(signal(2)))
+    assert (ids(turn.operations), ids(turn.state.queue)) == (["s1"], ["s2"])
+    [grant] = sent(turn, answer("null"))
+    assert (grant.target, grant.name) == (OrchestrationInstance("i1", "e9"), "l1")
+    assert json.loads(grant.input or "")["result"] == "Lock Acquisition Completed"
+
+    _, state = commit(COUNTER, turn, answer("null"), NOON)
+    assert state.locked_by == "i1"
+    assert state.status_text == '{"entityExists":true,"queueSize":1,"lockedBy":"i1"}'
+    assert not planned(state=state).has_work
+
+
+def test_a_lock_request_goes_on_to_the_next_of_the_set() -> None:
+    [passed_on] = sent(planned(arriving(lock(COUNTER, OTHER))))
+    assert (passed_on.target.instance_id, passed_on.name) == ("@other@k", "op")
+    assert Request.parse(passed_on.input or "").position == 1
+
+
+def test_a_locked_entity_serves_its_holder_before_all_others() -> None:
+    locked = SchedulerState(exists=True, state="1", locked_by="i1", queue=(call(1, parent="i2"),))
+    turn = planned(arriving(call(2, parent="i3")), arriving(call(3, parent="i1")), state=locked)
+    assert ids(turn.operations) == ["c3"]
+    assert ids(turn.state.queue) == ["c1", "c2"]
+
+
+def test_a_release_lets_the_others_in() -> None:
+    locked = SchedulerState(exists=True, state="1", locked_by="i1", queue=(call(1, parent="i2"),))
+
+    def release(parent: str) -> EventRaised:
+        return EventRaised(timestamp=NOON, name="release", input=Release(parent, "l1").text)
+
+    assert not planned(release("i2"), state=locked).has_work
+    assert ids(planned(release("i1"), state=locked).operations) == ["c1"]
+
+
+# Signals to others ---------------------------------------------------------------------------------------------
+
+
+def test_signals_to_others_are_labelled_and_the_sorter_is_kept() -> None:
+    to_other = Request(id="x", operation="ping", is_signal=True, parent="@counter@k")
+    answered = BatchAnswer(exists=True, state="1", responses=[Response("null")], signals=[(OTHER, to_other)] * 2)
+    turn = planned(arriving(signal(1)))
+    first, second = (Request.parse(each.input or "") for each in sent(turn, answered))
+    assert first.predecessor == NO_STAMP
+    assert second.predecessor == first.timestamp
+
+    _, state = commit(COUNTER, planned(arriving(signal(1))), answered, NOON)
+    assert list(state.sorter["LastSentToInstance"]) == ["@other@k"]
+
+
+# JSON ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"exists":true,"state":"42","sorter":{}}',
+        '{"state":"null","sorter":{}}',
+        '{"exists":true,"state":"5","sorter":{"ReceivedFromInstance":{"i1":{"Last":"2026-11-24T03:40:34.2528044",'
+        '"ExecutionId":"5270b8f3-ccab-4087-9ba2-05a13abf57e5"}},"ReceiveHorizon":"2026-11-24T03:10:34.2528043Z"}}',
+        '{"exists":true,"state":"100","queue":[{"op":"add","signal":true,"input":"\\"1\\"",'
+        '"id":"0b6c2f0e-35a4-4a52-9c4b-8f1c1e0f7a11","Timestamp":"0001-01-01T00:00:00",'
+        '"Predecessor":"0001-01-01T00:00:00"}],"lockedBy":"inst-1","sorter":{}}',
+    ],
+)
+def test_scheduler_states_are_written_as_they_were_read(text: str) -> None:
+    assert SchedulerState.parse(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"op":"add","signal":true,"input":"\\"5\\"","id":"0b6c2f0e-35a4-4a52-9c4b-8f1c1e0f7a11",'
+        '"Timestamp":"0001-01-01T00:00:00","Predecessor":"0001-01-01T00:00:00"}',
+        '{"op":"ping","signal":true,"id":"5a3f0a2c-1b7e-4d16-8a5e-0c7f3f6f1b22","due":"2026-03-01T10:00:00Z",'
+        '"Timestamp":"0001-01-01T00:00:00","Predecessor":"0001-01-01T00:00:00"}',
+        '{"op":null,"id":"c1c1b1f0-6e6a-5a35-9a0c-1c0c7b4a2f10","parent":"inst-1",'
+        '"parentExecution":"00000000000000000000000000000001","Timestamp":"2026-03-01T09:00:00Z",'
+        '"Predecessor":"0001-01-01T00:00:00","lockset":[{"name":"account","key":"a"},{"name":"account","key":"b"}],'
+        '"pos":1}',
+    ],
+)
+def test_requests_are_written_as_they_were_read(text: str) -> None:
+    assert Request.parse(text).from_client() == text
+
+
+def test_a_reader_ignores_what_it_does_not_know() -> None:
+    text = '{"$type":"X","IsLockRequest":false,"op":"add","id":"1","createTrace":true,"parentTraceContext":null}'
+    assert Request.parse(text) == Request(id="1", operation="add")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"op":"add"}'])
+def test_what_is_no_request_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Request.parse(text)
