@@ -8,9 +8,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import FrameType
-from typing import TextIO
 
 from emulator import exit_codes
 from emulator.clock import SystemClock
@@ -31,18 +30,18 @@ def main() -> int:
     # Loaded while the supervisor still looks for storage.
     import emulator.app  # noqa: F401
 
-    line = lifeline.readline()
+    line = _read_line(lifeline)
     if not line:
-        lifeline.close()
         return exit_codes.OK  # The supervisor ended before it had anything to hand over.
     handover = Handover.from_line(line)
     os.chdir(handover.options.app)
-    code = _run(handover, lifeline)
+    with handover.options.listener or nullcontext():
+        code = _run(handover, lifeline)
     _end_after(_LEFTOVER_SECONDS, code)
     return code
 
 
-def _run(handover: Handover, lifeline: TextIO) -> int:
+def _run(handover: Handover, lifeline: int) -> int:
     try:
         asyncio.run(_serve(handover, lifeline))
     except asyncio.CancelledError:
@@ -53,7 +52,7 @@ def _run(handover: Handover, lifeline: TextIO) -> int:
     return exit_codes.OK
 
 
-async def _serve(handover: Handover, lifeline: TextIO) -> None:
+async def _serve(handover: Handover, lifeline: int) -> None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
 
@@ -72,17 +71,24 @@ async def _serve(handover: Handover, lifeline: TextIO) -> None:
     await serve(options, console, announce=handover.announce)
 
 
-def _take_standard_input() -> TextIO:
-    """The pipe from the supervisor; user code that reads its standard input finds it empty."""
-    lifeline = os.fdopen(os.dup(0), encoding="utf-8")
+def _take_standard_input() -> int:
+    """The descriptor of the pipe from the supervisor; user code that reads its standard input finds it empty."""
+    lifeline = os.dup(0)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
     return lifeline
 
 
-def _watch(lifeline: TextIO, stop: Callable[[], None]) -> None:
-    while lifeline.readline():
+def _read_line(lifeline: int) -> str:
+    read = b""
+    while not read.endswith(b"\n") and (more := os.read(lifeline, 65536)):
+        read += more
+    return read.decode()
+
+
+def _watch(lifeline: int, stop: Callable[[], None]) -> None:
+    while os.read(lifeline, 65536):
         pass
     stop()
     _end_after(_LAST_SECONDS, exit_codes.FAILED)

@@ -12,7 +12,7 @@ from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions
-from emulator.host.banner import print_banner, print_functions
+from emulator.host.banner import print_banner, print_functions, tell_stopping
 from emulator.host.console import Console, LevelRules, Style, console_logging
 from emulator.interruption import interruptible
 
@@ -56,9 +56,14 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
     """Storage and host in this process, until a signal; the exit code. Raises EmulatorError."""
     task = asyncio.current_task()
     assert task is not None
+
+    def stop() -> None:
+        tell_stopping(console)
+        task.cancel()
+
     try:
         # Storage that was started here ends with this process, however it ends.
-        with interruptible(first=task.cancel, again=lambda: os._exit(exit_codes.INTERRUPTED)):
+        with interruptible(first=stop, again=lambda: os._exit(exit_codes.INTERRUPTED)):
             async with open_app_storage(configuration, clock=clock, say=console.print) as storage:
                 print_banner(console, storage=storage.description)
                 os.chdir(configuration.root)

@@ -23,7 +23,7 @@ from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.handover import Handover
-from emulator.host.banner import print_banner
+from emulator.host.banner import print_banner, tell_stopping
 from emulator.host.console import Console, Style
 from emulator.interruption import interruptible
 from emulator.port import Port
@@ -46,7 +46,12 @@ async def supervise(options: SupervisorOptions, configuration: Configuration, co
     task = asyncio.current_task()
     assert task is not None
     supervisor = _Supervisor(options, configuration, console, clock)
-    with interruptible(first=task.cancel, again=supervisor.urgent.set):
+
+    def stop() -> None:
+        tell_stopping(console)
+        task.cancel()
+
+    with interruptible(first=stop, again=supervisor.urgent.set):
         try:
             return await supervisor.run()
         except asyncio.CancelledError:
@@ -88,9 +93,11 @@ class _Supervisor:
             return exit_codes.FAILED
         while code != exit_codes.OK:
             if code not in (exit_codes.RESTART, None):
+                self._tell_end(code)
                 if not self._host.file_watching_enabled:
                     return exit_codes.FAILED
-                await self._wait_for_a_repair(code)
+                await self._wait_for_a_repair()
+            self._console.print("Restarting the host.")
             self._reread_host_json()
             self._port.open()
             async with self._new_child() as child:
@@ -118,11 +125,9 @@ class _Supervisor:
             await child.stop()
         return ended
 
-    async def _wait_for_a_repair(self, code: int) -> None:
+    async def _wait_for_a_repair(self) -> None:
         self._port.close()
-        if code != exit_codes.NOT_STARTED:
-            self._console.print(f"The host ended unexpectedly ({_exit_reason(code)}).", level=LogLevel.ERROR)
-        self._console.print("It starts again when a file of the app changes.", level=LogLevel.WARNING)
+        self._console.print("The host starts again when a file of the app changes.", level=LogLevel.WARNING)
         self._tell_changes(await next_changes(self._root, WatchRules.of(self._host), self._seen, self._clock))
 
     def _reread_host_json(self) -> None:
@@ -130,11 +135,16 @@ class _Supervisor:
         with suppress(ConfigurationError):
             self._host = configure(self._options.start, os.environ).host
 
+    def _tell_end(self, code: int) -> None:
+        # A host that could not start has said why.
+        if code != exit_codes.NOT_STARTED:
+            self._console.print(f"The host ended unexpectedly ({_exit_reason(code)}).", level=LogLevel.ERROR)
+
     def _tell_changes(self, changes: Sequence[Change]) -> None:
         change, *others = changes
         more = f" (and {len(others)} more)" if others else ""
         path = change.path.relative_to(self._root)
-        self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}. Restarting the host.")
+        self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}.")
 
 
 async def _first(ended: Coroutine[Any, Any, int], changed: Coroutine[Any, Any, T]) -> tuple[int | None, T | None]:

@@ -58,6 +58,10 @@ def print_functions(
         console.print("For detailed output, run azemu with --verbose flag.")
 
 
+def tell_stopping(console: Console) -> None:
+    console.print("Stopping the host … (Ctrl-C again to end at once)")
+
+
 def is_http(function: Function) -> bool:
     return function.trigger.type.lower() == "httptrigger"
 

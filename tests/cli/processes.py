@@ -23,6 +23,9 @@ PATIENCE_SECONDS = 60.0
 # What this test session's own surroundings say must not change what azemu does.
 _FOREIGN = ("CI", "NO_COLOR", "FORCE_COLOR", "FUNCTIONS_", "AZURE", "Azure", "WEBSITE_", "PYTHONPATH", "TERM")
 
+# On Windows, Ctrl-Break can be sent to a group only.
+_NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
 HELLO = """
 import logging
 
@@ -85,7 +88,7 @@ class Running:
 
     def url(self) -> str:
         """Of the first function in the list, once the host runs."""
-        return self.wait_for(r"http://localhost:\d+/\S*")[0].replace("localhost", "127.0.0.1")
+        return self.wait_for(r"http://localhost:\d+/[^\s\"]*")[0].replace("localhost", "127.0.0.1")
 
     def wait(self) -> int:
         """The exit code, after all output was read."""
@@ -97,7 +100,10 @@ class Running:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+        if sys.platform == "win32":
+            self.process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self.process.send_signal(signal.SIGINT)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -120,7 +126,7 @@ def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> I
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        **({"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}),
+        creationflags=_NEW_GROUP,
     )
     running = Running(process)
     try:
