@@ -1,0 +1,116 @@
+"""A .NET host was killed in the middle of its work: our host goes on with its hub, as the real one did."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.app import App, open_app
+from emulator.clock import Clock, SystemClock
+from emulator.config.start import StartOptions
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.core.events import ExecutionResumed
+from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.hub import InstanceStatus
+from emulator.ids import new_id
+from emulator.storage.api import StorageAccount
+from emulator.storage.builtin import open_builtin
+from emulator.virtual_time import VirtualClock
+from tests.storage.bench import unique
+from tests.storage.midflight import MIDFLIGHT, Midflight, load_midflight
+
+from . import golden
+from .world import World, messages_left
+
+HUB_NAME = "AzureFunctionsJobHost__extensions__durableTask__hubName"
+
+
+@pytest.fixture
+def app_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "app"
+    shutil.copytree(golden.GOLDEN / "app", folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)
+    return folder
+
+
+@asynccontextmanager
+async def our_host(folder: Path, hub: str, storage: str, clock: Clock) -> AsyncIterator[tuple[World, StorageAccount]]:
+    options = StartOptions(app=folder, port=0, settings={HUB_NAME: hub, "AzureWebJobsStorage": storage})
+    async with open_app(options, clock=clock) as app:
+        yield World(_client(app, clock), clock), app.accounts("AzureWebJobsStorage")
+
+
+def _client(app: App, clock: Clock) -> AzureStorageTaskHub:
+    account = app.accounts("AzureWebJobsStorage")
+    return AzureStorageTaskHub(app.configuration.host.durable_task, account, clock=clock, new_id=new_id)
+
+
+async def carry_on(world: World, steps: Sequence[Mapping[str, Any]]) -> None:
+    for step in steps:
+        match step:
+            case {"event": name, "data": data}:
+                await world.raise_event(step.get("instance", "i1"), name, data)
+            case {"resume": id}:
+                await world.send(id, ExecutionResumed(timestamp=world.now, reason="back"))
+                await world.becomes(id, RuntimeStatus.RUNNING)
+            case {"start": name, "instance": id}:
+                await world.start(name, None, id=id)
+            case _:
+                raise AssertionError(f"unknown step {step}")
+
+
+def check(status: InstanceStatus, expected: Mapping[str, Any]) -> None:
+    assert status.runtime_status is RuntimeStatus.from_wire_name(expected["runtimeStatus"]), status
+    if "output" in expected:
+        assert json.loads(status.output or "null") == expected["output"]
+    if "customStatus" in expected:
+        assert json.loads(status.custom_status or "null") == expected["customStatus"]
+
+
+async def finish(world: World, account: StorageAccount, loaded: Midflight) -> None:
+    await carry_on(world, loaded.then)
+    for id, expected in loaded.expect.items():
+        check(await world.ended(id, within_seconds=600), expected)
+    late = await messages_left(account, loaded.hub.lower())
+    assert all("-control-" in name for name in late), "an activity is still to be run"
+
+
+@pytest.mark.parametrize("file", MIDFLIGHT, ids=lambda file: file.stem)
+def test_a_killed_hosts_hub_is_finished_from_the_moment_of_its_death(
+    file: Path, app_folder: Path, tmp_path: Path
+) -> None:
+    """The clock begins when the host was killed: its leases have to run out first."""
+    clock = VirtualClock(datetime.fromisoformat(golden.midflight(file.stem)["stopped"]))
+    store = tmp_path / "store.db"
+
+    async def main() -> None:
+        with clock.running():
+            async with open_builtin(store, clock) as account:
+                loaded = await load_midflight(account, file, "TakenOver")
+            async with our_host(app_folder, loaded.hub, f"builtin:{store}", clock) as (world, account):
+                await finish(world, account, loaded)
+
+    with asyncio.Runner(loop_factory=clock.new_loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(file, marks=pytest.mark.soak if file.stem == "waiting_for_timer" else ()) for file in MIDFLIGHT],
+    ids=lambda file: file.stem,
+)
+async def test_a_killed_hosts_hub_is_finished_on_a_real_server(file: Path, app_folder: Path, azurite: str) -> None:
+    clock, hub = SystemClock(), unique("Hub")
+    async with our_host(app_folder, unique("Other"), azurite, clock) as (_, account):
+        loaded = await load_midflight(account, file, hub)
+    async with our_host(app_folder, hub, azurite, clock) as (world, account):
+        await finish(world, account, loaded)
