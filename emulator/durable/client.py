@@ -101,7 +101,7 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class EntityPage:
-    """`continuation` None: the last page. A page may be short or empty and still have one."""
+    """`continuation` None: the last page."""
 
     entities: Sequence[EntityStatus]
     continuation: str | None
@@ -292,20 +292,29 @@ class DurableClient:
 
     async def query_entities(self, query: EntityQuery) -> EntityPage:
         """Entities that exist. With states asked for, those count that have a state, as .NET decides it."""
-        page = await self.hub.query(
-            InstanceQuery(
-                entities_only=True,
-                entity_name=query.name,
-                created_from=query.last_operation_from,
-                created_to=query.last_operation_to,
-                with_input=query.with_state,
-                with_output=False,
-                limit=query.limit,
-                continuation=query.continuation,
-            )
-        )
-        found = (_entity_status(status, with_state=query.with_state) for status in page.instances)
-        return EntityPage([entity for entity in found if entity is not None], page.continuation)
+        found: list[EntityStatus] = []
+        continuation = query.continuation
+        while True:
+            page = await self.hub.query(_entity_rows(query, query.limit - len(found), continuation))
+            rows = (_entity_status(row, with_state=query.with_state) for row in page.instances)
+            found += [entity for entity in rows if entity is not None]
+            continuation = page.continuation
+            # Rows of entities that are gone would leave pages short, or empty.
+            if continuation is None or len(found) >= query.limit:
+                return EntityPage(found, continuation)
+
+
+def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> InstanceQuery:
+    return InstanceQuery(
+        entities_only=True,
+        entity_name=query.name,
+        created_from=query.last_operation_from,
+        created_to=query.last_operation_to,
+        with_input=query.with_state,
+        with_output=False,
+        limit=limit,
+        continuation=continuation,
+    )
 
 
 def _state_name(status: InstanceStatus) -> str:

@@ -36,7 +36,7 @@ class EntitiesApi:
     async def query(self, request: ApiRequest, client: DurableClient, name: str | None) -> web.Response:
         query, paging = request.query, read_paging(request)
         if paging.limit == 0:
-            return json_answer(200, [], page_headers(paging.unmoved_token))
+            return json_answer(200, [], page_headers(paging.unmoved))
         page = await client.query_entities(
             EntityQuery(
                 name=name.lower() if name is not None else None,

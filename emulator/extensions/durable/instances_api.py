@@ -63,7 +63,7 @@ class InstancesApi:
         if wanted.has_unknown:
             raise InvalidArgument("Requested value 'Unknown' was not found.")
         if paging.limit == 0:
-            return json_answer(200, [], page_headers(paging.unmoved_token))
+            return json_answer(200, [], page_headers(paging.unmoved))
         if wanted.matches_nothing:
             return json_answer(200, [], page_headers(None))
         show_input = parse_bool(query.get("showInput")) is not False
