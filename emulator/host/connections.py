@@ -113,6 +113,8 @@ async def listen(
         yield Listener(server, connections, clock)
     finally:
         server.close()
+        # Connections without a request would be waited for like those with one.
+        connections.pre_shutdown()
         await connections.shutdown(timeout=_LAST_SECONDS)
 
 
