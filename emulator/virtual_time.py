@@ -139,6 +139,10 @@ class VirtualClock:
             raise RuntimeError("Time is not frozen.")
         self._frozen -= 1
 
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen > 0
+
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
         """Let `span` pass: everything that falls due on the way runs, in order and to its end.
 

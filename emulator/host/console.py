@@ -26,7 +26,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal, TextIO
 
 from emulator.clock import Clock
@@ -161,7 +161,7 @@ class Console(logging.Handler):
             self._write_json(self._clock.now(), shown, "Host.Console", line.strip(), members)
 
     def _write_record(self, record: logging.LogRecord, category: str, level: LogLevel, message: str) -> None:
-        moment = datetime.fromtimestamp(record.created, UTC)
+        moment = self._clock.now()
         failure = _failure(record)
         if self._style.format == "json":
             members = {name: value for name in JSON_FIELDS if (value := getattr(record, name, None)) is not None}

@@ -1,0 +1,21 @@
+"""Test a function app as it is: real engine, real SDK, storage in memory, and time that jumps instead of passing.
+
+    async with emulator.testing.start("path/to/app") as app:
+        instance = await app.client.start_new("approve_document", client_input={…})
+        await app.advance(days=3)
+        status = await app.wait(instance)
+
+`start_sync` gives the same verbs without `await`. With pytest, the fixture `azemu` is either of them, by the kind of
+the test function (see `emulator.testing.plugin`).
+"""
+
+from emulator.testing.app import AppUnderTest as AppUnderTest
+from emulator.testing.app import start as start
+from emulator.testing.errors import AppBroken as AppBroken
+from emulator.testing.errors import NothingLeft as NothingLeft
+from emulator.testing.errors import TookTooLong as TookTooLong
+from emulator.testing.errors import UnknownActivity as UnknownActivity
+from emulator.testing.http import Answer as Answer
+from emulator.testing.records import LogLine as LogLine
+from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
+from emulator.testing.sync import start_sync as start_sync

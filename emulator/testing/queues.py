@@ -1,0 +1,26 @@
+"""Messages for queue triggers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+
+from emulator.app import App
+from emulator.config.hostjson import QueueEncoding
+
+
+async def put_message(app: App, connection: str, queue: str, content: object, hidden: timedelta) -> None:
+    """Put it as the app's queue triggers read it; the queue is made if it is not there."""
+    target = app.accounts(connection).queue(queue)
+    await target.create()
+    encoding = app.configuration.host.queues.message_encoding
+    await target.put(_encoded(content, encoding), visible_in=hidden)
+
+
+def _encoded(content: object, encoding: QueueEncoding) -> str:
+    if not isinstance(content, str | bytes):
+        content = json.dumps(content)
+    if encoding is QueueEncoding.BASE64:
+        return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+    return content if isinstance(content, str) else content.decode()
