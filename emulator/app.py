@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
@@ -23,7 +23,7 @@ from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http import route_check
 from emulator.host.admin import HostCommands
-from emulator.host.connections import PortUnavailable
+from emulator.host.connections import Listener, PortUnavailable
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.invocationlog import outside_of_invocations
 from emulator.host.routes import FunctionRoutes
@@ -77,36 +77,44 @@ async def open_app(
     """
     clock = clock or SystemClock()
     configuration = configure(options, os.environ)
-    with _listening(configuration) as listener:
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_listening(configuration))
         port = listener.getsockname()[1]
-        with _environment(configuration.environment(port)):
-            async with (
-                open_accounts(configuration.settings, clock) as accounts,
-                _hosting(configuration, accounts, listener, clock, new_id, drain_seconds, around_worker) as host,
-            ):
-                yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
+        stack.enter_context(_environment(configuration.environment(port)))
+        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
+        base = _Base(configuration, accounts, listener, clock, new_id)
+        host, site = _compose(base, around_worker or (lambda worker: worker))
+        # The server is there first and last: it answers for a host that starts, and for one that failed to.
+        server = await stack.enter_async_context(site)
+        await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
+        stack.push_async_callback(server.drain, drain_seconds)
+        yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
 
 
-@asynccontextmanager
-async def _hosting(
-    configuration: Configuration,
-    accounts: Accounts,
-    listener: socket.socket,
-    clock: Clock,
-    new_id: NewId,
-    drain_seconds: float,
-    around_worker: AroundWorker | None,
-) -> AsyncIterator[Host]:
-    options, settings, root = configuration.host, configuration.settings, configuration.root
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What everything else stands on."""
+
+    configuration: Configuration
+    accounts: Accounts
+    listener: socket.socket
+    clock: Clock
+    new_id: NewId
+
+
+def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[Listener]]:
+    """The host and its web site, neither of them running."""
+    configuration, clock, new_id = base.configuration, base.clock, base.new_id
+    prefix = configuration.host.http.route_prefix
     status, routes = HostStatus(), FunctionRoutes()
     keys = open_keys(configuration, clock, new_id=new_id)
     durable = durable_extension(
         DurableHost(
-            options=options.durable_task,
-            settings=settings,
-            accounts=accounts,
+            options=configuration.host.durable_task,
+            settings=configuration.settings,
+            accounts=base.accounts,
             system_key=lambda: keys.system_key(SYSTEM_KEY),
-            origin=lambda: f"http://localhost:{listener.getsockname()[1]}",
+            origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
             functions=lambda: host.catalog.functions,
             wait_until_ready=status.wait_until_ready,
             clock=clock,
@@ -114,29 +122,22 @@ async def _hosting(
         )
     )
     extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]
-    worker = InProcessWorker(root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
+    worker = InProcessWorker(configuration.root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
     host = Host(
         HostParts(
-            worker=worker if around_worker is None else around_worker(worker),
+            worker=around_worker(worker),
             extensions=extensions,
-            options=options,
-            settings=settings,
+            options=configuration.host,
+            settings=configuration.settings,
             status=status,
-            checks=[route_check(options.http.route_prefix)],
+            checks=[route_check(prefix)],
         ),
         clock=clock,
         new_id=new_id,
     )
-    parts = SiteParts(
-        host=host, extensions=extensions, routes=routes, keys=keys, commands=HostCommands(drain=host.drain)
-    )
-    site = open_site(configuration, parts, sock=listener, clock=clock, new_id=new_id)
-    # The server is there first and last: it answers for a host that starts, and for one that failed to.
-    async with site as server, host.running(drain_seconds=drain_seconds):
-        try:
-            yield host
-        finally:
-            await server.drain(drain_seconds)
+    commands = HostCommands(drain=host.drain)
+    parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
+    return host, open_site(configuration, parts, sock=base.listener, clock=clock, new_id=new_id)
 
 
 @contextmanager

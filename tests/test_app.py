@@ -133,6 +133,29 @@ async def test_an_app_that_cannot_be_imported_leaves_a_host_that_says_why(
     assert 'function_app.py", line 2' in error
 
 
+async def test_settings_for_another_language(start: Start) -> None:
+    async with start(HEAD + HELLO, settings={"FUNCTIONS_WORKER_RUNTIME": "node"}) as app:
+        assert app.host.status.state is HostState.ERROR
+        assert "FUNCTIONS_WORKER_RUNTIME" in app.host.status.errors[0]
+
+
+async def test_what_the_user_may_have_overlooked_is_said(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    code = HEAD + '@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")\n' + HELLO.strip()
+    async with start(code, functions=["hello", "helo"], settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "2"}):
+        pass
+    async with start("", settings={"PYTHON_SCRIPT_FILE_NAME": "main.py"}):
+        pass
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    for beginning in (
+        "The allow list names the function 'helo'",
+        "Soon retries will not be supported for function 'hello'.",
+        "FUNCTIONS_WORKER_PROCESS_COUNT has no effect here",
+        "There is no main.py in ",
+        "No job functions found.",
+    ):
+        assert any(line.startswith(beginning) for line in warnings), beginning
+
+
 async def test_one_broken_function_does_not_stop_the_others(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     code = HEAD + HELLO + '@app.route(route="x", trigger_arg_name="my_req")\ndef bad(my_req): ...\n'
     async with start(code) as app:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, prepare
 from emulator.host.extension import Function
-from emulator.worker.api import Binding, FunctionMetadata
+from emulator.host.retries import FOR_EVER
+from emulator.worker.api import Binding, FunctionMetadata, RetryPolicy
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
 _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return", re.ASCII)
@@ -115,7 +116,19 @@ def _invalid(metadata: FunctionMetadata, types: BindingTypes) -> str | None:
     name = metadata.name
     if _FUNCTION_NAME.fullmatch(name) is None or name.lower() == "host":
         return f"'{name}' is not a valid function name."
-    return _invalid_names(metadata.bindings) or _invalid_set(metadata.bindings, types)
+    return (
+        _invalid_names(metadata.bindings)
+        or _invalid_set(metadata.bindings, types)
+        or (None if metadata.retry is None else _invalid_retry(metadata.retry))
+    )
+
+
+def _invalid_retry(policy: RetryPolicy) -> str | None:
+    if policy.max_attempts < FOR_EVER:
+        return f"The retry policy's max_retry_count is {policy.max_attempts}; allowed: 0 and more, or -1 for ever."
+    if policy.minimum > policy.maximum:
+        return "The retry policy's minimum_interval is longer than its maximum_interval."
+    return None
 
 
 def _invalid_names(bindings: Sequence[Binding]) -> str | None:

@@ -35,6 +35,9 @@ _general = category(GENERAL)
 
 DRAIN_SECONDS = 10.0
 
+# Those that are meant to have a retry policy; others run by theirs with a warning, as in the real host.
+_RETRY_TRIGGERS = frozenset(("timertrigger", "eventhubtrigger", "kafkatrigger", "cosmosdbtrigger"))
+
 _NO_FUNCTIONS = (
     "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
     "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
@@ -125,13 +128,29 @@ class Host:
             self.status.change(HostState.ERROR, errors=[str(error)])
             return
         _startup.info("%d functions found (Worker)", len(indexed))
+        runtime = self._parts.settings.get("FUNCTIONS_WORKER_RUNTIME") or "python"
+        if runtime.lower() != "python":
+            problem = f"Did not find functions with language [{runtime}]. FUNCTIONS_WORKER_RUNTIME must be 'python'."
+            _general.error("%s", problem)
+            self.status.change(HostState.ERROR, errors=[problem])
+            return
         self.catalog = self._new_catalog(indexed)
+        self._report()
+
+    def _report(self) -> None:
+        """Say what is wrong with the functions that were found."""
         for problem in self.catalog.problems:
             for line in problem.lines:
                 _startup.error("%s", line)
         for function in self.catalog.functions:
             if function.disabled:
                 _startup.info("Function 'Functions.%s' is disabled", function.name)
+            if function.metadata.retry is not None and function.trigger.type.lower() not in _RETRY_TRIGGERS:
+                _general.warning(
+                    "Soon retries will not be supported for function '%s'. For more information, please visit "
+                    "http://aka.ms/func-retry-policies.",
+                    function.name,
+                )
         if not self.catalog.functions:
             _general.warning(_NO_FUNCTIONS)
 
@@ -143,6 +162,10 @@ class Host:
                 "A function allow list has been specified, excluding all but the following functions: [%s]",
                 ", ".join(only),
             )
+            known = {metadata.name.lower() for metadata in indexed}
+            for name in only:
+                if name.lower() not in known:
+                    _startup.warning("The allow list names the function '%s', which the app does not have.", name)
         return build_catalog(
             indexed,
             self._types,

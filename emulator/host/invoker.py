@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,7 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.extension import BindingContext, Function, Invoke, TriggerEvent
+from emulator.host.formats import format_time_span
 from emulator.host.invocationlog import InvocationLog
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
@@ -32,7 +34,7 @@ class FunctionTimedOut(EmulatorError):
     """The function ran longer than host.json's functionTimeout. It may still be running; its result is dropped."""
 
     def __init__(self, function: str, limit: timedelta) -> None:
-        super().__init__(f"Timeout value of {dotnet_time_span(limit)} was exceeded by function: Functions.{function}")
+        super().__init__(f"Timeout value of {format_time_span(limit)} was exceeded by function: Functions.{function}")
         self.function = function
         self.limit = limit
 
@@ -171,7 +173,7 @@ class Invoker:
                 function=attempt.function.name,
                 inputs={attempt.function.trigger.name: event.value, **inputs},
                 trigger_metadata=TriggerMetadata(event.metadata, event.value),
-                trace_parent=event.trace_parent,
+                trace_parent=trace_parent(event.trace_parent, self._new_id),
                 trace_state=event.trace_state,
                 retry=attempt.retry,
                 on_log=log.user,
@@ -182,7 +184,7 @@ class Invoker:
         try:
             return await within(self._clock, self._timeout.total_seconds(), call)
         except TimeoutError:
-            log.timed_out(dotnet_time_span(self._timeout))
+            log.timed_out(format_time_span(self._timeout))
             raise FunctionTimedOut(attempt.function.name, self._timeout) from None
 
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:
@@ -228,9 +230,11 @@ async def _side_by_side(work: Sequence[Awaitable[T]]) -> list[T]:
     return results
 
 
-def dotnet_time_span(span: timedelta) -> str:
-    """`hh:mm:ss`, with days in front and ticks behind only if there are any."""
-    hours, rest = divmod(span.seconds, 3600)
-    days = f"{span.days}." if span.days else ""
-    fraction = f".{span.microseconds * 10:07d}" if span.microseconds else ""
-    return f"{days}{hours:02d}:{rest // 60:02d}:{rest % 60:02d}{fraction}"
+def trace_parent(of_event: str, new_id: NewId) -> str:
+    """The W3C trace context of an invocation: a new span in the event's trace, or in a new one."""
+    match = _TRACE_PARENT.fullmatch(of_event)
+    trace, flags = match.groups() if match else (new_id(), "01")
+    return f"00-{trace}-{new_id()[-16:]}-{flags}"
+
+
+_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")

@@ -75,6 +75,8 @@ class InProcessWorker:
                 _log.warning("A function blocks the app's event loop; it is left behind")
 
     async def load(self) -> Sequence[FunctionMetadata]:
+        if self._settings.get("FUNCTIONS_WORKER_PROCESS_COUNT", "1") not in ("", "0", "1"):
+            _log.warning("FUNCTIONS_WORKER_PROCESS_COUNT has no effect here: all functions run in one process.")
         with self._clock.busy():
             loaded = await _result_of(self._app_loop.submit(self._load))
         if isinstance(loaded, BaseException):
@@ -109,6 +111,12 @@ class InProcessWorker:
             self._app = import_app(self._root, script_name(self._settings))
             loop_sessions()
             if self._app is None:
+                _log.warning(
+                    "There is no %s in %s. Functions are declared there, in the v2 programming model; another name can "
+                    "be given with the setting PYTHON_SCRIPT_FILE_NAME.",
+                    script_name(self._settings),
+                    self._root,
+                )
                 return []
             functions = index(self._app, self._root, self._clock)
             if self._hooks is not None:

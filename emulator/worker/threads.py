@@ -20,6 +20,7 @@ Job = Callable[[], None]
 DEFAULT_THREADS = 1000
 
 _JOB_NAME = "function"
+_STOPPED = "the worker has stopped"
 
 
 def thread_limit(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
@@ -58,6 +59,10 @@ class FunctionThreads:
         future: Future[T] = Future()
 
         def job() -> None:
+            if self._closed:
+                # It waited for a thread, and meanwhile the worker was stopped.
+                future.set_exception(RuntimeError(_STOPPED))
+                return
             try:
                 future.set_result(call())
             except BaseException as error:
@@ -65,14 +70,14 @@ class FunctionThreads:
 
         with self._lock:
             if self._closed:
-                raise RuntimeError("the worker has stopped")
+                raise RuntimeError(_STOPPED)
             self._jobs.put(job)
             if not self._idle.acquire(blocking=False) and self._threads < self._limit:
                 self._start_thread()
         return future
 
     def close(self) -> None:
-        """No more calls. Idle threads end now, busy ones after their call; nobody waits for them."""
+        """No more calls, not even those that wait for a thread. Idle threads end now, busy ones after their call."""
         with self._lock:
             self._closed = True
             for _ in range(self._threads):

@@ -11,7 +11,7 @@ from emulator.config.settings import Settings
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.extension import BindingContext, Extension, Function
-from emulator.worker.api import Binding, Datum, FunctionMetadata
+from emulator.worker.api import Binding, Datum, FunctionMetadata, RetryPolicy
 
 
 async def read(context: BindingContext) -> None: ...
@@ -100,6 +100,21 @@ WRONG = [
     (function("f", TRIGGER, binding("nothing", "n")), "The binding type(s) 'nothing' are not registered."),
     (function("f", TRIGGER, binding("thingTrigger2", "n", "out")), "The binding type(s) 'thingTrigger2'"),
 ]
+
+
+RETRIES = [
+    (RetryPolicy("fixed_delay", -2), "The retry policy's max_retry_count is -2; allowed: 0 and more, or -1 for ever."),
+    (
+        RetryPolicy("exponential_backoff", 3, minimum=2, maximum=1),
+        "The retry policy's minimum_interval is longer than its maximum_interval.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "message"), RETRIES)
+def test_a_retry_policy_that_makes_no_sense(policy: RetryPolicy, message: str) -> None:
+    [problem] = catalog(FunctionMetadata(name="f", id="f", bindings=[TRIGGER], retry=policy)).problems
+    assert problem.message == message
 
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -258,8 +259,6 @@ stuck = threading.Event()
     entered = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
-        import sys
-
         await worker.load()
         release = sys.modules["function_app"].stuck
         invocation = replace(_invocation("f"), on_log=lambda record: loop.call_soon_threadsafe(entered.set))
@@ -348,3 +347,29 @@ async def test_no_thread_is_left_when_the_worker_has_stopped(write_app) -> None:
     for thread in ours:
         thread.join(timeout=20)
     assert not any(thread.is_alive() for thread in ours)
+
+
+async def test_calls_that_wait_for_a_thread_are_not_begun_when_the_worker_stops(write_app, tmp_path: Path) -> None:
+    folder = write_app(
+        HEAD
+        + f"""
+go_on = threading.Event()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+def f(x):
+    with open({str(tmp_path / "calls")!r}, "a") as file: file.write(x)
+    go_on.wait()
+"""
+    )
+    settings = {"PYTHON_THREADPOOL_THREAD_COUNT": "1"}
+    async with InProcessWorker(folder, settings=settings, clock=SystemClock(), on_log=lambda record: None) as worker:
+        await worker.load()
+        release = sys.modules["function_app"].go_on
+        first, second = (
+            asyncio.create_task(worker.invoke(replace(_invocation("f"), inputs={"x": text(name)}))) for name in "12"
+        )
+        await asyncio.sleep(0)
+    release.set()
+    await first
+    with pytest.raises(RuntimeError, match="the worker has stopped"):
+        await second
+    assert (tmp_path / "calls").read_text() == "1"
