@@ -255,3 +255,13 @@ def test_status_and_settings(tmp_path: Path) -> None:
         assert get(url) == f"from the file localhost:{port}"
         assert get_json(f"http://127.0.0.1:{port}/admin/host/status")["state"] == "Running"
         stop(azemu)
+
+
+@pytest.mark.azurite
+def test_azurite_is_there_when_settings_mean_development_storage(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    with started(app) as azemu:
+        # Started now, or found running: both are right.
+        azemu.wait_for(r"^Storage: +Azurite at 127\.0\.0\.1, ports \d+ \(blob\), \d+ \(queue\), \d+ \(table\)")
+        assert get(azemu.url()) == "hello"
+        stop(azemu)

@@ -1,0 +1,358 @@
+"""Azurite found, started, used, watched and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from emulator.background import background
+from emulator.clock import SystemClock
+from emulator.config.connections import SERVICES, Service, StorageConnection, parse_connection
+from emulator.errors import StorageUnavailable
+from emulator.storage.azure import open_account
+from emulator.storage.azurite import Azurite, open_azurite
+from emulator.storage.azurite_probe import Answer, probe
+from emulator.storage.azurite_process import Launch, keep_running
+from emulator.storage.azurite_program import Node, Program, cache_folder, find_installed, find_node
+
+CLOCK = SystemClock()
+STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
+
+
+def free_ports() -> dict[Service, int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in SERVICES]
+    ports = {service: opened.getsockname()[1] for service, opened in zip(SERVICES, sockets, strict=True)}
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+async def answers(ports: Mapping[Service, int]) -> set[Answer]:
+    return set((await probe(ports, CLOCK)).values())
+
+
+@contextmanager
+def web_server(*, server: str = "Other", **headers: str) -> Iterator[int]:
+    """Something that speaks HTTP."""
+
+    class Handler(BaseHTTPRequestHandler):
+        server_version = server
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            self.send_response(400)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield http.server_port
+        http.shutdown()
+        thread.join()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Something that accepts and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+async def test_who_answers() -> None:
+    with (
+        web_server(server="Azurite-Blob/3.35.0") as azurite,
+        web_server(x_ms_request_id="1") as other_emulator,
+        web_server() as stranger,
+    ):
+        found = await probe({"blob": azurite, "queue": other_emulator, "table": stranger}, CLOCK)
+    assert found == {"blob": Answer.STORAGE, "queue": Answer.STORAGE, "table": Answer.SOMEBODY_ELSE}
+
+
+async def test_who_answers_otherwise() -> None:
+    ports = free_ports()
+    with web_server(server="Azurite-Blob/3.35.0") as wrong_service, silent_server() as silent:
+        found = await probe({"blob": ports["blob"], "queue": wrong_service, "table": silent}, CLOCK)
+    assert found == {"blob": Answer.NOBODY, "queue": Answer.SOMEBODY_ELSE, "table": Answer.SOMEBODY_ELSE}
+
+
+# The running process, with the stand-in -----------------------------------------------------------------------
+
+
+def launch(*options: str, ports: Mapping[Service, int] | None = None) -> Launch:
+    program = Program(command=(*STAND_IN, *options), origin="the stand-in")
+    return Launch(program=program, ports=ports or dict.fromkeys(SERVICES, 0), folder=None)
+
+
+def crash(port: int) -> None:
+    with suppress(OSError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/crash", timeout=10)
+
+
+async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> None:
+    listening = asyncio.get_running_loop().create_future()
+    said: asyncio.Queue[str] = asyncio.Queue()
+    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait)):
+        ports = await listening
+        assert await answers(ports) == {Answer.STORAGE}
+        await asyncio.to_thread(crash, ports["queue"])
+        assert await said.get() == "Azurite ended unexpectedly (exit code 3); starting it again. a last word"
+        while await answers(ports) != {Answer.STORAGE}:
+            await asyncio.sleep(0.05)
+    assert await answers(ports) == {Answer.NOBODY}
+
+
+async def test_a_server_that_never_stays_is_given_up() -> None:
+    listening = asyncio.get_running_loop().create_future()
+    with pytest.raises(StorageUnavailable, match=r"^Azurite does not stay up \(exit code 4\)"):
+        await keep_running(launch("--short-lived"), listening, clock=CLOCK, say=lambda line: None)
+
+
+async def test_a_server_that_does_not_start() -> None:
+    listening = asyncio.get_running_loop().create_future()
+    with pytest.raises(StorageUnavailable) as raised:
+        await keep_running(launch("--refuse"), listening, clock=CLOCK, say=lambda line: None)
+    assert str(raised.value) == "Azurite ended while starting (exit code 5): I cannot"
+
+
+async def test_a_program_that_is_not_there() -> None:
+    missing = Launch(
+        program=Program(command=("/no/such/program",), origin="nowhere"), ports=dict.fromkeys(SERVICES, 0), folder=None
+    )
+    listening = asyncio.get_running_loop().create_future()
+    with pytest.raises(StorageUnavailable, match=r"Azurite \(nowhere\) could not be started"):
+        await keep_running(missing, listening, clock=CLOCK, say=lambda line: None)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    program = Program(command=("azurite",), origin="", version=(3, 35, 0))
+    ports: dict[Service, int] = {"blob": 1, "queue": 2, "table": 3}
+    on_disk = Launch(program=program, ports=ports, folder=tmp_path).command()
+    assert on_disk == [
+        *("azurite", "--skipApiVersionCheck", "--silent", "--disableTelemetry"),
+        *("--blobHost", "127.0.0.1", "--blobPort", "1"),
+        *("--queueHost", "127.0.0.1", "--queuePort", "2"),
+        *("--tableHost", "127.0.0.1", "--tablePort", "3"),
+        *("--location", str(tmp_path)),
+    ]
+    old = Program(command=("azurite",), origin="", version=(3, 33, 0))
+    in_memory = Launch(program=old, ports=ports, folder=None).command()
+    assert "--disableTelemetry" not in in_memory
+    assert in_memory[-1] == "--inMemoryPersistence"
+
+
+def test_the_command_line_of_a_container(tmp_path: Path) -> None:
+    program = Program(command=("docker",), origin="", in_container=True)
+    command = Launch(program=program, ports={"blob": 1, "queue": 2, "table": 3}, folder=tmp_path).command()
+    assert command[:4] == ["docker", "run", "--rm", "--interactive"]
+    assert {"127.0.0.1:1:10000", "127.0.0.1:2:10001", "127.0.0.1:3:10002", f"{tmp_path}:/data"} <= set(command)
+    assert "mcr.microsoft.com/azure-storage/azurite" in command
+    assert command[command.index("--location") + 1] == "/data"
+
+
+# Where a program comes from -----------------------------------------------------------------------------------
+
+
+def put_package(folder: Path, version: str = "3.35.0") -> Path:
+    package = folder / "node_modules" / "azurite"
+    script = package / "dist" / "src" / "azurite.js"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    (package / "package.json").write_text(f'{{"version": "{version}"}}')
+    return package
+
+
+NODE = Node("node", None)
+
+
+def test_an_azurite_beside_the_app(tmp_path: Path) -> None:
+    package = put_package(tmp_path, "3.30.1-beta")
+    app = tmp_path / "src" / "app"
+    app.mkdir(parents=True)
+    found = find_installed(app, NODE)
+    assert found is not None
+    assert found.command == ("node", str(package / "dist" / "src" / "azurite.js"))
+    assert (found.origin, found.version) == (str(package), (3, 30, 1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shims are other files there")
+def test_an_azurite_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = put_package(tmp_path / "lib")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (package / "dist" / "src" / "azurite.js").chmod(0o755)
+    (programs / "azurite").symlink_to(package / "dist" / "src" / "azurite.js")
+    monkeypatch.setenv("PATH", str(programs))
+    found = find_installed(tmp_path, NODE)
+    assert found is not None
+    assert found.command == ("node", str((package / "dist" / "src" / "azurite.js").resolve()))
+    # Without a Node.js that we know, the shim has to know one.
+    found = find_installed(tmp_path, None)
+    assert found is not None
+    assert found.command == (str(programs / "azurite"),)
+
+
+def test_the_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZEMU_CACHE", str(tmp_path / "c"))
+    assert cache_folder() == tmp_path / "c"
+
+
+# The real one -------------------------------------------------------------------------------------------------
+
+
+async def _tables(azurite: Azurite) -> list[str]:
+    connection = parse_connection(azurite.connection_string, setting="S")
+    assert isinstance(connection, StorageConnection)
+    async with open_account(connection, CLOCK) as account:
+        return [name async for name in account.tables()]
+
+
+async def _create_table(azurite: Azurite, name: str) -> None:
+    connection = parse_connection(azurite.connection_string, setting="S")
+    assert isinstance(connection, StorageConnection)
+    async with open_account(connection, CLOCK) as account:
+        await account.table(name).create()
+
+
+@pytest.mark.azurite
+async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> None:
+    usual = free_ports()
+    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first:
+        assert first.started_here
+        assert dict(first.ports) == usual
+        await _create_table(first, "Kept")
+    assert await answers(usual) == {Answer.NOBODY}
+    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
+        assert await _tables(second) == ["Kept"]
+
+
+@pytest.mark.azurite
+async def test_one_that_answers_is_used_and_left_alone(tmp_path: Path) -> None:
+    usual = free_ports()
+    async with open_azurite(tmp_path / "a", clock=CLOCK, usual_ports=usual):
+        async with open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as used:
+            assert not used.started_here
+            assert dict(used.ports) == usual
+        assert await answers(usual) == {Answer.STORAGE}
+    assert not (tmp_path / "b" / ".azurite").exists()
+
+
+@pytest.mark.azurite
+async def test_ports_that_somebody_else_has_are_left_to_him(tmp_path: Path) -> None:
+    usual = free_ports()
+    said: list[str] = []
+    with web_server() as stranger:
+        usual["queue"] = stranger
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
+            assert azurite.started_here
+            assert not set(azurite.ports.values()) & set(usual.values())
+            assert await answers(azurite.ports) == {Answer.STORAGE}
+            assert said == [f"Port {stranger} is taken by something that is not Azurite. Using {azurite.description}."]
+            # A second one for the same folder finds it, although it is at unusual ports.
+            async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
+                assert (second.started_here, second.ports) == (False, azurite.ports)
+
+
+@pytest.mark.azurite
+async def test_two_at_the_same_moment_share_one(tmp_path: Path) -> None:
+    usual = free_ports()
+    both_opened = asyncio.Barrier(2)
+
+    async def use() -> tuple[bool, Mapping[Service, int]]:
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as azurite:
+            await both_opened.wait()
+            return azurite.started_here, dict(azurite.ports)
+
+    first, second = await asyncio.gather(use(), use())
+    assert sorted((first[0], second[0])) == [False, True]
+    assert first[1] == second[1] == usual
+
+
+@pytest.mark.azurite
+async def test_an_azurite_without_all_services_is_used_with_a_warning(tmp_path: Path) -> None:
+    usual = free_ports()
+    said: list[str] = []
+    with web_server(server="Azurite-Blob/3.35.0") as blob:
+        usual["blob"] = blob
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
+            assert not azurite.started_here
+    assert [line.split(":")[0] for line in said] == [
+        f"Azurite answers at port {blob} (blob), but not at {usual['queue']} (queue)",
+        f"Azurite answers at port {blob} (blob), but not at {usual['table']} (table)",
+    ]
+
+
+@pytest.mark.azurite
+async def test_in_memory_is_always_an_own_one(tmp_path: Path) -> None:
+    async with (
+        open_azurite(tmp_path, clock=CLOCK, in_memory=True) as one,
+        open_azurite(tmp_path, clock=CLOCK, in_memory=True) as other,
+    ):
+        assert one.started_here
+        assert other.started_here
+        assert not set(one.ports.values()) & set(other.ports.values())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.azurite
+async def test_it_never_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, pathlib, sys\n"
+        "from emulator.clock import SystemClock\n"
+        "from emulator.storage.azurite import open_azurite\n"
+        "async def main():\n"
+        "    async with open_azurite(pathlib.Path(sys.argv[1]), clock=SystemClock(), in_memory=True) as azurite:\n"
+        "        print(*azurite.ports.values(), flush=True)\n"
+        "        await asyncio.get_running_loop().create_future()\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    assert process.stdout is not None
+    numbers = (await process.stdout.readline()).split()
+    ports = {service: int(number) for service, number in zip(SERVICES, numbers, strict=True)}
+    assert await answers(ports) == {Answer.STORAGE}
+    process.kill()
+    await process.wait()
+    while await answers(ports) != {Answer.NOBODY}:
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageUnavailable, match="which cannot be used"):
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=free_ports()):
+            pass
+
+
+def test_a_node_is_found_here() -> None:
+    node = find_node()
+    assert node is not None
+    assert shutil.which(node.run) is not None
