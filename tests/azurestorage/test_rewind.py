@@ -1,0 +1,94 @@
+"""Rewind changes exactly the rows that the real one changed, and wakes the same instances."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+import pytest
+
+from emulator.clock import Clock
+from emulator.config.durable import DurableTaskOptions
+from emulator.durable.azurestorage import wire
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.core.events import GenericEvent
+from emulator.durable.hub import InstanceNotFound
+from emulator.ids import new_id
+from emulator.instant import Instant
+from emulator.storage.api import Operation, StorageAccount, TableOperation, Value
+from emulator.virtual_time import VirtualClock
+
+from . import golden
+
+HUBS = {"rewind": "GRewind", "rewind_with_child": "KRewindWithChild"}
+
+
+def is_surgery(write: golden.Write) -> bool:
+    return write.table.endswith("History") and write.operation == "replace"
+
+
+async def as_before_the_rewind(account: StorageAccount, clock: Clock, scenario: str) -> AzureStorageTaskHub:
+    """The hub as the recorded writes had made it."""
+    hub = AzureStorageTaskHub(DurableTaskOptions(hub_name=HUBS[scenario]), account, clock=clock, new_id=new_id)
+    await hub.create()
+    for write in takewhile(lambda write: not is_surgery(write), golden.writes(scenario)):
+        kind = Operation.INSERT_OR_REPLACE if write.operation == "insert or replace" else Operation.INSERT_OR_MERGE
+        if not write.table.endswith("Partitions"):
+            await account.table(write.table).submit([TableOperation(kind, golden.as_row(write))])
+    return hub
+
+
+async def stored(account: StorageAccount, write: golden.Write) -> dict[str, Value]:
+    row = await account.table(write.table).read(write.partition_key, write.row_key)
+    return dict(row.properties)
+
+
+@pytest.mark.parametrize("scenario", sorted(HUBS))
+async def test_the_rows_are_the_recorded_ones(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
+    hub = await as_before_the_rewind(account, clock, scenario)
+    before = {name: [row async for row in account.table(name).query()] for name in (f"{hub.name}History",)}
+    await hub.rewind("i1", "fixed")
+    changed = [write for write in golden.writes(scenario) if is_surgery(write)]
+    assert changed
+    for write in changed:
+        assert await stored(account, write) == write.columns
+    keys = {(write.partition_key, write.row_key) for write in changed}
+    for row in before[f"{hub.name}History"]:
+        if (row.partition_key, row.row_key) not in keys:
+            assert await account.table(f"{hub.name}History").read(row.partition_key, row.row_key) == row
+    assert {await status_of(hub, write.partition_key) for write in changed} == {"Pending"}
+
+
+async def status_of(hub: AzureStorageTaskHub, instance_id: str) -> str:
+    found = await hub.status(instance_id)
+    assert found is not None
+    assert found.runtime_status is not None
+    return found.runtime_status.wire_name
+
+
+@pytest.mark.parametrize("scenario", sorted(HUBS))
+async def test_the_deepest_instances_are_woken(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
+    hub = await as_before_the_rewind(account, clock, scenario)
+    await hub.rewind("i1", "fixed")
+    recorded = [wire.decode(text) for _, text in golden.messages(scenario)]
+    [expected] = [each.message for each in recorded if each.message and isinstance(each.message.event, GenericEvent)]
+    queue = account.queue(HubNames(hub=hub.name, partition_count=4).control_queue_of(expected.target.instance_id))
+    [sent] = await queue.peek(limit=32)
+    message = wire.decode(sent.body).message
+    assert message is not None
+    assert message.target == expected.target
+    assert message.event == GenericEvent(timestamp=Instant.of(clock.now()), data="fixed")
+
+
+async def test_a_rewind_can_be_repeated(account: StorageAccount, clock: VirtualClock) -> None:
+    hub = await as_before_the_rewind(account, clock, "rewind_with_child")
+    await hub.rewind("i1", "fixed")
+    before = [row async for row in account.table(f"{hub.name}History").query()]
+    await hub.rewind("i1", "fixed")
+    assert [row async for row in account.table(f"{hub.name}History").query()] == before
+
+
+async def test_nobody_can_be_rewound_who_never_ran(account: StorageAccount, clock: VirtualClock) -> None:
+    hub = AzureStorageTaskHub(DurableTaskOptions(hub_name="Empty"), account, clock=clock, new_id=new_id)
+    with pytest.raises(InstanceNotFound, match='no instance with the id "i9"'):
+        await hub.rewind("i9", None)
