@@ -153,7 +153,7 @@ def _read_task_message(found: Mapping[str, Any], received_at: Instant) -> TaskMe
         raise ValueError("a task message without OrchestrationInstance")
     context = found.get("OrchestrationExecutionContext")
     tags = _read_tags(context.get("OrchestrationTags")) or {} if context else None
-    return TaskMessage(_read_event(found["Event"], received_at), target, tags)
+    return TaskMessage(read_event(found["Event"], received_at), target, tags)
 
 
 def _instance(instance: OrchestrationInstance | None) -> dict[str, Any] | None:
@@ -361,7 +361,8 @@ def _event(event: HistoryEvent) -> dict[str, Any]:
     return found
 
 
-def _read_event(found: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
+def read_event(found: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
+    """The event of a message's `Event` member. Raises ValueError, KeyError, TypeError for what is none."""
     # "DurableTask.Core.History.TaskCompletedEvent, DurableTask.Core" names the same class as without the assembly.
     class_name = str(found["$type"]).partition(",")[0]
     kind = _KINDS.get(class_name)

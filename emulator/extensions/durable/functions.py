@@ -21,6 +21,11 @@ _NAME_PROPERTIES = {
 }
 
 
+def name_of(kind: FunctionKind, function: str, trigger: Binding) -> str:
+    """What the function is called by in orchestrations."""
+    return str(trigger.properties.get(_NAME_PROPERTIES[kind]) or function)
+
+
 class DurableFunctions:
     """Names compare without case, as everywhere in Durable Functions; each keeps the spelling of the app."""
 
@@ -36,7 +41,7 @@ class DurableFunctions:
 
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-            self.add(kind, str(binding.properties.get(_NAME_PROPERTIES[kind]) or function.name), invoke)
+            self.add(kind, name_of(kind, function.name, binding), invoke)
             yield
 
         return listen
