@@ -140,6 +140,10 @@ class _AppFinder(MetaPathFinder):
         top = name.partition(".")[0]
         return top in self.served and self._owns(top, module)
 
+    def top_names(self) -> set[str]:
+        """What a top-level module of the app could be called: a name for every file and folder there is."""
+        return {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
+
     def is_namesake(self, name: str, module: ModuleType) -> bool:
         """Whether a loaded module stands where a module of the app would have to stand."""
         top = name.partition(".")[0]
