@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
 from emulator.clock import Clock, within
@@ -36,6 +36,10 @@ MAX_HEADERS = 100
 MAX_HEADERS_BYTES = 32 * 1024
 KEEP_ALIVE_SECONDS = 130.0
 REQUEST_HEAD_SECONDS = 30.0
+# How long the rest of a body that nobody wants is taken in, so that the client comes to read its answer.
+UNREAD_BODY_SECONDS = 5.0
+# The method under which aiohttp hands on what could not be parsed.
+_NOT_HTTP = "UNKNOWN"
 # How long requests that were cancelled may take to notice it.
 _LAST_SECONDS = 0.5
 
@@ -146,7 +150,10 @@ class _Connections(web.Server):
         self, message: Any, payload: Any, protocol: web.RequestHandler, writer: Any, task: asyncio.Task[None]
     ) -> web.Request:
         assert isinstance(protocol, _Connection)
-        protocol.head_complete()
+        protocol.head_complete(payload)
+        if message.method == _NOT_HTTP:
+            # aiohttp answers this as HTTP/1.0.
+            message = message._replace(version=HttpVersion11)
         self.running += 1
         self._idle.clear()
         return web.Request(message, payload, protocol, writer, task, self._server_loop)
@@ -182,7 +189,7 @@ def _refusal(request: web.Request) -> web.Response | None:
 class _Connection(web.RequestHandler):
     """One client. Adds to aiohttp's protocol a limit for the time and size of a request's head."""
 
-    __slots__ = ("_connections", "_head_bytes", "_head_seconds", "_head_timer", "_in_request", "gone")
+    __slots__ = ("_body", "_connections", "_head_bytes", "_head_seconds", "_head_timer", "_in_request", "gone")
 
     def __init__(self, connections: _Connections, loop: asyncio.AbstractEventLoop, head_seconds: float) -> None:
         super().__init__(
@@ -192,6 +199,7 @@ class _Connection(web.RequestHandler):
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             max_line_size=MAX_REQUEST_LINE_BYTES,
             max_field_size=MAX_HEADERS_BYTES,
+            lingering_time=UNREAD_BODY_SECONDS,
             # The Functions host does not unpack either: the function gets what was sent.
             auto_decompress=False,
         )
@@ -200,21 +208,27 @@ class _Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._in_request = False
+        self._body: StreamReader | None = None
         self.gone = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_request and data:
+        if data and self._awaits_head():
             self._head_bytes += len(data)
             if self._head_timer is None:
                 # A client lives in real time, whatever the clock of the host says.
                 self._head_timer = self._loop.call_later(self._head_seconds, self._refuse, 408, "Request Timeout")
-            if self._head_bytes > MAX_REQUEST_LINE_BYTES + MAX_HEADERS_BYTES:
-                # Judged after aiohttp had its turn: with a complete head, these may be bytes of the body.
-                self._loop.call_soon(self._refuse, 431, "Request Header Fields Too Large")
         super().data_received(data)
+        if self._head_bytes > MAX_REQUEST_LINE_BYTES + MAX_HEADERS_BYTES:
+            # If the head is complete these may be bytes of the body, and the request begins before this is judged.
+            self._loop.call_soon(self._refuse, 431, "Request Header Fields Too Large")
 
-    def head_complete(self) -> None:
+    def _awaits_head(self) -> bool:
+        # After an early answer the rest of the body may still be coming in.
+        return not self._in_request and (self._body is None or self._body.is_eof())
+
+    def head_complete(self, body: StreamReader) -> None:
         self._in_request = True
+        self._body = body
         self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -264,7 +278,7 @@ class _Connection(web.RequestHandler):
         self.log_debug(*args, **kw)
 
     def _refuse(self, status: int, reason: str) -> None:
-        if self._in_request or self.transport is None:
+        if self.transport is None or not self._awaits_head():
             return
         logger.debug("Closed a connection: %s.", reason)
         head = f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\nServer: {SERVER}\r\n\r\n"

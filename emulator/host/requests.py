@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -70,18 +70,12 @@ def request_data(call: HttpCall, body: bytes) -> HttpRequestData:
     request = call.request
     return HttpRequestData(
         method=request.method.upper(),
-        url=f"{request.scheme}://{request.host}{_target(request)}",
+        url=f"{request.scheme}://{request.host}{request.rel_url.raw_path_qs}",
         headers=joined((name.lower(), value) for name, value in request.headers.items()),
         query=query_parameters(request.rel_url.raw_query_string),
         route_params=call.values,
         body=body,
     )
-
-
-def _target(request: web.Request) -> str:
-    """Path and query as they were sent, with what should have been percent-encoded encoded."""
-    target = request.rel_url.raw_path_qs
-    return target if target.isascii() else quote(target, safe="/:?#[]@!$&'()*+,;=%-._~\\|^`{}<>\"")
 
 
 def query_parameters(query: str) -> dict[str, str]:
