@@ -82,7 +82,7 @@ async def open_app(
         port = listener.getsockname()[1]
         stack.enter_context(_environment(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        base = _Base(configuration, accounts, listener, clock, new_id)
+        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds)
         host, site = _compose(base, around_worker or (lambda worker: worker))
         # The server is there first and last: it answers for a host that starts, and for one that failed to.
         server = await stack.enter_async_context(site)
@@ -100,6 +100,7 @@ class _Base:
     listener: socket.socket
     clock: Clock
     new_id: NewId
+    drain_seconds: float
 
 
 def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[Listener]]:
@@ -119,6 +120,8 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             wait_until_ready=status.wait_until_ready,
             clock=clock,
             new_id=new_id,
+            # It lets go before the host gives up what still runs.
+            drain_seconds=base.drain_seconds * 0.8,
         )
     )
     extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]

@@ -18,7 +18,7 @@ from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.replay import FunctionKind
-from emulator.durable.engine.worker import engine
+from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
@@ -50,7 +50,7 @@ class DurableHost:
     """What the extension asks of the host that carries it.
 
     `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
-    `wait_until_ready`: returns when all listeners listen.
+    `wait_until_ready`: returns when all listeners listen. `drain_seconds`: how long the end waits for what is under way.
     """
 
     options: DurableTaskOptions
@@ -62,6 +62,7 @@ class DurableHost:
     wait_until_ready: Callable[[], Awaitable[None]]
     clock: Clock
     new_id: NewId
+    drain_seconds: float = DRAIN_SECONDS
 
 
 def durable_extension(host: DurableHost) -> Extension:
@@ -133,6 +134,7 @@ class _Worker:
                 clock=host.clock,
                 new_id=host.new_id,
                 app_name=host.settings.get("WEBSITE_SITE_NAME") or "",
+                drain_seconds=host.drain_seconds,
             ),
         ):
             await asyncio.get_running_loop().create_future()
