@@ -77,10 +77,12 @@ class AppModules:
     def __enter__(self) -> AppModules:
         importlib.invalidate_caches()
         others = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
+        # One look at the folder instead of one for each of the many loaded modules.
+        present = self._finder.top_names()
         self._put_aside = {
             name: _PutAside(module, next((other for other in others if other.loaded(name, module)), None))
             for name, module in sys.modules.items()
-            if self._finder.is_namesake(name, module)
+            if name.partition(".")[0] in present and self._finder.is_namesake(name, module)
         }
         for name in self._put_aside:
             del sys.modules[name]
