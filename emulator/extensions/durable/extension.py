@@ -50,7 +50,7 @@ class DurableHost:
     """What the extension asks of the host that carries it.
 
     `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
-    `wait_until_ready`: returns when all listeners listen. `drain_seconds`: how long the end waits for what is under way.
+    `wait_until_ready`: returns when all listeners listen. `drain_seconds`: what the end waits for work under way.
     """
 
     options: DurableTaskOptions
