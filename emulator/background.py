@@ -1,4 +1,4 @@
-"""Run a coroutine beside a `with` body."""
+"""Run coroutines beside a `with` body."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ async def background(work: Coroutine[Any, Any, None], *, name: str | None = None
     If `work` raises, the body is cancelled and the error comes out of the `async with`: nothing in the host dies
     unnoticed. If `work` returns, the body goes on.
     """
+    async with task_group() as group:
+        task = group.create_task(work, name=name)
+        try:
+            yield task
+        finally:
+            task.cancel()
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A TaskGroup out of which a single error comes as it is, not packed into a group."""
     try:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(work, name=name)
-            try:
-                yield task
-            finally:
-                task.cancel()
+            yield group
     except BaseExceptionGroup as failed:
         if len(failed.exceptions) == 1:
             raise failed.exceptions[0] from None

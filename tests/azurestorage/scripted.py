@@ -28,6 +28,7 @@ from emulator.durable.core.decisions import (
 from emulator.durable.core.entity_messages import Request, Stamp
 from emulator.durable.core.events import (
     EventRaised,
+    GenericEvent,
     HistoryEvent,
     OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
@@ -138,7 +139,7 @@ class _Replay:
         self._request = request
         self._events: list[HistoryEvent] = [*request.past, *request.new]
         self._raised = [each for each in self._events if isinstance(each, EventRaised)]
-        self._recorded = {each.event_id for each in self._events if each.event_id >= 0}
+        self._recorded = {each.event_id for each in self._events if not isinstance(each, GenericEvent)}
         self._decided: list[Decision] = []
         self._next_id = 0
         self._clock = next(each.timestamp for each in reversed(self._events) if isinstance(each, OrchestratorStarted))

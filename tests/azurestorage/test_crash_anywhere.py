@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+import json
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,59 +12,14 @@ from typing import Any
 import pytest
 
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
-from emulator.durable.core.identity import EntityId, RuntimeStatus
+from emulator.durable.core.identity import RuntimeStatus
 from emulator.storage.api import StorageAccount, StorageUnreachable
 from emulator.storage.builtin import open_builtin
 from emulator.virtual_time import VirtualClock
 
+from .apps import app
 from .crashing import Death, Moment
-from .scripted import ContinueAsNew, Script, act, ask, child, event
 from .world import World, messages_left, open_world
-
-
-def chain(input: int) -> Generator[Any, Any, int]:
-    for _ in range(2):
-        input = yield act("Double", input)
-    return input
-
-
-def fan_out(input: int) -> Generator[Any, Any, int]:
-    results = yield [act("Double", number) for number in range(input)]
-    return sum(results)
-
-
-def parent(input: int) -> Generator[Any, Any, int]:
-    first = yield child("chain", input)
-    second = yield child("chain", first, "second")
-    return second  # type: ignore[no-any-return]
-
-
-def listens(input: int) -> Generator[Any, Any, Any]:
-    first = yield event("word")
-    doubled = yield act("Double", first)
-    second = yield event("word")
-    return [doubled, second]
-
-
-def loops(input: int) -> Generator[Any, Any, Any]:
-    doubled = yield act("Double", input)
-    return ContinueAsNew(doubled) if doubled < 5 else doubled
-
-
-def counts(input: int) -> Generator[Any, Any, Any]:
-    counter = EntityId("counter", "k")
-    yield ask(counter, "add", input)
-    return (yield ask(counter, "add", input))
-
-
-def large(input: str) -> Generator[Any, Any, int]:
-    doubled = yield act("Double", input)
-    return len(doubled)
-
-
-def app() -> Script:
-    orchestrators = (chain, fan_out, parent, listens, loops, counts, large)
-    return Script({each.__name__: each for each in orchestrators})
 
 
 async def nothing_more(world: World) -> None:
@@ -75,6 +31,10 @@ async def two_words(world: World) -> None:
     await world.raise_event("i1", "word", "b")
 
 
+async def one_word(world: World) -> None:
+    await world.raise_event("i1", "word", "!")
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -84,13 +44,13 @@ class Scenario:
 
 
 SCENARIOS = [
-    Scenario("chain", 1, "4"),
+    Scenario("chain", 1, "8"),
     Scenario("fan_out", 4, "12"),
-    Scenario("parent", 1, "16"),
-    Scenario("listens", 0, '["aa", "b"]', two_words),
-    Scenario("loops", 1, "8"),
+    Scenario("parent", 1, "64"),
+    Scenario("listens", 2, '["a", "b"]', two_words),
+    Scenario("loops", 0, "3"),
     Scenario("counts", 3, "6"),
-    Scenario("large", "x" * 70_000, "140000"),
+    Scenario("large", "x" * 70_000, json.dumps("x" * 140_000 + "!"), one_word),
 ]
 
 

@@ -2,94 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from datetime import timedelta
-from typing import Any
 
-from emulator.durable.core.identity import EntityId, RuntimeStatus
+from emulator.durable.core.events import EventRaised, ExecutionCompleted, TaskScheduled
+from emulator.durable.core.identity import RuntimeStatus
 from emulator.storage.api import StorageAccount
 from emulator.virtual_time import VirtualClock
 
-from .scripted import ContinueAsNew, Script, act, ask, child, event, timer
+from .apps import app
 from .world import messages_left, open_world
 
 
-def chain(input: int) -> Generator[Any, Any, int]:
-    for _ in range(3):
-        input = yield act("Double", input)
-    return input
-
-
-def fan_out(input: int) -> Generator[Any, Any, int]:
-    results = yield [act("Double", number) for number in range(input)]
-    return sum(results)
-
-
-def parent(input: int) -> Generator[Any, Any, int]:
-    first = yield child("chain", input)
-    second = yield child("chain", first, "second")
-    return second  # type: ignore[no-any-return]
-
-
-def naps(input: float) -> Generator[Any, Any, str]:
-    yield timer(input)
-    return "slept"
-
-
-def listens(input: int) -> Generator[Any, Any, list[Any]]:
-    found = []
-    for _ in range(input):
-        found.append((yield event("word")))
-    return found
-
-
-def loops(input: int) -> Generator[Any, Any, Any]:
-    yield act("Double", input)
-    return ContinueAsNew(input + 1) if input < 3 else input
-
-
-def counts(input: int) -> Generator[Any, Any, Any]:
-    counter = EntityId("counter", "k")
-    yield ask(counter, "add", input)
-    return (yield ask(counter, "add", input))
-
-
-APP = Script(
-    {
-        "chain": chain,
-        "fan_out": fan_out,
-        "parent": parent,
-        "naps": naps,
-        "listens": listens,
-        "loops": loops,
-        "counts": counts,
-    }
-)
-
-
 async def test_a_chain_runs_to_its_end(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.start("chain", 1)
         assert (await world.ended()).output == "8"
     assert await messages_left(account) == {}
 
 
 async def test_a_fan_out_comes_together(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.start("fan_out", 150)
         assert (await world.ended()).output == str(150 * 149)
     assert await messages_left(account) == {}
 
 
 async def test_children_answer_their_parent(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.start("parent", 1)
         assert (await world.ended()).output == "64"
     assert await messages_left(account) == {}
 
 
 async def test_a_timer_fires_at_its_time_and_no_earlier(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         for seconds in (0.3, 1.7, 3600.9):
             began = clock.now()
             await world.start("naps", seconds, id=f"nap{seconds}")
@@ -100,7 +46,7 @@ async def test_a_timer_fires_at_its_time_and_no_earlier(account: StorageAccount,
 
 
 async def test_a_timer_may_be_further_away_than_a_queue_can_hide(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         began = clock.now()
         await world.start("naps", timedelta(days=20).total_seconds())
         await world.becomes("i1", RuntimeStatus.RUNNING)
@@ -110,7 +56,7 @@ async def test_a_timer_may_be_further_away_than_a_queue_can_hide(account: Storag
 
 
 async def test_events_arrive_in_order(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.start("listens", 3)
         for word in ("one", "two", "three"):
             await world.raise_event("i1", "word", word)
@@ -119,17 +65,96 @@ async def test_events_arrive_in_order(account: StorageAccount, clock: VirtualClo
 
 
 async def test_an_orchestration_continues_as_new(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.start("loops", 0)
         assert (await world.ended()).output == "3"
     assert await messages_left(account) == {}
 
 
 async def test_an_entity_answers_and_remembers(account: StorageAccount, clock: VirtualClock) -> None:
-    async with open_world(account, clock, APP) as world:
+    async with open_world(account, clock, app()) as world:
         await world.signal("@counter@k", "add", 100)
         await world.start("counts", 1)
         await world.ended()
         await world.start("counts", 5, id="i2")
         assert (await world.ended("i2")).output == "112"
     assert await messages_left(account) == {}
+
+
+async def test_a_failure_reaches_the_status(account: StorageAccount, clock: VirtualClock) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("fails", 1)
+        status = await world.ended()
+        assert (status.runtime_status, status.output) == (RuntimeStatus.FAILED, "boom 1")
+
+
+async def test_a_suspended_instance_waits_and_a_resumed_one_goes_on(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("listens", 1)
+        await world.becomes("i1", RuntimeStatus.RUNNING)
+        await world.suspend("i1")
+        assert (await world.becomes("i1", RuntimeStatus.SUSPENDED)).output == "later"
+        await world.resume("i1")
+        await world.becomes("i1", RuntimeStatus.RUNNING)
+        await world.raise_event("i1", "word", "hi")
+        assert (await world.ended()).output == '["hi"]'
+
+
+async def test_nothing_remains_of_a_message_that_comes_too_late(account: StorageAccount, clock: VirtualClock) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("chain", 1)
+        before = await world.ended()
+        for _ in range(2):
+            await world.raise_event("i1", "word", "late")
+            await world.raise_event("nobody", "word", "lost")
+            await world.terminate("i1", "late")
+            await clock.sleep(5)
+        assert await messages_left(account) == {}
+        assert await world.status() == before
+        assert await world.hub.status("nobody") is None
+
+
+async def test_a_rewound_instance_runs_again_and_says_so(account: StorageAccount, clock: VirtualClock) -> None:
+    script = app()
+    async with open_world(account, clock, script) as world:
+        await world.start("fails", 1)
+        await world.ended()
+        script.activities = {"Boom": lambda value: value}
+        await world.hub.rewind("i1", "fixed")
+        assert (await world.ended()).runtime_status is RuntimeStatus.COMPLETED
+        assert script.ran == [("Boom", 1), ("Boom", 1)]
+        assert await messages_left(account) == {}
+
+
+async def test_a_hub_is_deleted_with_everything_in_it(account: StorageAccount, clock: VirtualClock) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("large", "x" * 50_000)
+        await world.becomes("i1", RuntimeStatus.RUNNING)
+    async with open_world(account, clock) as world:
+        await world.hub.delete()
+    assert [name async for name in account.queues()] == []
+    assert [name async for name in account.tables()] == []
+    assert [name async for name in account.containers()] == []
+
+
+async def test_many_instances_keep_apart(account: StorageAccount, clock: VirtualClock) -> None:
+    async with open_world(account, clock, app()) as world:
+        for number in range(50):
+            await world.start("chain", number, id=f"i{number}")
+        for number in range(50):
+            assert (await world.ended(f"i{number}")).output == str(8 * number)
+    assert await messages_left(account) == {}
+
+
+async def test_the_history_tells_what_happened(account: StorageAccount, clock: VirtualClock) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("listens", 2)
+        await world.raise_event("i1", "word", 1)
+        await world.raise_event("i1", "word", 2)
+        await world.ended()
+        history = await world.hub.history("i1")
+        assert [each.input for each in history if isinstance(each, EventRaised)] == ["1", "2"]
+        assert [each.status for each in history if isinstance(each, ExecutionCompleted)] == [RuntimeStatus.COMPLETED]
+        assert not any(isinstance(each, TaskScheduled) for each in history)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from emulator.background import task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.ownership import Ownership
 from emulator.durable.azurestorage.queues import Backoff, Post, TaskQueue
@@ -45,7 +46,7 @@ class Intake:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Queues can be opened while the body runs; leaving it closes those that still are."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with task_group() as self._tasks:
             try:
                 yield
             finally:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from emulator.background import background
+from emulator.background import background, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.delivery import Plan, Verdict, judge_orphans, judge_start, plan
 from emulator.durable.azurestorage.history import History, HistoryTable
@@ -108,10 +108,8 @@ class Sessions:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Messages can be delivered while the body runs. Leaving it finishes what is being written."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            async with background(self._keep_alive(), name="renew control messages"):
-                yield
+        async with task_group() as self._tasks, background(self._keep_alive(), name="renew control messages"):
+            yield
 
     # Queues come and go --------------------------------------------------------------------------------------
 
@@ -242,7 +240,7 @@ class Sessions:
             return {}
         await self._memory.start_stored(session.instance_id)
         confirmed = self._memory.started.get(session.instance_id)
-        if all(_execution_started(each) == confirmed for each in starts):
+        if confirmed is not None and all(_execution_started(each) == confirmed for each in starts):
             return {each.id: Verdict.ACCEPT for each in starts}
         verdicts = await self._compare_with_row(session, starts)
         if any(verdicts[each.id] is Verdict.RETRY and each.dequeue_count == 1 for each in starts):
