@@ -75,6 +75,10 @@ class Host:
         self.catalog = Catalog()
 
     @property
+    def extensions(self) -> Sequence[Extension]:
+        return self._parts.extensions
+
+    @property
     def running_invocations(self) -> int:
         return self._invoker.running if self._invoker is not None else 0
 

@@ -1,6 +1,6 @@
 """The HTTP server of the host: routing, keys, and the stages around them.
 
-    async with serve(site, clock, address=…, port=…) as listener:
+    async with serve(site, clock, sock=socket) as listener:
         ...                                   # requests wait until site.status says that functions can be invoked
         await listener.drain(seconds=10)
 
@@ -56,17 +56,10 @@ class Site:
 
 @asynccontextmanager
 async def serve(
-    site: Site,
-    clock: Clock,
-    *,
-    address: str = "127.0.0.1",
-    port: int = 0,
-    sock: socket.socket | None = None,
-    new_request_id: NewId = new_id,
+    site: Site, clock: Clock, *, sock: socket.socket, new_request_id: NewId = new_id
 ) -> AsyncIterator[Listener]:
-    """Serve the site while entered. See `connections.listen` for the parameters. Raises PortUnavailable."""
-    handle = _Server(_stages(site, clock, new_request_id)).handle
-    async with listen(handle, clock, address=address, port=port, sock=sock) as listener:
+    """Serve the site on the listening socket `sock` while entered; the socket stays the caller's to close."""
+    async with listen(_Server(_stages(site, clock, new_request_id)).handle, clock, sock=sock) as listener:
         yield listener
 
 

@@ -4,7 +4,7 @@ keys = open_keys(configuration, clock)
 async with open_site(configuration, host, keys=keys, routes=routes, extensions=extensions, clock=clock) as listener:
     async with host.running():
         ...
-        await listener.drain(DRAIN_SECONDS)     # before the host stops: requests still need its functions
+        await site.drain(DRAIN_SECONDS)     # before the host stops: requests still need its functions
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from emulator.host.connections import Listener
 from emulator.host.extension import Extension
 from emulator.host.host_id import host_id
 from emulator.host.http import Site, serve
-from emulator.host.keys import FileSecrets, KeyRing
+from emulator.host.keys import FileSecrets, KeyRing, SecretsRepository
 from emulator.host.routes import FunctionRoutes, Route
 from emulator.host.webhooks import webhook_routes
 from emulator.ids import NewId, hyphenated, new_id
@@ -36,11 +36,13 @@ from emulator.ids import NewId, hyphenated, new_id
 SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 
-def open_keys(configuration: Configuration, clock: Clock, *, new_id: NewId = new_id) -> KeyRing:
-    """The app's keys: in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
+def open_keys(
+    configuration: Configuration, clock: Clock, *, new_id: NewId = new_id, secrets: SecretsRepository | None = None
+) -> KeyRing:
+    """The app's keys: in `secrets`, or else in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
     folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
     origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
-    return KeyRing(FileSecrets(configuration.root / folder), clock, origin)
+    return KeyRing(secrets or FileSecrets(configuration.root / folder), clock, origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,22 @@ class SiteParts:
     commands: HostCommands = field(default_factory=HostCommands)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSite:
+    """`routes`: those that are there without the user's functions."""
+
+    listener: Listener
+    routes: Sequence[Route]
+
+    async def drain(self, seconds: float) -> None:
+        """See `Listener.drain`."""
+        await self.listener.drain(seconds)
+
+
 @asynccontextmanager
 async def open_site(
     configuration: Configuration, parts: SiteParts, *, sock: socket.socket, clock: Clock, new_id: NewId = new_id
-) -> AsyncIterator[Listener]:
+) -> AsyncIterator[OpenSite]:
     """Serve HTTP on the listening socket `sock` while entered.
 
     Raises ConfigurationError for a client principal that cannot be read.
@@ -84,7 +98,7 @@ async def open_site(
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
         )
         async with serve(site, clock, sock=sock, new_request_id=new_id) as listener:
-            yield listener
+            yield OpenSite(listener, site.builtin)
 
 
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:

@@ -30,9 +30,10 @@ def _route(webhook: Webhook) -> Route:
     async def answer(call: HttpCall) -> web.StreamResponse:
         return await webhook.handle(call.request)
 
+    template = f"runtime/webhooks/{webhook.name}/{{*rest}}"
     return Route(
-        name=f"webhook {webhook.name}",
-        template=parse_template(f"runtime/webhooks/{webhook.name}/{{*rest}}"),
+        name=f"{' '.join(_METHODS)} /{template}",
+        template=parse_template(template),
         methods=_METHODS,
         access=SystemLevel(system_key_name(webhook.name)),
         answer=answer,
