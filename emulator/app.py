@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -19,15 +19,17 @@ from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
+from emulator.environment import PROCESS
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http import route_check
 from emulator.host.admin import HostCommands
-from emulator.host.connections import Listener, PortUnavailable
+from emulator.host.connections import PortUnavailable
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.invocationlog import outside_of_invocations
+from emulator.host.keys import SecretsRepository
 from emulator.host.routes import FunctionRoutes
-from emulator.host.site import SiteParts, open_keys, open_site
+from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 from emulator.worker.api import Worker
@@ -68,10 +70,14 @@ async def open_app(
     new_id: NewId = new_id,
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
+    restart: Callable[[], None] | None = None,
+    secrets: SecretsRepository | None = None,
 ) -> AsyncIterator[App]:
     """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
 
+    `restart`: asks whoever opened the app to open it anew, for /admin/host/restart; without it there is no such thing.
     `around_worker`: gives another worker around the app's, which sees every invocation first (tests steer with it).
+    `secrets`: where the app's keys are kept; None: where its settings say.
     Leaving stops it: requests and invocations that run may take `drain_seconds` each. While it is open, the app's
     settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
@@ -80,9 +86,9 @@ async def open_app(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(configuration))
         port = listener.getsockname()[1]
-        stack.enter_context(_environment(configuration.environment(port)))
+        stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds)
+        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds, restart, secrets)
         host, site = _compose(base, around_worker or (lambda worker: worker))
         # The server is there first and last: it answers for a host that starts, and for one that failed to.
         server = await stack.enter_async_context(site)
@@ -101,14 +107,16 @@ class _Base:
     clock: Clock
     new_id: NewId
     drain_seconds: float
+    restart: Callable[[], None] | None
+    secrets: SecretsRepository | None
 
 
-def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[Listener]]:
+def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[OpenSite]]:
     """The host and its web site, neither of them running."""
     configuration, clock, new_id = base.configuration, base.clock, base.new_id
     prefix = configuration.host.http.route_prefix
     status, routes = HostStatus(), FunctionRoutes()
-    keys = open_keys(configuration, clock, new_id=new_id)
+    keys = open_keys(configuration, clock, new_id=new_id, secrets=base.secrets)
     durable = durable_extension(
         DurableHost(
             options=configuration.host.durable_task,
@@ -138,7 +146,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
         clock=clock,
         new_id=new_id,
     )
-    commands = HostCommands(drain=host.drain)
+    commands = HostCommands(drain=host.drain, restart=base.restart)
     parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
     return host, open_site(configuration, parts, sock=base.listener, clock=clock, new_id=new_id)
 
@@ -158,18 +166,3 @@ def _listening(configuration: Configuration) -> Iterator[socket.socket]:
         raise PortUnavailable(address, port, error) from error
     with listener:
         yield listener
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Put `values` into os.environ; afterwards it is as before."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

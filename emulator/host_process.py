@@ -43,22 +43,25 @@ def main() -> int:
 
 def _run(handover: Handover, lifeline: int) -> int:
     try:
-        asyncio.run(_serve(handover, lifeline))
-    except asyncio.CancelledError:
-        return exit_codes.OK
+        return asyncio.run(_serve(handover, lifeline))
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.NOT_STARTED
-    return exit_codes.OK
 
 
-async def _serve(handover: Handover, lifeline: int) -> None:
+async def _serve(handover: Handover, lifeline: int) -> int:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
+    code = exit_codes.OK
 
     def stop() -> None:
         with suppress(RuntimeError):  # The loop has closed: the host ended by itself at the same moment.
             loop.call_soon_threadsafe(task.cancel)
+
+    def restart() -> None:
+        nonlocal code
+        code = exit_codes.RESTART
+        stop()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop()
@@ -68,7 +71,9 @@ async def _serve(handover: Handover, lifeline: int) -> None:
     options = handover.options
     configuration = configure(options, os.environ)
     console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
-    await serve(options, console, announce=handover.announce)
+    with suppress(asyncio.CancelledError):
+        await serve(options, console, announce=handover.announce, restart=restart)
+    return code
 
 
 def _take_standard_input() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TextIO
 
@@ -35,12 +35,17 @@ def open_console(
     return Console(stream, clock=clock, rules=rules, style=style)
 
 
-async def serve(options: StartOptions, console: Console, *, announce: bool) -> None:
-    """Cancelling it stops the host in good order. Raises EmulatorError when the host cannot start, or cannot go on."""
+async def serve(
+    options: StartOptions, console: Console, *, announce: bool, restart: Callable[[], None] | None = None
+) -> None:
+    """Cancelling it stops the host in good order; `restart`: do that and start anew (for the admin API).
+
+    Raises EmulatorError when the host cannot start, or cannot go on.
+    """
     from emulator.app import open_app  # Most of the program; whoever only asks for help should not wait for it.
 
     with console_logging(console):
-        async with open_app(options) as app:
+        async with open_app(options, restart=restart) as app:
             if announce:
                 print_functions(
                     console,

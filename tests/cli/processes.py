@@ -140,8 +140,9 @@ def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> I
         process.stdout.close()
 
 
-def get(url: str, *, timeout: float = PATIENCE_SECONDS) -> str:
-    with urllib.request.urlopen(url, timeout=timeout) as response:
+def get(url: str, *, method: str = "GET") -> str:
+    request = urllib.request.Request(url, method=method)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
         content: bytes = response.read()
     return content.decode()
 

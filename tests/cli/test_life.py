@@ -188,6 +188,16 @@ def test_a_new_module_restarts_the_host(app: Path) -> None:
         stop(azemu)
 
 
+def test_a_restart_over_http(tmp_path: Path) -> None:
+    with started(write_app(tmp_path, WHO)) as azemu:
+        url = azemu.url().replace("/die", "/who")
+        first = get(url)
+        get(url.replace("/api/who", "/admin/host/restart"), method="POST")
+        azemu.wait_for(r"^Restarting the host\.$")
+        assert get(url) != first
+        stop(azemu)
+
+
 def test_a_repaired_app_is_indexed_again(tmp_path: Path) -> None:
     app = write_app(tmp_path, HELLO.replace("import logging", "import loging"))
     with started(app) as azemu:
