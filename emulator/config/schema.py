@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from emulator.config.timespan import format_timespan, parse_timespan
@@ -74,7 +75,7 @@ def read_section(cls: type[T], section: Section) -> T:
 
     Raises ConfigurationError with file, key, what was found and what is allowed.
     """
-    hints = get_type_hints(cls)
+    hints = _type_hints(cls)  # type: ignore[arg-type]
     given = {}
     for member in dataclasses.fields(cls):  # type: ignore[arg-type]
         rule = member.metadata.get("rule", Rule())
@@ -86,6 +87,11 @@ def read_section(cls: type[T], section: Section) -> T:
         else:
             _check_optional(member, section)
     return cls(**given)
+
+
+@cache  # evaluating the annotations is most of the work, and they do not change
+def _type_hints(cls: type) -> Mapping[str, Any]:
+    return get_type_hints(cls)
 
 
 def _keys(name: str, rule: Rule) -> list[str]:
