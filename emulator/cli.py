@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from emulator import exit_codes
 from emulator.arguments import Start, Transfer, parse
 from emulator.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from emulator.config.start import Configuration
+    from emulator.host.console import Console
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +66,8 @@ def _start(command: Start) -> int:
     console = open_console(sys.stdout, options, configuration, style=style, clock=clock)
     for warning in configuration.warnings:
         console.print(warning, level=LogLevel.WARNING)
+    if command.verbose:
+        _tell_surroundings(console, configuration)
     if command.reload:
         from emulator.supervisor import SupervisorOptions, supervise
 
@@ -69,6 +77,16 @@ def _start(command: Start) -> int:
     from emulator.serving import serve_alone
 
     return asyncio.run(serve_alone(options, configuration, console, clock))
+
+
+def _tell_surroundings(console: Console, configuration: Configuration) -> None:
+    from emulator.config import hostjson, settings
+
+    for name in (settings.FILE_NAME, hostjson.FILE_NAME):
+        if (configuration.root / name).is_file():
+            console.print(f"'{name}' found in root directory ({configuration.root}).")
+    console.print(f"Found Python version {platform.python_version()} ({sys.executable}).")
+    console.print(f"Host configuration file read:\n{configuration.host.text}")
 
 
 def _transfer(command: Transfer) -> int:

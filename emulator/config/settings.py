@@ -181,7 +181,7 @@ def _read(path: Path) -> _File:
         members = _Members(parse_json(text))
         warnings = _check_encryption(path, members)
         values = {**_values(members), **_connection_strings(members)}
-        return _File(values=values, host=_host(path, members), warnings=(*warnings, *_reserved(values)))
+        return _File(values=values, host=_host(path, members), warnings=(*warnings, *_notable(values)))
     except (json.JSONDecodeError, _Malformed) as error:
         return _File(warnings=(_unreadable(path, error),))
 
@@ -264,13 +264,19 @@ def _host(path: Path, members: _Members) -> HostSection:
     )
 
 
-def _reserved(values: Mapping[str, str | None]) -> list[str]:
-    if "CONTAINER_NAME" not in values:
-        return []
-    return [
-        "CONTAINER_NAME is a reserved environment variable of Linux Consumption. Using it in local.settings.json "
-        "may cause your function app to behave differently from Azure."
+def _notable(values: Mapping[str, str | None]) -> list[str]:
+    """Values that do not mean here what they mean in Azure."""
+    warnings = [
+        f"'{name}' is a Key Vault reference, which is not resolved on this machine; its text is used as it is."
+        for name, value in values.items()
+        if value is not None and value.startswith("@Microsoft.KeyVault(")
     ]
+    if "CONTAINER_NAME" in values:
+        warnings.append(
+            "CONTAINER_NAME is a reserved environment variable of Linux Consumption. Using it in local.settings.json "
+            "may cause your function app to behave differently from Azure."
+        )
+    return warnings
 
 
 def _unreadable(path: Path, error: Exception) -> str:

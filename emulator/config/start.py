@@ -186,4 +186,7 @@ def _environment_warnings(settings: Settings) -> list[str]:
         warnings.append(
             f"AZURE_FUNCTIONS_ENVIRONMENT already exists with value '{found}', overriding to 'Development'."
         )
+    runtime = settings.get("FUNCTIONS_WORKER_RUNTIME")
+    if runtime and runtime.lower() != "python":
+        warnings.append(f"FUNCTIONS_WORKER_RUNTIME is '{runtime}', but azemu runs Python apps: set it to 'python'.")
     return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -76,6 +77,17 @@ def test_the_first_screen(app: Path) -> None:
     assert "Storage:                  built-in, in memory (gone when the host ends)" in lines
     begin, end = lines.index("Functions:"), lines.index("For detailed output, run azemu with --verbose flag.")
     assert lines[begin:end] == ["Functions:", "", f"\thello:  http://localhost:{port}/api/hello", ""]
+
+
+def test_verbose_tells_what_was_found_and_what_the_host_does(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", settings={"A": "1"})
+    with started(app, "--verbose") as azemu:
+        azemu.wait_for(rf"^'local.settings.json' found in root directory \({re.escape(str(app))}\)\.$")
+        azemu.wait_for(r"^Found Python version \d+\.\d+\.\d+")
+        azemu.wait_for("^Host configuration file read:$")
+        azemu.wait_for("Host started|Job host started")
+        stop(azemu)
+    assert "For detailed output" not in azemu.output
 
 
 def test_log_lines_of_an_invocation(app: Path) -> None:

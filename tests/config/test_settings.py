@@ -154,6 +154,15 @@ def test_a_reserved_setting_is_a_warning(load: Load) -> None:
     assert warning.startswith("CONTAINER_NAME is a reserved environment variable")
 
 
+def test_a_key_vault_reference_stays_a_text_with_a_warning(load: Load) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)"
+    loaded = load({"IsEncrypted": False, "Values": {"Secret": reference}})
+    assert loaded.settings["Secret"] == reference
+    assert loaded.warnings == (
+        "'Secret' is a Key Vault reference, which is not resolved on this machine; its text is used as it is.",
+    )
+
+
 SETTINGS = Settings({"Queue": "orders", "Deep__Down": "x", "On": "1", "Also": "TRUE", "Off": "yes", "Blank": ""})
 
 

@@ -87,6 +87,13 @@ def test_another_environment_is_a_warning(app: Path) -> None:
     assert configuration.environment(7071)["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
 
 
+def test_another_language_is_a_warning(app: Path) -> None:
+    write_settings(app, FUNCTIONS_WORKER_RUNTIME="node")
+    assert configured(app).warnings == (
+        "FUNCTIONS_WORKER_RUNTIME is 'node', but azemu runs Python apps: set it to 'python'.",
+    )
+
+
 def test_what_user_code_finds_in_its_environment(app: Path) -> None:
     write_settings(app, MyKey="v", PYTHON_ENABLE_DEBUG_LOGGING="0")
     assert configured(app, {"PATH": "/bin"}).environment(7075) == {
