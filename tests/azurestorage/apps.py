@@ -69,6 +69,12 @@ def large(input: str) -> Steps:
     return doubled + word
 
 
+def grows(input: str) -> Steps:
+    """Two generations, each with a large input and a large result of an activity."""
+    doubled = yield act("Double", input)
+    return ContinueAsNew(doubled) if len(doubled) < 200_000 else doubled
+
+
 def app() -> Script:
-    steps = (nothing, chain, fan_out, parent, naps, listens, loops, counts, fails, large)
+    steps = (nothing, chain, fan_out, parent, naps, listens, loops, counts, fails, large, grows)
     return Script({each.__name__: each for each in steps})

@@ -30,7 +30,8 @@ from tests.storage.midflight import MIDFLIGHT, Midflight, load_midflight
 from . import golden
 from .world import World, messages_left
 
-HUB_NAME = "AzureFunctionsJobHost__extensions__durableTask__hubName"
+DURABLE = "AzureFunctionsJobHost__extensions__durableTask"
+SETTINGS = {f"{DURABLE}__storageProvider__maxQueuePollingInterval": "00:00:00.500"}
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def app_folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def our_host(folder: Path, hub: str, storage: str, clock: Clock) -> AsyncIterator[tuple[World, StorageAccount]]:
-    options = StartOptions(app=folder, port=0, settings={HUB_NAME: hub, "AzureWebJobsStorage": storage})
+    names = {f"{DURABLE}__hubName": hub, "AzureWebJobsStorage": storage}
+    options = StartOptions(app=folder, port=0, settings=SETTINGS | names)
     async with open_app(options, clock=clock) as app:
         yield World(_client(app, clock), clock), app.accounts("AzureWebJobsStorage")
 

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from emulator.clock import Clock
 from emulator.durable.azurestorage import rows, wire
 from emulator.durable.azurestorage.history import History, StoredEvent
-from emulator.durable.azurestorage.large import LargePayloads, blob_name_of, column_blob_name, too_large_for_column
+from emulator.durable.azurestorage.large import (
+    LargePayloads,
+    blob_name_of,
+    column_blob_name,
+    too_large_for_column,
+    too_large_for_queue,
+)
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
@@ -222,11 +228,14 @@ class InstanceTable:
     async def input_reference(self, started: ExecutionStarted) -> str | None:
         """What the Input column of a start will say: the input, or the URL of a blob that has it now.
 
-        .NET stores such inputs after the message, so that the message is too early, and where nobody looks for them.
+        None for no input, and for one so large that the message goes to a blob, which the column can refer to.
+        .NET stores inputs between the two limits after the message, so that the message is too early, and where
+        nobody looks for them.
         """
-        if started.input is None:
+        text = started.input
+        if text is None or too_large_for_queue(wire.newtonsoft(text)):
             return None
-        return await self._column_text(started.instance.instance_id, "Input", started.input)
+        return await self._column_text(started.instance.instance_id, "Input", text)
 
     async def purge(self, instance_id: str) -> bool:
         """Delete the row; False if there was none."""
