@@ -143,20 +143,25 @@ async def start(
     clock: Literal["virtual", "real"] = "virtual",
     now: datetime | None = None,
     settings: Mapping[str, str] | None = None,
+    check_determinism: bool = True,
     real_seconds: float = REAL_SECONDS,
 ) -> AsyncIterator[AppUnderTest]:
     """Run the app in the folder `path` while entered.
 
     `storage`: "memory", a file for the built-in store, or what `azemu start --storage` takes (with clock="real" only).
     `now`: when virtual time begins (aware); None: now. `settings`: win over local.settings.json and the environment.
-    Raises AppBroken, ConfigurationError, StorageUnavailable.
+    `check_determinism`: run every orchestrator twice and watch what it calls (see `emulator.testing.determinism`).
+    Raises AppBroken, ConfigurationError, StorageUnavailable; at the end NotDeterministic.
     """
-    thread = host_thread(path, storage=storage, clock=clock, now=now, settings=settings)
+    thread = host_thread(
+        path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
+    )
     hosted = await asyncio.to_thread(thread.open)
     try:
         yield AppUnderTest(thread, hosted, real_seconds)
     finally:
         await asyncio.to_thread(thread.close)
+    thread.check()
 
 
 def host_thread(
@@ -166,10 +171,11 @@ def host_thread(
     clock: str,
     now: datetime | None,
     settings: Mapping[str, str] | None,
+    check_determinism: bool,
 ) -> HostThread:
     """Not opened yet. Raises ConfigurationError."""
     options = StartOptions(app=Path(path), port=0, storage=_storage_option(storage), settings=dict(settings or {}))
-    return HostThread(options, _clock(clock, now))
+    return HostThread(options, _clock(clock, now), check_determinism=check_determinism)
 
 
 def _storage_option(storage: str | Path) -> str:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import aiohttp
@@ -26,9 +25,11 @@ from emulator.errors import ConfigurationError
 from emulator.host.console import Console, LevelRules, console_logging
 from emulator.host.status import HostState
 from emulator.ids import new_id
+from emulator.testing.determinism import Determinism, NotDeterministic, checked
 from emulator.testing.errors import AppBroken, TookTooLong
 from emulator.testing.http import Http
 from emulator.testing.records import Records
+from emulator.testing.secrets import MemorySecrets
 from emulator.testing.steering import Steering, steered
 from emulator.virtual_time import VirtualClock
 from emulator.worker.api import Worker
@@ -36,8 +37,6 @@ from emulator.worker.api import Worker
 T = TypeVar("T")
 
 START_SECONDS = 60.0
-# Keys that are made for a test do not belong into the app's folder.
-SECRETS_SETTING = "FUNCTIONS_SECRETS_PATH"
 _STOP_SECONDS = 60.0
 # An invocation that still runs when the test is over is given up after this (real) time.
 _DRAIN_SECONDS = 2.0
@@ -55,8 +54,9 @@ class Hosted:
 class HostThread:
     """`open` it, `run` coroutines on the host's loop from any other thread, `close` it."""
 
-    def __init__(self, options: StartOptions, clock: Clock) -> None:
+    def __init__(self, options: StartOptions, clock: Clock, *, check_determinism: bool) -> None:
         self._options = options
+        self._determinism = Determinism(options.app) if check_determinism else None
         self.clock = clock
         self.records = Records()
         self.steering = Steering()
@@ -87,6 +87,11 @@ class HostThread:
         if self._thread.is_alive():
             raise self._too_long("stop the app", _STOP_SECONDS)
         self._ended.result(timeout=0)
+
+    def check(self) -> None:
+        """Raises NotDeterministic for what the app's orchestrators did so far."""
+        if self._determinism is not None and self._determinism.findings:
+            raise NotDeterministic(self._determinism.findings)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start it on the host's loop. Cancelling the future cancels it."""
@@ -149,13 +154,18 @@ class HostThread:
     async def _hosted(self) -> AsyncIterator[Hosted]:
         with ExitStack() as ending:
             async with AsyncExitStack() as stack:
-                secrets = stack.enter_context(TemporaryDirectory(prefix="azemu-test-"))
-                options = replace(self._options, settings={SECRETS_SETTING: secrets, **self._options.settings})
-                console = self._console(configure(options, os.environ))
+                configuration = configure(self._options, os.environ)
+                console = self._console(configuration)
                 stack.enter_context(console_logging(console))
-                options = await self._with_storage(options, console, stack)
+                options = await self._with_storage(configuration, console, stack)
                 app = await stack.enter_async_context(
-                    open_app(options, clock=self.clock, drain_seconds=_DRAIN_SECONDS, around_worker=self._steered)
+                    open_app(
+                        options,
+                        clock=self.clock,
+                        drain_seconds=_DRAIN_SECONDS,
+                        around_worker=self._steered,
+                        secrets=MemorySecrets(),
+                    )
                 )
                 if app.host.status.state is HostState.ERROR:
                     raise AppBroken("\n".join(app.host.status.errors))
@@ -167,15 +177,16 @@ class HostThread:
                         # Ending may need time (a drain that polls): from here on it runs by itself.
                         ending.enter_context(self.clock.running(upkeep=True))
 
-    async def _with_storage(self, options: StartOptions, console: Console, stack: AsyncExitStack) -> StartOptions:
+    async def _with_storage(
+        self, configuration: Configuration, console: Console, stack: AsyncExitStack
+    ) -> StartOptions:
         """The options with the storage that they ask for, which may have to be started."""
-        configuration = configure(options, os.environ)
         if isinstance(self.clock, VirtualClock):
             _check_lives_by_a_clock(configuration)
         storage = await stack.enter_async_context(
             open_app_storage(configuration, clock=SystemClock(), say=console.print)
         )
-        return replace(options, settings={**options.settings, **storage.settings})
+        return replace(self._options, settings={**self._options.settings, **storage.settings})
 
     def _console(self, configuration: Configuration) -> Console:
         rules = LevelRules(configured=configuration.host.logging.log_level, verbose=self._options.verbose)
@@ -184,6 +195,8 @@ class HostThread:
         return console
 
     def _steered(self, worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
+        if self._determinism is not None:
+            worker = checked(worker, self._determinism)
         return steered(worker, self.steering, self.records, self.clock)
 
 

@@ -113,12 +113,16 @@ def start_sync(
     clock: Literal["virtual", "real"] = "virtual",
     now: datetime | None = None,
     settings: Mapping[str, str] | None = None,
+    check_determinism: bool = True,
     real_seconds: float = REAL_SECONDS,
 ) -> Iterator[SyncAppUnderTest]:
     """See `start`."""
-    thread = host_thread(path, storage=storage, clock=clock, now=now, settings=settings)
+    thread = host_thread(
+        path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
+    )
     hosted = thread.open()
     try:
         yield SyncAppUnderTest(AppUnderTest(thread, hosted, real_seconds), thread, real_seconds)
     finally:
         thread.close()
+    thread.check()

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -38,6 +39,9 @@ from emulator.worker.userlogs import UserLogs
 
 T = TypeVar("T")
 
+WrapCall = Callable[[FunctionMetadata, Callable[..., Any]], Callable[..., Any]]
+"""Gives the function to call instead; it has to take and return the same."""
+
 _log = logging.getLogger(__name__)
 
 _TRUE = frozenset(("1", "true", "t", "yes", "y"))
@@ -59,6 +63,11 @@ class InProcessWorker:
         self._hooks = Hooks() if extensions_enabled(settings) else None
         self._app: func.FunctionRegister | None = None
         self._functions: dict[str, LoadedFunction] = {}
+        self._wrap: WrapCall | None = None
+
+    def wrap_calls(self, wrap: WrapCall) -> None:
+        """Put something around the user's functions themselves, for tests that watch them. Call it before `load`."""
+        self._wrap = wrap
 
     async def __aenter__(self) -> InProcessWorker:
         self._stack.enter_context(AppModules(self._root))
@@ -81,8 +90,11 @@ class InProcessWorker:
             loaded = await _result_of(self._app_loop.submit(self._load))
         if isinstance(loaded, BaseException):
             raise app_load_error(loaded, list(sys.path)) from loaded
-        self._functions = {function.metadata.name: function for function in loaded}
+        self._functions = {function.metadata.name: self._wrapped(function) for function in loaded}
         return [function.metadata for function in loaded]
+
+    def _wrapped(self, function: LoadedFunction) -> LoadedFunction:
+        return function if self._wrap is None else replace(function, call=self._wrap(function.metadata, function.call))
 
     async def invoke(self, invocation: Invocation) -> Returned:
         function = self._functions.get(invocation.function)

@@ -1,0 +1,103 @@
+"""What orchestrators may not do is found while their tests run, with the line."""
+
+from pathlib import Path
+
+import pytest
+
+from emulator.testing import NotDeterministic, start_sync
+
+APP = """
+import asyncio, logging, os, random, secrets, time, uuid
+from datetime import date, datetime
+import azure.durable_functions as df
+
+app = df.DFApp()
+calls = []
+
+
+@app.orchestration_trigger(context_name="context")
+def under_test(context):
+    {line}
+    return (yield context.call_activity("echo", "x"))
+
+
+@app.activity_trigger(input_name="value")
+def echo(value: str) -> str:
+    return f"{{value}} {{uuid.uuid4()}} {{os.environ['PATH']}} {{datetime.now()}}"
+"""
+
+LINE = 11
+
+
+def findings_of(folder: Path, line: str) -> list[str]:
+    (folder / "function_app.py").write_text(APP.format(line=line).lstrip())
+    (folder / "host.json").write_text('{"version": "2.0"}')
+    with pytest.raises(NotDeterministic) as caught, start_sync(folder) as app:
+        app.wait(app.client.start_new("under_test"))
+    assert all(str(finding.place) == f"{folder / 'function_app.py'}:{LINE}" for finding in caught.value.findings)
+    return [f"{finding.what}: {finding.instead}" for finding in caught.value.findings]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("datetime.now()", "calls datetime.now(): use context.current_utc_datetime"),
+        ("date.today()", "calls date.today(): use context.current_utc_datetime"),
+        ("time.time()", "calls time(): use context.current_utc_datetime"),
+        ("uuid.uuid4()", "calls uuid4(): use context.new_uuid()"),
+        ("os.environ['PATH']", "reads os.environ: read it in an activity, or hand it in as input"),
+        ("os.getenv('PATH')", "calls getenv(): read it in an activity, or hand it in as input"),
+        ("open(__file__).close()", "calls open(): do it in an activity"),
+        ("time.sleep(0)", "calls sleep(): yield context.create_timer(…)"),
+        (
+            "secrets.token_hex()",
+            "calls token_hex(): do it in an activity, or seed a random.Random with context.instance_id",
+        ),
+        (
+            "random.random()",
+            "calls Random.random(): do it in an activity, or seed a random.Random with context.instance_id",
+        ),
+    ],
+)
+def test_a_forbidden_call_is_named_with_what_to_do_instead(tmp_path: Path, line: str, found: str) -> None:
+    assert findings_of(tmp_path, line) == [found]
+
+
+def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(
+        APP.format(line='calls.append(1); yield context.call_activity("echo", len(calls))').lstrip()
+    )
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
+        app.wait(app.client.start_new("under_test"))
+    [finding] = caught.value.findings
+    assert finding.what == "decides otherwise when it is run again on the same history"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "random.Random(context.instance_id).random()",
+        "context.new_uuid()",
+        "context.current_utc_datetime.isoformat()",
+        "logging.getLogger('shop').warning('on its way')",
+        "datetime(2026, 1, 1).strftime('%H')",
+        "sorted(str(n) for n in range(3))",
+    ],
+)
+def test_what_gives_the_same_again_is_fine_and_heard_once(tmp_path: Path, line: str) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    with start_sync(tmp_path) as app:
+        status = app.wait(app.client.start_new("under_test"))
+        said = [line.message for line in app.logs if line.category == "shop"]
+    assert status.runtime_status.value == "Completed"
+    episodes = 2
+    assert said == (["on its way"] * episodes if "logging" in line else [])
+
+
+def test_the_check_can_be_switched_off(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line="datetime.now()").lstrip())
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    with start_sync(tmp_path, check_determinism=False) as app:
+        assert app.wait(app.client.start_new("under_test")).runtime_status.value == "Completed"
