@@ -1,0 +1,224 @@
+"""A save: its order, its lock, and that nothing tears it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.core.events import ExecutionCompleted, OrchestratorCompleted, OrchestratorStarted, TaskScheduled
+from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.turn import TurnOutcome
+from emulator.durable.hub import LockLost, OrchestrationWorkItem
+from emulator.ids import new_id
+from emulator.instant import Instant
+from emulator.storage.api import Operation, Row, StorageAccount, TableOperation
+from emulator.virtual_time import VirtualClock
+
+from .apps import app
+from .crashing import Death
+from .world import OPTIONS, World, messages_left, open_world
+
+
+@asynccontextmanager
+async def workplace(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[World]:
+    """A host without an engine: the test takes the work items itself."""
+    hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+    async with hub.working():
+        yield World(hub, clock)
+
+
+def first_turn(item: OrchestrationWorkItem, now: Instant) -> TurnOutcome:
+    """Schedule one activity."""
+    scheduled = TaskScheduled(timestamp=now, event_id=0, name="Double", input="1")
+    events = [
+        OrchestratorStarted(timestamp=now),
+        replace(item.messages[0].event, is_played=True),
+        replace(scheduled, input=None),
+        OrchestratorCompleted(timestamp=now),
+    ]
+    return TurnOutcome(
+        instance=item.instance,
+        past_count=len(item.history),
+        new_events=events,
+        status=RuntimeStatus.RUNNING,
+        activities=[TaskMessage(scheduled, item.instance, {})],
+    )
+
+
+async def test_messages_then_history_then_status_then_deletion(account: StorageAccount, clock: VirtualClock) -> None:
+    record = Death()
+    async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
+        await client.start("chain", 1)
+        await client.ended()
+    episode = ["submit TestHubHistory", "submit TestHubInstances", "delete testhub-control-03"]
+    asks = ["put testhub-workitems", *episode]
+    told = {*asks, "put testhub-control-03", "delete testhub-workitems"}
+    answers = ["put testhub-control-03", "delete testhub-workitems"]
+    seen = [call for call in record.log if call in told]
+    assert [call for call in seen if call not in answers] == [*asks, *asks, *asks, *episode]
+    assert [call for call in seen if call in answers] == answers * 3
+
+
+async def test_an_episode_needs_few_requests(account: StorageAccount, clock: VirtualClock) -> None:
+    """What is remembered is not read again: no history query after the first one."""
+    record = Death()
+    async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
+        await client.start("chain", 1)
+        await client.ended()
+    assert record.log.count("query TestHubHistory") == 1
+    assert record.log.count("read TestHubInstances") == 1
+
+
+async def test_who_lost_the_history_to_another_host_stores_nothing(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        await account.table("TestHubHistory").submit(
+            [TableOperation(Operation.INSERT, Row("i1", "sentinel", {"ExecutionId": "another"}))]
+        )
+        with pytest.raises(LockLost, match='history of instance "i1" was changed by another host'):
+            await world.hub.complete_orchestration(item, first_turn(item, world.now))
+        await world.hub.abandon_orchestration(item)
+        assert [row.row_key async for row in account.table("TestHubHistory").query()] == ["sentinel"]
+        assert (await world.status()).runtime_status is RuntimeStatus.PENDING
+
+
+async def test_an_abandoned_item_comes_again_after_a_growing_while(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        waits = []
+        for _ in range(4):
+            began = clock.now()
+            item = await world.hub.next_orchestration()
+            waits.append(round((clock.now() - began).total_seconds()))
+            await world.hub.abandon_orchestration(item)
+        assert waits == [0, 2, 4, 8]
+
+
+async def test_a_cancelled_save_is_finished_all_the_same(account: StorageAccount, clock: VirtualClock) -> None:
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        save = asyncio.create_task(world.hub.complete_orchestration(item, first_turn(item, world.now)))
+        await asyncio.sleep(0)
+        save.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await save
+        assert (await world.status()).runtime_status is RuntimeStatus.RUNNING
+        assert len(await world.hub.history("i1")) == 4
+    assert await messages_left(account) == {"testhub-workitems": 1}
+
+
+async def test_cancelling_a_wait_loses_nothing(account: StorageAccount, clock: VirtualClock) -> None:
+    async with workplace(account, clock) as world:
+        for _ in range(30):
+            for fetch in (world.hub.next_orchestration, world.hub.next_activity, world.hub.next_entity):
+                wait = asyncio.create_task(fetch())
+                await asyncio.sleep(0)
+                wait.cancel()
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        await world.hub.complete_orchestration(item, first_turn(item, world.now))
+        waits = [asyncio.create_task(world.hub.next_activity()) for _ in range(3)]
+        for wait in waits[:2]:
+            wait.cancel()
+        activity = await waits[2]
+        assert isinstance(activity.message.event, TaskScheduled)
+
+
+async def test_what_a_stopping_host_had_not_begun_is_done_by_the_next_one_at_once(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with workplace(account, clock) as world:
+        for number in range(5):
+            await world.start("chain", number, id=f"i{number}")
+        await clock.sleep(1)
+    began = clock.now()
+    async with open_world(account, clock, app()) as world:
+        for number in range(5):
+            await world.ended(f"i{number}")
+    assert clock.now() - began < timedelta(seconds=2)
+
+
+async def test_an_outcome_without_events_only_deletes(account: StorageAccount, clock: VirtualClock) -> None:
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        nothing = replace(first_turn(item, world.now), new_events=[], activities=[])
+        await world.hub.complete_orchestration(item, nothing)
+    assert await messages_left(account) == {}
+    async with open_world(account, clock) as client:
+        assert await client.hub.history("i1") == ()
+        assert (await client.status()).runtime_status is RuntimeStatus.PENDING
+
+
+async def test_more_than_99_events_take_several_transactions(account: StorageAccount, clock: VirtualClock) -> None:
+    record = Death()
+    async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
+        await client.start("fan_out", 120)
+        await client.ended()
+    first_merge = record.log.index("submit TestHubInstances")
+    assert record.log[:first_merge].count("submit TestHubHistory") == 2
+    rows = [row async for row in account.table("TestHubHistory").query()]
+    assert [row.row_key for row in rows[:-1]] == [f"{number:016X}" for number in range(len(rows) - 1)]
+    assert rows[-1].properties["IsCheckpointComplete"] is True
+
+
+async def test_a_finished_instance_is_remembered(account: StorageAccount, clock: VirtualClock) -> None:
+    """A late message costs its deletion and nothing else."""
+    record = Death()
+    async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
+        await client.start("chain", 1)
+        await client.ended()
+        record.log.clear()
+        await client.raise_event("i1", "word", "late")
+        await clock.sleep(1)
+        busy = [call for call in record.log if not call.startswith("get") and "Partitions" not in call]
+        assert busy == ["delete testhub-control-03"]
+
+
+async def test_a_status_row_that_a_crash_left_behind_is_put_right(account: StorageAccount, clock: VirtualClock) -> None:
+    """The history says completed, the row says running, the messages come again."""
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        outcome = first_turn(item, world.now)
+        end = ExecutionCompleted(timestamp=world.now, event_id=1, status=RuntimeStatus.COMPLETED, result='"done"')
+        await world.hub.complete_orchestration(
+            item, replace(outcome, new_events=[*outcome.new_events, end], activities=[], status=end.status)
+        )
+    table = account.table("TestHubInstances")
+    row = await table.read("i1", "")
+    behind = {name: value for name, value in row.properties.items() if name not in ("Output", "CompletedTime")}
+    behind["RuntimeStatus"] = "Running"
+    await table.submit([TableOperation(Operation.REPLACE, Row("i1", "", behind), row.etag)])
+    async with open_world(account, clock, app()) as world:
+        await world.raise_event("i1", "word", "again")
+        status = await world.ended()
+        assert (status.runtime_status, status.output) == (RuntimeStatus.COMPLETED, '"done"')
+        assert status.generation == 0
+    assert await messages_left(account) == {}
+
+
+async def test_a_message_that_nobody_can_read_is_given_back(
+    account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(account, clock, app()) as world:
+        await account.queue("testhub-control-03").put("hello")
+        await account.queue("testhub-workitems").put("{}")
+        await world.start("chain", 1)
+        assert (await world.ended()).output == "8"
+        await clock.sleep(1200)
+    assert "of queue testhub-control-03 cannot be read" in caplog.text
+    assert await messages_left(account) == {"testhub-control-03": 1, "testhub-workitems": 1}
