@@ -48,15 +48,21 @@ async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[Callable[
     """
     leave = asyncio.Event()
     tried = [asyncio.Event() for _ in kept]
-    async with asyncio.TaskGroup() as group:
-        for one, first in zip(kept, tried, strict=True):
-            group.create_task(_keep(one, clock, first, leave), name=one.name)
-        try:
-            for first in tried:
-                await first.wait()
-            yield leave.set
-        finally:
-            leave.set()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one, first in zip(kept, tried, strict=True):
+                group.create_task(_keep(one, clock, first, leave), name=one.name)
+            try:
+                for first in tried:
+                    await first.wait()
+                yield leave.set
+            finally:
+                leave.set()
+    except BaseExceptionGroup as failed:
+        # The kept things raise nothing, so this is the body's own error, and its caller expects it as it is.
+        if len(failed.exceptions) == 1:
+            raise failed.exceptions[0] from None
+        raise
 
 
 async def _keep(kept: Kept, clock: Clock, tried: asyncio.Event, leave: asyncio.Event) -> None:
