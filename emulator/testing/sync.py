@@ -27,6 +27,11 @@ class SyncAppUnderTest:
         self._seconds = real_seconds
         self.client = BlockingClient(app.client, self._run)
 
+    @property
+    def awaitable(self) -> AppUnderTest:
+        """The same app for coroutines."""
+        return self._app
+
     def wait(self, instance_id: str, *, within: timedelta | None = None) -> Any:
         return self._run(f'wait for the end of instance "{instance_id}"', self._app.wait(instance_id, within=within))
 

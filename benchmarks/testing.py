@@ -1,0 +1,54 @@
+"""What a test with virtual time costs: python benchmarks/testing.py [COUNT]
+
+Each test starts the human-interaction sample, lets its 72 hours pass until the escalation and 24 more until it expires,
+and stops. Prints a Markdown table for RESULTS.md, with the memory of the process along the way.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from pathlib import Path
+
+from emulator.testing import start_sync
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "human-interaction"
+DOCUMENT = {"title": "Budget", "approver": "ada", "manager": "grace"}
+
+
+def one_test() -> tuple[float, float]:
+    """Seconds of the start and stop, and of the test in between."""
+    began = time.perf_counter()
+    with start_sync(SAMPLE) as app:
+        started = time.perf_counter()
+        instance = app.client.start_new("approve_document", client_input=DOCUMENT)
+        app.advance(hours=72)
+        assert app.client.get_status(instance).custom_status == "waiting for grace"
+        assert app.wait(instance).output["result"] == "expired"
+        ended = time.perf_counter()
+    return time.perf_counter() - began - (ended - started), ended - started
+
+
+def resident_megabytes() -> float:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")  # Only Linux tells it so simply.
+    return pages * 4096 / 1e6
+
+
+def main(count: int) -> None:
+    one_test()
+    began = time.perf_counter()
+    print("| tests so far | start and stop, ms each | the test itself, ms each | memory, MB |\n|---|---|---|---|")
+    batch = max(count // 5, 1)
+    for done in range(batch, count + 1, batch):
+        around, inside = map(sum, zip(*(one_test() for _ in range(batch)), strict=True))
+        gc.collect()
+        print(f"| {done} | {around / batch * 1e3:.1f} | {inside / batch * 1e3:.1f} | {resident_megabytes():.0f} |")
+    print(f"\n{count} tests: {time.perf_counter() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 500)

@@ -1,0 +1,79 @@
+"""The pytest plugin (entry point `azemu`): a running app as a fixture.
+
+    @pytest.mark.azemu("samples/human-interaction", settings={"REGION": "test"})
+    async def test_nobody_answers(azemu):
+        instance = await azemu.client.start_new("approve_document", client_input={…})
+        status = await azemu.wait(instance)
+
+In a test that is no coroutine the fixture has the same verbs without `await`. The app is the one of the marker, else
+of `azemu_app` in the pytest configuration, else of the nearest folder above the test file that has a host.json or a
+function_app.py. When a test fails, the app's console is part of the report.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    # Every pytest run loads this module; only tests with the fixture should pay for the rest.
+    from emulator.testing import AppUnderTest, SyncAppUnderTest
+
+_FIXTURE = "azemu"
+_APP_FILES = ("host.json", "function_app.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("azemu_app", "Folder of the function app that the azemu fixture runs, relative to this file.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "azemu(path=None, **options): which app the azemu fixture runs, and the options of emulator.testing.start.",
+    )
+
+
+@pytest.fixture(name=_FIXTURE)
+def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnderTest]:
+    """The app under test, running: see emulator.testing.AppUnderTest; without `await` in a plain test function."""
+    from emulator.testing.sync import start_sync
+
+    path, options = _app(request.node, request.config)
+    with start_sync(path, **options) as app:
+        yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    app = getattr(item, "funcargs", {}).get(_FIXTURE)
+    if report.failed and app is not None:
+        report.sections.append(("azemu console", app.console))
+    return report
+
+
+def _app(node: pytest.Item, config: pytest.Config) -> tuple[Path, dict[str, Any]]:
+    """The folder of the app, and the options of the marker. Raises pytest.UsageError."""
+    marker = node.get_closest_marker(_FIXTURE)
+    arguments = marker.args if marker is not None else ()
+    options = dict(marker.kwargs) if marker is not None else {}
+    path = arguments[0] if arguments else options.pop("path", None)
+    if path is not None:
+        return config.rootpath / path, options
+    if configured := config.getini("azemu_app"):
+        base = config.inipath.parent if config.inipath is not None else config.rootpath
+        return base / configured, options
+    for folder in node.path.parents:
+        if any((folder / name).is_file() for name in _APP_FILES):
+            return folder, options
+    raise pytest.UsageError(
+        f"{node.nodeid}: which app? No folder above the test has a host.json or a function_app.py. "
+        'Name it: @pytest.mark.azemu("path/from/rootdir"), or azemu_app in the pytest configuration.'
+    )
