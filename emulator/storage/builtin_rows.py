@@ -1,7 +1,8 @@
 """Rows as the built-in store keeps them, and the limits that Azure sets them.
 
 Properties are one JSON text: strings, booleans, Int32 and Double are JSON's own, the other types a pair of a letter and
-a value: ["l", 5] Int64, ["t", ticks] DateTime, ["g", "…"] Guid, ["b", "base64"] Binary.
+a value: ["l", 5] Int64, ["t", ticks] DateTime, ["g", "…"] Guid, ["b", "base64"] Binary, ["d", "inf"] a Double that JSON
+has no number for.
 Facts: REST reference, "Understanding the Table Service Data Model", "Table Service Error Codes".
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -57,7 +59,11 @@ def check_properties(properties: Mapping[str, Value]) -> None:
 
 def stored(row: Row) -> str:
     """The JSON text of the row's properties. Raises Refused for a row that is too large as a whole."""
-    text = _encode({name: value for name, value in row.properties.items() if name not in _SYSTEM_NAMES})
+    properties = {name: value for name, value in row.properties.items() if name not in _SYSTEM_NAMES}
+    try:
+        text = _encode(properties)
+    except ValueError:  # a Double that is not finite; written as Python does, SQLite's JSON functions would refuse it
+        text = _encode({name: _finite(value) for name, value in properties.items()})
     # Azure counts at most four bytes for a character of this text: only a large one needs counting.
     if 4 * len(text) > _MAX_ROW_BYTES // 2 and _row_bytes(row) > _MAX_ROW_BYTES:
         raise Refused(400, "EntityTooLarge", "The entity is larger than the maximum allowed size (1MB).")
@@ -89,7 +95,11 @@ def _default(value: object) -> list[Any]:
             raise TypeError(f"not a table value: {value!r}")
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=_default).encode
+_encode = json.JSONEncoder(separators=(",", ":"), default=_default, allow_nan=False).encode
+
+
+def _finite(value: Value) -> Value | list[str]:
+    return ["d", str(value)] if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read(pair: list[Any]) -> Value:
@@ -101,6 +111,8 @@ def _read(pair: list[Any]) -> Value:
             return Instant(value)
         case "g":
             return uuid.UUID(value)
+        case "d":
+            return float(value)
         case _:
             return base64.b64decode(value)
 

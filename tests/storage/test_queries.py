@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable
 
@@ -100,6 +101,14 @@ async def test_times_are_compared_by_ticks(bench: Bench) -> None:
     table = await with_values(bench, [Instant.parse(text) for text in texts])
     assert await found(table, eq("v", Instant.parse(texts[1]))) == "b"
     assert await found(table, lt("v", Instant.parse(texts[1]))) == "a"
+
+
+async def test_a_filter_passes_over_numbers_that_are_not_finite(bench: Bench) -> None:
+    table = await bench.new_table()
+    for key, number in (("a", math.inf), ("b", math.nan), ("c", 1.5)):
+        await table.submit([insert(row("p", key, number=number, text="x"))])
+    assert await found(table, eq("text", "x")) == "abc"
+    assert await found(table, ge("number", 1.5)) == "ac"
 
 
 @pytest.mark.parametrize("operator", [eq, ne, gt, ge, lt, le])
