@@ -125,7 +125,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             system_key=lambda: keys.system_key(SYSTEM_KEY),
             origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
             functions=lambda: host.catalog.functions,
-            wait_until_ready=status.wait_until_ready,
+            wait_until_running=status.wait_until_running,
             clock=clock,
             new_id=new_id,
             # It lets go before the host gives up what still runs.

@@ -45,3 +45,8 @@ class HostStatus:
         """Return when functions may be called, or when it is certain that they will not be."""
         while not self.can_invoke and self.state is not HostState.ERROR:
             await self._changed.wait()
+
+    async def wait_until_running(self) -> None:
+        """Return when every listener has begun, or when it is certain that none will."""
+        while self.state not in (HostState.RUNNING, HostState.ERROR):
+            await self._changed.wait()

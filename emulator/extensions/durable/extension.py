@@ -50,7 +50,7 @@ class DurableHost:
     """What the extension asks of the host that carries it.
 
     `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
-    `wait_until_ready`: returns when all listeners listen. `drain_seconds`: what the end waits for work under way.
+    `wait_until_running`: returns when all listeners have begun. `drain_seconds`: what the end waits for work under way.
     """
 
     options: DurableTaskOptions
@@ -59,7 +59,7 @@ class DurableHost:
     system_key: SystemKey
     origin: Callable[[], str]
     functions: Callable[[], Sequence[Function]]
-    wait_until_ready: Callable[[], Awaitable[None]]
+    wait_until_running: Callable[[], Awaitable[None]]
     clock: Clock
     new_id: NewId
     drain_seconds: float = DRAIN_SECONDS
@@ -124,7 +124,7 @@ class _Worker:
     async def _work(self, hub: AzureStorageTaskHub) -> None:
         """Run the engine until cancelled; it begins when the last function is known."""
         host = self._host
-        await host.wait_until_ready()
+        await host.wait_until_running()
         async with (
             http_activity(dict(host.settings.items()), host.clock) as http,
             engine(
