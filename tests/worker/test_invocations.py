@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from emulator.clock import SystemClock
+from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.api import Datum, FunctionFailed, RetryContext, WorkerError
 from emulator.worker.inprocess import InProcessWorker
 
@@ -373,3 +375,22 @@ def f(x):
     with pytest.raises(RuntimeError, match="the worker has stopped"):
         await second
     assert (tmp_path / "calls").read_text() == "1"
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_virtual_time_stands_still_while_user_code_runs(write_app, kind: str) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    clock = loop.clock
+    wait = "await asyncio.sleep(0.02)" if kind == "async def" else "time.sleep(0.02)"
+    folder = write_app(HEAD + f'@app.generic_trigger(arg_name="x", type="someTrigger")\n{kind} f(x): {wait}')
+    async with InProcessWorker(folder, settings={}, clock=clock, on_log=lambda record: None) as worker:
+        with clock.running():
+            began = clock.now()
+            sleeping = asyncio.create_task(clock.sleep(3600))
+            await worker.load()
+            await worker.invoke(_invocation("f"))
+            assert clock.now() == began
+            # Only now nothing else is left to do.
+            await sleeping
+    assert clock.now() - began == timedelta(hours=1)

@@ -1,0 +1,59 @@
+"""Connection names of an app's settings → storage accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emulator.accounts import open_accounts
+from emulator.clock import SystemClock
+from emulator.config.connections import ConnectionNotConfigured
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+
+KEY = "a2V5"
+
+
+async def test_one_account_whatever_it_is_called(tmp_path: Path) -> None:
+    builtin = f"builtin:{tmp_path / 'storage.db'}"
+    settings = Settings(
+        {
+            "AzureWebJobsStorage": builtin,
+            "Same": builtin,
+            "ConnectionStrings:Listed": builtin,
+            "WHICH": "Same",
+            "Memory": "builtin:memory",
+        }
+    )
+    async with open_accounts(settings, SystemClock()) as accounts:
+        account = accounts("AzureWebJobsStorage")
+        for name in ("", "Storage", "azurewebjobsstorage", "Same", "Listed", "%WHICH%"):
+            assert accounts(name) is account
+        assert accounts("Memory") is not account
+
+
+async def test_accounts_over_the_network_are_opened_without_a_request() -> None:
+    plain = f"AccountName=one;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/one"
+    settings = Settings({"One": plain, "Again": plain, "Other": plain.replace("one", "two")})
+    async with open_accounts(settings, SystemClock()) as accounts:
+        assert accounts("One") is accounts("Again")
+        assert accounts("One") is not accounts("Other")
+        assert KEY not in accounts("One").description
+
+
+async def test_what_is_no_connection_is_found_by_who_uses_it() -> None:
+    settings = Settings(
+        {
+            "Bus": "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=v",
+            "Url": "https://example.com/?a=b",
+            "Plain": "text",
+            "Broken": "AccountName=x;AccountKey=not base64!",
+        }
+    )
+    async with open_accounts(settings, SystemClock()) as accounts:
+        for name in ("Bus", "Url", "Plain", "Broken"):
+            with pytest.raises(ConfigurationError, match=name):
+                accounts(name)
+        with pytest.raises(ConnectionNotConfigured, match="AzureWebJobsMissing"):
+            accounts("Missing")
