@@ -50,7 +50,15 @@ def http_extension(
         with routes.serving(route):
             yield
 
-    return Extension(name="http", triggers={TRIGGER: listen})
+    return Extension(name="http", triggers={TRIGGER: listen}, by_hand={TRIGGER: _no_request})
+
+
+class NoHttpRequest(EmulatorError):
+    """An HTTP function was to be run by hand."""
+
+
+async def _no_request(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+    raise NoHttpRequest("An HttpRequest is required")
 
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:

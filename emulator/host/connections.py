@@ -81,7 +81,7 @@ class Listener:
         What still runs after `seconds` goes on until the listener is left.
         """
         self._server.close()
-        self._connections.pre_shutdown()
+        self._connections.let_go()
         try:
             await within(self._clock, seconds, self._connections.wait_until_idle(), upkeep=True)
         except TimeoutError:
@@ -145,6 +145,12 @@ class _Connections(web.Server):
 
     async def wait_until_idle(self) -> None:
         await self._idle.wait()
+
+    def let_go(self) -> None:
+        """Close every connection, those with a running request after its answer."""
+        for connection in self.connections:
+            assert isinstance(connection, _Connection)
+            connection.let_go()
 
     def _new_request(
         self, message: Any, payload: Any, protocol: web.RequestHandler, writer: Any, task: asyncio.Task[None]
@@ -233,6 +239,12 @@ class _Connection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def let_go(self) -> None:
+        if self._in_request:
+            self.close()
+        else:
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.gone.set()

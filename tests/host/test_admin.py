@@ -1,0 +1,208 @@
+"""The admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.live import Live, live
+
+APP = """
+@app.route(route="items/{Id}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def Greet(req: func.HttpRequest) -> str:
+    return "hi"
+
+@app.warm_up_trigger("warm")
+def prepare(warm) -> None:
+    logging.info("warmed up")
+
+@app.activity_trigger(input_name="city")
+def say(city: str) -> str:
+    logging.info("Hello %s", city)
+    return city
+"""
+DURABLE = """
+import logging
+import azure.functions as func
+import azure.durable_functions as df
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+"""
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Live]:
+    async with live(tmp_path, APP, preamble=DURABLE) as site:
+        yield site
+
+
+async def test_status(site: Live) -> None:
+    answer = await site.get("/admin/host/status")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    status = answer.json()
+    assert status["state"] == "Running"
+    assert status["version"].startswith("4.")
+    assert isinstance(status["processUptime"], int)
+    assert len(status["id"]) <= 32
+    assert "errors" not in status
+    assert {"instanceId", "computerName", "versionDetails", "functionAppContentEditingState"} <= set(status)
+
+
+async def test_the_bundle_is_shown(tmp_path: Path) -> None:
+    bundle = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
+    async with live(tmp_path, "", host={"extensionBundle": bundle}) as site:
+        assert (await site.get("/admin/host/status")).json()["extensionBundle"] == bundle
+
+
+async def test_ping_is_never_cached(site: Live) -> None:
+    for method in ("GET", "POST"):
+        answer = await site.request(method, "/admin/host/ping")
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["Cache-Control"] == "no-store,no-cache"
+
+
+async def test_the_list_of_functions(site: Live) -> None:
+    functions = (await site.get("/admin/functions")).json()
+    assert [function["name"] for function in functions] == ["Greet", "prepare", "say"]
+    assert functions[0]["invoke_url_template"] == f"https://localhost:{site.app.port}/api/items/{{id}}"
+    assert "invoke_url_template" not in functions[1]
+
+
+async def test_one_function(site: Live) -> None:
+    function = (await site.get("/admin/functions/greet")).json()
+    base = f"http://127.0.0.1:{site.app.port}"
+    assert (function["name"], function["language"], function["isDisabled"]) == ("Greet", "python", False)
+    assert function["href"] == f"{base}/admin/functions/Greet"
+    assert function["invoke_url_template"] == f"{base}/api/items/{{id}}"
+    assert function["files"] is None
+    trigger = next(one for one in function["config"]["bindings"] if one["type"] == "httpTrigger")
+    assert (trigger["name"], trigger["route"], trigger["methods"]) == ("req", "items/{Id}", ["GET"])
+    assert (await site.get("/admin/functions/unknown")).status == 404
+
+
+async def test_status_of_functions(site: Live) -> None:
+    assert (await site.get("/admin/functions/Greet/status")).json() == {}
+    assert (await site.get("/admin/functions/unknown/status")).status == 404
+
+
+async def said(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until something has been logged."""
+    async with asyncio.timeout(10):
+        while not any(text in record.getMessage() for record in caplog.records):
+            await asyncio.sleep(0.005)
+
+
+async def test_a_function_is_run_by_hand(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    answer = await site.post("/admin/functions/SAY", '{"input": "Tokyo"}')
+    assert (answer.status, answer.body) == (202, b"")
+    await said(caplog, "Hello Tokyo")
+    await said(caplog, "Executed 'Functions.say' (Succeeded")
+    assert any(
+        "Reason='This function was programmatically called via the host APIs.'" in record.getMessage()
+        for record in caplog.records
+    )
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}'])
+async def test_a_call_by_hand_needs_an_object(site: Live, body: str) -> None:
+    assert (await site.post("/admin/functions/say", body)).status == 400
+
+
+async def test_an_unknown_function_cannot_be_run(site: Live) -> None:
+    assert (await site.post("/admin/functions/unknown", "{}")).status == 404
+
+
+async def test_an_http_function_cannot_be_run_by_hand(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await site.post("/admin/functions/Greet", "{}")).status == 202
+    await said(caplog, "An HttpRequest is required")
+
+
+async def test_warmup_runs_once(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        assert (await site.get("/admin/warmup")).status == 200
+    executed = [record for record in caplog.records if record.getMessage().startswith("Executed 'Functions.prepare'")]
+    assert len(executed) == 1
+
+
+async def test_offline_and_back(site: Live) -> None:
+    page = site.app.configuration.root / "app_offline.htm"
+    assert (await site.request("PUT", "/admin/host/state", data='"offline"')).status == 202
+    assert (await site.request("PUT", "/admin/host/state", data='"offline"')).status == 200
+    answer = await site.get("/api/items/1")
+    assert (answer.status, answer.body) == (503, page.read_bytes())
+    assert answer.headers["Content-Type"] == "text/html"
+    assert (await site.get("/admin/host/status")).json()["state"] == "Offline"
+    assert (await site.request("PUT", "/admin/host/state", data='"running"')).status == 202
+    assert (await site.get("/api/items/1")).text == "hi"
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("body", ["", "offline", '"asleep"', "{}"])
+async def test_no_other_states(site: Live, body: str) -> None:
+    assert (await site.request("PUT", "/admin/host/state", data=body)).status == 400
+
+
+async def test_small_answers(site: Live) -> None:
+    assert (await site.post("/admin/host/synctriggers")).json() == {"status": "success"}
+    assert (await site.post("/admin/host/log", "[]")).status == 200
+    assert (await site.post("/admin/host/debug")).status == 200
+    assert (await site.get("/admin/instance/http-health")).status == 200
+    scale = await site.post("/admin/host/scale/status")
+    assert (scale.status, scale.text) == (400, "Runtime scale monitoring is not enabled.")
+    drain = {"state": "Disabled", "outstandingInvocations": 0, "outstandingRetries": 0}
+    assert (await site.get("/admin/host/drain/status")).json() == drain
+    assert json.loads((await site.get("/admin/host/config")).text)["version"] == "2.0"
+    assert len((await site.get("/admin/host/processes")).json()) == 1
+
+
+# Keys --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "folder", ["/admin/host/keys", "/admin/host/functionkeys", "/admin/host/systemkeys", "/admin/functions/greet/keys"]
+)
+async def test_the_life_of_a_key(site: Live, folder: str) -> None:
+    before = (await site.get(folder)).json()
+    assert before["links"] == [{"rel": "self", "href": f"http://127.0.0.1:{site.app.port}{folder}"}]
+
+    created = await site.request("PUT", f"{folder}/ci", data='{"name": "ci", "value": "mine"}')
+    assert (created.status, created.json()["value"]) == (201, "mine")
+    assert (await site.request("PUT", f"{folder}/ci", data='{"name": "ci", "value": "new"}')).status == 200
+    assert (await site.get(f"{folder}/CI")).json()["value"] == "new"
+    assert (await site.get(folder)).json()["keys"] == [*before["keys"], {"name": "ci", "value": "new"}]
+
+    made = await site.post(f"{folder}/made")
+    assert made.status == 201
+    again = await site.post(f"{folder}/made")
+    assert again.status == 200
+    assert made.json()["value"] != again.json()["value"]
+
+    assert (await site.request("DELETE", f"{folder}/ci")).status == 204
+    assert (await site.request("DELETE", f"{folder}/ci")).status == 404
+    assert (await site.get(f"{folder}/ci")).status == 404
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"value": ""}', '{"value": 5}', "[]"])
+async def test_a_key_needs_a_value(site: Live, body: str) -> None:
+    answer = await site.request("PUT", "/admin/host/keys/ci", data=body)
+    assert (answer.status, answer.text) == (400, "Invalid key value")
+
+
+async def test_the_master_key(site: Live) -> None:
+    shown = (await site.get("/admin/host/systemkeys/_master")).json()
+    assert shown["name"] == "_master"
+    assert (await site.post("/admin/host/systemkeys/_master")).json()["value"] != shown["value"]
+    refused = await site.request("DELETE", "/admin/host/systemkeys/_master")
+    assert (refused.status, refused.text) == (400, "Cannot delete System Key.")
+
+
+async def test_keys_of_an_unknown_function(site: Live) -> None:
+    assert (await site.get("/admin/functions/unknown/keys")).status == 404
+    assert (await site.post("/admin/functions/..%2f..%2fevil/keys/x")).status == 404
+    assert not (site.app.configuration.root / "evil.json").exists()
