@@ -288,7 +288,7 @@ def test_new_waits_are_reported_once() -> None:
     instance, wait = Instance(), WaitForExternalEvent("go")
     instance.episode(waiting(WhenAny([A, wait])))
     assert instance.replayed is not None
-    assert instance.replayed.waits == ["go"]
+    assert instance.replayed.waits == ["WaitForExternalEvent:go"]
     instance.episode(waiting(WhenAny([A, wait])), raised("other"))
     assert instance.replayed.waits == []
 

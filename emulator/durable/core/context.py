@@ -134,10 +134,12 @@ class OrchestrationContext:
 
         Raises NonDeterminism when the event records a decision that the program did not take.
         """
-        if self._suspension is not None and not isinstance(event, _HANDLED_WHILE_SUSPENDED):
-            if not isinstance(event, ExecutionSuspended):  # a second one has no effect, later either
-                self._suspension.events.append(event)
-            return
+        if self._suspension is None or isinstance(event, _HANDLED_WHILE_SUSPENDED):
+            self._take(event)
+        elif not isinstance(event, ExecutionSuspended):  # a second one has no effect, later either
+            self._suspension.events.append(event)
+
+    def _take(self, event: HistoryEvent) -> None:
         match event:
             case OrchestratorStarted():
                 self.now = event.timestamp
@@ -199,7 +201,7 @@ class OrchestrationContext:
             suspension, self._suspension = self._suspension, None
             self._new.update(suspension.decisions)
             for event in suspension.events:
-                self.handle(event)
+                self._take(event)
 
     # How it ends -----------------------------------------------------------------------------------------------
 

@@ -55,7 +55,10 @@ def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> t
 
 
 def _answer(result: str | None) -> Mapping[str, Any]:
-    answer = json.loads(result or "null")
+    try:
+        answer = json.loads(result or "null")
+    except ValueError:
+        return {}
     return answer if isinstance(answer, dict) else {}
 
 

@@ -17,8 +17,6 @@ class ExternalEvents:
     def __init__(self) -> None:
         self._waits: dict[str, list[tuple[str, Task]]] = {}
         self._early: dict[str, deque[EventRaised]] = {}
-        self.waits: list[str] = []
-        """The names of all waits that could not end at once, in order."""
         self.deliveries: list[tuple[EventRaised, str | None]] = []
         """Every event that came, with the name of the wait that took it (None: nobody waited)."""
 
@@ -28,7 +26,6 @@ class ExternalEvents:
         if early:
             return ended_task(early.popleft().input)
         task = Task()
-        self.waits.append(name)
         self._waits.setdefault(name.lower(), []).append((name, task))
         return task
 

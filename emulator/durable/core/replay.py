@@ -70,7 +70,7 @@ class ReplaySettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """`decisions`: the new ones, by id. `played`: how many of the new events were handled, which is fewer than all
-    only after a non-determinism. `waits`: names of the external events that the function began to wait for.
+    only after a non-determinism. `waits`: what the function began to wait for, as the extension's log lines call it.
     """
 
     decisions: Sequence[Decision]
@@ -99,7 +99,7 @@ def replay(
     try:
         for event in past:
             context.handle(event)
-        waits_before, deliveries_before = len(context.events.waits), len(context.events.deliveries)
+        waits_before, deliveries_before = len(program.waits), len(context.events.deliveries)
         for event in new:
             context.handle(event)
             played += 1
@@ -110,8 +110,8 @@ def replay(
     return Replayed(
         decisions=context.decisions,
         played=played,
-        waits=context.events.waits[waits_before:],
-        remarks=remarks_on(context, new, program.unreached, answer, deliveries_before),
+        waits=program.waits[waits_before:],
+        remarks=[*program.remarks, *remarks_on(context, new, program.unreached, answer, deliveries_before)],
     )
 
 
@@ -126,6 +126,8 @@ class _Program:
         settings: ReplaySettings,
         wall_clock: Instant,
     ) -> None:
+        self.waits: list[str] = []
+        self.remarks: list[Remark] = []
         self.context = OrchestrationContext(lambda: run(self._run()), compares=answer.actions is not None)
         self._answer = answer
         self._started = started
@@ -179,9 +181,10 @@ class _Program:
             case CreateTimer():
                 return self.context.create_timer(action.fire_at, is_canceled=action.is_canceled)
             case WaitForExternalEvent():
-                return self.context.events.wait_for(action.name)
+                return self._wait_for_event(action.name, f"WaitForExternalEvent:{action.name}")
             case CallEntity():
-                return self.context.events.wait_for(self._send_request(action))
+                request_id = self._send_request(action)
+                return self._wait_for_event(request_id, f"WaitForEntityResponse:{request_id}")
             case SignalEntity():
                 self._send_request(action)
                 return ended_task()
@@ -205,7 +208,7 @@ class _Program:
 
     def _call_sub_orchestrator(self, action: CallSubOrchestrator) -> Task:
         self._require(FunctionKind.ORCHESTRATOR, action.name)
-        explicit_id = (action.instance_id or "").strip() and action.instance_id
+        explicit_id = action.instance_id if (action.instance_id or "").strip() else None
         self._check_child_id(explicit_id)
         version = self._settings.default_version if action.version is None else action.version
 
@@ -257,6 +260,12 @@ class _Program:
         context.send_event(action.instance_id, request)
         return request.id
 
+    def _wait_for_event(self, name: str, reason: str) -> Task:
+        task = self.context.events.wait_for(name)
+        if not task.ended:
+            self.waits.append(reason)
+        return task
+
     # What is not possible at all -------------------------------------------------------------------------------
 
     def _require(self, kind: FunctionKind, name: str) -> None:
@@ -265,6 +274,7 @@ class _Program:
         """
         missing = self._settings.missing(kind, name)
         if missing is not None and self.context.next_id not in self._recorded:
+            self.remarks.append(Remark("error", f"{missing} On Azure the instance would stay Running for ever."))
             raise Failure(missing)
 
     def _check_child_id(self, instance_id: str | None) -> None:

@@ -57,16 +57,16 @@ class EntityProcessor:
         state = begin_turn(item.history, item.messages, self._now())
         if entity is None or state is None:
             return nothing_new(item)
-        outbox = Outbox()
+        outbox, turn = Outbox(), self._plan(state)
         while True:
-            turn = self._plan(state)
             answer = await self._run_batch(entity, turn) if turn.operations else None
             decisions, scheduler = commit(entity, turn, answer, self._now())
             applied = apply_decisions(
                 state, decisions, outbox, played=len(state.new), now=self._now(), new_id=self._new_id
             )
             state = applied.state
-            if not self._plan(state).has_work:
+            turn = self._plan(state)
+            if not turn.has_work:
                 break
         idle = apply_decisions(state, (), outbox, played=len(state.new), now=self._now(), new_id=self._new_id)
         return outcome_of(idle.state, outbox, scheduler.status_text)

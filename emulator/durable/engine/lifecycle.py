@@ -22,6 +22,9 @@ from emulator.durable.core.events import (
     ExecutionResumed,
     ExecutionSuspended,
     HistoryEvent,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus
@@ -43,6 +46,17 @@ class Lifecycle:
         )
         self._show_payloads = show_payloads
         self._numbers = itertools.count()
+
+    # The worker ------------------------------------------------------------------------------------------------
+
+    def worker_started(self) -> None:
+        self._info("Task hub worker started. InstanceId: . Function: .")
+
+    def worker_stopping(self) -> None:
+        self._info("Stopping task hub worker. IsGracefulStop: True. InstanceId: . Function: .")
+
+    def worker_stopped(self) -> None:
+        self._info("Task hub worker stopped. IsGracefulStop: True. InstanceId: . Function: .")
 
     # Orchestrations --------------------------------------------------------------------------------------------
 
@@ -98,6 +112,11 @@ class Lifecycle:
 
     def _ended(self, state: RuntimeState, end: Complete) -> None:
         function = _orchestrator(state)
+        if state.is_suspended and end.status is not RuntimeStatus.TERMINATED:
+            self._info(
+                f"{function} completed while suspended: nothing that it waited for was still running. A cancelled "
+                "timer lets an orchestration pass a suspension, here as on Azure."
+            )
         match end.status:
             case RuntimeStatus.COMPLETED:
                 self.completed(function, end.result, task_id=-1)
@@ -107,6 +126,8 @@ class Lifecycle:
                 self._warning(
                     f"{function} was terminated. Reason: {end.result}. State: Terminated. RuntimeStatus: Terminated."
                 )
+                for child in _open_children(state):
+                    self._info(f"{function} leaves its sub-orchestration {child} running; its answer will be dropped.")
 
     # Entities --------------------------------------------------------------------------------------------------
 
@@ -176,6 +197,15 @@ class Lifecycle:
         number = f"SequenceNumber: {next(self._numbers)}."
         task = "" if task_id is None else f" TaskEventId: {task_id}"
         return f"{text} {self._tail} {number}{task}"
+
+
+def _open_children(state: RuntimeState) -> Sequence[str]:
+    """The ids of the sub-orchestrations that have not answered."""
+    events = [*state.past, *state.new]
+    answers = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
+    answered = {event.task_scheduled_id for event in events if isinstance(event, answers)}
+    created = (event for event in events if isinstance(event, SubOrchestrationInstanceCreated))
+    return [event.instance_id for event in created if event.event_id not in answered]
 
 
 def activity(instance_id: str, name: str) -> str:

@@ -61,4 +61,9 @@ async def engine(
             keep_working(activities, options.max_concurrent_activity_functions)
 
     async with background(run(), name="durable engine"):
-        yield
+        lifecycle.worker_started()
+        try:
+            yield
+        finally:
+            lifecycle.worker_stopping()
+    lifecycle.worker_stopped()

@@ -62,7 +62,7 @@ class FunctionsExecutor:
             settings=self._settings,
             wall_clock=Instant.of(self._clock.now()),
         )
-        _log_remarks(request, replayed)
+        self._log(request, replayed)
         return OrchestratorResult(
             decisions=replayed.decisions, custom_status=answer.custom_status, played=replayed.played
         )
@@ -86,6 +86,15 @@ class FunctionsExecutor:
         except (FunctionTimedOut, BindingFailed, WorkerError) as error:
             raise WorkAborted(str(error)) from error
         return orchestrators.answer_of(_text(returned))
+
+    def _log(self, request: OrchestratorRequest, replayed: Replayed) -> None:
+        name = request.started.name
+        subject = f"{request.instance.instance_id}: Function '{name} (Orchestrator)'"
+        for reason in replayed.waits:
+            _log.info("%s is waiting for input. Reason: %s. IsReplay: False. State: Listening.", subject, reason)
+        for remark in replayed.remarks:
+            where = self._functions.source(FunctionKind.ORCHESTRATOR, name) if remark.level == "error" else None
+            _log.log(_LEVELS[remark.level], "%s%s: %s", subject, f" ({where})" if where else "", remark.text)
 
     # Activities ------------------------------------------------------------------------------------------------
 
@@ -126,15 +135,3 @@ def _text(returned: Returned) -> str | None:
     """What the function returned, as text. The SDK answers with JSON text; the converter marks it as such."""
     value = None if returned.value is None else returned.value.value
     return value if value is None or isinstance(value, str) else str(value)
-
-
-def _log_remarks(request: OrchestratorRequest, replayed: Replayed) -> None:
-    subject = f"{request.instance.instance_id}: Function '{request.started.name} (Orchestrator)'"
-    for name in replayed.waits:
-        _log.info(
-            "%s is waiting for input. Reason: %s. IsReplay: False. State: Listening.",
-            subject,
-            f"WaitForExternalEvent:{name}",
-        )
-    for remark in replayed.remarks:
-        _log.log(_LEVELS[remark.level], "%s: %s", subject, remark.text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from emulator.durable.core.replay import FunctionKind
 from emulator.host.extension import Function, Invoke, Listen, TriggerEvent
@@ -26,11 +27,18 @@ def name_of(kind: FunctionKind, function: str, trigger: Binding) -> str:
     return str(trigger.properties.get(_NAME_PROPERTIES[kind]) or function)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    name: str
+    invoke: Invoke
+    source: str | None
+
+
 class DurableFunctions:
     """Names compare without case, as everywhere in Durable Functions; each keeps the spelling of the app."""
 
     def __init__(self) -> None:
-        self._functions: Mapping[FunctionKind, dict[str, tuple[str, Invoke]]] = {kind: {} for kind in FunctionKind}
+        self._functions: Mapping[FunctionKind, dict[str, _Known]] = {kind: {} for kind in FunctionKind}
 
     def listen_for(self, kind: FunctionKind) -> Listen:
         """The listener of a durable trigger: it makes the function known, the engine does the rest.
@@ -46,15 +54,21 @@ class DurableFunctions:
 
         return listen
 
-    def add(self, kind: FunctionKind, name: str, invoke: Invoke) -> None:
-        self._functions[kind][name.lower()] = (name, invoke)
+    def add(self, kind: FunctionKind, name: str, invoke: Invoke, *, source: str | None = None) -> None:
+        """`source`: `file:line` of the function."""
+        self._functions[kind][name.lower()] = _Known(name, invoke, source)
+
+    def source(self, kind: FunctionKind, name: str) -> str | None:
+        """`file:line` of a function, if that is known."""
+        known = self._functions[kind].get(name.lower())
+        return None if known is None else known.source
 
     def missing(self, kind: FunctionKind, name: str) -> str | None:
         """None when there is such a function, else why not, with the names that there are."""
         known = self._functions[kind]
         if name.lower() in known:
             return None
-        names = ", ".join(f"'{known_name}'" for known_name, _ in known.values())
+        names = ", ".join(f"'{each.name}'" for each in known.values())
         additional = (
             f"The following are the known {kind.value} functions: {names}."
             if names
@@ -67,6 +81,6 @@ class DurableFunctions:
 
     async def invoke(self, kind: FunctionKind, name: str, value: str) -> Returned:
         """Run a known function with the trigger's value. Raises what `Invoke` raises."""
-        _, invoke = self._functions[kind][name.lower()]
+        known = self._functions[kind][name.lower()]
         # The extension starts functions through an executor that knows no reason; the host's log line shows that.
-        return await invoke(TriggerEvent(value=Datum("string", value), reason="(null)"))
+        return await known.invoke(TriggerEvent(value=Datum("string", value), reason="(null)"))
