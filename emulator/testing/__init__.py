@@ -6,7 +6,7 @@
         status = await app.wait(instance)
 
 `start_sync` gives the same verbs without `await`. With pytest, the fixture `azemu` is either of them, by the kind of
-the test function (see `emulator.testing.plugin`).
+the test function (see `emulator.pytest_plugin`).
 """
 
 from emulator.testing.app import AppUnderTest as AppUnderTest
@@ -20,5 +20,6 @@ from emulator.testing.http import Answer as Answer
 from emulator.testing.records import LogLine as LogLine
 from emulator.testing.replaying import HistoryDiverged as HistoryDiverged
 from emulator.testing.replaying import replay as replay
+from emulator.testing.slowness import RealWait as RealWait
 from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
 from emulator.testing.sync import start_sync as start_sync

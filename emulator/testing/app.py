@@ -19,6 +19,7 @@ from emulator.testing.hosting import Hosted, HostThread
 from emulator.testing.http import Answer
 from emulator.testing.queues import put_message
 from emulator.testing.records import LogLine
+from emulator.testing.slowness import RealWait
 from emulator.testing.steering import Fake
 from emulator.testing.waiting import wait_for_end
 from emulator.virtual_time import VirtualClock
@@ -128,6 +129,11 @@ class AppUnderTest:
         return self._thread.records.output.getvalue()
 
     @property
+    def real_waits(self) -> Sequence[RealWait]:
+        """Functions that took long in real time so far, while virtual time stood still."""
+        return tuple(self._thread.slowness.seen)
+
+    @property
     def url(self) -> str:
         return self._hosted.app.url
 
@@ -139,7 +145,7 @@ class AppUnderTest:
 async def start(
     path: str | Path = ".",
     *,
-    storage: str | Path = "memory",
+    storage: str | Path | None = "memory",
     clock: Literal["virtual", "real"] = "virtual",
     now: datetime | None = None,
     settings: Mapping[str, str] | None = None,
@@ -148,7 +154,8 @@ async def start(
 ) -> AsyncIterator[AppUnderTest]:
     """Run the app in the folder `path` while entered.
 
-    `storage`: "memory", a file for the built-in store, or what `azemu start --storage` takes (with clock="real" only).
+    `storage`: "memory", a file for the built-in store, or what `azemu start --storage` takes; None: what the settings
+    say. Anything but the built-in store needs clock="real".
     `now`: when virtual time begins (aware); None: now. `settings`: win over local.settings.json and the environment.
     `check_determinism`: run every orchestrator twice and watch what it calls (see `emulator.testing.determinism`).
     Raises AppBroken, ConfigurationError, StorageUnavailable; at the end NotDeterministic.
@@ -167,7 +174,7 @@ async def start(
 def host_thread(
     path: str | Path,
     *,
-    storage: str | Path,
+    storage: str | Path | None,
     clock: str,
     now: datetime | None,
     settings: Mapping[str, str] | None,
@@ -178,7 +185,7 @@ def host_thread(
     return HostThread(options, _clock(clock, now), check_determinism=check_determinism)
 
 
-def _storage_option(storage: str | Path) -> str:
+def _storage_option(storage: str | Path | None) -> str | None:
     if isinstance(storage, Path):
         return f"builtin:{storage.resolve()}"
     return "builtin:memory" if storage == "memory" else storage

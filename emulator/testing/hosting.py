@@ -30,7 +30,8 @@ from emulator.testing.errors import AppBroken, TookTooLong
 from emulator.testing.http import Http
 from emulator.testing.records import Records
 from emulator.testing.secrets import MemorySecrets
-from emulator.testing.steering import Steering, steered
+from emulator.testing.slowness import Slowness
+from emulator.testing.steering import Steering, SteeringParts, steered
 from emulator.virtual_time import VirtualClock
 from emulator.worker.api import Worker
 
@@ -60,6 +61,7 @@ class HostThread:
         self.clock = clock
         self.records = Records()
         self.steering = Steering()
+        self.slowness = Slowness(options.app)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: Future[Hosted] = Future()
         self._stop: asyncio.Event | None = None
@@ -197,7 +199,7 @@ class HostThread:
     def _steered(self, worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
         if self._determinism is not None:
             worker = checked(worker, self._determinism)
-        return steered(worker, self.steering, self.records, self.clock)
+        return steered(worker, SteeringParts(self.steering, self.records, self.slowness, self.clock))
 
 
 def _check_lives_by_a_clock(configuration: Configuration) -> None:

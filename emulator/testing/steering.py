@@ -7,11 +7,13 @@ import inspect
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from emulator.clock import Clock
 from emulator.testing.errors import UnknownActivity
 from emulator.testing.records import Records
+from emulator.testing.slowness import Slowness
 from emulator.worker import values
 from emulator.worker.api import FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.failures import function_failed
@@ -60,14 +62,25 @@ class Steering:
         raise UnknownActivity(name, sorted(self._activities))
 
 
+@dataclass(frozen=True, slots=True)
+class SteeringParts:
+    """What a steered worker works with."""
+
+    steering: Steering
+    records: Records
+    slowness: Slowness
+    clock: Clock
+
+
 class SteeredWorker:
     """See worker.api.Worker."""
 
-    def __init__(self, worker: Worker, steering: Steering, records: Records, clock: Clock) -> None:
+    def __init__(self, worker: Worker, parts: SteeringParts) -> None:
         self._worker = worker
-        self._steering = steering
-        self._records = records
-        self._clock = clock
+        self._steering = parts.steering
+        self._records = parts.records
+        self._slowness = parts.slowness
+        self._clock = parts.clock
 
     async def load(self) -> Sequence[FunctionMetadata]:
         functions = await self._worker.load()
@@ -81,7 +94,8 @@ class SteeredWorker:
             raise function_failed(failure)
         steered = self._steering.fake(invocation.function)
         if steered is None:
-            return await self._worker.invoke(invocation)
+            with self._slowness.watching(invocation.function):
+                return await self._worker.invoke(invocation)
         fake, function = steered
         try:
             with self._clock.busy():
@@ -90,15 +104,13 @@ class SteeredWorker:
             raise function_failed(error) from error
 
 
-def steered(
-    worker: AbstractAsyncContextManager[Worker], steering: Steering, records: Records, clock: Clock
-) -> AbstractAsyncContextManager[Worker]:
+def steered(worker: AbstractAsyncContextManager[Worker], parts: SteeringParts) -> AbstractAsyncContextManager[Worker]:
     """What `open_app` puts around the app's worker."""
 
     @asynccontextmanager
     async def entered() -> AsyncIterator[Worker]:
         async with worker as inner:
-            yield SteeredWorker(inner, steering, records, clock)
+            yield SteeredWorker(inner, parts)
 
     return entered()
 

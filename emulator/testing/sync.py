@@ -14,6 +14,7 @@ from emulator.testing.app import REAL_SECONDS, AppUnderTest, host_thread
 from emulator.testing.hosting import HostThread
 from emulator.testing.http import Answer
 from emulator.testing.records import LogLine
+from emulator.testing.slowness import RealWait
 from emulator.testing.steering import Fake
 from emulator.virtual_time import VirtualClock
 
@@ -82,6 +83,10 @@ class SyncAppUnderTest:
         return self._app.console
 
     @property
+    def real_waits(self) -> Sequence[RealWait]:
+        return self._app.real_waits
+
+    @property
     def url(self) -> str:
         return self._app.url
 
@@ -114,7 +119,7 @@ class BlockingClient:
 def start_sync(
     path: str | Path = ".",
     *,
-    storage: str | Path = "memory",
+    storage: str | Path | None = "memory",
     clock: Literal["virtual", "real"] = "virtual",
     now: datetime | None = None,
     settings: Mapping[str, str] | None = None,
