@@ -1,0 +1,1 @@
+"""Every sample, unmodified, over HTTP."""
