@@ -108,8 +108,9 @@ class Host:
             self._invoker = invoker = self._new_invoker(worker)
             stack.push_async_callback(self._drain, invoker, drain_seconds)
             await stack.enter_async_context(keeping(self._engines(), self._clock))
-            self._reached(HostState.INITIALIZED, "Host initialized", began)
             await stack.enter_async_context(keeping(self._listeners(invoker, http=True), self._clock))
+            # Requests that came early wait for this state, and have to find their routes then.
+            self._reached(HostState.INITIALIZED, "Host initialized", began)
             leave = await stack.enter_async_context(keeping(self._listeners(invoker, http=False), self._clock))
             self._stop_listening = leave
             self._reached(HostState.RUNNING, "Host started", began)

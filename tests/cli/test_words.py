@@ -21,7 +21,7 @@ def test_azemu_explains_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_start_explains_its_options_with_examples(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for option in ("--port N", "--address A", "--script-root DIR", "--functions NAME", "--enableAuth", "--no-reload"):
+    for option in ("--port", "--address", "--app", "--script-root", "--functions", "--enableAuth", "--no-reload"):
         assert option in done.stdout
     assert "azemu start --cors http://localhost:3000" in done.stdout
 
