@@ -69,9 +69,14 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
     return "{\n" + ",\n".join(f'  "{name}": {member}' for name, member in members.items()) + "\n}"
 
 
-def _parsed(text: str | None) -> object:
+def _parsed(input_text: str | None) -> object:
     """The input as a value. A start keeps the text that was posted, so it may be JSON by Newtonsoft's rules only."""
-    return None if text is None else read_first(text)
+    if input_text is None:
+        return None
+    try:
+        return json.loads(input_text)  # nearly always, and much faster
+    except ValueError:
+        return read_first(input_text)
 
 
 # The answer ----------------------------------------------------------------------------------------------------
