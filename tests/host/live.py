@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from emulator.app import App, open_app
@@ -88,3 +89,10 @@ async def live(
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):
         yield Live(app, session)
+
+
+async def said(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until something has been logged."""
+    async with asyncio.timeout(10):
+        while not any(text in record.getMessage() for record in caplog.records):
+            await asyncio.sleep(0.005)

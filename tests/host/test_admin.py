@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.live import Live, live
+from tests.host.live import Live, live, said
 
 APP = """
 @app.route(route="items/{Id}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
@@ -87,13 +86,6 @@ async def test_one_function(site: Live) -> None:
 async def test_status_of_functions(site: Live) -> None:
     assert (await site.get("/admin/functions/Greet/status")).json() == {}
     assert (await site.get("/admin/functions/unknown/status")).status == 404
-
-
-async def said(caplog: pytest.LogCaptureFixture, text: str) -> None:
-    """Wait until something has been logged."""
-    async with asyncio.timeout(10):
-        while not any(text in record.getMessage() for record in caplog.records):
-            await asyncio.sleep(0.005)
 
 
 async def test_a_function_is_run_by_hand(site: Live, caplog: pytest.LogCaptureFixture) -> None:
