@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from emulator.background import task_group
 from emulator.clock import Clock
+from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.ownership import Ownership
 from emulator.durable.azurestorage.queues import Backoff, Post, TaskQueue
 from emulator.durable.azurestorage.sessions import Sessions
 from emulator.durable.azurestorage.shielding import unbroken
 from emulator.errors import EmulatorError
 
-_log = logging.getLogger(__name__)
-
-_AFTER_AN_ERROR = timedelta(seconds=1)
+_WITHOUT_A_LEASE = timedelta(seconds=1)
 
 
 class Intake:
@@ -75,17 +73,19 @@ class Intake:
         await self._sessions.drained(queue_name)
 
     async def _poll(self, queue: TaskQueue) -> None:
-        backoff = Backoff(self._longest_pause)
+        backoff, outage = Backoff(self._longest_pause), Outage(f"Reading control queue {queue.name}", self._clock)
         while True:
             await self._sessions.room()
             try:
-                # Without the lease another host may have the queue: this process may have been stopped for a while.
-                is_ours = await self._ownership.confirm(queue.name)
-                found = await unbroken(self._fetch(queue)) if is_ours else 0
+                if not await self._ownership.confirm(queue.name):
+                    # Another host may have it: this process may have been stopped for longer than its lease.
+                    await self._clock.sleep(_WITHOUT_A_LEASE.total_seconds(), upkeep=True)
+                    continue
+                found = await unbroken(self._fetch(queue))
             except EmulatorError as error:
-                _log.warning("Reading control queue %s failed and is tried again: %s", queue.name, error)
-                await self._clock.sleep(_AFTER_AN_ERROR.total_seconds(), upkeep=True)
+                await outage.wait(error)
                 continue
+            outage.over()
             if found:
                 backoff.reset()
             if found != self._batch:

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
+from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.queues import Backoff, Post, Received
 from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.core.messages import TaskMessage
@@ -37,6 +38,7 @@ class WorkItems:
         self._fetched: deque[Received] = deque()
         self._held: dict[str, Received] = {}
         self._may_be_more = True
+        self._outage = Outage("Looking for activities", clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -53,18 +55,18 @@ class WorkItems:
         while not self._fetched:
             if not self._may_be_more:
                 await self._post.work_items.wait(self._backoff)
-            await unbroken(self._fetch())
+            try:
+                await unbroken(self._fetch())
+            except EmulatorError as error:
+                await self._outage.wait(error)
+            else:
+                self._outage.over()
         received = self._fetched.popleft()
         return ActivityWorkItem(message=received.task, handle=received)
 
     async def _fetch(self) -> None:
         room = min(max(self._limit - len(self._held), 1), _MOST_PER_GET)
-        try:
-            found = await self._post.work_items.get(room)
-        except EmulatorError as error:
-            _log.warning("Looking for activities failed and is tried again: %s", error)
-            self._may_be_more = False
-            return
+        found = await self._post.work_items.get(room)
         self._may_be_more = len(found) == room
         for received in sorted(found, key=lambda each: each.order):
             held = self._held.get(received.id)
