@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -135,6 +137,27 @@ def test_any_order_of_deliveries_gives_the_same_end(
     assert instance.result == '"end"'
 
 
+@given(st.data())
+def test_an_episode_that_was_cut_off_is_taken_up_where_its_history_ends(data: st.DataObject) -> None:
+    """More than 99 events are stored in several transactions; after a crash between them all messages come again."""
+    answer = finished(*data.draw(programs))
+    instance, outside = Instance(), Outside(data.draw)
+    outside.hear(instance.episode(answer))
+    before, said = instance.history, outside.speak()
+    decisions = instance.episode(answer, *said)
+    if len(instance.history) == len(before) or (instance.state is not None and instance.state.ended is not None):
+        return
+    messages = 1 + sum(event.event_id == -1 for event in instance.history[len(before) + 1 : -1])
+    instance.history = instance.history[: data.draw(st.integers(len(before) + messages, len(instance.history) - 1))]
+    stored = {event.event_id for event in instance.history}
+
+    again = instance.episode(answer, *(event for event in said if not isinstance(event, EventRaised)))
+
+    left_out = [decision for decision in decisions if decision.id not in stored]
+    assert without_wall_clock(again) == without_wall_clock(left_out)
+    assert decided_on(instance.history, answer) == []
+
+
 @given(st.lists(st.integers(0, 3_000_000), max_size=4))
 def test_time_never_goes_back_and_is_never_before_a_timer_that_fired(delays: Sequence[int]) -> None:
     instance = Instance()
@@ -165,3 +188,12 @@ def test_a_start_may_be_overtaken(order: Sequence[int]) -> None:
 def decided_on(history: Sequence[HistoryEvent], answer: Answer) -> Sequence[Decision]:
     replayed = replay(history, [], answer, started=Instance().start, settings=ReplaySettings(), wall_clock=BEGIN)
     return [decision for decision in replayed.decisions if not isinstance(decision, Complete)]
+
+
+def without_wall_clock(decisions: Sequence[Decision]) -> list[Decision]:
+    return [
+        replace(each, input=re.sub(r'"requestTime":"[^"]*"', "", each.input or ""))
+        if isinstance(each, SendEvent)
+        else each
+        for each in decisions
+    ]

@@ -15,6 +15,7 @@ from emulator.durable.core.events import (
     ExecutionStarted,
     ExecutionSuspended,
     HistoryEvent,
+    OrchestratorCompleted,
     OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceFailed,
@@ -59,7 +60,8 @@ def begin_turn(history: Sequence[HistoryEvent], messages: Sequence[TaskMessage],
     """The state in which the function is called: an OrchestratorStarted, then what the messages bring.
 
     Left out are a second start, what is meant for another execution, results that the history has already, and
-    everything for an instance that has ended or never began. None: nothing remains, no episode takes place.
+    everything for an instance that has ended or never began. None: nothing remains, no episode takes place; unless the
+    last one was cut off by a crash, when its messages are all known but not all of its decisions.
     """
     past = _Past.of(history)
     messages = _start_first(messages) if past.started is None else messages
@@ -67,7 +69,7 @@ def begin_turn(history: Sequence[HistoryEvent], messages: Sequence[TaskMessage],
     if started is None or past.ended is not None:
         return None
     accepted = _accepted(messages, past, started)
-    if not accepted:
+    if not accepted and past.is_complete:
         return None
     clock = OrchestratorStarted(timestamp=_episode_clock(now, past.clock, accepted))
     return RuntimeState(
@@ -80,13 +82,17 @@ def begin_turn(history: Sequence[HistoryEvent], messages: Sequence[TaskMessage],
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What a stored history says. `clock`: the time of the last episode; `results`: what has ended already."""
+    """What a stored history says. `clock`: the time of the last episode; `results`: what has ended already.
+
+    `is_complete`: the last episode is there to its end. One of more than 99 events is stored in several transactions.
+    """
 
     started: ExecutionStarted | None
     ended: ExecutionCompleted | None
     is_suspended: bool
     clock: Instant
     results: frozenset[tuple[type[HistoryEvent], int]]
+    is_complete: bool
 
     @classmethod
     def of(cls, history: Sequence[HistoryEvent]) -> _Past:
@@ -101,7 +107,8 @@ class _Past:
                 case OrchestratorStarted():
                     clock = max(clock, event.timestamp)
         results = frozenset(result for result in map(_result_key, history) if result is not None)
-        return cls(started, ended, _is_suspended(history, before=False), clock, results)
+        is_complete = not history or isinstance(history[-1], OrchestratorCompleted)
+        return cls(started, ended, _is_suspended(history, before=False), clock, results, is_complete)
 
 
 def _start_first(messages: Sequence[TaskMessage]) -> Sequence[TaskMessage]:
