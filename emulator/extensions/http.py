@@ -17,7 +17,7 @@ from emulator.errors import EmulatorError
 from emulator.extensions.http_response import HttpAnswer, ResponseRefused, render
 from emulator.extensions.http_stream import Exchange
 from emulator.host.auth import function_access
-from emulator.host.categories import category
+from emulator.host.categories import STARTUP, category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
 from emulator.host.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.route_templates import TemplateError, parse_template
@@ -29,7 +29,7 @@ OUTPUT = "http"
 MAX_BODY_BYTES = 104_857_600
 """What a request may bring, unless FUNCTIONS_REQUEST_BODY_SIZE_LIMIT says otherwise."""
 
-_startup = category("Host.Startup")
+_startup = category(STARTUP)
 
 
 def http_extension(
@@ -48,6 +48,7 @@ def http_extension(
             answer=endpoint.answer,
         )
         with routes.serving(route):
+            _say_mapped(route, routes.hiding(route))
             yield
 
     return Extension(name="http", triggers={TRIGGER: listen}, by_hand={TRIGGER: _no_request})
@@ -104,16 +105,17 @@ def _share_a_method(one: Function, other: Function) -> bool:
     return not ours or not theirs or bool(ours & theirs)
 
 
-def log_routes(routes: FunctionRoutes) -> None:
-    """What `--verbose` shows of the routes, in the order in which they are matched."""
-    lines = []
-    for route in routes.all:
-        methods = "all" if route.methods is None else ",".join(route.methods)
-        lines.append(f"Mapped function route '{route.template.text}' [{methods}] to '{route.name}'")
-    if lines:
-        _startup.info("Initializing function HTTP routes\n%s\n", "\n".join(lines))
-    else:
-        _startup.info("No HTTP routes mapped")
+def _say_mapped(route: Route, hiding: Route | None) -> None:
+    methods = "all" if route.methods is None else ",".join(route.methods)
+    _startup.info("Mapped function route '%s' [%s] to '%s'", route.template.text, methods, route.name)
+    if hiding is not None:
+        _startup.warning(
+            "Function '%s' will never be called: function '%s' takes all requests to its route '%s'. Routes are tried "
+            "in the order of the function names.",
+            route.name,
+            hiding.name,
+            route.template.text,
+        )
 
 
 class _Endpoint:

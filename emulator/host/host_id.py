@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import struct
-from pathlib import Path
+from pathlib import PurePath
 
 from emulator.config.settings import Settings
 
@@ -15,7 +15,7 @@ SETTING = "AzureFunctionsWebHost__hostid"
 _MAX_LENGTH = 32
 
 
-def host_id(root: Path, settings: Settings, machine: str | None = None) -> str:
+def host_id(root: PurePath, settings: Settings, machine: str | None = None) -> str:
     """`<machine>-<hash of the path>`, or what the setting says. `machine` None: this one."""
     chosen = settings.get(SETTING)
     if not chosen:

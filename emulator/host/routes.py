@@ -67,6 +67,20 @@ class FunctionRoutes:
     def all(self) -> Sequence[Route]:
         return self._routes
 
+    def hiding(self, route: Route) -> Route | None:
+        """A route that takes every request that was meant for this one, because its function's name comes first.
+
+        Looked for only where it is certain: a route of nothing but literals.
+        """
+        path = [segment.only for segment in route.template.segments]
+        literals = [part for part in path if isinstance(part, str)]
+        if len(literals) < len(path):
+            return None
+        earlier = self._routes[: self._routes.index(route)]
+        return next(
+            (one for one in earlier if _takes_all_of(one, route) and match(one.template, literals) is not None), None
+        )
+
     @contextmanager
     def serving(self, route: Route) -> Iterator[None]:
         """The route is served while entered."""
@@ -75,3 +89,7 @@ class FunctionRoutes:
             yield
         finally:
             self._routes = [one for one in self._routes if one is not route]
+
+
+def _takes_all_of(one: Route, other: Route) -> bool:
+    return one.methods is None or (other.methods is not None and set(other.methods) <= set(one.methods))

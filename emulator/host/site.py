@@ -25,12 +25,12 @@ from emulator.host.admin_functions import FunctionsApi, Spawn
 from emulator.host.admin_keys import KeysApi
 from emulator.host.auth import Authorizer
 from emulator.host.connections import Listener
-from emulator.host.extension import Extension
+from emulator.host.extension import Extension, Webhook
 from emulator.host.host_id import host_id
 from emulator.host.http import Site, serve
 from emulator.host.keys import FileSecrets, KeyRing, SecretsRepository
 from emulator.host.routes import FunctionRoutes, Route
-from emulator.host.webhooks import webhook_routes
+from emulator.host.webhooks import system_key_name, webhook_routes
 from emulator.ids import NewId, hyphenated, new_id
 
 SECRETS_FOLDER = Path(".azemu") / "secrets"
@@ -85,6 +85,10 @@ async def open_site(
         started_at=clock.now(),
         options=configuration.host,
     )
+    if configuration.enable_auth:
+        # Without its system key nobody could open a webhook, and nobody would know which key to make.
+        for webhook in _webhooks(parts):
+            await parts.keys.system_key(system_key_name(webhook.name))
     async with _background_tasks() as spawn:
         site = Site(
             root=configuration.root,
@@ -109,8 +113,12 @@ def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spaw
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
         *KeysApi(host, parts.keys, clock).routes(),
-        *webhook_routes(webhook for extension in extensions for webhook in extension.webhooks),
+        *webhook_routes(_webhooks(parts)),
     ]
+
+
+def _webhooks(parts: SiteParts) -> list[Webhook]:
+    return [webhook for extension in parts.extensions for webhook in extension.webhooks]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -150,6 +151,14 @@ async def test_every_built_in_route_has_its_rule(beside: tuple[Live, list[Route]
         for method in route.methods or ():
             found = tuple([await refusal(site, method, path, caller) for caller in CALLERS])
             assert found == BUILTIN[route.name], f"{method} {path}"
+
+
+async def test_the_keys_of_webhooks_are_made_when_the_host_starts(tmp_path: Path) -> None:
+    async with live(tmp_path, APP, enable_auth=True) as site:
+        text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
+        [key] = json.loads(text)["systemKeys"]
+        assert key["name"] == "durabletask_extension"
+        assert await refusal(site, "GET", "/runtime/webhooks/durabletask/instances/x", key["value"]) is None
 
 
 async def test_a_refusal_is_empty(site: Live) -> None:

@@ -54,6 +54,16 @@ async def test_routes_are_tried_in_the_order_of_the_names(tmp_path: Path) -> Non
         assert (await site.get("/api/items/7")).text == 'A_any {"id": "7"}'
 
 
+async def test_a_route_that_can_never_be_reached_is_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = routes("'a', 'items/{id}', methods=['GET']", "'b', 'items/new'", "'c', 'items/old', methods=['GET']")
+    async with live(tmp_path, source):
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Function 'c' will never be called: function 'a' takes all requests")
+
+
 async def test_constraints_let_others_have_a_turn(tmp_path: Path) -> None:
     source = routes("'a', 'items/{id:int}'", "'b', 'items/{name:alpha}'", "'c', '{*rest}'")
     async with live(tmp_path, source) as site:
