@@ -75,6 +75,13 @@ def grows(input: str) -> Steps:
     return ContinueAsNew(doubled) if len(doubled) < 200_000 else doubled
 
 
+def tours(input: int) -> Steps:
+    """Two rounds of `input` activities that say where they ran; how many of each."""
+    first = yield [act("Where", number) for number in range(input)]
+    second = yield [act("Where", number) for number in range(input)]
+    return {host: (first + second).count(host) for host in sorted({*first, *second})}
+
+
 def app() -> Script:
-    steps = (nothing, chain, fan_out, parent, naps, listens, loops, counts, fails, large, grows)
+    steps = (nothing, chain, fan_out, parent, naps, listens, loops, counts, fails, large, grows, tours)
     return Script({each.__name__: each for each in steps})
