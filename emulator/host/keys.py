@@ -74,7 +74,10 @@ class FileSecrets:
         self._path(name).replace(self._path(name).with_suffix(".unreadable"))
 
     def _replace(self, path: Path, text: str) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._folder.exists():
+            self._folder.mkdir(parents=True)
+            # Keys must not end up in the repository of an app whose author has never heard of this folder.
+            (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
         draft = path.with_suffix(".new")
         # Never readable for others, not even for a moment; and never half a file under the real name.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

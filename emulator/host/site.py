@@ -10,6 +10,7 @@ async with open_site(configuration, host, keys=keys, routes=routes, extensions=e
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ from emulator.host.routes import FunctionRoutes, Route
 from emulator.host.webhooks import system_key_name, webhook_routes
 from emulator.ids import NewId, hyphenated, new_id
 
+logger = logging.getLogger(__name__)
+
+_STORAGE_TYPE = "AzureWebJobsSecretStorageType"
 SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 

@@ -78,6 +78,11 @@ async def test_only_the_user_can_read_the_files(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "secrets" / "host.json").stat().st_mode) == 0o600
 
 
+async def test_git_does_not_see_the_keys(tmp_path: Path) -> None:
+    await ring(tmp_path / "secrets").host_secrets()
+    assert (tmp_path / "secrets" / ".gitignore").read_text() == "*\n"
+
+
 async def test_keys_are_added_replaced_and_deleted(tmp_path: Path) -> None:
     keys = ring(tmp_path)
     assert await keys.put(HOST_FUNCTION_KEYS, "ci", "one") == (Key("ci", "one"), True)
