@@ -117,13 +117,17 @@ class Backoff:
 
 @dataclass(slots=True, eq=False)
 class Received:
-    """A message in our hands. `message` and `locked_until` (by our clock) change with its receipt."""
+    """A message in our hands. `message` and `locked_until` (by our clock) change with its receipt.
+
+    `changing`: held while its receipt is used, since every use but the last makes the one before worthless.
+    """
 
     queue: TaskQueue = field(repr=False)
     message: QueueMessage
     data: MessageData
     task: TaskMessage
     locked_until: datetime
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def id(self) -> str:
@@ -245,17 +249,11 @@ class TaskQueue:
 
     async def delete(self, received: Received) -> None:
         """Done with it. A message that is gone already is fine; one that others see now is theirs."""
-        receipt = received.message.pop_receipt
-        try:
-            await self._queue.delete(received.message)
-        except NotFound:
-            return
-        except PopReceiptMismatch:
-            if received.message.pop_receipt == receipt:
-                _log.debug("Message %s of queue %s is somebody else's by now", received.id, self.name)
-                return
-            # A renewal changed the receipt while we asked.
-            await self.delete(received)
+        async with received.changing:
+            try:
+                await self._queue.delete(received.message)
+            except (NotFound, PopReceiptMismatch):
+                _log.debug("Message %s of queue %s is gone, or somebody else's by now", received.id, self.name)
 
     async def abandon(self, received: Received) -> None:
         """Give it back, with a delay that grows with the number of tries."""
@@ -268,15 +266,19 @@ class TaskQueue:
                 received.dequeue_count,
                 self.name,
             )
-        await self._hide(received.message, abandoned_for(received.dequeue_count))
+        await self._give_back(received, abandoned_for(received.dequeue_count))
 
     async def give_back(self, received: Received) -> None:
         """Let others have it at once: nothing is wrong with it."""
-        await self._hide(received.message, ZERO)
+        await self._give_back(received, ZERO)
 
     async def postpone(self, received: Received, remaining: timedelta) -> None:
         """Hide it again until it is due."""
-        await self._hide(received.message, hidden_for(remaining))
+        await self._give_back(received, hidden_for(remaining))
+
+    async def _give_back(self, received: Received, hide_for: timedelta) -> None:
+        async with received.changing:
+            await self._hide(received.message, hide_for)
 
     async def _hide(self, message: QueueMessage, hide_for: timedelta) -> None:
         try:
@@ -288,12 +290,13 @@ class TaskQueue:
 
     async def renew(self, received: Received) -> bool:
         """Keep it for another `lock_for`; False: it is not ours any more."""
-        locked_until = self._clock.now() + self.lock_for
-        try:
-            received.message = await self._queue.hide(received.message, hide_for=self.lock_for)
-        except (NotFound, PopReceiptMismatch):
-            return False
-        received.locked_until = locked_until
+        async with received.changing:
+            locked_until = self._clock.now() + self.lock_for
+            try:
+                received.message = await self._queue.hide(received.message, hide_for=self.lock_for)
+            except (NotFound, PopReceiptMismatch):
+                return False
+            received.locked_until = locked_until
         return True
 
 
