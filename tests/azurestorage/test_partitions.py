@@ -377,4 +377,4 @@ async def test_two_hosts_share_a_hub_on_a_real_server(new_manager: NewManager, b
     async with hub.host("a"):
         await hub.settled("a")
     async with hub.host("b"):
-        assert await hub.settled("b") < 2
+        await hub.settled("b", seconds=20)  # Long before the leases would have run out.

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -164,10 +163,9 @@ async def test_two_hosts_share_the_work_and_one_hands_over(hosts: Hosts, client:
     await start_tours(client, first)
     ran = await all_ended_once(client, hosts, first)
     assert set(ran) == {"a", "b"}
-    began = hosts.clock.now()
     hosts.stop("b")
-    assert hosts.clock.now() - began < timedelta(seconds=1)
-    assert await hosts.share(("a", 4)) < 3
+    # Sooner than any lease runs out; test_partitions has the exact times, by a clock that nothing slows down.
+    await hosts.share(("a", 4), seconds=15)
     second = ids("second", 6)
     await start_tours(client, second)
     assert set(await all_ended_once(client, hosts, second)) == {"a"}
