@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import assert_never
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -29,10 +30,9 @@ from emulator.storage.rest_signatures import (
     Signature,
 )
 from emulator.storage.rest_tables import RestTable
+from emulator.storage.rest_transport import AiohttpTransport, Transport
+from emulator.storage.rest_wire import WireTransport
 from emulator.storage.rest_xml import next_marker, parse, text_of
-
-# Azurite closes a connection that was idle for five seconds. A request on its way at that moment would fail.
-_KEEP_ALIVE_SECONDS = 4.0
 
 # The server lives in real time, whatever our clock does: a server that is silent for so long is gone.
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
@@ -43,11 +43,9 @@ _JSON = {"Accept": "application/json;odata=nometadata"}
 class RestAccount:
     """See storage.api.StorageAccount."""
 
-    def __init__(
-        self, connection: StorageConnection, session: aiohttp.ClientSession, clock: Clock, identity: object
-    ) -> None:
+    def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock, identity: object) -> None:
         self._connection = connection
-        self._session = session
+        self._transports = transports
         self._clock = clock
         self._identity = identity
         self._services: dict[ServiceName, Service] = {}
@@ -90,7 +88,8 @@ class RestAccount:
         service = self._services.get(name)
         if service is None:
             endpoint = endpoint_of(self._connection, name)
-            service = self._services[name] = Service(self._session, endpoint, self._signature(name), self._clock)
+            transport = self._transports.to(endpoint)
+            service = self._services[name] = Service(transport, endpoint, self._signature(name), self._clock)
         return service
 
     def _signature(self, name: ServiceName) -> Signature:
@@ -110,21 +109,49 @@ class RestAccount:
 async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[RestAccount]:
     """The account of a connection. Makes no request: a storage that is not there is noticed by the first call."""
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                timeout=_TIMEOUT,
-                trust_env=not is_local(connection),
-            )
-        )
+        transports = await stack.enter_async_context(_Transports(is_local(connection)))
         identity: object = None
         if isinstance(connection.credential, Identity):
             from emulator.storage.azure_credentials import open_identity  # azure-identity is optional
 
             identity = await stack.enter_async_context(open_identity(connection.credential.settings))
-        yield RestAccount(connection, session, clock, identity)
+        yield RestAccount(connection, transports, clock, identity)
+
+
+class _Transports:
+    """One for each server, made at first use. `local`: no proxy leads there."""
+
+    def __init__(self, local: bool) -> None:
+        self._local = local
+        self._wires: dict[str, WireTransport] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def to(self, endpoint: str) -> Transport:
+        url = urlsplit(endpoint)
+        origin = f"{url.scheme}://{url.netloc}"
+        if self._local and url.scheme == "http":
+            return self._wires.setdefault(origin, WireTransport(origin))
+        return AiohttpTransport(self._opened(), origin)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                timeout=_TIMEOUT,
+                trust_env=not self._local,
+            )
+        return self._session
+
+    async def __aenter__(self) -> _Transports:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for wire in self._wires.values():
+            wire.close()
+        if self._session is not None:
+            await self._session.close()
 
 
 async def _names(service: Service, group: str, prefix: str) -> AsyncIterator[str]:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from emulator.storage.api import AlreadyExists, BlobProperties, LeaseState, NotFound
 from emulator.storage.refusals import invalid
 from emulator.storage.rest_dates import parse_http_date
-from emulator.storage.rest_http import Answer, Service, escaped
+from emulator.storage.rest_http import Service, escaped
+from emulator.storage.rest_transport import Answer
 from emulator.storage.rest_xml import Element, next_marker, parse, text_of
 
 _CONTAINER = (("restype", "container"),)

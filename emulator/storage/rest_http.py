@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
-
-import aiohttp
-from yarl import URL
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
@@ -17,6 +12,7 @@ from emulator.storage.refusals import refusal, unreachable
 from emulator.storage.rest_dates import http_date
 from emulator.storage.rest_errors import error_in
 from emulator.storage.rest_signatures import Signature
+from emulator.storage.rest_transport import Answer, Interrupted, NotConnected, Transport
 
 # Every Azurite of the last years knows this version, and with it block blobs may be written in one piece.
 VERSION = "2021-12-02"
@@ -27,19 +23,7 @@ _BACKOFF_SECONDS: tuple[float, ...] = (0.2, 0.6, 1.4)
 _BACKOFF_SECONDS_UNCONNECTED = _BACKOFF_SECONDS[:1]
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
-# aiohttp warns about bytes beyond this size, and sends a stream in pieces.
-_STREAM_BYTES = 1024 * 1024
-
 _SAFE = "-_.~"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response that has been read whole. Header names ignore case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def escaped(text: str) -> str:
@@ -50,12 +34,10 @@ def escaped(text: str) -> str:
 class Service:
     """The blob, queue or table service of an account."""
 
-    def __init__(self, session: aiohttp.ClientSession, endpoint: str, signature: Signature, clock: Clock) -> None:
+    def __init__(self, transport: Transport, endpoint: str, signature: Signature, clock: Clock) -> None:
         self.endpoint = endpoint
-        url = urlsplit(endpoint)
-        self.base_path = url.path
-        self._origin = f"{url.scheme}://{url.netloc}"
-        self._session = session
+        self._base_path = urlsplit(endpoint).path
+        self._transport = transport
         self._signature = signature
         self._clock = clock
 
@@ -76,19 +58,20 @@ class Service:
         Raises StorageError, StorageUnreachable. A request that got no answer is sent again: it may then be carried out
         twice, which callers of a storage service have to live with anyway.
         """
-        full_path = self.base_path + path
+        full_path = self._base_path + path
         attempt = 0
         while True:
-            url, complete = await self._prepared(method, full_path, query, headers, body)
+            target, complete = await self._prepared(method, full_path, query, headers, body)
             failure: EmulatorError
             waits = _BACKOFF_SECONDS
             try:
-                answer = await self._send(method, url, complete, body)
-            except aiohttp.ClientConnectorError as error:
+                with self._clock.busy():
+                    answer = await self._transport.send(method, target, complete, body)
+            except NotConnected as error:
                 failure = unreachable(doing, self.endpoint, str(error))
                 waits = _BACKOFF_SECONDS_UNCONNECTED
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure = unreachable(doing, self.endpoint, str(error) or type(error).__name__)
+            except Interrupted as error:
+                failure = unreachable(doing, self.endpoint, str(error))
             else:
                 if answer.status < 300 or answer.status in accept:
                     return answer
@@ -96,14 +79,15 @@ class Service:
                 failure = refusal(doing, status=answer.status, code=code, detail=detail)
                 if answer.status not in _TRANSIENT:
                     raise failure
-            if attempt == len(waits):
+            if attempt >= len(waits):
                 raise failure
             await self._clock.sleep(waits[attempt], upkeep=True)
             attempt += 1
 
     async def _prepared(
         self, method: str, path: str, query: tuple[tuple[str, str], ...], headers: Mapping[str, str] | None, body: bytes
-    ) -> tuple[URL, dict[str, str]]:
+    ) -> tuple[str, dict[str, str]]:
+        """The target with its query, and all headers."""
         complete = {"x-ms-date": http_date(self._clock.now()), "x-ms-version": VERSION, **(headers or {})}
         if body or method in ("PUT", "POST"):
             complete["Content-Length"] = str(len(body))
@@ -111,24 +95,18 @@ class Service:
         appended = await self._signature.sign(method, path, query, complete)
         if appended:
             pairs.append(appended)
-        text = f"{self._origin}{path}?{'&'.join(pairs)}" if pairs else self._origin + path
-        return URL(text, encoded=True), complete
-
-    async def _send(self, method: str, url: URL, headers: Mapping[str, str], body: bytes) -> Answer:
-        data = io.BytesIO(body) if len(body) > _STREAM_BYTES else body or None
-        with self._clock.busy():
-            async with self._session.request(
-                method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NO_AUTO_HEADERS
-            ) as response:
-                return Answer(response.status, response.headers, await response.read())
-
-
-# A content type that aiohttp adds would not be in the signature.
-_NO_AUTO_HEADERS = ("Content-Type", "User-Agent", "Accept-Encoding")
+        return f"{path}?{'&'.join(pairs)}" if pairs else path, complete
 
 
 def _said(answer: Answer) -> tuple[str, str]:
     """Error code and message of a refusal: in the headers, as XML (blobs, queues) or JSON (tables)."""
     code, message = error_in(answer.body)
     code = answer.headers.get("x-ms-error-code") or code
-    return code or HTTPStatus(answer.status).phrase.replace(" ", ""), message or "no further explanation"
+    return code or _phrase(answer.status), message or "no further explanation"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.replace(" ", "")
+    except ValueError:
+        return "Refused"

@@ -184,7 +184,7 @@ def _selected(select: Sequence[str]) -> Query:
 def _position(doing: str, continuation: str) -> Query:
     """Tokens look as those of the .NET client: both keys, as the service gave them, and a space between."""
     partition, separator, row = continuation.partition(" ")
-    if not separator or " " in row or not partition:
+    if not separator or " " in row or not (partition or row):
         raise invalid(doing, "InvalidInput", "The continuation token is not one of this service.")
     return (("NextPartitionKey", partition), *((("NextRowKey", row),) if row else ()))
 

@@ -209,6 +209,13 @@ async def test_pages_go_on_where_the_last_one_ended(bench: Bench) -> None:
     assert got == sorted((each.partition_key, each.row_key) for each in rows)
 
 
+async def test_pages_go_on_within_empty_keys(bench: Bench) -> None:
+    table = await bench.new_table()
+    await fill(table, [row("", ""), row("", "a"), row("", "b"), row("a", "")])
+    got = [(each.partition_key, each.row_key) for page in await pages(table, limit=1) for each in page.rows]
+    assert got == [("", ""), ("", "a"), ("", "b"), ("a", "")]
+
+
 async def test_a_filter_works_over_pages(bench: Bench) -> None:
     table = await bench.new_table()
     await table.submit([insert(row("p", f"{number:03}", even=number % 2 == 0)) for number in range(100)])
