@@ -1,6 +1,6 @@
 """What one storage operation costs: processor time of this process, and time until the answer.
 
-    python benchmarks/storage.py [rest] [sdk] [builtin] [builtin-file]
+    python -m benchmarks.storage [rest] [sdk] [builtin] [builtin-file]
 
 Starts an Azurite of its own (in memory) for the first two. Wall time of those is mostly Azurite's.
 """
@@ -75,7 +75,7 @@ async def run(account: StorageAccount) -> None:
 async def opened(backend: str) -> AsyncIterator[StorageAccount]:
     clock = SystemClock()
     if backend.startswith("builtin"):
-        from emulator.storage.builtin import open_account as open_builtin
+        from emulator.storage.builtin import open_builtin
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "storage.db" if backend == "builtin-file" else None
