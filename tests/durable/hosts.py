@@ -39,14 +39,17 @@ class RunningApp:
 
 @asynccontextmanager
 async def running(
-    app: Path, workplace: Path, *, settings: Mapping[str, str] | None = None, enable_auth: bool = False
+    app: Path,
+    workplace: Path,
+    *,
+    settings: Mapping[str, str] | None = None,
+    storage: str = "builtin:memory",
+    enable_auth: bool = False,
 ) -> AsyncIterator[RunningApp]:
     """Run a copy of `app`: hosts keep their keys in the app's folder."""
     folder = workplace / "app"
     shutil.copytree(app, folder, copy_function=shutil.copyfile)
     folder.chmod(0o755)
-    options = StartOptions(
-        app=folder, port=0, storage="builtin:memory", settings=settings or {}, enable_auth=enable_auth
-    )
+    options = StartOptions(app=folder, port=0, storage=storage, settings=settings or {}, enable_auth=enable_auth)
     async with open_app(options) as host, aiohttp.ClientSession() as session:
         yield RunningApp(host.url, session)

@@ -57,7 +57,7 @@ async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[
     """Run the cases that `arguments` choose; an outcome for each case and base."""
     binding = await app.client_binding()
     code = str(binding["requiredQueryStringParameters"]).removeprefix("code=")
-    common = ["--origin", app.url, "--app", f"{app.url}/api", "--code", code, "--parallel", "40"]
+    common = ["--origin", app.url, "--app", f"{app.url}/api", f"--code={code}", "--parallel", "40"]
     await runner().main(runner().parse([*common, "--json", str(report), *arguments]))
     found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
     return found
@@ -87,6 +87,15 @@ async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> N
     needs_another_host = {case for condition in CONDITIONS for case in cases_requiring(condition)}
     other_profiles = {case["id"] for case in document()["cases"] if profile not in case.get("profiles", [profile])}
     assert left_out == needs_another_host | other_profiles
+
+
+@pytest.mark.azurite
+@pytest.mark.timeout(300)
+async def test_all_cases_hold_on_azurite(tmp_path: Path, azurite: str) -> None:
+    async with running(APP, tmp_path, storage=azurite) as app:
+        found = await outcomes(app, tmp_path / "report.json")
+    assert failures(found) == []
+    assert len(found) == len(document()["cases"])
 
 
 @pytest.mark.timeout(120)

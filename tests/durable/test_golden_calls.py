@@ -55,7 +55,7 @@ class Replay:
         self.started: set[str] = set()
 
     async def play(self, call: Call) -> None:
-        """The call's answer must become the recorded one. Only reading can be repeated until it does."""
+        """The call's answer must become the recorded one. What has no effect is repeated until it does."""
         await self.wait_for_its_turn(call)
         if (better := BETTER.get((self.scenario, call.path))) is not None:
             await self.wait_for_state(call.instance_id or "", ENDED)
@@ -64,8 +64,10 @@ class Replay:
         expected = self.ordered(self.recorded.answer(call.status, call.headers, call.answer))
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
-            found = list(differences(expected, self.ordered(await self.send(call))))
-            if not found or call.method != "GET" or asyncio.get_running_loop().time() > end:
+            answer = self.ordered(await self.send(call))
+            found = list(differences(expected, answer))
+            had_effect = call.method != "GET" and answer["status"] != 404
+            if not found or had_effect or asyncio.get_running_loop().time() > end:
                 break
             await asyncio.sleep(0.05)
         assert found == [], f"{call.method} {call.path}"
