@@ -22,7 +22,7 @@ from emulator.durable.azurestorage.names import HubNames
 from emulator.errors import ConfigurationError
 from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
-from emulator.storage.transfer import Progress, Transferred
+from emulator.storage.transfer import Progress, Transferred, TransferRefused
 from emulator.storage.transfer_export import export_account
 from emulator.storage.transfer_file import Item, Kind
 from emulator.storage.transfer_import import import_account
@@ -66,7 +66,12 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
         else:
             await _require_hub(source, command.hub)
             await export_account(source, spool, clock=clock, chosen=chosen, report=line.show)
-        done = await import_account(spool, target, clock=clock, force=command.force, report=line.show)
+        try:
+            done = await import_account(spool, target, clock=clock, force=command.force, report=line.show)
+        except TransferRefused:
+            # Nothing was begun. The next attempt is to see the account as it is then.
+            spool.unlink()
+            raise
         spool.unlink()
         return done
 

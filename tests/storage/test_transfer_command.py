@@ -78,6 +78,7 @@ def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.Captur
     assert main(copy) == 0
     assert main(copy) == 1
     assert "has something already" in capsys.readouterr().err
+    assert list((app / ".azemu").glob("copy-*")) == []
     assert main([*copy, "--force"]) == 0
 
 
