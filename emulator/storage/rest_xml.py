@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -35,12 +34,6 @@ def parse(body: bytes) -> Element:
 def text_of(element: Element, name: str) -> str:
     """The text of a child, empty if it is not there."""
     return element.findtext(name) or ""
-
-
-def names_in(listing: Element, group: str) -> Iterator[str]:
-    """The names of a list of queues or containers."""
-    for item in listing.iterfind(f"{group}/*"):
-        yield text_of(item, "Name")
 
 
 def next_marker(listing: Element) -> str:

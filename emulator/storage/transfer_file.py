@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -202,7 +202,7 @@ def opened(path: Path, mode: Literal["rb", "wb", "r+b"]) -> Iterator[BinaryIO]:
     """The file, open. Raises TransferFileError when it cannot be opened, read or written."""
     try:
         with path.open(mode) as file:
-            yield cast(BinaryIO, file)
+            yield file
     except OSError as error:
         raise TransferFileError(f"{path} cannot be used: {error.strerror or error}.") from error
 
