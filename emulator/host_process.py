@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from types import FrameType
@@ -27,9 +28,8 @@ _LEFTOVER_SECONDS = 3.0
 def main() -> int:
     """The exit code: see `exit_codes`."""
     lifeline = _take_standard_input()
-    # Loaded while the supervisor still looks for storage.
-    import emulator.app  # noqa: F401
-
+    if not _load_host():
+        return exit_codes.NOT_STARTED
     line = _read_line(lifeline)
     if not line:
         return exit_codes.OK  # The supervisor ended before it had anything to hand over.
@@ -39,6 +39,16 @@ def main() -> int:
         code = _run(handover, lifeline)
     _end_after(_LEFTOVER_SECONDS, code)
     return code
+
+
+def _load_host() -> bool:
+    """Load the modules while the supervisor still looks for storage. No change of the app could repair a failure."""
+    try:
+        import emulator.app  # noqa: F401
+    except ImportError:
+        traceback.print_exc()
+        return False
+    return True
 
 
 def _run(handover: Handover, lifeline: int) -> int:
