@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from emulator.clock import Clock
 from emulator.handover import Handover
+from emulator.interruption import apart_from_the_terminal
 from emulator.port import Port
 
 # -P keeps the current folder, which is the user's, off the import path: a file there must not shadow our modules. So
@@ -97,10 +97,3 @@ class Child:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-
-
-def apart_from_the_terminal() -> dict[str, Any]:
-    """Ctrl-C goes to all processes of a terminal; the supervisor alone decides in which order they end."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

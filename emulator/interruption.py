@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 # The last two exist on one system each: a closed terminal window, Ctrl-Break.
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -33,3 +35,13 @@ def interruptible(*, first: Callable[[], object], again: Callable[[], object]) -
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def apart_from_the_terminal() -> dict[str, Any]:
+    """How to start a process that Ctrl-C does not reach: whoever started it decides when it ends.
+
+    A terminal sends Ctrl-C to all its processes, but the host needs its storage until it has drained.
+    """
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}

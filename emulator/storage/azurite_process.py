@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 from collections import deque
@@ -15,13 +14,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from emulator.background import background
 from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
+from emulator.interruption import apart_from_the_terminal
 from emulator.storage.azurite_probe import HOST, Answer, probe
 from emulator.storage.azurite_program import DOCKER_IMAGE, Program
 
@@ -176,7 +175,7 @@ async def _life(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            **_apart_from_the_terminal(),
+            **apart_from_the_terminal(),
         )
     except OSError as error:
         raise StorageUnavailable(f"Azurite ({launch.program.origin}) could not be started: {error}") from error
@@ -186,13 +185,6 @@ async def _life(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             yield process
         finally:
             await process.stop(clock)
-
-
-def _apart_from_the_terminal() -> Mapping[str, Any]:
-    """Ctrl-C goes to all processes of a terminal, but the host needs its storage until it has drained."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
 
 
 def _node_options() -> str:
