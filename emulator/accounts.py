@@ -15,6 +15,7 @@ from emulator.config.connections import BuiltinConnection, Connection, resolve_c
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
 from emulator.storage.api import StorageAccount
+from emulator.storage.places import is_emulated
 
 DEFAULT_CONNECTION = "AzureWebJobsStorage"
 
@@ -66,15 +67,23 @@ def _names(settings: Settings) -> Iterator[str]:
 
 
 def open_connection(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
-    """The account of one connection, over the network or built in."""
+    """The account of one connection, over the network or built in.
+
+    A storage emulator is spoken to by our own lean client, a real account by the official SDKs: there the network is
+    what costs, and their retries, proxies and credentials have proven themselves.
+    """
     # Only what is used is imported.
     if isinstance(connection, BuiltinConnection):
         from emulator.storage.builtin import open_builtin
 
         return open_builtin(connection.path, clock)
-    from emulator.storage.rest import open_account
+    if is_emulated(connection):
+        from emulator.storage import rest
 
-    return open_account(connection, clock)
+        return rest.open_account(connection, clock)
+    from emulator.storage import azure
+
+    return azure.open_account(connection, clock)
 
 
 def _identity(connection: Connection) -> str:

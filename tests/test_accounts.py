@@ -57,3 +57,19 @@ async def test_what_is_no_connection_is_found_by_who_uses_it() -> None:
                 accounts(name)
         with pytest.raises(ConnectionNotConfigured, match="AzureWebJobsMissing"):
             accounts("Missing")
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "client"),
+    [
+        ("DefaultEndpointsProtocol=https", "emulator.storage.azure"),
+        ("BlobEndpoint=http://127.0.0.1:1/one;QueueEndpoint=http://127.0.0.1:1/one", "emulator.storage.rest"),
+        ("TableEndpoint=http://azurite:10002/one", "emulator.storage.rest"),
+    ],
+)
+async def test_azure_is_reached_by_the_official_sdks_and_an_emulator_by_the_lean_client(
+    endpoints: str, client: str
+) -> None:
+    settings = Settings({"Account": f"AccountName=one;AccountKey={KEY};{endpoints}"})
+    async with open_accounts(settings, SystemClock()) as accounts:
+        assert type(accounts("Account")).__module__ == client

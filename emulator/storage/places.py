@@ -34,3 +34,9 @@ def is_local(connection: StorageConnection) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_emulated(connection: StorageConnection) -> bool:
+    """A storage emulator, here or in a container: Azure itself is reached by TLS only."""
+    places = (connection.blob, connection.queue, connection.table)
+    return all(urlsplit(place).scheme == "http" for place in places if place)
