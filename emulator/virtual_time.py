@@ -240,8 +240,9 @@ class VirtualClock:
         return True
 
     async def _sleep_elsewhere(self, seconds: float, upkeep: bool) -> None:
+        loop = self._own_loop()
         coroutine: Coroutine[Any, Any, None] = self.sleep(seconds, upkeep=upkeep)
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._own_loop()))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
     def _next_due(self, upkeep: bool) -> datetime | None:
         heaps = (self._foreground, self._upkeep) if upkeep else (self._foreground,)
@@ -260,7 +261,7 @@ class VirtualClock:
             return _NEVER
 
     def _own_loop(self) -> VirtualTimeLoop:
-        if self._loop is None:
+        if self._loop is None or self._loop.is_closed():
             raise RuntimeError("A VirtualClock goes only on its own loop: asyncio.Runner(loop_factory=clock.new_loop).")
         return self._loop
 
