@@ -74,6 +74,7 @@ class UserLogs:
         self._host_thread = threading.get_ident()
         self._handler = _RootHandler(self)
         self._streams: list[_UserStream] = []
+        self._placing = threading.Lock()
 
     def __enter__(self) -> UserLogs:
         root = logging.getLogger()
@@ -82,18 +83,24 @@ class UserLogs:
         self._handler.level_before = others[0].level_before if others else root.level
         root.setLevel(min(root.level, self._level) if others else self._level)
         root.addHandler(self._handler)
-        self._streams = [_UserStream(self, "stdout"), _UserStream(self, "stderr")]
+        self._catch_prints()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._streams:
+        for stream in reversed(self._streams):
             stream.retire()
         root = logging.getLogger()
         root.removeHandler(self._handler)
         if not _root_handlers():
             root.setLevel(self._handler.level_before)
+
+    def _catch_prints(self) -> None:
+        with self._placing:
+            for name in ("stdout", "stderr"):
+                if not _stands_before(self, getattr(sys, name)):
+                    self._streams.append(_UserStream(self, name))
 
     def app_thread(self) -> None:
         """Say that the calling thread runs nothing but user code: what it logs outside invocations counts too."""
@@ -102,6 +109,8 @@ class UserLogs:
     @contextmanager
     def invocation(self, invocation: Invocation) -> Iterator[None]:
         """Everything inside belongs to `invocation`. Enter it in a context of its own."""
+        # Somebody may have put other streams there since; test runners do so between the phases of a test.
+        self._catch_prints()
         run = Run(self, invocation)
         self._running[invocation.id] = run
         _current_run.set(run)
@@ -255,6 +264,15 @@ class _UserStream(io.TextIOBase):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _stands_before(logs: UserLogs, stream: object) -> bool:
+    """Whether what is written to `stream` comes by these logs first, or by those of apps that were opened later."""
+    while isinstance(stream, _UserStream):
+        if stream._logs is logs:
+            return True
+        stream = stream._stream
+    return False
 
 
 def _in_debugger() -> bool:

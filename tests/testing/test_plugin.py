@@ -1,0 +1,118 @@
+"""The pytest plugin, in pytest runs of its own."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+import pytest
+
+from tests.testing.apps import SHOP, write_app
+
+pytest_plugins = ["pytester"]
+
+# An installation of today has the entry point; before it is installed anew, the module has to be named.
+PLUGIN = ("-p", "azemu" if entry_points(group="pytest11", name="azemu") else "emulator.pytest_plugin")
+ORDER = """
+    import pytest
+
+    async def test_in_a_coroutine(azemu):
+        azemu.replace("send", lambda item: "faked")
+        status = await azemu.wait(await azemu.client.start_new("order", client_input={"name": "book"}))
+        assert status.output == "faked"
+
+    def test_in_a_function(azemu):
+        status = azemu.wait(azemu.client.start_new("order", client_input={"name": "book"}))
+        assert status.output == "book sent"
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest.ini_options]
+        asyncio_mode = "auto"
+        asyncio_default_fixture_loop_scope = "function"
+        """
+    )
+    return pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", *arguments)
+
+
+def test_the_app_is_found_above_the_test(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, SHOP)
+    (pytester.mkdir("tests") / "test_order.py").write_text(ORDER.replace("\n    ", "\n"))
+    run(pytester).assert_outcomes(passed=2)
+
+
+def test_the_app_and_its_options_are_named_by_a_marker(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path / "shop", SHOP)
+    pytester.makepyfile(
+        """
+        import os
+        from datetime import datetime, timezone
+        import pytest
+
+        NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
+
+        @pytest.mark.azemu("shop", now=NOW, settings={"REGION": "moon"})
+        def test_marked(azemu):
+            assert azemu.now == NOW
+            assert os.environ["REGION"] == "moon"
+        """
+    )
+    run(pytester, "--strict-markers").assert_outcomes(passed=1)
+
+
+def test_the_app_is_named_in_the_configuration(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path / "shop", SHOP)
+    pytester.makepyfile(ORDER)
+    run(pytester, "-o", "azemu_app=shop").assert_outcomes(passed=2)
+
+
+def test_no_app_is_an_error_that_says_what_to_do(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_lost(azemu): pass")
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*which app?*azemu_app*"])
+
+
+def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, SHOP)
+    pytester.makepyfile(
+        """
+        def test_fails(azemu):
+            azemu.wait(azemu.client.start_new("order", client_input={"name": "book"}))
+            assert False
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*azemu console*", "*sending book"])
+
+
+def test_in_parallel(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, SHOP)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_order(azemu, number):
+            status = azemu.wait(azemu.client.start_new("reminder", instance_id="same"))
+            assert status.output == "reminded"
+        """
+    )
+    run(pytester, "-n", "2").assert_outcomes(passed=6)
+
+
+def test_a_run_without_the_fixture_pays_nothing_for_the_plugin(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_small():
+            assert not {name for name in sys.modules if name.startswith(("emulator.", "aiohttp"))} - {
+                "emulator.pytest_plugin"
+            }
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
