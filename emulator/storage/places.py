@@ -39,4 +39,4 @@ def is_local(connection: StorageConnection) -> bool:
 def is_emulated(connection: StorageConnection) -> bool:
     """A storage emulator, here or in a container: Azure itself is reached by TLS only."""
     places = (connection.blob, connection.queue, connection.table)
-    return all(urlsplit(place).scheme == "http" for place in places if place)
+    return any(urlsplit(place).scheme == "http" for place in places if place)
