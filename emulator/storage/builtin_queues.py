@@ -6,6 +6,7 @@ the order in which they became visible; callers may not rely on it, with the rea
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from contextlib import suppress
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from emulator.clock import Clock, within
+from emulator.clock import Clock
 from emulator.ids import NewId, hyphenated
 from emulator.storage.api import MAX_HIDE, MAX_MESSAGE_BYTES, ZERO, QueueMessage
 from emulator.storage.builtin_arrivals import Arrivals
@@ -137,7 +138,9 @@ class BuiltinQueue:
                 for row, (receipt, until, _) in zip(found, taken, strict=True)
             ]
 
-        return await self._database.write(f"get messages from queue {self.name}", work, then=self._announce)
+        # What was taken, waiters need not be told: what they wait for comes no sooner than they think. When it is
+        # deleted, they are.
+        return await self._database.write(f"get messages from queue {self.name}", work)
 
     async def peek(self, *, limit: int) -> list[QueueMessage]:
         def work(connection: sqlite3.Connection) -> list[QueueMessage]:
@@ -198,23 +201,29 @@ class BuiltinQueue:
         return await self._database.read(f"count the messages of queue {self.name}", work)
 
     async def wait(self, at_most: timedelta) -> None:
-        with suppress(TimeoutError):
-            await within(self._clock, at_most.total_seconds(), self._until_visible(), upkeep=True)
+        end = asyncio.create_task(self._clock.sleep(at_most.total_seconds(), upkeep=True))
+        try:
+            while not end.done() and not await self._found_one(end):
+                pass
+        finally:
+            end.cancel()
 
-    async def _until_visible(self) -> None:
-        while True:
-            # Listen first, then look: what comes in between is not missed.
-            async with self._arrivals.change(self.name) as change:
-                visible_at = await self._database.read(f"look into queue {self.name}", self._next_visible_at)
-                if visible_at is None:
-                    await change
-                    continue
-                remaining = visible_at - micros(self._clock.now())
-                if remaining <= 0:
-                    return
+    async def _found_one(self, end: asyncio.Task[None]) -> bool:
+        """True: a message is visible. False: look again, for something changed, or the end has come."""
+        # Listen first, then look: what comes in between is not missed.
+        async with self._arrivals.change(self.name) as change:
+            visible_at = await self._database.read(f"look into queue {self.name}", self._next_visible_at)
+            remaining = None if visible_at is None else visible_at - micros(self._clock.now())
+            if remaining is None:
+                await asyncio.wait({change, end}, return_when=asyncio.FIRST_COMPLETED)
+            elif remaining > 0:
                 # Not upkeep: a message that becomes visible is something to jump to.
-                with suppress(TimeoutError):
-                    await within(self._clock, remaining / SECOND, change)
+                visible = asyncio.create_task(self._clock.sleep(remaining / SECOND))
+                try:
+                    await asyncio.wait({change, end, visible}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    visible.cancel()
+            return remaining is not None and remaining <= 0
 
     def _next_visible_at(self, connection: sqlite3.Connection) -> int | None:
         """When the next message becomes, or became, visible; None: there is none."""

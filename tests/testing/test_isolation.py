@@ -52,7 +52,7 @@ async def test_two_apps_side_by_side_keep_their_modules_storage_logs_and_time(tm
         ids = [answer.json()["id"] for answer in answers]
         outputs = [(await app.wait(id)).output for app, id in zip((left, right), ids, strict=True)]
         assert outputs == ["left", "right"]
-        assert [line.message for line in left.logs if line.function == "word"] == ["the word is left"]
+        assert [line.message for line in left.logs if line.category == "root"] == ["the word is left"]
         assert "the word is right" in right.console
         assert "the word is right" not in left.console
         assert await left.client.get_status(ids[1]) is None or (await left.client.get_status(ids[1])).name is None
