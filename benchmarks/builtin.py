@@ -1,4 +1,4 @@
-"""How fast the built-in store is: python benchmarks/builtin.py [memory] [FULL] [NORMAL]
+"""How fast the built-in store is: python -m benchmarks.builtin [memory] [FULL] [NORMAL]
 
 Prints a Markdown table for RESULTS.md. "alone": one operation after the other; "32 at once": so many under way, where a
 file's operations share their flushes. The file lies in a temporary folder (TMPDIR chooses the disk).

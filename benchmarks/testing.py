@@ -1,4 +1,4 @@
-"""What a test with virtual time costs: python benchmarks/testing.py [COUNT]
+"""What a test with virtual time costs: python -m benchmarks.testing [COUNT]
 
 Each test starts the human-interaction sample, lets its 72 hours pass until the escalation and 24 more until it expires,
 and stops. Prints a Markdown table for RESULTS.md, with the memory of the process along the way.
