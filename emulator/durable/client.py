@@ -47,6 +47,7 @@ class InstanceFinished(HubError):
 
     def __init__(self, status: InstanceStatus) -> None:
         super().__init__(f'The instance "{status.instance_id}" has ended with the status {_state_name(status)}.')
+        self.status = status
 
 
 class CannotChangeState(HubError):
@@ -57,6 +58,7 @@ class CannotChangeState(HubError):
             f"Cannot {verb} the orchestration instance {status.instance_id} "
             f"because instance is in the {_state_name(status)} state."
         )
+        self.status = status
 
 
 class NotRewindable(HubError):
@@ -250,12 +252,16 @@ class DurableClient:
             raise CannotChangeState("resume", status)
         await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
 
-    async def rewind(self, instance_id: str, reason: str | None) -> None:
-        """Let a failed instance go on from before its failure. Raises InstanceNotFound, NotRewindable."""
+    async def rewind(self, instance_id: str, reason: str | None) -> InstanceStatus:
+        """Let a failed instance go on from before its failure, and give its status as it was.
+
+        Raises InstanceNotFound, NotRewindable.
+        """
         status = await self._existing(instance_id)
         if status.runtime_status is not RuntimeStatus.FAILED:
             raise NotRewindable(status)
         await self.hub.rewind(instance_id, reason)
+        return status
 
     async def purge(self, instance_id: str, *, in_any_state: bool = False) -> PurgeResult:
         """Delete all that is stored of one instance.

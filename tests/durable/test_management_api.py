@@ -187,6 +187,18 @@ async def test_plain_json_that_python_cannot_read_is_warned_of(
         assert 'The operation "add" of @counter@c was sent plain JSON' in caplog.text
 
 
+async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running(APP, tmp_path) as app:
+        wait = {"timeout": "20", "pollingInterval": "0.05"}
+        await ask(app, "POST", "orchestrators/hello_one/i", params=wait)
+        await ask(app, "POST", "instances/i/terminate")
+        await ask(app, "POST", "entities/counter/c?op=add", json="1")
+    assert "i: Function 'hello_one (Orchestrator)' scheduled. Reason: NewInstance." in caplog.text
+    assert "Cannot terminate orchestration instance in the Completed state. InstanceId: i." in caplog.text
+    assert "@counter@c: Function 'counter (Entity)' scheduled. Reason: EntitySignal:add." in caplog.text
+
+
 async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Path) -> None:
     async with running(APP, tmp_path) as app:
         wait = {"timeout": "20", "pollingInterval": "0.02"}

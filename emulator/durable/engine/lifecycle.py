@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 
+from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
@@ -27,7 +28,7 @@ from emulator.durable.core.events import (
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
-from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.identity import EntityId, RuntimeStatus
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.executor import EntityBatch, EntityBatchResult
 
@@ -46,6 +47,10 @@ class Lifecycle:
         )
         self._show_payloads = show_payloads
         self._numbers = itertools.count()
+
+    @classmethod
+    def of_hub(cls, options: DurableTaskOptions, *, app_name: str = "") -> Lifecycle:
+        return cls(hub_name=options.hub_name, app_name=app_name, show_payloads=options.tracing.trace_inputs_and_outputs)
 
     # The worker ------------------------------------------------------------------------------------------------
 
@@ -75,7 +80,7 @@ class Lifecycle:
                 case ScheduleTask():
                     self.scheduled(_function(state.instance.instance_id, decision.name, "Activity"), caller)
                 case StartSubOrchestration():
-                    self.scheduled(_function(decision.instance_id, decision.name, "Orchestrator"), caller)
+                    self.scheduled(orchestrator(decision.instance_id, decision.name), caller)
                 case CreateTimer():
                     self.waits(state, f"CreateTimer:{decision.fire_at.text7}")
                 case Complete():
@@ -132,7 +137,7 @@ class Lifecycle:
     # Entities --------------------------------------------------------------------------------------------------
 
     def batch_ended(self, batch: EntityBatch, result: EntityBatchResult) -> None:
-        function = _function(batch.entity.instance_id, batch.entity.name, "Entity")
+        function = entity(batch.entity)
         for operation, outcome in zip(batch.operations, result.results, strict=True):
             input_text, output = self._payload(operation.input), self._payload(outcome.result)
             if outcome.is_error:
@@ -148,6 +153,18 @@ class Lifecycle:
         if result.exists != batch.exists:
             done = "created" if result.exists else "deleted"
             self._info(f"{function} {done} entity state. State: EntityState{done.capitalize()}.")
+
+    # Clients ---------------------------------------------------------------------------------------------------
+
+    def rewound(self, instance_id: str, name: str, reason: str | None) -> None:
+        self._warning(f"{orchestrator(instance_id, name)} was rewound. Reason: {reason}. State: Rewound.")
+
+    def refused(self, verb: str, instance_id: str, name: str, state: RuntimeStatus) -> None:
+        """Somebody asked for what the state of the instance does not allow."""
+        self._warning(
+            f"Cannot {verb} orchestration instance in the {state.wire_name} state. InstanceId: {instance_id}. "
+            f"Function: {name}."
+        )
 
     # All kinds of functions ------------------------------------------------------------------------------------
 
@@ -213,8 +230,18 @@ def activity(instance_id: str, name: str) -> str:
     return _function(instance_id, name, "Activity")
 
 
+def orchestrator(instance_id: str, name: str) -> str:
+    """How the lines call the orchestrator function of an instance."""
+    return _function(instance_id, name, "Orchestrator")
+
+
+def entity(entity: EntityId) -> str:
+    """How the lines call the function of an entity."""
+    return _function(entity.instance_id, entity.name, "Entity")
+
+
 def _orchestrator(state: RuntimeState) -> str:
-    return _function(state.instance.instance_id, state.started.name, "Orchestrator")
+    return orchestrator(state.instance.instance_id, state.started.name)
 
 
 def _function(instance_id: str, name: str, kind: str) -> str:

@@ -37,13 +37,14 @@ async def engine(
     *,
     clock: Clock,
     new_id: NewId,
-    app_name: str = "",
+    lifecycle: Lifecycle | None = None,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
-    """Run all work of `source` while the body runs, within the limits maxConcurrent…Functions of host.json."""
-    lifecycle = Lifecycle(
-        hub_name=options.hub_name, app_name=app_name, show_payloads=options.tracing.trace_inputs_and_outputs
-    )
+    """Run all work of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
+
+    `lifecycle`: what writes the hub's lines. Clients in this process share it, for the lines are numbered.
+    """
+    lifecycle = lifecycle or Lifecycle.of_hub(options)
     orchestrations = OrchestrationProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
     entities = EntityProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
     activities = ActivityProcessor(source, executor, clock=clock, lifecycle=lifecycle)

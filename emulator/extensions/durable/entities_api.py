@@ -13,6 +13,7 @@ from aiohttp import web
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.replay import FunctionKind
+from emulator.durable.engine.lifecycle import entity as entity_line
 from emulator.extensions.durable.api_request import ApiRequest, InvalidArgument, empty, json_answer, message_answer
 from emulator.extensions.durable.dotnet import parse_bool, parse_datetime
 from emulator.extensions.durable.functions import DurableFunctions
@@ -63,6 +64,7 @@ class EntitiesApi:
             return message_answer(400, f"Could not parse JSON content: {error}")
         _warn_of_plain_input(entity, operation, operation_input)
         await hub.client.signal_entity(entity, operation, operation_input)
+        hub.lifecycle.scheduled(entity_line(entity), f"EntitySignal:{operation}")
         return empty(202)
 
     def _addressed(self, hub: SelectedHub, name: str | None, key: str | None) -> EntityId:

@@ -16,7 +16,6 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
-from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.replay import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding
@@ -24,7 +23,7 @@ from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
 from emulator.extensions.durable.http_api import HttpApi, SystemKey
-from emulator.extensions.durable.hubs import Accounts, HubDirectory
+from emulator.extensions.durable.hubs import Accounts, HubDirectory, OpenedHub
 from emulator.extensions.durable.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.rpc import RpcListener
 from emulator.host.extension import Extension, Function, Webhook
@@ -116,24 +115,24 @@ class _Worker:
             if any(_is_durable(function) for function in self._host.functions()):
                 if self._host.options.local_rpc_endpoint_enabled is not False:
                     await stack.enter_async_context(self._listener.serve())
-                hub = self._hubs.own()
-                await stack.enter_async_context(hub.working())
-                await stack.enter_async_context(background(self._work(hub), name="durable engine"))
+                own = self._hubs.own()
+                await stack.enter_async_context(own.hub.working())
+                await stack.enter_async_context(background(self._work(own), name="durable engine"))
             yield
 
-    async def _work(self, hub: AzureStorageTaskHub) -> None:
+    async def _work(self, own: OpenedHub) -> None:
         """Run the engine until cancelled; it begins when the last function is known."""
         host = self._host
         await host.wait_until_running()
         async with (
             http_activity(dict(host.settings.items()), host.clock) as http,
             engine(
-                hub,
+                own.hub,
                 FunctionsExecutor(self._functions, http, host.options, clock=host.clock),
                 host.options,
                 clock=host.clock,
                 new_id=host.new_id,
-                app_name=host.settings.get("WEBSITE_SITE_NAME") or "",
+                lifecycle=own.lifecycle,
                 drain_seconds=host.drain_seconds,
             ),
         ):

@@ -177,17 +177,17 @@ class HttpApi:
             return empty(404)
         match operation:
             case "rewind":
-                return await self._instances.rewind(request, hub.client, instance_id)
+                return await self._instances.rewind(request, hub, instance_id)
             case "restart":
                 return await self._starts.restart(request, hub, instance_id)
             case _ if operation in LIFECYCLE:
-                return await self._instances.lifecycle(request, hub.client, instance_id, operation)
+                return await self._instances.lifecycle(request, hub, instance_id, operation)
         return empty(404)
 
     async def _event(self, request: ApiRequest, hub: SelectedHub, instance_id: str, name: str) -> web.Response:
         if request.method != "POST":
             return empty(404)
-        return await self._instances.raise_event(request, hub.client, instance_id, name)
+        return await self._instances.raise_event(request, hub, instance_id, name)
 
     def _make_primary(self) -> web.Response:
         """There is one app only, so it is the primary one already."""

@@ -13,6 +13,7 @@ from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
+from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.storage.api import StorageAccount
@@ -37,9 +38,18 @@ class SelectedHub:
     """`hub` and `connection`: as URLs in answers spell them. `is_own`: this app works on it."""
 
     client: DurableClient
+    lifecycle: Lifecycle
     hub: str
     connection: str
     is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedHub:
+    """`lifecycle` writes the lines of this hub, whoever causes them: clients or the engine."""
+
+    hub: AzureStorageTaskHub
+    lifecycle: Lifecycle
 
 
 class HubDirectory:
@@ -53,7 +63,7 @@ class HubDirectory:
         self._clock = clock
         self._new_id = new_id
         self._app_name = app_name
-        self._hubs: dict[tuple[int, str], AzureStorageTaskHub] = {}
+        self._hubs: dict[tuple[int, str], OpenedHub] = {}
 
     @property
     def own_name(self) -> str:
@@ -65,7 +75,7 @@ class HubDirectory:
         name = self._options.storage_provider.connection_name
         return _SHORT_NAME if name == _DEFAULT_CONNECTION else name
 
-    def own(self) -> AzureStorageTaskHub:
+    def own(self) -> OpenedHub:
         """The hub that this app works on. Raises ConnectionNotConfigured."""
         return self._hub(self._own_account(), self.own_name)
 
@@ -81,7 +91,8 @@ class HubDirectory:
         is_own = account is own_account and name.lower() == self.own_name.lower()
         opened = self._hub(account, self.own_name if is_own else name)
         return SelectedHub(
-            client=DurableClient(opened, self._options, clock=self._clock, new_id=self._new_id),
+            client=DurableClient(opened.hub, self._options, clock=self._clock, new_id=self._new_id),
+            lifecycle=opened.lifecycle,
             hub=name,
             connection=connection or self.own_connection,
             is_own=is_own,
@@ -90,16 +101,20 @@ class HubDirectory:
     def _own_account(self) -> StorageAccount:
         return self._accounts(self._options.storage_provider.connection_name)
 
-    def _hub(self, account: StorageAccount, name: str) -> AzureStorageTaskHub:
+    def _hub(self, account: StorageAccount, name: str) -> OpenedHub:
         key = (id(account), name.lower())
         if key not in self._hubs:
-            tracking = self._options.storage_provider.tracking_store_connection_name
-            self._hubs[key] = AzureStorageTaskHub(
-                replace(self._options, hub_name=name),
-                account,
-                clock=self._clock,
-                new_id=self._new_id,
-                tracking=self._accounts(tracking) if tracking else None,
-                app_name=self._app_name,
-            )
+            self._hubs[key] = self._open(account, replace(self._options, hub_name=name))
         return self._hubs[key]
+
+    def _open(self, account: StorageAccount, options: DurableTaskOptions) -> OpenedHub:
+        tracking = options.storage_provider.tracking_store_connection_name
+        hub = AzureStorageTaskHub(
+            options,
+            account,
+            clock=self._clock,
+            new_id=self._new_id,
+            tracking=self._accounts(tracking) if tracking else None,
+            app_name=self._app_name,
+        )
+        return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name))

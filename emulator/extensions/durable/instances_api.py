@@ -12,7 +12,8 @@ from aiohttp import web
 
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
-from emulator.durable.hub import InstanceNotFound, InstanceQuery, PurgeFilter
+from emulator.durable.engine.lifecycle import orchestrator
+from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
 from emulator.extensions.durable.api_request import (
     ApiRequest,
     InvalidArgument,
@@ -23,6 +24,7 @@ from emulator.extensions.durable.api_request import (
     server_error,
 )
 from emulator.extensions.durable.dotnet import parse_bool, parse_datetime
+from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.lenient_json import JsonReaderError, read_first, write
 from emulator.extensions.durable.paging import page_headers, read_paging
 from emulator.extensions.durable.profiles import HttpProfile
@@ -125,11 +127,9 @@ class InstancesApi:
 
     # Sending
 
-    async def raise_event(
-        self, request: ApiRequest, client: DurableClient, instance_id: str, name: str
-    ) -> web.Response:
+    async def raise_event(self, request: ApiRequest, hub: SelectedHub, instance_id: str, name: str) -> web.Response:
         try:
-            await client.active(instance_id)
+            status = await hub.client.active(instance_id)
         except InstanceNotFound:
             return empty(404)
         except InstanceFinished:
@@ -141,31 +141,32 @@ class InstancesApi:
             event_input = write(read_first(request.text))
         except JsonReaderError as error:
             return json_error(error)
-        await client.raise_event(instance_id, name, event_input)
+        await hub.client.raise_event(instance_id, name, event_input)
+        hub.lifecycle.scheduled(orchestrator(instance_id, status.name), f"RaiseEvent:{name}")
         return empty(202)
 
-    async def lifecycle(
-        self, request: ApiRequest, client: DurableClient, instance_id: str, operation: str
-    ) -> web.Response:
+    async def lifecycle(self, request: ApiRequest, hub: SelectedHub, instance_id: str, operation: str) -> web.Response:
         """Terminate, suspend or resume."""
         if self._profile.spares_entities and is_entity(instance_id):
             raise InvalidArgument(f"{instance_id} is an entity: only orchestrations can be told to {operation}.")
+        client = hub.client
         steer = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}[operation]
         try:
             await steer(instance_id, request.query.get("reason"))
         except InstanceNotFound:
             return empty(404)
         except InstanceFinished as refusal:
-            _log.warning("Cannot %s: %s", operation, refusal)
+            _refused(hub, operation, refusal.status)
             return empty(410)
         except CannotChangeState as refusal:
-            _log.warning("%s", refusal)
+            _refused(hub, operation, refusal.status)
             return server_error(refusal)
         return empty(202)
 
-    async def rewind(self, request: ApiRequest, client: DurableClient, instance_id: str) -> web.Response:
+    async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
+        reason = request.query.get("reason")
         try:
-            await client.rewind(instance_id, request.query.get("reason"))
+            status = await hub.client.rewind(instance_id, reason)
         except InstanceNotFound:
             # The dollar sign is a slip of the extension, and clients may compare the text.
             text = f'No orchestration with instance ID "${instance_id}" found.'
@@ -176,4 +177,10 @@ class InstancesApi:
             if refusal.status.runtime_status in _FINISHED_BUT_NOT_FAILED:
                 return empty(410)
             return server_error("The rewind operation is only supported on failed orchestration instances.")
+        hub.lifecycle.rewound(instance_id, status.name, reason)
         return empty(202)
+
+
+def _refused(hub: SelectedHub, operation: str, status: InstanceStatus) -> None:
+    if status.runtime_status is not None:
+        hub.lifecycle.refused(operation, status.instance_id, status.name, status.runtime_status)

@@ -15,6 +15,7 @@ from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay import FunctionKind
+from emulator.durable.engine.lifecycle import orchestrator
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.extensions.durable.api_request import (
     ApiRequest,
@@ -69,6 +70,7 @@ class StartsApi:
                 version=request.query.get("version") if self._profile.takes_version else None,
                 trace=_trace(request) if self._takes_traces else None,
             )
+            hub.lifecycle.scheduled(orchestrator(started, function), "NewInstance")
             _warn_of_plain_input(function, started, value)
             return await self._started(request, hub, started, urls)
         except JsonReaderError as error:
@@ -96,6 +98,7 @@ class StartsApi:
             if self._profile.checks_starts:
                 self._check_start(hub, status.name, None)
             restarted = await hub.client.restart(status, write(lenient(status.input)), keep_id=keep_id)
+            hub.lifecycle.scheduled(orchestrator(restarted, status.name), "NewInstance")
             return await self._started(request, hub, restarted, urls)
         except InstanceAlreadyExists as error:
             return self._restart_conflict(error)
