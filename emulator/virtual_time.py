@@ -15,46 +15,24 @@ say and nobody is busy, the program is idle, and the selector lets the clock jum
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import selectors
 import sys
 import threading
 import types
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any, TypeVar
 
 from emulator.clock import SystemClock
+from emulator.virtual_sleepers import Sleeper, SleeperEntry, Sleepers
+from emulator.virtual_work import SlowWork, Work
 
 T = TypeVar("T")
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-# Work that takes longer than this in real time is worth pointing out: most likely user code sleeps.
-SLOW_SECONDS = 0.5
-_SLOW_WORK_KEPT = 100
-_TIDY_ABOVE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Sleeper:
-    """Somebody who waits for time. `where`: `file:line (task name)`."""
-
-    due: datetime
-    upkeep: bool
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class SlowWork:
-    """Work during which time could not jump, for `seconds` of real time. `where`: who said `busy()`."""
-
-    where: str
-    seconds: float
 
 
 class VirtualClock:
@@ -67,12 +45,13 @@ class VirtualClock:
     def __init__(self, start: datetime | None = None) -> None:
         self._now = (start or SystemClock().now()).astimezone(UTC)
         self._loop: VirtualTimeLoop | None = None
-        self._foreground = _Sleepers()
-        self._upkeep = _Sleepers()
+        self._foreground = Sleepers()
+        self._upkeep = Sleepers()
         self._numbers = itertools.count()
-        self._work = _Work(self._wake_loop)
+        self._work = Work(self._wake_loop)
         self._permits: list[_Permit] = []
         self._frozen = 0
+        self._heeds_work = True
         self._idle_waiters: list[_IdleWaiter] = []
 
     def new_loop(self) -> VirtualTimeLoop:
@@ -96,7 +75,7 @@ class VirtualClock:
             await self._sleep_elsewhere(seconds, upkeep)
             return
         sleepers = self._upkeep if upkeep else self._foreground
-        sleeper = _Entry(self._after(seconds), next(self._numbers), loop.create_future(), sys._getframe(1))
+        sleeper = SleeperEntry(self._after(seconds), next(self._numbers), loop.create_future(), sys._getframe(1))
         sleepers.add(sleeper)
         try:
             await sleeper.future
@@ -142,6 +121,10 @@ class VirtualClock:
     @property
     def is_frozen(self) -> bool:
         return self._frozen > 0
+
+    def give_up_on_work(self) -> None:
+        """From now on time jumps under work that is still going on: for the end of a program that will not wait."""
+        self._heeds_work = False
 
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
         """Let `span` pass: everything that falls due on the way runs, in order and to its end.
@@ -209,7 +192,8 @@ class VirtualClock:
 
     def wants_idle(self) -> bool:
         """Would anything happen if the program were idle now?"""
-        return bool(self._idle_waiters or (self._permits and not self._frozen)) and not self._work.going_on
+        wanted = bool(self._idle_waiters or (self._permits and not self._frozen))
+        return wanted and not (self._heeds_work and self._work.going_on)
 
     def found_idle(self) -> bool:
         """No callback is ready and no socket speaks. True if that set something going."""
@@ -319,124 +303,6 @@ class _IdleWaiter:
     limit: datetime
     number: int
     future: asyncio.Future[None] = field(compare=False)
-
-
-class _Entry:
-    """A sleeper in a heap: by due time, first come first woken."""
-
-    __slots__ = ("_code", "_line", "due", "future", "number", "woken")
-
-    def __init__(self, due: datetime, number: int, future: asyncio.Future[None], frame: types.FrameType) -> None:
-        self.due = due
-        self.number = number
-        self.future = future
-        self.woken = False
-        # The code and line, not the frame: a frame would keep the sleeper's variables alive.
-        self._code, self._line = frame.f_code, frame.f_lineno
-
-    def __lt__(self, other: _Entry) -> bool:
-        return (self.due, self.number) < (other.due, other.number)
-
-    def wake(self) -> None:
-        self.woken = True
-        if not self.future.done():
-            self.future.set_result(None)
-
-    @property
-    def where(self) -> str:
-        return _place(self._code, self._line)
-
-
-class _Sleepers:
-    """A heap that forgets: cancelled entries stay until they surface or are the majority."""
-
-    def __init__(self) -> None:
-        self._heap: list[_Entry] = []
-        self._gone = 0
-
-    def __bool__(self) -> bool:
-        return len(self._heap) > self._gone
-
-    def __iter__(self) -> Iterator[_Entry]:
-        return (entry for entry in self._heap if not entry.future.done())
-
-    def add(self, entry: _Entry) -> None:
-        heapq.heappush(self._heap, entry)
-
-    def forget(self, entry: _Entry) -> None:
-        entry.future.cancel()
-        self._gone += 1
-        if self._gone > _TIDY_ABOVE and self._gone * 2 > len(self._heap):
-            self._heap = list(self)
-            heapq.heapify(self._heap)
-            self._gone = 0
-
-    def next_due(self) -> datetime | None:
-        while self._heap and self._heap[0].future.done():
-            heapq.heappop(self._heap)
-            self._gone = max(self._gone - 1, 0)
-        return self._heap[0].due if self._heap else None
-
-    def due(self, moment: datetime) -> Iterator[_Entry]:
-        while (due := self.next_due()) is not None and due <= moment:
-            yield heapq.heappop(self._heap)
-
-
-@dataclass(slots=True, eq=False)
-class _Token:
-    """One `with busy()`."""
-
-    work: _Work
-    code: types.CodeType
-    line: int
-    since: float = field(default_factory=monotonic)
-
-    def __enter__(self) -> None:
-        self.work.begin(self)
-
-    def __exit__(self, *_: object) -> None:
-        self.work.end(self)
-
-
-class _Work:
-    """What holds time up. Tokens come and go on any thread."""
-
-    def __init__(self, done: Callable[[], None]) -> None:
-        self._done = done
-        self._lock = threading.Lock()
-        self._tokens: dict[_Token, int] = {}
-        self.slow: deque[SlowWork] = deque(maxlen=_SLOW_WORK_KEPT)
-
-    def token(self, frame: types.FrameType) -> AbstractContextManager[None]:
-        return _Token(self, frame.f_code, frame.f_lineno)
-
-    @property
-    def going_on(self) -> bool:
-        return bool(self._tokens)
-
-    def begin(self, token: _Token) -> None:
-        token.since = monotonic()
-        with self._lock:
-            self._tokens[token] = threading.get_ident()
-
-    def end(self, token: _Token) -> None:
-        with self._lock:
-            del self._tokens[token]
-            last = not self._tokens
-        seconds = monotonic() - token.since
-        if seconds > SLOW_SECONDS:
-            self.slow.append(SlowWork(_place(token.code, token.line), seconds))
-        if last:
-            self._done()
-
-    def now(self) -> Sequence[SlowWork]:
-        with self._lock:
-            tokens = list(self._tokens)
-        return [SlowWork(_place(token.code, token.line), monotonic() - token.since) for token in tokens]
-
-
-def _place(code: types.CodeType, line: int) -> str:
-    return f"{code.co_filename}:{line} ({code.co_qualname})"
 
 
 @types.coroutine

@@ -1,7 +1,8 @@
 """The built-in store: a storage account in one SQLite file, or in memory. No server, no network, same promises.
 
-Subjects: `builtin_queues`, `builtin_tables`, `builtin_blobs`; what they stand on: `builtin_database` (transactions),
-`builtin_schema` (the file). All times come from the clock that it is given, so virtual time works.
+Subjects: `builtin_queues`, `builtin_tables`, `builtin_blobs`; what they stand on: `builtin_database` and
+`builtin_file` (transactions), `builtin_schema` (the tables). All times come from the clock that it is given, so virtual
+time works.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from emulator.clock import Clock
 from emulator.ids import NewId, new_id
 from emulator.storage.builtin_arrivals import Arrivals, watching
 from emulator.storage.builtin_blobs import BuiltinContainer
-from emulator.storage.builtin_database import Database, FileDatabase, MemoryDatabase
+from emulator.storage.builtin_database import Database, MemoryDatabase
+from emulator.storage.builtin_file import FileDatabase
 from emulator.storage.builtin_queues import BuiltinQueue
 from emulator.storage.builtin_stamps import Stamps
 from emulator.storage.builtin_tables import BuiltinTable

@@ -176,8 +176,10 @@ class HostThread:
                     yield Hosted(app, _hub(app, self.clock), Http(session, f"http://127.0.0.1:{app.port}", self.clock))
                 finally:
                     if isinstance(self.clock, VirtualClock):
-                        # Ending may need time (a drain that polls): from here on it runs by itself.
+                        # Ending may need time (a drain that polls): from here on it runs by itself, and soon also
+                        # under user code that never returns.
                         ending.enter_context(self.clock.running(upkeep=True))
+                        asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.clock.give_up_on_work)
 
     async def _with_storage(
         self, configuration: Configuration, console: Console, stack: AsyncExitStack

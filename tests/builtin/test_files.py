@@ -17,11 +17,11 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.errors import EmulatorError, StorageUnavailable
 from emulator.ids import new_id
-from emulator.storage import builtin_database
+from emulator.storage import builtin_opening, builtin_schema
 from emulator.storage.api import Queue, StorageUnreachable
 from emulator.storage.builtin import BuiltinAccount, open_builtin
 from emulator.storage.builtin_arrivals import Arrivals
-from emulator.storage.builtin_database import FileDatabase
+from emulator.storage.builtin_file import FileDatabase
 from tests.storage.bench import bodies, collected, fill, row
 
 CLOCK = SystemClock()
@@ -104,7 +104,7 @@ async def test_a_newer_azemu_that_changes_the_file_while_we_have_it_open(path: P
         set_version(path, 99)
         with pytest.raises(EmulatorError, match="a newer azemu"):
             await queue.put("must not be written in the old format")
-        set_version(path, builtin_database.SCHEMA_VERSION)
+        set_version(path, builtin_schema.SCHEMA_VERSION)
         assert await bodies(queue) == []
 
 
@@ -157,7 +157,7 @@ def read_only_copy() -> Iterator[Path]:
     """A new store that this user may read but not write. Root may write anything: it becomes somebody else."""
     folder = Path(tempfile.mkdtemp())
     path = folder / "storage.db"
-    connection = builtin_database.open_file(path)
+    connection = builtin_opening.open_file(path)
     connection.close()
     folder.chmod(0o555)
     path.chmod(stat.S_IREAD | stat.S_IRGRP | stat.S_IROTH)
@@ -205,7 +205,7 @@ async def fill_up(queue: Queue) -> list[str]:
 
 
 async def test_a_file_that_another_program_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builtin_database, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(builtin_opening, "LOCK_SECONDS", 0.05)
     await filled(path)
     other = sqlite3.connect(path, isolation_level=None)
     async with open_builtin(path, CLOCK) as account:

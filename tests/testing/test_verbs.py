@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -265,3 +266,30 @@ async def test_a_verb_that_takes_too_long_in_real_time_says_what_is_going_on(tmp
         instance = await app.client.start_new("slow")
         with pytest.raises(TookTooLong, match=r"wait for the end[\s\S]*busy for"):
             await app.wait(instance)
+
+
+async def test_an_activity_that_never_returns_does_not_keep_the_app_from_ending(tmp_path: Path) -> None:
+    app_folder = write_app(
+        tmp_path,
+        """
+        @app.orchestration_trigger(context_name="context")
+        def stuck(context):
+            yield context.call_activity("hang", None)
+
+
+        @app.activity_trigger(input_name="nothing")
+        def hang(nothing: str) -> str:
+            while True:
+                time.sleep(0.01)
+                if os.environ.get("LET_GO"):
+                    return "let go"
+        """,
+    )
+    try:
+        async with start(app_folder, real_seconds=0.2) as app:
+            instance = await app.client.start_new("stuck")
+            with pytest.raises(TookTooLong):
+                await app.wait(instance)
+    finally:
+        os.environ["LET_GO"] = "1"
+    del os.environ["LET_GO"]

@@ -192,6 +192,16 @@ def test_time_waits_for_work_on_a_thread(clock: VirtualClock, run: Run) -> None:
     assert seen == [START, START + timedelta(days=1)]
 
 
+def test_who_gives_up_on_work_lets_time_jump_under_it(clock: VirtualClock, run: Run) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(0.01, clock.give_up_on_work)
+        with clock.running(), clock.busy():
+            await clock.sleep(DAYS)
+        assert clock.now() == START + timedelta(days=1)
+
+    run(main())
+
+
 def test_time_waits_for_what_runs_in_the_loops_executor(clock: VirtualClock, run: Run) -> None:
     may_end = threading.Event()
 
@@ -323,7 +333,7 @@ def test_it_says_who_waits_and_who_works(clock: VirtualClock, run: Run) -> None:
 def test_work_that_takes_long_in_real_time_is_recorded(
     clock: VirtualClock, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.virtual_time.SLOW_SECONDS", 0.01)
+    monkeypatch.setattr("emulator.virtual_work.SLOW_SECONDS", 0.01)
 
     async def main() -> None:
         with clock.busy():
