@@ -34,6 +34,14 @@ class Accounts:
         """Always the same object for the same account. Raises ConnectionNotConfigured, ConfigurationError."""
         return self._opened[_identity(resolve_connection(self._settings, name))]
 
+    def is_emulated(self, name: str) -> bool:
+        """Whether it is no account in Azure. False as well for a name that cannot be resolved."""
+        try:
+            connection = resolve_connection(self._settings, name)
+        except ConfigurationError:
+            return False
+        return isinstance(connection, BuiltinConnection) or is_emulated(connection)
+
 
 @asynccontextmanager
 async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Accounts]:

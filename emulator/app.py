@@ -14,11 +14,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
+from emulator.durable.azurestorage.seats import TakeSeat, no_seat, open_seats
 from emulator.environment import PROCESS
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
@@ -72,12 +74,14 @@ async def open_app(
     around_worker: AroundWorker | None = None,
     restart: Callable[[], None] | None = None,
     secrets: SecretsRepository | None = None,
+    seats: Path | None = None,
 ) -> AsyncIterator[App]:
     """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
 
     `restart`: asks whoever opened the app to open it anew, for /admin/host/restart; without it there is no such thing.
     `around_worker`: gives another worker around the app's, which sees every invocation first (tests steer with it).
-    `secrets`: where the app's keys are kept; None: where its settings say.
+    `secrets`: where the app's keys are kept; None: where its settings say. `seats`: a folder in which a host finds what
+    the one before it left when it was killed; None: such things are found when their locks end.
     Leaving stops it: requests and invocations that run may take `drain_seconds` each. While it is open, the app's
     settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
@@ -88,7 +92,8 @@ async def open_app(
         port = listener.getsockname()[1]
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds, restart, secrets)
+        take_seat = stack.enter_context(open_seats(seats, new_id)) if seats else no_seat
+        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds, restart, secrets, take_seat)
         host, site = _compose(base, around_worker or (lambda worker: worker))
         # The server is there first and last: it answers for a host that starts, and for one that failed to.
         server = await stack.enter_async_context(site)
@@ -109,6 +114,7 @@ class _Base:
     drain_seconds: float
     restart: Callable[[], None] | None
     secrets: SecretsRepository | None
+    take_seat: TakeSeat
 
 
 def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[OpenSite]]:
@@ -117,9 +123,11 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
     prefix = configuration.host.http.route_prefix
     status, routes = HostStatus(), FunctionRoutes()
     keys = open_keys(configuration, clock, new_id=new_id, secrets=base.secrets)
+    options = configuration.host.durable_task
+    emulated = base.accounts.is_emulated(options.storage_provider.connection_name)
     durable = durable_extension(
         DurableHost(
-            options=configuration.host.durable_task,
+            options=options,
             settings=configuration.settings,
             accounts=base.accounts,
             system_key=lambda: keys.system_key(SYSTEM_KEY),
@@ -130,6 +138,8 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             new_id=new_id,
             # It lets go before the host gives up what still runs.
             drain_seconds=base.drain_seconds * 0.8,
+            # In Azure others may have the same name, so nobody may take over there before time.
+            take_seat=base.take_seat if emulated else no_seat,
         )
     )
     extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 from emulator import exit_codes
@@ -15,6 +16,8 @@ from emulator.config.start import Configuration, StartOptions
 from emulator.host.banner import print_banner, print_functions, tell_stopping
 from emulator.host.console import Console, LevelRules, Style, console_logging
 from emulator.interruption import interruptible
+
+SEATS_FOLDER = Path(".azemu") / "hosts"
 
 
 def open_console(
@@ -45,7 +48,7 @@ async def serve(
     from emulator.app import open_app  # Most of the program; whoever only asks for help should not wait for it.
 
     with console_logging(console):
-        async with open_app(options, restart=restart) as app:
+        async with open_app(options, restart=restart, seats=options.app / SEATS_FOLDER) as app:
             if announce:
                 print_functions(
                     console,

@@ -49,7 +49,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
         "memory",
         "file",
         pytest.param("azurite", marks=pytest.mark.azurite),
-        pytest.param("azurite-sdk", marks=[pytest.mark.azurite, pytest.mark.soak]),
+        pytest.param("azurite-sdk", marks=pytest.mark.azurite),
     ]
 )
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:

@@ -32,8 +32,17 @@ _KEEP_ALIVE_SECONDS = 4.0
 # Enough for a server that restarts or is busy for a moment; a storage that is not there is reported at once, and
 # whoever needs it for long (the engine's loops) asks again at its own pace.
 _RETRIES = {"retry_total": 3, "retry_connect": 1, "retry_read": 1, "retry_status": 3}
-_STORAGE_RETRIES: dict[str, Any] = {**_RETRIES, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 0}
-_TABLE_RETRIES: dict[str, Any] = {**_RETRIES, "retry_backoff_factor": 0.2, "retry_backoff_max": 3}
+# The SDK logs every request and answer at INFO; the user's own clients may, ours need not.
+_quiet = logging.getLogger(f"{__name__}.sdk")
+_quiet.setLevel(logging.WARNING)
+_STORAGE_OPTIONS: dict[str, Any] = {
+    **_RETRIES,
+    "initial_backoff": 0.2,
+    "increment_base": 1,
+    "random_jitter_range": 0,
+    "logger": _quiet,
+}
+_TABLE_OPTIONS: dict[str, Any] = {**_RETRIES, "retry_backoff_factor": 0.2, "retry_backoff_max": 3, "logger": _quiet}
 
 
 class AzureAccount:
@@ -115,7 +124,7 @@ class AzureAccount:
                 endpoint_of(self._connection, "queue"),
                 credential=self._credential,
                 transport=self._transport,
-                **_STORAGE_RETRIES,
+                **_STORAGE_OPTIONS,
             )
         return self._queue_service
 
@@ -127,7 +136,7 @@ class AzureAccount:
                 endpoint_of(self._connection, "table"),
                 credential=self._credential,
                 transport=self._transport,
-                **_TABLE_RETRIES,
+                **_TABLE_OPTIONS,
             )
         return self._table_service
 
@@ -139,7 +148,7 @@ class AzureAccount:
                 endpoint_of(self._connection, "blob"),
                 credential=self._credential,
                 transport=self._transport,
-                **_STORAGE_RETRIES,
+                **_STORAGE_OPTIONS,
             )
         return self._blob_service
 
@@ -147,8 +156,6 @@ class AzureAccount:
 @asynccontextmanager
 async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[AzureAccount]:
     """The account of a connection. Makes no request: a storage that is not there is noticed by the first call."""
-    # The SDK logs every request and answer at INFO.
-    logging.getLogger("azure").setLevel(logging.WARNING)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
     async with (
         aiohttp.ClientSession(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import gc
 import inspect
 import os
 import random
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -41,7 +42,7 @@ _TWICE = "make every decision depend on the input, on results and on events only
 
 _SDK = (f"{os.sep}azure{os.sep}durable_functions{os.sep}", f"{os.sep}azure{os.sep}functions{os.sep}")
 _LOGGING = f"{os.sep}logging{os.sep}__init__.py"
-_PACKAGES = ("site-packages", "dist-packages")
+_PACKAGES = ("site-packages", "dist-packages", str(Path(__file__).parent.parent) + os.sep)
 
 # What is found out by being the function that is called; named here, not used.
 _FUNCTIONS: Mapping[object, str] = {
@@ -162,17 +163,25 @@ class Determinism:
             sys.setprofile(before)
 
     def _user_line(self, frame: FrameType, called: str) -> tuple[Place, str] | None:
-        """Where the app's code made the call, and what it called there. None when the SDK or logging did it."""
+        """Where the app's code made the call, and what it called there. None when it was not the app that did."""
+        interrupting = _collectors()
         caller: FrameType | None = frame
         while caller is not None:
             file = caller.f_code.co_filename
             if file.endswith(_LOGGING) or any(part in file for part in _SDK):
+                return None
+            if caller.f_code in interrupting or caller.f_code.co_name == "__del__":
                 return None
             if file.startswith(self._root) and not any(part in file for part in _PACKAGES):
                 return Place(file, caller.f_lineno), called
             called = caller.f_code.co_qualname
             caller = caller.f_back
         return None
+
+
+def _collectors() -> Set[object]:
+    """The code that garbage collection runs in the midst of whatever runs, which has not called it."""
+    return {getattr(callback, "__code__", None) for callback in gc.callbacks}
 
 
 def _forbidden_function(function: Any) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from emulator.durable.azurestorage.history import HistoryTable
 from emulator.durable.azurestorage.instances import InstanceTable
 from emulator.durable.azurestorage.intake import Intake
 from emulator.durable.azurestorage.large import LargePayloads
+from emulator.durable.azurestorage.ledger import NoLedger, give_back_what_was_left
 from emulator.durable.azurestorage.memory import Memory
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.ownership import Ownership
@@ -25,6 +25,7 @@ from emulator.durable.azurestorage.purging import Purger
 from emulator.durable.azurestorage.queues import Backoff, Post, open_post
 from emulator.durable.azurestorage.rewind import rewind
 from emulator.durable.azurestorage.saving import Saver
+from emulator.durable.azurestorage.seats import Seat, new_name
 from emulator.durable.azurestorage.sessions import Episode, Sessions
 from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.azurestorage.work_items import WorkItems
@@ -52,7 +53,8 @@ class AzureStorageTaskHub:
 
     `account` has the queues. `tracking`: the account of tables and blobs, if it is another one
     (trackingStoreConnectionName). `app_name` identifies the app towards others on the same hub (WEBSITE_SITE_NAME, or
-    empty). `worker_id` must differ between processes; None makes one from the machine's name.
+    empty). `worker_id` must differ between processes; None makes one from the machine's name. With a `seat` it is
+    the seat's, and what the host that sat there before left behind is taken up at once.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class AzureStorageTaskHub:
         tracking: StorageAccount | None = None,
         app_name: str = "",
         worker_id: str | None = None,
+        seat: Seat | None = None,
     ) -> None:
         provider = options.storage_provider
         self._options = options
@@ -72,7 +75,8 @@ class AzureStorageTaskHub:
         self._new_id = new_id
         self._account = account
         self._tracking = tracking or account
-        self._worker_id = worker_id or f"{platform.node() or 'azemu'}-{new_id()[:8]}"
+        self._worker_id = worker_id or (seat.name if seat else new_name(new_id))
+        self._seat = seat
         self._names = HubNames(
             hub=options.hub_name,
             partition_count=provider.partition_count,
@@ -121,16 +125,14 @@ class AzureStorageTaskHub:
         self._creating = asyncio.Lock()
 
     def _open_post(self) -> Post:
-        provider = self._options.storage_provider
         return open_post(
             self._account,
             self._names,
             self._large,
             self._clock,
             self._new_id,
-            control_lock=provider.control_queue_visibility_timeout,
-            work_item_lock=provider.work_item_queue_visibility_timeout,
-            encoding=provider.queue_client_message_encoding,
+            self._seat.ledger if self._seat else NoLedger(),
+            self._options.storage_provider,
         )
 
     def _new_sessions(self) -> Sessions:
@@ -258,6 +260,8 @@ class AzureStorageTaskHub:
     async def working(self) -> AsyncIterator[None]:
         """Take part in the work of the hub. Leaving hands the control queues over; the engine has drained by then."""
         await self.create()
+        if self._seat is not None:
+            await give_back_what_was_left(self._seat.ledger, self._account)
         intake = Intake(
             self._post,
             self._sessions,

@@ -109,6 +109,9 @@ def tend(partition: Partition, me: str, now: Instant, *, stopping: bool) -> Tend
         return Tended(partition=_renewed(claimed, now), counts_for=me)
     if is_mine and partition.next_owner is not None:
         return Tended(partition=partition, counts_for=partition.next_owner, must_drain=True)
+    if is_mine and partition.is_draining:
+        # A host of our name was killed while it gave the queue away, and nobody has asked for it.
+        return Tended(partition=_renewed(replace(partition, is_draining=False), now), counts_for=me)
     if is_mine:
         return Tended(partition=_renewed(partition, now) if _is_due(partition, now) else partition, counts_for=me)
     if partition.next_owner is None and partition.is_draining:

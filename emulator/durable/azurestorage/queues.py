@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.config.durable import MessageEncoding
+from emulator.config.durable import AzureStorageProvider, MessageEncoding
 from emulator.durable.azurestorage import wire
 from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
+from emulator.durable.azurestorage.ledger import Ledger
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.wire import MessageData, UnreadableMessage
 from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
@@ -155,9 +156,17 @@ class TaskQueue:
     """One queue of a task hub. `lock_for`: how long a message that was taken stays ours without renewal."""
 
     def __init__(
-        self, queue: Queue, large: LargePayloads, clock: Clock, *, lock_for: timedelta, encoding: MessageEncoding
+        self,
+        queue: Queue,
+        large: LargePayloads,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        lock_for: timedelta,
+        encoding: MessageEncoding,
     ) -> None:
         self._queue = queue
+        self._ledger = ledger
         self._large = large
         self._clock = clock
         self._encoding = encoding
@@ -208,6 +217,7 @@ class TaskQueue:
         except NotFound:
             await self._queue.create()
             return []
+        self._ledger.hold(self.name, found)
         received = await asyncio.gather(*(self._read(message, locked_until) for message in found))
         return [each for each in received if each is not None]
 
@@ -254,6 +264,7 @@ class TaskQueue:
                 await self._queue.delete(received.message)
             except (NotFound, PopReceiptMismatch):
                 _log.debug("Message %s of queue %s is gone, or somebody else's by now", received.id, self.name)
+            self._ledger.release(received.message)
 
     async def abandon(self, received: Received) -> None:
         """Give it back, with a delay that grows with the number of tries."""
@@ -285,6 +296,8 @@ class TaskQueue:
             await self._queue.hide(message, hide_for=hide_for)
         except (NotFound, PopReceiptMismatch):
             return
+        finally:
+            self._ledger.release(message)
         if hide_for:
             self._expect(hide_for)
 
@@ -295,7 +308,9 @@ class TaskQueue:
             try:
                 received.message = await self._queue.hide(received.message, hide_for=self.lock_for)
             except (NotFound, PopReceiptMismatch):
+                self._ledger.release(received.message)
                 return False
+            self._ledger.hold(self.name, [received.message])
             received.locked_until = locked_until
         return True
 
@@ -352,17 +367,16 @@ def open_post(
     large: LargePayloads,
     clock: Clock,
     new_id: NewId,
-    *,
-    control_lock: timedelta,
-    work_item_lock: timedelta,
-    encoding: MessageEncoding,
+    ledger: Ledger,
+    provider: AzureStorageProvider,
 ) -> Post:
     def queue(name: str, lock_for: timedelta) -> TaskQueue:
-        return TaskQueue(account.queue(name), large, clock, lock_for=lock_for, encoding=encoding)
+        return TaskQueue(account.queue(name), large, clock, ledger, lock_for=lock_for, encoding=encoding)
 
+    encoding = provider.queue_client_message_encoding
     return Post(
         names,
         new_id,
-        control_queue=lambda name: queue(name, control_lock),
-        work_items=queue(names.work_item_queue, work_item_lock),
+        control_queue=lambda name: queue(name, provider.control_queue_visibility_timeout),
+        work_items=queue(names.work_item_queue, provider.work_item_queue_visibility_timeout),
     )

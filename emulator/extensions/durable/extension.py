@@ -16,6 +16,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
+from emulator.durable.azurestorage.seats import TakeSeat, no_seat
 from emulator.durable.core.replay import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding
@@ -50,6 +51,7 @@ class DurableHost:
 
     `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
     `wait_until_running`: returns when all listeners have begun. `drain_seconds`: what the end waits for work under way.
+    `take_seat`: how this host goes on with what a killed one left (see seats.py).
     """
 
     options: DurableTaskOptions
@@ -62,6 +64,7 @@ class DurableHost:
     clock: Clock
     new_id: NewId
     drain_seconds: float = DRAIN_SECONDS
+    take_seat: TakeSeat = no_seat
 
 
 def durable_extension(host: DurableHost) -> Extension:
@@ -73,6 +76,7 @@ def durable_extension(host: DurableHost) -> Extension:
         clock=host.clock,
         new_id=host.new_id,
         app_name=host.settings.get("WEBSITE_SITE_NAME") or "",
+        take_seat=host.take_seat,
     )
     api = HttpApi(
         host.options,

@@ -12,6 +12,7 @@ from emulator.clock import Clock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.azurestorage.seats import TakeSeat, no_seat
 from emulator.durable.client import DurableClient
 from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
@@ -56,13 +57,21 @@ class HubDirectory:
     """The app's own hub, and the others as requests name them. Each is made when it is first asked for, and kept."""
 
     def __init__(
-        self, options: DurableTaskOptions, accounts: Accounts, *, clock: Clock, new_id: NewId, app_name: str = ""
+        self,
+        options: DurableTaskOptions,
+        accounts: Accounts,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        app_name: str = "",
+        take_seat: TakeSeat = no_seat,
     ) -> None:
         self._options = options
         self._accounts = accounts
         self._clock = clock
         self._new_id = new_id
         self._app_name = app_name
+        self._take_seat = take_seat
         self._hubs: dict[tuple[int, str], OpenedHub] = {}
 
     @property
@@ -87,8 +96,7 @@ class HubDirectory:
         except ConnectionNotConfigured as error:
             raise UnknownConnection(connection or error.name) from None
         name = hub or self.own_name
-        # Queue and table names do not distinguish case, so neither do hubs.
-        is_own = account is own_account and name.lower() == self.own_name.lower()
+        is_own = self._is_own(account, name)
         opened = self._hub(account, self.own_name if is_own else name)
         return SelectedHub(
             client=DurableClient(opened.hub, self._options, clock=self._clock, new_id=self._new_id),
@@ -97,6 +105,10 @@ class HubDirectory:
             connection=connection or self.own_connection,
             is_own=is_own,
         )
+
+    def _is_own(self, account: StorageAccount, name: str) -> bool:
+        # Queue and table names do not distinguish case, so neither do hubs.
+        return account is self._own_account() and name.lower() == self.own_name.lower()
 
     def _own_account(self) -> StorageAccount:
         return self._accounts(self._options.storage_provider.connection_name)
@@ -116,5 +128,6 @@ class HubDirectory:
             new_id=self._new_id,
             tracking=self._accounts(tracking) if tracking else None,
             app_name=self._app_name,
+            seat=self._take_seat() if self._is_own(account, options.hub_name) else None,
         )
         return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name))

@@ -1,0 +1,86 @@
+"""Hosts of one machine that follow one another: who is started after a killed host goes on where it stopped.
+
+Over a network nobody can know that a host is dead; its leases and locks have to run out. On one machine the operating
+system knows: it releases a file lock when the process that holds it ends, however it ends. So a folder has numbered
+seats, and each host takes the first that is free. A seat has a name, which is the host's name in lease records, and a
+ledger of the messages that the host holds. Who sits down where a killed host sat has its name, and so its leases, at
+once, and gives its messages back.
+
+Two live hosts never have the same name: a name belongs to a lock, and names of other folders and machines differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.durable.azurestorage.ledger import FileLedger
+from emulator.ids import NewId
+from emulator.storage.file_lock import try_lock
+
+_log = logging.getLogger(__name__)
+
+_MOST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    name: str
+    ledger: FileLedger
+
+
+TakeSeat = Callable[[], Seat | None]
+"""The seat is kept until the folder is left. None: there is none to be had, and locks end in their time."""
+
+
+def no_seat() -> Seat | None:
+    return None
+
+
+@contextmanager
+def open_seats(folder: Path, new_id: NewId) -> Iterator[TakeSeat]:
+    """`folder` is made when a seat is taken."""
+    with ExitStack() as stack:
+        yield lambda: _take(folder, new_id, stack)
+
+
+def _take(folder: Path, new_id: NewId, stack: ExitStack) -> Seat | None:
+    try:
+        for number in range(_MOST):
+            attempt = ExitStack()
+            if attempt.enter_context(try_lock(folder / f"{number}.lock")):
+                stack.push(attempt)
+                return _sit(folder, number, new_id, stack)
+            attempt.close()
+    except OSError as error:
+        _log.debug("A host that is killed and started again has to wait for its own locks: %s", error)
+    return None
+
+
+def _sit(folder: Path, number: int, new_id: NewId, stack: ExitStack) -> Seat:
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n", encoding="utf-8")
+    path = folder / f"{number}.ledger"
+    name = _name(path) or new_name(new_id)
+    ledger = stack.enter_context(closing(FileLedger(path, f"{name}\t{platform.node()}")))
+    return Seat(name, ledger)
+
+
+def new_name(new_id: NewId) -> str:
+    """A name for a host that no other has."""
+    return f"{platform.node() or 'azemu'}-{new_id()[:8]}"
+
+
+def _name(path: Path) -> str | None:
+    """The name of the seat; None if it has none yet, or if the folder was copied from another machine."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            name, _, machine = file.readline().rstrip("\n").partition("\t")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return name if name and machine == platform.node() else None
