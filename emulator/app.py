@@ -25,13 +25,13 @@ from emulator.environment import PROCESS
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http import route_check
-from emulator.host.admin import HostCommands
-from emulator.host.connections import PortUnavailable
+from emulator.host.admin.api import HostCommands
+from emulator.host.console.invocationlog import outside_of_invocations
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
-from emulator.host.invocationlog import outside_of_invocations
-from emulator.host.keys import SecretsRepository
-from emulator.host.routes import FunctionRoutes
-from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
+from emulator.host.http.connections import PortUnavailable
+from emulator.host.http.keys import SecretsRepository
+from emulator.host.http.routes import FunctionRoutes
+from emulator.host.http.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 from emulator.worker.api import Worker

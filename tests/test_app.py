@@ -16,8 +16,8 @@ import pytest
 
 from emulator.app import App, open_app
 from emulator.config.start import StartOptions
-from emulator.host.connections import PortUnavailable
 from emulator.host.extension import TriggerEvent
+from emulator.host.http.connections import PortUnavailable
 from emulator.host.status import HostState
 from emulator.worker.api import Datum
 

@@ -10,7 +10,7 @@ from emulator.errors import ConfigurationError
 from emulator.extensions.http import MAX_BODY_BYTES, http_extension
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.extension import Extension
-from emulator.host.routes import FunctionRoutes
+from emulator.host.http.routes import FunctionRoutes
 
 BODY_LIMIT_SETTING = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 

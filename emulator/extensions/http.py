@@ -16,12 +16,12 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.http_response import HttpAnswer, ResponseRefused, render
 from emulator.extensions.http_stream import Exchange
-from emulator.host.auth import function_access
-from emulator.host.categories import STARTUP, category
+from emulator.host.console.categories import STARTUP, category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
-from emulator.host.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
-from emulator.host.route_templates import TemplateError, parse_template
-from emulator.host.routes import FunctionRoutes, HttpCall, Route
+from emulator.host.http.auth import function_access
+from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
+from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
+from emulator.host.http.templates import TemplateError, parse_template
 from emulator.worker.api import Binding, Datum, HttpRequestData
 
 TRIGGER = "httptrigger"

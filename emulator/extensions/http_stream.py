@@ -18,9 +18,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from emulator.clock import Clock
-from emulator.host.connections import client_gone
-from emulator.host.requests import BodyBroken, accept_body, next_chunk
-from emulator.host.routes import HttpCall
+from emulator.host.http.connections import client_gone
+from emulator.host.http.requests import BodyBroken, accept_body, next_chunk
+from emulator.host.http.routes import HttpCall
 from emulator.worker.api import AsgiMessage, HttpStream
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
 from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
 from emulator.host.catalog import Catalog, Check, build_catalog
-from emulator.host.categories import GENERAL, STARTUP, category
+from emulator.host.console.categories import GENERAL, STARTUP, category
 from emulator.host.extension import Extension, Function, TriggerEvent
 from emulator.host.invoker import Invoker
 from emulator.host.keeping import Kept, keeping

@@ -19,10 +19,10 @@ from typing import TypeVar
 from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
+from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.extension import BindingContext, Function, Invoke, TriggerEvent
 from emulator.host.formats import format_time_span
-from emulator.host.invocationlog import InvocationLog
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.worker.api import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError

@@ -12,7 +12,7 @@ from typing import Any
 
 from emulator.app import App
 from emulator.extensions.durable.binding import client_payload
-from emulator.extensions.durable.management_urls import WEBHOOK_PATH, ManagementUrls
+from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.testing.http import Answer
 
 Send = Callable[..., Awaitable[Answer]]

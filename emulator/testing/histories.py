@@ -22,8 +22,8 @@ from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.api import Row, Value
 from emulator.storage.builtin import open_builtin
-from emulator.storage.transfer_file import Kind, opened, read_header
-from emulator.storage.transfer_import import import_account
+from emulator.storage.transfer.file import Kind, opened, read_header
+from emulator.storage.transfer.importing import import_account
 
 Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 

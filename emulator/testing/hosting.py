@@ -22,7 +22,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.hub import TaskHub
 from emulator.errors import ConfigurationError
-from emulator.host.console import Console, LevelRules, console_logging
+from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.host.status import HostState
 from emulator.ids import new_id
 from emulator.testing.determinism import Determinism, NotDeterministic, checked

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from emulator.virtual_work import SLOW_SECONDS
+from emulator.virtual_time.work import SLOW_SECONDS
 
 _log = logging.getLogger(__name__)
 

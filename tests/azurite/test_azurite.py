@@ -22,9 +22,9 @@ from emulator.config.connections import SERVICES, Service, StorageConnection, pa
 from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
-from emulator.storage.azurite_probe import Answer, probe
-from emulator.storage.azurite_process import Launch, keep_running
-from emulator.storage.azurite_program import Node, Program, cache_folder, find_installed, find_node
+from emulator.storage.azurite.probe import Answer, probe
+from emulator.storage.azurite.process import Launch, keep_running
+from emulator.storage.azurite.program import Node, Program, cache_folder, find_installed, find_node
 
 CLOCK = SystemClock()
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))

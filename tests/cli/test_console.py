@@ -13,9 +13,9 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.hostjson import LogLevel
 from emulator.errors import ConfigurationError
-from emulator.host.banner import print_banner, print_functions
-from emulator.host.categories import category, function_category, user_category
-from emulator.host.console import Console, LevelRules, Style, category_for, console_logging, wants_colour
+from emulator.host.console.banner import print_banner, print_functions
+from emulator.host.console.categories import category, function_category, user_category
+from emulator.host.console.output import Console, LevelRules, Style, category_for, console_logging, wants_colour
 from emulator.host.extension import Function
 from emulator.worker.api import Binding, FunctionMetadata
 
@@ -40,8 +40,8 @@ class Screen:
     ("logger", "found"),
     [
         ("emulator.host.invoker", "Host.Executor"),
-        ("emulator.host.keys", "Host.General"),
-        ("emulator.extensions.durable.http_api", "Host.Triggers.DurableTask"),
+        ("emulator.host.http.keys", "Host.General"),
+        ("emulator.extensions.durable.management.http_api", "Host.Triggers.DurableTask"),
         ("emulator.durable.azurestorage.queues", "Host.Triggers.DurableTask"),
         ("emulator.worker.inprocess", "Worker.python"),
         ("emulator.workers", "Host.General"),

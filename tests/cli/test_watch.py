@@ -9,7 +9,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.hostjson import HostOptions
-from emulator.watch import Change, WatchRules, differences, next_changes, picture
+from emulator.process.watch import Change, WatchRules, differences, next_changes, picture
 
 
 @pytest.mark.parametrize(

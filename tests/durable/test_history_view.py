@@ -13,9 +13,9 @@ import pytest
 from emulator.durable.azurestorage import rows
 from emulator.durable.azurestorage.names import SENTINEL, unescape_key
 from emulator.durable.core.events import HistoryEvent, OrchestratorStarted, TaskCompleted, TaskScheduled
-from emulator.extensions.durable.api_request import Query
-from emulator.extensions.durable.dotnet import parse_bool
-from emulator.extensions.durable.history_view import history_view
+from emulator.extensions.durable.management.api_request import Query
+from emulator.extensions.durable.management.dotnet import parse_bool
+from emulator.extensions.durable.management.history_view import history_view
 from emulator.instant import Instant
 from tests.azurestorage import golden
 

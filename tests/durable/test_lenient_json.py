@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.extensions.durable.lenient_json import MAX_DEPTH, JsonReaderError, lenient, read_first, read_whole, write
+from emulator.extensions.newtonsoft import MAX_DEPTH, JsonReaderError, lenient, read_first, read_whole, write
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.extensions.durable.api_request import Query
-from emulator.extensions.durable.dotnet import (
+from emulator.extensions.durable.management.api_request import Query
+from emulator.extensions.durable.management.dotnet import (
     form_encode,
     parse_bool,
     parse_datetime,
     parse_double,
     parse_int,
 )
-from emulator.extensions.durable.routing import (
+from emulator.extensions.durable.management.routing import (
     Entities,
     Event,
     Instance,
@@ -24,7 +24,7 @@ from emulator.extensions.durable.routing import (
     Target,
     find_target,
 )
-from emulator.extensions.durable.status_filter import StatusFilter, read_statuses
+from emulator.extensions.durable.management.status_filter import StatusFilter, read_statuses
 
 
 @pytest.mark.parametrize(

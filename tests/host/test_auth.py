@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.host.auth import (
+from emulator.host.http.auth import (
     Access,
     AdminApi,
     AdminFunction,
@@ -16,7 +16,7 @@ from emulator.host.auth import (
     granted,
     presented_key,
 )
-from emulator.host.secret_format import HostSecrets, Key
+from emulator.host.http.secret_format import HostSecrets, Key
 
 HOST = HostSecrets(
     master=Key("master", "the-master"),

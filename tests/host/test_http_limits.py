@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from emulator.clock import SystemClock
-from emulator.host.connections import PortUnavailable, listen
+from emulator.host.http.connections import PortUnavailable, listen
 from tests.host.live import Live, live
 
 APP = """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.host.route_templates import TemplateError, parse_template
-from emulator.host.routing import has_dot_segments, match, normalized_path, split_path
+from emulator.host.http.routing import has_dot_segments, match, normalized_path, split_path
+from emulator.host.http.templates import TemplateError, parse_template
 
 Values = dict[str, str] | None
 

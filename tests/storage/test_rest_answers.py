@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.storage.rest_answers import AnswerReader
-from emulator.storage.rest_transport import Answer
+from emulator.storage.rest.answers import AnswerReader
+from emulator.storage.rest.transport import Answer
 
 ANSWERS = {
     "length": (b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "0x1"\r\n\r\nhello', 200, b"hello"),

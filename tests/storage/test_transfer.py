@@ -13,10 +13,10 @@ import pytest
 
 from emulator.storage.api import Row, StorageAccount
 from emulator.storage.builtin import open_builtin
-from emulator.storage.transfer import LEDGER, Progress, TransferRefused
-from emulator.storage.transfer_export import export_account
-from emulator.storage.transfer_file import Item, TransferFileError
-from emulator.storage.transfer_import import import_account
+from emulator.storage.transfer.exporting import export_account
+from emulator.storage.transfer.file import Item, TransferFileError
+from emulator.storage.transfer.importing import import_account
+from emulator.storage.transfer.terms import LEDGER, Progress, TransferRefused
 from tests.storage.bench import Bench, bodies, collected, insert, row, take_all, unique
 from tests.storage.test_rows import VALUES
 

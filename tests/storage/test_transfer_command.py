@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.cli import main
+from emulator.cli.command import main
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from tests.storage.bench import bodies, collected, insert, row

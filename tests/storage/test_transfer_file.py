@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.storage.api import Row
-from emulator.storage.transfer_file import (
+from emulator.storage.transfer.file import (
     Begin,
     Blob,
     End,

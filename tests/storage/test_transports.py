@@ -12,11 +12,11 @@ from aiohttp import web
 
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
-from emulator.storage.rest_blobs import RestContainer
-from emulator.storage.rest_http import Service
-from emulator.storage.rest_signatures import SharedKeySignature
-from emulator.storage.rest_transport import AiohttpTransport, Interrupted, NotConnected, Transport
-from emulator.storage.rest_wire import WireTransport
+from emulator.storage.rest.blobs import RestContainer
+from emulator.storage.rest.http import Service
+from emulator.storage.rest.signatures import SharedKeySignature
+from emulator.storage.rest.transport import AiohttpTransport, Interrupted, NotConnected, Transport
+from emulator.storage.rest.wire import WireTransport
 from tests.storage.bench import unique
 
 Open = Callable[[str], Transport]

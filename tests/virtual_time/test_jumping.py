@@ -333,7 +333,7 @@ def test_it_says_who_waits_and_who_works(clock: VirtualClock, run: Run) -> None:
 def test_work_that_takes_long_in_real_time_is_recorded(
     clock: VirtualClock, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.virtual_work.SLOW_SECONDS", 0.01)
+    monkeypatch.setattr("emulator.virtual_time.work.SLOW_SECONDS", 0.01)
 
     async def main() -> None:
         with clock.busy():

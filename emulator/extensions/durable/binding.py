@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emulator.extensions.durable.http_api import SystemKey
 from emulator.extensions.durable.hubs import HubDirectory
-from emulator.extensions.durable.lenient_json import write
-from emulator.extensions.durable.management_urls import WEBHOOK_PATH, ManagementUrls
+from emulator.extensions.durable.management.http_api import SystemKey
+from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
+from emulator.extensions.newtonsoft import write
 from emulator.host.extension import BindingContext
 from emulator.worker.api import Datum
 

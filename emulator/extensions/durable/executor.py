@@ -21,8 +21,8 @@ from emulator.durable.executor import (
 )
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
-from emulator.extensions.durable.lenient_json import JsonReaderError
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
+from emulator.extensions.newtonsoft import JsonReaderError
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.instant import Instant
 from emulator.worker.api import FunctionFailed, Returned, WorkerError

@@ -23,10 +23,10 @@ from emulator.extensions.durable.binding import ClientBinding
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
-from emulator.extensions.durable.http_api import HttpApi, SystemKey
 from emulator.extensions.durable.hubs import Accounts, HubDirectory, OpenedHub
-from emulator.extensions.durable.profiles import PROFILE_SETTING, profile_named
-from emulator.extensions.durable.rpc import RpcListener
+from emulator.extensions.durable.management.http_api import HttpApi, SystemKey
+from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
+from emulator.extensions.durable.management.rpc import RpcListener
 from emulator.host.extension import Extension, Function, Webhook
 from emulator.ids import NewId
 

@@ -31,8 +31,8 @@ from emulator.durable.core.actions import (
 from emulator.durable.core.entity_messages import json_text
 from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
-from emulator.extensions.durable.lenient_json import read_first
 from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
+from emulator.extensions.newtonsoft import read_first
 from emulator.instant import Instant
 from emulator.worker.api import FunctionFailed
 

@@ -1,0 +1,1 @@
+"""The management API of Durable Functions, /runtime/webhooks/durabletask/…, and what it answers."""

@@ -1,0 +1,89 @@
+"""The RPC listener: the management API on a loopback port, for the SDK inside the worker. It checks no keys.
+
+Source: durable-extension, LocalHttpListener.cs; spec/durable-client-http.md 1.7.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from aiohttp import web
+
+from emulator.clock import Clock
+from emulator.errors import EmulatorError
+from emulator.extensions.durable.management.api_request import error_answer
+from emulator.host.http.connections import Listener, PortUnavailable, listen
+
+ADDRESS = "127.0.0.1"
+BASE_PATH = "/durabletask/"
+
+_PREFERRED_PORT = 17071
+_OTHER_PORTS = range(30_000, 31_000)
+_ATTEMPTS = 10
+_NO_LIMIT = sys.maxsize
+_log = logging.getLogger(__name__)
+
+
+class Handle(Protocol):
+    def __call__(self, request: web.Request, *, base_length: int, body_limit: int) -> Awaitable[web.Response]: ...
+
+
+class NoFreePort(EmulatorError):
+    """The RPC listener found no port."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Unable to find a port for the local RPC endpoint after {_ATTEMPTS} attempts: tried {_PREFERRED_PORT} and "
+            f"ports from {_OTHER_PORTS.start} to {_OTHER_PORTS.stop - 1}."
+        )
+
+
+class RpcListener:
+    """`base_url`: where the SDK finds it, with the trailing slash that the SDK relies on; None while it is closed."""
+
+    def __init__(self, handle: Handle, clock: Clock) -> None:
+        self._handle = handle
+        self._clock = clock
+        self.base_url: str | None = None
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Listen while the body runs. Raises NoFreePort."""
+        async with AsyncExitStack() as stack:
+            listener = await self._open(stack)
+            self.base_url = f"http://{ADDRESS}:{listener.port}{BASE_PATH}"
+            _log.info("Opened local http RPC endpoint: %s", self.base_url)
+            try:
+                yield
+            finally:
+                _log.info("Closing local http RPC endpoint: %s", self.base_url)
+                self.base_url = None
+
+    async def _open(self, stack: AsyncExitStack) -> Listener:
+        for attempt, port in enumerate(_ports(), start=1):
+            try:
+                return await stack.enter_async_context(listen(self._answer, self._clock, address=ADDRESS, port=port))
+            except PortUnavailable:
+                _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
+        raise NoFreePort
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        # The base is cut off by its length, whatever the path says there.
+        if len(request.raw_path.partition("?")[0]) < len(BASE_PATH):
+            return error_answer(
+                400,
+                "One or more of the arguments submitted is incorrect",
+                exception="startIndex cannot be larger than length of string. (Parameter 'startIndex')",
+                exception_type="System.ArgumentOutOfRangeException",
+            )
+        return await self._handle(request, base_length=len(BASE_PATH), body_limit=_NO_LIMIT)
+
+
+def _ports() -> Iterator[int]:
+    yield _PREFERRED_PORT
+    yield from random.sample(_OTHER_PORTS, _ATTEMPTS - 1)

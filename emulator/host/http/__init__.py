@@ -1,0 +1,1 @@
+"""The HTTP side of the host: the server, its routes, keys and access."""

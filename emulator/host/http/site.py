@@ -1,0 +1,143 @@
+"""The web site of a host, put together from the configuration: what `app` needs to serve HTTP.
+
+keys = open_keys(configuration, clock)
+async with open_site(configuration, host, keys=keys, routes=routes, extensions=extensions, clock=clock) as listener:
+    async with host.running():
+        ...
+        await site.drain(DRAIN_SECONDS)     # before the host stops: requests still need its functions
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emulator.clock import Clock
+from emulator.config.start import Configuration
+from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHost
+from emulator.host.admin.functions import FunctionsApi, Spawn
+from emulator.host.admin.keys import KeysApi
+from emulator.host.extension import Extension, Webhook
+from emulator.host.host_id import host_id
+from emulator.host.http import easyauth
+from emulator.host.http.auth import Authorizer
+from emulator.host.http.connections import Listener
+from emulator.host.http.keys import FileSecrets, KeyRing, SecretsRepository
+from emulator.host.http.routes import FunctionRoutes, Route
+from emulator.host.http.server import Site, serve
+from emulator.host.http.webhooks import system_key_name, webhook_routes
+from emulator.ids import NewId, hyphenated, new_id
+
+logger = logging.getLogger(__name__)
+
+_STORAGE_TYPE = "AzureWebJobsSecretStorageType"
+SECRETS_FOLDER = Path(".azemu") / "secrets"
+
+
+def open_keys(
+    configuration: Configuration, clock: Clock, *, new_id: NewId = new_id, secrets: SecretsRepository | None = None
+) -> KeyRing:
+    """The app's keys: in `secrets`, or else in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
+    folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
+    origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
+    return KeyRing(secrets or FileSecrets(configuration.root / folder), clock, origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteParts:
+    """What the site is made of. `routes`: the table that the http extension fills."""
+
+    host: RunningHost
+    extensions: Sequence[Extension]
+    routes: FunctionRoutes
+    keys: KeyRing
+    commands: HostCommands = field(default_factory=HostCommands)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSite:
+    """`routes`: those that are there without the user's functions."""
+
+    listener: Listener
+    routes: Sequence[Route]
+
+    async def drain(self, seconds: float) -> None:
+        """See `Listener.drain`."""
+        await self.listener.drain(seconds)
+
+
+@asynccontextmanager
+async def open_site(
+    configuration: Configuration, parts: SiteParts, *, sock: socket.socket, clock: Clock, new_id: NewId = new_id
+) -> AsyncIterator[OpenSite]:
+    """Serve HTTP on the listening socket `sock` while entered.
+
+    Raises ConfigurationError for a client principal that cannot be read.
+    """
+    settings = configuration.settings
+    principal = settings.get(easyauth.SETTING)
+    facts = HostFacts(
+        root=configuration.root,
+        host_id=host_id(configuration.root, settings),
+        instance_id=hyphenated(new_id()),
+        started_at=clock.now(),
+        options=configuration.host,
+    )
+    if configuration.enable_auth:
+        # Without its system key nobody could open a webhook, and nobody would know which key to make.
+        for webhook in _webhooks(parts):
+            await parts.keys.system_key(system_key_name(webhook.name))
+    async with _background_tasks() as spawn:
+        site = Site(
+            root=configuration.root,
+            status=parts.host.status,
+            builtin=builtin_routes(parts, facts, clock, spawn),
+            functions=parts.routes,
+            authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
+            options=configuration.host.http,
+            cors=configuration.cors,
+            homepage=not settings.flag("AzureWebJobsDisableHomepage"),
+            principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
+        )
+        async with serve(site, clock, sock=sock, new_request_id=new_id) as listener:
+            yield OpenSite(listener, site.builtin)
+
+
+def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
+    """Everything that is there without the user's functions, in the order of matching."""
+    host, extensions = parts.host, parts.extensions
+    by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
+    return [
+        *HostApi(host, facts, parts.commands, clock).routes(),
+        *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
+        *KeysApi(host, parts.keys, clock).routes(),
+        *webhook_routes(_webhooks(parts)),
+    ]
+
+
+def _webhooks(parts: SiteParts) -> list[Webhook]:
+    return [webhook for extension in parts.extensions for webhook in extension.webhooks]
+
+
+@asynccontextmanager
+async def _background_tasks() -> AsyncIterator[Spawn]:
+    """Work without an owner; what is left of it at the end is cancelled."""
+    running: set[asyncio.Task[None]] = set()
+
+    def spawn(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    try:
+        yield spawn
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

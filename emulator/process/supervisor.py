@@ -1,0 +1,170 @@
+"""The parent of `azemu start`: keeps storage and the listening socket, runs the host, restarts it when the app changes.
+
+The host is a process of its own, so that a restart begins with a fresh interpreter, as the Functions host restarts its
+Python worker. Storage and socket outlive it: while the host restarts, requests wait instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from emulator import exit_codes
+from emulator.app_storage import AppStorage, open_app_storage
+from emulator.clock import Clock
+from emulator.config.hostjson import LogLevel
+from emulator.config.start import Configuration, StartOptions, configure
+from emulator.errors import ConfigurationError
+from emulator.host.console.banner import print_banner, tell_stopping
+from emulator.host.console.output import Console, Style
+from emulator.interruption import interruptible
+from emulator.process.child import Child
+from emulator.process.handover import Handover
+from emulator.process.port import Port
+from emulator.process.watch import Change, Stamp, WatchRules, next_changes, picture
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorOptions:
+    """`python_arguments`: come first on the host's command line, e.g. ("-m", "debugpy", "--listen", "5678")."""
+
+    start: StartOptions
+    style: Style
+    python_arguments: Sequence[str] = ()
+
+
+async def supervise(options: SupervisorOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
+    """Run until a signal ends it, and give the exit code. Raises EmulatorError when the first start fails."""
+    task = asyncio.current_task()
+    assert task is not None
+    supervisor = _Supervisor(options, configuration, console, clock)
+
+    def stop() -> None:
+        tell_stopping(console)
+        task.cancel()
+
+    with interruptible(first=stop, again=supervisor.urgent.set):
+        try:
+            return await supervisor.run()
+        except asyncio.CancelledError:
+            return exit_codes.INTERRUPTED if supervisor.urgent.is_set() else exit_codes.OK
+
+
+class _Supervisor:
+    """One host process after the other. `urgent`: set when nobody wants to wait for an orderly end."""
+
+    def __init__(
+        self, options: SupervisorOptions, configuration: Configuration, console: Console, clock: Clock
+    ) -> None:
+        self.urgent = asyncio.Event()
+        self._options = options
+        self._root = configuration.root
+        self._configuration = configuration
+        self._host = configuration.host
+        self._console = console
+        self._clock = clock
+        self._port = Port(configuration.address, configuration.port)
+        self._seen: Mapping[Path, Stamp] = {}
+
+    async def run(self) -> int:
+        with self._port:
+            # The first host loads its modules while storage is looked for.
+            async with self._new_child() as first, self._storage() as storage:
+                print_banner(self._console, storage=storage.description)
+                return await self._run_hosts(first, storage.settings)
+
+    def _storage(self) -> AbstractAsyncContextManager[AppStorage]:
+        return open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
+
+    def _new_child(self) -> Child:
+        return Child(self._options.python_arguments, self._port, self._clock, self.urgent)
+
+    async def _run_hosts(self, first: Child, storage_settings: Mapping[str, str]) -> int:
+        code = await self._run_host(first, storage_settings, announce=True)
+        if code == exit_codes.NOT_STARTED:
+            return exit_codes.FAILED
+        while code != exit_codes.OK:
+            if code not in (exit_codes.RESTART, None):
+                self._tell_end(code)
+                if not self._host.file_watching_enabled:
+                    return exit_codes.FAILED
+                await self._wait_for_a_repair()
+            self._console.print("Restarting the host.")
+            self._reread_host_json()
+            self._port.open()
+            async with self._new_child() as child:
+                code = await self._run_host(child, storage_settings, announce=False)
+        return exit_codes.OK
+
+    async def _run_host(self, child: Child, storage_settings: Mapping[str, str], *, announce: bool) -> int | None:
+        """Its exit code, or None when files changed and it was stopped for that."""
+        rules = WatchRules.of(self._host)
+        self._seen = await asyncio.to_thread(picture, self._root, rules)
+        start = self._options.start
+        start = replace(
+            start,
+            port=self._port.number,
+            listener=self._port.listener,
+            settings={**start.settings, **storage_settings},
+        )
+        await child.begin(Handover(options=start, style=self._options.style, announce=announce))
+        if not self._host.file_watching_enabled:
+            return await child.wait()
+        changes = next_changes(self._root, rules, self._seen, self._clock)
+        ended, changed = await _first(child.wait(), changes)
+        if changed is not None:
+            self._tell_changes(changed)
+            await child.stop()
+        return ended
+
+    async def _wait_for_a_repair(self) -> None:
+        self._port.close()
+        self._console.print("The host starts again when a file of the app changes.", level=LogLevel.WARNING)
+        self._tell_changes(await next_changes(self._root, WatchRules.of(self._host), self._seen, self._clock))
+
+    def _reread_host_json(self) -> None:
+        """For the watching rules; what is wrong with the file, the host itself will say."""
+        with suppress(ConfigurationError):
+            self._host = configure(self._options.start, os.environ).host
+
+    def _tell_end(self, code: int) -> None:
+        # A host that could not start has said why.
+        if code != exit_codes.NOT_STARTED:
+            self._console.print(f"The host ended unexpectedly ({_exit_reason(code)}).", level=LogLevel.ERROR)
+
+    def _tell_changes(self, changes: Sequence[Change]) -> None:
+        change, *others = changes
+        more = f" (and {len(others)} more)" if others else ""
+        path = change.path.relative_to(self._root)
+        self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}.")
+
+
+async def _first(ended: Coroutine[Any, Any, int], changed: Coroutine[Any, Any, T]) -> tuple[int | None, T | None]:
+    """Whichever comes first; the other is cancelled."""
+    tasks = (asyncio.create_task(ended), asyncio.create_task(changed))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result(), None
+        return None, tasks[1].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _exit_reason(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

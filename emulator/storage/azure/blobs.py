@@ -1,0 +1,177 @@
+"""Blob containers, blobs and their leases over azure-storage-blob."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from azure.core import MatchConditions
+from azure.storage.blob import BlobProperties as SdkProperties
+from azure.storage.blob import ContentSettings
+from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
+
+from emulator.storage.api import AlreadyExists, BlobProperties, LeaseState, NotFound
+from emulator.storage.azure.errors import Calls
+
+_INFINITE = -1
+
+
+class AzureContainer:
+    """See storage.api.BlobContainer."""
+
+    def __init__(self, client: ContainerClient, calls: Calls) -> None:
+        self._client = client
+        self._calls = calls
+        self.name: str = client.container_name
+
+    async def create(self) -> bool:
+        try:
+            await self._calls.run(f"create container {self.name}", self._client.create_container())
+        except AlreadyExists:
+            return False
+        return True
+
+    async def drop(self, *, lease_id: str | None = None) -> bool:
+        try:
+            await self._calls.run(f"delete container {self.name}", self._client.delete_container(lease=lease_id))
+        except NotFound:
+            return False
+        return True
+
+    async def exists(self) -> bool:
+        return await self._calls.run(f"look for container {self.name}", self._client.exists())
+
+    async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
+        doing = f"list the blobs of container {self.name}"
+        pages = self._client.list_blobs(name_starts_with=prefix or None, include=["metadata"]).by_page()
+        while True:
+            try:
+                page = await self._calls.run(doing, anext(pages))
+            except StopAsyncIteration:
+                return
+            async for found in page:
+                yield _properties(found)
+
+    async def properties(self, blob: str) -> BlobProperties:
+        client = self._client.get_blob_client(blob)
+        return _properties(await self._calls.run(self._doing("look at", blob), client.get_blob_properties()))
+
+    async def read(self, blob: str) -> bytes:
+        return await self._calls.run(self._doing("read", blob), self._download(blob))
+
+    async def _download(self, blob: str) -> bytes:
+        # Content that somebody stored compressed is theirs to unpack.
+        stream = await self._client.get_blob_client(blob).download_blob(decompress=False)
+        return await stream.readall()
+
+    async def write(
+        self,
+        blob: str,
+        content: bytes,
+        *,
+        only_if_new: bool = False,
+        if_match: str | None = None,
+        lease_id: str | None = None,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        options: dict[str, Any] = {"lease": lease_id, **_if_match(if_match)}
+        answer = await self._calls.run(
+            self._doing("write", blob),
+            self._client.get_blob_client(blob).upload_blob(
+                content,
+                overwrite=not only_if_new,
+                content_settings=ContentSettings(content_type=content_type),
+                metadata=dict(metadata) if metadata else None,
+                **options,
+            ),
+        )
+        return BlobProperties(
+            name=blob,
+            size=len(content),
+            etag=answer["etag"],
+            last_modified=answer["last_modified"],
+            content_type=content_type,
+            metadata=dict(metadata or {}),
+            lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
+        )
+
+    async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
+        client = self._client.get_blob_client(blob)
+        try:
+            await self._calls.run(self._doing("delete", blob), client.delete_blob(lease=lease_id))
+        except NotFound as error:
+            if error.code == "ContainerNotFound":
+                raise
+            return False
+        return True
+
+    def lease(self, blob: str | None = None) -> AzureLease:
+        client = self._client if blob is None else self._client.get_blob_client(blob)
+        target = f"container {self.name}" if blob is None else f"blob {blob} of container {self.name}"
+        return AzureLease(client, target, self._calls)
+
+    def url(self, blob: str) -> str:
+        return f"{self._calls.endpoint}/{self.name}/" + "/".join(quote(part, safe="") for part in blob.split("/"))
+
+    def _doing(self, verb: str, blob: str) -> str:
+        return f"{verb} blob {blob} of container {self.name}"
+
+
+class AzureLease:
+    """See storage.api.Lease."""
+
+    def __init__(self, client: Any, target: str, calls: Calls) -> None:
+        self._client = client
+        self._target = target
+        self._calls = calls
+
+    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
+        seconds = _INFINITE if duration is None else int(duration.total_seconds())
+        await self._calls.run(
+            f"acquire the lease of {self._target}", self._lease(lease_id).acquire(lease_duration=seconds)
+        )
+
+    async def renew(self, lease_id: str) -> None:
+        await self._calls.run(f"renew the lease of {self._target}", self._lease(lease_id).renew())
+
+    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
+        await self._calls.run(f"change the lease of {self._target}", self._lease(lease_id).change(new_lease_id))
+
+    async def release(self, lease_id: str) -> None:
+        await self._calls.run(f"release the lease of {self._target}", self._lease(lease_id).release())
+
+    async def break_(self, *, after: timedelta | None = None) -> None:
+        seconds = None if after is None else int(after.total_seconds())
+        await self._calls.run(
+            f"break the lease of {self._target}", self._lease(None).break_lease(lease_break_period=seconds)
+        )
+
+    def _lease(self, lease_id: str | None) -> BlobLeaseClient:
+        return BlobLeaseClient(self._client, lease_id)
+
+
+def _if_match(etag: str | None) -> dict[str, Any]:
+    return {} if etag is None else {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _properties(found: SdkProperties) -> BlobProperties:
+    settings = found.content_settings
+    return BlobProperties(
+        name=found.name,
+        size=found.size,
+        etag=_quoted(found.etag),
+        last_modified=found.last_modified,
+        content_type=settings.content_type or "",
+        metadata=dict(found.metadata or {}),
+        lease_state=LeaseState(found.lease.state),
+        created_at=found.creation_time,
+        content_md5=bytes(settings.content_md5) if settings.content_md5 else None,
+    )
+
+
+def _quoted(etag: str) -> str:
+    """A list has ETags without the quotes that headers have."""
+    return etag if etag.startswith('"') else f'"{etag}"'

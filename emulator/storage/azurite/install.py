@@ -1,0 +1,111 @@
+"""A copy of Azurite in the user's cache folder, fetched once through npm."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from emulator.background import background
+from emulator.clock import Clock
+from emulator.errors import StorageUnavailable
+from emulator.ids import new_id
+from emulator.storage.azurite.program import Node, Program, from_package
+
+VERSION = "3.35.0"
+_UNFINISHED = f"azurite-{VERSION}.unfinished-"
+_ABANDONED_AFTER = timedelta(hours=1)
+_PROGRESS_SECONDS = 5.0
+
+Say = Callable[[str], None]
+
+
+def installed_copy(cache: Path, node: Node) -> Program | None:
+    """The copy of an earlier installation. Its folder has its final name only when it is complete."""
+    package = _package(_folder(cache))
+    return from_package(package, node) if (package / "package.json").is_file() else None
+
+
+async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program:
+    """Fetch the copy. Raises StorageUnavailable with npm's own words.
+
+    It is built under a name of its own and renamed when complete: a killed installation leaves nothing that looks
+    usable, and of two at once one wins.
+    """
+    unfinished = cache / f"{_UNFINISHED}{new_id()}"
+    say(f"Azurite is not installed. Fetching version {VERSION} into {cache} (once, about 150 MB) …")
+    try:
+        unfinished.mkdir(parents=True)
+        _sweep(cache, unfinished, clock.now())
+        (unfinished / "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
+        async with background(_report_progress(clock, say)):
+            await _run_npm(unfinished, node)
+        with suppress(OSError):  # Somebody else's copy is there by now, and as good as this one.
+            unfinished.rename(_folder(cache))
+    except OSError as error:
+        raise StorageUnavailable(f"Azurite could not be installed into {cache}: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    copy = installed_copy(cache, node)
+    if copy is None:
+        raise StorageUnavailable(f"Azurite could not be installed: npm put no package into {_folder(cache)}.")
+    say("Azurite is installed.")
+    return copy
+
+
+def _folder(cache: Path) -> Path:
+    return cache / f"azurite-{VERSION}"
+
+
+def _package(folder: Path) -> Path:
+    return folder / "node_modules" / "azurite"
+
+
+async def _run_npm(folder: Path, node: Node) -> None:
+    assert node.npm is not None
+    # Azurite has no install scripts; without them nothing but its own code can ever run here.
+    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", "--loglevel=error", "--no-update-notifier")
+    # npm finds `node` on the PATH for itself.
+    path = os.pathsep.join((str(Path(node.run).parent), os.environ.get("PATH", "")))
+    npm = await asyncio.create_subprocess_exec(
+        *node.npm,
+        "install",
+        f"azurite@{VERSION}",
+        *options,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await npm.communicate()
+    finally:
+        if npm.returncode is None:
+            npm.kill()
+            await npm.wait()
+    if npm.returncode != 0:
+        lines = output.decode(errors="replace").strip().splitlines()
+        raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {' '.join(lines[:6]) or 'no reason given'}")
+
+
+async def _report_progress(clock: Clock, say: Say) -> None:
+    seconds = 0.0
+    while True:
+        await clock.sleep(_PROGRESS_SECONDS)
+        seconds += _PROGRESS_SECONDS
+        say(f"Fetching Azurite … {seconds:.0f} s")
+
+
+def _sweep(cache: Path, own: Path, now: datetime) -> None:
+    """Remove what killed installations left."""
+    for left in cache.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError):
+            modified = datetime.fromtimestamp(left.stat().st_mtime, UTC)
+            if left != own and now - modified > _ABANDONED_AFTER:
+                shutil.rmtree(left, ignore_errors=True)

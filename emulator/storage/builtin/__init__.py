@@ -1,0 +1,5 @@
+"""The storage port on SQLite, in a file or in memory."""
+
+from emulator.storage.builtin.account import BuiltinAccount, open_builtin
+
+__all__ = ["BuiltinAccount", "open_builtin"]

@@ -1,0 +1,306 @@
+"""Blob containers, block blobs and their leases in the built-in store.
+
+Facts: REST reference of the blob service (Create, Delete Container, Put, Get, Delete, List Blobs, Lease Blob, Lease
+Container).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from emulator.clock import Clock
+from emulator.storage.api import BlobProperties, LeaseState
+from emulator.storage.builtin.database import Database, Refused
+from emulator.storage.builtin.leases import (
+    FREE,
+    Kind,
+    LeaseRecord,
+    acquired,
+    after_write,
+    at,
+    broken,
+    changed,
+    check_access,
+    released,
+    renewed,
+)
+from emulator.storage.builtin.names import check_blob_name, check_container_name, is_identifier
+from emulator.storage.builtin.schema import ordinal_key
+from emulator.storage.builtin.stamps import Stamps
+from emulator.storage.builtin.times import micros, whole_second
+
+# No blob is ever fetched over this URL; it has the form of one, so that names can be taken out of it again.
+_URL = "http://builtin/devstoreaccount1"
+_PAGE = 1000
+_MAX_CONTENT = 1_000_000_000  # what SQLite holds in one value; Azure takes 5000 MiB in one Put Blob
+_MAX_METADATA = 8 * 1024
+_LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
+_SET_LEASE = "lease_state = ?, lease_id = ?, lease_seconds = ?, lease_ends_at = ?"
+_PROPERTIES = f"name, size, etag, created_at, modified_at, content_type, content_md5, metadata, {_LEASE_COLUMNS}"
+_WRITE = f"""
+    INSERT INTO blobs (container_id, ordinal, name, size, etag, created_at, modified_at, content_type, content_md5,
+        metadata, content, {_LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (container_id, ordinal) DO UPDATE SET size = excluded.size, etag = excluded.etag,
+        modified_at = excluded.modified_at, content_type = excluded.content_type, content_md5 = excluded.content_md5,
+        metadata = excluded.metadata, content = excluded.content, lease_state = excluded.lease_state,
+        lease_id = excluded.lease_id, lease_seconds = excluded.lease_seconds, lease_ends_at = excluded.lease_ends_at"""
+
+
+class BuiltinContainer:
+    """See storage.api.BlobContainer."""
+
+    def __init__(self, name: str, database: Database, clock: Clock, stamps: Stamps) -> None:
+        self.name = name
+        self._database = database
+        self._clock = clock
+        self._stamps = stamps
+
+    async def create(self) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            check_container_name(self.name)
+            sql = "INSERT OR IGNORE INTO containers (name) VALUES (?)"
+            return connection.execute(sql, (self.name,)).rowcount == 1
+
+        return await self._database.write(f"create container {self.name}", work)
+
+    async def drop(self, *, lease_id: str | None = None) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            with suppress(_NoContainer):
+                container = self._id(connection)
+                lease = _lease_of(connection, "containers", container)
+                check_access(at(lease, micros(self._clock.now())), lease_id, "container")
+                connection.execute("DELETE FROM blobs WHERE container_id = ?", (container,))
+                connection.execute("DELETE FROM containers WHERE id = ?", (container,))
+                return True
+            return False
+
+        return await self._database.write(f"delete container {self.name}", work)
+
+    async def exists(self) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            with suppress(_NoContainer):
+                self._id(connection)
+                return True
+            return False
+
+        return await self._database.read(f"look for container {self.name}", work)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
+        start, more = ordinal_key(prefix), True
+        while more:
+            found = await self._database.read(f"list the blobs of container {self.name}", self._listing(prefix, start))
+            for one in found:
+                yield one
+            more = len(found) == _PAGE
+            if more:
+                # No name lies between a name and the same with a zero byte behind it.
+                start = ordinal_key(found[-1].name) + b"\0"
+
+    def _listing(self, prefix: str, start: bytes) -> Callable[[sqlite3.Connection], Sequence[BlobProperties]]:
+        # No byte of UTF-8 is as great as this one.
+        end = ordinal_key(prefix) + b"\xff"
+
+        def work(connection: sqlite3.Connection) -> Sequence[BlobProperties]:
+            sql = (
+                f"SELECT {_PROPERTIES} FROM blobs WHERE container_id = ? AND ordinal >= ? AND ordinal < ?"
+                " ORDER BY ordinal LIMIT ?"
+            )
+            now = micros(self._clock.now())
+            found = connection.execute(sql, (self._id(connection), start, end, _PAGE))
+            return [_properties(row, now) for row in found]
+
+        return work
+
+    async def properties(self, blob: str) -> BlobProperties:
+        def work(connection: sqlite3.Connection) -> BlobProperties:
+            return _properties(self._find(connection, blob, _PROPERTIES), micros(self._clock.now()))
+
+        return await self._database.read(self._doing("look at", blob), work)
+
+    async def read(self, blob: str) -> bytes:
+        def work(connection: sqlite3.Connection) -> bytes:
+            return bytes(self._find(connection, blob, "content")[0])
+
+        return await self._database.read(self._doing("read", blob), work)
+
+    async def write(
+        self,
+        blob: str,
+        content: bytes,
+        *,
+        only_if_new: bool = False,
+        if_match: str | None = None,
+        lease_id: str | None = None,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        def work(connection: sqlite3.Connection) -> BlobProperties:
+            check_blob_name(blob)
+            new = _NewBlob.of(content, content_type, metadata)
+            container, now = self._id(connection), micros(self._clock.now())
+            found = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
+            _check_conditions(found, only_if_new, if_match)
+            lease = FREE if found is None else at(_lease(found[1:]), now)
+            check_access(lease, lease_id, "blob")
+            etag = f'"0x{self._stamps.next().replace("-", "").upper()}"'
+            values = (container, ordinal_key(blob), blob, len(content), etag, now, now, content_type, new.md5)
+            connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
+            return _properties(self._find(connection, blob, _PROPERTIES), now)
+
+        return await self._database.write(self._doing("write", blob), work)
+
+    async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            found = _blob(connection, self._id(connection), blob, f"id, {_LEASE_COLUMNS}")
+            if found is None:
+                return False
+            check_access(at(_lease(found[1:]), micros(self._clock.now())), lease_id, "blob")
+            connection.execute("DELETE FROM blobs WHERE id = ?", (found[0],))
+            return True
+
+        return await self._database.write(self._doing("delete", blob), work)
+
+    def lease(self, blob: str | None = None) -> BuiltinLease:
+        def target(connection: sqlite3.Connection) -> tuple[Kind, int]:
+            if blob is None:
+                return "container", self._id(connection)
+            return "blob", self._find(connection, blob, "id")[0]
+
+        what = f"container {self.name}" if blob is None else f"blob {blob} of container {self.name}"
+        return BuiltinLease(what, target, self._database, self._clock)
+
+    def url(self, blob: str) -> str:
+        return f"{_URL}/{self.name}/" + "/".join(quote(part, safe="") for part in blob.split("/"))
+
+    def _doing(self, verb: str, blob: str) -> str:
+        return f"{verb} blob {blob} of container {self.name}"
+
+    def _find(self, connection: sqlite3.Connection, blob: str, columns: str) -> tuple[Any, ...]:
+        found = _blob(connection, self._id(connection), blob, columns)
+        if found is None:
+            raise Refused(404, "BlobNotFound", "The specified blob does not exist.")
+        return found
+
+    def _id(self, connection: sqlite3.Connection) -> int:
+        found = connection.execute("SELECT id FROM containers WHERE name = ?", (self.name,)).fetchone()
+        if found is None:
+            check_container_name(self.name)
+            raise _NoContainer
+        return int(found[0])
+
+
+class BuiltinLease:
+    """See storage.api.Lease. `target` finds the blob or container that it is the lease of."""
+
+    def __init__(
+        self,
+        what: str,
+        target: Callable[[sqlite3.Connection], tuple[Kind, int]],
+        database: Database,
+        clock: Clock,
+    ) -> None:
+        self._what = what
+        self._target = target
+        self._database = database
+        self._clock = clock
+
+    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
+        seconds = None if duration is None else int(duration.total_seconds())
+        await self._change("acquire", lambda lease, now: acquired(lease, lease_id, seconds, now))
+
+    async def renew(self, lease_id: str) -> None:
+        await self._change("renew", lambda lease, now: renewed(lease, lease_id, now))
+
+    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
+        await self._change("change", lambda lease, _: changed(lease, lease_id, new_lease_id))
+
+    async def release(self, lease_id: str) -> None:
+        await self._change("release", lambda lease, _: released(lease, lease_id))
+
+    async def break_(self, *, after: timedelta | None = None) -> None:
+        seconds = None if after is None else int(after.total_seconds())
+        await self._change("break", lambda lease, now: broken(lease, seconds, now))
+
+    async def _change(self, verb: str, rule: Callable[[LeaseRecord, int], LeaseRecord]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            kind, key = self._target(connection)
+            now = micros(self._clock.now())
+            lease = rule(at(_lease_of(connection, f"{kind}s", key), now), now)
+            connection.execute(f"UPDATE {kind}s SET {_SET_LEASE} WHERE id = ?", (*_stored(lease), key))
+
+        await self._database.write(f"{verb} the lease of {self._what}", work)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewBlob:
+    md5: bytes
+    metadata: str
+
+    @classmethod
+    def of(cls, content: bytes, content_type: str, metadata: Mapping[str, str] | None) -> _NewBlob:
+        """Raises Refused."""
+        if len(content) > _MAX_CONTENT:
+            raise Refused(413, "RequestBodyTooLarge", f"The built-in storage takes blobs up to {_MAX_CONTENT} bytes.")
+        if not content_type.isascii() or not content_type.isprintable():
+            raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
+        metadata = metadata or {}
+        for name, value in metadata.items():
+            if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
+                raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
+        if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
+            raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+        return cls(hashlib.md5(content, usedforsecurity=False).digest(), json.dumps(dict(metadata)))
+
+
+def _check_conditions(found: tuple[Any, ...] | None, only_if_new: bool, if_match: str | None) -> None:
+    if only_if_new and found is not None:
+        raise Refused(409, "BlobAlreadyExists", "The specified blob already exists.")
+    if if_match is not None and (found is None or if_match not in ("*", found[0])):
+        raise Refused(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
+
+
+def _blob(connection: sqlite3.Connection, container: int, blob: str, columns: str) -> tuple[Any, ...] | None:
+    sql = f"SELECT {columns} FROM blobs WHERE container_id = ? AND ordinal = ?"
+    found: tuple[Any, ...] | None = connection.execute(sql, (container, ordinal_key(blob))).fetchone()
+    return found
+
+
+def _properties(row: tuple[Any, ...], now: int) -> BlobProperties:
+    name, size, etag, created_at, modified_at, content_type, content_md5, metadata = row[:8]
+    return BlobProperties(
+        name=name,
+        size=size,
+        etag=etag,
+        last_modified=whole_second(modified_at),
+        content_type=content_type,
+        metadata=json.loads(metadata),
+        lease_state=at(_lease(row[8:]), now).state,
+        created_at=whole_second(created_at),
+        content_md5=content_md5,
+    )
+
+
+def _lease_of(connection: sqlite3.Connection, table: str, key: int) -> LeaseRecord:
+    return _lease(connection.execute(f"SELECT {_LEASE_COLUMNS} FROM {table} WHERE id = ?", (key,)).fetchone())
+
+
+def _lease(columns: tuple[Any, ...]) -> LeaseRecord:
+    state, lease_id, seconds, ends_at = columns
+    return LeaseRecord(LeaseState(state), lease_id, seconds, ends_at)
+
+
+def _stored(lease: LeaseRecord) -> tuple[object, ...]:
+    return lease.state.value, lease.id, lease.seconds, lease.ends_at
+
+
+class _NoContainer(Refused):
+    def __init__(self) -> None:
+        super().__init__(404, "ContainerNotFound", "The specified container does not exist.")

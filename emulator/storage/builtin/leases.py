@@ -1,0 +1,170 @@
+"""The life of a lease on a blob or container, as pure rules.
+
+Facts: REST reference, "Lease Blob" and "Lease Container": the tables of states and outcomes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from emulator.storage.api import LeaseState
+from emulator.storage.builtin.database import Refused
+from emulator.storage.builtin.times import SECOND
+
+Kind = Literal["blob", "container"]
+
+_MIN_SECONDS, _MAX_SECONDS = 15, 60
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What is stored. `seconds` None: infinite. `ends_at` (micros): when a lease expires or is broken."""
+
+    state: LeaseState = LeaseState.AVAILABLE
+    id: str | None = None
+    seconds: int | None = None
+    ends_at: int | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Writing (for a container: deleting) needs the lease id."""
+        return self.state in (LeaseState.LEASED, LeaseState.BREAKING)
+
+
+FREE = LeaseRecord()
+
+
+def at(lease: LeaseRecord, now: int) -> LeaseRecord:
+    """The lease at this moment: one that ran out is expired or broken, though nobody has written that."""
+    if lease.ends_at is None or now < lease.ends_at:
+        return lease
+    match lease.state:
+        case LeaseState.LEASED:
+            return replace(lease, state=LeaseState.EXPIRED, ends_at=None)
+        case LeaseState.BREAKING:
+            return replace(lease, state=LeaseState.BROKEN, ends_at=None)
+        case _:
+            return lease
+
+
+# The rules below take a lease that went through `at`; each gives the new one or raises Refused.
+
+
+def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -> LeaseRecord:
+    lease_id = _checked_id(lease_id)
+    if lease.state is LeaseState.BREAKING and lease.id == lease_id:
+        raise Refused(
+            409, "LeaseIsBreakingAndCannotBeAcquired", "There is already a breaking lease, and can't be acquired."
+        )
+    if lease.locked and lease.id != lease_id:
+        raise Refused(409, "LeaseAlreadyPresent", "There is already a lease present.")
+    if seconds is not None and not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
+        raise Refused(400, "InvalidHeaderValue", f"A lease lasts 15 to 60 seconds or for ever, not {seconds} seconds.")
+    return LeaseRecord(LeaseState.LEASED, lease_id, seconds, _end(now, seconds))
+
+
+def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
+    _check_held(lease, lease_id)
+    if lease.state in (LeaseState.BREAKING, LeaseState.BROKEN):
+        raise Refused(
+            409,
+            "LeaseIsBrokenAndCannotBeRenewed",
+            "The lease ID matched, but the lease has been broken explicitly and cannot be renewed.",
+        )
+    return replace(lease, state=LeaseState.LEASED, ends_at=_end(now, lease.seconds))
+
+
+def changed(lease: LeaseRecord, lease_id: str, new_lease_id: str) -> LeaseRecord:
+    lease_id, new_lease_id = _checked_id(lease_id), _checked_id(new_lease_id)
+    if not lease.locked:
+        raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
+    if lease.state is LeaseState.BREAKING and lease.id == lease_id:
+        raise Refused(
+            409,
+            "LeaseIsBreakingAndCannotBeChanged",
+            "The lease ID matched, but the lease is currently in breaking state and cannot be changed.",
+        )
+    # A change that was done already is done again, so that a repeated request succeeds.
+    if lease.state is LeaseState.BREAKING or lease.id not in (lease_id, new_lease_id):
+        raise _wrong_id()
+    return replace(lease, id=new_lease_id)
+
+
+def released(lease: LeaseRecord, lease_id: str) -> LeaseRecord:
+    _check_held(lease, lease_id)
+    return FREE
+
+
+def broken(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseRecord:
+    if after_seconds is not None and not 0 <= after_seconds <= _MAX_SECONDS:
+        raise Refused(400, "InvalidHeaderValue", f"A lease is broken within 0 to 60 seconds, not {after_seconds}.")
+    match lease.state:
+        case LeaseState.AVAILABLE:
+            raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
+        case LeaseState.LEASED | LeaseState.BREAKING:
+            return _breaking(lease, after_seconds, now)
+        case _:
+            return LeaseRecord(LeaseState.BROKEN, lease.id)
+
+
+def _breaking(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseRecord:
+    """Ends when asked to, but not later than it would have anyhow; an infinite one at once unless asked otherwise."""
+    if after_seconds is None:
+        ends_at = lease.ends_at
+    else:
+        ends_at = min(now + after_seconds * SECOND, lease.ends_at if lease.ends_at is not None else 1 << 62)
+    if ends_at is None or ends_at <= now:
+        return LeaseRecord(LeaseState.BROKEN, lease.id)
+    return LeaseRecord(LeaseState.BREAKING, lease.id, ends_at=ends_at)
+
+
+def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
+    """May somebody with this lease id (or none) write the blob or delete the container? Raises Refused."""
+    scope = kind.capitalize()
+    if lease.locked:
+        if lease_id is None:
+            raise Refused(
+                412, "LeaseIdMissing", f"There is currently a lease on the {kind} and no lease ID was specified."
+            )
+        if _checked_id(lease_id) != lease.id:
+            raise Refused(
+                412,
+                f"LeaseIdMismatchWith{scope}Operation",
+                f"The lease ID specified did not match the lease ID for the {kind}.",
+            )
+    elif lease_id is not None:
+        raise Refused(
+            412,
+            f"LeaseNotPresentWith{scope}Operation",
+            f"A lease ID was specified, but the lease for the {kind} has expired.",
+        )
+
+
+def after_write(lease: LeaseRecord) -> LeaseRecord:
+    """A write ends what is left of an expired or broken lease: it cannot be renewed any more."""
+    return lease if lease.locked else FREE
+
+
+def _check_held(lease: LeaseRecord, lease_id: str) -> None:
+    if lease.id is None or lease.id != _checked_id(lease_id):
+        raise _wrong_id()
+
+
+def _checked_id(lease_id: str) -> str:
+    """Lease ids are GUIDs, in any of their spellings."""
+    try:
+        return str(uuid.UUID(lease_id))
+    except (ValueError, AttributeError, TypeError):
+        raise Refused(400, "InvalidHeaderValue", f"The lease id {lease_id!r} is not a GUID.") from None
+
+
+def _wrong_id() -> Refused:
+    return Refused(
+        409, "LeaseIdMismatchWithLeaseOperation", "The lease ID specified did not match the lease ID that is held."
+    )
+
+
+def _end(now: int, seconds: int | None) -> int | None:
+    return None if seconds is None else now + seconds * SECOND

@@ -1,0 +1,58 @@
+"""What queues, tables, containers and blobs may be called.
+
+Facts: REST reference, "Naming Queues and Metadata", "Understanding the Table Service Data Model", "Naming and
+Referencing Containers, Blobs, and Metadata".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from emulator.storage.builtin.database import Refused
+
+_DNS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
+_SPECIAL_CONTAINERS = frozenset({"$root", "$web", "$logs"})
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+
+_BAD_NAME = "The specified resource name contains invalid characters."
+_BAD_LENGTH = "The specified resource name length is not within the permissible limits."
+
+
+def check_queue_name(name: str) -> None:
+    """3 to 63 lower-case letters, digits and single hyphens. Raises Refused."""
+    _check_dns(name)
+
+
+def check_container_name(name: str) -> None:
+    """As a queue's, or one of the service's own. Raises Refused."""
+    if name not in _SPECIAL_CONTAINERS:
+        _check_dns(name)
+
+
+def check_table_name(name: str) -> None:
+    """3 to 63 ASCII letters and digits, first a letter; not "tables". Raises Refused."""
+    if not 3 <= len(name) <= 63:
+        raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+    if not _TABLE.fullmatch(name) or name.lower() == "tables":
+        raise Refused(400, "InvalidResourceName", _BAD_NAME)
+
+
+def check_blob_name(name: str) -> None:
+    """1 to 1024 characters, at most 254 path segments. Raises Refused."""
+    if not 1 <= len(name) <= 1024 or name.count("/") >= 254:
+        raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+
+
+@lru_cache(maxsize=4096)  # the same few names again and again
+def is_identifier(name: str) -> bool:
+    """A C# identifier: what property and metadata names have to be."""
+    return _IDENTIFIER.fullmatch(name) is not None
+
+
+def _check_dns(name: str) -> None:
+    if not 3 <= len(name) <= 63:
+        raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+    if not _DNS.fullmatch(name):
+        raise Refused(400, "InvalidResourceName", _BAD_NAME)
