@@ -1,6 +1,6 @@
 """The storage port: queues, tables and blobs of one account, as Azure Storage promises them.
 
-Implementations: `azure` (a real account, through the SDKs), `rest` (an emulator), `builtin` (SQLite). Every promise made
+Implementations: `azure` (a real account, by the SDKs), `rest` (an emulator) and `builtin` (SQLite). Every promise made
 here is checked on all of them by tests/storage. What the service leaves open stays open: callers may not rely
 on the order of messages, on a `get` returning all there is, or on a page being full.
 
