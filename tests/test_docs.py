@@ -1,12 +1,21 @@
 """What the documentation shows is what the tests run."""
 
+import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("samples/*/README.md"))]
+PACKAGE = ROOT / "emulator"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("samples/*/README.md")),
+]
 
 
 def test_every_example_of_the_testing_guide_is_part_of_a_test() -> None:
@@ -28,3 +37,61 @@ def test_every_sample_is_in_the_readme_and_has_a_page() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [name for name in samples if f"(samples/{name})" not in readme] == []
     assert [name for name in samples if not (ROOT / "samples" / name / "README.md").is_file()] == []
+
+
+def test_everything_that_the_architecture_names_exists() -> None:
+    """Paths, and dotted names that begin with a folder or module of the package: `engine.loop.work`."""
+    named = re.findall(r"`([^`\n]+)`", (ROOT / "ARCHITECTURE.md").read_text())
+    paths = [name for name in named if re.fullmatch(r"(emulator|tests|docs)/[\w./]+", name)]
+    dotted = [name for name in named if _is_ours(name)]
+    assert len(paths) > 10
+    assert len(dotted) > 150
+    assert [name for name in paths if not (ROOT / name).exists()] == []
+    assert [name for name in dotted if not any(_exists(place, name.split(".")) for place in _places(name))] == []
+
+
+def _is_ours(name: str) -> bool:
+    # `host.json` is a file of the app, `clock.busy()` a call.
+    return bool(re.fullmatch(r"\w+(\.\w+)+", name)) and not name.endswith((".json", ".py")) and any(_places(name))
+
+
+def _places(name: str) -> Iterator[Path]:
+    """The folders that hold the first part of a dotted name."""
+    first = name.partition(".")[0]
+    folders = [PACKAGE, *(folder for folder in sorted(PACKAGE.rglob("*")) if (folder / "__init__.py").is_file())]
+    return (folder for folder in folders if (folder / first).is_dir() or (folder / f"{first}.py").is_file())
+
+
+def _exists(folder: Path, parts: list[str]) -> bool:
+    first, *rest = parts
+    if (folder / first).is_dir():
+        return not rest or _exists(folder / first, rest) or _defines(folder / first / "__init__.py", rest)
+    return (folder / f"{first}.py").is_file() and (not rest or _defines(folder / f"{first}.py", rest))
+
+
+def _defines(module: Path, names: list[str]) -> bool:
+    """Whether a definition, and the definition in it, and so on, has these names."""
+    body: list[ast.stmt] = _parsed(module).body
+    for name in names:
+        found = next((statement for statement in body if name in _names(statement)), None)
+        if found is None:
+            return False
+        body = found.body if isinstance(found, ast.ClassDef) else []
+    return True
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign() | ast.AnnAssign():
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.ImportFrom():
+            return [each.asname or each.name for each in statement.names]
+    return []
+
+
+@cache
+def _parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text())
