@@ -35,15 +35,15 @@ class RunningHost:
         async with self.session.post(url, json=json.dumps(value)) as answer:
             assert answer.status == 202, await answer.text()
 
-    async def result(self, instance: str) -> Any:
-        """The output of an instance, once it has completed."""
+    async def result(self, instance: str, *, every: float = _LOOK_SECONDS) -> Any:
+        """The output of an instance, once it has completed. `every`: seconds between looks."""
         while True:
             async with self.session.get(f"{self.url}{_MANAGEMENT}/instances/{instance}") as answer:
                 status = await answer.json()
                 if answer.status == 200:
                     assert status["runtimeStatus"] == "Completed", status
                     return status["output"]
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(every)
 
 
 @asynccontextmanager
