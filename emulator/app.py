@@ -20,7 +20,7 @@ from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.seats import TakeSeat, no_seat, open_seats
+from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat, open_seats
 from emulator.environment import PROCESS
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension

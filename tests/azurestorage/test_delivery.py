@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from emulator.durable.azurestorage.delivery import Orphans, Plan, Verdict, judge_orphans, judge_start, plan
-from emulator.durable.azurestorage.history import History
-from emulator.durable.azurestorage.queues import Received, abandoned_for, due_at, hidden_for
-from emulator.durable.azurestorage.wire import CLIENT, MessageData
+from emulator.durable.azurestorage.messaging.queues import Received, abandoned_for, due_at, hidden_for
+from emulator.durable.azurestorage.messaging.wire import CLIENT, MessageData
+from emulator.durable.azurestorage.tracking.history import History
+from emulator.durable.azurestorage.work.delivery import Orphans, Plan, Verdict, judge_orphans, judge_start, plan
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,

@@ -11,10 +11,10 @@ from datetime import timedelta
 import pytest
 
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.ownership import Ownership
-from emulator.durable.azurestorage.partitions import (
+from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
+from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.table_partitions import (
     LEASE,
     Partition,
     TablePartitions,

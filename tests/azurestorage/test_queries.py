@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.instances import condition
+from emulator.durable.azurestorage.tracking.instances import condition
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceQuery, InstanceStatus, PurgeFilter
 from emulator.ids import new_id

@@ -8,8 +8,8 @@ import pytest
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.azurestorage import wire
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.events import GenericEvent
 from emulator.durable.hub import InstanceNotFound

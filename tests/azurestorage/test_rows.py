@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.durable.azurestorage import rows
 from emulator.durable.azurestorage.names import SENTINEL
+from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.core.events import GenericEvent, OrchestratorStarted
 from emulator.instant import Instant
 from emulator.storage.api import Row, Value

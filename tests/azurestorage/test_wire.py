@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from emulator.durable.azurestorage import wire
+from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.wire import MessageData, UnreadableMessage
 from emulator.durable.core.events import EventRaised, TaskCompleted, TaskFailed
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage

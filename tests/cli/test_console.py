@@ -42,7 +42,7 @@ class Screen:
         ("emulator.host.invoker", "Host.Executor"),
         ("emulator.host.http.keys", "Host.General"),
         ("emulator.extensions.durable.management.http_api", "Host.Triggers.DurableTask"),
-        ("emulator.durable.azurestorage.queues", "Host.Triggers.DurableTask"),
+        ("emulator.durable.azurestorage.messaging.queues", "Host.Triggers.DurableTask"),
         ("emulator.worker.inprocess", "Worker.python"),
         ("emulator.workers", "Host.General"),
         (function_category("F").name, "Function.F"),

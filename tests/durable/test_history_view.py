@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emulator.durable.azurestorage import rows
 from emulator.durable.azurestorage.names import SENTINEL, unescape_key
+from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.core.events import HistoryEvent, OrchestratorStarted, TaskCompleted, TaskScheduled
 from emulator.extensions.durable.management.api_request import Query
 from emulator.extensions.durable.management.dotnet import parse_bool

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.durable.azurestorage import wire
-from emulator.durable.azurestorage.rows import LARGE_COLUMNS, is_sentinel, read_event
+from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.tracking.rows import LARGE_COLUMNS, is_sentinel, read_event
 from emulator.durable.core.events import (
     HistoryEvent,
     TaskCompleted,

@@ -9,26 +9,26 @@ from dataclasses import replace
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.azurestorage import instances as status_rows
-from emulator.durable.azurestorage.applease import AppLease
-from emulator.durable.azurestorage.blob_partitions import LegacyPartitions, SafePartitions
-from emulator.durable.azurestorage.history import HistoryTable
-from emulator.durable.azurestorage.instances import InstanceTable
-from emulator.durable.azurestorage.intake import Intake
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.ledger import NoLedger, give_back_what_was_left
-from emulator.durable.azurestorage.memory import Memory
+from emulator.durable.azurestorage.messaging.queues import Backoff, Post, open_post
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.ownership import Ownership
-from emulator.durable.azurestorage.partitions import TablePartitions
-from emulator.durable.azurestorage.purging import Purger
-from emulator.durable.azurestorage.queues import Backoff, Post, open_post
-from emulator.durable.azurestorage.rewind import rewind
-from emulator.durable.azurestorage.saving import Saver
-from emulator.durable.azurestorage.seats import Seat, new_name
-from emulator.durable.azurestorage.sessions import Episode, Sessions
+from emulator.durable.azurestorage.partitioning.app_lease import AppLease
+from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
+from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
 from emulator.durable.azurestorage.shielding import unbroken
-from emulator.durable.azurestorage.work_items import WorkItems
+from emulator.durable.azurestorage.succession.ledger import NoLedger, give_back_what_was_left
+from emulator.durable.azurestorage.succession.seats import Seat, new_name
+from emulator.durable.azurestorage.tracking import instances as status_rows
+from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.memory import Memory
+from emulator.durable.azurestorage.tracking.purging import Purger
+from emulator.durable.azurestorage.tracking.rewind import rewind
+from emulator.durable.azurestorage.work.intake import Intake
+from emulator.durable.azurestorage.work.saving import Saver
+from emulator.durable.azurestorage.work.sessions import Episode, Sessions
+from emulator.durable.azurestorage.work.work_items import WorkItems
 from emulator.durable.core.events import ExecutionStarted, GenericEvent, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage

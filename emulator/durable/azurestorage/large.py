@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.rows import LARGE_COLUMNS, Columns
+from emulator.durable.azurestorage.tracking.rows import LARGE_COLUMNS, Columns
 from emulator.ids import NewId
 from emulator.storage.api import BlobContainer, NotFound, Row
 

@@ -2,7 +2,7 @@
 
 Payloads are JSON *texts* exactly as stored; nobody here parses them. `event_id` is the action id for what an
 orchestrator decided and -1 for what happened to it. Wire names and member order belong to the modules that write a
-wire: `azurestorage/wire.py` (queues), `azurestorage/rows.py` (tables), `extensions/durable/protocol/` (Python SDK).
+wire: `messaging/wire.py` (queues), `tracking/rows.py` (tables), `extensions/durable/protocol/` (Python SDK).
 Source: DurableTask.Core, src/DurableTask.Core/History/*.cs.
 """
 

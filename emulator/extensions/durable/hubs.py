@@ -12,7 +12,7 @@ from emulator.clock import Clock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.seats import TakeSeat, no_seat
+from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
 from emulator.durable.client import DurableClient
 from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.errors import EmulatorError

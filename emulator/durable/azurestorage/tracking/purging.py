@@ -9,11 +9,11 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from emulator.durable.azurestorage.history import HistoryTable
-from emulator.durable.azurestorage.instances import InstanceTable
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.memory import Memory
 from emulator.durable.azurestorage.names import escape_key
+from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.core.identity import TERMINAL
 from emulator.durable.hub import InstanceQuery, PurgeFilter, PurgeResult
 from emulator.errors import EmulatorError

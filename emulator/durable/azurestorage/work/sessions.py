@@ -19,12 +19,12 @@ from typing import Any
 
 from emulator.background import background, task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.delivery import Plan, Verdict, judge_orphans, judge_start, plan
-from emulator.durable.azurestorage.history import History, HistoryTable
-from emulator.durable.azurestorage.instances import InstanceTable
-from emulator.durable.azurestorage.memory import Memory
+from emulator.durable.azurestorage.messaging.queues import Received, due_at
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.queues import Received, due_at
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.memory import Memory
+from emulator.durable.azurestorage.work.delivery import Plan, Verdict, judge_orphans, judge_start, plan
 from emulator.durable.core.events import ExecutionStarted
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage

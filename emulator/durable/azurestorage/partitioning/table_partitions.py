@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.ownership import DRAIN_LIMIT, Listener
-from emulator.durable.azurestorage.rounds import Rounds
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener
+from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.api import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value

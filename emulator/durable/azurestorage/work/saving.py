@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from emulator.durable.azurestorage.history import History, HistoryTable
-from emulator.durable.azurestorage.instances import InstanceTable
-from emulator.durable.azurestorage.memory import Memory, Recent
-from emulator.durable.azurestorage.ownership import Ownership
-from emulator.durable.azurestorage.queues import Post
-from emulator.durable.azurestorage.sessions import Episode, Sessions
+from emulator.durable.azurestorage.messaging.queues import Post
+from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.memory import Memory, Recent
+from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.hub import LockLost
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from emulator.durable.azurestorage.history import History
+from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.core.identity import RuntimeStatus
 
 K = TypeVar("K", bound=Hashable)

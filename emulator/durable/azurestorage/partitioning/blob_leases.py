@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.wire import newtonsoft
+from emulator.durable.azurestorage.messaging.wire import newtonsoft
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant

@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
+from emulator.durable.azurestorage.messaging.queues import Backoff, Post, Received
 from emulator.durable.azurestorage.outage import Outage
-from emulator.durable.azurestorage.queues import Backoff, Post, Received
 from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem

@@ -16,10 +16,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.blob_leases import BlobLeases, hub_info
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.ownership import DRAIN_LIMIT, Listener
-from emulator.durable.azurestorage.rounds import Rounds
+from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener
+from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant

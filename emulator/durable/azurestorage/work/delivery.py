@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from emulator.durable.azurestorage import instances
-from emulator.durable.azurestorage.history import History
-from emulator.durable.azurestorage.queues import Received
+from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.tracking import instances
+from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,

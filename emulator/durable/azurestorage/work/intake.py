@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from emulator.background import task_group
 from emulator.clock import Clock
+from emulator.durable.azurestorage.messaging.queues import Backoff, Post, TaskQueue
 from emulator.durable.azurestorage.outage import Outage
-from emulator.durable.azurestorage.ownership import Ownership
-from emulator.durable.azurestorage.queues import Backoff, Post, TaskQueue
-from emulator.durable.azurestorage.sessions import Sessions
+from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.shielding import unbroken
+from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.errors import EmulatorError
 
 _WITHOUT_A_LEASE = timedelta(seconds=1)

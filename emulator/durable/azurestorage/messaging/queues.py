@@ -20,12 +20,12 @@ from datetime import datetime, timedelta
 
 from emulator.clock import Clock
 from emulator.config.durable import AzureStorageProvider, MessageEncoding
-from emulator.durable.azurestorage import wire
 from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
-from emulator.durable.azurestorage.ledger import Ledger
+from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.wire import MessageData, UnreadableMessage
+from emulator.durable.azurestorage.succession.ledger import Ledger
 from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage

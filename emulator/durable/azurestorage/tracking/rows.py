@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.durable.azurestorage.event_types import EVENT_TYPES
+from emulator.durable.azurestorage.messaging.wire import newtonsoft
 from emulator.durable.azurestorage.names import SENTINEL
-from emulator.durable.azurestorage.wire import newtonsoft
 from emulator.durable.core import events
 from emulator.durable.core.events import ExecutionStarted, FailureDetails, HistoryEvent, Tags, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus

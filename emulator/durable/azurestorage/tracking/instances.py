@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage import rows, wire
-from emulator.durable.azurestorage.history import History, StoredEvent
 from emulator.durable.azurestorage.large import (
     LargePayloads,
     blob_name_of,
@@ -18,7 +16,10 @@ from emulator.durable.azurestorage.large import (
     too_large_for_column,
     too_large_for_queue,
 )
+from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
+from emulator.durable.azurestorage.tracking import rows
+from emulator.durable.azurestorage.tracking.history import History, StoredEvent
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emulator.durable.azurestorage.instances import InstanceTable
 from emulator.durable.azurestorage.names import escape_key
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.hub import InstanceNotFound
 from emulator.storage.api import Operation, Row, Table, TableOperation, Value
 from emulator.storage.filters import Condition, eq

@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.durable.azurestorage.ledger import FileLedger
+from emulator.durable.azurestorage.succession.ledger import FileLedger
 from emulator.ids import NewId
 from emulator.storage.file_lock import try_lock
 

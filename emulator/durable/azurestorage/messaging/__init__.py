@@ -1,0 +1,1 @@
+"""Task messages in the hub's queues, as DurableTask.AzureStorage (Messaging) writes them."""

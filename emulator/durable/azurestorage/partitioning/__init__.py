@@ -1,0 +1,1 @@
+"""Which host reads which control queue, as DurableTask.AzureStorage (Partitioning) shares them out."""
