@@ -1,16 +1,18 @@
-"""The storage of an app, as `azemu start` provides it: Azurite where a connection means development storage."""
+"""The storage of an app, as `azemu start` provides it: Azurite where a connection means development storage, and the
+built-in store where no Azurite can be had.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from emulator.clock import Clock
 from emulator.config.connections import BuiltinConnection, ConnectionNotConfigured, resolve_connection
 from emulator.config.settings import Settings
-from emulator.config.start import Configuration, development_connections
-from emulator.storage.azurite import FOLDER, Azurite, open_azurite
+from emulator.config.start import BUILTIN_PATH, Configuration, development_connections, storage_value
+from emulator.storage.azurite import FOLDER, HOW_TO_GET_AZURITE, Azurite, NoAzurite, open_azurite
 from emulator.storage.places import account_description
 
 
@@ -35,7 +37,18 @@ async def open_app_storage(
     if not meaning_development:
         yield AppStorage(description=described)
         return
-    async with open_azurite(configuration.root, clock=clock, say=say) as azurite:
+    async with AsyncExitStack() as stack:
+        try:
+            azurite = await stack.enter_async_context(open_azurite(configuration.root, clock=clock, say=say))
+        except NoAzurite as missing:
+            if configuration.wants_azurite:
+                raise
+            say(_instead_of_azurite(missing))
+            settings = dict.fromkeys(meaning_development, storage_value("builtin", configuration.root))
+            yield AppStorage(
+                description=describe_storage(configuration.settings.with_values(settings)), settings=settings
+            )
+            return
         # Elsewhere than the well-known ports, UseDevelopmentStorage=true would lead nowhere, in user code too.
         settings = {} if azurite.has_usual_ports else dict.fromkeys(meaning_development, azurite.connection_string)
         if "AzureWebJobsStorage" in meaning_development:
@@ -52,6 +65,13 @@ def describe_storage(settings: Settings) -> str | None:
     if isinstance(connection, BuiltinConnection):
         return f"built-in, {connection.path or 'in memory (gone when the host ends)'}"
     return account_description(connection)
+
+
+def _instead_of_azurite(missing: NoAzurite) -> str:
+    return (
+        f"No Azurite can be had, so the built-in storage is used: {BUILTIN_PATH} in the app's folder (as with "
+        f"--storage builtin). {missing.reason} To get Azurite, install {HOW_TO_GET_AZURITE}."
+    )
 
 
 def _described(azurite: Azurite) -> str:

@@ -113,17 +113,20 @@ def resolve_connection(settings: Settings, name: str, *, function: str | None = 
         name,
     ):
         if value := settings.get(setting):
-            return parse_connection(value, setting=setting)
+            return parse_connection(value, setting=setting, root=settings.root)
         if section := settings.children(setting):
             return _identity(setting, section)
     raise ConnectionNotConfigured(name, function)
 
 
-def parse_connection(value: str, *, setting: str) -> Connection:
-    """A connection value: `builtin…`, a connection string or a SAS URL. Raises ConfigurationError naming `setting`."""
+def parse_connection(value: str, *, setting: str, root: Path = Path()) -> Connection:
+    """A connection value: `builtin:…`, a connection string or a SAS URL. Relative paths belong to `root`.
+
+    Raises ConfigurationError naming `setting`.
+    """
     value = value.strip()
     if value.lower() == "builtin" or value.lower().startswith("builtin:"):
-        return _builtin(value, setting)
+        return _builtin(value, setting, root)
     if value.lower().startswith(("http://", "https://")):
         return _sas_url(value, setting)
     parts = _parts(value, setting)
@@ -153,11 +156,11 @@ def _parts(value: str, setting: str) -> dict[str, str]:
     return parts
 
 
-def _builtin(value: str, setting: str) -> BuiltinConnection:
+def _builtin(value: str, setting: str, root: Path) -> BuiltinConnection:
     path = value.partition(":")[2].strip()
     if not path:
         raise _unreadable(setting, "the built-in store needs a file, as in builtin:PATH, or builtin:memory")
-    return BuiltinConnection(setting=setting, path=None if path.lower() == "memory" else Path(path))
+    return BuiltinConnection(setting=setting, path=None if path.lower() == "memory" else root / path)
 
 
 def _development(parts: Mapping[str, str], setting: str) -> StorageConnection:

@@ -27,11 +27,15 @@ class Settings:
     """All app settings by name. Names ignore case; `a:b` and `a__b` are the same name.
 
     `exported`: those that the process environment does not have yet, under the names they were written with.
+    `root`: the app folder, to which relative paths in settings belong.
     """
 
-    __slots__ = ("_by_key", "_values", "exported")
+    __slots__ = ("_by_key", "_values", "exported", "root")
 
-    def __init__(self, values: Mapping[str, str], *, exported: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, str], *, exported: Mapping[str, str] | None = None, root: Path = Path()
+    ) -> None:
+        self.root = root
         self._values = dict(values)
         self._by_key = {_key(name): value for name, value in self._values.items()}
         self.exported: Mapping[str, str] = MappingProxyType(dict(exported or {}))
@@ -86,7 +90,7 @@ class Settings:
         keys = {_key(name) for name in values}
         kept = {name: value for name, value in self._values.items() if _key(name) not in keys}
         exported = {name: value for name, value in self.exported.items() if _key(name) not in keys}
-        return Settings({**kept, **values}, exported={**exported, **values})
+        return Settings({**kept, **values}, exported={**exported, **values}, root=self.root)
 
     def _resolve(self, name: str) -> str:
         value = self.get(name)
@@ -166,7 +170,7 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
             warnings.append(
                 f"Skipping '{name}' from local settings as it's already defined in current environment variables."
             )
-    settings = Settings({**exported, **environ}, exported=exported).with_values(overrides)
+    settings = Settings({**exported, **environ}, exported=exported, root=root).with_values(overrides)
     return LoadedSettings(settings=settings, host=file.host, warnings=tuple(warnings))
 
 

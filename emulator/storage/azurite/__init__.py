@@ -1,5 +1,5 @@
 """Finding, fetching, starting and watching Azurite."""
 
-from emulator.storage.azurite.server import FOLDER, Azurite, open_azurite
+from emulator.storage.azurite.server import FOLDER, HOW_TO_GET_AZURITE, Azurite, NoAzurite, open_azurite
 
-__all__ = ["FOLDER", "Azurite", "open_azurite"]
+__all__ = ["FOLDER", "HOW_TO_GET_AZURITE", "Azurite", "NoAzurite", "open_azurite"]

@@ -70,6 +70,8 @@ async def _run_npm(folder: Path, node: Node) -> None:
     assert node.npm is not None
     # Azurite has no install scripts; without them nothing but its own code can ever run here.
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", "--loglevel=error", "--no-update-notifier")
+    # npm's own patience is over a minute, which is long for somebody who is offline and will get no Azurite anyhow.
+    patience = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
     # npm finds `node` on the PATH for itself.
     path = os.pathsep.join((str(Path(node.run).parent), os.environ.get("PATH", "")))
     npm = await asyncio.create_subprocess_exec(
@@ -77,6 +79,7 @@ async def _run_npm(folder: Path, node: Node) -> None:
         "install",
         f"azurite@{VERSION}",
         *options,
+        *patience,
         cwd=folder,
         env={**os.environ, "PATH": path},
         stdin=asyncio.subprocess.DEVNULL,
@@ -90,8 +93,12 @@ async def _run_npm(folder: Path, node: Node) -> None:
             npm.kill()
             await npm.wait()
     if npm.returncode != 0:
-        lines = output.decode(errors="replace").strip().splitlines()
-        raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {' '.join(lines[:6]) or 'no reason given'}")
+        raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {_reason(output) or 'no reason given'}.")
+
+
+def _reason(output: bytes) -> str:
+    lines = (line.removeprefix("npm error").strip() for line in output.decode(errors="replace").splitlines())
+    return "; ".join([line for line in lines if line and "complete log" not in line][:6])
 
 
 async def _report_progress(clock: Clock, say: Say) -> None:

@@ -30,11 +30,23 @@ _ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)
 _NEIGHBOUR_PATIENCE = 240  # looks, a quarter of a second apart: long enough for a first installation
 _LOOK_SECONDS = 0.25
 
-HOW_TO_GET_STORAGE = (
-    "Install one of these and start again: Node.js (https://nodejs.org; azemu then fetches Azurite itself), "
-    "the same as a Python package (pip install azemu[node]), or Docker. "
-    "Or do without Azurite: --storage builtin, or a connection string in AzureWebJobsStorage of local.settings.json."
+HOW_TO_GET_AZURITE = (
+    "Node.js (https://nodejs.org; azemu then fetches Azurite itself), the same as a Python package "
+    "(pip install azemu[node]), or Docker"
 )
+
+
+class NoAzurite(StorageUnavailable):
+    """None answers, and none can be started or fetched. `reason`: a sentence, what stands in the way."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "The app's storage is UseDevelopmentStorage=true, but no Azurite answers and none can be started. "
+            f"{reason} Install one of these and start again: {HOW_TO_GET_AZURITE}. "
+            "Or do without Azurite: --storage builtin, or a connection string in AzureWebJobsStorage of "
+            "local.settings.json."
+        )
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +87,8 @@ async def open_azurite(
     may already answer, and where ours listens if they are free. `say` gets lines for the user: what is fetched, which
     ports were taken, that a crashed server was started again.
 
-    Raises StorageUnavailable: at entry when there is none to be had, inside the body when it cannot be kept running.
+    Raises NoAzurite at entry, StorageUnavailable: at entry when it cannot be started, inside the body when it cannot be
+    kept running.
     """
     if in_memory:
         launch = Launch(program=await find_program(app, clock=clock, say=say), ports=_ANY_PORTS, folder=None)
@@ -93,7 +106,7 @@ async def open_azurite(
 
 
 async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
-    """How Azurite can be run here, fetching it if need be. Raises StorageUnavailable with what to install."""
+    """How Azurite can be run here, fetching it if need be. Raises NoAzurite."""
     node = find_node()
     program = find_installed(app, node)
     if program is not None:
@@ -113,10 +126,7 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
     program = await find_docker()
     if program is not None:
         return program
-    raise StorageUnavailable(
-        f"The app's storage is UseDevelopmentStorage=true, but no Azurite answers and none can be started. {reason} "
-        f"{HOW_TO_GET_STORAGE}"
-    )
+    raise NoAzurite(reason)
 
 
 @contextlib.contextmanager
