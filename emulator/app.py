@@ -24,7 +24,7 @@ from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat, op
 from emulator.environment import PROCESS
 from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
-from emulator.extensions.http import route_check
+from emulator.extensions.http.extension import route_check
 from emulator.host.admin.api import HostCommands
 from emulator.host.console.invocationlog import outside_of_invocations
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts

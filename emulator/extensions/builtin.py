@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from emulator.clock import Clock
 from emulator.config.start import Configuration
 from emulator.errors import ConfigurationError
-from emulator.extensions.http import MAX_BODY_BYTES, http_extension
+from emulator.extensions.http.extension import MAX_BODY_BYTES, http_extension
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.extension import Extension
 from emulator.host.http.routes import FunctionRoutes

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from emulator.extensions.http_response import HttpAnswer, ResponseRefused, cookie_text, render, sniffed
+from emulator.extensions.http.response import HttpAnswer, ResponseRefused, cookie_text, render, sniffed
 from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.http_response import HttpAnswer, ResponseRefused, render
-from emulator.extensions.http_stream import Exchange
+from emulator.extensions.http.response import HttpAnswer, ResponseRefused, render
+from emulator.extensions.http.stream import Exchange
 from emulator.host.console.categories import STARTUP, category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
 from emulator.host.http.auth import function_access

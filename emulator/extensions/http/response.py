@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from emulator.errors import EmulatorError
-from emulator.extensions.http_text import indented, scalar_text
+from emulator.extensions.http.texts import indented, scalar_text
 from emulator.extensions.newtonsoft import JsonReaderError, read_whole, write
 from emulator.host.bindings import RETURN
 from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
