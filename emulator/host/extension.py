@@ -21,7 +21,8 @@ class TriggerEvent:
 
     `binding_data`: names for binding expressions (`{name}`), case-insensitive. `reason`: for the log line
     `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …` after it.
-    `invocation_id` None: the invoker makes one. `trace_parent`, `trace_state`: W3C trace context.
+    `invocation_id` None: the invoker makes one. `trace_parent`, `trace_state`: W3C trace context. `retried`: retry
+    policies apply when it fails.
     """
 
     value: Datum | None
@@ -32,6 +33,7 @@ class TriggerEvent:
     invocation_id: str | None = None
     trace_parent: str = ""
     trace_state: str = ""
+    retried: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ class Invoker:
         self._idle.clear()
         try:
             policy = function.metadata.retry or self._retry
-            if policy is None:
+            if policy is None or not event.retried:
                 return await self._attempt(function, event, None)
             return await self._until_success(function, event, policy)
         finally:

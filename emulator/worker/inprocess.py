@@ -34,6 +34,7 @@ from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
 from emulator.worker.sdk_sessions import loop_sessions
 from emulator.worker.sdk_times import remember_times
+from emulator.worker.sdk_warnings import soften_warnings
 from emulator.worker.streaming import Streaming
 from emulator.worker.threads import FunctionThreads, thread_limit
 from emulator.worker.userlogs import UserLogs
@@ -124,6 +125,7 @@ class InProcessWorker:
             self._app = import_app(self._root, script_name(self._settings))
             loop_sessions()
             remember_times()
+            soften_warnings()
             if self._app is None:
                 _log.warning(
                     "There is no %s in %s. Functions are declared there, in the v2 programming model; another name can "

@@ -6,6 +6,7 @@ triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRAT
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from emulator.durable.core.replay import FunctionKind
 from emulator.host.extension import Function, Invoke, Listen, TriggerEvent
 from emulator.worker.api import Binding, Datum, Returned
+
+_log = logging.getLogger(__name__)
 
 # Where a trigger names its orchestration, activity or entity, when that is not to be the function's name.
 _NAME_PROPERTIES = {
@@ -50,6 +53,12 @@ class DurableFunctions:
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
             self.add(kind, name_of(kind, function.name, binding), invoke)
+            if function.metadata.retry is not None:
+                _log.warning(
+                    "The retry policy of the function '%s' is not applied: durable functions are retried by their "
+                    "orchestrator, with call_activity_with_retry and call_sub_orchestrator_with_retry.",
+                    function.name,
+                )
             yield
 
         return listen
@@ -83,4 +92,5 @@ class DurableFunctions:
         """Run a known function with the trigger's value. Raises what `Invoke` raises."""
         known = self._functions[kind][name.lower()]
         # The extension starts functions through an executor that knows no reason; the host's log line shows that.
-        return await known.invoke(TriggerEvent(value=Datum("string", value), reason="(null)"))
+        # Not retried: an orchestrator must not run twice in one episode, and activities have retries of their own.
+        return await known.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))
