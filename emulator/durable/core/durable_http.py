@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from emulator.durable.core.actions import CallHttp
-from emulator.durable.core.entity_messages import json_text
+from emulator.durable.core.json_text import json_text
 
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"
 

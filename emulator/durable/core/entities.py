@@ -28,11 +28,11 @@ from emulator.durable.core.entity_messages import (
     Release,
     Request,
     Response,
-    json_text,
     request_from_members,
 )
 from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
+from emulator.durable.core.json_text import json_text
 from emulator.durable.core.sorter import MessageSorter
 from emulator.instant import Instant
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from emulator.durable.core.actions import CallEntity, SignalEntity
-from emulator.durable.core.entity_messages import OPERATION, Request, json_text
+from emulator.durable.core.entity_messages import OPERATION, Request
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import OrchestrationInstance
+from emulator.durable.core.json_text import json_text
 from emulator.durable.core.sorter import MessageSorter
 from emulator.instant import Instant
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.durable.core.identity import EntityId
+from emulator.durable.core.json_text import json_text
 from emulator.instant import MIN_INSTANT, Instant
 
 OPERATION = "op"
@@ -161,11 +162,6 @@ class Release:
     @property
     def text(self) -> str:
         return json_text({"parent": self.parent, "id": self.id})
-
-
-def json_text(value: object) -> str:
-    """Compact JSON as Newtonsoft writes it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def request_from_members(members: Mapping[str, Any]) -> Request:

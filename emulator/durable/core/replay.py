@@ -40,9 +40,9 @@ from emulator.durable.core.actions import (
 from emulator.durable.core.context import OrchestrationContext
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.entity_calls import EntityCalls
-from emulator.durable.core.entity_messages import json_text
 from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, is_entity
+from emulator.durable.core.json_text import json_text
 from emulator.durable.core.nondeterminism import NonDeterminism, RecordedAction
 from emulator.durable.core.remarks import Remark, nondeterminism_remark, remarks_on
 from emulator.durable.core.retries import RetryOptions

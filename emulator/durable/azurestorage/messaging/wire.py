@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.core import events
 from emulator.durable.core.events import FailureDetails, HistoryEvent, Tags, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.json_text import json_text
 from emulator.durable.core.messages import TaskMessage
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
@@ -86,7 +86,7 @@ def encode(data: MessageData) -> str:
     sender = data.sender
     envelope["Sender"] = sender and {"InstanceId": sender.instance_id, "ExecutionId": sender.execution_id}
     envelope["SerializableTraceContext"] = data.trace_context
-    return newtonsoft(envelope)
+    return json_text(envelope)
 
 
 def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
@@ -118,18 +118,6 @@ def _plain(text: str) -> str:
         return base64.b64decode(text, validate=True).decode("utf-8-sig")
     except binascii.Error as error:
         raise ValueError("neither JSON nor base64") from error
-
-
-# Newtonsoft escapes these three inside strings; the last four cannot stand in the XML that carries a message.
-_NOT_LITERAL = re.compile("[\u0085\u2028\u2029\ufffe\uffff\ud800-\udfff]")
-
-
-def newtonsoft(value: object) -> str:
-    """JSON as Newtonsoft.Json writes it: no white space, non-ASCII characters literal but for a few."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if text.isascii():
-        return text
-    return _NOT_LITERAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 # Parts -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import AppLeaseOptions
 from emulator.durable.azurestorage.names import fnv1a32
+from emulator.durable.core.json_text import json_text
 from emulator.errors import EmulatorError
 from emulator.storage.api import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
@@ -39,7 +40,7 @@ class AppLeaseInfo:
         return cls(found.get("OwnerId"), found.get("DesiredSwapId"))
 
     def text(self) -> str:
-        return json.dumps({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id}, separators=(",", ":"))
+        return json_text({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id})
 
 
 class AppLease:

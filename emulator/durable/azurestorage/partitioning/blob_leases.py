@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.wire import newtonsoft
+from emulator.durable.core.json_text import json_text
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
@@ -48,7 +48,7 @@ class LeaseRecord:
 
     def body(self) -> bytes:
         members = {"PartitionId": self.queue_name, "Owner": self.owner, "Token": self.token, "Epoch": self.epoch}
-        return newtonsoft(members).encode()
+        return json_text(members).encode()
 
     @property
     def is_free(self) -> bool:
@@ -210,4 +210,4 @@ class BlobLeases:
 def hub_info(hub: str, partition_count: int, created_at: Instant) -> bytes:
     """The body of taskhub.json: for people and for the scale controller."""
     members = {"TaskHubName": hub, "CreatedAt": created_at.text, "PartitionCount": partition_count}
-    return newtonsoft(members).encode()
+    return json_text(members).encode()

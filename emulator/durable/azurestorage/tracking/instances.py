@@ -22,6 +22,7 @@ from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, StoredEvent
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.ids import NewId
 from emulator.instant import MIN_INSTANT, Instant
@@ -234,7 +235,7 @@ class InstanceTable:
         nobody looks for them.
         """
         text = started.input
-        if text is None or too_large_for_queue(wire.newtonsoft(text)):
+        if text is None or too_large_for_queue(json_text(text)):
             return None
         return await self._column_text(started.instance.instance_id, "Input", text)
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.durable.azurestorage.event_types import EVENT_TYPES
-from emulator.durable.azurestorage.messaging.wire import newtonsoft
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.core import events
 from emulator.durable.core.events import ExecutionStarted, FailureDetails, HistoryEvent, Tags, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.json_text import json_text
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.api import Row, Value
@@ -40,7 +40,7 @@ class UnreadableRow(EmulatorError):
 
 
 def _object(write: Callable[[Any], object]) -> Callable[[Any], str]:
-    return lambda value: NULL_TEXT if value is None else newtonsoft(write(value))
+    return lambda value: NULL_TEXT if value is None else json_text(write(value))
 
 
 def _read_object(read: Callable[[Any], Any]) -> Callable[[str], Any]:
@@ -395,7 +395,7 @@ def rewound_columns(now: Instant) -> Columns:
 
 
 def tags_text(tags: Tags | None) -> str:
-    return NULL_TEXT if tags is None else newtonsoft(dict(tags))
+    return NULL_TEXT if tags is None else json_text(dict(tags))
 
 
 def read_tags_text(text: Value | None) -> Tags | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from emulator.durable.core.entity_messages import json_text
+from emulator.durable.core.json_text import json_text
 from emulator.durable.executor import ActivityFailed
 from emulator.worker.api import Datum, FunctionFailed
 

@@ -28,7 +28,7 @@ from emulator.durable.core.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.entity_messages import json_text
+from emulator.durable.core.json_text import json_text
 from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
