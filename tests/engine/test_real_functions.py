@@ -132,9 +132,12 @@ async def test_a_terminated_parent_leaves_its_child_alone(app: App, account: Sto
     assert await app.output("child-1") == "timed out"
 
 
-async def test_a_changed_function_is_noticed(app: App) -> None:
+async def test_a_changed_function_is_noticed_and_shown(app: App, caplog: pytest.LogCaptureFixture) -> None:
     output = await app.run("changes_its_mind")
     assert output.startswith("Non-Deterministic workflow detected: A previous execution of this orchestration")
+    source = GOLDEN / "app" / "function_app.py"
+    decorator = source.read_text().splitlines().index("def changes_its_mind(context):")
+    assert f"Function 'changes_its_mind (Orchestrator)' ({source}:{decorator})" in caplog.text
 
 
 async def test_signals_change_the_state_in_their_order(app: App, clock: VirtualClock) -> None:

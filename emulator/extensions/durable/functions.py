@@ -52,7 +52,7 @@ class DurableFunctions:
 
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-            self.add(kind, name_of(kind, function.name, binding), invoke)
+            self.add(kind, name_of(kind, function.name, binding), invoke, source=function.metadata.source)
             if function.metadata.retry is not None:
                 _log.warning(
                     "The retry policy of the function '%s' is not applied: durable functions are retried by their "
