@@ -22,9 +22,10 @@ from emulator.durable.azurestorage.names import HubNames
 from emulator.errors import ConfigurationError
 from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
-from emulator.storage.transfer.exporting import export_account
+from emulator.storage.transfer.exporting import chosen_items, export_account
 from emulator.storage.transfer.file import Item, Kind
 from emulator.storage.transfer.importing import import_account
+from emulator.storage.transfer.room import make_room
 from emulator.storage.transfer.terms import Progress, Transferred, TransferRefused
 
 DEFAULT_SETTING = "AzureWebJobsStorage"
@@ -65,6 +66,9 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
             line.say(f"Taking up the copy that was interrupted, from {spool}.")
         else:
             await _require_hub(source, command.hub)
+            if not command.force:
+                # Before an hour of reading, not after it.
+                await make_room(target, await chosen_items(source, chosen), force=False)
             await export_account(source, spool, clock=clock, chosen=chosen, report=line.show)
         try:
             done = await import_account(spool, target, clock=clock, force=command.force, report=line.show)
@@ -199,7 +203,7 @@ def _conclude(command: Transfer, done: Transferred) -> int:
     into = f" to {command.file}" if command.action == "export" else ""
     sys.stdout.write(
         f"{verb} {done.items} queues, tables and containers{into}: {done.messages} messages, {done.rows} rows, "
-        f"{done.blobs} blobs.\n"
+        f"{done.blobs} blobs.{' The rest was done before the interruption.' if done.went_on else ''}\n"
     )
     if not done.unreadable:
         return exit_codes.OK

@@ -16,7 +16,7 @@ from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
 from emulator.storage.transfer.file import Item, TransferFileError
 from emulator.storage.transfer.importing import import_account
-from emulator.storage.transfer.terms import LEDGER, Progress, TransferRefused
+from emulator.storage.transfer.terms import LEDGER, Progress, Transferred, TransferRefused
 from tests.storage.bench import Bench, bodies, collected, insert, row, take_all, unique
 from tests.storage.test_rows import VALUES
 
@@ -182,6 +182,31 @@ async def test_a_killed_export_goes_on(
     assert not file.with_name("all.jsonl.partial").exists()
     await import_account(file, elsewhere, clock=bench.clock)
     assert await Stock(elsewhere, stock.word).seen() == await stock.seen()
+
+
+async def test_messages_that_a_killed_export_had_taken_are_in_its_file(
+    bench: Bench, elsewhere: StorageAccount, tmp_path: Path
+) -> None:
+    queue = await bench.new_queue()
+    await asyncio.gather(*(queue.put(str(number)) for number in range(70)))
+    file = tmp_path / "queue.jsonl"
+
+    async def export(report: Callable[[Progress], None] = lambda progress: None) -> Transferred:
+        return await export_account(
+            bench.account, file, clock=bench.clock, chosen=lambda item: item.name == queue.name, report=report
+        )
+
+    over_the_network = bench.backend.startswith("azurite")
+    with pytest.raises(Killed):
+        await export(killed_after(3 if over_the_network else 2))  # A network queue is read 32 by 32.
+    saved = len(file.with_name("queue.jsonl.partial").read_text().splitlines()) - 2
+    await take_all(queue)  # As if they had never been given back.
+    result = await export()
+    put = await import_account(file, elsewhere, clock=bench.clock)
+    assert result.went_on
+    whole = 64 if over_the_network else 70
+    assert (saved, put.messages) == (whole, whole)
+    assert result.unreadable == ({queue.name: 6} if over_the_network else {})
 
 
 async def test_an_export_that_was_cut_within_a_line_goes_on(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from emulator.clock import Clock
 from emulator.ids import new_id
-from emulator.storage.api import ZERO, NotFound, QueueMessage, StorageAccount
+from emulator.storage.api import ZERO, NotFound, Queue, QueueMessage, StorageAccount
 from emulator.storage.transfer.file import (
     Begin,
     Blob,
@@ -30,8 +30,9 @@ from emulator.storage.transfer.file import (
 from emulator.storage.transfer.terms import LEDGER, Progress, Transferred, TransferRefused, WholeQueue, blobs_url
 
 _PEEK = 32
-# How long a queue's messages stay hidden while they are read out; they are given back right afterwards.
-_READING = timedelta(minutes=10)
+# How long a queue's messages stay hidden while they are read out; they are given back right afterwards. After a kill
+# they come back by themselves, when those that a killed host had taken do, too.
+_READING = timedelta(minutes=5)
 
 
 async def export_account(
@@ -48,7 +49,8 @@ async def export_account(
     The file is as consistent as the account is quiet: stop the hosts that work on it first. The work is done on
     `FILE.partial`, which is renamed at the end. Hidden messages of an account over the network cannot be read without
     waiting for them: they are counted in `unreadable`. Visible ones are peeked at; where a queue has more than a peek
-    shows, its messages are taken and given back, which raises their dequeue count by one.
+    shows, its messages are taken and given back, which raises their dequeue count by one. A killed run leaves those
+    that it had taken hidden for some minutes; they are in its file.
 
     Raises TransferRefused (the file exists, or a partial one is of another account) and TransferFileError.
     """
@@ -75,15 +77,23 @@ async def export_account(
 
 @dataclass(slots=True)
 class _Unfinished:
-    """How far an export came. `end`: of what is whole; `position` and `blobs` belong to the item `current`."""
+    """How far an export came. `end`: of what is whole. The last three belong to the item `current`: which rows, blobs
+    (by name) and messages (by id) of it are in the file.
+    """
 
     header: Header
     end: int
     finished: set[Item] = field(default_factory=set)
+    unreadable: dict[str, int] = field(default_factory=dict)
     current: Item | None = None
     position: str | None = None
     blobs: set[str] = field(default_factory=set)
-    unreadable: dict[str, int] = field(default_factory=dict)
+    messages: set[str] = field(default_factory=set)
+
+    def begin(self, item: Item) -> None:
+        # An item that is begun again goes on.
+        if item != self.current:
+            self.current, self.position, self.blobs, self.messages = item, None, set(), set()
 
 
 def _interrupted(partial: Path, account: StorageAccount, force: bool) -> _Unfinished | None:
@@ -100,10 +110,13 @@ def _interrupted(partial: Path, account: StorageAccount, force: bool) -> _Unfini
         state = _Unfinished(header, file.tell())
         for record, end in read_records(file, partial):
             match record:
-                case Begin(item) if item != state.current:
-                    state.current, state.position, state.blobs = item, None, set()
+                case Begin(item):
+                    state.begin(item)
                 case Blob(name=name):
                     state.blobs.add(name)
+                    state.end = end
+                case Message(id=message_id):
+                    state.messages.add(message_id)
                     state.end = end
                 case Mark(item, None, unreadable):
                     state.finished.add(item)
@@ -118,19 +131,24 @@ def _interrupted(partial: Path, account: StorageAccount, force: bool) -> _Unfini
     return state
 
 
-async def _new_header(account: StorageAccount, clock: Clock, chosen: Callable[[Item], bool]) -> Header:
+async def chosen_items(account: StorageAccount, chosen: Callable[[Item], bool]) -> Sequence[Item]:
+    """What an export would save, in its order."""
     found = [
         *[Item(Kind.TABLE, name) async for name in account.tables() if name != LEDGER],
         *[Item(Kind.CONTAINER, name) async for name in account.containers()],
         # Last: a message may refer to a blob.
         *[Item(Kind.QUEUE, name) async for name in account.queues()],
     ]
+    return tuple(item for item in found if chosen(item))
+
+
+async def _new_header(account: StorageAccount, clock: Clock, chosen: Callable[[Item], bool]) -> Header:
     return Header(
         id=new_id(),
         exported_at=clock.now(),
         source=account.description,
         blobs=blobs_url(account),
-        items=tuple(item for item in found if chosen(item)),
+        items=tuple(await chosen_items(account, chosen)),
     )
 
 
@@ -148,7 +166,7 @@ class _Export:
         self._out = out
         self._report = report
         self._state = state
-        self.done = Transferred(unreadable=state.unreadable)
+        self.done = Transferred(unreadable=state.unreadable, went_on=state.current is not None)
 
     async def run(self) -> None:
         items = self._state.header.items
@@ -161,16 +179,16 @@ class _Export:
         self._out.write(record_line(End()))
 
     async def _item(self, item: Item) -> None:
-        going_on = item == self._state.current
+        self._state.begin(item)
         self._out.write(record_line(Begin(item)))
         try:
             match item.kind:
                 case Kind.QUEUE:
-                    await self._queue(item.name)
+                    await self._queue(item.name, self._state.messages)
                 case Kind.TABLE:
-                    await self._table(item, self._state.position if going_on else None)
+                    await self._table(item, self._state.position)
                 case Kind.CONTAINER:
-                    await self._container(item.name, self._state.blobs if going_on else set())
+                    await self._container(item.name, self._state.blobs)
         except NotFound:
             # It was deleted since it was listed. What had been read of it stays in the file.
             pass
@@ -182,34 +200,43 @@ class _Export:
         self._progress = replace(self._progress, records=self._progress.records + records)
         self._report(self._progress)
 
-    async def _queue(self, name: str) -> None:
+    async def _queue(self, name: str, there: set[str]) -> None:
+        """`there`: the ids of the messages in the file."""
         queue = self._account.queue(name)
         if isinstance(queue, WholeQueue):
-            messages = await queue.every()
+            self._messages(await queue.every(), there)
+            return
+        seen = await queue.peek(limit=_PEEK)
+        if len(seen) < _PEEK:
+            self._messages(seen, there)
         else:
-            messages = await queue.peek(limit=_PEEK)
-            if len(messages) == _PEEK:
-                messages = await self._taken(name)
-            if (hidden := await queue.count() - len(messages)) > 0:
-                self.done.unreadable[name] = hidden
-        now = self._clock.now()
-        for message in messages:
-            self._out.write(record_line(Message.of(message, now)))
-        self.done.messages += len(messages)
-        self._count(len(messages))
+            await self._take_all(queue, there)
+        if (hidden := await queue.count() - len(there)) > 0:
+            self.done.unreadable[name] = hidden
 
-    async def _taken(self, name: str) -> list[QueueMessage]:
-        """All visible messages, taken and given back; as they were before."""
-        queue = self._account.queue(name)
+    async def _take_all(self, queue: Queue, there: set[str]) -> None:
+        """All visible messages, taken and given back; saved as they were before."""
         taken: list[QueueMessage] = []
         try:
             while batch := await queue.get(limit=_PEEK, hide_for=_READING):
                 taken += batch
+                now = self._clock.now()
+                before = [replace(each, dequeue_count=each.dequeue_count - 1, next_visible_at=now) for each in batch]
+                self._messages(before, there)
+                # At once: if the process is killed now, they are hidden for a while.
+                self._out.flush()
         finally:
             for message in taken:
                 await queue.hide(message, hide_for=ZERO)
+
+    def _messages(self, messages: Sequence[QueueMessage], there: set[str]) -> None:
         now = self._clock.now()
-        return [replace(each, dequeue_count=each.dequeue_count - 1, next_visible_at=now) for each in taken]
+        new = [message for message in messages if message.id not in there]
+        for message in new:
+            self._out.write(record_line(Message.of(message, now)))
+            there.add(message.id)
+        self.done.messages += len(new)
+        self._count(len(new))
 
     async def _table(self, item: Item, position: str | None) -> None:
         table = self._account.table(item.name)

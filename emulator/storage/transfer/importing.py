@@ -66,13 +66,15 @@ async def import_account(
         size = _whole_size(source, file)
         ledger = _Ledger(account.table(LEDGER), header.id)
         begun = await ledger.read()
+        went_on = begun is not None
         if begun is None:
-            await make_room(account, header, force=force)
+            await make_room(account, header.items, force=force)
             await ledger.begin(first)
             begun = first, None
         place, item = begun
         source.seek(place)
         importing = _Import(account, clock, header, ledger, item)
+        importing.done.went_on = went_on
         for record, end in read_records(source, file):
             await importing.carry(record, end, end - place)
             place = end

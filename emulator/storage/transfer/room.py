@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from emulator.storage.api import ANY_ETAG, NotFound, Operation, Row, StorageAccount, TableOperation
 from emulator.storage.row_batches import RowBatch
-from emulator.storage.transfer.file import Header, Item, Kind
+from emulator.storage.transfer.file import Item, Kind
 from emulator.storage.transfer.terms import TransferRefused
 
 # About what one deletion takes in a request.
 _DELETE_BYTES = 512
 
 
-async def make_room(account: StorageAccount, header: Header, *, force: bool) -> None:
+async def make_room(account: StorageAccount, items: Sequence[Item], *, force: bool) -> None:
     """See that nothing is in the way. Raises TransferRefused, unless `force`, which removes it."""
-    there = [item for item in header.items if not await _is_empty(account, item)]
+    there = [item for item in items if not await _is_empty(account, item)]
     if there and not force:
         names = ", ".join(str(item) for item in there[:5]) + (", …" if len(there) > 5 else "")
         raise TransferRefused(
@@ -50,7 +52,7 @@ async def _empty(account: StorageAccount, item: Item) -> None:
             batch = RowBatch(account.table(item.name))
             async for row in account.table(item.name).query(select=["RowKey"]):
                 await batch.add(
-                    TableOperation(Operation.DELETE, Row(row.partition_key, row.row_key, {}), ANY_ETAG), 256
+                    TableOperation(Operation.DELETE, Row(row.partition_key, row.row_key, {}), ANY_ETAG), _DELETE_BYTES
                 )
             await batch.flush()
         case Kind.CONTAINER:

@@ -1,6 +1,6 @@
 """Whole accounts, or chosen queues, tables and containers of them, to a file and back: what both ways have in common.
 
-`transfer_export.export_account`, `transfer_import.import_account`; the file: docs/storage-file-format.md.
+`exporting.export_account`, `importing.import_account`; the file: docs/storage-file-format.md.
 Not carried over: leases, ETags, time stamps, the order of messages; all blobs become block blobs.
 """
 
@@ -34,13 +34,17 @@ class Progress:
 
 @dataclass(slots=True)
 class Transferred:
-    """What was carried in this run. `unreadable`: hidden messages that only time could have shown, by queue."""
+    """What was carried in this run. `unreadable`: hidden messages that only time could have shown, by queue.
+
+    `went_on`: an earlier run was interrupted, and had carried the rest.
+    """
 
     items: int = 0
     messages: int = 0
     rows: int = 0
     blobs: int = 0
     unreadable: dict[str, int] = field(default_factory=dict)
+    went_on: bool = False
 
 
 @runtime_checkable
