@@ -177,7 +177,11 @@ class ActivityWorkItem:
 
 
 class WorkSource(Protocol):
-    """Where the engine gets its work. `next_…`: cancelling the wait loses nothing."""
+    """Where the engine gets its work.
+
+    `next_…`: cancelling the wait loses nothing. `complete_…` and `abandon_…` are to be seen to their end, however the
+    caller is cancelled: torn, they are what a crash would be.
+    """
 
     async def next_orchestration(self) -> OrchestrationWorkItem:
         """Wait for an orchestration with new messages and lock it."""

@@ -106,20 +106,6 @@ async def test_an_abandoned_item_comes_again_after_a_growing_while(
         assert waits == [0, 2, 4, 8]
 
 
-async def test_a_cancelled_save_is_finished_all_the_same(account: StorageAccount, clock: VirtualClock) -> None:
-    async with workplace(account, clock) as world:
-        await world.start("chain", 1)
-        item = await world.hub.next_orchestration()
-        save = asyncio.create_task(world.hub.complete_orchestration(item, first_turn(item, world.now)))
-        await asyncio.sleep(0)
-        save.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await save
-        assert (await world.status()).runtime_status is RuntimeStatus.RUNNING
-        assert len(await world.hub.history("i1")) == 4
-    assert await messages_left(account) == {"testhub-workitems": 1}
-
-
 async def test_cancelling_a_wait_loses_nothing(account: StorageAccount, clock: VirtualClock) -> None:
     async with workplace(account, clock) as world:
         for _ in range(30):

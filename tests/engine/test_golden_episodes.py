@@ -28,9 +28,9 @@ from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay import FunctionKind
 from emulator.durable.core.turn import TurnOutcome
-from emulator.durable.engine.entities import EntityProcessor
+from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.lifecycle import Lifecycle
-from emulator.durable.engine.orchestrations import OrchestrationProcessor
+from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
@@ -91,8 +91,8 @@ class Stage:
             "new_id": counting_ids(),
             "lifecycle": Lifecycle(hub_name="golden"),
         }
-        self._orchestrations = OrchestrationProcessor(None, executor, options, **parts)  # type: ignore[arg-type]
-        self._entities = EntityProcessor(None, executor, options, **parts)  # type: ignore[arg-type]
+        self._orchestrations = OrchestrationRunner(executor, options, **parts)
+        self._entities = EntityRunner(executor, options, **parts)
         self.calls_played = 0
         self._unread: dict[str, list[TaskMessage]] = {}
 

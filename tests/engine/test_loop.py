@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emulator.background import background
-from emulator.durable.engine.loop import work
+from emulator.durable.engine.loop import Processor, work
 from emulator.durable.executor import WorkAborted
 from emulator.durable.hub import LockLost
 from emulator.virtual_time import VirtualClock
@@ -35,9 +35,8 @@ class Item:
 
 @dataclass
 class Desk:
-    """A processor whose items the test puts on it."""
+    """Where work comes from and goes to; the test puts items on it."""
 
-    name: str = "item"
     waiting: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
     fetch_errors: list[Exception] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
@@ -45,8 +44,16 @@ class Desk:
     given_back: list[str] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def describe(self, item: Item) -> str:
-        return f"item {item.name}"
+    @property
+    def processor(self) -> Processor[Item, str]:
+        return Processor(
+            name="item",
+            describe=lambda item: f"item {item.name}",
+            fetch=self.fetch,
+            run=self.run,
+            save=self.save,
+            abandon=self.abandon,
+        )
 
     async def fetch(self) -> Item:
         if self.fetch_errors:
@@ -88,7 +95,7 @@ def desk() -> Desk:
 
 @asynccontextmanager
 async def working(desk: Desk, clock: VirtualClock, *, limit: int = 10, drain_seconds: float = 8) -> Any:
-    async with background(work(desk, limit=limit, clock=clock, drain_seconds=drain_seconds)):
+    async with background(work(desk.processor, limit=limit, clock=clock, drain_seconds=drain_seconds)):
         yield
 
 
@@ -188,7 +195,7 @@ async def test_a_write_is_never_torn(desk: Desk, clock: VirtualClock) -> None:
 
 
 async def test_a_loop_that_is_cancelled_while_it_waits_ends_at_once(desk: Desk, clock: VirtualClock) -> None:
-    task = asyncio.create_task(work(desk, limit=1, clock=clock, drain_seconds=8))
+    task = asyncio.create_task(work(desk.processor, limit=1, clock=clock, drain_seconds=8))
     await clock.sleep(0)
     task.cancel()
     with suppress(asyncio.CancelledError):

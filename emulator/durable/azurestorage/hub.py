@@ -16,7 +16,6 @@ from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
-from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.azurestorage.succession.ledger import NoLedger, give_back_what_was_left
 from emulator.durable.azurestorage.succession.seats import Seat, new_name
 from emulator.durable.azurestorage.tracking import instances as status_rows
@@ -287,19 +286,19 @@ class AzureStorageTaskHub:
         return await self._sessions.next(entity=True)
 
     async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
-        await unbroken(self._saver.save(_episode(item), outcome))
+        await self._saver.save(_episode(item), outcome)
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
-        await unbroken(self._sessions.abandon(_episode(item)))
+        await self._sessions.abandon(_episode(item))
 
     async def next_activity(self) -> ActivityWorkItem:
         return await self._work_items.next()
 
     async def complete_activity(self, item: ActivityWorkItem, response: TaskMessage) -> None:
-        await unbroken(self._work_items.complete(item, response))
+        await self._work_items.complete(item, response)
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:
-        await unbroken(self._work_items.abandon(item))
+        await self._work_items.abandon(item)
 
 
 def _episode(item: OrchestrationWorkItem) -> Episode:

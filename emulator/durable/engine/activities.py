@@ -8,28 +8,24 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine import lifecycle
 from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, Executor, WorkAborted
-from emulator.durable.hub import ActivityWorkItem, WorkSource
+from emulator.durable.hub import ActivityWorkItem
 from emulator.instant import Instant
 
 
-class ActivityProcessor:
-    """Implements the loop's Processor."""
+def describe(item: ActivityWorkItem) -> str:
+    """For the log."""
+    event = item.message.event
+    name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
+    return f"activity {name}#{event.event_id} of {item.message.target.instance_id}"
 
-    name = "activity"
 
-    def __init__(self, source: WorkSource, executor: Executor, *, clock: Clock, lifecycle: Lifecycle) -> None:
-        self._source = source
+class ActivityRunner:
+    """Runs work items; see the loop's Processor."""
+
+    def __init__(self, executor: Executor, *, clock: Clock, lifecycle: Lifecycle) -> None:
         self._executor = executor
         self._clock = clock
         self._lifecycle = lifecycle
-
-    def describe(self, item: ActivityWorkItem) -> str:
-        event = item.message.event
-        name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
-        return f"activity {name}#{event.event_id} of {item.message.target.instance_id}"
-
-    async def fetch(self) -> ActivityWorkItem:
-        return await self._source.next_activity()
 
     async def run(self, item: ActivityWorkItem) -> TaskMessage:
         task = item.message.event
@@ -44,12 +40,6 @@ class ActivityProcessor:
         self._log_end(function, task.event_id, result)
         # The execution id stays: a result for an older generation must not reach the current one.
         return TaskMessage(self._response(task.event_id, result), instance)
-
-    async def save(self, item: ActivityWorkItem, response: TaskMessage) -> None:
-        await self._source.complete_activity(item, response)
-
-    async def abandon(self, item: ActivityWorkItem) -> None:
-        await self._source.abandon_activity(item)
 
     def _response(self, task_id: int, result: ActivitySucceeded | ActivityFailed) -> HistoryEvent:
         now = Instant.of(self._clock.now())

@@ -19,19 +19,21 @@ from emulator.durable.executor import (
     OperationResult,
     WorkAborted,
 )
-from emulator.durable.hub import OrchestrationWorkItem, WorkSource
+from emulator.durable.hub import OrchestrationWorkItem
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 
 
-class EntityProcessor:
-    """Implements the loop's Processor."""
+def describe(item: OrchestrationWorkItem) -> str:
+    """For the log."""
+    return f"entity {item.instance.instance_id}"
 
-    name = "entity"
+
+class EntityRunner:
+    """Runs work items; see the loop's Processor."""
 
     def __init__(
         self,
-        source: WorkSource,
         executor: Executor,
         options: DurableTaskOptions,
         *,
@@ -39,18 +41,11 @@ class EntityProcessor:
         new_id: NewId,
         lifecycle: Lifecycle,
     ) -> None:
-        self._source = source
         self._executor = executor
         self._options = options
         self._clock = clock
         self._new_id = new_id
         self._lifecycle = lifecycle
-
-    def describe(self, item: OrchestrationWorkItem) -> str:
-        return f"entity {item.instance.instance_id}"
-
-    async def fetch(self) -> OrchestrationWorkItem:
-        return await self._source.next_entity()
 
     async def run(self, item: OrchestrationWorkItem) -> TurnOutcome:
         entity = EntityId.parse(item.instance.instance_id)
@@ -70,12 +65,6 @@ class EntityProcessor:
                 break
         idle = apply_decisions(state, (), outbox, played=len(state.new), now=self._now(), new_id=self._new_id)
         return outcome_of(idle.state, outbox, scheduler.status_text)
-
-    async def save(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
-        await self._source.complete_orchestration(item, outcome)
-
-    async def abandon(self, item: OrchestrationWorkItem) -> None:
-        await self._source.abandon_orchestration(item)
 
     def _plan(self, state: RuntimeState) -> EntityTurn:
         events = [*state.past, *state.new]

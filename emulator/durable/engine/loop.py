@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from emulator.clock import Clock, within
 from emulator.durable.executor import WorkAborted
 from emulator.durable.hub import LockLost
+from emulator.shielding import unbroken
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,26 +26,22 @@ _log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 30.0
 
 
-class Processor(Protocol[Item, Result]):
-    """One kind of work. `name` is for task names and the log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor(Generic[Item, Result]):
+    """One kind of work.
 
-    @property
-    def name(self) -> str: ...
+    `name` is for task names and the log; `describe`: what an item is about, for the log. `fetch` waits for work, and
+    cancelling the wait loses nothing. In `run` user code runs; it may be cancelled at any time, nothing is stored yet.
+    `save` is the only write; a host that stops waits for its end. `abandon` gives the item back; it comes again, here
+    or elsewhere.
+    """
 
-    def describe(self, item: Item) -> str:
-        """What the item is about, for the log."""
-
-    async def fetch(self) -> Item:
-        """Wait for work. Cancelling the wait loses nothing."""
-
-    async def run(self, item: Item) -> Result:
-        """User code runs here. May be cancelled at any time; nothing is stored yet."""
-
-    async def save(self, item: Item, result: Result) -> None:
-        """The only write. Never torn: a host that stops waits for its end."""
-
-    async def abandon(self, item: Item) -> None:
-        """Give the item back; it comes again, here or elsewhere."""
+    name: str
+    describe: Callable[[Item], str]
+    fetch: Callable[[], Awaitable[Item]]
+    run: Callable[[Item], Awaitable[Result]]
+    save: Callable[[Item, Result], Awaitable[None]]
+    abandon: Callable[[Item], Awaitable[None]]
 
 
 async def work(processor: Processor[Item, Result], *, limit: int, clock: Clock, drain_seconds: float) -> None:
@@ -83,16 +81,16 @@ async def _handle(processor: Processor[Item, Result], item: Item) -> None:
     try:
         result = await processor.run(item)
     except asyncio.CancelledError:
-        await _to_the_end(_give_back(processor, item))
+        await unbroken(_give_back(processor, item))
         raise
     except WorkAborted as aborted:
         _log.warning("%s was aborted. Reason: %s. It comes again.", processor.describe(item), aborted)
-        await _give_back(processor, item)
+        await unbroken(_give_back(processor, item))
     except Exception:
         _log.exception("Processing %s failed. It comes again.", processor.describe(item))
-        await _give_back(processor, item)
+        await unbroken(_give_back(processor, item))
     else:
-        await _to_the_end(_save(processor, item, result))
+        await unbroken(_save(processor, item, result))
 
 
 async def _save(processor: Processor[Item, Result], item: Item, result: Result) -> None:
@@ -112,16 +110,6 @@ async def _give_back(processor: Processor[Item, Result], item: Item) -> None:
     except Exception:
         # Its messages come back anyway when their visibility time-out is over.
         _log.exception("Giving back %s failed.", processor.describe(item))
-
-
-async def _to_the_end(storing: Coroutine[Any, Any, None]) -> None:
-    """Being cancelled must not tear a write: finish it, then let the cancellation have its way."""
-    task = asyncio.create_task(storing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 async def _drain(in_flight: set[asyncio.Task[None]], clock: Clock, seconds: float) -> None:

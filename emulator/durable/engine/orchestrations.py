@@ -12,21 +12,23 @@ from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, out
 from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
-from emulator.durable.hub import OrchestrationWorkItem, WorkSource
+from emulator.durable.hub import OrchestrationWorkItem
 from emulator.ids import NewId
 from emulator.instant import Instant
 
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
 
-class OrchestrationProcessor:
-    """Implements the loop's Processor."""
+def describe(item: OrchestrationWorkItem) -> str:
+    """For the log."""
+    return f"orchestration {item.instance.instance_id}"
 
-    name = "orchestration"
+
+class OrchestrationRunner:
+    """Runs work items; see the loop's Processor."""
 
     def __init__(
         self,
-        source: WorkSource,
         executor: Executor,
         options: DurableTaskOptions,
         *,
@@ -34,18 +36,11 @@ class OrchestrationProcessor:
         new_id: NewId,
         lifecycle: Lifecycle,
     ) -> None:
-        self._source = source
         self._executor = executor
         self._options = options
         self._clock = clock
         self._new_id = new_id
         self._lifecycle = lifecycle
-
-    def describe(self, item: OrchestrationWorkItem) -> str:
-        return f"orchestration {item.instance.instance_id}"
-
-    async def fetch(self) -> OrchestrationWorkItem:
-        return await self._source.next_orchestration()
 
     async def run(self, item: OrchestrationWorkItem) -> TurnOutcome:
         state = begin_turn(item.history, item.messages, self._now())
@@ -70,12 +65,6 @@ class OrchestrationProcessor:
             state = applied.state
             if not applied.continues:
                 return outcome_of(state, outbox, custom_status)
-
-    async def save(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
-        await self._source.complete_orchestration(item, outcome)
-
-    async def abandon(self, item: OrchestrationWorkItem) -> None:
-        await self._source.abandon_orchestration(item)
 
     async def _decide(self, state: RuntimeState) -> OrchestratorResult:
         options, version = self._options, state.started.version

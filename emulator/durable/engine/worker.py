@@ -16,11 +16,12 @@ from typing import Any
 from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.engine.activities import ActivityProcessor
-from emulator.durable.engine.entities import EntityProcessor
+from emulator.durable.engine import activities, entities, orchestrations
+from emulator.durable.engine.activities import ActivityRunner
+from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.loop import Processor, work
-from emulator.durable.engine.orchestrations import OrchestrationProcessor
+from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
 from emulator.ids import NewId
@@ -45,9 +46,33 @@ async def engine(
     `lifecycle`: what writes the hub's lines. Clients in this process share it, for the lines are numbered.
     """
     lifecycle = lifecycle or Lifecycle.of_hub(options)
-    orchestrations = OrchestrationProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
-    entities = EntityProcessor(source, executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
-    activities = ActivityProcessor(source, executor, clock=clock, lifecycle=lifecycle)
+    runs_orchestrations = OrchestrationRunner(executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    runs_entities = EntityRunner(executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    runs_activities = ActivityRunner(executor, clock=clock, lifecycle=lifecycle)
+    orchestration = Processor(
+        name="orchestration",
+        describe=orchestrations.describe,
+        fetch=source.next_orchestration,
+        run=runs_orchestrations.run,
+        save=source.complete_orchestration,
+        abandon=source.abandon_orchestration,
+    )
+    entity = Processor(
+        name="entity",
+        describe=entities.describe,
+        fetch=source.next_entity,
+        run=runs_entities.run,
+        save=source.complete_orchestration,
+        abandon=source.abandon_orchestration,
+    )
+    activity = Processor(
+        name="activity",
+        describe=activities.describe,
+        fetch=source.next_activity,
+        run=runs_activities.run,
+        save=source.complete_activity,
+        abandon=source.abandon_activity,
+    )
 
     async def run() -> None:
         # In one group, so that all three stop fetching at the same moment and drain side by side.
@@ -57,9 +82,9 @@ async def engine(
                 loop = work(processor, limit=limit, clock=clock, drain_seconds=drain_seconds)
                 loops.create_task(loop, name=f"{processor.name} loop")
 
-            keep_working(orchestrations, options.max_concurrent_orchestrator_functions)
-            keep_working(entities, options.max_concurrent_entity_functions)
-            keep_working(activities, options.max_concurrent_activity_functions)
+            keep_working(orchestration, options.max_concurrent_orchestrator_functions)
+            keep_working(entity, options.max_concurrent_entity_functions)
+            keep_working(activity, options.max_concurrent_activity_functions)
 
     async with background(run(), name="durable engine"):
         lifecycle.worker_started()

@@ -10,7 +10,7 @@ from typing import Any
 
 from emulator.background import background
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.shielding import unbroken
+from emulator.shielding import unbroken
 
 
 class Rounds:

@@ -12,9 +12,9 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import Backoff, Post, TaskQueue
 from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
-from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.errors import EmulatorError
+from emulator.shielding import unbroken
 
 _WITHOUT_A_LEASE = timedelta(seconds=1)
 

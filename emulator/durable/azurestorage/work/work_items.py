@@ -15,10 +15,10 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import Backoff, Post, Received
 from emulator.durable.azurestorage.outage import Outage
-from emulator.durable.azurestorage.shielding import unbroken
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
+from emulator.shielding import unbroken
 
 _log = logging.getLogger(__name__)
 
