@@ -1,6 +1,6 @@
 """The port to user code: run an orchestrator, an activity, an entity batch.
 
-The engine does not know how a function is called. `extensions/durable/functions.py` calls Python functions through
+The engine does not know how a function is called. `extensions/durable/executor.py` calls Python functions through
 the host; a gRPC worker would be another implementation.
 """
 
@@ -38,12 +38,13 @@ class OrchestratorResult:
     """`decisions`: only what the history does not hold yet, by id. `custom_status`: JSON text; None: no status.
 
     `played`: how many of the request's new events the replay processed (their rows get IsPlayed true); fewer than
-    all only after a non-determinism.
+    all only after a non-determinism. `waits`: what else than decisions the function began to wait for, for the log.
     """
 
     decisions: Sequence[Decision]
     custom_status: str | None
     played: int
+    waits: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,9 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay import FunctionKind
 from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.engine.entities import EntityRunner
-from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.lifecycle import Lifecycle
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text

@@ -103,6 +103,16 @@ async def test_an_approval_ends_the_wait(app: App, clock: VirtualClock) -> None:
     assert (await app.status()).custom_status == '"approved"'
 
 
+async def test_the_log_tells_what_an_orchestrator_waits_for(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    await app.begin("approval", 60)
+    await app.output()
+    said = [record.getMessage() for record in caplog.records if "is waiting for input" in record.getMessage()]
+    timer, event = (line.partition(" HubName: TestHub.")[0] for line in said)
+    subject = "i1: Function 'approval (Orchestrator)' is waiting for input. Reason: "
+    assert timer.startswith(f"{subject}CreateTimer:2")
+    assert event == f"{subject}WaitForExternalEvent:approval. IsReplay: False. State: Listening."
+
+
 async def test_events_are_carried_into_the_next_generation(app: App) -> None:
     await app.begin("count_events", [])
     for number in range(3):

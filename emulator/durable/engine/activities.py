@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from emulator.clock import Clock
+from emulator.durable import lifecycle
 from emulator.durable.core.events import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.engine import lifecycle
-from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, Executor, WorkAborted
 from emulator.durable.hub import ActivityWorkItem
+from emulator.durable.lifecycle import Lifecycle
 from emulator.instant import Instant
 
 

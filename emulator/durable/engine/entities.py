@@ -9,7 +9,6 @@ from emulator.durable.core.entity_messages import Request, Response
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of
-from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.orchestrations import nothing_new
 from emulator.durable.executor import (
     EntityBatch,
@@ -20,6 +19,7 @@ from emulator.durable.executor import (
     WorkAborted,
 )
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.lifecycle import Lifecycle
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 

@@ -9,10 +9,10 @@ from emulator.durable.core.events import FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of
-from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.lifecycle import Lifecycle
 from emulator.ids import NewId
 from emulator.instant import Instant
 
@@ -50,7 +50,7 @@ class OrchestrationRunner:
         while True:
             self._lifecycle.turn_began(state)
             result = await self._decide(state)
-            self._lifecycle.turn_decided(state, result.decisions)
+            self._lifecycle.turn_decided(state, result)
             # A status outlives its generation within the work item only; the next one speaks for itself.
             custom_status = custom_status if result.custom_status is None else result.custom_status
             applied = apply_decisions(

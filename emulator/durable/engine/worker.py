@@ -19,11 +19,11 @@ from emulator.config.durable import DurableTaskOptions
 from emulator.durable.engine import activities, entities, orchestrations
 from emulator.durable.engine.activities import ActivityRunner
 from emulator.durable.engine.entities import EntityRunner
-from emulator.durable.engine.lifecycle import Lifecycle
 from emulator.durable.engine.loop import Processor, work
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
+from emulator.durable.lifecycle import Lifecycle
 from emulator.ids import NewId
 
 DRAIN_SECONDS = 8.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.actions import Answer
 from emulator.durable.core.durable_http import HTTP_ACTIVITY
-from emulator.durable.core.replay import FunctionKind, Replayed, ReplaySettings, replay
+from emulator.durable.core.remarks import Remark
+from emulator.durable.core.replay import FunctionKind, ReplaySettings, replay
 from emulator.durable.executor import (
     ActivityFailed,
     ActivityRequest,
@@ -62,9 +64,12 @@ class FunctionsExecutor:
             settings=self._settings,
             wall_clock=Instant.of(self._clock.now()),
         )
-        self._log(request, replayed)
+        self._pass_on(replayed.remarks, request)
         return OrchestratorResult(
-            decisions=replayed.decisions, custom_status=answer.custom_status, played=replayed.played
+            decisions=replayed.decisions,
+            custom_status=answer.custom_status,
+            played=replayed.played,
+            waits=replayed.waits,
         )
 
     async def _answer(self, request: OrchestratorRequest) -> Answer:
@@ -87,13 +92,12 @@ class FunctionsExecutor:
             raise WorkAborted(str(error)) from error
         return orchestrators.answer_of(_text(returned))
 
-    def _log(self, request: OrchestratorRequest, replayed: Replayed) -> None:
+    def _pass_on(self, remarks: Sequence[Remark], request: OrchestratorRequest) -> None:
+        """Tell the app's author."""
         name = request.started.name
-        subject = f"{request.instance.instance_id}: Function '{name} (Orchestrator)'"
-        for reason in replayed.waits:
-            _log.info("%s is waiting for input. Reason: %s. IsReplay: False. State: Listening.", subject, reason)
-        for remark in replayed.remarks:
+        for remark in remarks:
             where = self._functions.source(FunctionKind.ORCHESTRATOR, name) if remark.level == "error" else None
+            subject = f"{request.instance.instance_id}: Function '{name} (Orchestrator)'"
             _log.log(_LEVELS[remark.level], "%s%s: %s", subject, f" ({where})" if where else "", remark.text)
 
     # Activities ------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
-from emulator.durable.engine.lifecycle import orchestrator
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
+from emulator.durable.lifecycle import orchestrator
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,

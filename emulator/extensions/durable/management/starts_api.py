@@ -15,8 +15,8 @@ from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay import FunctionKind
-from emulator.durable.engine.lifecycle import orchestrator
 from emulator.durable.hub import InstanceAlreadyExists
+from emulator.durable.lifecycle import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

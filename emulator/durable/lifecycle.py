@@ -13,7 +13,6 @@ from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
-    Decision,
     ScheduleTask,
     StartNextGeneration,
     StartSubOrchestration,
@@ -30,7 +29,7 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import EntityId, RuntimeStatus
 from emulator.durable.core.state import RuntimeState
-from emulator.durable.executor import EntityBatch, EntityBatchResult
+from emulator.durable.executor import EntityBatch, EntityBatchResult, OrchestratorResult
 
 _log = logging.getLogger(__name__)
 
@@ -72,25 +71,27 @@ class Lifecycle:
         for event in state.new:
             self._event_arrived(state, event)
 
-    def turn_decided(self, state: RuntimeState, decisions: Sequence[Decision]) -> None:
+    def turn_decided(self, state: RuntimeState, result: OrchestratorResult) -> None:
         """What the function decided in one generation."""
         caller = state.started.name
-        for decision in decisions:
+        for decision in result.decisions:
             match decision:
                 case ScheduleTask():
                     self.scheduled(_function(state.instance.instance_id, decision.name, "Activity"), caller)
                 case StartSubOrchestration():
                     self.scheduled(orchestrator(decision.instance_id, decision.name), caller)
                 case CreateTimer():
-                    self.waits(state, f"CreateTimer:{decision.fire_at.text7}")
+                    self._waits(state, f"CreateTimer:{decision.fire_at.text7}")
                 case Complete():
                     self._ended(state, decision)
                 case StartNextGeneration():
                     self.completed(_orchestrator(state), decision.input, task_id=-1, continued_as_new=True)
-        if not any(isinstance(decision, Complete | StartNextGeneration) for decision in decisions):
+        for reason in result.waits:
+            self._waits(state, reason)
+        if not any(isinstance(decision, Complete | StartNextGeneration) for decision in result.decisions):
             self._info(f"{_orchestrator(state)} awaited. IsReplay: False. State: Awaited.")
 
-    def waits(self, state: RuntimeState, reason: str) -> None:
+    def _waits(self, state: RuntimeState, reason: str) -> None:
         self._info(f"{_orchestrator(state)} is waiting for input. Reason: {reason}. IsReplay: False. State: Listening.")
 
     def _event_arrived(self, state: RuntimeState, event: HistoryEvent) -> None:
