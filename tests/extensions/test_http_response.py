@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import pytest
 
-from emulator.extensions.http.response import HttpAnswer, ResponseRefused, cookie_text, render, sniffed
+from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, cookie_text, render, sniffed
 from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
@@ -155,10 +156,26 @@ def test_the_first_header_of_a_name_is_kept_and_those_of_the_connection_are_not_
         response(headers=[("", "x")]),
         response(headers=[("X-A", "one\r\nX-B: two")]),
         response(headers=[("X-A", "nul\0")]),
-        response(headers=[("Content-Length", "3")], body=b"four"),
-        response(headers=[("Content-Length", "x")]),
     ],
 )
 def test_what_cannot_be_sent_is_refused(returned: Returned) -> None:
     with pytest.raises(ResponseRefused, match="The function returned"):
         render(returned, "$return")
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "method", "refused"),
+    [
+        ("4", b"four", "GET", False),
+        ("3", b"four", "GET", True),
+        ("4", b"", "GET", True),
+        ("x", b"", "GET", True),
+        ("4", b"", "HEAD", False),
+        ("0", b"", "HEAD", False),
+        ("-4", b"", "HEAD", True),
+    ],
+)
+def test_the_length_that_a_function_says(length: str, body: bytes, method: str, refused: bool) -> None:
+    answer = HttpAnswer(headers=[("content-length", length)], body=body)
+    with pytest.raises(ResponseRefused, match="the header Content-Length") if refused else nullcontext():
+        check_length(answer, method)

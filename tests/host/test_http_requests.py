@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +106,25 @@ async def test_a_chunked_body_arrives(site: Live) -> None:
 
 async def test_a_client_that_waits_to_be_asked_is_asked(site: Live) -> None:
     assert (await site.post("/api/body", b"x" * 5, expect100=True)).text == "bytes 5"
+
+
+async def test_a_client_of_http_1_0_is_not_asked(site: Live) -> None:
+    head = b"POST /api/body HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    answer = await site.raw(head + b"hello")
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nbytes 5")
+
+
+async def test_a_client_that_offers_another_protocol_gets_http_1_1(site: Live) -> None:
+    """Java's HTTP client and `curl --http2` do so with every request."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+    request = b"POST /api/body HTTP/1.1\r\nHost: a\r\n" + offer + b"Content-Length: 5\r\n\r\nhello"
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
+    for _ in range(2):
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 200 OK\r\n"
+        assert b"bytes 5" in await reader.readuntil(b"\r\n0\r\n\r\n")
+    writer.close()
 
 
 async def test_a_packed_body_stays_packed(site: Live) -> None:

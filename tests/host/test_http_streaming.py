@@ -130,6 +130,12 @@ async def test_what_the_function_sees(site: Live) -> None:
     }
 
 
+async def test_a_request_without_a_body_has_an_empty_one(site: Live) -> None:
+    answer = (await site.get("/api/seen/A")).json()
+    assert (answer["method"], answer["body"]) == ("GET", "")
+    assert (await site.post("/api/upload/x")).json()["size"] == 0
+
+
 async def test_what_a_function_may_return(site: Live) -> None:
     answer = await site.get("/api/types/text")
     assert (answer.status, answer.text, answer.headers["X-A"]) == (201, "plain", "b")

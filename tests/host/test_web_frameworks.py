@@ -211,6 +211,14 @@ async def test_flask_routes_and_parameters(flask: Live) -> None:
     assert (await flask.get("/items")).status == 405
 
 
+async def test_flask_says_the_length_to_head(flask: Live) -> None:
+    whole = await flask.get("/hello/Ada")
+    head = await flask.request("HEAD", "/hello/Ada")
+    assert (head.status, head.body) == (200, b"")
+    # The URL in the answer is the same, and so is the length.
+    assert head.headers["Content-Length"] == str(len(whole.body))
+
+
 async def test_flask_bodies(flask: Live) -> None:
     created = await flask.post("/items", '{"a": "ü"}', headers={"Content-Type": "application/json"})
     assert (created.status, created.json()) == (201, {"a": "ü"})

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.http.response import HttpAnswer, ResponseRefused, render
+from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, render
 from emulator.extensions.http.stream import Exchange
 from emulator.host.console.categories import STARTUP, category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
@@ -145,7 +145,9 @@ class _Endpoint:
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))
-            return _web_response(render(returned, self._output), call.request)
+            answer = render(returned, self._output)
+            check_length(answer, data.method)
+            return _web_response(answer, call.request)
         except ResponseRefused as error:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)

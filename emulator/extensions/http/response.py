@@ -101,11 +101,20 @@ def _checked(answer: HttpAnswer) -> HttpAnswer:
     for name, value in answer.headers:
         if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
             raise ResponseRefused(f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent.")
-        if name.lower() == "content-length" and value.strip() != str(len(answer.body)):
-            raise ResponseRefused(
-                f"The function returned a body of {len(answer.body)} bytes and the header Content-Length: {value}."
-            )
     return answer
+
+
+def check_length(answer: HttpAnswer, method: str) -> None:
+    """Raises ResponseRefused if the function said another length than that of the body.
+
+    The answer to HEAD has no body, and may say the length of the one that GET would give.
+    """
+    value = next((value.strip() for name, value in answer.headers if name.lower() == "content-length"), None)
+    if value is None or value == str(len(answer.body)) or (method == "HEAD" and re.fullmatch("[0-9]+", value)):
+        return
+    raise ResponseRefused(
+        f"The function returned a body of {len(answer.body)} bytes and the header Content-Length: {value}."
+    )
 
 
 def cookie_text(cookie: HttpCookie) -> str:

@@ -35,7 +35,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._request = call.request
         self._clock = clock
-        self._body_over = not call.request.body_exists
+        self._body_over = False
         self._asked_for_body = False
         self._started: asyncio.Future[StreamedResponse | None] = self._loop.create_future()
         self.stream = HttpStream(

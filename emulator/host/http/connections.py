@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
 from emulator.clock import Clock, within
@@ -40,6 +41,10 @@ REQUEST_HEAD_SECONDS = 30.0
 UNREAD_BODY_SECONDS = 5.0
 # The method under which aiohttp hands on what could not be parsed.
 _NOT_HTTP = "UNKNOWN"
+# The method under which requests of other versions are handed on; no method can have a space.
+_OTHER_VERSION = "OTHER VERSION"
+# What Kestrel takes for a host: HttpUtilities.IsHostHeaderValid. An empty one is fine.
+_HOST = re.compile(r"(?:(?:[A-Za-z0-9!$&'()\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?)?")
 # How long requests that were cancelled may take to notice it.
 _LAST_SECONDS = 0.5
 
@@ -160,6 +165,8 @@ class _Connections(web.Server):
         if message.method == _NOT_HTTP:
             # aiohttp answers this as HTTP/1.0.
             message = message._replace(version=HttpVersion11)
+        elif message.version not in (HttpVersion10, HttpVersion11):
+            message = message._replace(version=HttpVersion11, method=_OTHER_VERSION)
         self.running += 1
         self._idle.clear()
         return web.Request(message, payload, protocol, writer, task, self._server_loop)
@@ -183,7 +190,10 @@ def _refusal(request: web.Request) -> web.Response | None:
     headers = request.raw_headers
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADERS_BYTES:
         return web.Response(status=431)
-    if request.version >= (1, 1) and len(request.headers.getall("Host", ())) != 1:
+    if request.method == _OTHER_VERSION:
+        return web.Response(status=505)
+    hosts = request.headers.getall("Host", ())
+    if len(hosts) > 1 or (request.version >= (1, 1) and not hosts) or any(not _HOST.fullmatch(host) for host in hosts):
         return web.Response(status=400)
     # aiohttp keeps bytes that are not UTF-8 as surrogates, which nothing behind it could encode again.
     texts = (request.path_qs, *request.headers.values())

@@ -49,7 +49,8 @@ async def read_body(request: web.Request, clock: Clock, *, limit: int) -> bytes:
 
 async def accept_body(request: web.Request) -> None:
     """Ask for the body, if the client waits to be asked."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    # A client of HTTP/1.0 would take the interim answer for the answer.
+    if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # The interim answer is not the begin of the answer.
         request.writer.output_size = 0
