@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,13 @@ async def test_azure_is_reached_by_the_official_sdks_and_an_emulator_by_the_lean
     settings = Settings({"Account": f"AccountName=one;AccountKey={KEY};{endpoints}"})
     async with open_accounts(settings, SystemClock()) as accounts:
         assert type(accounts("Account")).__module__.startswith(f"{client}.")
+
+
+async def test_no_token_is_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    # Whether azure-identity is installed is not what this is about.
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: found(name.partition(".")[0], *rest))
+    settings = Settings({"Orders__queueServiceUri": "http://127.0.0.1:1/acct", "Orders__credential": "managedidentity"})
+    async with open_accounts(settings, SystemClock()) as accounts:
+        with pytest.raises(ConfigurationError, match=r"'Orders'.*http://127\.0\.0\.1:1/acct is plain http"):
+            accounts("Orders").queue("q")

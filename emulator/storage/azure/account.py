@@ -1,4 +1,4 @@
-"""A storage account over the network, Azurite or a real one, through the official Azure SDKs."""
+"""A real storage account, through the official Azure SDKs."""
 
 from __future__ import annotations
 

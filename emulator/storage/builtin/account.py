@@ -1,8 +1,7 @@
 """The built-in store: a storage account in one SQLite file, or in memory. No server, no network, same promises.
 
-Subjects: `builtin_queues`, `builtin_tables`, `builtin_blobs`; what they stand on: `builtin_database` and
-`builtin_file` (transactions), `builtin_schema` (the tables). All times come from the clock that it is given, so virtual
-time works.
+Subjects: `queues`, `tables`, `blobs`; what they stand on: `database` and `file` (transactions),
+`schema` (the tables). All times come from the clock that it is given, so virtual time works.
 """
 
 from __future__ import annotations

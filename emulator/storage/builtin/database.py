@@ -1,7 +1,7 @@
 """How the built-in store's work gets into an SQLite transaction and its answer back to the event loop.
 
 A piece of work is a function of a connection. In memory it runs at once on the event loop. For a file
-(`builtin_file`) there is one thread: whatever came in while it was waiting for the disk goes into its next transaction
+(`file`) there is one thread: whatever came in while it was waiting for the disk goes into its next transaction
 together, so that many acknowledged operations share one flush. Work may therefore be run again, alone, when the group
 it was in failed.
 """

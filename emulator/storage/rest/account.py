@@ -1,6 +1,6 @@
-"""A storage account over the network, Azurite or a real one, through the plain REST interface.
+"""A storage emulator over the network, through the plain REST interface.
 
-The official SDKs (`storage/azure`) cost 1.3 to 2.8 ms of processor time per call and a third of a second to import;
+The official SDKs (`storage.azure`) cost 1.3 to 2.8 ms of processor time per call and a third of a second to import;
 this costs about a tenth. See benchmarks/RESULTS.md.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import assert_never
 from urllib.parse import urlsplit
 
@@ -17,18 +17,13 @@ import aiohttp
 from emulator.clock import Clock
 from emulator.config.connections import Identity, SasToken, SharedKey, StorageConnection
 from emulator.config.connections import Service as ServiceName
+from emulator.errors import ConfigurationError
 from emulator.storage.arrivals import Arrivals
 from emulator.storage.places import account_description, endpoint_of, is_local
 from emulator.storage.rest.blobs import RestContainer
 from emulator.storage.rest.http import Service
 from emulator.storage.rest.queues import RestQueue
-from emulator.storage.rest.signatures import (
-    IdentitySignature,
-    SasSignature,
-    SharedKeyLiteSignature,
-    SharedKeySignature,
-    Signature,
-)
+from emulator.storage.rest.signatures import SasSignature, SharedKeyLiteSignature, SharedKeySignature, Signature
 from emulator.storage.rest.tables import RestTable
 from emulator.storage.rest.transport import AiohttpTransport, Transport
 from emulator.storage.rest.wire import WireTransport
@@ -43,11 +38,10 @@ _JSON = {"Accept": "application/json;odata=nometadata"}
 class RestAccount:
     """See storage.api.StorageAccount."""
 
-    def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock, identity: object) -> None:
+    def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock) -> None:
         self._connection = connection
         self._transports = transports
         self._clock = clock
-        self._identity = identity
         self._services: dict[ServiceName, Service] = {}
         # One per queue, so that all handles of a queue hear of each other's messages.
         self._arrivals: dict[str, Arrivals] = {}
@@ -100,7 +94,10 @@ class RestAccount:
             case SasToken(token):
                 return SasSignature(token)
             case Identity():
-                return IdentitySignature(self._identity)
+                raise ConfigurationError(
+                    f"The storage connection in setting '{self._connection.setting}' is one by identity, but its "
+                    f"endpoint {endpoint_of(self._connection, name)} is plain http: a token is sent over https only."
+                )
             case _ as unknown:
                 assert_never(unknown)
 
@@ -108,14 +105,8 @@ class RestAccount:
 @asynccontextmanager
 async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[RestAccount]:
     """The account of a connection. Makes no request: a storage that is not there is noticed by the first call."""
-    async with AsyncExitStack() as stack:
-        transports = await stack.enter_async_context(_Transports(is_local(connection)))
-        identity: object = None
-        if isinstance(connection.credential, Identity):
-            from emulator.storage.azure.credentials import open_identity  # azure-identity is optional
-
-            identity = await stack.enter_async_context(open_identity(connection.credential.settings))
-        yield RestAccount(connection, transports, clock, identity)
+    async with _Transports(is_local(connection)) as transports:
+        yield RestAccount(connection, transports, clock)
 
 
 class _Transports:

@@ -61,7 +61,7 @@ class Service:
         full_path = self._base_path + path
         attempt = 0
         while True:
-            target, complete = await self._prepared(method, full_path, query, headers, body)
+            target, complete = self._prepared(method, full_path, query, headers, body)
             failure: EmulatorError
             waits = _BACKOFF_SECONDS
             try:
@@ -84,7 +84,7 @@ class Service:
             await self._clock.sleep(waits[attempt], upkeep=True)
             attempt += 1
 
-    async def _prepared(
+    def _prepared(
         self, method: str, path: str, query: tuple[tuple[str, str], ...], headers: Mapping[str, str] | None, body: bytes
     ) -> tuple[str, dict[str, str]]:
         """The target with its query, and all headers."""
@@ -92,7 +92,7 @@ class Service:
         if body or method in ("PUT", "POST"):
             complete["Content-Length"] = str(len(body))
         pairs = [f"{name}={escaped(value)}" for name, value in query]
-        appended = await self._signature.sign(method, path, query, complete)
+        appended = self._signature.sign(method, path, query, complete)
         if appended:
             pairs.append(appended)
         return f"{path}?{'&'.join(pairs)}" if pairs else path, complete

@@ -1,4 +1,4 @@
-"""Letting a request in: Shared Key, Shared Key Lite, a SAS token or an identity's token.
+"""Letting a request in: Shared Key, Shared Key Lite or a SAS token.
 
 Facts: "Authorize with Shared Key" of the Azure Storage REST reference. Tables take the Lite form of Shared Key, whose
 string to sign is the date and the resource; blobs and queues the full one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 # The headers of a request that a Shared Key signs by position, as far as we send them.
 _SIGNED = ("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date")
@@ -22,7 +22,7 @@ Query = Iterable[tuple[str, str]]
 class Signature(Protocol):
     """Adds to a request what lets it in."""
 
-    async def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+    def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
         """Complete `headers`; gives what is to be appended to the query string. `path`: as sent, escaped."""
 
 
@@ -33,7 +33,7 @@ class SharedKeySignature:
         self._account = account
         self._key = base64.b64decode(key)
 
-    async def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+    def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
         lower = {name.lower(): value for name, value in headers.items()}
         if lower.get("content-length") == "0":
             lower["content-length"] = ""
@@ -58,7 +58,7 @@ class SharedKeyLiteSignature:
         self._account = account
         self._key = base64.b64decode(key)
 
-    async def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+    def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
         text = f"{headers['x-ms-date']}\n/{self._account}{path}"
         headers["Authorization"] = f"SharedKeyLite {self._account}:{_hash(self._key, text)}"
         return ""
@@ -70,20 +70,8 @@ class SasSignature:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+    def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
         return self._token
-
-
-class IdentitySignature:
-    """A bearer token. `credential`: an async one of azure-identity; it keeps a token until shortly before its end."""
-
-    def __init__(self, credential: Any) -> None:
-        self._credential = credential
-
-    async def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
-        token = await self._credential.get_token("https://storage.azure.com/.default")
-        headers["Authorization"] = f"Bearer {token.token}"
-        return ""
 
 
 def _hash(key: bytes, text: str) -> str:

@@ -1,4 +1,4 @@
-"""How a request gets to a storage service and its answer back: the seam below `rest_http`, and aiohttp behind it."""
+"""How a request gets to a storage service and its answer back: the seam below `http`, and aiohttp behind it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Transport(Protocol):
 
 
 class AiohttpTransport:
-    """For https, proxies and whatever else lies between here and Azure. `origin`: scheme, host and port."""
+    """To an emulator elsewhere, through proxies and whatever else lies between. `origin`: scheme, host and port."""
 
     def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
         self._session = session
