@@ -233,24 +233,27 @@ class DurableClient:
         """Send an event to whatever execution is current; nobody looks whether there is one (see `active`)."""
         await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=input))
 
-    async def terminate(self, instance_id: str, reason: str | None) -> None:
-        """Raises InstanceNotFound, InstanceFinished."""
-        await self.active(instance_id)
+    async def terminate(self, instance_id: str, reason: str | None) -> InstanceStatus:
+        """Gives its status as it was, as the next two do. Raises InstanceNotFound, InstanceFinished."""
+        status = await self.active(instance_id)
         await self._send(instance_id, ExecutionTerminated(timestamp=self._now(), input=reason))
+        return status
 
-    async def suspend(self, instance_id: str, reason: str | None) -> None:
+    async def suspend(self, instance_id: str, reason: str | None) -> InstanceStatus:
         """Raises InstanceNotFound, InstanceFinished, CannotChangeState."""
         status = await self.active(instance_id)
         if status.runtime_status is RuntimeStatus.SUSPENDED:
             raise CannotChangeState("suspend", status)
         await self._send(instance_id, ExecutionSuspended(timestamp=self._now(), reason=reason))
+        return status
 
-    async def resume(self, instance_id: str, reason: str | None) -> None:
+    async def resume(self, instance_id: str, reason: str | None) -> InstanceStatus:
         """Raises InstanceNotFound, InstanceFinished, CannotChangeState."""
         status = await self.active(instance_id)
         if status.runtime_status is not RuntimeStatus.SUSPENDED:
             raise CannotChangeState("resume", status)
         await self._send(instance_id, ExecutionResumed(timestamp=self._now(), reason=reason))
+        return status
 
     async def rewind(self, instance_id: str, reason: str | None) -> InstanceStatus:
         """Let a failed instance go on from before its failure, and give its status as it was.

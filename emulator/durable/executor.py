@@ -12,6 +12,7 @@ from typing import Protocol
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
+from emulator.durable.core.external_events import Happening
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -38,13 +39,13 @@ class OrchestratorResult:
     """`decisions`: only what the history does not hold yet, by id. `custom_status`: JSON text; None: no status.
 
     `played`: how many of the request's new events the replay processed (their rows get IsPlayed true); fewer than
-    all only after a non-determinism. `waits`: what else than decisions the function began to wait for, for the log.
+    all only after a non-determinism. `story`, for the log: what it began to wait for, and which events came.
     """
 
     decisions: Sequence[Decision]
     custom_status: str | None
     played: int
-    waits: Sequence[str] = ()
+    story: Sequence[Happening] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +92,11 @@ class EntityBatch:
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """`result` is JSON text, or a plain text after a time-out."""
+    """`result` is JSON text, or a plain text after a time-out. `duration_ms`: as the function measured it."""
 
     result: str
     is_error: bool
+    duration_ms: float = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from emulator.durable.core.decisions import (
 from emulator.durable.core.decisions import CreateTimer as TimerDecision
 from emulator.durable.core.entity_messages import Request
 from emulator.durable.core.events import ExecutionResumed, ExecutionSuspended, ExecutionTerminated
+from emulator.durable.core.external_events import Arrival, Waiting
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.replay import FunctionKind, ReplaySettings
 from emulator.durable.core.retries import RetryOptions
@@ -288,9 +289,9 @@ def test_new_waits_are_reported_once() -> None:
     instance, wait = Instance(), WaitForExternalEvent("go")
     instance.episode(waiting(WhenAny([A, wait])))
     assert instance.replayed is not None
-    assert instance.replayed.waits == ["WaitForExternalEvent:go"]
+    assert instance.replayed.story == [Waiting("WaitForExternalEvent:go")]
     instance.episode(waiting(WhenAny([A, wait])), raised("other"))
-    assert instance.replayed.waits == []
+    assert [type(each) for each in instance.replayed.story] == [Arrival]
 
 
 # Entities ------------------------------------------------------------------------------------------------------

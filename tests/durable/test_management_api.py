@@ -195,7 +195,7 @@ async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.Log
         await ask(app, "POST", "instances/i/terminate")
         await ask(app, "POST", "entities/counter/c?op=add", json="1")
     assert "i: Function 'hello_one (Orchestrator)' scheduled. Reason: NewInstance." in caplog.text
-    assert "Cannot terminate orchestration instance in the Completed state. InstanceId: i." in caplog.text
+    assert "Cannot terminate orchestration instance in the Completed state.. InstanceId: i." in caplog.text
     assert "@counter@c: Function 'counter (Entity)' scheduled. Reason: EntitySignal:add." in caplog.text
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from azure.durable_functions import EntityId
 
 from emulator.testing import start
 from tests.testing.apps import write_app
@@ -40,3 +42,106 @@ async def test_retry_policies_are_not_for_durable_functions(tmp_path: Path, capl
         assert status.runtime_status.name == "Failed"
         assert (await app.get("/api/calls")).text == "flaky charge flaky"
     assert "The retry policy of the function 'charge' is not applied" in caplog.text
+
+
+STORY = """
+@app.orchestration_trigger(context_name="context")
+def approval(context):
+    decision = yield context.wait_for_external_event("decision")
+    yield context.call_entity(df.EntityId("counter", "k"), "add", 2)
+    yield context.wait_for_external_event("never")
+    return decision
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    if context.operation_name == "add":
+        context.set_state(context.get_state(lambda: 0) + context.get_input())
+    elif context.operation_name == "delete":
+        context.destruct_on_exit()
+    else:
+        raise ValueError("cannot do that")
+"""
+
+
+def lines_about(caplog: pytest.LogCaptureFixture, subject: str) -> list[str]:
+    """The extension's lines about an instance, without what all of them end with."""
+    found = [record.getMessage() for record in caplog.records if record.name == "emulator.durable.lines"]
+    return [line.partition(" HubName:")[0].removeprefix(f"{subject}: ") for line in found if line.startswith(subject)]
+
+
+async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with start(write_app(tmp_path, STORY)) as app:
+        await app.client.start_new("approval", "i1")
+        await app.run_until_idle()
+        await app.client.raise_event("i1", "never", 1)
+        await app.run_until_idle()
+        await app.client.suspend("i1", "lunch")
+        await app.run_until_idle()
+        await app.client.raise_event("i1", "decision", "yes")
+        await app.run_until_idle()
+        await app.client.resume("i1", "back")
+        await app.wait("i1")
+        await app.client.start_new("approval", "i2")
+        await app.client.terminate("i2", "enough")
+        await app.wait("i2")
+        [request] = [event.input for event in await app.history("i1") if type(event).__name__ == "EventSent"]
+    request_id = request.partition('"id":"')[2][:36]
+    function = "Function 'approval (Orchestrator)'"
+    assert lines_about(caplog, "i1") == [
+        f"{function} scheduled. Reason: NewInstance. IsReplay: False. State: Scheduled. RuntimeStatus: Pending.",
+        f"{function} started. IsReplay: False. Input: (null). State: Started. RuntimeStatus: Running.",
+        f"{function} is waiting for input. Reason: WaitForExternalEvent:decision. IsReplay: False. State: Listening.",
+        f"{function} awaited. IsReplay: False. State: Awaited.",
+        f"{function} scheduled. Reason: RaiseEvent:never. IsReplay: False. State: Scheduled. RuntimeStatus: Pending.",
+        f"{function} saved a 'never' event to an in-memory queue. State: ExternalEventDropped.",
+        f"{function} awaited. IsReplay: False. State: Awaited.",
+        "Suspending function 'approval (Orchestrator)'. Reason: lunch. State: Suspended. RuntimeStatus: Suspended.",
+        f"{function} awaited. IsReplay: False. State: Awaited.",
+        f"{function} scheduled. Reason: RaiseEvent:decision. IsReplay: False. State: Scheduled. RuntimeStatus: "
+        "Pending.",
+        f"{function} awaited. IsReplay: False. State: Awaited.",
+        "Resuming function 'approval (Orchestrator)'. Reason: back. State: Scheduled. RuntimeStatus: Running.",
+        f"{function} received a 'decision' event. State: ExternalEventRaised.",
+        f"{function} is waiting for input. Reason: WaitForEntityResponse:{request_id}. IsReplay: False. State: "
+        "Listening.",
+        f"{function} awaited. IsReplay: False. State: Awaited.",
+        f"{function} received an entity response. OperationId: {request_id}. State: ExternalEventRaised.",
+        f"{function} completed. ContinuedAsNew: False. IsReplay: False. Output: (Redacted 9 characters). State: "
+        "Completed. RuntimeStatus: Completed.",
+    ]
+    assert f"{function} was terminated. Reason: enough. State: Terminated. RuntimeStatus: Terminated." in lines_about(
+        caplog, "i2"
+    )
+
+
+async def test_the_log_tells_what_entities_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with start(write_app(tmp_path, STORY)) as app:
+        for operation in ("add", "multiply", "delete"):
+            await app.client.signal_entity(EntityId("counter", "k"), operation, 2)
+            await app.run_until_idle()
+    lines = [line.partition("'counter (Entity)' ")[2] for line in lines_about(caplog, "@counter@k")]
+    batch = (
+        "received 1 events and processed 1/1 entity operations. OutOfOrderMessages: 0. QueuedMessages: 0. "
+        "UserStateSize: {}. Sources: 0. Destinations: 0. LockedBy: (null). Suspended: False. TraceFlags: Y. "
+        "State: EntityBatch."
+    )
+    told = [re.sub("[0-9a-f-]{36}", "ID", re.sub(r"\d+ms", "Nms", line)) for line in lines]
+    scheduled = "scheduled. Reason: EntitySignal:{}. IsReplay: False. State: Scheduled. RuntimeStatus: Pending."
+    assert told == [
+        scheduled.format("add"),
+        "created entity state in '' operation . State: EntityStateCreated.",
+        "completed 'add' operation ID in Nms. IsReplay: False. Input: (Redacted 3 characters). Output: (Redacted 4 "
+        "characters).",
+        batch.format(1),
+        scheduled.format("multiply"),
+        "failed 'multiply' operation ID after Nms with exception \"cannot do that\". Input: (Redacted 3 characters). "
+        "IsReplay: False.",
+        batch.format(1),
+        scheduled.format("delete"),
+        "completed 'delete' operation ID in Nms. IsReplay: False. Input: (Redacted 3 characters). Output: (Redacted 4 "
+        "characters).",
+        "deleted entity state in '' operation . State: EntityStateDeleted.",
+        batch.format(4),
+    ]

@@ -32,6 +32,7 @@ from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.lifecycle import Lifecycle
+from emulator.durable.lines import Lines
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text
@@ -89,7 +90,7 @@ class Stage:
         parts = {
             "clock": self._clock,
             "new_id": counting_ids(),
-            "lifecycle": Lifecycle(hub_name="golden"),
+            "lifecycle": Lifecycle(Lines(hub_name="golden")),
         }
         self._orchestrations = OrchestrationRunner(executor, options, **parts)
         self._entities = EntityRunner(executor, options, **parts)

@@ -107,7 +107,7 @@ async def test_the_log_tells_what_an_orchestrator_waits_for(app: App, caplog: py
     await app.begin("approval", 60)
     await app.output()
     said = [record.getMessage() for record in caplog.records if "is waiting for input" in record.getMessage()]
-    timer, event = (line.partition(" HubName: TestHub.")[0] for line in said)
+    event, timer = (line.partition(" HubName: TestHub.")[0] for line in said)
     subject = "i1: Function 'approval (Orchestrator)' is waiting for input. Reason: "
     assert timer.startswith(f"{subject}CreateTimer:2")
     assert event == f"{subject}WaitForExternalEvent:approval. IsReplay: False. State: Listening."

@@ -97,7 +97,8 @@ class SchedulerState:
 class EntityTurn:
     """What there is to do. `state`: what remains when `operations` and `lock_request` are taken from the queue.
 
-    `delayed`: signals that are due later. `goes_on`: the batch is full and the queue is not empty.
+    `delayed`: signals that are due later. `goes_on`: the batch is full and the queue is not empty. For the log:
+    `events`, how many messages came; `released`, locks given back; `flags`, the extension's letters for what happened.
     """
 
     state: SchedulerState
@@ -106,6 +107,9 @@ class EntityTurn:
     lock_request: Request | None = None
     delayed: Sequence[Request] = ()
     goes_on: bool = False
+    events: int = 0
+    released: Sequence[Release] = ()
+    flags: str = ""
 
     @property
     def has_work(self) -> bool:
@@ -153,6 +157,9 @@ def plan(
         lock_request=lock_request,
         delayed=inbox.delayed,
         goes_on=goes_on,
+        events=inbox.events,
+        released=inbox.released,
+        flags=_flags(inbox, suspended=suspended, goes_on=goes_on, runs=bool(operations)),
     )
 
 
@@ -182,6 +189,19 @@ def commit(
     return [*send.decisions, StartNextGeneration(len(send.decisions), state.text)], state
 
 
+def _flags(inbox: _Inbox, *, suspended: bool, goes_on: bool, runs: bool) -> str:
+    """Rehydrated, resumed, resumed because the message for it is missing, limited, without a call, suspended."""
+    passed = {
+        "Y": True,
+        "R": inbox.resumed,
+        "M": inbox.suspended and not suspended,
+        "L": goes_on,
+        "D": not runs,
+        "S": goes_on,
+    }
+    return "".join(flag for flag, happened in passed.items() if happened)
+
+
 def _is_next(queue: deque[Request], locked_by: str | None) -> bool:
     """Whether the head of the queue may run: a locked entity serves its holder only."""
     return bool(queue) and (locked_by is None or queue[0].parent == locked_by)
@@ -205,16 +225,20 @@ class _Inbox:
         self.delayed: list[Request] = []
         self.locked_by = state.locked_by
         self.suspended = state.suspended
+        self.resumed = False
+        self.events = 0
+        self.released: list[Release] = []
         self._sorter = sorter
         self._now = now
 
     def take(self, event: EventRaised) -> None:
+        self.events += 1
         if event.name.startswith(OPERATION):
             self._take_request(Request.parse(event.input or ""))
         elif event.name == RELEASE:
             self._take_release(Release.parse(event.input or ""))
         else:
-            self.suspended = False
+            self.suspended, self.resumed = False, True
 
     def _take_request(self, request: Request) -> None:
         if request.due is not None and request.due > self._now + _EARLY_ENOUGH:
@@ -227,6 +251,7 @@ class _Inbox:
     def _take_release(self, release: Release) -> None:
         if self.locked_by == release.parent:
             self.locked_by = None
+            self.released.append(release)
 
 
 class _Sender:

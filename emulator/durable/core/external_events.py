@@ -6,39 +6,82 @@ Source: durable-extension, ContextImplementations/DurableOrchestrationContext.cs
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from emulator.durable.core.events import EventRaised
 from emulator.durable.core.tasks import Task, ended_task
 
 
-class ExternalEvents:
-    def __init__(self) -> None:
-        self._waits: dict[str, list[tuple[str, Task]]] = {}
-        self._early: dict[str, deque[EventRaised]] = {}
-        self.deliveries: list[tuple[EventRaised, str | None]] = []
-        """Every event that came, with the name of the wait that took it (None: nobody waited)."""
+class Reception(enum.Enum):
+    TAKEN = "a wait for an external event took it"
+    ANSWER = "it answers a call of an entity"
+    KEPT = "nobody waits for it yet"
 
-    def wait_for(self, name: str) -> Task:
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that the orchestrator was given. `waited_for`: the name of the wait that took it."""
+
+    event: EventRaised
+    reception: Reception
+    waited_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The orchestrator began to wait. `reason`: as the extension's log lines call it."""
+
+    reason: str
+
+
+Happening = Arrival | Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    name: str
+    kind: Reception
+    task: Task
+
+
+class ExternalEvents:
+    """`happened`: who waited and what came, in order."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, list[_Wait]] = {}
+        self._early: dict[str, deque[EventRaised]] = {}
+        self.happened: list[Happening] = []
+
+    def wait_for_event(self, name: str) -> Task:
         """A task that ends with the input of the next event of this name, or of the oldest one that is kept."""
+        return self._wait_for(name, Reception.TAKEN, f"WaitForExternalEvent:{name}")
+
+    def wait_for_answer(self, request_id: str) -> Task:
+        """The same for the answer to a request to an entity, an event that is named like it."""
+        return self._wait_for(request_id, Reception.ANSWER, f"WaitForEntityResponse:{request_id}")
+
+    def _wait_for(self, name: str, kind: Reception, reason: str) -> Task:
         early = self._early.get(name.lower())
         if early:
             return ended_task(early.popleft().input)
-        task = Task()
-        self._waits.setdefault(name.lower(), []).append((name, task))
-        return task
+        wait = _Wait(name, kind, Task())
+        self._waits.setdefault(name.lower(), []).append(wait)
+        self.happened.append(Waiting(reason))
+        return wait.task
 
     def deliver(self, event: EventRaised) -> None:
         """Give an event to the most recent wait for its name, or keep it."""
         waits = self._waits.get(event.name.lower())
         if not waits:
-            self.deliveries.append((event, None))
+            self.happened.append(Arrival(event, Reception.KEPT))
             self._early.setdefault(event.name.lower(), deque()).append(event)
             return
-        name, task = waits.pop()
-        self.deliveries.append((event, name))
-        task.succeed(event.input)
+        wait = waits.pop()
+        self.happened.append(Arrival(event, wait.kind, wait.name))
+        wait.task.succeed(event.input)
 
     def kept(self, name: str) -> int:
         """How many events of this name nobody has taken yet."""

@@ -5,7 +5,6 @@ Each text says what happens, and what happens on Azure if that is something else
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,7 @@ from typing import Literal
 from emulator.durable.core.actions import Action, Answer, CallActivity, CallSubOrchestrator, WhenAll, WhenAny
 from emulator.durable.core.context import OrchestrationContext
 from emulator.durable.core.events import HistoryEvent, SubOrchestrationInstanceFailed, TaskFailed
-from emulator.durable.core.external_events import ExternalEvents
+from emulator.durable.core.external_events import Arrival, ExternalEvents, Happening, Reception
 from emulator.durable.core.nondeterminism import NonDeterminism
 
 
@@ -36,9 +35,9 @@ def remarks_on(
     new: Sequence[HistoryEvent],
     unreached: Sequence[Action],
     answer: Answer,
-    deliveries_before: int,
+    story: Sequence[Happening],
 ) -> Sequence[Remark]:
-    remarks = list(_on_events(context.events, deliveries_before))
+    remarks = list(_on_events(context.events, [each for each in story if isinstance(each, Arrival)]))
     if context.continues_as_new and context.is_over:
         remarks += _on_lost_events(context.events)
     if unreached and not context.is_over and not context.is_suspended and _has_failure(new):
@@ -46,17 +45,16 @@ def remarks_on(
     return remarks
 
 
-def _on_events(events: ExternalEvents, deliveries_before: int) -> Iterator[Remark]:
-    fresh = events.deliveries[deliveries_before:]
-    for event, waited_for in fresh:
-        if waited_for is not None and waited_for != event.name:
+def _on_events(events: ExternalEvents, arrivals: Sequence[Arrival]) -> Iterator[Remark]:
+    for arrival in arrivals:
+        if arrival.waited_for not in (None, arrival.event.name):
             yield Remark(
                 "warning",
-                f"The event '{event.name}' met a wait for '{waited_for}'. The Python SDK compares names with their "
-                "letter case, so that the function goes on waiting.",
+                f"The event '{arrival.event.name}' met a wait for '{arrival.waited_for}'. The Python SDK compares "
+                "names with their letter case, so that the function goes on waiting.",
             )
-    for name, times in Counter(event.name for event, waited_for in fresh if waited_for is None).items():
-        if times and events.kept(name) > 1:
+    for name in dict.fromkeys(each.event.name for each in arrivals if each.reception is Reception.KEPT):
+        if events.kept(name) > 1:
             yield Remark(
                 "warning",
                 f"{events.kept(name)} events '{name}' came before the function waited for them. The Python SDK keeps "

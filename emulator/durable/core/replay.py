@@ -41,6 +41,7 @@ from emulator.durable.core.context import OrchestrationContext
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.entity_calls import EntityCalls
 from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
+from emulator.durable.core.external_events import Happening
 from emulator.durable.core.identity import EntityId, is_entity
 from emulator.durable.core.json_text import json_text
 from emulator.durable.core.nondeterminism import NonDeterminism, RecordedAction
@@ -70,12 +71,12 @@ class ReplaySettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """`decisions`: the new ones, by id. `played`: how many of the new events were handled, which is fewer than all
-    only after a non-determinism. `waits`: what the function began to wait for, as the extension's log lines call it.
+    only after a non-determinism. `story`: in this episode, what the function began to wait for and which events came.
     """
 
     decisions: Sequence[Decision]
     played: int
-    waits: Sequence[str] = ()
+    story: Sequence[Happening] = ()
     remarks: Sequence[Remark] = ()
 
 
@@ -99,7 +100,7 @@ def replay(
     try:
         for event in past:
             context.handle(event)
-        waits_before, deliveries_before = len(program.waits), len(context.events.deliveries)
+        told = len(context.events.happened)
         for event in new:
             context.handle(event)
             played += 1
@@ -107,11 +108,12 @@ def replay(
     except NonDeterminism as difference:
         context.fail(str(difference))
         return Replayed(decisions=context.decisions, played=played, remarks=[nondeterminism_remark(difference)])
+    story = context.events.happened[told:]
     return Replayed(
         decisions=context.decisions,
         played=played,
-        waits=program.waits[waits_before:],
-        remarks=[*program.remarks, *remarks_on(context, new, program.unreached, answer, deliveries_before)],
+        story=story,
+        remarks=[*program.remarks, *remarks_on(context, new, program.unreached, answer, story)],
     )
 
 
@@ -126,7 +128,6 @@ class _Program:
         settings: ReplaySettings,
         wall_clock: Instant,
     ) -> None:
-        self.waits: list[str] = []
         self.remarks: list[Remark] = []
         self.context = OrchestrationContext(lambda: run(self._run()), compares=answer.actions is not None)
         self._answer = answer
@@ -181,10 +182,9 @@ class _Program:
             case CreateTimer():
                 return self.context.create_timer(action.fire_at, is_canceled=action.is_canceled)
             case WaitForExternalEvent():
-                return self._wait_for_event(action.name, f"WaitForExternalEvent:{action.name}")
+                return self.context.events.wait_for_event(action.name)
             case CallEntity():
-                request_id = self._send_request(action)
-                return self._wait_for_event(request_id, f"WaitForEntityResponse:{request_id}")
+                return self.context.events.wait_for_answer(self._send_request(action))
             case SignalEntity():
                 self._send_request(action)
                 return ended_task()
@@ -259,12 +259,6 @@ class _Program:
         request = self._entity_calls.send(action, context.next_id, now=context.now, wall_clock=self._wall_clock)
         context.send_event(action.instance_id, request)
         return request.id
-
-    def _wait_for_event(self, name: str, reason: str) -> Task:
-        task = self.context.events.wait_for(name)
-        if not task.ended:
-            self.waits.append(reason)
-        return task
 
     # What is not possible at all -------------------------------------------------------------------------------
 

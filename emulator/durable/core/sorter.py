@@ -64,6 +64,21 @@ class MessageSorter:
         sorter._receive_horizon = _stamp(members.get("ReceiveHorizon"))
         return sorter
 
+    @property
+    def sources(self) -> int:
+        """How many senders are remembered."""
+        return len(self._senders)
+
+    @property
+    def targets(self) -> int:
+        """How many receivers are remembered."""
+        return len(self._sent)
+
+    @property
+    def held(self) -> int:
+        """How many requests came too early and wait."""
+        return sum(len(sender.held) for _, sender in self._senders.values())
+
     def members(self) -> dict[str, Any]:
         members: dict[str, Any] = {}
         if self._sent:

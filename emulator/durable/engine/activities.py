@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from emulator.clock import Clock
-from emulator.durable import lifecycle
 from emulator.durable.core.events import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, Executor, WorkAborted
 from emulator.durable.hub import ActivityWorkItem
 from emulator.durable.lifecycle import Lifecycle
+from emulator.durable.lines import activity
 from emulator.instant import Instant
 
 
@@ -16,7 +16,7 @@ def describe(item: ActivityWorkItem) -> str:
     """For the log."""
     event = item.message.event
     name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
-    return f"activity {name}#{event.event_id} of {item.message.target.instance_id}"
+    return activity(item.message.target.instance_id, name)
 
 
 class ActivityRunner:
@@ -32,7 +32,7 @@ class ActivityRunner:
         if not isinstance(task, TaskScheduled):
             raise WorkAborted(f"a work item must hold a TaskScheduled, not a {type(task).__name__}")
         instance = item.message.target
-        function = lifecycle.activity(instance.instance_id, task.name)
+        function = activity(instance.instance_id, task.name)
         self._lifecycle.started(function, task.input, task_id=task.event_id)
         result = await self._executor.act(
             ActivityRequest(instance=instance, task_id=task.event_id, name=task.name, input=task.input)

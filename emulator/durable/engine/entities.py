@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
+from emulator.durable import lines
 from emulator.durable.core.entities import BatchAnswer, EntityTurn, commit, plan
 from emulator.durable.core.entity_messages import Request, Response
 from emulator.durable.core.identity import EntityId
@@ -26,7 +27,8 @@ from emulator.instant import Instant
 
 def describe(item: OrchestrationWorkItem) -> str:
     """For the log."""
-    return f"entity {item.instance.instance_id}"
+    found = EntityId.parse(item.instance.instance_id)
+    return lines.entity(found) if found is not None else item.instance.instance_id
 
 
 class EntityRunner:
@@ -56,6 +58,7 @@ class EntityRunner:
         while True:
             answer = await self._run_batch(entity, turn) if turn.operations else None
             decisions, scheduler = commit(entity, turn, answer, self._now())
+            self._lifecycle.entities.turn_ended(entity, turn, scheduler)
             applied = apply_decisions(
                 state, decisions, outbox, played=len(state.new), now=self._now(), new_id=self._new_id
             )
@@ -88,7 +91,7 @@ class EntityRunner:
             now=self._now(),
         )
         result = await self._executor.operate(batch)
-        self._lifecycle.batch_ended(batch, result)
+        self._lifecycle.entities.operated(batch, result)
         return BatchAnswer(
             exists=result.exists,
             state=result.state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, VersionFailure
 from emulator.durable.core.decisions import Complete
-from emulator.durable.core.events import FailureDetails
+from emulator.durable.core.events import ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of
@@ -13,6 +13,7 @@ from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.lifecycle import Lifecycle
+from emulator.durable.lines import orchestrator
 from emulator.ids import NewId
 from emulator.instant import Instant
 
@@ -21,7 +22,9 @@ _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning
 
 def describe(item: OrchestrationWorkItem) -> str:
     """For the log."""
-    return f"orchestration {item.instance.instance_id}"
+    events = (*item.history[:2], *(message.event for message in item.messages))
+    name = next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
+    return orchestrator(item.instance.instance_id, name)
 
 
 class OrchestrationRunner:

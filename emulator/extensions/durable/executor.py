@@ -21,6 +21,7 @@ from emulator.durable.executor import (
     OrchestratorResult,
     WorkAborted,
 )
+from emulator.durable.lines import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
@@ -69,7 +70,7 @@ class FunctionsExecutor:
             decisions=replayed.decisions,
             custom_status=answer.custom_status,
             played=replayed.played,
-            waits=replayed.waits,
+            story=replayed.story,
         )
 
     async def _answer(self, request: OrchestratorRequest) -> Answer:
@@ -97,8 +98,8 @@ class FunctionsExecutor:
         name = request.started.name
         for remark in remarks:
             where = self._functions.source(FunctionKind.ORCHESTRATOR, name) if remark.level == "error" else None
-            subject = f"{request.instance.instance_id}: Function '{name} (Orchestrator)'"
-            _log.log(_LEVELS[remark.level], "%s%s: %s", subject, f" ({where})" if where else "", remark.text)
+            function = orchestrator(request.instance.instance_id, name)
+            _log.log(_LEVELS[remark.level], "%s%s: %s", function, f" ({where})" if where else "", remark.text)
 
     # Activities ------------------------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ def durable_extension(host: DurableHost) -> Extension:
         clock=host.clock,
         new_id=host.new_id,
         app_name=host.settings.get("WEBSITE_SITE_NAME") or "",
+        slot_name=host.settings.get("WEBSITE_SLOT_NAME") or "",
         take_seat=host.take_seat,
     )
     api = HttpApi(

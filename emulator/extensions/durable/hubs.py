@@ -64,6 +64,7 @@ class HubDirectory:
         clock: Clock,
         new_id: NewId,
         app_name: str = "",
+        slot_name: str = "",
         take_seat: TakeSeat = no_seat,
     ) -> None:
         self._options = options
@@ -71,6 +72,7 @@ class HubDirectory:
         self._clock = clock
         self._new_id = new_id
         self._app_name = app_name
+        self._slot_name = slot_name
         self._take_seat = take_seat
         self._hubs: dict[tuple[int, str], OpenedHub] = {}
 
@@ -130,4 +132,4 @@ class HubDirectory:
             app_name=self._app_name,
             seat=self._take_seat() if self._is_own(account, options.hub_name) else None,
         )
-        return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name))
+        return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name))

@@ -13,7 +13,7 @@ from aiohttp import web
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.replay import FunctionKind
-from emulator.durable.lifecycle import entity as entity_line
+from emulator.durable.lines import entity as entity_line
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

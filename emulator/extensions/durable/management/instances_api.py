@@ -13,7 +13,7 @@ from aiohttp import web
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
-from emulator.durable.lifecycle import orchestrator
+from emulator.durable.lines import orchestrator
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
@@ -151,8 +151,9 @@ class InstancesApi:
             raise InvalidArgument(f"{instance_id} is an entity: only orchestrations can be told to {operation}.")
         client = hub.client
         steer = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}[operation]
+        reason = request.query.get("reason")
         try:
-            await steer(instance_id, request.query.get("reason"))
+            status = await steer(instance_id, reason)
         except InstanceNotFound:
             return empty(404)
         except InstanceFinished as refusal:
@@ -161,6 +162,7 @@ class InstancesApi:
         except CannotChangeState as refusal:
             _refused(hub, operation, refusal.status)
             return server_error(refusal)
+        hub.lifecycle.steered(operation, instance_id, status.name, reason)
         return empty(202)
 
     async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:

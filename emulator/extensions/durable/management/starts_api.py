@@ -16,7 +16,7 @@ from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay import FunctionKind
 from emulator.durable.hub import InstanceAlreadyExists
-from emulator.durable.lifecycle import orchestrator
+from emulator.durable.lines import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

@@ -38,7 +38,7 @@ def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
     """Raises UnreadableAnswer."""
     try:
         answer = json.loads(returned or "")
-        results = [OperationResult(each["result"], bool(each["isError"])) for each in answer["results"]]
+        results = [_result(each) for each in answer["results"]]
         exists, state = bool(answer["entityExists"]), answer["entityState"]
         signals = _signals(answer.get("signals") or ())
     except (ValueError, KeyError, TypeError) as error:
@@ -48,6 +48,13 @@ def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
             f"The entity function answered {len(results)} operations, but its batch had {len(batch.operations)}."
         )
     return EntityBatchResult(exists=exists, state=state, results=results, signals=signals)
+
+
+def _result(found: Mapping[str, Any]) -> OperationResult:
+    duration = found.get("duration")
+    return OperationResult(
+        found["result"], bool(found["isError"]), duration if isinstance(duration, int | float) else 0
+    )
 
 
 def all_failed(batch: EntityBatch, message: str) -> EntityBatchResult:

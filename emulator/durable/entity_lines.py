@@ -1,0 +1,64 @@
+"""The log lines about entities. Source: durable-extension, EndToEndTraceHelper.cs and Listener/TaskEntityShim.cs."""
+
+from __future__ import annotations
+
+from emulator.durable.core.entities import EntityTurn, SchedulerState
+from emulator.durable.core.identity import EntityId
+from emulator.durable.executor import EntityBatch, EntityBatchResult
+from emulator.durable.lines import Lines, entity
+
+
+class EntityLines:
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def operated(self, batch: EntityBatch, result: EntityBatchResult) -> None:
+        """What the function made of its operations."""
+        # No operation is named: the function was called once for all of them.
+        if result.exists and not batch.exists:
+            self._lines.info(
+                f"{entity(batch.entity)} created entity state in '' operation . State: EntityStateCreated."
+            )
+        self._operations(batch, result)
+        if batch.exists and not result.exists:
+            self._lines.info(
+                f"{entity(batch.entity)} deleted entity state in '' operation . State: EntityStateDeleted."
+            )
+
+    def _operations(self, batch: EntityBatch, result: EntityBatchResult) -> None:
+        for operation, outcome in zip(batch.operations, result.results, strict=True):
+            function = f"{entity(batch.entity)} {'failed' if outcome.is_error else 'completed'} '{operation.name}'"
+            took, given = f"{outcome.duration_ms:g}ms", self._lines.payload(operation.input)
+            if outcome.is_error:
+                self._lines.error(
+                    f"{function} operation {operation.id} after {took} with exception {outcome.result}. "
+                    f"Input: {given}. IsReplay: False."
+                )
+            else:
+                self._lines.info(
+                    f"{function} operation {operation.id} in {took}. IsReplay: False. Input: {given}. "
+                    f"Output: {self._lines.payload(outcome.result)}."
+                )
+
+    def turn_ended(self, entity_id: EntityId, turn: EntityTurn, after: SchedulerState) -> None:
+        """`after`: what the turn leaves for the next one."""
+        function = entity(entity_id)
+        for release in turn.released:
+            self._lines.info(
+                f"{function} released lock held by request {release.id} by instance {release.parent}. "
+                "State: LockReleased."
+            )
+        lock = turn.lock_request
+        if lock is not None:
+            self._lines.info(
+                f"{function} granted lock to request {lock.id} by instance {lock.parent}, execution "
+                f"{lock.parent_execution}. State: LockAcquired."
+            )
+        done, sorter = len(turn.operations), turn.sorter
+        self._lines.info(
+            f"{function} received {turn.events} events and processed {done}/{done} entity operations. "
+            f"OutOfOrderMessages: {sorter.held}. QueuedMessages: {len(after.queue)}. "
+            f"UserStateSize: {len(after.state or '')}. Sources: {sorter.sources}. Destinations: {sorter.targets}. "
+            f"LockedBy: {after.locked_by or '(null)'}. Suspended: {after.suspended}. TraceFlags: {turn.flags}. "
+            "State: EntityBatch."
+        )

@@ -1,0 +1,71 @@
+"""What every log line of the Durable Task extension has: a number, a tail, and its names for functions.
+
+Source: durable-extension, EndToEndTraceHelper.cs; spec/durable-client-http.md 6.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+from emulator.durable.core.identity import EntityId
+from emulator.durable.core.state import RuntimeState
+
+_log = logging.getLogger(__name__)
+
+EXTENSION_VERSION = "3.15.2"
+"""The release of the extension whose behaviour this is."""
+
+
+class Lines:
+    """Writes them. `show_payloads`: host.json, tracing.traceInputsAndOutputs."""
+
+    def __init__(self, *, hub_name: str, app_name: str = "", slot_name: str = "", show_payloads: bool = False) -> None:
+        self._tail = (
+            f"HubName: {hub_name}. AppName: {app_name}. SlotName: {slot_name}. ExtensionVersion: {EXTENSION_VERSION}."
+        )
+        self._show_payloads = show_payloads
+        self._numbers = itertools.count()
+
+    def info(self, text: str, task_id: int | None = None) -> None:
+        self._write(logging.INFO, text, task_id)
+
+    def warning(self, text: str) -> None:
+        self._write(logging.WARNING, text, None)
+
+    def error(self, text: str, task_id: int | None = None) -> None:
+        self._write(logging.ERROR, text, task_id)
+
+    def payload(self, text: str | None) -> str:
+        """An input or output as it may be shown."""
+        if text is None:
+            return "(null)"
+        return text if self._show_payloads else f"(Redacted {len(text)} characters)"
+
+    def _write(self, level: int, text: str, task_id: int | None) -> None:
+        if _log.isEnabledFor(level):
+            task = "" if task_id is None else f" TaskEventId: {task_id}"
+            _log.log(level, "%s %s SequenceNumber: %d.%s", text, self._tail, next(self._numbers), task)
+
+
+def activity(instance_id: str, name: str) -> str:
+    """How the lines call an activity function of an instance."""
+    return _function(instance_id, name, "Activity")
+
+
+def orchestrator(instance_id: str, name: str) -> str:
+    """How the lines call the orchestrator function of an instance."""
+    return _function(instance_id, name, "Orchestrator")
+
+
+def orchestrator_of(state: RuntimeState) -> str:
+    return orchestrator(state.instance.instance_id, state.started.name)
+
+
+def entity(entity: EntityId) -> str:
+    """How the lines call the function of an entity."""
+    return _function(entity.instance_id, entity.name, "Entity")
+
+
+def _function(instance_id: str, name: str, kind: str) -> str:
+    return f"{instance_id}: Function '{name} ({kind})'"
