@@ -52,7 +52,7 @@ class AppUnderTest:
 
         `within`: not further than this. Raises NothingLeft when it cannot end, TookTooLong.
         """
-        work = wait_for_end(self._hosted.hub, self._thread.clock, instance_id, within)
+        work = wait_for_end(self._hosted.hub, self._thread.clock, self._thread.awaited, instance_id, within)
         await self._run(f'wait for the end of instance "{instance_id}"', work)
         return await self.client.get_status(instance_id, show_input=True)
 

@@ -23,11 +23,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from types import BuiltinFunctionType, FrameType
 from typing import Any
 
 from emulator.errors import EmulatorError
+from emulator.testing.appfiles import AppFiles
 from emulator.testing.yields import Place, Yielded, Yields
 from emulator.worker.api import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.inprocess import InProcessWorker
@@ -42,7 +42,6 @@ _TWICE = "make every decision depend on the input, on results and on events only
 
 _SDK = (f"{os.sep}azure{os.sep}durable_functions{os.sep}", f"{os.sep}azure{os.sep}functions{os.sep}")
 _LOGGING = f"{os.sep}logging{os.sep}__init__.py"
-_PACKAGES = ("site-packages", "dist-packages", str(Path(__file__).parent.parent) + os.sep)
 
 # What is found out by being the function that is called; named here, not used.
 _FUNCTIONS: Mapping[object, str] = {
@@ -98,8 +97,8 @@ class NotDeterministic(EmulatorError):
 class Determinism:
     """What was found in one app so far. Any thread may report."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = str(root.resolve())
+    def __init__(self, files: AppFiles) -> None:
+        self._files = files
         self._found: dict[object, Finding] = {}
 
     @property
@@ -172,7 +171,7 @@ class Determinism:
                 return None
             if caller.f_code in interrupting or caller.f_code.co_name == "__del__":
                 return None
-            if file.startswith(self._root) and not any(part in file for part in _PACKAGES):
+            if file in self._files:
                 return Place(file, caller.f_lineno), called
             called = caller.f_code.co_qualname
             caller = caller.f_back

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from emulator.errors import EmulatorError
 
+_NOTHING_LEFT = "nothing is left that could let it go on (an event that nobody raised?)"
+
 
 class NothingLeft(EmulatorError):
     """The instance has not ended, and nothing is left that could let it go on. `status`: its last one, or None."""
@@ -15,8 +17,8 @@ class NothingLeft(EmulatorError):
         self.status = status
         known = f"is {status}" if status is not None else "does not exist"
         waits = f" It waits for: {'; '.join(pending)}." if pending else ""
-        reason = limited or "nothing is left that could let it go on (an event that nobody raised?)"
-        super().__init__(f'Instance "{instance_id}" {known}, and {reason}.{waits}')
+        usual = "nothing but its resumption lets it go on" if status == "Suspended" else _NOTHING_LEFT
+        super().__init__(f'Instance "{instance_id}" {known}, and {limited or usual}.{waits}')
 
 
 class TookTooLong(EmulatorError):

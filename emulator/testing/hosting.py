@@ -25,6 +25,8 @@ from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.host.status import HostState
 from emulator.ids import new_id
+from emulator.testing.appfiles import AppFiles
+from emulator.testing.awaited import Awaited
 from emulator.testing.determinism import Determinism, NotDeterministic, checked
 from emulator.testing.errors import AppBroken, TookTooLong
 from emulator.testing.http import Http
@@ -32,8 +34,10 @@ from emulator.testing.records import Records
 from emulator.testing.secrets import MemorySecrets
 from emulator.testing.slowness import Slowness
 from emulator.testing.steering import Steering, SteeringParts, steered
+from emulator.testing.stragglers import Stragglers
 from emulator.virtual_time import VirtualClock
 from emulator.worker.api import Worker
+from emulator.worker.inprocess import InProcessWorker
 
 T = TypeVar("T")
 
@@ -57,11 +61,14 @@ class HostThread:
 
     def __init__(self, options: StartOptions, clock: Clock, *, check_determinism: bool) -> None:
         self._options = options
-        self._determinism = Determinism(options.app) if check_determinism else None
+        files = AppFiles(options.app)
+        self._determinism = Determinism(files) if check_determinism else None
         self.clock = clock
         self.records = Records()
         self.steering = Steering()
-        self.slowness = Slowness(options.app)
+        self.slowness = Slowness(files)
+        self.awaited = Awaited()
+        self._stragglers = Stragglers(files)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: Future[Hosted] = Future()
         self._stop: asyncio.Event | None = None
@@ -199,9 +206,13 @@ class HostThread:
         return console
 
     def _steered(self, worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
+        if isinstance(worker, InProcessWorker) and isinstance(self.clock, VirtualClock):
+            self._stragglers.loop = worker.app_loop
+            self.clock.ask_before_jumping(self._stragglers.at_work)
         if self._determinism is not None:
             worker = checked(worker, self._determinism)
-        return steered(worker, SteeringParts(self.steering, self.records, self.slowness, self.clock))
+        parts = SteeringParts(self.steering, self.records, self.slowness, self._stragglers, self.awaited, self.clock)
+        return steered(worker, parts)
 
 
 def _check_lives_by_a_clock(configuration: Configuration) -> None:

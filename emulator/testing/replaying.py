@@ -54,6 +54,7 @@ from emulator.worker.api import Returned
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.sdk_warnings import soften_warnings
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
@@ -128,6 +129,7 @@ def _start_of(events: Sequence[HistoryEvent]) -> ExecutionStarted:
 def _load(root: Path) -> Sequence[LoadedFunction]:
     try:
         app = import_app(root, script_name({}))
+        soften_warnings()
         return [] if app is None else index(app, root, SystemClock())
     except Exception as error:
         raise NotReplayable(str(app_load_error(error, []))) from error

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 
+from emulator.testing.appfiles import AppFiles
 from emulator.virtual_time.work import SLOW_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -38,8 +37,8 @@ class RealWait:
 class Slowness:
     """Belongs to the host's loop."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = str(root.resolve())
+    def __init__(self, files: AppFiles) -> None:
+        self._files = files
         self.seen: list[RealWait] = []
 
     @contextmanager
@@ -58,12 +57,5 @@ class Slowness:
     def _places(self) -> set[str]:
         """Where the app's own code stands at this moment, on any thread."""
         here = threading.get_ident()
-        found = (self._place(frame) for thread, frame in sys._current_frames().items() if thread != here)
+        found = (self._files.place(frame) for thread, frame in sys._current_frames().items() if thread != here)
         return {place for place in found if place is not None}
-
-    def _place(self, frame: FrameType | None) -> str | None:
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(self._root):
-                return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            frame = frame.f_back
-        return None

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.clock import Clock
+from emulator.testing.awaited import Awaited
 from emulator.testing.errors import UnknownActivity
 from emulator.testing.records import Records
 from emulator.testing.slowness import Slowness
+from emulator.testing.stragglers import Stragglers
 from emulator.worker import values
 from emulator.worker.api import FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.failures import function_failed
@@ -69,6 +71,8 @@ class SteeringParts:
     steering: Steering
     records: Records
     slowness: Slowness
+    stragglers: Stragglers
+    awaited: Awaited
     clock: Clock
 
 
@@ -80,11 +84,15 @@ class SteeredWorker:
         self._steering = parts.steering
         self._records = parts.records
         self._slowness = parts.slowness
+        self._stragglers = parts.stragglers
+        self._awaited = parts.awaited
         self._clock = parts.clock
 
     async def load(self) -> Sequence[FunctionMetadata]:
         functions = await self._worker.load()
         self._steering.know(functions)
+        self._awaited.know(functions)
+        self._stragglers.app_loaded()
         return functions
 
     async def invoke(self, invocation: Invocation) -> Returned:
@@ -94,14 +102,23 @@ class SteeredWorker:
             raise function_failed(failure)
         steered = self._steering.fake(invocation.function)
         if steered is None:
-            with self._slowness.watching(invocation.function):
-                return await self._worker.invoke(invocation)
+            return await self._invoke(invocation)
         fake, function = steered
         try:
             with self._clock.busy():
                 return await _call(fake, function, invocation)
         except Exception as error:
             raise function_failed(error) from error
+
+    async def _invoke(self, invocation: Invocation) -> Returned:
+        self._stragglers.function_begins()
+        try:
+            with self._slowness.watching(invocation.function):
+                returned = await self._worker.invoke(invocation)
+        finally:
+            self._stragglers.function_ended()
+        self._awaited.note(invocation, returned)
+        return returned
 
 
 def steered(worker: AbstractAsyncContextManager[Worker], parts: SteeringParts) -> AbstractAsyncContextManager[Worker]:

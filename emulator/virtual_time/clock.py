@@ -32,6 +32,9 @@ from emulator.virtual_time.work import SlowWork, Work
 
 T = TypeVar("T")
 
+# How often (real) a program looks again that would be idle but for work that does not say when it ends.
+_LOOK_SECONDS = 0.005
+
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -52,6 +55,7 @@ class VirtualClock:
         self._permits: list[_Permit] = []
         self._frozen = 0
         self._heeds_work = True
+        self._unseen_work: Callable[[], bool] = lambda: False
         self._idle_waiters: list[_IdleWaiter] = []
 
     def new_loop(self) -> VirtualTimeLoop:
@@ -126,6 +130,10 @@ class VirtualClock:
         """From now on time jumps under work that is still going on: for the end of a program that will not wait."""
         self._heeds_work = False
 
+    def ask_before_jumping(self, at_work: Callable[[], bool]) -> None:
+        """`at_work`: whether something works that does not say `busy()`. It is asked before every jump, on the loop."""
+        self._unseen_work = at_work
+
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
         """Let `span` pass: everything that falls due on the way runs, in order and to its end.
 
@@ -195,6 +203,9 @@ class VirtualClock:
         wanted = bool(self._idle_waiters or (self._permits and not self._frozen))
         return wanted and not (self._heeds_work and self._work.going_on)
 
+    def something_works_unseen(self) -> bool:
+        return self._heeds_work and self._unseen_work()
+
     def found_idle(self) -> bool:
         """No callback is ready and no socket speaks. True if that set something going."""
         if self._idle_waiters:
@@ -233,7 +244,6 @@ class VirtualClock:
         return min((due for heap in heaps if (due := heap.next_due()) is not None), default=None)
 
     def _move(self, moment: datetime) -> None:
-        self._settled = False
         self._now = max(self._now, moment)
         for entry in sorted([*self._foreground.due(self._now), *self._upkeep.due(self._now)]):
             entry.wake()
@@ -285,6 +295,9 @@ class _IdleSelector(selectors.DefaultSelector):
         nothing_ready = timeout is None or timeout > 0
         if nothing_ready and self._clock.wants_idle():
             events = super().select(0)
+            if not events and self._clock.something_works_unseen():
+                # Nobody will tell when it ends.
+                return super().select(_LOOK_SECONDS if timeout is None else min(timeout, _LOOK_SECONDS))
             if events or self._clock.found_idle():
                 return events
         return super().select(timeout)

@@ -28,7 +28,7 @@ class AppLoop:
 
     def __init__(self, on_start: Callable[[], None]) -> None:
         self._on_start = on_start
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="function-app", daemon=True)
 
@@ -40,39 +40,39 @@ class AppLoop:
         future: Future[T] = Future()
 
         def begin() -> None:
-            task = self._loop.create_task(work())
+            task = self.loop.create_task(work())
             task.add_done_callback(lambda done: _hand_over(done, future))
 
-        self._loop.call_soon_threadsafe(begin, context=contextvars.Context())
+        self.loop.call_soon_threadsafe(begin, context=contextvars.Context())
         return future
 
     def stop(self) -> bool:
         """Cancel what still runs and end the thread. False: user code blocks it, and it is left behind."""
         self._stopping = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_JOIN_GRACE_SECONDS)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.loop)
         self._on_start()
         while not self._stopping:
             try:
-                self._loop.run_forever()
+                self.loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 # asyncio lets these two stop the loop. They came out of a background task of the app, whose end
                 # must not end the other functions.
                 _log.exception("A background task of the function app tried to end the process")
         self._cancel_all()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
 
     def _cancel_all(self) -> None:
-        tasks = asyncio.all_tasks(self._loop)
+        tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_GRACE_SECONDS))
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_GRACE_SECONDS))
 
 
 def _hand_over(done: asyncio.Task[T], future: Future[T]) -> None:

@@ -67,6 +67,11 @@ class InProcessWorker:
         self._functions: dict[str, LoadedFunction] = {}
         self._wrap: WrapCall | None = None
 
+    @property
+    def app_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the app's async functions. It runs on another thread."""
+        return self._app_loop.loop
+
     def wrap_calls(self, wrap: WrapCall) -> None:
         """Put something around the user's functions themselves, for tests that watch them. Call it before `load`."""
         self._wrap = wrap

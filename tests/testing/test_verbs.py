@@ -239,11 +239,8 @@ async def test_user_code_that_sleeps_is_pointed_out(tmp_path: Path, monkeypatch:
         await app.wait(await app.client.start_new("slow"))
         assert app.now == START
         [wait] = app.real_waits
-    line = next(
-        n for n, text in enumerate((tmp_path / "function_app.py").read_text().splitlines(), 1) if "# here" in text
-    )
     assert wait.function == "doze"
-    assert wait.places == (f"{tmp_path / 'function_app.py'}:{line}",)
+    assert wait.places == (f"{tmp_path / 'function_app.py'}:{line_of(tmp_path, '# here')}",)
     assert "doze" in app.console
 
 
@@ -293,3 +290,98 @@ async def test_an_activity_that_never_returns_does_not_keep_the_app_from_ending(
     finally:
         os.environ["LET_GO"] = "1"
     del os.environ["LET_GO"]
+
+
+async def test_time_waits_for_tasks_and_threads_that_a_function_left_behind(tmp_path: Path) -> None:
+    app_folder = write_app(
+        tmp_path,
+        """
+        import threading
+        done = []
+
+        async def later():
+            await asyncio.sleep(0.1)
+            done.append("task")
+
+
+        def on_a_thread():
+            time.sleep(0.1)
+            done.append("thread")
+
+
+        @app.route(route="begin")
+        async def begin(req: func.HttpRequest) -> func.HttpResponse:
+            asyncio.create_task(later())
+            threading.Thread(target=on_a_thread).start()
+            return func.HttpResponse("begun")
+
+
+        @app.route(route="done")
+        def what_is_done(req: func.HttpRequest) -> func.HttpResponse:
+            return func.HttpResponse(" ".join(sorted(done)))
+        """,
+    )
+    async with start(app_folder) as app:
+        assert (await app.get("/api/begin")).text == "begun"
+        await app.run_until_idle(timedelta(0))
+        assert (await app.get("/api/done")).text == "task thread"
+
+
+async def test_time_does_not_wait_for_ever_for_what_a_function_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emulator.testing.stragglers.PATIENCE_SECONDS", 0.05)
+    app_folder = write_app(
+        tmp_path,
+        """
+        async def heartbeat():
+            while True:
+                await asyncio.sleep(0.01)  # here
+
+
+        @app.route(route="begin")
+        async def begin(req: func.HttpRequest) -> func.HttpResponse:
+            asyncio.create_task(heartbeat())
+            return func.HttpResponse("begun")
+        """,
+    )
+    async with start(app_folder, now=START) as app:
+        await app.get("/api/begin")
+        await app.advance(hours=1)
+        assert app.now == START + timedelta(hours=1)
+        assert "A function left code running" in app.console
+        assert f"function_app.py:{line_of(app_folder, '# here')}." in app.console
+
+
+def line_of(app: Path, text: str) -> int:
+    lines = (app / "function_app.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+async def test_waiting_says_which_event_is_missing_also_in_a_child(tmp_path: Path) -> None:
+    app_folder = write_app(
+        tmp_path,
+        """
+        @app.orchestration_trigger(context_name="context")
+        def parent(context):
+            yield context.wait_for_external_event("begin")
+            child = context.call_sub_orchestrator("child", None, "c1")
+            yield context.task_all([child, context.wait_for_external_event("go")])
+
+
+        @app.orchestration_trigger(context_name="context")
+        def child(context):
+            yield context.task_any([context.wait_for_external_event("yes"), context.wait_for_external_event("no")])
+        """,
+    )
+    async with start(app_folder) as app:
+        await app.client.start_new("parent", instance_id="p1")
+        with pytest.raises(NothingLeft, match=r'It waits for: event "begin"\.'):
+            await app.wait("p1")
+        await app.client.raise_event("p1", "begin", None)
+        waits = r'event "go"; sub-orchestration child "c1", which waits for event "yes", event "no"\.'
+        with pytest.raises(NothingLeft, match=waits):
+            await app.wait("p1")
+        await app.client.suspend("p1", "for now")
+        with pytest.raises(NothingLeft, match="is Suspended, and nothing but its resumption"):
+            await app.wait("p1")
