@@ -31,7 +31,7 @@ from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.http.connections import PortUnavailable
 from emulator.host.http.keys import SecretsRepository
 from emulator.host.http.routes import FunctionRoutes
-from emulator.host.http.site import OpenSite, SiteParts, open_keys, open_site
+from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 from emulator.worker.api import Worker
@@ -98,7 +98,7 @@ async def open_app(
         # The server is there first and last: it answers for a host that starts, and for one that failed to.
         server = await stack.enter_async_context(site)
         await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
-        stack.push_async_callback(server.drain, drain_seconds)
+        stack.push_async_callback(server.listener.drain, drain_seconds)
         yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
 
 

@@ -44,10 +44,6 @@ class Template:
 
     parts: Sequence[str | Expression]
 
-    @property
-    def is_literal(self) -> bool:
-        return not any(isinstance(part, Expression) for part in self.parts)
-
     def render(self, data: BindingData) -> str:
         """Raises ExpressionError."""
         return "".join(part if isinstance(part, str) else data.text(part) for part in self.parts)

@@ -1,4 +1,4 @@
-""".NET's textual forms of dates, spans of time and GUIDs, as binding expressions ask for them (`{datetime:yyyy-MM}`).
+""".NET's textual forms of dates and GUIDs, as binding expressions ask for them (`{datetime:yyyy-MM}`).
 
 Invariant culture. Source: .NET documentation, "Custom date and time format strings", "Guid.ToString".
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 DEFAULT_DATE_FORMAT = "yyyy-MM-ddTHH-mm-ssK"
@@ -73,14 +73,6 @@ def format_guid(identifier: UUID, form: str) -> str:
             return _guid_as_structure(identifier)
         case _:
             raise ValueError(f'"{form}" is no GUID format; allowed: D, N, B, P, X')
-
-
-def format_time_span(span: timedelta) -> str:
-    """`hh:mm:ss`, with days in front and ticks behind only if there are any."""
-    hours, rest = divmod(span.seconds, 3600)
-    days = f"{span.days}." if span.days else ""
-    fraction = f".{span.microseconds * 10:07d}" if span.microseconds else ""
-    return f"{days}{hours:02d}:{rest // 60:02d}:{rest % 60:02d}{fraction}"
 
 
 def _token(moment: datetime, match: re.Match[str]) -> str:

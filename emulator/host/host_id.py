@@ -24,12 +24,6 @@ def host_id(root: PurePath, settings: Settings, machine: str | None = None) -> s
     return chosen[:_MAX_LENGTH].lower().rstrip("-")
 
 
-def web_instance_id(settings: Settings, machine: str | None = None) -> str:
-    """Who owns the host lock: WEBSITE_INSTANCE_ID, or a stable number of this machine as 32 hex digits."""
-    given = settings.get("WEBSITE_INSTANCE_ID")
-    return given or f"{_path_hash(machine or platform.node()) & 0xFFFFFFFF:X}".zfill(_MAX_LENGTH)
-
-
 def _path_hash(text: str) -> int:
     """A 32-bit hash with wrap-around, over UTF-16 units."""
     number = 23

@@ -17,12 +17,12 @@ from datetime import timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
+from emulator.config.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.extension import BindingContext, Function, Invoke, TriggerEvent
-from emulator.host.formats import format_time_span
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.worker.api import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
@@ -34,7 +34,7 @@ class FunctionTimedOut(EmulatorError):
     """The function ran longer than host.json's functionTimeout. It may still be running; its result is dropped."""
 
     def __init__(self, function: str, limit: timedelta) -> None:
-        super().__init__(f"Timeout value of {format_time_span(limit)} was exceeded by function: Functions.{function}")
+        super().__init__(f"Timeout value of {format_timespan(limit)} was exceeded by function: Functions.{function}")
         self.function = function
         self.limit = limit
 
@@ -184,7 +184,7 @@ class Invoker:
         try:
             return await within(self._clock, self._timeout.total_seconds(), call)
         except TimeoutError:
-            log.timed_out(format_time_span(self._timeout))
+            log.timed_out(format_timespan(self._timeout))
             raise FunctionTimedOut(attempt.function.name, self._timeout) from None
 
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:

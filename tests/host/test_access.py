@@ -18,7 +18,7 @@ from emulator.host.admin.api import HostCommands
 from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyRing, KeyScope
 from emulator.host.http.routes import FunctionRoutes, Route
 from emulator.host.http.secret_format import KeyKind
-from emulator.host.http.site import SiteParts, open_keys, open_site
+from emulator.host.site import SiteParts, open_keys, open_site
 from tests.host.live import Live, live
 
 APP = """

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 import pytest
 
 from emulator.config.settings import Settings
-from emulator.host.host_id import host_id, web_instance_id
+from emulator.host.host_id import host_id
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,5 @@ def test_machine_and_path_make_the_id(machine: str, root: PurePosixPath | PureWi
 
 
 def test_a_setting_wins() -> None:
-    settings = Settings({"AzureFunctionsWebHost__hostid": "Mine-", "WEBSITE_INSTANCE_ID": "abc"})
+    settings = Settings({"AzureFunctionsWebHost__hostid": "Mine-"})
     assert host_id(PurePosixPath("/x"), settings, "m") == "mine"
-    assert web_instance_id(settings, "m") == "abc"
-
-
-def test_an_instance_is_32_digits_and_always_the_same() -> None:
-    one = web_instance_id(Settings({}), "machine")
-    assert len(one) == 32
-    assert one == web_instance_id(Settings({}), "machine")
-    assert one != web_instance_id(Settings({}), "other")

@@ -22,7 +22,6 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.extension import BindingContext, Extension, TriggerEvent
-from emulator.host.formats import format_time_span
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
 from emulator.ids import counting_ids
 from emulator.virtual_time import VirtualTimeLoop
@@ -370,18 +369,6 @@ def release(x): go_on.set()
     assert said[2].startswith("Executed 'Functions.f' (Failed, Id=slow,")
     await app.call("release")
     assert app.things.stored == {}
-
-
-SPANS = [
-    (timedelta(minutes=30), "00:30:00"),
-    (timedelta(days=1, hours=2, seconds=3), "1.02:00:03"),
-    (timedelta(milliseconds=1500), "00:00:01.5000000"),
-]
-
-
-@pytest.mark.parametrize(("span", "text"), SPANS)
-def test_time_spans(span: timedelta, text: str) -> None:
-    assert format_time_span(span) == text
 
 
 # Draining -------------------------------------------------------------------------------------------------------

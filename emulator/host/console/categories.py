@@ -12,7 +12,6 @@ _PREFIX = "emulator.categories."
 
 STARTUP = "Host.Startup"
 GENERAL = "Host.General"
-EXECUTOR = "Host.Executor"
 CONSOLE = "Host.Function.Console"
 WORKER = "Worker.python"
 

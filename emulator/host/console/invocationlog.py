@@ -9,9 +9,9 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
+from emulator.config.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
-from emulator.host.formats import format_time_span
 from emulator.worker.api import LogRecord
 
 # The worker's and the library's own loggers: system logs, which the console shows only on request.
@@ -53,7 +53,7 @@ class InvocationLog:
         self._say(
             logging.DEBUG,
             "Waiting for `%s` before retrying function execution. Next attempt: '%d'. Max retry count: '%d'.",
-            format_time_span(delay),
+            format_timespan(delay),
             attempt,
             maximum,
         )

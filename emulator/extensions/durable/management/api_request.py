@@ -85,10 +85,6 @@ class InvalidArgument(EmulatorError):
     """What .NET reports as an ArgumentException: the request asks for something impossible."""
 
 
-class InvalidJson(EmulatorError):
-    """The body is not JSON."""
-
-
 def empty(status: int) -> web.Response:
     return web.Response(status=status)
 

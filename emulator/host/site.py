@@ -1,16 +1,14 @@
-"""The web site of a host, put together from the configuration: what `app` needs to serve HTTP.
+"""The web site of a host: the server of `http`, with the admin API, the webhooks and the routes of the functions.
 
-keys = open_keys(configuration, clock)
-async with open_site(configuration, host, keys=keys, routes=routes, extensions=extensions, clock=clock) as listener:
+async with open_site(configuration, parts, sock=socket, clock=clock) as site:
     async with host.running():
         ...
-        await site.drain(DRAIN_SECONDS)     # before the host stops: requests still need its functions
+        await site.listener.drain(seconds)      # before the host stops: requests still need its functions
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -34,9 +32,6 @@ from emulator.host.http.server import Site, serve
 from emulator.host.http.webhooks import system_key_name, webhook_routes
 from emulator.ids import NewId, hyphenated, new_id
 
-logger = logging.getLogger(__name__)
-
-_STORAGE_TYPE = "AzureWebJobsSecretStorageType"
 SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 
@@ -66,10 +61,6 @@ class OpenSite:
 
     listener: Listener
     routes: Sequence[Route]
-
-    async def drain(self, seconds: float) -> None:
-        """See `Listener.drain`."""
-        await self.listener.drain(seconds)
 
 
 @asynccontextmanager
