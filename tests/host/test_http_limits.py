@@ -47,6 +47,7 @@ async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         ("GET /api/size HTTP/0.9\r\nHost: a\r\n\r\n", 505),
         ("GET /api/size HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\nHost: a:b\r\n\r\n", 400),
+        ("GET /api/size HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\nHost: <script>\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\n\r\n", 400),

@@ -136,6 +136,13 @@ async def test_a_request_without_a_body_has_an_empty_one(site: Live) -> None:
     assert (await site.post("/api/upload/x")).json()["size"] == 0
 
 
+async def test_a_client_that_does_not_say_where_it_wants_to_be(site: Live) -> None:
+    answer = await site.raw(b"GET /api/seen/A HTTP/1.0\r\nUser-Agent: me\r\n\r\n")
+    assert f'"host":"127.0.0.1:{site.app.port}"'.encode() in answer
+    empty = await site.raw(b"GET /api/seen/A HTTP/1.1\r\nHost:\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
+    assert empty.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_what_a_function_may_return(site: Live) -> None:
     answer = await site.get("/api/types/text")
     assert (answer.status, answer.text, answer.headers["X-A"]) == (201, "plain", "b")

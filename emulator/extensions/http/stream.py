@@ -166,7 +166,6 @@ class StreamedResponse(web.StreamResponse):
 
 def _scope(call: HttpCall) -> Mapping[str, Any]:
     request = call.request
-    peer = request.transport.get_extra_info("peername") if request.transport else None
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -178,6 +177,12 @@ def _scope(call: HttpCall) -> Mapping[str, Any]:
         "query_string": request.rel_url.raw_query_string.encode(),
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.raw_headers],
-        "client": None if peer is None else (peer[0], peer[1]),
-        "server": (request.url.host, request.url.port),
+        "client": _end(request, "peername"),
+        "server": _end(request, "sockname"),
     }
+
+
+def _end(request: web.Request, name: str) -> tuple[str, int] | None:
+    """Host and port of an end of the connection; None if it is gone already."""
+    address = request.transport.get_extra_info(name) if request.transport else None
+    return None if address is None else (address[0], address[1])

@@ -44,7 +44,7 @@ _NOT_HTTP = "UNKNOWN"
 # The method under which requests of other versions are handed on; no method can have a space.
 _OTHER_VERSION = "OTHER VERSION"
 # What Kestrel takes for a host: HttpUtilities.IsHostHeaderValid. An empty one is fine.
-_HOST = re.compile(r"(?:(?:[A-Za-z0-9!$&'()\-._~]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?)?")
+_HOST = re.compile(r"(?:(?:[A-Za-z0-9!$&'()\-._~]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)?")
 # How long requests that were cancelled may take to notice it.
 _LAST_SECONDS = 0.5
 
@@ -193,13 +193,18 @@ def _refusal(request: web.Request) -> web.Response | None:
     if request.method == _OTHER_VERSION:
         return web.Response(status=505)
     hosts = request.headers.getall("Host", ())
-    if len(hosts) > 1 or (request.version >= (1, 1) and not hosts) or any(not _HOST.fullmatch(host) for host in hosts):
+    if len(hosts) > 1 or (request.version >= (1, 1) and not hosts) or not all(map(_is_host, hosts)):
         return web.Response(status=400)
     # aiohttp keeps bytes that are not UTF-8 as surrogates, which nothing behind it could encode again.
     texts = (request.path_qs, *request.headers.values())
     if any("\ud800" <= character <= "\udfff" for text in texts if not text.isascii() for character in text):
         return web.Response(status=400)
     return None
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and int(found[1] or 0) <= 65535
 
 
 class _Connection(web.RequestHandler):
