@@ -50,7 +50,7 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T], *, upkeep: bo
     Raises TimeoutError otherwise; `work` is cancelled then, and when the caller is.
     """
     task = asyncio.ensure_future(work)
-    alarm = asyncio.create_task(clock.sleep(seconds, upkeep=upkeep))
+    alarm = asyncio.create_task(clock.sleep(seconds, upkeep=upkeep), name="time limit")
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():

@@ -194,6 +194,8 @@ def _storage_option(storage: str | Path | None) -> str | None:
 def _clock(kind: str, now: datetime | None) -> Clock:
     match kind:
         case "virtual":
+            if now is not None and now.tzinfo is None:
+                raise ConfigurationError(f"now={now!r} has no time zone. Give it one: datetime(…, tzinfo=UTC).")
             return VirtualClock(now)
         case "real":
             return SystemClock()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import aiohttp
@@ -112,6 +113,7 @@ class HostThread:
 
     def run(self, doing: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Its result. `doing` completes "Could not …". Raises TookTooLong."""
+        begun = self.clock.now()
         future = self.submit(work)
         try:
             return future.result(seconds)
@@ -119,20 +121,24 @@ class HostThread:
             if future.done():
                 raise
             future.cancel()
-            raise self._too_long(doing, seconds) from None
+            raise self._too_long(doing, seconds, begun) from None
 
     async def run_async(self, doing: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """The same for a caller on another loop."""
+        begun = self.clock.now()
         future = self.submit(work)
         waiting = asyncio.wrap_future(future)
         done, _ = await asyncio.wait({waiting}, timeout=seconds)
         if not done:
             waiting.cancel()
-            raise self._too_long(doing, seconds)
+            raise self._too_long(doing, seconds, begun)
         return waiting.result()
 
-    def _too_long(self, doing: str, seconds: float) -> TookTooLong:
+    def _too_long(self, doing: str, seconds: float, begun: datetime | None = None) -> TookTooLong:
         explanation = self.clock.explain() if isinstance(self.clock, VirtualClock) else ""
+        if begun is not None and self.clock.now() - begun > timedelta(seconds=seconds):
+            # It went on all the time, but to no end: an eternal orchestration, say.
+            explanation += f"\nMeanwhile virtual time went on by {self.clock.now() - begun}."
         return TookTooLong(doing, seconds, explanation)
 
     # On the host's thread ----------------------------------------------------------------------------------------

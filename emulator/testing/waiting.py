@@ -37,15 +37,18 @@ async def wait_for_end(
     Raises NothingLeft.
     """
     limit = None if within is None else clock.now() + within
+    passes = True
     while True:
         if isinstance(clock, VirtualClock):
             await clock.idle()
         status = await hub.status(instance_id)
         if status is not None and status.runtime_status is not None and status.runtime_status.is_terminal:
             return
-        if not await _time_passes(clock, limit):
+        if not passes:
             waits = await _waits(hub, awaited, instance_id)
             raise NothingLeft(instance_id, _name_of(status), waits, _limited(clock, limit))
+        # Even when time cannot pass, one more look: while this one looked, another wait may have let it pass.
+        passes = await _time_passes(clock, limit)
 
 
 async def _time_passes(clock: Clock, limit: datetime | None) -> bool:

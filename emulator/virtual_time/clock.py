@@ -139,6 +139,8 @@ class VirtualClock:
 
         Work that is going on is waited for first. `upkeep`: as for `running`.
         """
+        if span < timedelta(0):
+            raise ValueError(f"Time does not go back: advance by {span}.")
         target = self._now + span
         if self._frozen:
             raise RuntimeError("Time is frozen: unfreeze it before you advance it.")

@@ -14,7 +14,7 @@ _TIDY_ABOVE = 64
 
 @dataclass(frozen=True, slots=True)
 class Sleeper:
-    """Somebody who waits for time. `where`: `file:line (function)`."""
+    """Somebody who waits for time. `where`: `file:line (function)`, or the name of a task that does nothing else."""
 
     due: datetime
     upkeep: bool
@@ -24,7 +24,7 @@ class Sleeper:
 class SleeperEntry:
     """A sleeper in a heap: by due time, first come first woken."""
 
-    __slots__ = ("_code", "_line", "due", "future", "number", "woken")
+    __slots__ = ("_code", "_line", "_task", "due", "future", "number", "woken")
 
     def __init__(self, due: datetime, number: int, future: asyncio.Future[None], frame: types.FrameType) -> None:
         self.due = due
@@ -33,6 +33,7 @@ class SleeperEntry:
         self.woken = False
         # The code and line, not the frame: a frame would keep the sleeper's variables alive.
         self._code, self._line = frame.f_code, frame.f_lineno
+        self._task = asyncio.current_task()
 
     def __lt__(self, other: SleeperEntry) -> bool:
         return (self.due, self.number) < (other.due, other.number)
@@ -44,6 +45,8 @@ class SleeperEntry:
 
     @property
     def where(self) -> str:
+        if self._code.co_filename == asyncio.events.__file__ and self._task is not None:
+            return self._task.get_name()
         return place_of(self._code, self._line)
 
 

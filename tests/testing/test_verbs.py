@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -138,6 +139,43 @@ async def test_a_wait_with_a_limit_goes_no_further(shop: Path) -> None:
         with pytest.raises(NothingLeft, match=r"limit.*2026-03-03T12:00:00.*timer at 2026-03-04T12:00:00Z"):
             await app.wait(instance, within=timedelta(days=2))
         assert app.now <= START + timedelta(days=2)
+
+
+async def test_waits_side_by_side_all_come_to_their_ends(shop: Path) -> None:
+    async with start(shop, now=START) as app:
+        first = await app.client.start_new("reminder")
+        await app.advance(days=1)
+        second = await app.client.start_new("reminder")
+        statuses = await asyncio.gather(app.wait(second), app.wait(first), app.wait(second))
+        assert [status.output for status in statuses] == ["reminded"] * 3
+        assert app.now == START + timedelta(days=4)
+
+
+async def test_time_that_makes_no_sense_is_refused(shop: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no time zone"):
+        async with start(shop, now=START.replace(tzinfo=None)):
+            pass
+    async with start(shop) as app:
+        with pytest.raises(ValueError, match="Time does not go back"):
+            await app.advance(days=-1)
+
+
+async def test_waiting_for_an_orchestration_without_an_end_says_how_far_time_went(tmp_path: Path) -> None:
+    app_folder = write_app(
+        tmp_path,
+        """
+        @app.orchestration_trigger(context_name="context")
+        def monitor(context):
+            yield context.create_timer(context.current_utc_datetime + timedelta(days=1))
+            context.continue_as_new(None)
+        """,
+    )
+    async with start(app_folder, real_seconds=0.3) as app:
+        instance = await app.client.start_new("monitor")
+        with pytest.raises(
+            TookTooLong, match=r"hidden message of queue .*-control-0\d\n[\s\S]*time went on by \d+ days"
+        ):
+            await app.wait(instance)
 
 
 async def test_run_until_idle_tells_whether_all_is_done(shop: Path) -> None:

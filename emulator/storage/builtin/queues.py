@@ -218,7 +218,8 @@ class BuiltinQueue:
                 await asyncio.wait({change, end}, return_when=asyncio.FIRST_COMPLETED)
             elif remaining > 0:
                 # Not upkeep: a message that becomes visible is something to jump to.
-                visible = asyncio.create_task(self._clock.sleep(remaining / SECOND))
+                sleep = self._clock.sleep(remaining / SECOND)
+                visible = asyncio.create_task(sleep, name=f"hidden message of queue {self.name}")
                 try:
                     await asyncio.wait({change, end, visible}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
