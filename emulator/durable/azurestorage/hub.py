@@ -90,7 +90,6 @@ class AzureStorageTaskHub:
             self._large,
             hub=options.hub_name,
             clock=clock,
-            new_id=new_id,
             fetch_large=provider.fetch_large_messages_automatically,
         )
         self._memory = Memory()

@@ -1,4 +1,4 @@
-"""Payloads over the limits: gzip blobs, and the names and URLs by which messages and rows refer to them.
+"""Payloads over the limits: gzip blobs, and the names and URLs by which messages and columns refer to them.
 
 Source: task-hub-storage.md chapters 1.4, 2.4, 3.5 and 4.2 (durabletask: MessageManager.cs,
 AzureTableTrackingStore.cs).
@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.tracking.rows import LARGE_COLUMNS, Columns
 from emulator.ids import NewId
-from emulator.storage.api import BlobContainer, NotFound, Row
+from emulator.storage.api import BlobContainer, NotFound
 
 MAX_MESSAGE_BYTES = 45 * 1024
 """UTF-8. A queue takes 64 KiB; the rest is room for base64."""
@@ -81,6 +80,13 @@ class LargePayloads:
         await self._container.write(blob, content)
         return self._container.url(blob)
 
+    async def store_column(
+        self, partition_key: str, row_key: str, event_type: str, column: str, text: str
+    ) -> tuple[str, str]:
+        """Keep the text of a column; returns the name and the URL of its blob."""
+        blob = column_blob_name(partition_key, row_key, event_type, column, random=self._new_id())
+        return blob, await self.store(blob, text)
+
     async def load(self, blob: str) -> str:
         """Raises NotFound."""
         content = await self._container.read(blob)
@@ -96,35 +102,6 @@ class LargePayloads:
             return await self.load(blob)
         except NotFound:
             return reference
-
-    async def offload(self, row: Row, event_type: str) -> tuple[Row, dict[str, str]]:
-        """Move the large columns of a row to blobs. Returns the row and the URL of each column that moved."""
-        columns, urls = dict(row.properties), dict[str, str]()
-        for name in LARGE_COLUMNS:
-            text = columns.get(name)
-            if not isinstance(text, str) or not too_large_for_column(text):
-                continue
-            blob = column_blob_name(row.partition_key, row.row_key, event_type, name, random=self._new_id())
-            urls[name] = await self.store(blob, text)
-            columns[name] = ""
-            columns[f"{name}BlobName"] = blob
-        return Row(row.partition_key, row.row_key, columns, row.etag, row.timestamp), urls
-
-    async def inline(self, row: Row) -> tuple[Row, list[str]]:
-        """Put large columns back into a row that was read. Returns the row and the names of its blobs.
-
-        Raises NotFound.
-        """
-        if not any(name.endswith("BlobName") for name in row.properties):
-            return row, []
-        columns: Columns = dict(row.properties)
-        blobs = []
-        for name in LARGE_COLUMNS:
-            blob = columns.pop(f"{name}BlobName", None)
-            if isinstance(blob, str) and blob:
-                columns[name] = await self.load(blob)
-                blobs.append(blob)
-        return Row(row.partition_key, row.row_key, columns, row.etag, row.timestamp), blobs
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Blob names that begin with `prefix`; none when there is no container yet."""

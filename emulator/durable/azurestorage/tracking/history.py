@@ -16,6 +16,7 @@ from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.large import LargePayloads, utf16_bytes
 from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_row_key
 from emulator.durable.azurestorage.tracking import rows
+from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
@@ -147,7 +148,7 @@ class HistoryTable:
                 continue
             if _execution_of(row) != current:
                 break  # Left over from an older, longer execution.
-            whole, names = await self._large.inline(row)
+            whole, names = await inline(row, self._large)
             loaded.append(rows.read_event(whole))
             blobs += names
         history = History(instance_id=instance_id, execution_id=current, etag=etag, blobs=blobs)
@@ -184,7 +185,7 @@ class HistoryTable:
     ) -> tuple[Row, dict[str, str]]:
         columns = rows.event_columns(event, execution_id)
         row = Row(escape_key(instance_id), history_row_key(number), columns)
-        return await self._large.offload(row, EVENT_TYPES[type(event)].name)
+        return await offload(row, EVENT_TYPES[type(event)].name, self._large)
 
     async def _commit(
         self, instance_id: str, execution_id: str, batch: Sequence[Row], etag: str | None, *, is_last: bool

@@ -12,7 +12,6 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.large import (
     LargePayloads,
     blob_name_of,
-    column_blob_name,
     too_large_for_column,
     too_large_for_queue,
 )
@@ -24,7 +23,6 @@ from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, E
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
-from emulator.ids import NewId
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.api import (
     ANY_ETAG,
@@ -60,14 +58,11 @@ _MESSAGE_BLOB_ENDING = "ExecutionStarted.json.gz"
 class InstanceTable:
     """`fetch_large`: whether status queries download large inputs and outputs, or show their URLs."""
 
-    def __init__(
-        self, table: Table, large: LargePayloads, *, hub: str, clock: Clock, new_id: NewId, fetch_large: bool
-    ) -> None:
+    def __init__(self, table: Table, large: LargePayloads, *, hub: str, clock: Clock, fetch_large: bool) -> None:
         self._table = table
         self._large = large
         self._hub = hub
         self._clock = clock
-        self._new_id = new_id
         self._fetch_large = fetch_large
 
     # Reading -------------------------------------------------------------------------------------------------
@@ -224,8 +219,8 @@ class InstanceTable:
         """The text, or the URL of a blob with it if it is too large for a column."""
         if not too_large_for_column(text):
             return text
-        blob = column_blob_name(escape_key(instance_id), "", column, column, random=self._new_id())
-        return await self._large.store(blob, text)
+        _, url = await self._large.store_column(escape_key(instance_id), "", column, column, text)
+        return url
 
     async def input_reference(self, started: ExecutionStarted) -> str | None:
         """What the Input column of a start will say: the input, or the URL of a blob that has it now.
