@@ -17,7 +17,7 @@ from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPar
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
 from emulator.durable.azurestorage.succession.ledger import NoLedger, give_back_what_was_left
-from emulator.durable.azurestorage.succession.seats import Seat, new_name
+from emulator.durable.azurestorage.succession.seats import LONGEST_LOCK, Seat, new_name
 from emulator.durable.azurestorage.tracking import instances as status_rows
 from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
@@ -44,7 +44,7 @@ from emulator.durable.hub import (
 )
 from emulator.ids import NewId
 from emulator.instant import Instant
-from emulator.storage.api import StorageAccount
+from emulator.storage.api import MAX_HIDE, StorageAccount
 
 
 class AzureStorageTaskHub:
@@ -131,6 +131,7 @@ class AzureStorageTaskHub:
             self._new_id,
             self._seat.ledger if self._seat else NoLedger(),
             self._options.storage_provider,
+            longest_lock=LONGEST_LOCK if self._seat else MAX_HIDE,
         )
 
     def _new_sessions(self) -> Sessions:
@@ -139,7 +140,7 @@ class AzureStorageTaskHub:
             self._history,
             self._instances,
             self._memory,
-            self._names,
+            self._post,
             clock=self._clock,
             new_id=self._new_id,
             buffer_limit=provider.control_queue_buffer_threshold,

@@ -369,8 +369,11 @@ def open_post(
     new_id: NewId,
     ledger: Ledger,
     provider: AzureStorageProvider,
+    *,
+    longest_lock: timedelta = MAX_HIDE,
 ) -> Post:
-    def queue(name: str, lock_for: timedelta) -> TaskQueue:
+    def queue(name: str, timeout: timedelta) -> TaskQueue:
+        lock_for = min(timeout, longest_lock)
         return TaskQueue(account.queue(name), large, clock, ledger, lock_for=lock_for, encoding=encoding)
 
     encoding = provider.queue_client_message_encoding

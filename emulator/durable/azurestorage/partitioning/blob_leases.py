@@ -142,7 +142,9 @@ class BlobLeases:
                 continue
             content = await self._container.read(blob.name)
             state = (await self._container.properties(blob.name)).lease_state
-            found.append(LeaseRecord.read(name, content, is_leased=state is LeaseState.LEASED))
+            record = LeaseRecord.read(name, content, is_leased=state is LeaseState.LEASED)
+            # What a killed host of our name left behind is ours to take.
+            found.append(replace(record, owner=None) if record.owner == self._me else record)
         return found
 
     async def _acquired(self, record: LeaseRecord) -> bool:

@@ -6,7 +6,8 @@ seats, and each host takes the first that is free. A seat has a name, which is t
 ledger of the messages that the host holds. Who sits down where a killed host sat has its name, and so its leases, at
 once, and gives its messages back.
 
-Two live hosts never have the same name: a name belongs to a lock, and names of other folders and machines differ.
+Two live hosts never have the same name: a name belongs to a lock, and one that was copied along with its folder does
+not count.
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from emulator.durable.azurestorage.succession.ledger import FileLedger
+from emulator.durable.azurestorage.succession.ledger import FileLedger, read_ledger
 from emulator.ids import NewId
 from emulator.storage.file_lock import try_lock
 
 _log = logging.getLogger(__name__)
+
+LONGEST_LOCK = timedelta(seconds=30)
+"""For the messages of a host with a seat, which renews them as long as it lives.
+
+A message that was on its way when the host was killed is in no ledger. It need not wait longer than for a lease.
+"""
 
 _MOST = 64
 
@@ -51,36 +59,27 @@ def open_seats(folder: Path, new_id: NewId) -> Iterator[TakeSeat]:
 def _take(folder: Path, new_id: NewId, stack: ExitStack) -> Seat | None:
     try:
         for number in range(_MOST):
-            attempt = ExitStack()
-            if attempt.enter_context(try_lock(folder / f"{number}.lock")):
-                stack.push(attempt)
-                return _sit(folder, number, new_id, stack)
-            attempt.close()
+            with ExitStack() as attempt:
+                if attempt.enter_context(try_lock(folder / f"{number}.lock")):
+                    stack.push(attempt.pop_all())
+                    return _sit(folder, number, new_id, stack)
     except OSError as error:
         _log.debug("A host that is killed and started again has to wait for its own locks: %s", error)
     return None
 
 
 def _sit(folder: Path, number: int, new_id: NewId, stack: ExitStack) -> Seat:
-    ignored = folder / ".gitignore"
-    if not ignored.exists():
-        ignored.write_text("*\n", encoding="utf-8")
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     path = folder / f"{number}.ledger"
-    name = _name(path) or new_name(new_id)
-    ledger = stack.enter_context(closing(FileLedger(path, f"{name}\t{platform.node()}")))
-    return Seat(name, ledger)
+    here = f"{platform.node()} {folder.resolve()}"
+    title, left = read_ledger(path)
+    name, _, place = title.partition("\t")
+    if not name or place != here:
+        name, left = new_name(new_id), ()
+        path.unlink(missing_ok=True)
+    return Seat(name, stack.enter_context(closing(FileLedger(path, f"{name}\t{here}", left))))
 
 
 def new_name(new_id: NewId) -> str:
     """A name for a host that no other has."""
     return f"{platform.node() or 'azemu'}-{new_id()[:8]}"
-
-
-def _name(path: Path) -> str | None:
-    """The name of the seat; None if it has none yet, or if the folder was copied from another machine."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            name, _, machine = file.readline().rstrip("\n").partition("\t")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
-    return name if name and machine == platform.node() else None

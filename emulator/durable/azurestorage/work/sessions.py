@@ -19,8 +19,7 @@ from typing import Any
 
 from emulator.background import background, task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.queues import Received, due_at
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.messaging.queues import Post, Received, due_at
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.memory import Memory
@@ -82,7 +81,7 @@ class Sessions:
         history: HistoryTable,
         instances: InstanceTable,
         memory: Memory,
-        names: HubNames,
+        post: Post,
         *,
         clock: Clock,
         new_id: NewId,
@@ -92,9 +91,10 @@ class Sessions:
         self._history = history
         self._instances = instances
         self._memory = memory
-        self._names = names
+        self._post = post
         self._clock = clock
         self._new_id = new_id
+        self._renewal_look = min(_RENEWAL_LOOK, *(queue.lock_for / 4 for queue in post.control_queues))
         self._buffer_limit = buffer_limit
         self._replay_ended = replay_ended
         self._open: set[str] = set()
@@ -127,7 +127,7 @@ class Sessions:
             if session.phase is not _Phase.ACTIVE:
                 self._end(session)
         for instance_id in self._memory.histories:
-            if self._names.control_queue_of(instance_id) == queue_name:
+            if self._post.queue_of(instance_id).name == queue_name:
                 self._memory.forget(instance_id)
         await self._give_back(unstarted)
 
@@ -420,15 +420,11 @@ class Sessions:
 
     async def _keep_alive(self) -> None:
         while True:
-            await self._clock.sleep(self._renewal_look().total_seconds(), upkeep=True)
+            await self._clock.sleep(self._renewal_look.total_seconds(), upkeep=True)
             now = self._clock.now()
             for each in tuple(self._held.values()):
                 if each.locked_until - now < each.queue.lock_for / 2:
                     await self._renew(each)
-
-    def _renewal_look(self) -> timedelta:
-        shortest = min((each.queue.lock_for for each in self._held.values()), default=_RENEWAL_LOOK * 4)
-        return min(_RENEWAL_LOOK, shortest / 4)
 
     async def _renew(self, received: Received) -> None:
         try:
