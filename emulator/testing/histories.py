@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from emulator.clock import SystemClock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow, is_sentinel
 from emulator.durable.azurestorage.tracking.rows import read_event as read_row
+from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import EmulatorError
 from emulator.ids import new_id

@@ -53,7 +53,7 @@ def message(
     task = TaskMessage(event, OrchestrationInstance(id, execution))
     data = MessageData(activity_id="a", message=task, sequence_number=number, sender=sender)
     carrier = QueueMessage(f"m{number}", "", "r", times, NOON, NOON + LOCK)
-    return Received(cast(Any, None), carrier, data, task, NOON + LOCK)
+    return Received(cast(Any, None), carrier, data, task, NOON + LOCK, LOCK)
 
 
 def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, at: Instant = NOW) -> Received:
@@ -325,7 +325,7 @@ def test_events_wait_for_the_start_of_a_pending_instance() -> None:
     ],
 )
 def test_a_start_is_judged_by_the_status_row(found: Received, row: Row | None, verdict: Verdict) -> None:
-    assert judge_start(found, row, lock_for=LOCK) is verdict
+    assert judge_start(found, row) is verdict
 
 
 # Delays ------------------------------------------------------------------------------------------------------

@@ -20,12 +20,12 @@ from datetime import datetime, timedelta
 
 from emulator.clock import Clock
 from emulator.config.durable import AzureStorageProvider, MessageEncoding
-from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.succession.ledger import Ledger
+from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
@@ -118,7 +118,7 @@ class Backoff:
 
 @dataclass(slots=True, eq=False)
 class Received:
-    """A message in our hands. `message` and `locked_until` (by our clock) change with its receipt.
+    """A message in our hands. `message`, `locked_until` (by our clock) and `locked_for` change with its receipt.
 
     `changing`: held while its receipt is used, since every use but the last makes the one before worthless.
     """
@@ -128,6 +128,7 @@ class Received:
     data: MessageData
     task: TaskMessage
     locked_until: datetime
+    locked_for: timedelta
     changing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
@@ -137,6 +138,18 @@ class Received:
     @property
     def dequeue_count(self) -> int:
         return self.message.dequeue_count
+
+    @property
+    def taken_at(self) -> datetime:
+        """By the service's clock."""
+        return self.message.next_visible_at - self.locked_for
+
+    def needs_renewal(self, now: datetime) -> bool:
+        return self.locked_until - now < self.locked_for / 2
+
+    def superseded_by(self, newer: Received) -> None:
+        """It became visible although we have it: from now on only the newer receipt is worth something."""
+        self.message, self.locked_until, self.locked_for = newer.message, newer.locked_until, newer.locked_for
 
     @property
     def order(self) -> tuple[datetime, int]:
@@ -153,7 +166,10 @@ class Sent:
 
 
 class TaskQueue:
-    """One queue of a task hub. `lock_for`: how long a message that was taken stays ours without renewal."""
+    """One queue of a task hub.
+
+    `first_lock`: how long a message that was taken stays ours without renewal; `lock_for`: how long after a renewal.
+    """
 
     def __init__(
         self,
@@ -162,6 +178,7 @@ class TaskQueue:
         clock: Clock,
         ledger: Ledger,
         *,
+        first_lock: timedelta,
         lock_for: timedelta,
         encoding: MessageEncoding,
     ) -> None:
@@ -171,7 +188,8 @@ class TaskQueue:
         self._clock = clock
         self._encoding = encoding
         self._reappearing: list[datetime] = []
-        self.lock_for = lock_for
+        self.first_lock = first_lock
+        self._lock_for = lock_for
 
     @property
     def name(self) -> str:
@@ -196,7 +214,7 @@ class TaskQueue:
         hide = self._hiding(data.message)
         message = await self._queue.put(self._encoded(text), visible_in=hide)
         if hide:
-            self._expect(hide)
+            self.expect(hide)
         return Sent(message, blob_url)
 
     def _hiding(self, message: TaskMessage) -> timedelta:
@@ -211,9 +229,9 @@ class TaskQueue:
 
         Empty when the queue does not exist (yet, or any more).
         """
-        locked_until = self._clock.now() + self.lock_for
+        locked_until = self._clock.now() + self.first_lock
         try:
-            found = await self._queue.get(limit=limit, hide_for=self.lock_for)
+            found = await self._queue.get(limit=limit, hide_for=self.first_lock)
         except NotFound:
             await self._queue.create()
             return []
@@ -228,7 +246,7 @@ class TaskQueue:
             _log.error("Message %s of queue %s cannot be read and is given back: %s", message.id, self.name, error)
             await self._hide(message, abandoned_for(message.dequeue_count))
             return None
-        return Received(self, message, data, task, locked_until)
+        return Received(self, message, data, task, locked_until, self.first_lock)
 
     async def _opened(self, message: QueueMessage) -> tuple[MessageData, TaskMessage]:
         data = wire.decode(message.body, received_at=Instant.of(message.inserted_at))
@@ -254,7 +272,8 @@ class TaskQueue:
             if self._clock.now() - now < 0.9 * pause:  # Woken: something was put.
                 backoff.reset()
 
-    def _expect(self, hidden: timedelta) -> None:
+    def expect(self, hidden: timedelta) -> None:
+        """There may be something to get when so much time has passed."""
         heapq.heappush(self._reappearing, self._clock.now() + hidden)
 
     async def delete(self, received: Received) -> None:
@@ -299,19 +318,19 @@ class TaskQueue:
         finally:
             self._ledger.release(message)
         if hide_for:
-            self._expect(hide_for)
+            self.expect(hide_for)
 
     async def renew(self, received: Received) -> bool:
         """Keep it for another `lock_for`; False: it is not ours any more."""
         async with received.changing:
-            locked_until = self._clock.now() + self.lock_for
+            locked_until = self._clock.now() + self._lock_for
             try:
-                received.message = await self._queue.hide(received.message, hide_for=self.lock_for)
+                received.message = await self._queue.hide(received.message, hide_for=self._lock_for)
             except (NotFound, PopReceiptMismatch):
                 self._ledger.release(received.message)
                 return False
             self._ledger.hold(self.name, [received.message])
-            received.locked_until = locked_until
+            received.locked_until, received.locked_for = locked_until, self._lock_for
         return True
 
 
@@ -370,11 +389,20 @@ def open_post(
     ledger: Ledger,
     provider: AzureStorageProvider,
     *,
-    longest_lock: timedelta = MAX_HIDE,
+    first_lock: timedelta = MAX_HIDE,
 ) -> Post:
+    """`first_lock`: the longest one for what was not renewed yet."""
+
     def queue(name: str, timeout: timedelta) -> TaskQueue:
-        lock_for = min(timeout, longest_lock)
-        return TaskQueue(account.queue(name), large, clock, ledger, lock_for=lock_for, encoding=encoding)
+        return TaskQueue(
+            account.queue(name),
+            large,
+            clock,
+            ledger,
+            first_lock=min(timeout, first_lock),
+            lock_for=timeout,
+            encoding=encoding,
+        )
 
     encoding = provider.queue_client_message_encoding
     return Post(

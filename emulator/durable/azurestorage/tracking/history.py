@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.large import LargePayloads, utf16_bytes
 from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_row_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
+from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.hub import LockLost

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.core import events
+from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import ExecutionStarted, FailureDetails, HistoryEvent, Tags, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.json_text import json_text

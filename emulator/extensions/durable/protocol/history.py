@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
-from emulator.durable.azurestorage.event_types import EVENT_TYPES
 from emulator.durable.core import events
+from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import FailureDetails, HistoryEvent, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance
 from emulator.instant import Instant

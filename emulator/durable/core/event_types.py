@@ -1,4 +1,4 @@
-"""Number and name of every history event: queues, tables and blob names all use them.
+"""Number and name of every history event: queues, tables, blob names and the Python SDK all use them.
 
 Source: task-hub-storage.md appendix A (durabletask: History/EventType.cs).
 """
