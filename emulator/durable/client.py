@@ -8,13 +8,13 @@ Source: durable-extension, ContextImplementations/DurableClient.cs; spec/durable
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, OverridableStates
-from emulator.durable.core.entity_messages import Request
+from emulator.durable.core.entity_messages import RELEASE, Release, Request
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionResumed,
@@ -38,6 +38,8 @@ from emulator.durable.hub import (
 )
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
+
+_CLEAN_PAGE = 100
 
 # Errors ------------------------------------------------------------------------------------------------------
 
@@ -119,6 +121,14 @@ class EntityQuery:
     with_state: bool = False
     limit: int = 100
     continuation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedEntities:
+    """How much a clean-up found to do."""
+
+    empty_removed: int = 0
+    locks_released: int = 0
 
 
 # The client --------------------------------------------------------------------------------------------------
@@ -311,6 +321,41 @@ class DurableClient:
             # Rows of entities that are gone would leave pages short, or empty.
             if continuation is None or len(found) >= query.limit:
                 return EntityPage(found, continuation)
+
+    async def clean_entities(self, *, remove_empty: bool = True, release_locks: bool = True) -> CleanedEntities:
+        """Delete entities that do not exist any more, and locks whose holders have ended.
+
+        An entity goes when it has had nothing to do for the time in which its senders are remembered. Nothing of this
+        happens by itself.
+        """
+        removed, released, continuation = 0, 0, None
+        while True:
+            page = await self.hub.query(_entity_rows(EntityQuery(), _CLEAN_PAGE, continuation))
+            for row in page.instances:
+                standing = _json_object(row.custom_status)
+                if release_locks and await self._holds_no_more(standing.get("lockedBy")):
+                    await self._release(row.instance_id, str(standing["lockedBy"]))
+                    released += 1
+                elif remove_empty and self._is_forgotten(row, standing):
+                    removed += (await self.hub.purge(row.instance_id)).instances
+            continuation = page.continuation
+            if continuation is None:
+                return CleanedEntities(removed, released)
+
+    async def _holds_no_more(self, holder: object) -> bool:
+        """Whether a lock is held by an instance that has ended without giving it back."""
+        if not isinstance(holder, str):
+            return False
+        status = await self.hub.status(holder)
+        return status is None or status.runtime_status in TERMINAL
+
+    async def _release(self, entity: str, holder: str) -> None:
+        release = Release(holder, "fix-orphaned-lock")
+        await self._send(entity, EventRaised(timestamp=self._now(), name=RELEASE, input=release.text))
+
+    def _is_forgotten(self, row: InstanceStatus, standing: Mapping[str, object]) -> bool:
+        is_empty = not (standing.get("entityExists") or standing.get("queueSize") or standing.get("lockedBy"))
+        return is_empty and row.last_updated_at + self._options.entity_message_reorder_window < self._now()
 
 
 def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> InstanceQuery:

@@ -158,6 +158,23 @@ async def test_a_purge_of_everything_by_mistake_can_be_refused(tmp_path: Path, s
         assert (await ask(app, "GET", "instances/i"))[0] == (202 if status == 400 else 404)
 
 
+async def test_entities_that_are_gone_can_be_cleaned_up(tmp_path: Path) -> None:
+    settings = {f"{OPTION}entityMessageReorderWindowInMinutes": "0"}
+    async with running(APP, tmp_path, settings=settings) as app:
+        await ask(app, "POST", "entities/counter/c?op=erase", json="null")
+        while (await ask(app, "GET", "entities/counter/c"))[0] == 404:
+            pass
+        nothing = {"numberOfEmptyEntitiesRemoved": 0, "numberOfOrphanedLocksRemoved": 0}
+        assert await ask(app, "POST", "cleanEntityStorage?removeEmptyEntities=false") == (200, nothing)
+        assert await ask(app, "POST", "cleanEntityStorage") == (200, nothing | {"numberOfEmptyEntitiesRemoved": 1})
+        assert await ask(app, "GET", "instances") == (200, [])
+
+
+async def test_the_real_extension_has_no_endpoint_for_cleaning_up(tmp_path: Path) -> None:
+    async with running(APP, tmp_path, settings={PROFILE: "e26"}) as app:
+        assert await ask(app, "POST", "cleanEntityStorage") == (404, None)
+
+
 @pytest.mark.parametrize("operation", ["terminate", "suspend", "resume"])
 async def test_entities_have_no_lifecycle_to_interfere_with(tmp_path: Path, operation: str) -> None:
     async with running(APP, tmp_path) as app:

@@ -73,6 +73,17 @@ class EntitiesApi:
         hub.lifecycle.scheduled(entity_line(entity), f"EntitySignal:{operation}")
         return empty(202)
 
+    async def clean(self, request: ApiRequest, client: DurableClient) -> web.Response:
+        cleaned = await client.clean_entities(
+            remove_empty=parse_bool(request.query.get("removeEmptyEntities")) is not False,
+            release_locks=parse_bool(request.query.get("releaseOrphanedLocks")) is not False,
+        )
+        answer = {
+            "numberOfEmptyEntitiesRemoved": cleaned.empty_removed,
+            "numberOfOrphanedLocksRemoved": cleaned.locks_released,
+        }
+        return json_answer(200, answer)
+
     def _addressed(self, hub: SelectedHub, name: str | None, key: str | None) -> EntityId:
         """Raises InvalidArgument."""
         entity = _entity(name, key)

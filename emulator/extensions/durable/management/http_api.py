@@ -31,6 +31,7 @@ from emulator.extensions.durable.management.instances_api import LIFECYCLE, Inst
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import (
+    CleanEntities,
     Entities,
     Event,
     Instance,
@@ -132,6 +133,8 @@ class HttpApi:
                 return await self._event(request, hub, instance_id, name)
             case MakePrimary():
                 return self._make_primary()
+            case CleanEntities():
+                return await self._clean_entities(request, hub)
             case _:
                 assert_never(target)
 
@@ -188,6 +191,11 @@ class HttpApi:
         if request.method != "POST":
             return empty(404)
         return await self._instances.raise_event(request, hub, instance_id, name)
+
+    async def _clean_entities(self, request: ApiRequest, hub: SelectedHub) -> web.Response:
+        if request.method != "POST" or not self._profile.cleans_entities:
+            return empty(404)
+        return await self._entities.clean(request, hub.client)
 
     def _make_primary(self) -> web.Response:
         """There is one app only, so it is the primary one already."""

@@ -23,6 +23,7 @@ class HttpProfile:
     refused. `terse_starts`: a start's 400 has only the key Message. `takes_version`: `?version=` of a start counts.
     `conflicts`: a start over a living instance answers 409 instead of 500. `explains_states`: rewind and purge in the
     wrong state, or a rewind of nothing, answer with a text. `spares_entities`: no lifecycle operations on entities.
+    `cleans_entities`: there is an endpoint for it.
     """
 
     name: str
@@ -33,10 +34,11 @@ class HttpProfile:
     conflicts: bool = True
     explains_states: bool = True
     spares_entities: bool = True
+    cleans_entities: bool = True
 
 
 DEFAULT = HttpProfile(name="default")
-E26 = HttpProfile(name="e26", checks_starts=False, terse_starts=True, spares_entities=False)
+E26 = HttpProfile(name="e26", checks_starts=False, terse_starts=True, spares_entities=False, cleans_entities=False)
 E24 = HttpProfile(
     name="e24",
     plus_is_blank=False,
@@ -44,6 +46,7 @@ E24 = HttpProfile(
     conflicts=False,
     explains_states=False,
     spares_entities=False,
+    cleans_entities=False,
 )
 
 _PROFILES = {profile.name: profile for profile in (DEFAULT, E24, E26)}

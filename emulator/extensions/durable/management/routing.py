@@ -60,7 +60,12 @@ class MakePrimary:
     """makeprimary"""
 
 
-Target = Orchestrators | Entities | Instances | Instance | Operation | Event | MakePrimary
+@dataclass(frozen=True, slots=True)
+class CleanEntities:
+    """cleanEntityStorage: ours; clients of the extension ask for it by gRPC"""
+
+
+Target = Orchestrators | Entities | Instances | Instance | Operation | Event | MakePrimary | CleanEntities
 
 
 def find_target(path: str, *, plus_is_blank: bool) -> Target | None:
@@ -99,4 +104,6 @@ def _target(segments: list[str]) -> Target | None:
             return Event(instance_id, event)
         case ["makeprimary"]:
             return MakePrimary()
+        case ["cleanentitystorage"]:
+            return CleanEntities()
     return None
