@@ -88,7 +88,7 @@ async def counted(connection: str) -> AsyncIterator[tuple[str, Callable[[], int]
 
     servers = []
     for port in {int(found) for found in re.findall(r"127\.0\.0\.1:(\d+)", connection)}:
-        server = await asyncio.start_server(lambda r, w, port=port: relay(port, r, w), "127.0.0.1", 0)
+        server = await asyncio.start_server(partial(relay, port), "127.0.0.1", 0)
         servers.append(server)
         connection = connection.replace(f":{port}", f":{server.sockets[0].getsockname()[1]}")
     try:
