@@ -14,7 +14,7 @@ from typing import Literal
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, OverridableStates
-from emulator.durable.core.entity_messages import RELEASE, Release, Request
+from emulator.durable.core.entities.messages import RELEASE, Release, Request
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionResumed,

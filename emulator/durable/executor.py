@@ -12,8 +12,8 @@ from typing import Protocol
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
-from emulator.durable.core.external_events import Happening
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
+from emulator.durable.core.replay.external_events import Happening
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 

@@ -23,8 +23,8 @@ from emulator.durable.core.events import (
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
-from emulator.durable.core.external_events import Arrival, Reception, Waiting
 from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.replay.external_events import Arrival, Reception, Waiting
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.entity_lines import EntityLines
 from emulator.durable.executor import OrchestratorResult

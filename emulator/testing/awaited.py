@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from emulator.durable.core.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.durable.core.events import EventRaised, HistoryEvent
+from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.extensions.durable.protocol.orchestrators import answer_of
 from emulator.worker.api import FunctionMetadata, Invocation, Returned
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
-from emulator.durable.core.actions import Answer
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
@@ -39,9 +38,11 @@ from emulator.durable.core.events import (
     TaskScheduled,
     TimerCreated,
 )
-from emulator.durable.core.nondeterminism import RecordedAction, agrees
-from emulator.durable.core.replay import FunctionKind, ReplaySettings
-from emulator.durable.core.replay import replay as replay_answer
+from emulator.durable.core.identity import FunctionKind
+from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.nondeterminism import RecordedAction, agrees
+from emulator.durable.core.replay.program import ReplaySettings
+from emulator.durable.core.replay.program import replay as replay_answer
 from emulator.durable.executor import OrchestratorRequest
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions, name_of

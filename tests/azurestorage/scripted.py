@@ -25,7 +25,7 @@ from emulator.durable.core.decisions import (
     StartNextGeneration,
     StartSubOrchestration,
 )
-from emulator.durable.core.entity_messages import Request, Stamp
+from emulator.durable.core.entities.messages import Request, Stamp
 from emulator.durable.core.events import (
     EventRaised,
     GenericEvent,

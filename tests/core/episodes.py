@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from emulator.durable.core.actions import Action, Answer, Raised
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import (
     EventRaised,
@@ -20,7 +19,8 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay import Replayed, ReplaySettings, replay
+from emulator.durable.core.replay.actions import Action, Answer, Raised
+from emulator.durable.core.replay.program import Replayed, ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, apply_decisions
 from emulator.ids import counting_ids

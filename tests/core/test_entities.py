@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from emulator.durable.core.decisions import SendEvent, StartNextGeneration
-from emulator.durable.core.entities import BatchAnswer, EntityTurn, SchedulerState, commit, plan
-from emulator.durable.core.entity_messages import NO_STAMP, Release, Request, Response, Stamp
+from emulator.durable.core.entities.messages import NO_STAMP, Release, Request, Response, Stamp
+from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, SchedulerState, commit, plan
 from emulator.durable.core.events import EventRaised, ExecutionStarted
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.instant import Instant

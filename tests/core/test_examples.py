@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from emulator.durable.core.actions import Answer
 from emulator.durable.core.decisions import ScheduleTask
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay import ReplaySettings, replay
+from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Applied, Outbox, apply_decisions
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest

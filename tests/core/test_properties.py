@@ -10,7 +10,12 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.durable.core.actions import (
+from emulator.durable.core.decisions import Complete, Decision, ScheduleTask, SendEvent
+from emulator.durable.core.decisions import CreateTimer as TimerDecision
+from emulator.durable.core.entities.messages import Request
+from emulator.durable.core.events import EventRaised, HistoryEvent, TaskCompleted
+from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.replay.actions import (
     Action,
     Answer,
     CallActivity,
@@ -21,13 +26,8 @@ from emulator.durable.core.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.decisions import Complete, Decision, ScheduleTask, SendEvent
-from emulator.durable.core.decisions import CreateTimer as TimerDecision
-from emulator.durable.core.entity_messages import Request
-from emulator.durable.core.events import EventRaised, HistoryEvent, TaskCompleted
-from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay import ReplaySettings, replay
-from emulator.durable.core.retries import RetryOptions
+from emulator.durable.core.replay.program import ReplaySettings, replay
+from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.state import begin_turn
 from tests.core.episodes import BEGIN, INSTANCE, Instance, done, failed, finished, fired, raised
 

@@ -7,7 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.durable.core.actions import (
+from emulator.durable.core.decisions import (
+    Complete,
+    ScheduleTask,
+    SendEvent,
+    StartNextGeneration,
+    StartSubOrchestration,
+)
+from emulator.durable.core.decisions import CreateTimer as TimerDecision
+from emulator.durable.core.entities.messages import Request
+from emulator.durable.core.events import ExecutionResumed, ExecutionSuspended, ExecutionTerminated
+from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.replay.actions import (
     Action,
     CallActivity,
     CallEntity,
@@ -20,20 +31,9 @@ from emulator.durable.core.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.decisions import (
-    Complete,
-    ScheduleTask,
-    SendEvent,
-    StartNextGeneration,
-    StartSubOrchestration,
-)
-from emulator.durable.core.decisions import CreateTimer as TimerDecision
-from emulator.durable.core.entity_messages import Request
-from emulator.durable.core.events import ExecutionResumed, ExecutionSuspended, ExecutionTerminated
-from emulator.durable.core.external_events import Arrival, Waiting
-from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
-from emulator.durable.core.replay import FunctionKind, ReplaySettings
-from emulator.durable.core.retries import RetryOptions
+from emulator.durable.core.replay.external_events import Arrival, Waiting
+from emulator.durable.core.replay.program import ReplaySettings
+from emulator.durable.core.replay.retries import RetryOptions
 from emulator.extensions.durable.protocol.orchestrators import cannot_run
 from tests.core.episodes import (
     BEGIN,

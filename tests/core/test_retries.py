@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emulator.durable.core.retries import RetryOptions, pause_after
+from emulator.durable.core.replay.retries import RetryOptions, pause_after
 from emulator.instant import Instant
 
 NOON = Instant.parse("2026-03-01T12:00:00Z")

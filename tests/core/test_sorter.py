@@ -10,8 +10,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.durable.core.entity_messages import Request
-from emulator.durable.core.sorter import MessageSorter
+from emulator.durable.core.entities.messages import Request
+from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.instant import Instant
 
 WINDOW = timedelta(minutes=30)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.durable.core.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
 from emulator.durable.core.decisions import Complete, ScheduleTask, StartNextGeneration, StartSubOrchestration
 from emulator.durable.core.events import (
     ExecutionStarted,
@@ -20,6 +19,7 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.replay.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Applied, Outbox, apply_decisions, outcome_of
 from emulator.ids import counting_ids

@@ -10,8 +10,7 @@ from typing import Any
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.core.identity import TERMINAL, EntityId
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import TERMINAL, EntityId, FunctionKind
 from emulator.durable.engine.worker import engine
 from emulator.durable.hub import InstanceStatus
 from emulator.extensions.durable.executor import FunctionsExecutor

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.durable.client import CleanedEntities, DurableClient
-from emulator.durable.core.entity_messages import Request, Stamp
+from emulator.durable.core.entities.messages import Request, Stamp
 from emulator.durable.core.events import EventRaised
 from emulator.durable.core.identity import EntityId
 from emulator.ids import hyphenated, new_id

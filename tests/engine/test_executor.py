@@ -13,8 +13,7 @@ from aiohttp import web
 
 from emulator.clock import SystemClock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.core.identity import EntityId
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.executor import (
     ActivityFailed,
     ActivityRequest,

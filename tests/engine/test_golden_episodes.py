@@ -24,9 +24,8 @@ from emulator.durable.core.events import (
     OrchestratorStarted,
     TimerFired,
 )
-from emulator.durable.core.identity import OrchestrationInstance, is_entity
+from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay import FunctionKind
 from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from emulator.durable.core.actions import (
+from emulator.durable.core.identity import EntityId
+from emulator.durable.core.replay.actions import (
     Answer,
     CallActivity,
     CallHttp,
@@ -18,8 +19,7 @@ from emulator.durable.core.actions import (
     SignalEntity,
     WhenAny,
 )
-from emulator.durable.core.identity import EntityId
-from emulator.durable.core.retries import RetryOptions
+from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.instant import Instant

@@ -1,4 +1,4 @@
-"""Who is meant: instances, executions, parents, entities."""
+"""Who is meant: instances, executions, parents, entities, and what kind of function a name names."""
 
 from __future__ import annotations
 
@@ -84,3 +84,9 @@ class EntityId:
 
 def is_entity(instance_id: str) -> bool:
     return instance_id.startswith("@")
+
+
+class FunctionKind(enum.Enum):
+    ORCHESTRATOR = "orchestrator"
+    ACTIVITY = "activity"
+    ENTITY = "entity"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable import lines
-from emulator.durable.core.entities import BatchAnswer, EntityTurn, commit, plan
-from emulator.durable.core.entity_messages import Request, Response
+from emulator.durable.core.entities.messages import Request, Response
+from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, commit, plan
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of

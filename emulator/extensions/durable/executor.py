@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable.core.actions import Answer
-from emulator.durable.core.durable_http import HTTP_ACTIVITY
-from emulator.durable.core.remarks import Remark
-from emulator.durable.core.replay import FunctionKind, ReplaySettings, replay
+from emulator.durable.core.identity import FunctionKind
+from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.durable_http import HTTP_ACTIVITY
+from emulator.durable.core.replay.program import ReplaySettings, replay
+from emulator.durable.core.replay.remarks import Remark
 from emulator.durable.executor import (
     ActivityFailed,
     ActivityRequest,

@@ -17,7 +17,7 @@ from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
 from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding
 from emulator.extensions.durable.executor import FunctionsExecutor

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import FunctionKind
 from emulator.host.extension import Function, Invoke, Listen, TriggerEvent
 from emulator.worker.api import Binding, Datum, Returned
 

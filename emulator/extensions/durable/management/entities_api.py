@@ -11,8 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
-from emulator.durable.core.identity import EntityId
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.lines import entity as entity_line
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub

@@ -13,8 +13,7 @@ from aiohttp import web
 
 from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
-from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.replay import FunctionKind
+from emulator.durable.core.identity import FunctionKind, RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.durable.lines import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions

@@ -13,7 +13,8 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from emulator.durable.core.actions import (
+from emulator.durable.core.json_text import json_text
+from emulator.durable.core.replay.actions import (
     Action,
     Answer,
     CallActivity,
@@ -28,8 +29,7 @@ from emulator.durable.core.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.json_text import json_text
-from emulator.durable.core.retries import LONGEST_INTERVAL, RetryOptions
+from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
 from emulator.extensions.newtonsoft import read_first

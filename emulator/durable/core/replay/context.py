@@ -18,7 +18,6 @@ from emulator.durable.core.decisions import (
     StartNextGeneration,
     StartSubOrchestration,
 )
-from emulator.durable.core.entity_calls import SentRequest
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -37,10 +36,11 @@ from emulator.durable.core.events import (
     TimerCreated,
     TimerFired,
 )
-from emulator.durable.core.external_events import ExternalEvents
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
-from emulator.durable.core.nondeterminism import NonDeterminism, RecordedAction, agrees
-from emulator.durable.core.tasks import Failure, Task
+from emulator.durable.core.replay.entity_calls import SentRequest
+from emulator.durable.core.replay.external_events import ExternalEvents
+from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction, agrees
+from emulator.durable.core.replay.tasks import Failure, Task
 from emulator.instant import MIN_INSTANT, Instant
 
 _SPLIT_MARK = -100  # the id of a TimerCreated that other storage providers put between two parts of a large commit

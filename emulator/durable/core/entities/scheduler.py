@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.durable.core.decisions import Decision, SendEvent, StartNextGeneration
-from emulator.durable.core.entity_messages import (
+from emulator.durable.core.entities.messages import (
     CONTINUE,
     LOCK_GRANTED,
     OPERATION,
@@ -30,10 +30,10 @@ from emulator.durable.core.entity_messages import (
     Response,
     request_from_members,
 )
+from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.durable.core.json_text import json_text
-from emulator.durable.core.sorter import MessageSorter
 from emulator.instant import Instant
 
 _EARLY_ENOUGH = timedelta(milliseconds=100)

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from emulator.durable.core.actions import Action, Answer, CallActivity, CallSubOrchestrator, WhenAll, WhenAny
-from emulator.durable.core.context import OrchestrationContext
 from emulator.durable.core.events import HistoryEvent, SubOrchestrationInstanceFailed, TaskFailed
-from emulator.durable.core.external_events import Arrival, ExternalEvents, Happening, Reception
-from emulator.durable.core.nondeterminism import NonDeterminism
+from emulator.durable.core.replay.actions import Action, Answer, CallActivity, CallSubOrchestrator, WhenAll, WhenAny
+from emulator.durable.core.replay.context import OrchestrationContext
+from emulator.durable.core.replay.external_events import Arrival, ExternalEvents, Happening, Reception
+from emulator.durable.core.replay.nondeterminism import NonDeterminism
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,17 @@ Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from emulator.durable.core import durable_http, retries
-from emulator.durable.core.actions import (
+from emulator.durable.core.decisions import Decision
+from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
+from emulator.durable.core.identity import EntityId, FunctionKind, is_entity
+from emulator.durable.core.json_text import json_text
+from emulator.durable.core.replay import durable_http, retries
+from emulator.durable.core.replay.actions import (
     Action,
     Answer,
     CallActivity,
@@ -37,24 +40,14 @@ from emulator.durable.core.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.context import OrchestrationContext
-from emulator.durable.core.decisions import Decision
-from emulator.durable.core.entity_calls import EntityCalls
-from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
-from emulator.durable.core.external_events import Happening
-from emulator.durable.core.identity import EntityId, is_entity
-from emulator.durable.core.json_text import json_text
-from emulator.durable.core.nondeterminism import NonDeterminism, RecordedAction
-from emulator.durable.core.remarks import Remark, nondeterminism_remark, remarks_on
-from emulator.durable.core.retries import RetryOptions
-from emulator.durable.core.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
+from emulator.durable.core.replay.context import OrchestrationContext
+from emulator.durable.core.replay.entity_calls import EntityCalls
+from emulator.durable.core.replay.external_events import Happening
+from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
+from emulator.durable.core.replay.remarks import Remark, nondeterminism_remark, remarks_on
+from emulator.durable.core.replay.retries import RetryOptions
+from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
 from emulator.instant import Instant
-
-
-class FunctionKind(enum.Enum):
-    ORCHESTRATOR = "orchestrator"
-    ACTIVITY = "activity"
-    ENTITY = "entity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from emulator.durable.core.entity_messages import NO_STAMP, Request, Stamp, request_from_members
+from emulator.durable.core.entities.messages import NO_STAMP, Request, Stamp, request_from_members
 from emulator.instant import Instant
 
 _SLACK = timedelta(seconds=10)  # the horizon moves only when it has fallen this far behind

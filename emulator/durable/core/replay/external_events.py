@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emulator.durable.core.events import EventRaised
-from emulator.durable.core.tasks import Task, ended_task
+from emulator.durable.core.replay.tasks import Task, ended_task
 
 
 class Reception(enum.Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emulator.durable.core.retries import RetryOptions
+from emulator.durable.core.replay.retries import RetryOptions
 from emulator.instant import Instant
 
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from emulator.durable.core.actions import CallEntity, SignalEntity
-from emulator.durable.core.entity_messages import OPERATION, Request
+from emulator.durable.core.entities.messages import OPERATION, Request
+from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.json_text import json_text
-from emulator.durable.core.sorter import MessageSorter
+from emulator.durable.core.replay.actions import CallEntity, SignalEntity
 from emulator.instant import Instant
 
 _NAMESPACE = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
