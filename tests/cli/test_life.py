@@ -166,6 +166,21 @@ def _call_in_vain(url: str) -> None:
         get(url)
 
 
+@POSIX_ONLY
+def test_more_connections_than_the_system_allows_wait(tmp_path: Path) -> None:
+    code = "import resource\n\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n" + HELLO
+    with started(write_app(tmp_path, code), "--no-reload") as azemu:
+        url = azemu.url()
+        port = int(url.split(":")[2].split("/", maxsplit=1)[0])
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
+        azemu.wait_for("No more connections can be taken for now .*; they wait.")
+        for client in clients:
+            client.close()
+        assert get(url) == "hello"
+        stop(azemu)
+    assert "Traceback" not in azemu.output
+
+
 def test_the_host_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     with started(write_app(tmp_path, WHO)) as azemu:
         url = azemu.url()
