@@ -7,16 +7,12 @@
 Time moves only for somebody who waits for it: inside `running()`, `advance()` or `run_until_idle()`. Everything the
 loop cannot see happens inside `busy()` (see `emulator.clock` for the three rules). asyncio's own timers
 (`loop.call_later`, a library's keep-alive) stay real: they neither move time nor hold it up.
-
-How: an event loop asks its selector to wait when no callback is ready. At that moment, if no socket has anything to
-say and nobody is busy, the program is idle, and the selector lets the clock jump instead of waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 import sys
 import threading
 import types
@@ -24,16 +20,12 @@ from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from emulator.clock import SystemClock
+from emulator.virtual_time.loop import VirtualTimeLoop
 from emulator.virtual_time.sleepers import Sleeper, SleeperEntry, Sleepers
 from emulator.virtual_time.work import SlowWork, Work
-
-T = TypeVar("T")
-
-# How often (real) a program looks again that would be idle but for work that does not say when it ends.
-_LOOK_SECONDS = 0.005
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -198,10 +190,9 @@ class VirtualClock:
         lines += [f"  sleeps until {s.due.isoformat()}: {s.where}" for s in self.sleepers() if not s.upkeep]
         return "\n".join(lines)
 
-    # For the loop ------------------------------------------------------------------------------------------------
+    # For the loop: its Idleness -------------------------------------------------------------------------------------
 
     def wants_idle(self) -> bool:
-        """Would anything happen if the program were idle now?"""
         wanted = bool(self._idle_waiters or (self._permits and not self._frozen))
         return wanted and not (self._heeds_work and self._work.going_on)
 
@@ -209,7 +200,6 @@ class VirtualClock:
         return self._heeds_work and self._unseen_work()
 
     def found_idle(self) -> bool:
-        """No callback is ready and no socket speaks. True if that set something going."""
         if self._idle_waiters:
             # One at a time, the one who wants to go least far first: what it does next may change what is idle.
             nearest = min(self._idle_waiters)
@@ -266,43 +256,6 @@ class VirtualClock:
         # On its own thread the loop is awake and looks for idleness after this turn anyhow.
         if loop is not None and not loop.is_closed() and loop.thread_id != threading.get_ident():
             loop.call_soon_threadsafe(lambda: None)
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """The event loop of a VirtualClock. Work in its executor (`to_thread`, name resolution) counts as busy."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self.clock = clock
-        self.thread_id: int | None = None
-        super().__init__(_IdleSelector(clock))
-
-    def run_forever(self) -> None:
-        self.thread_id = threading.get_ident()
-        super().run_forever()
-
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        token = self.clock.busy()
-        token.__enter__()
-        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(lambda _: token.__exit__(None, None, None))
-        return future
-
-
-class _IdleSelector(selectors.DefaultSelector):
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        nothing_ready = timeout is None or timeout > 0
-        if nothing_ready and self._clock.wants_idle():
-            events = super().select(0)
-            if not events and self._clock.something_works_unseen():
-                # Nobody will tell when it ends.
-                return super().select(_LOOK_SECONDS if timeout is None else min(timeout, _LOOK_SECONDS))
-            if events or self._clock.found_idle():
-                return events
-        return super().select(timeout)
 
 
 @dataclass(slots=True, eq=False)
