@@ -11,15 +11,15 @@ the test function (see `emulator.pytest_plugin`).
 
 from emulator.testing.app import AppUnderTest as AppUnderTest
 from emulator.testing.app import start as start
-from emulator.testing.determinism import NotDeterministic as NotDeterministic
 from emulator.testing.errors import AppBroken as AppBroken
 from emulator.testing.errors import NothingLeft as NothingLeft
 from emulator.testing.errors import TookTooLong as TookTooLong
 from emulator.testing.errors import UnknownActivity as UnknownActivity
 from emulator.testing.http import Answer as Answer
-from emulator.testing.records import LogLine as LogLine
 from emulator.testing.replaying import HistoryDiverged as HistoryDiverged
 from emulator.testing.replaying import replay as replay
-from emulator.testing.slowness import RealWait as RealWait
 from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
 from emulator.testing.sync import start_sync as start_sync
+from emulator.testing.watching.determinism import NotDeterministic as NotDeterministic
+from emulator.testing.watching.records import LogLine as LogLine
+from emulator.testing.watching.slowness import RealWait as RealWait

@@ -18,10 +18,10 @@ from emulator.testing.client import durable_client
 from emulator.testing.hosting import Hosted, HostThread
 from emulator.testing.http import Answer
 from emulator.testing.queues import put_message
-from emulator.testing.records import LogLine
-from emulator.testing.slowness import RealWait
 from emulator.testing.steering import Fake
 from emulator.testing.waiting import wait_for_end
+from emulator.testing.watching.records import LogLine
+from emulator.testing.watching.slowness import RealWait
 from emulator.virtual_time import VirtualClock
 
 T = TypeVar("T")
@@ -157,7 +157,7 @@ async def start(
     `storage`: "memory", a file for the built-in store, or what `azemu start --storage` takes; None: what the settings
     say. Anything but the built-in store needs clock="real".
     `now`: when virtual time begins (aware); None: now. `settings`: win over local.settings.json and the environment.
-    `check_determinism`: run every orchestrator twice and watch what it calls (see `emulator.testing.determinism`).
+    `check_determinism`: run every orchestrator twice and watch what it calls (see watching/determinism.py).
     Raises AppBroken, ConfigurationError, StorageUnavailable; at the end NotDeterministic.
     """
     thread = host_thread(

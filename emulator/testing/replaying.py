@@ -50,7 +50,7 @@ from emulator.extensions.durable.protocol import orchestrators
 from emulator.host.extension import TriggerEvent
 from emulator.instant import Instant
 from emulator.testing.histories import Recorded, UnreadableHistory, read_history
-from emulator.testing.yields import Place, Yields
+from emulator.testing.watching.yields import Place, Yields
 from emulator.worker.api import Returned
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.clock import Clock
-from emulator.testing.awaited import Awaited
 from emulator.testing.errors import UnknownActivity
-from emulator.testing.records import Records
-from emulator.testing.slowness import Slowness
-from emulator.testing.stragglers import Stragglers
+from emulator.testing.watching.awaited import Awaited
+from emulator.testing.watching.records import Records
+from emulator.testing.watching.slowness import Slowness
+from emulator.testing.watching.stragglers import Stragglers
 from emulator.worker import values
 from emulator.worker.api import FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.failures import function_failed

@@ -21,8 +21,8 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.hub import InstanceStatus, TaskHub
-from emulator.testing.awaited import Awaited
 from emulator.testing.errors import NothingLeft
+from emulator.testing.watching.awaited import Awaited
 from emulator.virtual_time import VirtualClock
 
 # How often a real clock's test looks. Nobody has to wait for a jump there.

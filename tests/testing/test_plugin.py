@@ -43,6 +43,70 @@ def test_the_app_is_found_above_the_test(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=2)
 
 
+def test_coroutines_need_no_other_plugin(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, SHOP)
+    pytester.makepyfile(ORDER)
+    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
+
+
+def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, SHOP)
+    pytester.makepyfile(
+        """
+        import unittest
+        import pytest
+
+        class Old(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _app(self, azemu):
+                self.app = azemu
+
+            def test_order(self):
+                self.assertEqual(self.app.wait(self.app.client.start_new("reminder")).output, "reminded")
+
+        class OldCoroutines(unittest.IsolatedAsyncioTestCase):
+            @pytest.fixture(autouse=True)
+            def _app(self, azemu):
+                self.app = azemu
+
+            async def test_order(self):
+                status = await self.app.wait(await self.app.client.start_new("reminder"))
+                self.assertEqual(status.output, "reminded")
+
+        @pytest.mark.anyio
+        async def test_anyio(azemu):
+            status = await azemu.wait(await azemu.client.start_new("reminder"))
+            assert status.output == "reminded"
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+        """
+    )
+    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
+
+
+def test_what_a_test_patches_in_the_apps_modules_is_patched(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, "import parcels\n", SHOP.replace("f\"{item['name']} sent\"", "parcels.send(item)"))
+    pytester.makepyfile(parcels="def send(item):\n    return 'really sent'\n")
+    pytester.makepyfile(
+        """
+        import parcels
+
+        def outcome(azemu):
+            return azemu.wait(azemu.client.start_new("order", client_input={"name": "book"})).output
+
+        def test_patched(azemu, monkeypatch):
+            monkeypatch.setattr(parcels, "send", lambda item: "patched")
+            assert outcome(azemu) == "patched"
+
+        def test_not_patched(azemu):
+            assert outcome(azemu) == "really sent"
+        """
+    )
+    run(pytester, "-o", "pythonpath=.").assert_outcomes(passed=2)
+
+
 def test_the_app_and_its_options_are_named_by_a_marker(pytester: pytest.Pytester) -> None:
     write_app(pytester.path / "shop", SHOP)
     pytester.makepyfile(
@@ -87,6 +151,7 @@ def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*azemu console*", "*sending book"])
+    result.stdout.no_fnmatch_line("*emulator.*.py:*")  # What the host has to say is in its console only.
 
 
 def test_in_parallel(pytester: pytest.Pytester) -> None:

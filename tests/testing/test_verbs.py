@@ -172,9 +172,7 @@ async def test_waiting_for_an_orchestration_without_an_end_says_how_far_time_wen
     )
     async with start(app_folder, real_seconds=0.5) as app:
         instance = await app.client.start_new("monitor")
-        with pytest.raises(
-            TookTooLong, match=r"Meanwhile virtual time went on by \d+ day"
-        ):
+        with pytest.raises(TookTooLong, match=r"Meanwhile virtual time went on by \d+ day"):
             await app.wait(instance)
 
 
@@ -258,7 +256,7 @@ async def test_virtual_time_needs_storage_that_lives_by_it(shop: Path) -> None:
 
 
 async def test_user_code_that_sleeps_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.testing.slowness.SLOW_SECONDS", 0.05)
+    monkeypatch.setattr("emulator.testing.watching.slowness.SLOW_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
         """
@@ -368,7 +366,7 @@ async def test_time_waits_for_tasks_and_threads_that_a_function_left_behind(tmp_
 async def test_time_does_not_wait_for_ever_for_what_a_function_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.testing.stragglers.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("emulator.testing.watching.stragglers.PATIENCE_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
         """

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from emulator.testing.appfiles import AppFiles
+from emulator.testing.watching.appfiles import AppFiles
 
 _log = logging.getLogger(__name__)
 

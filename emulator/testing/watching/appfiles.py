@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from types import FrameType
 
-_LIBRARIES = ("site-packages", "dist-packages", str(Path(__file__).parent.parent) + os.sep)
+_LIBRARIES = ("site-packages", "dist-packages", str(Path(__file__).parents[2]) + os.sep)
 
 
 class AppFiles:

@@ -27,8 +27,8 @@ from types import BuiltinFunctionType, FrameType
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.testing.appfiles import AppFiles
-from emulator.testing.yields import Place, Yielded, Yields
+from emulator.testing.watching.appfiles import AppFiles
+from emulator.testing.watching.yields import Place, Yielded, Yields
 from emulator.worker.api import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.inprocess import InProcessWorker
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from emulator.testing.appfiles import AppFiles
+from emulator.testing.watching.appfiles import AppFiles
 from emulator.virtual_time.work import SLOW_SECONDS
 
 _log = logging.getLogger(__name__)

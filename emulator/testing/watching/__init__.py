@@ -1,0 +1,1 @@
+"""What a test sees of the app's code while it runs."""
