@@ -140,6 +140,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             drain_seconds=base.drain_seconds * 0.8,
             # In Azure others may have the same name, so nobody may take over there before time.
             take_seat=base.take_seat if emulated else no_seat,
+            any_port=configuration.port == 0,
         )
     )
     extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]

@@ -5,15 +5,17 @@
         instance = await azemu.client.start_new("approve_document", client_input={…})
         status = await azemu.wait(instance)
 
-In a test that is no coroutine the fixture has the same verbs without `await`. The app is the one of the marker, else
-of `azemu_app` in the pytest configuration, else of the nearest folder above the test file that has a host.json or a
-function_app.py. When a test fails, the app's console is part of the report.
+In a test that is no coroutine the fixture has the same verbs without `await`; one that is needs no other plugin. The
+app is the one of the marker, else of `azemu_app` in the pytest configuration, else of the nearest folder above the test
+file that has a host.json or a function_app.py. When a test fails, the app's console is part of the report.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +46,21 @@ def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnde
     from emulator.testing.sync import start_sync
 
     path, options = _app(request.node, request.config)
-    with start_sync(path, **options) as app:
+    with _out_of_the_log_report(request.config), start_sync(path, **options) as app:
         yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
+
+
+@pytest.hookimpl
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test of the fixture that no other plugin runs: they come first, or have made a function of it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj) or _FIXTURE not in pyfuncitem.fixturenames:
+        return None
+    import asyncio
+
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,6 +72,24 @@ def pytest_runtest_makereport(
     if report.failed and app is not None:
         report.sections.append(("azemu console", app.console))
     return report
+
+
+@contextmanager
+def _out_of_the_log_report(config: pytest.Config) -> Iterator[None]:
+    """What the host has to say is in its console; "Captured log" of a failing test is for the user's own lines."""
+    handler = getattr(config.pluginmanager.get_plugin("logging-plugin"), "report_handler", None)
+    if handler is None:
+        yield
+        return
+    handler.addFilter(_is_the_users)
+    try:
+        yield
+    finally:
+        handler.removeFilter(_is_the_users)
+
+
+def _is_the_users(record: logging.LogRecord) -> bool:
+    return not record.name.startswith("emulator.")
 
 
 def _app(node: pytest.Item, config: pytest.Config) -> tuple[Path, dict[str, Any]]:

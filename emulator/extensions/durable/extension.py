@@ -51,7 +51,8 @@ class DurableHost:
 
     `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
     `wait_until_running`: returns when all listeners have begun. `drain_seconds`: what the end waits for work under way.
-    `take_seat`: how this host goes on with what a killed one left (see seats.py).
+    `take_seat`: how this host goes on with what a killed one left (see seats.py). `any_port`: no port of its own choice
+    may be in the way of another host.
     """
 
     options: DurableTaskOptions
@@ -65,6 +66,7 @@ class DurableHost:
     new_id: NewId
     drain_seconds: float = DRAIN_SECONDS
     take_seat: TakeSeat = no_seat
+    any_port: bool = False
 
 
 def durable_extension(host: DurableHost) -> Extension:
@@ -88,7 +90,7 @@ def durable_extension(host: DurableHost) -> Extension:
         system_key=host.system_key,
         strict_purge=host.settings.flag(STRICT_PURGE_SETTING),
     )
-    listener = RpcListener(api.handle, host.clock)
+    listener = RpcListener(api.handle, host.clock, any_port=host.any_port)
     binding = ClientBinding(
         hubs, origin=host.origin, system_key=host.system_key, rpc_base_url=lambda: listener.base_url
     )

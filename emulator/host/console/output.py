@@ -199,22 +199,29 @@ class Console(logging.Handler):
 
 @contextmanager
 def console_logging(console: Console) -> Iterator[Console]:
-    """Show the host's logs on `console` while entered."""
+    """Show the host's logs on `console` while entered, and nowhere else: what the app or a test runner has put on the
+    root logger is for the user's own lines. Several may be entered, and left in any order.
+    """
     loggers = (logging.getLogger("emulator"), logging.getLogger("asyncio"))
-    host = loggers[0]
-    level_before = host.level
-    host.setLevel(console.rules.lowest_python_level())
     own_thread = _OwnThread()
     console.addFilter(own_thread)
     for logger in loggers:
         logger.addHandler(console)
+    _settle(loggers[0])
     try:
         yield console
     finally:
         for logger in loggers:
             logger.removeHandler(console)
         console.removeFilter(own_thread)
-        host.setLevel(level_before)
+        _settle(loggers[0])
+
+
+def _settle(host: logging.Logger) -> None:
+    """Let through what the consoles that are there want to see."""
+    consoles = [handler for handler in host.handlers if isinstance(handler, Console)]
+    host.setLevel(min((console.rules.lowest_python_level() for console in consoles), default=logging.NOTSET))
+    host.propagate = not consoles
 
 
 class _OwnThread(logging.Filter):

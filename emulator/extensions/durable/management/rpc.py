@@ -44,11 +44,15 @@ class NoFreePort(EmulatorError):
 
 
 class RpcListener:
-    """`base_url`: where the SDK finds it, with the trailing slash that the SDK relies on; None while it is closed."""
+    """`base_url`: where the SDK finds it, with the trailing slash that the SDK relies on; None while it is closed.
 
-    def __init__(self, handle: Handle, clock: Clock) -> None:
+    `any_port`: take what is free instead of the port that the extension prefers.
+    """
+
+    def __init__(self, handle: Handle, clock: Clock, *, any_port: bool = False) -> None:
         self._handle = handle
         self._clock = clock
+        self._any_port = any_port
         self.base_url: str | None = None
 
     @asynccontextmanager
@@ -65,7 +69,7 @@ class RpcListener:
                 self.base_url = None
 
     async def _open(self, stack: AsyncExitStack) -> Listener:
-        for attempt, port in enumerate(_ports(), start=1):
+        for attempt, port in enumerate([0] if self._any_port else _ports(), start=1):
             try:
                 return await stack.enter_async_context(listen(self._answer, self._clock, address=ADDRESS, port=port))
             except PortUnavailable:
