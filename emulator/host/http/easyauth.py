@@ -48,7 +48,7 @@ def _content(source: str, root: Path) -> dict[str, Any]:
     where = f"App setting {SETTING}" if is_json else str(root / source)
     try:
         content = json.loads(source if is_json else (root / source).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{where}: the client principal cannot be read: {error}. {SETTING} names a JSON file like "
             '{"name": "ada@example.com", "roles": ["admin"]}, or holds the JSON itself.'

@@ -38,7 +38,7 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request with its normalised path (see `routing.normalized_path`)."""
+    """A request with its normalised path (see `paths.normalized_path`)."""
 
     request: web.Request
     path: str

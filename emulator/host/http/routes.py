@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from emulator.host.http.auth import Access
-from emulator.host.http.routing import match
+from emulator.host.http.matching import match
 from emulator.host.http.templates import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCall:
-    """A request that found its route. `path`: normalised (see `routing`); `values`: the route's parameters."""
+    """A request that found its route. `path`: normalised (see `paths`); `values`: the route's parameters."""
 
     request: web.Request
     path: str

@@ -110,7 +110,7 @@ def _key_json(key: Key) -> dict[str, Any]:
 def _content(text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SecretsUnreadable(f"it is not JSON ({error})") from None
     if not isinstance(content, dict):
         raise SecretsUnreadable("it is not a JSON object")

@@ -28,9 +28,9 @@ from emulator.host.http import pipeline
 from emulator.host.http.auth import Authorizer
 from emulator.host.http.connections import Listener, listen
 from emulator.host.http.homepage import homepage
+from emulator.host.http.paths import has_dot_segments, normalized_path, split_path
 from emulator.host.http.pipeline import Incoming, Stage
 from emulator.host.http.routes import FunctionRoutes, HttpCall, Route, first_match
-from emulator.host.http.routing import has_dot_segments, normalized_path, split_path
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 
