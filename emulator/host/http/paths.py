@@ -1,4 +1,4 @@
-"""What a path is made of, decided in one place, so that keys, built-in routes and functions' routes judge the same text.
+"""What a path is made of, decided in one place: keys, built-in routes and those of functions judge the same text.
 
 Source: Kestrel's path normalisation; spec/functions-host.md 4.1.
 """
