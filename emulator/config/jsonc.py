@@ -15,7 +15,10 @@ _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises json.JSONDecodeError whose line and column are those of the file."""
     text = text.removeprefix("\ufeff")
-    return json.loads(_TRAILING_COMMA.sub(_blank_after_value, _COMMENT.sub(_blank, text)))
+    try:
+        return json.loads(_TRAILING_COMMA.sub(_blank_after_value, _COMMENT.sub(_blank, text)))
+    except RecursionError:
+        raise json.JSONDecodeError("Objects and arrays are nested too deeply", text, 0) from None
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -180,7 +180,7 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
         return {}
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {
         name: value if isinstance(value, dict) else as_text(value)

@@ -34,7 +34,10 @@ def test_an_error_is_found_where_the_file_has_it() -> None:
     assert (raised.value.lineno, raised.value.colno) == (4, 18)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1,,2]", "{,}", "// only a comment", '"no end', "{'a': 1}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1,,2]", "{,}", "// only a comment", '"no end', "{'a': 1}", pytest.param("[" * 100_000, id="deep")],
+)
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         parse_json(text)

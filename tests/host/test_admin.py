@@ -25,6 +25,7 @@ def say(city: str) -> str:
     logging.info("Hello %s", city)
     return city
 """
+DEEP = pytest.param("[" * 50_000, id="deep")
 DURABLE = """
 import logging
 import azure.functions as func
@@ -100,7 +101,7 @@ async def test_a_function_is_run_by_hand(site: Live, caplog: pytest.LogCaptureFi
     )
 
 
-@pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}'])
+@pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}', DEEP])
 async def test_a_call_by_hand_needs_an_object(site: Live, body: str) -> None:
     assert (await site.post("/admin/functions/say", body)).status == 400
 
@@ -135,9 +136,19 @@ async def test_offline_and_back(site: Live) -> None:
     assert not page.exists()
 
 
-@pytest.mark.parametrize("body", ["", "offline", '"asleep"', "{}"])
+@pytest.mark.parametrize("body", ["", "offline", '"asleep"', "{}", DEEP])
 async def test_no_other_states(site: Live, body: str) -> None:
     assert (await site.request("PUT", "/admin/host/state", data=body)).status == 400
+
+
+@pytest.mark.parametrize("request_line", ["PUT /admin/host/state", "POST /admin/host/log"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("Content-Length: 11000000\r\n\r\n", 413), ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", 400)],
+)
+async def test_bodies_that_are_not_taken(site: Live, request_line: str, body: str, status: int) -> None:
+    answer = await site.raw(f"{request_line} HTTP/1.1\r\nHost: a\r\n{body}".encode(), until=b"\r\n\r\n")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 async def test_small_answers(site: Live) -> None:
@@ -180,7 +191,7 @@ async def test_the_life_of_a_key(site: Live, folder: str) -> None:
     assert (await site.get(f"{folder}/ci")).status == 404
 
 
-@pytest.mark.parametrize("body", ["", "{}", '{"value": ""}', '{"value": 5}', "[]"])
+@pytest.mark.parametrize("body", ["", "{}", '{"value": ""}', '{"value": 5}', '{"value": "\\ud800"}', "[]", DEEP])
 async def test_a_key_needs_a_value(site: Live, body: str) -> None:
     answer = await site.request("PUT", "/admin/host/keys/ci", data=body)
     assert (answer.status, answer.text) == (400, "Invalid key value")

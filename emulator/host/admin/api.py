@@ -223,5 +223,5 @@ def _without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -103,7 +103,12 @@ def _value(body: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     value = content.get("value") if isinstance(content, dict) else None
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and _can_be_stored(value) else None
+
+
+def _can_be_stored(value: str) -> bool:
+    """JSON can name half a character, which no file can hold and no client can send."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _described(call: HttpCall, key: Key, *, status: int = 200) -> web.Response:

@@ -30,6 +30,7 @@ from emulator.host.http.connections import Listener, listen
 from emulator.host.http.homepage import homepage
 from emulator.host.http.paths import has_dot_segments, normalized_path, split_path
 from emulator.host.http.pipeline import Incoming, Stage
+from emulator.host.http.requests import BodyBroken, BodyTooLarge
 from emulator.host.http.routes import FunctionRoutes, HttpCall, Route, first_match
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
@@ -95,6 +96,10 @@ class _Server:
             return await self._first(Incoming(request, path))
         except web.HTTPException:
             raise
+        except (BodyTooLarge, BodyBroken) as error:
+            response = web.Response(status=413 if isinstance(error, BodyTooLarge) else 400)
+            response.force_close()
+            return response
         except Exception:
             logger.exception("Answering %s %s failed.", request.method, path)
             return web.Response(status=500)
