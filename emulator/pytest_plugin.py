@@ -43,11 +43,16 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(name=_FIXTURE)
 def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnderTest]:
     """The app under test, running: see emulator.testing.AppUnderTest; without `await` in a plain test function."""
+    from emulator.errors import EmulatorError
     from emulator.testing.sync import start_sync
 
     path, options = _app(request.node, request.config)
-    with _out_of_the_log_report(request.config), start_sync(path, **options) as app:
-        yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
+    try:
+        with _out_of_the_log_report(request.config), start_sync(path, **options) as app:
+            yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
+    except EmulatorError as error:
+        # An app that cannot start, or orchestrators that are not deterministic: its words are enough.
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl

@@ -230,14 +230,15 @@ class HostOptions:
     text: str = option("", key="")
 
 
-def read_host_json(root: Path, settings: Settings) -> tuple[HostOptions, list[str]]:
+def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tuple[HostOptions, list[str]]:
     """The options of the app in `root`, and warnings for the user.
 
-    Settings named `AzureFunctionsJobHost__a__b` replace the file's values. A missing or empty file is created with
-    the defaults. Raises ConfigurationError, in the words of the Functions host where it has them.
+    Settings named `AzureFunctionsJobHost__a__b` replace the file's values. `create`: write a missing or empty file, as
+    the Functions host does; else the defaults are merely used. Raises ConfigurationError, in the words of the Functions
+    host where it has them.
     """
     path = root / FILE_NAME
-    content, warnings = _load(path)
+    content, warnings = _load(path, create)
     _check_version(content)
     text = json.dumps({key: value for key, value in content.items() if key.lower() in WELL_KNOWN}, indent=2)
     overridden = _override_all(content, settings)
@@ -260,11 +261,11 @@ def read_host_json(root: Path, settings: Settings) -> tuple[HostOptions, list[st
     return _checked(options, document), [*warnings, *durable_warnings]
 
 
-def _load(path: Path) -> tuple[dict[str, Any], list[str]]:
+def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
     try:
         content = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        return _create(path, "No host configuration file found. Creating a default host.json file.")
+        return _defaults(path, create, "No host configuration file found. Creating a default host.json file.")
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             f"Unable to parse host configuration file '{path}'. "
@@ -275,12 +276,14 @@ def _load(path: Path) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(content, dict):
         raise ConfigurationError(f"Unable to parse host configuration file '{path}'. It must be a JSON object.")
     if not content:
-        return _create(path, "Empty host configuration file found. Creating a default host.json file.")
+        return _defaults(path, create, "Empty host configuration file found. Creating a default host.json file.")
     return content, []
 
 
-def _create(path: Path, note: str) -> tuple[dict[str, Any], list[str]]:
+def _defaults(path: Path, create: bool, note: str) -> tuple[dict[str, Any], list[str]]:
     content = dict(DEFAULT_CONTENT)
+    if not create:
+        return content, []
     with suppress(OSError):  # A read-only folder: the defaults are used without a file.
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return content, [note]

@@ -36,6 +36,7 @@ class StartOptions:
     binding `address` and `port` (it stays the caller's to close). `functions`: run only these. `storage`: for
     AzureWebJobsStorage and every connection that means development storage, "azurite", "builtin", "builtin:PATH",
     "builtin:memory" or a connection string. `settings`: app settings that win over environment and local.settings.json.
+    `create_host_json`: when there is none, as the Functions host does.
     """
 
     app: Path
@@ -50,6 +51,7 @@ class StartOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
     verbose: bool = False
     user_log_level: LogLevel | None = None
+    create_host_json: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class Configuration:
 def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuration:
     """Read everything a host needs to know before it starts.
 
-    Raises ConfigurationError. Creates host.json when there is none.
+    Raises ConfigurationError.
     """
     root = options.app.resolve()
     loaded = load_settings(root, environ, overrides=options.settings)
@@ -110,7 +112,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
     if options.storage is not None:
         names = {"AzureWebJobsStorage", *development_connections(settings)} - set(options.settings)
         settings = settings.with_values(dict.fromkeys(sorted(names), storage_value(options.storage, root)))
-    host, host_warnings = read_host_json(root, settings)
+    host, host_warnings = read_host_json(root, settings, create=options.create_host_json)
     if options.functions:
         host = replace(host, functions=tuple(options.functions))
     return Configuration(

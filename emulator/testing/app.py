@@ -181,7 +181,13 @@ def host_thread(
     check_determinism: bool,
 ) -> HostThread:
     """Not opened yet. Raises ConfigurationError."""
-    options = StartOptions(app=Path(path), port=0, storage=_storage_option(storage), settings=dict(settings or {}))
+    options = StartOptions(
+        app=Path(path),
+        port=0,
+        storage=_storage_option(storage),
+        settings=dict(settings or {}),
+        create_host_json=False,
+    )
     return HostThread(options, _clock(clock, now), check_determinism=check_determinism)
 
 

@@ -104,6 +104,14 @@ def test_nothing_is_left_of_an_app(tmp_path: Path) -> None:
     assert {entry.name for entry in folder.iterdir()} <= {"function_app.py", "host.json", "__pycache__"}
 
 
+async def test_a_missing_host_json_is_not_made(tmp_path: Path) -> None:
+    folder = write_app(tmp_path / "app", SHOP)
+    (folder / "host.json").unlink()
+    async with start(folder) as app:
+        assert (await app.get("/api/order/book")).status == 202
+    assert not (folder / "host.json").exists()
+
+
 async def test_what_the_body_raises_comes_out_and_the_app_ends(tmp_path: Path) -> None:
     folder = write_app(tmp_path / "app", SHOP)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is about the block

@@ -154,6 +154,42 @@ def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester
     result.stdout.no_fnmatch_line("*emulator.*.py:*")  # What the host has to say is in its console only.
 
 
+def test_an_app_that_cannot_start_and_one_that_is_not_deterministic_say_so_in_their_own_words(
+    pytester: pytest.Pytester,
+) -> None:
+    write_app(pytester.path / "broken", "import there_is_no_such_module\n")
+    write_app(
+        pytester.path / "changing",
+        """
+        @app.orchestration_trigger(context_name="context")
+        def sleepless(context):
+            return time.time()
+        """,
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.azemu("broken")
+        def test_broken(azemu):
+            pass
+
+        @pytest.mark.azemu("changing")
+        def test_changing(azemu):
+            azemu.wait(azemu.client.start_new("sleepless"))
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(errors=2, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*No module named 'there_is_no_such_module'*",
+            '*orchestrator "sleepless" calls time() at *function_app.py:*: use context*',
+        ]
+    )
+    result.stdout.no_fnmatch_line("*start_sync*")
+
+
 def test_in_parallel(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, SHOP)
     pytester.makepyfile(
