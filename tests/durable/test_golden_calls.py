@@ -21,9 +21,11 @@ APP = SHARED / "golden" / "app"
 PATIENCE_SECONDS = 30.0
 ENDED = frozenset(status.wire_name for status in TERMINAL)
 
-# Recorded with two hosts, or without any call.
-_NOT_HERE = {"two_hosts", "two_hosts_blob_leases", "idle_three_minutes"}
-SCENARIOS = sorted({path.parent.name for path in APP.parent.glob("*/calls.jsonl")} - _NOT_HERE)
+# Two hosts on one hub. How they share it over time: tests/azurestorage/test_recorded_hosts.py.
+TWO_HOSTS = {"two_hosts": "true", "two_hosts_blob_leases": "false"}
+# No calls at all; how often an idle host asks: tests/azurestorage/test_recorded_hosts.py.
+_NOT_HERE = {"idle_three_minutes"}
+SCENARIOS = sorted({path.parent.name for path in APP.parent.glob("*/calls.jsonl")} - _NOT_HERE - set(TWO_HOSTS))
 
 # Where we answer better than the real stack on purpose (spec/durable-orchestration.md, chapter 18, marked B).
 BETTER = {
@@ -42,6 +44,35 @@ async def test_recorded_calls_have_the_recorded_answers(scenario: str, tmp_path:
         replay = Replay(app, scenario, address)
         for call in calls:
             await replay.play(call)
+
+
+@pytest.mark.parametrize("scenario", TWO_HOSTS)
+async def test_what_one_of_two_hosts_was_asked_both_have_done(scenario: str, tmp_path: Path) -> None:
+    calls = recorded_calls(scenario)
+    settings = {
+        PROFILE: "e26",
+        f"{OPTION}hubName": hub_of(calls) or "",
+        f"{OPTION}storageProvider__useTablePartitionManagement": TWO_HOSTS[scenario],
+    }
+    storage = f"builtin:{tmp_path / 'storage.db'}"
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    async with (
+        running(APP, tmp_path / "first", settings=settings, storage=storage) as first,
+        running(APP, tmp_path / "second", settings=settings, storage=storage) as second,
+        called_server() as address,
+    ):
+        replay = Replay(first, scenario, address)
+        for call in calls:
+            await replay.play(call)
+        theirs = Replay(second, scenario, address)
+        for call in calls:
+            await theirs.wait_for_state(call.instance_id or "", frozenset({"Completed"}))
+
+
+def test_no_recording_is_left_out() -> None:
+    assert {*SCENARIOS, *TWO_HOSTS, *_NOT_HERE} == {path.parent.name for path in APP.parent.glob("*/calls.jsonl")}
+    assert recorded_calls("idle_three_minutes") == []
 
 
 class Replay:
