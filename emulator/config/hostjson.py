@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator.config.durable import DurableTaskOptions, read_durable_options
-from emulator.config.jsonc import parse_json
+from emulator.config.jsonc import NotText, read_json
 from emulator.config.schema import Section, option, read_section
 from emulator.config.settings import Settings
 from emulator.config.timespan import format_timespan
@@ -263,7 +263,7 @@ def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tu
 
 def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
     try:
-        content = parse_json(path.read_text(encoding="utf-8-sig"))
+        file = read_json(path)
     except FileNotFoundError:
         return _defaults(path, create, "No host configuration file found. Creating a default host.json file.")
     except json.JSONDecodeError as error:
@@ -271,13 +271,16 @@ def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
             f"Unable to parse host configuration file '{path}'. "
             f"Line {error.lineno}, column {error.colno}: {error.msg}. It must be a JSON object."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"Unable to read host configuration file '{path}': {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"Unable to read host configuration file '{path}': {error.strerror}.") from error
+    except NotText as error:
+        raise ConfigurationError(f"Unable to read host configuration file '{path}'. {error}") from None
+    content = file.value
     if not isinstance(content, dict):
         raise ConfigurationError(f"Unable to parse host configuration file '{path}'. It must be a JSON object.")
     if not content:
         return _defaults(path, create, "Empty host configuration file found. Creating a default host.json file.")
-    return content, []
+    return content, list(file.warnings)
 
 
 def _defaults(path: Path, create: bool, note: str) -> tuple[dict[str, Any], list[str]]:
@@ -295,6 +298,11 @@ def _check_version(content: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"The host.json file is missing the required 'version' property. See {HELP_URL} for steps to migrate "
             "the configuration file."
+        )
+    if version == 2 and not isinstance(version, bool):
+        raise ConfigurationError(
+            'The host.json \'version\' property is a number; it must be a text: "version": "2.0". '
+            f"See {HELP_URL} for more information on this configuration file."
         )
     if version != "2.0":
         runtime = (

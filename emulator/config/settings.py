@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from emulator.config.jsonc import parse_json
+from emulator.config.jsonc import NotText, read_json
 from emulator.errors import ConfigurationError
 
 FILE_NAME = "local.settings.json"
@@ -176,17 +176,14 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
 
 def _read(path: Path) -> _File:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return _File()
-    except (OSError, UnicodeDecodeError) as error:
-        return _File(warnings=(_unreadable(path, error),))
-    try:
-        members = _Members(parse_json(text))
-        warnings = _check_encryption(path, members)
+        file = read_json(path)
+        members = _Members(file.value)
+        warnings = [*file.warnings, *_check_encryption(path, members)]
         values = {**_values(members), **_connection_strings(members)}
         return _File(values=values, host=_host(path, members), warnings=(*warnings, *_notable(values)))
-    except (json.JSONDecodeError, _Malformed) as error:
+    except FileNotFoundError:
+        return _File()
+    except (OSError, NotText, json.JSONDecodeError, _Malformed) as error:
         return _File(warnings=(_unreadable(path, error),))
 
 

@@ -230,6 +230,16 @@ def test_a_time_limit_under_a_second_is_refused(read: Read) -> None:
         ),
         ("[]", "Unable to parse host configuration file '{path}'. It must be a JSON object."),
         (
+            '{"version": "2.0", "functionTimeout": ' + "9" * 5000 + "}",
+            "Unable to parse host configuration file '{path}'. "
+            "Line 1, column 1: A number has too many digits. It must be a JSON object.",
+        ),
+        (
+            '{"version": 2.0}',
+            'The host.json \'version\' property is a number; it must be a text: "version": "2.0". See '
+            "https://aka.ms/functions-hostjson for more information on this configuration file.",
+        ),
+        (
             '{"logging": {}}',
             "The host.json file is missing the required 'version' property. See https://aka.ms/functions-hostjson for "
             "steps to migrate the configuration file.",
@@ -252,6 +262,20 @@ def test_a_file_that_is_no_host_json(read: Read, tmp_path: Path, text: str, mess
     with pytest.raises(ConfigurationError) as raised:
         read(text)
     assert str(raised.value) == message.replace("{path}", str(tmp_path / "host.json"))
+
+
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "host.json").mkdir()
+    with pytest.raises(
+        ConfigurationError, match=r"Unable to read host configuration file '.*host.json': [A-Z][\w ]+\.$"
+    ):
+        read_host_json(tmp_path, Settings({}))
+
+
+def test_a_section_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text('{"version": "2.0", "retry": null, "retry": null}')
+    _, warnings = read_host_json(tmp_path, Settings({}))
+    assert warnings == [f"'{tmp_path / 'host.json'}' has \"retry\" twice in one object; the last one counts."]
 
 
 @pytest.mark.parametrize(

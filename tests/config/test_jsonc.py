@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from pathlib import Path
 
 import pytest
 
-from emulator.config.jsonc import parse_json
+from emulator.config.jsonc import NotText, parse_json, read_json
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,31 @@ def test_an_error_is_found_where_the_file_has_it() -> None:
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(json.JSONDecodeError):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": "ü"}'.encode(),
+        codecs.BOM_UTF8 + '{"a": "ü"}'.encode(),
+        codecs.BOM_UTF16_LE + '{"a": "ü"}'.encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + '{"a": "ü"}'.encode("utf-16-be"),
+    ],
+)
+def test_files_of_windows_tools_are_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    assert read_json(tmp_path / "a.json").value == {"a": "ü"}
+
+
+def test_other_encodings_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes('{"a": "ü"}'.encode("latin-1"))
+    with pytest.raises(NotText, match=r"It is not UTF-8 text \(byte 8\). Save it as UTF-8."):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_name_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": {"b": 1, "c": 2, "b": 3}, "b": 4}')
+    file = read_json(path)
+    assert file.value == {"a": {"b": 3, "c": 2}, "b": 4}
+    assert file.warnings == [f"'{path}' has \"b\" twice in one object; the last one counts."]

@@ -109,6 +109,14 @@ def test_plain_values_without_the_switch_are_taken_with_a_warning(load: Load, tm
     )
 
 
+def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) -> None:
+    loaded = load('{"IsEncrypted": false, "Values": {"A": "1", "A": "2"}}')
+    assert loaded.settings["A"] == "2"
+    assert loaded.warnings == (
+        f"'{tmp_path / 'local.settings.json'}' has \"A\" twice in one object; the last one counts.",
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
