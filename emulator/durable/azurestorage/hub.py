@@ -17,7 +17,7 @@ from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPar
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
 from emulator.durable.azurestorage.succession.ledger import NoLedger, give_back_what_was_left
-from emulator.durable.azurestorage.succession.seats import LONGEST_LOCK, Seat, new_name
+from emulator.durable.azurestorage.succession.seats import FIRST_LOCK, Seat, new_name
 from emulator.durable.azurestorage.tracking import instances as status_rows
 from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
@@ -115,6 +115,7 @@ class AzureStorageTaskHub:
         )
         self._work_items = WorkItems(
             self._post,
+            self._memory,
             clock,
             limit=options.max_concurrent_activity_functions,
             backoff=Backoff(provider.max_queue_polling_interval),
@@ -131,7 +132,7 @@ class AzureStorageTaskHub:
             self._new_id,
             self._seat.ledger if self._seat else NoLedger(),
             self._options.storage_provider,
-            longest_lock=LONGEST_LOCK if self._seat else MAX_HIDE,
+            first_lock=FIRST_LOCK if self._seat else MAX_HIDE,
         )
 
     def _new_sessions(self) -> Sessions:
@@ -261,6 +262,8 @@ class AzureStorageTaskHub:
         await self.create()
         if self._seat is not None:
             await give_back_what_was_left(self._seat.ledger, self._account)
+            for queue in (self._post.work_items, *self._post.control_queues):
+                queue.expect(FIRST_LOCK)
         intake = Intake(
             self._post,
             self._sessions,

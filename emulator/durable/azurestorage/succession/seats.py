@@ -26,11 +26,9 @@ from emulator.storage.file_lock import try_lock
 
 _log = logging.getLogger(__name__)
 
-LONGEST_LOCK = timedelta(seconds=30)
-"""For the messages of a host with a seat, which renews them as long as it lives.
-
-A message that was on its way when the host was killed is in no ledger. It need not wait longer than for a lease.
-"""
+FIRST_LOCK = timedelta(seconds=10)
+"""Until the first renewal, for a host with a seat: a message that was on its way to a host when that was killed is in
+no ledger, and has to wait for the end of its lock."""
 
 _MOST = 64
 

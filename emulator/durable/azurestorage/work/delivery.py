@@ -12,7 +12,6 @@ import enum
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from emulator.durable.azurestorage.messaging.queues import Received
 from emulator.durable.azurestorage.tracking import instances
@@ -56,7 +55,7 @@ class Verdict(enum.Enum):
     RETRY = "retry"
 
 
-def judge_start(received: Received, row: Row | None, *, lock_for: timedelta) -> Verdict:
+def judge_start(received: Received, row: Row | None) -> Verdict:
     """Whether a client's start counts. The status row decides: of several starts of an id, its writer won.
 
     The row may be written only after the message: without a row that fits, look again later.
@@ -67,7 +66,7 @@ def judge_start(received: Received, row: Row | None, *, lock_for: timedelta) -> 
         # Terminated before it began, or started, finished and not yet deleted.
         status = instances.status_of(row)
         return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
-    if row is not None and _lost_against(row, received, started, lock_for):
+    if row is not None and _lost_against(row, received, started):
         return Verdict.DISCARD
     if received.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:
         return Verdict.DISCARD
@@ -79,13 +78,12 @@ def _is_of(row: Row, started: ExecutionStarted) -> bool:
     return execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower()
 
 
-def _lost_against(row: Row, received: Received, started: ExecutionStarted, lock_for: timedelta) -> bool:
+def _lost_against(row: Row, received: Received, started: ExecutionStarted) -> bool:
     if (instances.generation_of(row) or 0) != (started.generation or 0):
         return False
     if instances.status_of(row) is RuntimeStatus.PENDING and instances.created_at(row) < started.timestamp:
         return True
-    taken_at = Instant.of(received.message.next_visible_at - lock_for)
-    return received.dequeue_count > 1 and taken_at > instances.created_at(row)
+    return received.dequeue_count > 1 and Instant.of(received.taken_at) > instances.created_at(row)
 
 
 # Episodes ----------------------------------------------------------------------------------------------------

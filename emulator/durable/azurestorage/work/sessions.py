@@ -94,7 +94,7 @@ class Sessions:
         self._post = post
         self._clock = clock
         self._new_id = new_id
-        self._renewal_look = min(_RENEWAL_LOOK, *(queue.lock_for / 4 for queue in post.control_queues))
+        self._renewal_look = min(_RENEWAL_LOOK, *(queue.first_lock / 4 for queue in post.control_queues))
         self._buffer_limit = buffer_limit
         self._replay_ended = replay_ended
         self._open: set[str] = set()
@@ -160,16 +160,15 @@ class Sessions:
     def _arrive(self, received: Received) -> None:
         held = self._held.get(received.id)
         if held is not None:
-            # It became visible although we have it: from now on only the newer receipt is worth something.
-            held.message, held.locked_until = received.message, received.locked_until
+            held.superseded_by(received)
             return
         if received.id in self._memory.consumed:
-            self._spawn(received.queue.delete(received))
+            self._spawn(self._discard([received]))
             return
         due = due_at(received.task)
         remaining = due - self._now() if due is not None else timedelta(0)
         if remaining > _HOLDABLE:
-            self._spawn(received.queue.postpone(received, remaining))
+            self._spawn(self._part_with([received], [received.queue.postpone(received, remaining)]))
             return
         self._held[received.id] = received
         if remaining > timedelta(0):
@@ -251,7 +250,7 @@ class Sessions:
 
     async def _compare_with_row(self, session: Session, starts: Sequence[Received]) -> dict[str, Verdict]:
         row = await self._instances.row(session.instance_id)
-        return {each.id: judge_start(each, row, lock_for=each.queue.lock_for) for each in starts}
+        return {each.id: judge_start(each, row) for each in starts}
 
     async def _abandon_all(self, session: Session, error: EmulatorError) -> None:
         waiting, session.waiting = session.waiting, []
@@ -423,7 +422,7 @@ class Sessions:
             await self._clock.sleep(self._renewal_look.total_seconds(), upkeep=True)
             now = self._clock.now()
             for each in tuple(self._held.values()):
-                if each.locked_until - now < each.queue.lock_for / 2:
+                if each.needs_renewal(now):
                     await self._renew(each)
 
     async def _renew(self, received: Received) -> None:

@@ -15,6 +15,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import Backoff, Post, Received
 from emulator.durable.azurestorage.outage import Outage
+from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
@@ -30,8 +31,9 @@ _NO_EPISODE = -1
 class WorkItems:
     """`limit`: how many activities this host runs at once; never more are taken from the queue."""
 
-    def __init__(self, post: Post, clock: Clock, *, limit: int, backoff: Backoff) -> None:
+    def __init__(self, post: Post, memory: Memory, clock: Clock, *, limit: int, backoff: Backoff) -> None:
         self._post = post
+        self._memory = memory
         self._clock = clock
         self._limit = limit
         self._backoff = backoff
@@ -68,21 +70,25 @@ class WorkItems:
         room = min(max(self._limit - len(self._held), 1), _MOST_PER_GET)
         found = await self._post.work_items.get(room)
         self._may_be_more = len(found) == room
+        if found:
+            self._backoff.reset()
+        answered = [received for received in found if received.id in self._memory.consumed]
         for received in sorted(found, key=lambda each: each.order):
             held = self._held.get(received.id)
             if held is not None:
-                held.message, held.locked_until = received.message, received.locked_until
-            else:
+                held.superseded_by(received)
+            elif received not in answered:
                 self._held[received.id] = received
                 self._fetched.append(received)
-        if found:
-            self._backoff.reset()
+        for received in answered:
+            await self._post.work_items.delete(received)
 
     async def complete(self, item: ActivityWorkItem, response: TaskMessage) -> None:
         """Send the response, then delete: a crash in between runs the activity twice, never loses its result."""
         received = _received(item)
         try:
             await self._post.send(response, sender=received.task.target, episode=_episode(received))
+            self._memory.consumed[received.id] = None
             await self._post.work_items.delete(received)
         finally:
             self._held.pop(received.id, None)
@@ -100,12 +106,12 @@ class WorkItems:
             _log.warning("An activity could not be given back; it comes again when its lock ends: %s", error)
 
     async def _keep_alive(self) -> None:
-        lock_for = self._post.work_items.lock_for
-        look = min(_RENEWAL_LOOK, lock_for / 4)
+        look = min(_RENEWAL_LOOK, self._post.work_items.first_lock / 4)
         while True:
             await self._clock.sleep(look.total_seconds(), upkeep=True)
+            now = self._clock.now()
             for received in tuple(self._held.values()):
-                if received.locked_until - self._clock.now() < lock_for / 2:
+                if received.needs_renewal(now):
                     await self._renew(received)
 
     async def _renew(self, received: Received) -> None:
