@@ -7,12 +7,25 @@ import pytest
 from emulator.testing import NotDeterministic, start_sync
 
 APP = """
-import asyncio, gc, logging, os, random, secrets, time, uuid
-from datetime import date, datetime
+import asyncio, gc, logging, os, pathlib, queue, random, secrets, socket, subprocess, sys, threading, time, traceback
+import http.client, urllib.request, uuid
+from datetime import date, datetime, timezone
+from random import choice
+from uuid import uuid4
+from zoneinfo import ZoneInfo
 import azure.durable_functions as df
 
 app = df.DFApp()
 calls = []
+now = datetime.now
+
+
+def helper():
+    return time.time()
+
+
+async def nothing():
+    pass
 
 
 @app.orchestration_trigger(context_name="context")
@@ -26,12 +39,11 @@ def echo(value: str) -> str:
     return f"{{value}} {{uuid.uuid4()}} {{os.environ['PATH']}} {{datetime.now()}}"
 """
 
-LINE = 11
+LINE = next(number for number, line in enumerate(APP.splitlines()) if "{line}" in line)
 
 
 def findings_of(folder: Path, line: str) -> list[str]:
     (folder / "function_app.py").write_text(APP.format(line=line).lstrip())
-    (folder / "host.json").write_text('{"version": "2.0"}')
     with pytest.raises(NotDeterministic) as caught, start_sync(folder) as app:
         app.wait(app.client.start_new("under_test"))
     assert all(str(finding.place) == f"{folder / 'function_app.py'}:{LINE}" for finding in caught.value.findings)
@@ -49,6 +61,25 @@ def findings_of(folder: Path, line: str) -> list[str]:
         ("os.getenv('PATH')", "calls getenv(): read it in an activity, or hand it in as input"),
         ("open(__file__).close()", "calls open(): do it in an activity"),
         ("time.sleep(0)", "calls sleep(): yield context.create_timer(…)"),
+        ("now()", "calls datetime.now(): use context.current_utc_datetime"),
+        ("time.strftime('%H')", "calls strftime(): use context.current_utc_datetime"),
+        ("uuid4()", "calls uuid4(): use context.new_uuid()"),
+        ("os.environ.get('PATH')", "reads os.environ: read it in an activity, or hand it in as input"),
+        ("dict(os.environ)", "reads os.environ: read it in an activity, or hand it in as input"),
+        ("os.getcwd()", "calls getcwd(): read it in an activity, or hand it in as input"),
+        ("pathlib.Path(__file__).read_text()", "calls Path.read_text(): do it in an activity"),
+        ("pathlib.Path(__file__).exists()", "calls Path.exists(): do it in an activity"),
+        ("subprocess.run([sys.executable, '-V'], capture_output=True)", "calls run(): do it in an activity"),
+        ("threading.Event().wait(0)", "calls Event.wait(): yield context.create_timer(…)"),
+        ("asyncio.run(nothing())", "calls run(): do it in an activity"),
+        (
+            "choice([1, 2])",
+            "calls Random.choice(): do it in an activity, or seed a random.Random with context.instance_id",
+        ),
+        (
+            "random.Random()",
+            "calls Random.__init__(): do it in an activity, or seed a random.Random with context.instance_id",
+        ),
         (
             "secrets.token_hex()",
             "calls token_hex(): do it in an activity, or seed a random.Random with context.instance_id",
@@ -63,11 +94,40 @@ def test_a_forbidden_call_is_named_with_what_to_do_instead(tmp_path: Path, line:
     assert findings_of(tmp_path, line) == [found]
 
 
+def test_a_forbidden_call_in_a_helper_is_shown_where_the_helper_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line="helper()").lstrip())
+    with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
+        app.wait(app.client.start_new("under_test"))
+    [finding] = caught.value.findings
+    line = 1 + (tmp_path / "function_app.py").read_text().splitlines().index("    return time.time()")
+    assert str(finding.place) == f"{tmp_path / 'function_app.py'}:{line}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "urllib.request.urlopen('http://127.0.0.1:1/')",
+        "http.client.HTTPConnection('127.0.0.1', 1).request('GET', '/')",
+        "socket.create_connection(('127.0.0.1', 1))",
+    ],
+)
+def test_a_request_is_found_though_nobody_answers(tmp_path: Path, line: str) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
+        app.wait(app.client.start_new("under_test"))
+    assert "do it in an activity" in {finding.instead for finding in caught.value.findings}
+
+
+def test_an_error_that_names_an_object_by_its_address_is_the_same_error(tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line="raise ValueError(object())").lstrip())
+    with start_sync(tmp_path) as app:
+        assert "<object object at 0x" in app.wait(app.client.start_new("under_test")).output
+
+
 def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(
         APP.format(line='calls.append(1); yield context.call_activity("echo", len(calls))').lstrip()
     )
-    (tmp_path / "host.json").write_text('{"version": "2.0"}')
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     [finding] = caught.value.findings
@@ -83,13 +143,19 @@ def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> No
         "logging.getLogger('shop').warning('on its way')",
         "datetime(2026, 1, 1).strftime('%H')",
         "sorted(str(n) for n in range(3))",
+        "datetime.now",
+        "datetime.fromtimestamp(0, timezone.utc).astimezone(ZoneInfo('UTC'))",
+        "time.strftime('%H', time.gmtime(0))",
+        "uuid.uuid5(uuid.NAMESPACE_DNS, 'shop')",
+        "import once_only",
+        "traceback.format_stack()",
         # A collector's call comes at any moment, and from nobody.
         "gc.callbacks.append(lambda *_: time.time()); gc.collect(); gc.callbacks.pop()",
     ],
 )
 def test_what_gives_the_same_again_is_fine_and_heard_once(tmp_path: Path, line: str) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
-    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    (tmp_path / "once_only.py").write_text("import os, time\nBEGAN, HOME = time.time(), os.environ.get('HOME')\n")
     with start_sync(tmp_path) as app:
         status = app.wait(app.client.start_new("under_test"))
         said = [line.message for line in app.logs if line.category == "shop"]
@@ -100,6 +166,5 @@ def test_what_gives_the_same_again_is_fine_and_heard_once(tmp_path: Path, line: 
 
 def test_the_check_can_be_switched_off(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line="datetime.now()").lstrip())
-    (tmp_path / "host.json").write_text('{"version": "2.0"}')
     with start_sync(tmp_path, check_determinism=False) as app:
         assert app.wait(app.client.start_new("under_test")).runtime_status.value == "Completed"

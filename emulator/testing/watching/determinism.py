@@ -7,69 +7,25 @@ threads. What the SDK offers instead (`context.current_utc_datetime`, `context.n
 
 from __future__ import annotations
 
-import asyncio
-import builtins
-import gc
 import inspect
-import os
-import random
-import socket
-import subprocess
+import re
 import sys
-import threading
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
-from types import BuiltinFunctionType, FrameType
+from types import FrameType
 from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.testing.watching.appfiles import AppFiles
+from emulator.testing.watching.unrepeatable import IO, deed_of_app, unrepeatable_call
 from emulator.testing.watching.yields import Place, Yielded, Yields
 from emulator.worker.api import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.inprocess import InProcessWorker
 
-_CLOCK = "use context.current_utc_datetime"
-_RANDOM = "do it in an activity, or seed a random.Random with context.instance_id"
-_UUID = "use context.new_uuid()"
-_ENVIRONMENT = "read it in an activity, or hand it in as input"
-_IO = "do it in an activity"
-_SLEEP = "yield context.create_timer(…)"
 _TWICE = "make every decision depend on the input, on results and on events only"
-
-_SDK = (f"{os.sep}azure{os.sep}durable_functions{os.sep}", f"{os.sep}azure{os.sep}functions{os.sep}")
-_LOGGING = f"{os.sep}logging{os.sep}__init__.py"
-
-# What is found out by being the function that is called; named here, not used.
-_FUNCTIONS: Mapping[object, str] = {
-    time.time: _CLOCK,  # noqa: TID251
-    time.time_ns: _CLOCK,
-    time.monotonic: _CLOCK,
-    time.monotonic_ns: _CLOCK,
-    time.perf_counter: _CLOCK,
-    time.perf_counter_ns: _CLOCK,
-    time.sleep: _SLEEP,
-    os.urandom: _RANDOM,  # secrets, random.SystemRandom
-    os.system: _IO,
-    builtins.open: _IO,
-    builtins.input: _IO,
-}
-# What is found out by the code that begins to run.
-_CODES: Mapping[object, str] = {
-    type(os.environ).__getitem__.__code__: _ENVIRONMENT,
-    uuid.uuid1.__code__: _UUID,
-    uuid.uuid4.__code__: _UUID,  # noqa: TID251
-    threading.Thread.start.__code__: _IO,
-    subprocess.Popen.__init__.__code__: _IO,
-    asyncio.run.__code__: _IO,
-}
-# Where the name of the code would tell nobody anything.
-_WORDS = {type(os.environ).__getitem__.__code__.co_qualname: "reads os.environ"}
-_TODAY = frozenset(("now", "utcnow", "today"))
-_SOCKET = frozenset(("connect", "connect_ex", "send", "sendall", "sendto", "recv", "recv_into", "recvfrom", "accept"))
+# Where an object lies in memory: in the text of an error it decides nothing.
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,71 +90,24 @@ class Determinism:
         for step in steps:
             if inspect.isawaitable(step.what):
                 name = getattr(step.what, "__qualname__", type(step.what).__name__)
-                self.report(Finding(orchestrator, f"yields {name}(), which is no durable task", _IO, step.place))
+                self.report(Finding(orchestrator, f"yields {name}(), which is no durable task", IO, step.place))
 
     @contextmanager
     def _profiled(self, orchestrator: str) -> Iterator[None]:
-        before = sys.getprofile()
-
         def see(frame: FrameType, event: str, argument: Any) -> None:
-            if event == "c_call":
-                instead, called = _forbidden_function(argument), _name(argument)
-                caller: FrameType | None = frame
-            elif event == "call" and frame.f_code in _CODES:
-                instead, caller, called = _CODES[frame.f_code], frame.f_back, frame.f_code.co_qualname
-            else:
-                return
-            if instead is None or caller is None:
-                return
-            seen = self._user_line(caller, called)
-            if seen is not None:
-                place, name = seen
-                self.report(Finding(orchestrator, _WORDS.get(name, f"calls {name}()"), instead, place))
+            call = unrepeatable_call(frame, event, argument)
+            if call is not None and (deed := deed_of_app(call, self._files)) is not None:
+                self.report(Finding(orchestrator, deed.what, deed.instead, deed.place))
 
+        if sys.getprofile() is not None:
+            # There is room for one, and somebody measures.
+            yield
+            return
         sys.setprofile(see)
         try:
             yield
         finally:
-            sys.setprofile(before)
-
-    def _user_line(self, frame: FrameType, called: str) -> tuple[Place, str] | None:
-        """Where the app's code made the call, and what it called there. None when it was not the app that did."""
-        interrupting = _collectors()
-        caller: FrameType | None = frame
-        while caller is not None:
-            file = caller.f_code.co_filename
-            if file.endswith(_LOGGING) or any(part in file for part in _SDK):
-                return None
-            if caller.f_code in interrupting or caller.f_code.co_name == "__del__":
-                return None
-            if file in self._files:
-                return Place(file, caller.f_lineno), called
-            called = caller.f_code.co_qualname
-            caller = caller.f_back
-        return None
-
-
-def _collectors() -> Set[object]:
-    """The code that garbage collection runs in the midst of whatever runs, which has not called it."""
-    return {getattr(callback, "__code__", None) for callback in gc.callbacks}
-
-
-def _forbidden_function(function: Any) -> str | None:
-    if not isinstance(function, BuiltinFunctionType):
-        return None
-    owner = function.__self__
-    if isinstance(owner, type) and issubclass(owner, date) and function.__name__ in _TODAY:
-        return _CLOCK
-    # Only the module's own generator: one that was seeded gives the same numbers again.
-    if owner is getattr(random, "_inst", None) or isinstance(owner, random.SystemRandom):
-        return _RANDOM
-    if isinstance(owner, socket.socket) and function.__name__ in _SOCKET:
-        return _IO
-    return _FUNCTIONS.get(function)
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", function))
+            sys.setprofile(None)
 
 
 class CheckedWorker:
@@ -252,8 +161,8 @@ def checked(
 
 def _told(outcome: Returned | FunctionFailed) -> object:
     if isinstance(outcome, FunctionFailed):
-        return outcome.type_name, outcome.text
-    return None if outcome.value is None else outcome.value.value
+        return outcome.type_name, _ADDRESS.sub("0x", outcome.text)
+    return None if outcome.value is None else _ADDRESS.sub("0x", str(outcome.value.value))
 
 
 def _place_of(function: FunctionMetadata) -> Place | None:
