@@ -258,6 +258,7 @@ def _ask_provider(url: str, order_id: str, customer: str, amount: str) -> dict[s
         with urllib.request.urlopen(request, timeout=PAYMENT_TIMEOUT.total_seconds()) as answer:
             return {"approved": True, "amount": amount, "reference": json.load(answer)["reference"]}
     except urllib.error.HTTPError as refused:
+        refused.close()
         if refused.code == 402:
             return {"approved": False, "amount": amount, "reason": f"The card was declined for {amount}."}
         raise

@@ -81,4 +81,5 @@ def _call(method: str, path: str, body: object) -> dict[str, str]:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as refused:
+        refused.close()
         raise RuntimeError(f"{method} {path} was answered with {refused.code}") from refused
