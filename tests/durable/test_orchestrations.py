@@ -145,3 +145,50 @@ async def test_the_log_tells_what_entities_did(tmp_path: Path, caplog: pytest.Lo
         "deleted entity state in '' operation . State: EntityStateDeleted.",
         batch.format(4),
     ]
+
+
+FAMILY = """
+@app.orchestration_trigger(context_name="context")
+def parent(context):
+    return (yield context.call_sub_orchestrator("child", None, "taken"))
+
+@app.orchestration_trigger(context_name="context")
+def stubborn(context):
+    retry = df.RetryOptions(first_retry_interval_in_milliseconds=1000, max_number_of_attempts=2)
+    return (yield context.call_sub_orchestrator_with_retry("failing", retry, None, "own"))
+
+@app.orchestration_trigger(context_name="context")
+def child(context):
+    return (yield context.wait_for_external_event("go"))
+
+@app.orchestration_trigger(context_name="context")
+def failing(context):
+    yield context.create_timer(context.current_utc_datetime)
+    raise ValueError("no")
+"""
+
+
+async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start(write_app(tmp_path, FAMILY)) as app:
+        await app.client.start_new("child", "taken")
+        await app.run_until_idle()
+        instance = await app.client.start_new("parent")
+        await app.run_until_idle()
+        await app.client.raise_event("taken", "go", "went")
+        assert (await app.wait(instance)).output == '"went"'
+    told = f'The sub-orchestration "taken" of "{instance}" takes the id of an instance that is Running and replaces it'
+    assert told in caplog.text
+
+
+async def test_a_retried_child_with_an_id_overwrites_its_first_attempt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"AzureFunctionsJobHost__logging__logLevel__default": "Debug"}
+    async with start(write_app(tmp_path, FAMILY), settings=settings) as app:
+        caplog.set_level("DEBUG")
+        instance = await app.client.start_new("stubborn")
+        assert (await app.wait(instance)).runtime_status.name == "Failed"
+        assert [each.instance_id for each in await app.client.get_status_all()] == sorted((instance, "own"))
+    assert f'Instance "own" is started again by "{instance}"' in caplog.text

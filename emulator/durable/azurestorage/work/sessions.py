@@ -24,7 +24,7 @@ from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.azurestorage.work.delivery import Plan, Verdict, judge_orphans, judge_start, plan
-from emulator.durable.core.events import ExecutionStarted
+from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import OrchestrationWorkItem
@@ -300,6 +300,8 @@ class Sessions:
         instance = OrchestrationInstance(session.instance_id, execution_id)
         number = 1 if is_new else history.episodes + 1
         messages = [each.task for each in found.run]
+        if found.begins:
+            _tell_of_replacement(history, messages[0].event)
         if found.auto_start:
             messages.insert(0, self._entity_start(session.instance_id))
         return OrchestrationWorkItem(
@@ -448,6 +450,23 @@ class Sessions:
 
     def _now(self) -> Instant:
         return Instant.of(self._clock.now())
+
+
+def _tell_of_replacement(history: History, started: HistoryEvent) -> None:
+    """A sub-orchestration takes the id of an instance that is there already: Azure says nothing, and neither fails."""
+    if history.status is None or not isinstance(started, ExecutionStarted) or started.parent is None:
+        return
+    child, parent = started.instance.instance_id, started.parent.instance.instance_id
+    if history.status.is_terminal:
+        _log.debug('Instance "%s" is started again by "%s"; what is stored of its earlier run goes', child, parent)
+    else:
+        _log.warning(
+            'The sub-orchestration "%s" of "%s" takes the id of an instance that is %s and replaces it, as on Azure: '
+            "whoever waits for that one waits for ever. Give sub-orchestrations ids of their own, or none",
+            child,
+            parent,
+            history.status.wire_name,
+        )
 
 
 def _needs_judgement(session: Session, received: Received) -> bool:
