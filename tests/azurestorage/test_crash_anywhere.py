@@ -95,6 +95,21 @@ async def test_what_a_dead_host_left_is_finished_once(scenario: Scenario, moment
             await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[-1:]}")
 
 
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+async def test_a_host_may_die_between_the_transactions_of_one_checkpoint(moment: Moment, clock: VirtualClock) -> None:
+    """More than 99 events are stored in several transactions; the next host finds an episode without its end."""
+    scenario, death = Scenario("fan_out", 120, "14280"), Death()
+    async with open_builtin(None, clock) as account:
+        await run(account, clock, scenario, death)
+    first = death.log.index("submit TestHubHistory")
+    last = death.log.index("submit TestHubInstances", first)
+    assert death.log[first : last + 1].count("submit TestHubHistory") == 2
+    for number in range(first, last + 1):
+        async with open_builtin(None, clock) as account:
+            await run(account, clock, scenario, Death(number, moment))
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[number]}")
+
+
 async def check_that_it_is_finished(
     account: StorageAccount, clock: VirtualClock, scenario: Scenario, where: str
 ) -> None:
