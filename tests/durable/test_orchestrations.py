@@ -12,6 +12,7 @@ from emulator.testing import start
 from tests.testing.apps import write_app
 
 HOST_RETRY = "AzureFunctionsJobHost__retry__"
+TALKATIVE = {"AzureFunctionsJobHost__logging__logLevel__default": "Information"}
 
 FLAKY = """
 calls = []
@@ -33,7 +34,7 @@ def count(req: func.HttpRequest) -> str:
 """
 
 
-async def test_retry_policies_are_not_for_durable_functions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_retry_policies_are_not_for_durable_functions(tmp_path: Path) -> None:
     """An orchestrator must not run twice in an episode, and activities are retried by their orchestrator."""
     policy = {"strategy": "fixedDelay", "maxRetryCount": "2", "delayInterval": "00:00:01"}
     settings = {f"{HOST_RETRY}{name}": value for name, value in policy.items()}
@@ -41,7 +42,7 @@ async def test_retry_policies_are_not_for_durable_functions(tmp_path: Path, capl
         status = await app.wait(await app.client.start_new("flaky"))
         assert status.runtime_status.name == "Failed"
         assert (await app.get("/api/calls")).text == "flaky charge flaky"
-    assert "The retry policy of the function 'charge' is not applied" in caplog.text
+        assert "The retry policy of the function 'charge' is not applied" in app.console
 
 
 STORY = """
@@ -63,15 +64,14 @@ def counter(context):
 """
 
 
-def lines_about(caplog: pytest.LogCaptureFixture, subject: str) -> list[str]:
-    """The extension's lines about an instance, without what all of them end with."""
-    found = [record.getMessage() for record in caplog.records if record.name == "emulator.durable.lines"]
-    return [line.partition(" HubName:")[0].removeprefix(f"{subject}: ") for line in found if line.startswith(subject)]
+def lines_about(console: str, subject: str) -> list[str]:
+    """The extension's lines about an instance, without what all of them begin and end with."""
+    found = [line.partition("Z] ")[2].partition(" HubName:")[0] for line in console.splitlines() if "HubName:" in line]
+    return [line.removeprefix(f"{subject}: ") for line in found if line.startswith(f"{subject}: ")]
 
 
-async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    async with start(write_app(tmp_path, STORY)) as app:
+async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path) -> None:
+    async with start(write_app(tmp_path, STORY), settings=TALKATIVE) as app:
         await app.client.start_new("approval", "i1")
         await app.run_until_idle()
         await app.client.raise_event("i1", "never", 1)
@@ -85,10 +85,11 @@ async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path, caplo
         await app.client.start_new("approval", "i2")
         await app.client.terminate("i2", "enough")
         await app.wait("i2")
+        console = app.console
         [request] = [event.input for event in await app.history("i1") if type(event).__name__ == "EventSent"]
     request_id = request.partition('"id":"')[2][:36]
     function = "Function 'approval (Orchestrator)'"
-    assert lines_about(caplog, "i1") == [
+    assert lines_about(console, "i1") == [
         f"{function} scheduled. Reason: NewInstance. IsReplay: False. State: Scheduled. RuntimeStatus: Pending.",
         f"{function} started. IsReplay: False. Input: (null). State: Started. RuntimeStatus: Running.",
         f"{function} is waiting for input. Reason: WaitForExternalEvent:decision. IsReplay: False. State: Listening.",
@@ -111,17 +112,17 @@ async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path, caplo
         "Completed. RuntimeStatus: Completed.",
     ]
     assert f"{function} was terminated. Reason: enough. State: Terminated. RuntimeStatus: Terminated." in lines_about(
-        caplog, "i2"
+        console, "i2"
     )
 
 
-async def test_the_log_tells_what_entities_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    async with start(write_app(tmp_path, STORY)) as app:
+async def test_the_log_tells_what_entities_did(tmp_path: Path) -> None:
+    async with start(write_app(tmp_path, STORY), settings=TALKATIVE) as app:
         for operation in ("add", "multiply", "delete"):
             await app.client.signal_entity(EntityId("counter", "k"), operation, 2)
             await app.run_until_idle()
-    lines = [line.partition("'counter (Entity)' ")[2] for line in lines_about(caplog, "@counter@k")]
+        console = app.console
+    lines = [line.partition("'counter (Entity)' ")[2] for line in lines_about(console, "@counter@k")]
     batch = (
         "received 1 events and processed 1/1 entity operations. OutOfOrderMessages: 0. QueuedMessages: 0. "
         "UserStateSize: {}. Sources: 0. Destinations: 0. LockedBy: (null). Suspended: False. TraceFlags: Y. "
@@ -168,9 +169,7 @@ def failing(context):
 """
 
 
-async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(tmp_path: Path) -> None:
     async with start(write_app(tmp_path, FAMILY)) as app:
         await app.client.start_new("child", "taken")
         await app.run_until_idle()
@@ -178,17 +177,67 @@ async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(
         await app.run_until_idle()
         await app.client.raise_event("taken", "go", "went")
         assert (await app.wait(instance)).output == '"went"'
+        console = app.console
     told = f'The sub-orchestration "taken" of "{instance}" takes the id of an instance that is Running and replaces it'
-    assert told in caplog.text
+    assert told in console
 
 
-async def test_a_retried_child_with_an_id_overwrites_its_first_attempt(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_retried_child_with_an_id_overwrites_its_first_attempt(tmp_path: Path) -> None:
     settings = {"AzureFunctionsJobHost__logging__logLevel__default": "Debug"}
     async with start(write_app(tmp_path, FAMILY), settings=settings) as app:
-        caplog.set_level("DEBUG")
         instance = await app.client.start_new("stubborn")
         assert (await app.wait(instance)).runtime_status.name == "Failed"
         assert [each.instance_id for each in await app.client.get_status_all()] == sorted((instance, "own"))
-    assert f'Instance "own" is started again by "{instance}"' in caplog.text
+        assert f'Instance "own" is started again by "{instance}"' in app.console
+
+
+BUSY = """
+import threading
+running, most, gate = set(), [0], threading.Lock()
+
+def work(name):
+    with gate:
+        running.add(name)
+        most[0] = max(most[0], len(running))
+    time.sleep(0.02)
+    with gate:
+        running.discard(name)
+
+@app.orchestration_trigger(context_name="context")
+def crowd(context):
+    yield context.task_all([context.call_activity("act", number) for number in range(6)])
+
+@app.orchestration_trigger(context_name="context")
+def alone(context):
+    work(context.instance_id)
+    yield context.create_timer(context.current_utc_datetime)
+
+@app.activity_trigger(input_name="number")
+def act(number: int):
+    work(number)
+
+@app.entity_trigger(context_name="context")
+def member(context):
+    work(context.entity_key)
+
+@app.route(route="most")
+def seen(req: func.HttpRequest) -> str:
+    return str(most[0])
+"""
+
+
+@pytest.mark.parametrize("kind", ["Activity", "Orchestrator", "Entity"])
+async def test_no_more_functions_run_at_once_than_host_json_allows(kind: str, tmp_path: Path) -> None:
+    settings = {f"AzureFunctionsJobHost__extensions__durableTask__maxConcurrent{kind}Functions": "2"}
+    async with start(write_app(tmp_path, BUSY), settings=settings, check_determinism=False) as app:
+        match kind:
+            case "Activity":
+                await app.wait(await app.client.start_new("crowd"))
+            case "Orchestrator":
+                for instance in [await app.client.start_new("alone") for _ in range(6)]:
+                    await app.wait(instance)
+            case "Entity":
+                for number in range(6):
+                    await app.client.signal_entity(EntityId("member", str(number)), "come")
+                await app.run_until_idle()
+        assert (await app.get("/api/most")).text == "2"
