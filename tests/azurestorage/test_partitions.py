@@ -314,6 +314,26 @@ async def test_a_dead_hosts_queues_are_taken_over_when_its_leases_end(
         assert hub.readers.doubled == set()
 
 
+@pytest.mark.parametrize("new_manager", ALL)
+async def test_a_dead_hosts_successor_has_its_queues_at_once(
+    new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
+) -> None:
+    """It has the name of the dead one, which no other has: see succession/seats.py."""
+    hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=4))
+    death = Death()
+    async with hub.host("a"):
+        async with hub.host("b", death.account(store)) as b:
+            await hub.settled("a", "b")
+            death.happened.set()
+            b.die()
+        async with hub.host("b"):
+            assert await hub.settled("a", "b") < 1
+            await upkeep_clock.sleep(60)
+            assert hub.readers.share("b") == 2
+    if new_manager is not legacy_manager:
+        assert hub.readers.doubled == set()
+
+
 @pytest.mark.parametrize("new_manager", SAFE_ONES)
 async def test_a_host_whose_leases_ran_out_knows_it(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock

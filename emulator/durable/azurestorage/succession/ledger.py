@@ -141,7 +141,10 @@ async def give_back_what_was_left(ledger: FileLedger, account: StorageAccount) -
     """Make visible what the host before us held: it is dead, so nobody works on it any more."""
     given_back = [await _given_back(held, ledger, account) for held in ledger.left]
     if any(given_back):
-        _log.info("The host before this one was killed; what it had begun goes on (%d messages)", sum(given_back))
+        _log.warning(
+            "The host before this one was killed in the middle of its work. This one goes on with it; activities that "
+            "were under way run again."
+        )
 
 
 async def _given_back(held: Held, ledger: FileLedger, account: StorageAccount) -> bool:

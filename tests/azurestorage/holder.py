@@ -1,0 +1,30 @@
+"""A process that holds messages and never lets go: python -m tests.azurestorage.holder FOLDER QUEUE ID=RECEIPT…
+
+Says "held" when its ledger has them.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emulator.durable.azurestorage.succession.seats import open_seats
+from emulator.ids import new_id
+from emulator.storage.api import QueueMessage
+
+
+def main(folder: str, queue_name: str, *messages: str) -> None:
+    now = datetime.now(UTC)
+    with open_seats(Path(folder), new_id) as take_seat:
+        seat = take_seat()
+        assert seat is not None
+        for each in messages:
+            id, receipt = each.split("=", maxsplit=1)
+            seat.ledger.hold(queue_name, [QueueMessage(id, "", receipt, 1, now, now)])
+        print("held", flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,223 @@
+"""A host that follows a killed one on the same machine: it has its name, and gives back what that held."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from emulator.durable.azurestorage.succession.ledger import FileLedger, Held, give_back_what_was_left, read_ledger
+from emulator.durable.azurestorage.succession.seats import Seat, open_seats
+from emulator.ids import new_id
+from emulator.storage.api import QueueMessage
+from tests.storage.bench import Bench, unique
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROOT = Path(__file__).parents[2]
+
+
+# Seats -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def seated(folder: Path) -> Iterator[Seat]:
+    with open_seats(folder, new_id) as take_seat:
+        seat = take_seat()
+        assert seat is not None
+        yield seat
+
+
+def test_hosts_of_a_folder_have_names_of_their_own_and_their_successors_inherit_them(tmp_path: Path) -> None:
+    with seated(tmp_path) as first, seated(tmp_path) as second:
+        assert first.name != second.name
+    with seated(tmp_path) as third:
+        assert third.name == first.name
+        with seated(tmp_path) as fourth:
+            assert fourth.name == second.name
+
+
+def test_a_seat_that_its_host_left_first_is_taken_first(tmp_path: Path) -> None:
+    with seated(tmp_path) as first:
+        pass
+    with seated(tmp_path) as second, seated(tmp_path) as third:
+        assert (second.name, third.name != first.name) == (first.name, True)
+
+
+def test_a_copied_folder_takes_neither_name_nor_messages_along(tmp_path: Path) -> None:
+    with seated(tmp_path / "app") as original:
+        original.ledger.hold("letters", [message("m1")])
+        shutil.copytree(tmp_path / "app", tmp_path / "copy")
+        with seated(tmp_path / "copy") as copy:
+            assert copy.name != original.name
+            assert copy.ledger.left == ()
+    with seated(tmp_path / "copy") as again:
+        assert again.name == copy.name
+
+
+def test_a_folder_that_came_from_another_machine_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with seated(tmp_path) as here:
+        pass
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    with seated(tmp_path) as there:
+        assert there.name != here.name
+        assert there.name.startswith("elsewhere-")
+
+
+def test_where_nothing_can_be_written_there_are_no_seats(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("a file")
+    with open_seats(tmp_path / "hosts", new_id) as take_seat:
+        assert take_seat() is None
+
+
+def test_what_hosts_write_is_nothing_to_commit(tmp_path: Path) -> None:
+    with seated(tmp_path):
+        assert (tmp_path / ".gitignore").read_text() == "*\n"
+
+
+# The ledger --------------------------------------------------------------------------------------------------
+
+
+def message(id: str, receipt: str = "r1") -> QueueMessage:
+    return QueueMessage(id, "", receipt, 1, NOW, NOW)
+
+
+def held(path: Path) -> dict[str, str]:
+    """The ids and receipts that somebody finds who comes now."""
+    return {each.message_id: each.pop_receipt for each in read_ledger(path)[1]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "0.ledger"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[FileLedger]:
+    with closing(FileLedger(path, "title")) as ledger:
+        yield ledger
+
+
+def test_the_successor_finds_what_was_held_with_the_last_receipts(ledger: FileLedger, path: Path) -> None:
+    ledger.hold("letters", [message("m1"), message("m2"), message("m3")])
+    ledger.hold("letters", [message("m2", "r2")])
+    ledger.release(message("m1"))
+    ledger.release(message("never held"))
+    assert read_ledger(path) == ("title", (Held("letters", "m2", "r2"), Held("letters", "m3", "r1")))
+
+
+def test_what_was_left_stays_until_it_is_struck_out(ledger: FileLedger, path: Path) -> None:
+    ledger.hold("letters", [message("m1"), message("m2")])
+    with closing(FileLedger(path, "title", read_ledger(path)[1])) as second:
+        second.strike("m1")
+    assert held(path) == {"m2": "r1"}
+
+
+def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
+    with closing(FileLedger(path, "title")) as ledger:
+        ledger.hold("letters", [message("m1")])
+        ledger.release(message("m1"))
+    assert path.read_text() == "title\n"
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        pytest.param(b"title\n+\tletters\tm1\tr1\n+\tletters\tm2\tr", id="a line was torn off"),
+        pytest.param(b"title\n+\tletters\tm1\tr1\n-\tm1", id="a line that strikes out was torn off"),
+        pytest.param(b"title\n\0\0\0\0\n+\tletters\tm1\tr1\n", id="zeros, as power cuts leave them"),
+        pytest.param(b"title\n+\tletters\tm1\tr1\n\xff\xfe\t\t\t\n?\tm1\n+\n", id="lines of nobody"),
+        pytest.param(b"title\n+\tletters\tm1\tr1\n+\tletters\tm2\tr1\n-\tm2\n-\tm2\n", id="struck out twice"),
+    ],
+)
+def test_a_spoiled_ledger_counts_as_far_as_it_can_be_read(path: Path, spoiled: bytes) -> None:
+    path.write_bytes(spoiled)
+    assert read_ledger(path)[0] == "title"
+    assert held(path) == {"m1": "r1"}
+
+
+@pytest.mark.parametrize("content", [b"", b"titl", b"\xff\xff\xff"])
+def test_a_ledger_without_a_title_is_empty(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert read_ledger(path) == ("", ())
+
+
+def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(ledger: FileLedger, path: Path) -> None:
+    ledger.hold("letters", [message("kept")])
+    largest, anew = 0, 0
+    for number in range(40_000):
+        before = path.read_bytes() if largest > 1_000_000 and not anew else b""
+        ledger.hold("letters", [message(f"m{number}", "r" * 30)])
+        ledger.release(message(f"m{number}"))
+        size = path.stat().st_size
+        if before and size < len(before):
+            anew += 1
+            # A kill after the writing and before the cutting off leaves both, one over the other.
+            after = path.read_bytes()
+            path.with_name("torn").write_bytes(after + before[len(after) :])
+            assert held(path.with_name("torn")) == {"kept": "r1"}
+        largest = max(largest, size)
+    assert anew == 1
+    assert largest < 1_100_000
+    assert held(path) == {"kept": "r1"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
+def test_a_full_disk_does_no_harm_and_is_made_up_for(ledger: FileLedger, path: Path) -> None:
+    ledger.hold("letters", [message("m1")])
+    with full_disk(path.stat().st_size + 5):
+        ledger.hold("letters", [message("m2")])
+        assert held(path) == {"m1": "r1"}
+    ledger.hold("letters", [message("m3")])
+    assert held(path) == {"m1": "r1", "m2": "r1", "m3": "r1"}
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """No file of this process can grow beyond the limit."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# Giving back -------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench, tmp_path: Path) -> None:
+    """The holder is a process, so that nothing of it but its file outlives the kill."""
+    queue = bench.account.queue(unique("letters"))
+    await queue.create()
+    for body in ("first", "second", "third"):
+        await queue.put(body)
+    taken = await queue.get(limit=32, hide_for=timedelta(minutes=5))
+    hold_and_be_killed(tmp_path, queue.name, taken)
+    await queue.delete(taken[0])
+    renewed = await queue.hide(taken[1], hide_for=timedelta(minutes=5))
+    assert await queue.get(limit=32, hide_for=timedelta(minutes=5)) == []
+    with seated(tmp_path) as seat:
+        await give_back_what_was_left(seat.ledger, bench.account)
+        # One was done, one is in other hands by now.
+        assert [each.body for each in await queue.get(limit=32, hide_for=timedelta(minutes=5))] == ["third"]
+    with seated(tmp_path) as next_seat:
+        assert next_seat.ledger.left == ()
+    await queue.delete(renewed)
+
+
+def hold_and_be_killed(folder: Path, queue_name: str, messages: Sequence[QueueMessage]) -> None:
+    command = [sys.executable, "-m", "tests.azurestorage.holder", str(folder), queue_name]
+    command += [f"{each.id}={each.pop_receipt}" for each in messages]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
