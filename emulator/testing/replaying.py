@@ -10,6 +10,7 @@ the decisions that come out are held against the recorded ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
+from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
@@ -44,12 +46,13 @@ from emulator.durable.core.replay.nondeterminism import RecordedAction, agrees
 from emulator.durable.core.replay.program import ReplaySettings
 from emulator.durable.core.replay.program import replay as replay_answer
 from emulator.durable.executor import OrchestratorRequest
+from emulator.environment import PROCESS
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
 from emulator.host.extension import TriggerEvent
 from emulator.instant import Instant
-from emulator.testing.histories import Recorded, UnreadableHistory, read_history
+from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.testing.watching.yields import Place, Yields
 from emulator.worker.api import Returned
 from emulator.worker.failures import app_load_error, function_failed
@@ -69,6 +72,7 @@ _HTTP_POLL_INTERVAL = timedelta(seconds=30)
 class Divergence:
     """`event_number`: the place in the history, counted from 0 as its rows are. `place`: where the code stands."""
 
+    instance_id: str
     orchestrator: str
     episode: int
     event_number: int
@@ -79,7 +83,7 @@ class Divergence:
     def __str__(self) -> str:
         where = f"\n  at        {self.place}" if self.place else ""
         return (
-            f'The orchestrator "{self.orchestrator}" no longer follows its recorded history: '
+            f'The orchestrator "{self.orchestrator}" no longer follows the recorded history of "{self.instance_id}": '
             f"event {self.event_number}, episode {self.episode}."
             f"\n  expected  {self.expected}\n  found     {self.found}{where}"
         )
@@ -97,39 +101,50 @@ class NotReplayable(EmulatorError):
     """The app cannot be loaded, or has no such orchestrator."""
 
 
-def replay(app: str | Path, history: Recorded, *, instance_id: str | None = None) -> int:
-    """Run a recorded history against the app in the folder `app`; the number of episodes that agreed.
+def replay(
+    app: str | Path,
+    history: Recorded,
+    *,
+    instance_id: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> int:
+    """Run recorded histories against the app in the folder `app`; the number of episodes that agreed.
 
-    `history`, `instance_id`: see `emulator.testing.histories.read_history`.
+    `history`: one or many, see `emulator.testing.histories.read_histories`. `instance_id`: only this one's.
+    `settings`: win over local.settings.json and the environment while the app is imported and run.
     Raises HistoryDiverged, NotReplayable, UnreadableHistory.
     """
     episodes = 0
-    for divergence in compare(app, history, instance_id=instance_id):
+    for divergence in compare(app, history, instance_id=instance_id, settings=settings or {}):
         if divergence is not None:
             raise HistoryDiverged(divergence)
         episodes += 1
     return episodes
 
 
-def compare(app: str | Path, history: Recorded, *, instance_id: str | None = None) -> Iterator[Divergence | None]:
-    """The same, episode by episode: None while they agree, and nothing after the first difference."""
-    events = read_history(history, instance_id)
-    root = Path(app).resolve()
-    with AppModules(root):
-        functions = _load(root)
-        yield from _compare(_Orchestrator.of(functions, _start_of(events)), events)
+def compare(
+    app: str | Path, recorded: Recorded, *, instance_id: str | None, settings: Mapping[str, str]
+) -> Iterator[Divergence | None]:
+    """The same, episode by episode: None while they agree, and nothing of an instance after its first difference."""
+    histories = read_histories(recorded, instance_id)
+    configuration = configure(StartOptions(app=Path(app), settings=settings, create_host_json=False), os.environ)
+    with PROCESS.containing(configuration.environment(configuration.port)), AppModules(configuration.root):
+        functions = _load(configuration)
+        for history in histories:
+            yield from _compare(history, _Orchestrator.of(functions, _start_of(history)))
 
 
-def _start_of(events: Sequence[HistoryEvent]) -> ExecutionStarted:
-    for event in events:
+def _start_of(history: History) -> ExecutionStarted:
+    for event in history.events:
         if isinstance(event, ExecutionStarted):
             return event
-    raise UnreadableHistory("The recorded history has no ExecutionStarted event.")
+    raise UnreadableHistory(f'The recorded history of "{history.instance_id}" has no ExecutionStarted event.')
 
 
-def _load(root: Path) -> Sequence[LoadedFunction]:
+def _load(configuration: Configuration) -> Sequence[LoadedFunction]:
+    root = configuration.root
     try:
-        app = import_app(root, script_name({}))
+        app = import_app(root, script_name(dict(configuration.settings.items())))
         soften_warnings()
         return [] if app is None else index(app, root, SystemClock())
     except Exception as error:
@@ -178,7 +193,8 @@ def _unplayed(event: HistoryEvent) -> HistoryEvent:
     return event if isinstance(event, OrchestratorCompleted) else replace(event, is_played=False)
 
 
-def _compare(orchestrator: _Orchestrator, events: Sequence[HistoryEvent]) -> Iterator[Divergence | None]:
+def _compare(history: History, orchestrator: _Orchestrator) -> Iterator[Divergence | None]:
+    events = history.events
     for number, episode in enumerate(_episodes(events), start=1):
         if episode.rewound:
             yield None
@@ -190,9 +206,11 @@ def _compare(orchestrator: _Orchestrator, events: Sequence[HistoryEvent]) -> Ite
             if recorded is None and not episode.closed:
                 continue
             if not _agree(recorded, decision):
-                expected, found = _in_words(recorded), _decision_in_words(decision)
+                words = _in_words(recorded), _decision_in_words(decision)
                 place = orchestrator.place_of(action if decision is not None else None)
-                yield Divergence(orchestrator.name, number, place_in_history, expected, found, place)
+                yield Divergence(
+                    history.instance_id, orchestrator.name, number, place_in_history, expected, found, place
+                )
                 return
         yield None
 

@@ -1,14 +1,21 @@
 """Replay tests of recorded histories: every recording agrees with the app it was made with, and changes are found."""
 
+import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.testing import HistoryDiverged, replay
-from emulator.testing.histories import UnreadableHistory
+from emulator.clock import SystemClock
+from emulator.durable.core.events import OrchestratorStarted
+from emulator.storage.builtin import open_builtin
+from emulator.storage.transfer.exporting import export_account
+from emulator.testing import HistoryDiverged, replay, start
+from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.testing.replaying import NotReplayable
+from tests.storage.midflight import MIDFLIGHT, load_midflight
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
 
@@ -63,6 +70,30 @@ def test_every_recorded_orchestration_follows_its_history(scenario: str, instanc
     assert replay(GOLDEN / "app", recorded_rows(scenario), instance_id=instance) >= 1
 
 
+async def exported(folder: Path, *recordings: Path) -> Path:
+    """A file of `azemu storage export` with these hubs."""
+    file = folder / "hubs.jsonl"
+    async with open_builtin(None, SystemClock()) as account:
+        for number, recording in enumerate(recordings):
+            await load_midflight(account, recording, f"Hub{number}")
+        await export_account(account, file, clock=SystemClock())
+    return file
+
+
+async def test_all_histories_of_an_export_with_their_large_payloads(tmp_path: Path) -> None:
+    file = await exported(tmp_path, *(GOLDEN / scenario / "hub.json" for scenario in sorted(LARGE_PAYLOADS)))
+    histories = read_histories(file)
+    assert len(histories) == len(LARGE_PAYLOADS)
+    episodes = replay(GOLDEN / "app", file)
+    assert episodes == sum(isinstance(event, OrchestratorStarted) for each in histories for event in each.events)
+    with pytest.raises(UnreadableHistory, match='no history of the orchestration "nobody"'):
+        replay(GOLDEN / "app", file, instance_id="nobody")
+
+
+async def test_instances_that_a_killed_host_left_follow_their_histories(tmp_path: Path) -> None:
+    assert replay(GOLDEN / "app", await exported(tmp_path, *MIDFLIGHT)) > len(MIDFLIGHT)
+
+
 def shop(folder: Path, orchestrator: str, *lines: str) -> Path:
     body = "\n".join(f"    {line}" for line in lines)
     (folder / "function_app.py").write_text(SHOP.format(orchestrator=orchestrator, body=body).lstrip())
@@ -84,7 +115,8 @@ def test_another_activity_than_recorded_is_named_with_its_line(tmp_path: Path) -
     assert (divergence.expected, divergence.found) == ('#1 activity "Hello"', '#1 activity "Echo"')
     assert str(divergence.place) == f"{app / 'function_app.py'}:9"
     assert str(caught.value).splitlines() == [
-        'The orchestrator "hello_cities" no longer follows its recorded history: event 6, episode 2.',
+        f'The orchestrator "hello_cities" no longer follows the recorded history of "{divergence.instance_id}": '
+        "event 6, episode 2.",
         '  expected  #1 activity "Hello"',
         '  found     #1 activity "Echo"',
         f"  at        {app / 'function_app.py'}:9",
@@ -144,6 +176,47 @@ def test_a_history_in_a_file_of_rows(tmp_path: Path) -> None:
     assert replay(GOLDEN / "app", file) == 4
 
 
+def test_a_history_in_a_file_of_csv(tmp_path: Path) -> None:
+    """As Azure Storage Explorer writes it: a column with the type beside each."""
+    rows = recorded_rows("approval_wins")
+    names = sorted({name for row in rows for name in row})
+    file = tmp_path / "history.csv"
+    with file.open("w", newline="") as out:
+        table = csv.writer(out)
+        table.writerow([column for name in names for column in (name, f"{name}@type")])
+        table.writerows([[cell for name in names for cell in (row.get(name, ""), "Edm.String")] for row in rows])
+    assert replay(GOLDEN / "app", file) == replay(GOLDEN / "app", rows)
+
+
+async def test_a_history_that_the_app_under_test_gives(tmp_path: Path) -> None:
+    app = shop(tmp_path, "hello_cities", 'return (yield context.call_activity("Hello", "Tokyo"))')
+    async with start(app) as running:
+        instance = await running.client.start_new("hello_cities")
+        await running.wait(instance)
+        history = await running.history(instance)
+    assert replay(app, history) == 2
+
+
+def test_the_app_has_its_settings(tmp_path: Path) -> None:
+    app = shop(
+        tmp_path,
+        "hello_cities",
+        "first, *others = CITIES",
+        'result = yield context.call_activity("Hello", first)',
+        "for city in others:",
+        '    result = yield context.call_activity("Hello", city)',
+        "return result",
+    )
+    script = app / "function_app.py"
+    script.write_text(f"import os\nCITIES = os.environ['CITIES'].split()\n{script.read_text()}")
+    with pytest.raises(NotReplayable, match="CITIES"):
+        replay(app, recorded_rows("hello_cities"))
+    assert replay(app, recorded_rows("hello_cities"), settings={"CITIES": "Tokyo Seattle London"}) == 4
+    (app / "local.settings.json").write_text('{"IsEncrypted": false, "Values": {"CITIES": "Tokyo Seattle London"}}')
+    assert replay(app, recorded_rows("hello_cities")) == 4
+    assert "CITIES" not in os.environ
+
+
 def test_rows_that_only_name_their_payloads_are_refused_with_the_way_out() -> None:
     with pytest.raises(UnreadableHistory, match="azemu storage export"):
         replay(GOLDEN / "app", recorded_rows("big_activity"))
@@ -161,6 +234,7 @@ def test_an_orchestrator_that_the_app_does_not_have() -> None:
         ([{"a": 1}], "neither a list of history events nor one of rows"),
         ([{"EventType": 99, "EventId": 1}], "cannot be read"),
         ("no-such-file.json", "There is no file no-such-file.json"),
+        ({"runtimeStatus": "Completed", "historyEvents": []}, "This is an instance's status"),
     ],
 )
 def test_what_is_no_history_is_refused(history: Any, text: str) -> None:
