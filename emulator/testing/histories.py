@@ -113,9 +113,10 @@ async def _of_export(path: Path, instance_id: str | None) -> Sequence[History]:
             options = DurableTaskOptions(hub_name=table.removesuffix(_HISTORY))
             hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)
             keys = {row.partition_key async for row in account.table(table).query(select=["PartitionKey"])}
-            for instance in sorted(map(unescape_key, keys)):
-                if instance_id in (None, instance) and not is_entity(instance):
-                    histories.append(History(instance, await hub.history(instance)))
+            wanted = [instance for instance in sorted(map(unescape_key, keys)) if not is_entity(instance)]
+            histories += [
+                History(instance, await hub.history(instance)) for instance in wanted if instance_id in (None, instance)
+            ]
     if not histories:
         which = "an orchestration" if instance_id is None else f'the orchestration "{instance_id}"'
         raise UnreadableHistory(f"{path} holds no history of {which}.")

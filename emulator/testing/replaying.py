@@ -208,9 +208,7 @@ def _compare(history: History, orchestrator: _Orchestrator) -> Iterator[Divergen
             if not _agree(recorded, decision):
                 words = _in_words(recorded), _decision_in_words(decision)
                 place = orchestrator.place_of(action if decision is not None else None)
-                yield Divergence(
-                    history.instance_id, orchestrator.name, number, place_in_history, expected, found, place
-                )
+                yield Divergence(history.instance_id, orchestrator.name, number, place_in_history, *words, place)
                 return
         yield None
 
