@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from emulator.background import background
 from emulator.clock import Clock, within
 from emulator.config.hostjson import HostOptions, RetryOptions, RetryStrategy
 from emulator.config.settings import Settings
@@ -34,6 +35,7 @@ _startup = category(STARTUP)
 _general = category(GENERAL)
 
 DRAIN_SECONDS = 10.0
+_SLOW_IMPORT_SECONDS = 10.0
 
 # Those that are meant to have a retry policy; others run by theirs with a warning, as in the real host.
 _RETRY_TRIGGERS = frozenset(("timertrigger", "eventhubtrigger", "kafkatrigger", "cosmosdbtrigger"))
@@ -41,7 +43,8 @@ _RETRY_TRIGGERS = frozenset(("timertrigger", "eventhubtrigger", "kafkatrigger", 
 _NO_FUNCTIONS = (
     "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
     "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
-    "extension(s) in your startup code."
+    "extension(s) in your startup code. In Python: declare functions with the decorators of the app object, as in "
+    "@app.route(…)."
 )
 
 
@@ -126,10 +129,10 @@ class Host:
     async def _load(self, worker: Worker) -> None:
         _startup.info("Loading functions metadata")
         try:
-            indexed = await worker.load()
+            async with background(self._tell_slow_import()):
+                indexed = await worker.load()
         except AppLoadError as error:
             _general.error("Worker failed to index functions\n%s", error)
-            _general.warning(_NO_FUNCTIONS)
             self.status.change(HostState.ERROR, errors=[str(error)])
             return
         _startup.info("%d functions found (Worker)", len(indexed))
@@ -141,6 +144,13 @@ class Host:
             return
         self.catalog = self._new_catalog(indexed)
         self._report()
+
+    async def _tell_slow_import(self) -> None:
+        await self._clock.sleep(_SLOW_IMPORT_SECONDS, upkeep=True)
+        _general.warning(
+            "The app has been importing its modules for %.0f seconds. Until that is over, no function can run.",
+            _SLOW_IMPORT_SECONDS,
+        )
 
     def _report(self) -> None:
         """Say what is wrong with the functions that were found."""

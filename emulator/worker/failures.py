@@ -6,6 +6,7 @@ Source: spec/python-worker.md chapter 8.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -33,11 +34,29 @@ def function_failed(error: BaseException) -> FunctionFailed:
 def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError:
     """The text of `Worker failed to index functions`. `search_path`: what an import error lists as sys.path."""
     text = f"{type(error).__name__}: {message_of(error)}"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and "partially initialized module" not in text:
         text += f"{_MODULE_NOT_FOUND}{search_path}"
-    failed = AppLoadError(f"Result: Failure\nException: {text}\nStack: {stack_of(error.__traceback__)}")
+    stack = stack_of(error.__traceback__) + _syntax(error)
+    failed = AppLoadError("\n".join([f"Result: Failure\nException: {text}\nStack: {stack.rstrip()}", *_remarks(error)]))
     failed.__cause__ = error
     return failed
+
+
+def _syntax(error: BaseException) -> str:
+    """File, line and text of a syntax error, which has no frame there."""
+    if not isinstance(error, SyntaxError):
+        return ""
+    lines = traceback.TracebackException.from_exception(error).format_exception_only()
+    return "".join(line for line in lines if line.startswith("  "))
+
+
+def _remarks(error: BaseException) -> list[str]:
+    """What the official text leaves open: which function it is about, where a module has to be installed."""
+    remarks = list(getattr(error, "__notes__", ()))
+    if isinstance(error, ModuleNotFoundError):
+        python = sys.executable
+        remarks.append(f"The app runs on {python}. If it can be installed: {python} -m pip install -r requirements.txt")
+    return remarks
 
 
 def message_of(error: BaseException) -> str:

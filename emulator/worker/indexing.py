@@ -71,6 +71,14 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
 
 
 def _load(function: Any, root: Path, streaming: Streaming | None) -> LoadedFunction:
+    try:
+        return _checked(function, root, streaming)
+    except Exception as error:
+        error.add_note(f"The function is {function.get_function_name()} at {_source(function.get_user_function())}.")
+        raise
+
+
+def _checked(function: Any, root: Path, streaming: Streaming | None) -> LoadedFunction:
     name = function.get_function_name()
     call = function.get_user_function()
     bindings = [_binding(text) for text in function.get_raw_bindings()]

@@ -45,19 +45,27 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
     """
     if not (root / script).is_file():
         return None
-    module = importlib.import_module(Path(script).stem)
+    try:
+        module = importlib.import_module(Path(script).stem)
+    except SyntaxError as error:
+        if error.filename is None:
+            error.add_note(f"It was found while importing {root / script}.")
+        raise
     return _only_app(module)
 
 
 def _only_app(module: ModuleType) -> func.FunctionRegister:
-    apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
+    apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
     if not apps:
         raise ValueError("Could not find top level function app instances in function_app.py.")
-    if len(apps) > 1:
+    [(_, first), *others] = apps.items()
+    if others:
         # Two names of one object count as two, as in the official worker.
-        kind = type(apps[0]).__name__
-        raise ValueError(f"More than one {kind} or other top level function app instances are defined.")
-    return apps[0]
+        kind = type(first).__name__
+        error = ValueError(f"More than one {kind} or other top level function app instances are defined.")
+        error.add_note(f"They are the names {', '.join(apps)} in {module.__file__}.")
+        raise error
+    return first
 
 
 class AppModules:

@@ -141,3 +141,4 @@ def test_a_broken_app_keeps_the_host_alive(tmp_path: Path) -> None:
         azemu.wait_for("For detailed output")
         azemu.interrupt()
         assert azemu.wait() == 0
+    assert "No job functions found" not in azemu.output

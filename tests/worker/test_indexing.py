@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -148,6 +149,11 @@ REFUSED = {
         "requirements.txt file for the missing module. For more info, please refer the troubleshooting guide: "
         "https://aka.ms/functions-modulenotfound. Current sys.path: [",
     ),
+    "circular import": (
+        "import json, helper",
+        "ImportError: cannot import name 'x' from partially initialized module 'function_app' (most likely due to a "
+        "circular import)",
+    ),
     "relative import": (
         "from . import x",
         "ImportError: attempted relative import with no known parent package. Cannot find module.",
@@ -229,7 +235,7 @@ REFUSED = {
 @pytest.mark.parametrize(("code", "text"), REFUSED.values(), ids=list(REFUSED))
 async def test_a_wrong_app_is_refused_in_the_official_words(load, code: str, text: str) -> None:
     with pytest.raises(AppLoadError) as caught:
-        await load(code)
+        await load(code, helper="from function_app import x")
     assert str(caught.value).startswith(f"Result: Failure\nException: {text}")
 
 
@@ -242,6 +248,31 @@ async def test_an_import_error_shows_the_users_line_and_nothing_of_ours(load) ->
         ("helper.py", "3"),
         ("helper.py", "2"),
     ]
+
+
+REMARKS = {
+    "the line of a syntax error": (
+        "x = 1\ndef f(:\n",
+        r'Stack:   File ".*function_app.py", line 2\n    def f\(:\n +\^$',
+    ),
+    "a file that is no source": ("x = 1\0", r"It was found while importing .*function_app.py\.$"),
+    "two apps": (HEAD + "other = app", r"They are the names app, other in .*function_app.py\.$"),
+    "the function": (
+        HEAD + TIMER + "def f(t: 'Nowhere'): ...",
+        r"The function is f at .*function_app.py:\d+\.$",
+    ),
+    "where to install": (
+        "import no_such_module_anywhere",
+        re.escape(f"{sys.executable} -m pip install -r requirements.txt") + "$",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "remark"), REMARKS.values(), ids=list(REMARKS))
+async def test_what_the_official_words_leave_open_is_added(load, code: str, remark: str) -> None:
+    with pytest.raises(AppLoadError) as caught:
+        await load(code)
+    assert re.search(remark, str(caught.value)), str(caught.value)
 
 
 async def test_another_script_name(load) -> None:
