@@ -3,10 +3,15 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+
+from emulator.config.hostjson import HostOptions
+from emulator.config.schema import Rule, camel_case
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "emulator"
@@ -48,6 +53,32 @@ def test_everything_that_the_architecture_names_exists() -> None:
     assert len(dotted) > 150
     assert [name for name in paths if not (ROOT / name).exists()] == []
     assert [name for name in dotted if not any(_exists(place, name.split(".")) for place in _places(name))] == []
+
+
+def test_every_setting_of_our_own_is_documented() -> None:
+    code = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    assert {name for name in re.findall(r"AZEMU_[A-Z_]+", code) if f"| `{name}` |" not in page} == set()
+
+
+def test_every_option_of_host_json_has_an_effect_or_is_said_to_have_none() -> None:
+    code = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "config")
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    named = {span.rpartition(".")[2] for span in re.findall(r"`([\w.]+)`", page)}
+    assert [
+        name for name, keys in _options(HostOptions) if not named & keys and f".{name.rpartition('.')[2]}" not in code
+    ] == []
+
+
+def _options(section: type, above: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
+    """Every option's field, with its own and the keys above it in host.json."""
+    for member in fields(section):
+        keys = above | {member.metadata.get("rule", Rule()).key or camel_case(member.name)}
+        kind = get_type_hints(section)[member.name]
+        if is_dataclass(kind):
+            yield from _options(kind, keys if member.name != "durable_task" else above)
+        else:
+            yield f"{section.__name__}.{member.name}", keys
 
 
 def _is_ours(name: str) -> bool:
