@@ -29,10 +29,13 @@ class Accounts:
     def __init__(self, settings: Settings, opened: dict[str, StorageAccount]) -> None:
         self._settings = settings
         self._opened = opened
+        self._by_name: dict[str, StorageAccount] = {}
 
     def __call__(self, name: str) -> StorageAccount:
         """Always the same object for the same account. Raises ConnectionNotConfigured, ConfigurationError."""
-        return self._opened[_identity(resolve_connection(self._settings, name))]
+        if (known := self._by_name.get(name)) is None:
+            known = self._by_name[name] = self._opened[_identity(resolve_connection(self._settings, name))]
+        return known
 
     def is_emulated(self, name: str) -> bool:
         """Whether it is no account in Azure. False as well for a name that cannot be resolved."""

@@ -66,7 +66,7 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    options: StartOptions,
+    options: StartOptions | Configuration,
     *,
     clock: Clock | None = None,
     new_id: NewId = new_id,
@@ -78,6 +78,7 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
 
+    `options`: the wishes, or what the caller has found out that they mean.
     `restart`: asks whoever opened the app to open it anew, for /admin/host/restart; without it there is no such thing.
     `around_worker`: gives another worker around the app's, which sees every invocation first (tests steer with it).
     `secrets`: where the app's keys are kept; None: where its settings say. `seats`: a folder in which a host finds what
@@ -86,7 +87,7 @@ async def open_app(
     settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
-    configuration = configure(options, os.environ)
+    configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(configuration))
         port = listener.getsockname()[1]

@@ -172,10 +172,10 @@ class HostThread:
                 configuration = configure(self._options, os.environ)
                 console = self._console(configuration)
                 stack.enter_context(console_logging(console))
-                options = await self._with_storage(configuration, console, stack)
+                configuration = await self._with_storage(configuration, console, stack)
                 app = await stack.enter_async_context(
                     open_app(
-                        options,
+                        configuration,
                         clock=self.clock,
                         drain_seconds=_DRAIN_SECONDS,
                         around_worker=self._steered,
@@ -196,14 +196,16 @@ class HostThread:
 
     async def _with_storage(
         self, configuration: Configuration, console: Console, stack: AsyncExitStack
-    ) -> StartOptions:
-        """The options with the storage that they ask for, which may have to be started."""
+    ) -> Configuration:
+        """With the storage that it asks for, which may have to be started."""
         if isinstance(self.clock, VirtualClock):
             _check_lives_by_a_clock(configuration)
-        storage = await stack.enter_async_context(
-            open_app_storage(configuration, clock=SystemClock(), say=console.print)
-        )
-        return replace(self._options, settings={**self._options.settings, **storage.settings})
+        opening = open_app_storage(configuration, clock=SystemClock(), say=console.print)
+        storage = await stack.enter_async_context(opening)
+        if not storage.settings:
+            return configuration
+        settings = {**self._options.settings, **storage.settings}
+        return configure(replace(self._options, settings=settings), os.environ)
 
     def _console(self, configuration: Configuration) -> Console:
         rules = LevelRules(configured=configuration.host.logging.log_level, verbose=self._options.verbose)

@@ -103,7 +103,9 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        for name in [name for name, module in sys.modules.items() if self._finder.loaded(name, module)]:
+        served = self._finder.served
+        candidates = [name for name in sys.modules if name.partition(".")[0] in served]
+        for name in [name for name in candidates if self._finder.loaded(name, sys.modules[name])]:
             del sys.modules[name]
         for entry in self._entries:
             # By identity: an equal entry may belong to somebody else.

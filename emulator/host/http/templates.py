@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from emulator.host.http.constraints import Constraint, parse_constraint
@@ -80,6 +81,7 @@ _CATCH_ALL_IN_COMPLEX = (
 )
 
 
+@lru_cache(maxsize=1000)  # In a test run, hundreds of hosts have the same routes.
 def parse_template(text: str) -> Template:
     """Read a route template. Raises TemplateError."""
     bare = text.removeprefix("~").strip("/") if text.startswith("~/") else text.strip("/")
