@@ -18,6 +18,7 @@ from emulator.durable.core.decisions import (
     StartSubOrchestration,
 )
 from emulator.durable.core.events import (
+    GenericEvent,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
@@ -71,6 +72,11 @@ class Lifecycle:
                 self._lines.info(
                     f"{function} was resumed by a timer scheduled for '{event.fire_at.text7}'. IsReplay: False. "
                     "State: TimerExpired."
+                )
+            elif isinstance(event, GenericEvent):
+                self._lines.info(
+                    f"{function} goes on after its rewind. Its status is Running again; on Azure it stays Pending, "
+                    "with the old output, until the end."
                 )
 
     def turn_decided(self, state: RuntimeState, result: OrchestratorResult) -> None:

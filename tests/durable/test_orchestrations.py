@@ -191,6 +191,41 @@ async def test_a_retried_child_with_an_id_overwrites_its_first_attempt(tmp_path:
         assert f'Instance "own" is started again by "{instance}"' in app.console
 
 
+HEALING = """
+ill = [True]
+
+@app.orchestration_trigger(context_name="context")
+def patient(context):
+    yield context.call_activity("treat")
+    return (yield context.wait_for_external_event("discharge"))
+
+@app.activity_trigger(input_name="nothing")
+def treat(nothing):
+    if ill:
+        ill.clear()
+        raise ValueError("fever")
+"""
+
+
+async def test_a_rewound_instance_runs_and_the_log_says_what_azure_would_show(tmp_path: Path) -> None:
+    async with start(write_app(tmp_path, HEALING), settings=TALKATIVE) as app:
+        instance = await app.client.start_new("patient")
+        assert (await app.wait(instance)).runtime_status.name == "Failed"
+        await app.client.rewind(instance, "again")
+        await app.run_until_idle()
+        assert (await app.client.get_status(instance)).runtime_status.name == "Running"
+        await app.client.raise_event(instance, "discharge", "well")
+        assert (await app.wait(instance)).output == '"well"'
+        story = lines_about(app.console, instance)
+    named = "Function 'patient (Orchestrator)'"
+    rewound = f"{named} was rewound. Reason: again. State: Rewound."
+    goes_on = (
+        f"{named} goes on after its rewind. Its status is Running again; on Azure it stays Pending, with the old "
+        "output, until the end."
+    )
+    assert [line for line in story if "rew" in line] == [rewound, goes_on]
+
+
 BUSY = """
 import threading
 running, most, gate = set(), [0], threading.Lock()
