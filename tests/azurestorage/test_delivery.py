@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from emulator.durable.azurestorage.messaging.queues import Received, abandoned_for, due_at, hidden_for
+from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.visibility import abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import CLIENT, MessageData
 from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.azurestorage.work.delivery import Orphans, Plan, Verdict, judge_orphans, judge_start, plan

@@ -10,7 +10,8 @@ from dataclasses import replace
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.messaging.queues import Backoff, Post, open_post
+from emulator.durable.azurestorage.messaging.backoff import Backoff
+from emulator.durable.azurestorage.messaging.post import Post, open_post
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions

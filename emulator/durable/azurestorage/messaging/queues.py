@@ -2,8 +2,7 @@
 
 A `TaskQueue` speaks in task messages; what is too large for a queue goes through a blob, what cannot be read is given
 back with a growing delay, and what is due later is hidden.
-Source: task-hub-storage.md chapters 2.4, 6.1, 6.2, 6.6 and 7.3 (durabletask: Messaging/*.cs, MessageManager.cs,
-BackoffPollingHelper.cs).
+Source: task-hub-storage.md chapters 2.1, 2.4, 6.2 and 6.6 (durabletask: Messaging/*.cs, MessageManager.cs).
 """
 
 from __future__ import annotations
@@ -11,109 +10,34 @@ from __future__ import annotations
 import asyncio
 import base64
 import heapq
-import itertools
 import logging
-import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.config.durable import AzureStorageProvider, MessageEncoding
+from emulator.config.durable import MessageEncoding
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.backoff import Backoff
+from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
-from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.succession.ledger import Ledger
 from emulator.durable.core.event_types import EVENT_TYPES
-from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
-from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
-from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 from emulator.storage.api import (
-    MAX_HIDE,
     ZERO,
     NotFound,
     PopReceiptMismatch,
     Queue,
     QueueMessage,
-    StorageAccount,
     StorageError,
 )
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE = timedelta(milliseconds=50)
-_LONGEST_ABANDON = timedelta(seconds=600)
-_POISON_COUNT = 10
 # A hidden message shows up by the service's clock, which this one may be ahead of.
 _SLACK = timedelta(milliseconds=20)
-
-
-# Rules -------------------------------------------------------------------------------------------------------
-
-
-def due_at(message: TaskMessage) -> Instant | None:
-    """When a message is meant to be seen; None: at once.
-
-    A delayed entity signal says it in its name: `op@2026-06-24T11:00:00.0000000Z`.
-    """
-    match message.event:
-        case TimerFired():
-            return message.event.fire_at
-        case ExecutionStarted():
-            return message.event.scheduled_start_time
-        case EventRaised() if is_entity(message.target.instance_id) and message.event.name.startswith("op@"):
-            return _parsed(message.event.name.removeprefix("op@"))
-        case _:
-            return None
-
-
-def _parsed(text: str) -> Instant | None:
-    try:
-        return Instant.parse(text)
-    except ValueError:
-        return None
-
-
-def hidden_for(remaining: timedelta) -> timedelta:
-    """How long a queue can hide what is due in `remaining`: whole seconds, seven days at most.
-
-    Rounding down makes it visible early; the receiver holds it for the rest, so nothing comes early or late.
-    """
-    return min(max(timedelta(seconds=remaining // timedelta(seconds=1)), ZERO), MAX_HIDE)
-
-
-def abandoned_for(dequeue_count: int) -> timedelta:
-    """2, 4, 8 … 512, 600, 600 … seconds."""
-    if dequeue_count >= _POISON_COUNT:
-        return _LONGEST_ABANDON
-    return timedelta(seconds=2**dequeue_count)
-
-
-class Backoff:
-    """How long to wait after a look that found nothing: 50, about 100, 150, 250 ms … up to `longest`."""
-
-    def __init__(self, longest: timedelta, *, jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2)) -> None:
-        self._longest = longest
-        self._jitter = jitter
-        self.reset()
-
-    def reset(self) -> None:
-        """Something was found, or will be: look again soon."""
-        self._current = min(_FIRST_PAUSE, self._longest)
-        self._exponent = 0
-
-    def next(self) -> timedelta:
-        pause = self._current
-        if pause != self._longest:
-            self._current = min(_FIRST_PAUSE + self._jitter() * 2**self._exponent * _FIRST_PAUSE, self._longest)
-            self._exponent += 1
-        return pause
-
-
-# Queues ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, eq=False)
@@ -287,7 +211,7 @@ class TaskQueue:
 
     async def abandon(self, received: Received) -> None:
         """Give it back, with a delay that grows with the number of tries."""
-        if received.dequeue_count >= _POISON_COUNT:
+        if received.dequeue_count >= POISON_COUNT:
             _log.warning(
                 'Message %s (%s for instance "%s") was given back %d times; it stays in queue %s',
                 received.id,
@@ -332,82 +256,3 @@ class TaskQueue:
             self._ledger.hold(self.name, [received.message])
             received.locked_until, received.locked_for = locked_until, self._lock_for
         return True
-
-
-class Post:
-    """Finds the queue of every message, and numbers and seals what this process sends."""
-
-    def __init__(
-        self, names: HubNames, new_id: NewId, *, control_queue: Callable[[str], TaskQueue], work_items: TaskQueue
-    ) -> None:
-        self._names = names
-        self._new_id = new_id
-        self._open_control_queue = control_queue
-        self._control = {name: control_queue(name) for name in names.control_queues}
-        self._numbers = itertools.count(1)
-        self.work_items = work_items
-
-    @property
-    def control_queues(self) -> Sequence[TaskQueue]:
-        return tuple(self._control.values())
-
-    def control_queue(self, name: str) -> TaskQueue:
-        """Also one that a formerly larger partition count has left behind: it is read until it is empty."""
-        if name not in self._control:
-            self._control[name] = self._open_control_queue(name)
-        return self._control[name]
-
-    def queue_of(self, instance_id: str) -> TaskQueue:
-        return self._control[self._names.control_queue_of(instance_id)]
-
-    async def send(
-        self, message: TaskMessage, *, sender: OrchestrationInstance = wire.CLIENT, episode: int | None = None
-    ) -> Sent:
-        """To the control queue of the target."""
-        return await self.queue_of(message.target.instance_id).put(self._sealed(message, sender, episode))
-
-    async def send_work(self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None) -> Sent:
-        """To the work-item queue."""
-        return await self.work_items.put(self._sealed(message, sender, episode))
-
-    def _sealed(self, message: TaskMessage, sender: OrchestrationInstance, episode: int | None) -> MessageData:
-        return MessageData(
-            activity_id=hyphenated(self._new_id()),
-            message=message,
-            sequence_number=next(self._numbers),
-            sender=sender,
-            episode=episode,
-        )
-
-
-def open_post(
-    account: StorageAccount,
-    names: HubNames,
-    large: LargePayloads,
-    clock: Clock,
-    new_id: NewId,
-    ledger: Ledger,
-    provider: AzureStorageProvider,
-    *,
-    first_lock: timedelta = MAX_HIDE,
-) -> Post:
-    """`first_lock`: the longest one for what was not renewed yet."""
-
-    def queue(name: str, timeout: timedelta) -> TaskQueue:
-        return TaskQueue(
-            account.queue(name),
-            large,
-            clock,
-            ledger,
-            first_lock=min(timeout, first_lock),
-            lock_for=timeout,
-            encoding=encoding,
-        )
-
-    encoding = provider.queue_client_message_encoding
-    return Post(
-        names,
-        new_id,
-        control_queue=lambda name: queue(name, provider.control_queue_visibility_timeout),
-        work_items=queue(names.work_item_queue, provider.work_item_queue_visibility_timeout),
-    )

@@ -9,7 +9,9 @@ from datetime import timedelta
 
 from emulator.background import task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.queues import Backoff, Post, TaskQueue
+from emulator.durable.azurestorage.messaging.backoff import Backoff
+from emulator.durable.azurestorage.messaging.post import Post
+from emulator.durable.azurestorage.messaging.queues import TaskQueue
 from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.work.sessions import Sessions

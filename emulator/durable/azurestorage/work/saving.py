@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from emulator.durable.azurestorage.messaging.queues import Post
+from emulator.durable.azurestorage.messaging.post import Post
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable

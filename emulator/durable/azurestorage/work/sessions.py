@@ -19,7 +19,10 @@ from typing import Any
 
 from emulator.background import background, task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.queues import Post, Received, due_at
+from emulator.durable.azurestorage.messaging.holding import Holding
+from emulator.durable.azurestorage.messaging.post import Post
+from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.memory import Memory
@@ -38,7 +41,6 @@ _log = logging.getLogger(__name__)
 _HOLDABLE = timedelta(seconds=2)
 """What is due sooner is held in memory till then; what is due later goes back to its queue, hidden."""
 
-_RENEWAL_LOOK = timedelta(seconds=30)
 _ROW_FOLLOWS = timedelta(milliseconds=100)
 
 
@@ -94,13 +96,13 @@ class Sessions:
         self._post = post
         self._clock = clock
         self._new_id = new_id
-        self._renewal_look = min(_RENEWAL_LOOK, *(queue.first_lock / 4 for queue in post.control_queues))
         self._buffer_limit = buffer_limit
         self._replay_ended = replay_ended
         self._open: set[str] = set()
         self._sessions: dict[str, Session] = {}
-        self._held: dict[str, Received] = {}
-        self._not_yet_due: dict[str, asyncio.Task[None]] = {}
+        lock = min(queue.first_lock for queue in post.control_queues)
+        self._held = Holding(clock, lock=lock, lost=self._lost)
+        self._not_yet_due: dict[Received, asyncio.Task[None]] = {}
         self._ready: dict[bool, asyncio.Queue[Session]] = {True: asyncio.Queue(), False: asyncio.Queue()}
         self._changed = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
@@ -108,7 +110,7 @@ class Sessions:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Messages can be delivered while the body runs. Leaving it finishes what is being written."""
-        async with task_group() as self._tasks, background(self._keep_alive(), name="renew control messages"):
+        async with task_group() as self._tasks, background(self._held.keep(), name="renew control messages"):
             yield
 
     # Queues come and go --------------------------------------------------------------------------------------
@@ -132,10 +134,10 @@ class Sessions:
         await self._give_back(unstarted)
 
     def _cancel_not_yet_due(self, queue_name: str) -> list[Received]:
-        held = [self._held[id] for id in self._not_yet_due if self._held[id].queue.name == queue_name]
-        for each in held:
-            self._not_yet_due.pop(each.id).cancel()
-        return held
+        found = [each for each in self._not_yet_due if each.queue.name == queue_name]
+        for each in found:
+            self._not_yet_due.pop(each).cancel()
+        return found
 
     async def drained(self, queue_name: str) -> None:
         """Wait until no episode of the queue's instances runs any more."""
@@ -158,9 +160,7 @@ class Sessions:
             self._arrive(each)
 
     def _arrive(self, received: Received) -> None:
-        held = self._held.get(received.id)
-        if held is not None:
-            held.superseded_by(received)
+        if self._held.has(received):
             return
         if received.id in self._memory.consumed:
             self._spawn(self._discard([received]))
@@ -170,15 +170,15 @@ class Sessions:
         if remaining > _HOLDABLE:
             self._spawn(self._part_with([received], [received.queue.postpone(received, remaining)]))
             return
-        self._held[received.id] = received
+        self._held.take(received)
         if remaining > timedelta(0):
-            self._not_yet_due[received.id] = self._spawn(self._hold(received, remaining))
+            self._not_yet_due[received] = self._spawn(self._hold(received, remaining))
         else:
             self._enqueue(received)
 
     async def _hold(self, received: Received, remaining: timedelta) -> None:
         await self._clock.sleep(remaining.total_seconds())
-        del self._not_yet_due[received.id]
+        del self._not_yet_due[received]
         self._enqueue(received)
 
     def _enqueue(self, received: Received) -> None:
@@ -329,7 +329,7 @@ class Sessions:
         except EmulatorError as error:
             _log.error('Messages to instance "%s" cannot be put aside: %s', session.instance_id, error)
             for each in (*found.early, *found.discard, *found.orphans):
-                self._let_go(each)
+                self._held.let_go(each)
         self.release(session)
 
     async def _check_row(self, history: History) -> None:
@@ -347,7 +347,7 @@ class Sessions:
             await self._instances.terminate_unstarted(session.instance_id, found.terminated)
         if found.until is not None and found.until > self._now():
             for each in found.early:
-                self._let_go(each)
+                self._held.let_go(each)
                 await each.queue.postpone(each, found.until - self._now() + timedelta(seconds=1))
         else:
             await self._abandon(found.early)
@@ -406,7 +406,7 @@ class Sessions:
     async def _part_with(self, received: Sequence[Received], work: Sequence[Coroutine[Any, Any, None]]) -> None:
         outcomes = await asyncio.gather(*work, return_exceptions=True)
         for each in received:
-            self._let_go(each)
+            self._held.let_go(each)
         self._pulse()
         for outcome in outcomes:
             if isinstance(outcome, EmulatorError):
@@ -414,28 +414,11 @@ class Sessions:
             elif isinstance(outcome, BaseException):
                 raise outcome
 
-    def _let_go(self, received: Received) -> None:
-        self._held.pop(received.id, None)
-
-    # Upkeep --------------------------------------------------------------------------------------------------
-
-    async def _keep_alive(self) -> None:
-        while True:
-            await self._clock.sleep(self._renewal_look.total_seconds(), upkeep=True)
-            now = self._clock.now()
-            for each in tuple(self._held.values()):
-                if each.needs_renewal(now):
-                    await self._renew(each)
-
-    async def _renew(self, received: Received) -> None:
-        try:
-            if await received.queue.renew(received):
-                return
-        except EmulatorError as error:
-            _log.warning("A message could not be renewed: %s", error)
-            return
-        # Somebody else has it; what it brought to a running episode will be refused at the checkpoint.
-        self._let_go(received)
+    def _lost(self, received: Received) -> None:
+        """Somebody else has it; what it brought to a running episode will be refused at the checkpoint."""
+        waits_for_time = self._not_yet_due.pop(received, None)
+        if waits_for_time is not None:
+            waits_for_time.cancel()
         session = self._sessions.get(received.task.target.instance_id)
         if session is not None and received in session.waiting:
             session.waiting.remove(received)

@@ -9,11 +9,13 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.queues import Backoff, Post, Received
+from emulator.durable.azurestorage.messaging.backoff import Backoff
+from emulator.durable.azurestorage.messaging.holding import Holding
+from emulator.durable.azurestorage.messaging.post import Post
+from emulator.durable.azurestorage.messaging.queues import Received
 from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.core.messages import TaskMessage
@@ -24,7 +26,6 @@ from emulator.shielding import unbroken
 _log = logging.getLogger(__name__)
 
 _MOST_PER_GET = 32
-_RENEWAL_LOOK = timedelta(seconds=30)
 _NO_EPISODE = -1
 
 
@@ -34,11 +35,10 @@ class WorkItems:
     def __init__(self, post: Post, memory: Memory, clock: Clock, *, limit: int, backoff: Backoff) -> None:
         self._post = post
         self._memory = memory
-        self._clock = clock
         self._limit = limit
         self._backoff = backoff
         self._fetched: deque[Received] = deque()
-        self._held: dict[str, Received] = {}
+        self._held = Holding(clock, lock=post.work_items.first_lock, lost=_tell_of_loss)
         self._may_be_more = True
         self._outage = Outage("Looking for activities", clock)
 
@@ -46,7 +46,7 @@ class WorkItems:
     async def running(self) -> AsyncIterator[None]:
         """Locks are renewed while the body runs; afterwards what was fetched and not begun is given back."""
         try:
-            async with background(self._keep_alive(), name="renew work items"):
+            async with background(self._held.keep(), name="renew work items"):
                 yield
         finally:
             while self._fetched:
@@ -74,11 +74,8 @@ class WorkItems:
             self._backoff.reset()
         answered = [received for received in found if received.id in self._memory.consumed]
         for received in sorted(found, key=lambda each: each.order):
-            held = self._held.get(received.id)
-            if held is not None:
-                held.superseded_by(received)
-            elif received not in answered:
-                self._held[received.id] = received
+            if not self._held.has(received) and received not in answered:
+                self._held.take(received)
                 self._fetched.append(received)
         for received in answered:
             await self._post.work_items.delete(received)
@@ -91,36 +88,23 @@ class WorkItems:
             self._memory.consumed[received.id] = None
             await self._post.work_items.delete(received)
         finally:
-            self._held.pop(received.id, None)
+            self._held.let_go(received)
 
     async def abandon(self, item: ActivityWorkItem) -> None:
         received = _received(item)
-        self._held.pop(received.id, None)
+        self._held.let_go(received)
         await self._post.work_items.abandon(received)
 
     async def _give_back(self, received: Received) -> None:
-        self._held.pop(received.id, None)
+        self._held.let_go(received)
         try:
             await self._post.work_items.give_back(received)
         except EmulatorError as error:
             _log.warning("An activity could not be given back; it comes again when its lock ends: %s", error)
 
-    async def _keep_alive(self) -> None:
-        look = min(_RENEWAL_LOOK, self._post.work_items.first_lock / 4)
-        while True:
-            await self._clock.sleep(look.total_seconds(), upkeep=True)
-            now = self._clock.now()
-            for received in tuple(self._held.values()):
-                if received.needs_renewal(now):
-                    await self._renew(received)
 
-    async def _renew(self, received: Received) -> None:
-        try:
-            if not await self._post.work_items.renew(received):
-                _log.warning("Another host runs activity message %s, too: its lock was lost", received.id)
-                self._held.pop(received.id, None)
-        except EmulatorError as error:
-            _log.warning("The lock of an activity could not be renewed: %s", error)
+def _tell_of_loss(received: Received) -> None:
+    _log.warning("Another host runs activity message %s, too: its lock was lost", received.id)
 
 
 def _received(item: ActivityWorkItem) -> Received:
