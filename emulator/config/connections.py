@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import difflib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,16 +27,34 @@ DEVELOPMENT_ACCOUNT: Final = "devstoreaccount1"
 DEVELOPMENT_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 DEVELOPMENT_PORTS: Final[Mapping[Service, int]] = {"blob": 10000, "queue": 10001, "table": 10002}
 
+_PREFIX: Final = "AzureWebJobs"
+# All names that a connection string may have.
+_NAMES: Final = (
+    "UseDevelopmentStorage",
+    "DevelopmentStorageProxyUri",
+    "DefaultEndpointsProtocol",
+    "AccountName",
+    "AccountKey",
+    "SharedAccessSignature",
+    "EndpointSuffix",
+    *(f"{service.capitalize()}Endpoint" for service in (*SERVICES, "file")),
+    *(f"{service.capitalize()}SecondaryEndpoint" for service in (*SERVICES, "file")),
+)
+
 
 class ConnectionNotConfigured(ConfigurationError):
     """A binding names a connection that no setting defines."""
 
     def __init__(self, name: str, function: str | None = None) -> None:
         user = f"Function '{function}': " if function else ""
+        default = name.removeprefix(_PREFIX) == "Storage"
+        setting = f"{_PREFIX}Storage" if default else name
         super().__init__(
-            # webjobs-sdk: StorageAccountProvider; the message always shows the prefixed name.
-            f"{user}Storage account connection string 'AzureWebJobs{name}' does not exist. Make sure that it is a "
-            f'defined App Setting. Locally: add "{name}" to "Values" in local.settings.json.'
+            # webjobs-sdk: StorageAccountProvider; the message shows the prefixed name.
+            f"{user}Storage account connection string '{_PREFIX}{name.removeprefix(_PREFIX)}' does not exist. "
+            f'Make sure that it is a defined App Setting. Locally: give "{setting}" a value in "Values" of '
+            f'local.settings.json, "UseDevelopmentStorage=true" for Azurite'
+            f"{', or start with --storage builtin, which needs nothing' if default else ''}."
         )
         self.name = name
         self.function = function
@@ -125,12 +144,17 @@ def parse_connection(value: str, *, setting: str, root: Path = Path()) -> Connec
     Raises ConfigurationError naming `setting`.
     """
     value = value.strip()
+    if value.startswith(('"', "'")):
+        raise _unreadable(setting, "it begins with a quotation mark, which is not part of it")
     if value.lower() == "builtin" or value.lower().startswith("builtin:"):
         return _builtin(value, setting, root)
     if value.lower().startswith(("http://", "https://")):
         return _sas_url(value, setting)
     parts = _parts(value, setting)
-    if parts.get("usedevelopmentstorage", "").lower() == "true":
+    development = parts.get("usedevelopmentstorage")
+    if development is not None and development.lower() != "true":
+        raise _unreadable(setting, f"UseDevelopmentStorage is {development!r}; allowed: true")
+    if development is not None:
         return _development(parts, setting)
     return _account(parts, setting)
 
@@ -153,7 +177,16 @@ def _parts(value: str, setting: str) -> dict[str, str]:
         if not separator or not name.strip():
             raise _unreadable(setting, "it is not a list of Name=value; pairs")
         parts[name.strip().lower()] = text.strip()
+        _check_name(name.strip(), setting)
     return parts
+
+
+def _check_name(name: str, setting: str) -> None:
+    """A misspelt name would be ignored, and something else be blamed for it. Unknown ones may be of the future."""
+    known = {one.lower(): one for one in _NAMES}
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    if near and near[0] != name.lower():
+        raise _unreadable(setting, f'"{name}" is no part of a connection string; did you mean {known[near[0]]}?')
 
 
 def _builtin(value: str, setting: str, root: Path) -> BuiltinConnection:
@@ -164,9 +197,10 @@ def _builtin(value: str, setting: str, root: Path) -> BuiltinConnection:
 
 
 def _development(parts: Mapping[str, str], setting: str) -> StorageConnection:
-    proxy = urlsplit(parts.get("developmentstorageproxyuri", "http://127.0.0.1"))
-    if not proxy.scheme or not proxy.hostname:
+    uri = parts.get("developmentstorageproxyuri", "http://127.0.0.1")
+    if not _is_url(uri):
         raise _unreadable(setting, "DevelopmentStorageProxyUri is not a URL like http://host")
+    proxy = urlsplit(uri)
     host = f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname
     base = f"{proxy.scheme}://{host}"
     blob, queue, table = (f"{base}:{DEVELOPMENT_PORTS[service]}/{DEVELOPMENT_ACCOUNT}" for service in SERVICES)
@@ -184,7 +218,7 @@ def _account(parts: Mapping[str, str], setting: str) -> StorageConnection:
     account = parts.get("accountname", "")
     explicit = {service: parts.get(f"{service}endpoint", "").rstrip("/") for service in SERVICES}
     for service, endpoint in explicit.items():
-        if endpoint and not endpoint.lower().startswith(("http://", "https://")):
+        if endpoint and not _is_url(endpoint):
             raise _unreadable(setting, f"{service.capitalize()}Endpoint is not an http or https URL")
     if not account and not any(explicit.values()):
         raise _unreadable(setting, "it has neither AccountName nor an endpoint (BlobEndpoint, QueueEndpoint, …)")
@@ -201,6 +235,15 @@ def _account(parts: Mapping[str, str], setting: str) -> StorageConnection:
         queue=explicit["queue"] or derived["queue"],
         table=explicit["table"] or derived["table"],
     )
+
+
+def _is_url(text: str) -> bool:
+    """http or https, with a host and a possible port."""
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and " " not in text
+    except ValueError:
+        return False
 
 
 def _credential(parts: Mapping[str, str], setting: str) -> Credential:
@@ -220,7 +263,7 @@ def _credential(parts: Mapping[str, str], setting: str) -> Credential:
 
 def _sas_url(value: str, setting: str) -> StorageConnection:
     """A service URL with a SAS, as the portal shows it: https://account.blob.core.windows.net/?sv=…"""
-    url = urlsplit(value)
+    url = urlsplit(value if _is_url(value) else "")
     service = next((service for service in SERVICES if f".{service}." in (url.hostname or "")), None)
     if service is None or not url.query:
         raise _unreadable(setting, "a URL must be that of a blob, queue or table service with its SAS token")
@@ -274,4 +317,8 @@ def _account_of(endpoint: str) -> str:
 
 def _unreadable(setting: str, why: str) -> ConfigurationError:
     """Never shows the value: it may hold a key."""
-    return ConfigurationError(f"The storage connection in setting '{setting}' cannot be used: {why}.")
+    end = "" if why.endswith("?") else "."
+    return ConfigurationError(
+        f"The storage connection in setting '{setting}' cannot be used: {why}{end} "
+        "The one of a local Azurite is UseDevelopmentStorage=true."
+    )

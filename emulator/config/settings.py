@@ -164,6 +164,11 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
             warnings.append("Skipping local setting with empty key.")
         elif value is None:
             warnings.append(f"Skipping '{name}' because value is null")
+        elif not _can_be_exported(name, value):
+            warnings.append(
+                f"Skipping {json.dumps(name)}: no environment variable can have this name or value "
+                '(it holds "=", a NUL character or half a character).'
+            )
         elif _key(name) not in taken:
             exported[name] = value
         elif overrides.get(name) is None and environ.get(name) != value:
@@ -172,6 +177,11 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
             )
     settings = Settings({**exported, **environ}, exported=exported, root=root).with_values(overrides)
     return LoadedSettings(settings=settings, host=file.host, warnings=tuple(warnings))
+
+
+def _can_be_exported(name: str, value: str) -> bool:
+    text = name + value
+    return "=" not in name and "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read(path: Path) -> _File:

@@ -82,7 +82,7 @@ def test_a_connection_string_that_is_none(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "my secret key"})
     assert failure(app) == (
         "The storage connection in setting 'AzureWebJobsStorage' cannot be used: "
-        "it is not a list of Name=value; pairs.\n"
+        "it is not a list of Name=value; pairs. The one of a local Azurite is UseDevelopmentStorage=true.\n"
     )
 
 

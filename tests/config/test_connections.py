@@ -119,6 +119,17 @@ def test_the_path_of_a_builtin_store_belongs_to_the_app_folder(tmp_path: Path) -
             "DefaultEndpointsProtocol is neither http nor https",
         ),
         (f"AccountName=a;AccountKey={KEY};QueueEndpoint=x:1", "QueueEndpoint is not an http or https URL"),
+        (f"AccountName=a;AccountKey={KEY};QueueEndpoint=http://", "QueueEndpoint is not an http or https URL"),
+        (f"AccountName=a;AccountKey={KEY};BlobEndpoint=http://h:99999/a", "BlobEndpoint is not an http or https URL"),
+        (f"AccountName=a;AccountKey={KEY};BlobEndpoint=http://[h", "BlobEndpoint is not an http or https URL"),
+        ("https://[a.blob.x?sv", "a URL must be that of a blob, queue or table service with its SAS token"),
+        (f"AcountName=a;AccountKey={KEY}", '"AcountName" is no part of a connection string; did you mean AccountName?'),
+        (
+            "UseDevelopmentStorag=true",
+            '"UseDevelopmentStorag" is no part of a connection string; did you mean UseDevelopmentStorage?',
+        ),
+        ("UseDevelopmentStorage=tru", "UseDevelopmentStorage is 'tru'; allowed: true"),
+        ('"UseDevelopmentStorage=true"', "it begins with a quotation mark, which is not part of it"),
         ("builtin", "the built-in store needs a file, as in builtin:PATH, or builtin:memory"),
         ("https://example.com/", "a URL must be that of a blob, queue or table service with its SAS token"),
         (
@@ -130,7 +141,11 @@ def test_the_path_of_a_builtin_store_belongs_to_the_app_folder(tmp_path: Path) -
 def test_a_value_that_cannot_be_used(value: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         parse_connection(value, setting="MyStorage")
-    assert str(raised.value) == f"The storage connection in setting 'MyStorage' cannot be used: {why}."
+    end = "" if why.endswith("?") else "."
+    assert str(raised.value) == (
+        f"The storage connection in setting 'MyStorage' cannot be used: {why}{end} "
+        "The one of a local Azurite is UseDevelopmentStorage=true."
+    )
 
 
 def test_a_message_never_shows_the_key() -> None:
@@ -171,7 +186,19 @@ def test_a_missing_connection_names_function_and_setting() -> None:
         resolve_connection(Settings({}), "Orders", function="on_order")
     assert str(raised.value) == (
         "Function 'on_order': Storage account connection string 'AzureWebJobsOrders' does not exist. Make sure that "
-        'it is a defined App Setting. Locally: add "Orders" to "Values" in local.settings.json.'
+        'it is a defined App Setting. Locally: give "Orders" a value in "Values" of local.settings.json, '
+        '"UseDevelopmentStorage=true" for Azurite.'
+    )
+
+
+@pytest.mark.parametrize("name", ["", "Storage", "AzureWebJobsStorage"])
+def test_without_the_default_connection_both_ways_out_are_named(name: str) -> None:
+    with pytest.raises(ConnectionNotConfigured) as raised:
+        resolve_connection(Settings({"AzureWebJobsStorage": ""}), name)
+    assert str(raised.value) == (
+        "Storage account connection string 'AzureWebJobsStorage' does not exist. Make sure that it is a defined App "
+        'Setting. Locally: give "AzureWebJobsStorage" a value in "Values" of local.settings.json, '
+        '"UseDevelopmentStorage=true" for Azurite, or start with --storage builtin, which needs nothing.'
     )
 
 

@@ -82,6 +82,14 @@ def test_null_values_and_empty_keys_are_skipped(load: Load) -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "value"), [("A=B", "x"), ("A", "x\0"), ("A\0", "x"), ("A", "\ud800")])
+def test_what_the_environment_cannot_hold_is_skipped(load: Load, name: str, value: str) -> None:
+    loaded = load(json.dumps({"IsEncrypted": False, "Values": {name: value, "Other": "é"}}))
+    assert dict(loaded.settings.exported) == {"Other": "é"}
+    [warning] = loaded.warnings
+    assert warning.startswith(f"Skipping {json.dumps(name)}: no environment variable can have this name or value")
+
+
 def test_connection_strings(load: Load) -> None:
     section = {"Db": "Server=a", "Db2": {"ConnectionString": "Server=b", "ProviderName": "System.Data.SqlClient"}}
     loaded = load({"IsEncrypted": False, "ConnectionStrings": section})
