@@ -201,7 +201,8 @@ def _development(parts: Mapping[str, str], setting: str) -> StorageConnection:
     if not _is_url(uri):
         raise _unreadable(setting, "DevelopmentStorageProxyUri is not a URL like http://host")
     proxy = urlsplit(uri)
-    host = f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname
+    name = proxy.hostname or ""
+    host = f"[{name}]" if ":" in name else name
     base = f"{proxy.scheme}://{host}"
     blob, queue, table = (f"{base}:{DEVELOPMENT_PORTS[service]}/{DEVELOPMENT_ACCOUNT}" for service in SERVICES)
     return StorageConnection(
