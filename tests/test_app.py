@@ -177,10 +177,23 @@ async def test_disabled_and_unlisted_functions_are_not_served(start: Start) -> N
 async def test_without_storage_http_works_and_the_durable_part_says_what_it_misses(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    code = HEAD + HELLO + '@app.orchestration_trigger(context_name="context")\ndef main(context): yield\n'
+    code = (
+        HEAD
+        + HELLO
+        + """
+@app.orchestration_trigger(context_name="context")
+def main(context): yield
+
+@app.route(route="start")
+@app.durable_client_input(client_name="client")
+async def begin(req: func.HttpRequest, client) -> str: return await client.start_new("main")
+"""
+    )
     async with start(code, storage=None) as app:
         assert app.storage is None
         assert (await get(app, "/api/hello"))[0] == 201
+        assert (await get(app, "/api/start"))[0] == 500
+    assert any("The Durable Task extension is not running, so there is no" in line for line in told(caplog))
     [error] = [record for record in caplog.records if "extension 'durableTask' was unable" in record.getMessage()]
     assert error.exc_info is not None
     assert "AzureWebJobsStorage" in str(error.exc_info[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from emulator.errors import EmulatorError
 from emulator.extensions.durable.hubs import HubDirectory
 from emulator.extensions.durable.management.http_api import SystemKey
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
@@ -18,11 +19,22 @@ from emulator.worker.api import Datum
 INSTANCE_PLACEHOLDER = "INSTANCEID"
 
 
+class ExtensionNotRunning(EmulatorError):
+    """A function wants a durable client, but the extension could not be started."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Durable Task extension is not running, so there is no durable client. The log says why, behind "
+            "\"The extension 'durableTask' was unable to start.\""
+        )
+
+
 class ClientBinding:
     """Reads inputs of the type durableClient.
 
     `origin`: where this host serves HTTP, e.g. "http://localhost:7071"; `rpc_base_url`: with a trailing slash, None
-    when there is no RPC listener. Both are asked at every call, for ports are known only once they are open.
+    when there is to be no RPC listener, ExtensionNotRunning when there is none yet. Both are asked at every call, for
+    ports are known only once they are open.
     """
 
     def __init__(
@@ -39,6 +51,7 @@ class ClientBinding:
         self._rpc_base_url = rpc_base_url
 
     async def read(self, context: BindingContext) -> Datum:
+        """Raises ExtensionNotRunning."""
         hub = context.properties.get("taskHub") or None
         connection = context.properties.get("connectionName") or None
         urls = ManagementUrls(

@@ -19,7 +19,7 @@ from emulator.config.settings import Settings
 from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
-from emulator.extensions.durable.binding import ClientBinding
+from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
@@ -91,9 +91,13 @@ def durable_extension(host: DurableHost) -> Extension:
         strict_purge=host.settings.flag(STRICT_PURGE_SETTING),
     )
     listener = RpcListener(api.handle, host.clock, any_port=host.any_port)
-    binding = ClientBinding(
-        hubs, origin=host.origin, system_key=host.system_key, rpc_base_url=lambda: listener.base_url
-    )
+
+    def rpc_base_url() -> str | None:
+        if listener.base_url is None and _has_listener(host):
+            raise ExtensionNotRunning
+        return listener.base_url
+
+    binding = ClientBinding(hubs, origin=host.origin, system_key=host.system_key, rpc_base_url=rpc_base_url)
     worker = _Worker(host, hubs, functions, listener)
     return Extension(
         name=SECTION,
@@ -120,7 +124,7 @@ class _Worker:
         """Raises ConnectionNotConfigured, NoFreePort."""
         async with AsyncExitStack() as stack:
             if any(_is_durable(function) for function in self._host.functions()):
-                if self._host.options.local_rpc_endpoint_enabled is not False:
+                if _has_listener(self._host):
                     await stack.enter_async_context(self._listener.serve())
                 own = self._hubs.own()
                 await stack.enter_async_context(own.hub.working())
@@ -144,6 +148,10 @@ class _Worker:
             ),
         ):
             await asyncio.get_running_loop().create_future()
+
+
+def _has_listener(host: DurableHost) -> bool:
+    return host.options.local_rpc_endpoint_enabled is not False
 
 
 def _is_durable(function: Function) -> bool:
