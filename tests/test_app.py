@@ -194,7 +194,7 @@ async def begin(req: func.HttpRequest, client) -> str: return await client.start
         assert (await get(app, "/api/hello"))[0] == 201
         assert (await get(app, "/api/start"))[0] == 500
     assert any("The Durable Task extension is not running, so there is no" in line for line in told(caplog))
-    [error] = [record for record in caplog.records if "extension 'durableTask' was unable" in record.getMessage()]
+    [error] = [record for record in caplog.records if record.getMessage().startswith("The extension 'durableTask'")]
     assert error.exc_info is not None
     assert "AzureWebJobsStorage" in str(error.exc_info[1])
 
