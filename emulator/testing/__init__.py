@@ -9,6 +9,7 @@
 the test function (see `emulator.pytest_plugin`).
 """
 
+from emulator.durable.core import events as events
 from emulator.testing.app import AppUnderTest as AppUnderTest
 from emulator.testing.app import start as start
 from emulator.testing.errors import AppBroken as AppBroken

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.testing import AppUnderTest
+from emulator.testing import AppUnderTest, SyncAppUnderTest
 
 pytestmark = pytest.mark.azemu("samples/human-interaction")
 
@@ -52,6 +52,13 @@ async def test_without_any_answer_the_document_expires_after_four_days(azemu: Ap
     status = await azemu.wait(await submitted(azemu))
     assert status.output == {"title": "Budget", "result": "expired", "by": None}
     assert timedelta(hours=96) <= azemu.now - begin < timedelta(hours=96, seconds=1)
+
+
+def test_the_same_without_await(azemu: SyncAppUnderTest) -> None:
+    document = azemu.post("/api/documents", json=DOCUMENT).json()["id"]
+    azemu.run_until_idle(limit=timedelta(0))
+    azemu.client.raise_event(document, "decision", {"by": "ada", "approved": True})
+    assert azemu.wait(document).output["result"] == "approved"
 
 
 async def test_requests_that_make_no_sense_are_refused(azemu: AppUnderTest) -> None:

@@ -1,13 +1,14 @@
 """The app at the top of the repository: orders and greetings."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.ids import new_id
-from emulator.testing import AppUnderTest, start
+from emulator.testing import AppUnderTest, events, start
 from tests.samples.web import Asked, WebService, web_service
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,38 @@ async def test_a_provider_that_stays_down_ends_the_order_in_words() -> None:
         assert (await outcome(app, ORDER))["reasons"] == [
             "The payment provider could not be reached. Nothing was charged."
         ]
+
+
+async def test_the_confirmation_comes_last_and_names_what_was_charged() -> None:
+    charged: list[str] = []
+
+    def confirm(confirmed: dict[str, Any]) -> str:
+        charged.append(confirmed["payment"]["amount"])
+        return "thank you"
+
+    async with start(ROOT) as app:
+        app.replace("send_confirmation", confirm)
+        assert (await outcome(app, ORDER))["confirmation"] == "thank you"
+        history = await app.history("order-o-1")
+        steps = [event.name for event in history if isinstance(event, events.TaskScheduled)]
+        assert steps == ["validate_order", "check_inventory", "process_payment", "send_confirmation"]
+    assert charged == ["12.50"]
+
+
+async def test_the_log_tells_of_an_order() -> None:
+    async with start(ROOT) as app:
+        await outcome(app, ORDER)
+        said = [(line.function, line.message) for line in app.logs]
+        assert ("start_order", "Order o-1 of ada@example.com accepted, total 12.50.") in said
+        assert "Executed 'Functions.start_order' (Succeeded" in app.console
+
+
+async def test_a_payment_is_tried_again_after_two_seconds() -> None:
+    async with start(ROOT) as app:
+        begin = app.now
+        app.fail("process_payment", times=2)
+        assert (await outcome(app, ORDER))["status"] == "confirmed"
+        assert app.now - begin == timedelta(seconds=4)
 
 
 @pytest.mark.parametrize(

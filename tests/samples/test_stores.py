@@ -1,0 +1,122 @@
+"""Every sample on every store. Time is real with Azurite, so the waits are as short as the samples allow."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.ids import new_id
+from emulator.testing import AppUnderTest, start
+from tests.samples.web import web_service
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+async def output(app: AppUnderTest, path: str, body: Any) -> Any:
+    """What becomes of an instance that a request starts."""
+    answer = await app.post(path, json=body)
+    assert answer.status == 202, answer.text
+    status = await app.wait(answer.json()["id"])
+    assert status.runtime_status.value == "Completed", status.output
+    return status.output
+
+
+async def chaining(app: AppUnderTest) -> None:
+    answer = await app.post("/api/releases", data="New desks, made of oak. Order now")
+    assert (await app.wait(answer.json()["id"])).output["headline"] == "New Desks"
+
+
+async def fan_out(app: AppUnderTest) -> None:
+    counted = await output(app, "/api/word-counts", [f"word{number} and more" for number in range(40)])
+    assert (counted["texts"], counted["words"]) == (40, 120)
+
+
+async def http_api(app: AppUnderTest) -> None:
+    report = await app.post("/api/reports", json={"sales": {"jan": [1, 2]}})
+    assert (report.status, report.json()["total"]) == (200, 3)
+
+
+async def human_interaction(app: AppUnderTest) -> None:
+    answer = await app.post("/api/documents", json={"title": "Budget", "approver": "ada", "manager": "grace"})
+    document = answer.json()["id"]
+    while not (await app.client.get_status(document)).custom_status:
+        pass
+    decided = await app.post(f"/api/documents/{document}/decision", json={"by": "ada", "approved": True})
+    assert decided.status == 202
+    assert (await app.wait(document)).output == {"title": "Budget", "result": "approved", "by": "ada"}
+
+
+async def monitor(app: AppUnderTest) -> None:
+    states = iter([503, 200, 503])
+    with web_service(lambda asked: (next(states, 200), {})) as site:
+        result = await output(app, "/api/monitors", {"url": site.url, "every_seconds": 1})
+        assert result == {"result": "healthy", "looks": 6}
+
+
+async def retries(app: AppUnderTest) -> None:
+    result = await output(app, "/api/trips", {"traveller": "ada", "city": "Oslo"})
+    assert result == {"booked": True, "bookings": ["r1", "r1", "r1"]}
+
+
+async def sub_orchestrations(app: AppUnderTest) -> None:
+    devices = [{"serial": "a1", "kind": "sensor"}, {"serial": "b2", "kind": "toaster"}]
+    site = await output(app, "/api/sites/oslo", devices)
+    assert (site["ready"], list(site["failed"])) == (["a1"], ["b2"])
+
+
+async def entities(app: AppUnderTest) -> None:
+    await app.post("/api/carts/ada/put", json={"sku": "book", "quantity": 2})
+    assert (await app.post("/api/carts/ada/checkout")).json() == {"receipt": "ada: 2 x book"}
+
+
+async def notes(app: AppUnderTest) -> None:
+    assert (await app.post("/notes", json={"text": "milk"})).status == 201
+
+
+SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
+    "async-http-api": http_api,
+    "entities": entities,
+    "fan-out-fan-in": fan_out,
+    "fastapi": notes,
+    "flask": notes,
+    "function-chaining": chaining,
+    "human-interaction": human_interaction,
+    "monitor": monitor,
+    "retries-and-compensation": retries,
+    "sub-orchestrations": sub_orchestrations,
+}
+
+
+def test_no_sample_is_forgotten() -> None:
+    assert sorted(folder.name for folder in SAMPLES.iterdir() if (folder / "host.json").is_file()) == sorted(SCENARIOS)
+
+
+@pytest.fixture
+def booking() -> Iterator[str]:
+    """The provider behind the trips; once it is down."""
+    states = iter([200, 503])
+    with web_service(lambda asked: (next(states, 200), {"reference": "r1"})) as service:
+        yield service.url
+
+
+Open = Callable[[Path], AbstractAsyncContextManager[AppUnderTest]]
+
+
+@pytest.fixture(params=["file", pytest.param("azurite", marks=pytest.mark.azurite)])
+def open_on_store(request: pytest.FixtureRequest, booking: str, tmp_path: Path) -> Open:
+    if request.param == "file":
+        return lambda folder: start(folder, storage=tmp_path / "store.db", settings={"BOOKING_URL": booking})
+    hub = {"AzureFunctionsJobHost__extensions__durableTask__hubName": f"Sample{new_id()}"}
+    settings = {"AzureWebJobsStorage": request.getfixturevalue("azurite"), "BOOKING_URL": booking, **hub}
+    return lambda folder: start(folder, storage=None, clock="real", settings=settings)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sample", SCENARIOS)
+async def test_every_sample_runs_on_every_store(sample: str, open_on_store: Open) -> None:
+    async with open_on_store(SAMPLES / sample) as app:
+        await SCENARIOS[sample](app)
