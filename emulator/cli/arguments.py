@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from emulator import __version__, exit_codes
 
+_PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
 LEVELS: Final = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
 
 _OVERVIEW: Final = """\
@@ -105,10 +107,10 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
 
 
 def _parse(words: list[str]) -> Start | Transfer | int:
-    if not words or words[0] in ("-h", "--help") or words == ["help"]:
+    if not words or words[0] in ("-h", "--help") or words in (["help"], ["help", "help"]):
         sys.stdout.write(_OVERVIEW.format(version=__version__))
         return exit_codes.OK
-    if words[0] in ("--version", "-v", "version"):
+    if words[0] in ("--version", "-v", "-V", "version"):
         sys.stdout.write(f"azemu {__version__}\n")
         return exit_codes.OK
     if words[0] == "help":
@@ -118,12 +120,22 @@ def _parse(words: list[str]) -> Start | Transfer | int:
             return _parse_start(rest)
         case ["storage", ("export" | "import" | "copy") as action, *rest]:
             return _parse_transfer(action, rest)
+        case [option, *_] if option.startswith("-"):
+            return _no_command(words)
         case ["host", *rest]:
             return _unknown(rest, after="host", known=("start",))
         case ["storage", *rest]:
             return _unknown(rest, after="storage", known=("export", "import", "copy"))
         case _:
             return _unknown(words, after="", known=("start", "host", "storage", "help", "version"))
+
+
+def _no_command(words: Sequence[str]) -> int:
+    """Most likely the word `start` was forgotten."""
+    near = difflib.get_close_matches(words[0], ("--version", "--help"), n=1)
+    meant = f"azemu {near[0]}" if near else f"azemu start {shlex.join(words)}"
+    sys.stderr.write(f"azemu: '{words[0]}' is no command. Did you mean '{meant}'?\n")
+    return exit_codes.USAGE
 
 
 def _unknown(words: Sequence[str], *, after: str, known: Sequence[str]) -> int:
@@ -148,7 +160,7 @@ def _parse_start(words: list[str]) -> Start:
     _add_serving(parser)
     _add_running(parser)
     _add_ignored(parser)
-    given = _parse_known(parser, words)
+    given = _parse_known(parser, list(_joined(words)))
     return Start(
         app=given.app,
         port=given.port,
@@ -165,6 +177,16 @@ def _parse_start(words: list[str]) -> Start:
         log_format=given.log_format,
         no_color=given.no_color,
     )
+
+
+def _joined(words: Sequence[str]) -> Iterator[str]:
+    """The arguments of the interpreter begin with a dash, which argparse would take for an option of ours."""
+    rest = iter(words)
+    for word in rest:
+        if word in _PYTHON_ARGUMENTS and (value := next(rest, None)) is not None:
+            yield f"{word}={value}"
+        else:
+            yield word
 
 
 def _add_serving(parser: argparse.ArgumentParser) -> None:
@@ -193,8 +215,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-reload", dest="reload", action="store_false", help="one process, no restart on changes: for debuggers")
     add(
-        "--python-arguments",
-        "--language-worker",
+        *_PYTHON_ARGUMENTS,
         metavar="ARGS",
         help='for the interpreter that runs the app, e.g. "-m debugpy --listen 5678"',
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from emulator import exit_codes
 from emulator.cli.arguments import Start, Transfer, parse
-from emulator.errors import EmulatorError
+from emulator.errors import ConfigurationError, EmulatorError
 
 if TYPE_CHECKING:
     from emulator.config.start import Configuration
@@ -71,12 +71,21 @@ def _start(command: Start) -> int:
     if command.reload:
         from emulator.process.supervisor import SupervisorOptions, supervise
 
-        words = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""
-        wishes = SupervisorOptions(start=options, style=style, python_arguments=shlex.split(words))
+        arguments = _python_arguments(command, configuration)
+        wishes = SupervisorOptions(start=options, style=style, python_arguments=arguments)
         return asyncio.run(supervise(wishes, configuration, console, clock))
     from emulator.process.serving import serve_alone
 
     return asyncio.run(serve_alone(options, configuration, console, clock))
+
+
+def _python_arguments(command: Start, configuration: Configuration) -> list[str]:
+    words = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        where = "--python-arguments" if command.python_arguments else "The setting languageWorkers:python:arguments"
+        raise ConfigurationError(f"{where} cannot be taken apart into words: {error}. Found: {words}") from None
 
 
 def _tell_surroundings(console: Console, configuration: Configuration) -> None:

@@ -137,7 +137,8 @@ def find_project_root(start: Path) -> Path:
     """The nearest folder, from `start` upwards, that is a function app. Raises ConfigurationError."""
     start = start.absolute()
     if not start.is_dir():
-        raise ConfigurationError(f"The app folder '{start}' does not exist. Name the folder that has host.json.")
+        what = "is not a folder" if start.exists() else "does not exist"
+        raise ConfigurationError(f"The app folder '{start}' {what}. Name the folder that has host.json.")
     for folder in (start, *start.parents):
         if (folder / "host.json").is_file() or (folder / FILE_NAME).is_file():
             return folder

@@ -130,10 +130,18 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
 
 
 def storage_value(storage: str, root: Path) -> str:
-    """The connection value that `--storage` means. A relative path belongs to the app folder."""
+    """The connection value that `--storage` means. A relative path belongs to the app folder.
+
+    Raises ConfigurationError for a word that is none.
+    """
     kind, _, path = storage.partition(":")
     if storage.lower() == "azurite":
         return DEVELOPMENT_STORAGE
+    if kind.lower() != "builtin" and storage and "=" not in storage and "://" not in storage:
+        raise ConfigurationError(
+            f"--storage {storage} is not known. Allowed: azurite, builtin, builtin:PATH, builtin:memory or a "
+            "connection string."
+        )
     if kind.lower() != "builtin" or path.lower() == "memory":
         return storage
     return f"builtin:{root / (path or BUILTIN_PATH)}"

@@ -166,7 +166,7 @@ class Host:
                     "http://aka.ms/func-retry-policies.",
                     function.name,
                 )
-        if not self.catalog.functions:
+        if not self.catalog.functions and self._parts.options.functions is None:
             _general.warning(_NO_FUNCTIONS)
 
     def _new_catalog(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
@@ -177,10 +177,14 @@ class Host:
                 "A function allow list has been specified, excluding all but the following functions: [%s]",
                 ", ".join(only),
             )
-            known = {metadata.name.lower() for metadata in indexed}
+            known = [metadata.name for metadata in indexed]
             for name in only:
-                if name.lower() not in known:
-                    _startup.warning("The allow list names the function '%s', which the app does not have.", name)
+                if name.lower() not in (one.lower() for one in known):
+                    _startup.warning(
+                        "The allow list names the function '%s', which the app does not have. It has: %s.",
+                        name,
+                        ", ".join(known) or "none",
+                    )
         return build_catalog(
             indexed,
             self._types,

@@ -32,6 +32,28 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--app", "host.json") == (
+        f"The app folder '{app / 'host.json'}' is not a folder. Name the folder that has host.json.\n"
+    )
+
+
+def test_a_storage_that_is_not_known(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--storage", "azurit") == (
+        "--storage azurit is not known. Allowed: azurite, builtin, builtin:PATH, builtin:memory or a connection "
+        "string.\n"
+    )
+
+
+def test_python_arguments_with_an_open_quote(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--python-arguments", "-X 'dev") == (
+        "--python-arguments cannot be taken apart into words: No closing quotation. Found: -X 'dev\n"
+    )
+
+
 def test_a_broken_host_json(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", host='{\n  "version": "2.0"\n  "logging": {}\n}')
     assert failure(app) == (

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cli.arguments import Start, parse
 from tests.cli.processes import run
 
 
-@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])
 def test_azemu_explains_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -26,8 +27,9 @@ def test_start_explains_its_options_with_examples(tmp_path: Path, words: tuple[s
     assert "azemu start --cors http://localhost:3000" in done.stdout
 
 
-def test_the_version(tmp_path: Path) -> None:
-    done = run("--version", cwd=tmp_path)
+@pytest.mark.parametrize("word", ["--version", "-v", "-V", "version"])
+def test_the_version(tmp_path: Path, word: str) -> None:
+    done = run(word, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("azemu ")
 
@@ -39,6 +41,8 @@ def test_the_version(tmp_path: Path) -> None:
         (("hots", "start"), "azemu: unknown command 'hots'. Did you mean 'azemu host'?\n"),
         (("host", "stat"), "azemu: unknown command 'host stat'. Did you mean 'azemu host start'?\n"),
         (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
+        (("--port", "8080"), "azemu: '--port' is no command. Did you mean 'azemu start --port 8080'?\n"),
+        (("--versoin",), "azemu: '--versoin' is no command. Did you mean 'azemu --version'?\n"),
         (("xyzzy",), "azemu: unknown command 'xyzzy'. Known: start, host, storage, help, version.\n"),
         (
             ("start", "--prot", "1"),
@@ -71,3 +75,10 @@ def test_the_version(tmp_path: Path) -> None:
 def test_a_wrong_word_is_answered_with_the_near_one(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_arguments_of_the_interpreter_may_begin_with_a_dash() -> None:
+    for words in (["--python-arguments", "-Xdev"], ["--language-worker", "-Xdev"], ["--python-arguments=-Xdev"]):
+        started = parse(["start", *words, "--verbose"])
+        assert isinstance(started, Start)
+        assert (started.python_arguments, started.verbose) == ("-Xdev", True)
