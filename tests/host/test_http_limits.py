@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -121,6 +122,26 @@ async def test_a_body_as_large_as_allowed(site: Live) -> None:
 
 async def answer_ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text=request.path)
+
+
+async def test_nobody_is_refused_while_one_server_follows_another_on_a_socket() -> None:
+    """Accepted and not yet heard of, heard of and without a request, waiting at the socket: all are answered."""
+    request, clients = b"GET /in HTTP/1.1\r\nHost: a\r\n\r\n", []
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        for turns in range(8):
+            async with listen(answer_ok, SystemClock(), sock=sock) as listener:
+                arrivals = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(5)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(listener.drain(10))
+                    for _, writer in arrivals:
+                        writer.write(request)
+            clients += arrivals
+        async with listen(answer_ok, SystemClock(), sock=sock):
+            for reader, writer in clients:
+                assert await reader.readuntil(b"/in")
+                writer.close()
 
 
 @pytest.mark.parametrize("beginning", [b"GE", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "])

@@ -17,7 +17,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
@@ -45,6 +45,10 @@ _NOT_HTTP = "UNKNOWN"
 _OTHER_VERSION = "OTHER VERSION"
 # What Kestrel takes for a host: HttpUtilities.IsHostHeaderValid. An empty one is fine.
 _HOST = re.compile(r"(?:(?:[A-Za-z0-9!$&'()\-._~]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?)?")
+# asyncio accepts a connection, makes its transport, tells its protocol; and one more, in case that changes.
+_TURNS_OF_A_NEW_CONNECTION = 4
+# How long a host that stops waits for the first request of a client that it let in.
+_FIRST_REQUEST_SECONDS = 0.2
 # How long requests that were cancelled may take to notice it.
 _LAST_SECONDS = 0.5
 
@@ -81,16 +85,28 @@ class Listener:
         return self._connections.running
 
     async def drain(self, seconds: float) -> None:
-        """Accept no more connections, close those without a request, and let the running requests finish.
+        """Accept no more connections, close those that have had their request, and let the running requests finish.
 
         What still runs after `seconds` goes on until the listener is left.
         """
-        self._server.close()
+        await self._accept_no_more()
         self._connections.let_go()
         try:
             await within(self._clock, seconds, self._connections.wait_until_idle(), upkeep=True)
         except TimeoutError:
             logger.warning("%d HTTP requests are still running and will be cut off.", self.running_requests)
+
+    async def _accept_no_more(self) -> None:
+        """Whoever comes now waits for the next host at the socket, if that stays open.
+
+        A server that is closed drops those whom it has accepted and not yet heard of, so it has to hear first.
+        """
+        for listening in self._server.sockets:
+            with suppress(NotImplementedError):  # On Windows, where no other host can go on with a socket.
+                asyncio.get_running_loop().remove_reader(listening)
+        for _ in range(_TURNS_OF_A_NEW_CONNECTION):
+            await self._clock.sleep(0, upkeep=True)
+        self._server.close()
 
 
 @asynccontextmanager
@@ -141,21 +157,30 @@ class _Connections(web.Server):
         self._app_handle = handle
         self._head_seconds = head_seconds
         self._server_loop = loop
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._changed = asyncio.Event()
         self.running = 0
+        self.is_letting_go = False
 
     def __call__(self) -> _Connection:
         return _Connection(self, self._server_loop, self._head_seconds)
 
     async def wait_until_idle(self) -> None:
-        await self._idle.wait()
+        """Until no request runs, and none is on its way."""
+        while self.running or any(connection.is_new for connection in self._all()):
+            self._changed.clear()
+            await self._changed.wait()
 
     def let_go(self) -> None:
         """Close every connection, those with a running request after its answer."""
-        for connection in self.connections:
-            assert isinstance(connection, _Connection)
+        self.is_letting_go = True
+        for connection in self._all():
             connection.let_go()
+
+    def changed(self) -> None:
+        self._changed.set()
+
+    def _all(self) -> list[_Connection]:
+        return [connection for connection in self.connections if isinstance(connection, _Connection)]
 
     def _new_request(
         self, message: Any, payload: Any, protocol: web.RequestHandler, writer: Any, task: asyncio.Task[None]
@@ -168,13 +193,11 @@ class _Connections(web.Server):
         elif message.version not in (HttpVersion10, HttpVersion11):
             message = message._replace(version=HttpVersion11, method=_OTHER_VERSION)
         self.running += 1
-        self._idle.clear()
         return web.Request(message, payload, protocol, writer, task, self._server_loop)
 
     def request_done(self) -> None:
         self.running -= 1
-        if not self.running:
-            self._idle.set()
+        self.changed()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         refusal = _refusal(request)
@@ -210,7 +233,16 @@ def _is_host(text: str) -> bool:
 class _Connection(web.RequestHandler):
     """One client. Adds to aiohttp's protocol a limit for the time and size of a request's head."""
 
-    __slots__ = ("_body", "_connections", "_head_bytes", "_head_seconds", "_head_timer", "_in_request", "gone")
+    __slots__ = (
+        "_body",
+        "_connections",
+        "_head_bytes",
+        "_head_seconds",
+        "_head_timer",
+        "_in_request",
+        "gone",
+        "is_new",
+    )
 
     def __init__(self, connections: _Connections, loop: asyncio.AbstractEventLoop, head_seconds: float) -> None:
         super().__init__(
@@ -231,6 +263,7 @@ class _Connection(web.RequestHandler):
         self._in_request = False
         self._body: StreamReader | None = None
         self.gone = asyncio.Event()
+        self.is_new = True
 
     def data_received(self, data: bytes) -> None:
         if data and self._awaits_head():
@@ -249,6 +282,7 @@ class _Connection(web.RequestHandler):
 
     def head_complete(self, body: StreamReader) -> None:
         self._in_request = True
+        self.is_new = False
         self._body = body
         self._head_bytes = 0
         if self._head_timer is not None:
@@ -258,11 +292,20 @@ class _Connection(web.RequestHandler):
     def let_go(self) -> None:
         if self._in_request:
             self.close()
+        elif self.is_new:
+            # It was let in, so its request is on its way; to close now would be to refuse it.
+            self._loop.call_later(_FIRST_REQUEST_SECONDS, self._give_up)
         else:
+            self.force_close()
+
+    def _give_up(self) -> None:
+        if self.is_new:
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.gone.set()
+        self.is_new = False
+        self._connections.changed()
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
@@ -272,6 +315,8 @@ class _Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if not resp.prepared:
             resp.headers.setdefault("Server", SERVER)
+            if self._connections.is_letting_go:
+                resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     async def _handle_request(self, *args: Any) -> tuple[web.StreamResponse, bool]:
