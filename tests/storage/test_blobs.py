@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from emulator.storage.api import AlreadyExists, InvalidRequest, LeaseState, NotFound, PreconditionFailed
-from tests.storage.bench import Bench, all_of, collected, unique
+from tests.storage.bench import Bench, all_of, azurite_differs, collected, unique
 
 
 async def test_content_comes_back(bench: Bench) -> None:
@@ -198,6 +198,25 @@ async def test_urls_are_escaped_by_segment(bench: Bench) -> None:
     assert container.url("@counter@k/x y.json.gz").endswith(f"/{container.name}/%40counter%40k/x%20y.json.gz")
     assert container.url("a-b_c.d~e/ä").endswith("/a-b_c.d~e/%C3%A4")
     assert "://" in container.url("a")
+
+
+async def test_blanks_around_metadata_are_not_part_of_it(bench: Bench) -> None:
+    container = await bench.new_container()
+    await container.write("a", b"", metadata={"note": " two words\t"})
+    assert dict((await container.properties("a")).metadata) == {"note": "two words"}
+
+
+async def test_an_empty_content_type_means_the_usual_one(bench: Bench) -> None:
+    container = await bench.new_container()
+    await container.write("a", b"", content_type="")
+    assert (await container.properties("a")).content_type == "application/octet-stream"
+
+
+async def test_a_blob_name_has_no_control_characters(bench: Bench) -> None:
+    azurite_differs(bench, "takes names that it cannot list then")
+    container = await bench.new_container()
+    with pytest.raises(InvalidRequest):
+        await container.write("a\x01b", b"")
 
 
 async def test_metadata_names_must_be_identifiers(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """The built-in store and Azurite, driven with the same operations, give the same answers.
 
-Listed differences, which are not generated here:
+Differences, which are not generated here, are listed for users in docs/compatibility.md ("The built-in store"):
 
 * places where Azurite is kinder than Azure and the built-in store is not: rows over 1 MiB, more than 252 properties,
   table names that differ in case, pages of more than 1000 rows, lease ids that are no GUIDs, comparison of times beyond

@@ -167,6 +167,15 @@ async def test_every_write_moves_the_etag_and_a_stale_one_is_refused(bench: Benc
     assert gone is None
 
 
+@pytest.mark.parametrize("kind", [Operation.REPLACE, Operation.MERGE, Operation.DELETE])
+async def test_what_is_no_etag_is_refused(bench: Bench, kind: Operation) -> None:
+    table = await bench.new_table()
+    await table.submit([insert(row("p", "r"))])
+    with pytest.raises(InvalidRequest) as refused:
+        await table.submit([TableOperation(kind, row("p", "r"), "no etag")])
+    assert refused.value.status == 400
+
+
 async def test_a_write_of_the_same_values_moves_the_etag_too(bench: Bench) -> None:
     table = await bench.new_table()
     [first] = await table.submit([upsert(row("p", "r", a=1))])

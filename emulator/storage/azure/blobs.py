@@ -84,7 +84,8 @@ class AzureContainer:
                 content,
                 overwrite=not only_if_new,
                 content_settings=ContentSettings(content_type=content_type),
-                metadata=dict(metadata) if metadata else None,
+                # The SDK signs the blanks around a header's value, which the server cuts off.
+                metadata={name: value.strip(" \t") for name, value in metadata.items()} if metadata else None,
                 **options,
             ),
         )

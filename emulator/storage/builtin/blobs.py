@@ -40,6 +40,7 @@ from emulator.storage.builtin.times import micros, whole_second
 # No blob is ever fetched over this URL; it has the form of one, so that names can be taken out of it again.
 _URL = "http://builtin/devstoreaccount1"
 _PAGE = 1000
+_CONTENT_TYPE = "application/octet-stream"
 _MAX_CONTENT = 1_000_000_000  # what SQLite holds in one value; Azure takes 5000 MiB in one Put Blob
 _MAX_METADATA = 8 * 1024
 _LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
@@ -139,7 +140,7 @@ class BuiltinContainer:
         only_if_new: bool = False,
         if_match: str | None = None,
         lease_id: str | None = None,
-        content_type: str = "application/octet-stream",
+        content_type: str = _CONTENT_TYPE,
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
         def work(connection: sqlite3.Connection) -> BlobProperties:
@@ -151,7 +152,7 @@ class BuiltinContainer:
             lease = FREE if found is None else at(_lease(found[1:]), now)
             check_access(lease, lease_id, "blob")
             etag = f'"0x{self._stamps.next().replace("-", "").upper()}"'
-            values = (container, ordinal_key(blob), blob, len(content), etag, now, now, content_type, new.md5)
+            values = (container, ordinal_key(blob), blob, len(content), etag, now, now, new.content_type, new.md5)
             connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
             return _properties(self._find(connection, blob, _PROPERTIES), now)
 
@@ -241,7 +242,10 @@ class BuiltinLease:
 
 @dataclass(frozen=True, slots=True)
 class _NewBlob:
+    """`metadata`: as JSON."""
+
     md5: bytes
+    content_type: str
     metadata: str
 
     @classmethod
@@ -251,13 +255,15 @@ class _NewBlob:
             raise Refused(413, "RequestBodyTooLarge", f"The built-in storage takes blobs up to {_MAX_CONTENT} bytes.")
         if not content_type.isascii() or not content_type.isprintable():
             raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
-        metadata = metadata or {}
+        # As a header's, the blanks around a value are not part of it.
+        metadata = {name: value.strip(" \t") for name, value in (metadata or {}).items()}
         for name, value in metadata.items():
             if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
                 raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
         if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
             raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
-        return cls(hashlib.md5(content, usedforsecurity=False).digest(), json.dumps(dict(metadata)))
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
+        return cls(md5, content_type or _CONTENT_TYPE, json.dumps(metadata))
 
 
 def _check_conditions(found: tuple[Any, ...] | None, only_if_new: bool, if_match: str | None) -> None:

@@ -14,6 +14,7 @@ from emulator.storage.builtin.database import Refused
 _DNS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _SPECIAL_CONTAINERS = frozenset({"$root", "$web", "$logs"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 _BAD_NAME = "The specified resource name contains invalid characters."
@@ -40,9 +41,11 @@ def check_table_name(name: str) -> None:
 
 
 def check_blob_name(name: str) -> None:
-    """1 to 1024 characters, at most 254 path segments. Raises Refused."""
+    """1 to 1024 characters, none of them a control character, at most 254 path segments. Raises Refused."""
     if not 1 <= len(name) <= 1024 or name.count("/") >= 254:
         raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+    if _CONTROL.search(name):
+        raise Refused(400, "InvalidUri", "The name has control characters, which a URL may not have.")
 
 
 @lru_cache(maxsize=4096)  # the same few names again and again

@@ -173,6 +173,7 @@ class _Checked:
     def of(cls, operation: TableOperation) -> _Checked:
         row = operation.row
         check_keys(row)
+        _check_if_match(operation)
         properties = ""
         if operation.kind is not Operation.DELETE:
             check_properties(row.properties)
@@ -220,6 +221,15 @@ class _at:  # noqa: N801 - reads as the preposition it is
             error.failed_index = self._index
 
 
+def _check_if_match(operation: TableOperation) -> None:
+    if operation.kind not in _NEEDS_MATCH:
+        return
+    if operation.if_match is None:
+        raise Refused(400, "MissingRequiredHeader", "The operation needs an ETag, or * for any.")
+    if operation.if_match != ANY_ETAG and not operation.if_match.startswith('W/"'):
+        raise Refused(400, "InvalidInput", f"{operation.if_match!r} is no ETag.")
+
+
 def _check_presence(operation: TableOperation, found: tuple[Any, ...] | None) -> None:
     """Is the row there, or absent, as the operation needs it, and unchanged? Raises Refused."""
     if operation.kind is Operation.INSERT and found is not None:
@@ -228,7 +238,7 @@ def _check_presence(operation: TableOperation, found: tuple[Any, ...] | None) ->
         return
     if found is None:
         raise _no_row()
-    if (operation.if_match or ANY_ETAG) not in (ANY_ETAG, found[2]):
+    if operation.if_match not in (ANY_ETAG, found[2]):
         raise Refused(
             412, "UpdateConditionNotSatisfied", "The update condition specified in the request was not satisfied."
         )

@@ -178,7 +178,8 @@ def _metadata(doing: str, metadata: Mapping[str, str]) -> dict[str, str]:
             raise invalid(doing, "InvalidMetadata", f"{name!r} cannot be a metadata name: it is not a C# identifier.")
         if not value.isascii():
             raise invalid(doing, "InvalidMetadata", f"The metadata {name!r} has a value that is not ASCII.")
-    return {_METADATA + name: value for name, value in metadata.items()}
+    # The server cuts the blanks around a header's value off, and checks the signature without them.
+    return {_METADATA + name: value.strip(" \t") for name, value in metadata.items()}
 
 
 def _described(name: str, answer: Answer) -> BlobProperties:
