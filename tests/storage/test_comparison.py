@@ -87,6 +87,8 @@ conditions: st.SearchStrategy[Condition] = st.recursive(
 etags = st.sampled_from(["any", "current", "stale"])
 lease_ids = st.sampled_from(["3f2504e0-4f89-41d3-9a0c-0305e82c3301", "0f8fad5b-d9cb-469f-a165-70867728950e"])
 no_or_lease = st.none() | lease_ids
+metadata = st.sampled_from([{}, {"k": "v"}, {"Kind": "two words", "empty": ""}])
+content_types = st.sampled_from(["", "text/plain; charset=utf-8"])
 blob_names = st.sampled_from(["a", "a/b", "a b", "A", "ä", "z"])
 
 
@@ -125,17 +127,22 @@ class Side:
     async def peek(self) -> object:
         return sorted((message.body, message.dequeue_count) for message in await self.queue.peek(limit=32))
 
-    async def hide(self, text: str, stale: bool, for_long: bool) -> object:
+    async def hide(self, text: str, stale: bool, for_long: bool, again: bool) -> object:
         message = (self.old_messages if stale else self.messages).get(text)
         if message is None:
             return "unknown"
-        changed = await self.queue.hide(message, hide_for=HOUR if for_long else ZERO)
+        # Its text is what it is known by, so the new one is the old one.
+        changed = await self.queue.hide(message, hide_for=HOUR if for_long else ZERO, body=text if again else None)
         self.old_messages[text], self.messages[text] = message, changed
         return (changed.body, changed.dequeue_count)
 
     async def remove(self, text: str, stale: bool) -> object:
         message = (self.old_messages if stale else self.messages).get(text)
         return "unknown" if message is None else await self.queue.delete(message)
+
+    async def clear(self) -> object:
+        self.old_messages.clear()
+        return await self.queue.clear()
 
     # Tables.
 
@@ -156,11 +163,11 @@ class Side:
     async def query(self, where: Condition | None, select: list[str]) -> object:
         return [seen(row) async for row in self.table.query(where, select=select)]
 
-    async def pages(self, limit: int) -> object:
-        page = await self.table.page(limit=limit)
+    async def pages(self, where: Condition | None, limit: int) -> object:
+        page = await self.table.page(where, limit=limit)
         rows = list(page.rows)
         while page.continuation is not None:
-            page = await self.table.page(limit=limit, continuation=page.continuation)
+            page = await self.table.page(where, limit=limit, continuation=page.continuation)
             rows += page.rows
         return [seen(row) for row in rows]
 
@@ -169,12 +176,14 @@ class Side:
 
     # Blobs.
 
-    async def write(self, name: str, content: bytes, new: bool, etag: str, lease_id: str | None) -> object:
+    async def write(
+        self, name: str, content: bytes, new: bool, etag: str, lease_id: str | None, **described: Any
+    ) -> object:
         known = self.blob_etags.get(name, [])
         index = {"current": -1, "stale": -2}.get(etag)
         if_match = known[index] if index is not None and len(known) >= -index else None
         written = await self.container.write(
-            name, content, only_if_new=new, if_match=None if new else if_match, lease_id=lease_id, metadata={"k": "v"}
+            name, content, only_if_new=new, if_match=None if new else if_match, lease_id=lease_id, **described
         )
         self.blob_etags.setdefault(name, []).append(written.etag)
         return None
@@ -253,9 +262,13 @@ class Comparison(RuleBasedStateMachine):
         self.both(lambda side: side.peek())
         self.both(lambda side: side.queue.count())
 
-    @rule(number=st.integers(1, 30), stale=st.booleans(), for_long=st.booleans())
-    def hide(self, number: int, stale: bool, for_long: bool) -> None:
-        self.both(lambda side: side.hide(self.text(number), stale, for_long))
+    @rule(number=st.integers(1, 30), stale=st.booleans(), for_long=st.booleans(), again=st.booleans())
+    def hide(self, number: int, stale: bool, for_long: bool, again: bool) -> None:
+        self.both(lambda side: side.hide(self.text(number), stale, for_long, again))
+
+    @rule()
+    def clear(self) -> None:
+        self.both(lambda side: side.clear())
 
     @rule(number=st.integers(1, 30), stale=st.booleans())
     def remove(self, number: int, stale: bool) -> None:
@@ -284,13 +297,20 @@ class Comparison(RuleBasedStateMachine):
     def query(self, where: Condition, select: list[str]) -> None:
         self.both(lambda side: side.query(where, select))
 
-    @rule(limit=st.integers(1, 5))
-    def pages(self, limit: int) -> None:
-        self.both(lambda side: side.pages(limit))
+    @rule(where=st.none() | conditions, limit=st.integers(1, 5))
+    def pages(self, where: Condition | None, limit: int) -> None:
+        self.both(lambda side: side.pages(where, limit))
 
-    @rule(name=blob_names, content=st.binary(max_size=20), new=st.booleans(), etag=etags)
-    def write(self, name: str, content: bytes, new: bool, etag: str) -> None:
-        self.both(lambda side: side.write(name, content, new, etag, None))
+    @rule(
+        name=blob_names,
+        content=st.binary(max_size=20),
+        new=st.booleans(),
+        etag=etags,
+        metadata=metadata,
+        content_type=content_types,
+    )
+    def write(self, name: str, content: bytes, new: bool, etag: str, **described: Any) -> None:
+        self.both(lambda side: side.write(name, content, new, etag, None, **described))
 
     @rule(name=blob_names, content=st.binary(max_size=20), lease_id=lease_ids)
     def write_with_lease(self, name: str, content: bytes, lease_id: str) -> None:
