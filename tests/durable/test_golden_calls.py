@@ -36,11 +36,16 @@ BETTER = {
 _RACES = re.compile(r"fan_out|any_of|nested_compound")
 
 
+@pytest.fixture(params=["memory", pytest.param("azurite", marks=[pytest.mark.azurite, pytest.mark.soak])])
+def storage(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue("azurite") if request.param == "azurite" else "builtin:memory"
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_recorded_calls_have_the_recorded_answers(scenario: str, tmp_path: Path) -> None:
+async def test_recorded_calls_have_the_recorded_answers(scenario: str, storage: str, tmp_path: Path) -> None:
     calls = recorded_calls(scenario)
     settings = {PROFILE: "e26", f"{OPTION}hubName": hub_of(calls) or "GNameless"}
-    async with running(APP, tmp_path, settings=settings) as app, called_server() as address:
+    async with running(APP, tmp_path, settings=settings, storage=storage) as app, called_server() as address:
         replay = Replay(app, scenario, address)
         for call in calls:
             await replay.play(call)
