@@ -56,5 +56,6 @@ class Holding:
         except EmulatorError as error:
             _log.warning("The lock of a message of queue %s could not be renewed: %s", received.queue.name, error)
             return
-        self.let_go(received)
-        self._lost(received)
+        # What was let go of meanwhile was deleted or given back by ourselves.
+        if self._messages.pop(received.id, None) is not None:
+            self._lost(received)

@@ -26,7 +26,7 @@ from emulator.storage.file_lock import try_lock
 
 _log = logging.getLogger(__name__)
 
-FIRST_LOCK = timedelta(seconds=10)
+FIRST_LOCK = timedelta(seconds=5)
 """Until the first renewal, for a host with a seat: a message that was on its way to a host when that was killed is in
 no ledger, and has to wait for the end of its lock."""
 
