@@ -1,4 +1,7 @@
-"""A storage account whose user dies at the n-th call: that call, and every later one, never answers well."""
+"""A storage account whose user dies at the n-th call: that call, and every later one, never answers well.
+
+Or, when the death is a mere `lapse`, that call only.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,20 @@ class Moment(enum.Enum):
 class Death:
     """`calls` counts what was asked of storage so far. `at` None: lives for ever."""
 
-    def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE) -> None:
+    def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE, *, lapse: bool = False) -> None:
         self.calls = 0
         self.log: list[str] = []
         self.happened = asyncio.Event()
         self._at = at
         self._moment = moment
+        self._lapse = lapse
 
     def account(self, real: StorageAccount) -> StorageAccount:
         return cast(StorageAccount, _Mortal(real, self))
 
     def enter(self, call: str) -> bool:
         """Count a call; True if it is the last one and still happens."""
-        if self.happened.is_set():
+        if self.happened.is_set() and not self._lapse:
             raise StorageUnreachable(f"dead before {call}")
         self.log.append(call)
         self.calls += 1

@@ -1,4 +1,4 @@
-"""A host that dies between any two of its storage calls: the next one finishes everything, once."""
+"""A host that dies between any two of its storage calls, and one of whose calls any fails: all is finished, once."""
 
 from __future__ import annotations
 
@@ -110,20 +110,46 @@ async def test_a_host_may_die_between_the_transactions_of_one_checkpoint(moment:
             await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[number]}")
 
 
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_a_call_that_fails_costs_time_and_nothing_else(
+    scenario: Scenario, moment: Moment, clock: VirtualClock
+) -> None:
+    """And no activity runs again because its message could not be deleted: that it was answered is known."""
+    calls = await calls_of(scenario, clock)
+    for number in calls:
+        async with open_builtin(None, clock) as account:
+            lapse, script = Death(number, moment, lapse=True), app()
+            async with open_world(account, clock) as client:
+                await client.start(scenario.name, scenario.input)
+                await scenario.then(client)
+                with suppress(StorageUnreachable):
+                    async with open_world(lapse.account(account), clock, script) as world:
+                        await check(world, account, scenario, f"{number}: {lapse.log[number : number + 1]}")
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {lapse.log[-1:]}")
+            if lapse.log[number : number + 1] == ["delete testhub-workitems"]:
+                assert len(script.ran) == len(set(script.ran))
+
+
 async def check_that_it_is_finished(
     account: StorageAccount, clock: VirtualClock, scenario: Scenario, where: str
 ) -> None:
     async with open_world(account, clock, app()) as world:
-        await finished(world)
-        status = await world.status()
-        assert status.output == scenario.output, where
-        history = await world.hub.history("i1")
-        assert sum(isinstance(each, ExecutionCompleted) for each in history) == 1, where
-        assert sum(isinstance(each, ExecutionStarted) for each in history) == 1, where
-        # Whatever was sent twice has to be recognised and deleted, however long that takes.
-        for _ in range(60):
-            if not await messages_left(account):
-                break
-            await clock.sleep(60)
-        assert await messages_left(account) == {}, where
-        assert (await world.status()) == status, where
+        await check(world, account, scenario, where)
+
+
+async def check(world: World, account: StorageAccount, scenario: Scenario, where: str) -> None:
+    clock = world.clock
+    await finished(world)
+    status = await world.status()
+    assert status.output == scenario.output, where
+    history = await world.hub.history("i1")
+    assert sum(isinstance(each, ExecutionCompleted) for each in history) == 1, where
+    assert sum(isinstance(each, ExecutionStarted) for each in history) == 1, where
+    # Whatever was sent twice has to be recognised and deleted, however long that takes.
+    for _ in range(60):
+        if not await messages_left(account):
+            break
+        await clock.sleep(60)
+    assert await messages_left(account) == {}, where
+    assert (await world.status()) == status, where
