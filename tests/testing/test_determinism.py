@@ -68,7 +68,7 @@ def findings_of(folder: Path, line: str) -> list[str]:
         ("dict(os.environ)", "reads os.environ: read it in an activity, or hand it in as input"),
         ("os.getcwd()", "calls getcwd(): read it in an activity, or hand it in as input"),
         ("pathlib.Path(__file__).read_text()", "calls Path.read_text(): do it in an activity"),
-        ("pathlib.Path(__file__).exists()", "calls Path.exists(): do it in an activity"),
+        ("os.path.exists(__file__)", "calls exists(): do it in an activity"),
         ("subprocess.run([sys.executable, '-V'], capture_output=True)", "calls run(): do it in an activity"),
         ("threading.Event().wait(0)", "calls Event.wait(): yield context.create_timer(…)"),
         ("asyncio.run(nothing())", "calls run(): do it in an activity"),
