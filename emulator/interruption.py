@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -45,3 +46,20 @@ def apart_from_the_terminal() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
+
+
+async def kill_with_children(process: asyncio.subprocess.Process) -> None:
+    """End a process that was started `apart_from_the_terminal`, and all that it started, and wait for that.
+
+    A script that starts a program would leave it behind, and whoever reads what it prints would wait for it.
+    """
+    if process.returncode is None:
+        if sys.platform == "win32":
+            words = ("taskkill", "/F", "/T", "/PID", str(process.pid))
+            nowhere = asyncio.subprocess.DEVNULL
+            killer = await asyncio.create_subprocess_exec(*words, stdout=nowhere, stderr=nowhere)
+            await killer.wait()
+        else:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

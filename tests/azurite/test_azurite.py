@@ -22,9 +22,10 @@ from emulator.config.connections import SERVICES, Service, StorageConnection, pa
 from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
+from emulator.storage.azurite.install import install
 from emulator.storage.azurite.probe import Answer, probe
 from emulator.storage.azurite.process import Launch, keep_running
-from emulator.storage.azurite.program import Node, Program, cache_folder, find_installed, find_node
+from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
 
 CLOCK = SystemClock()
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
@@ -135,7 +136,10 @@ async def test_a_server_that_does_not_start() -> None:
     listening = asyncio.get_running_loop().create_future()
     with pytest.raises(StorageUnavailable) as raised:
         await keep_running(launch("--refuse"), listening, clock=CLOCK, say=lambda line: None)
-    assert str(raised.value) == "Azurite ended while starting (exit code 5): I cannot"
+    assert str(raised.value) == (
+        "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair it, or do without it: "
+        "--storage builtin"
+    )
 
 
 async def test_a_program_that_is_not_there() -> None:
@@ -218,6 +222,69 @@ def test_an_azurite_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZEMU_CACHE", str(tmp_path / "c"))
     assert cache_folder() == tmp_path / "c"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AZEMU_CACHE", "d")
+    assert cache_folder() == tmp_path / "d"
+
+
+HANGING_NPM = """
+import subprocess, sys
+child = [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)"]
+process = subprocess.Popen(child, stdout=subprocess.PIPE, stderr=sys.stdout)
+process.stdout.readline()
+open(sys.argv[1], "w").write(str(process.pid))
+process.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the way of POSIX whether a process is there")
+async def test_an_installation_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "npm.py").write_text(HANGING_NPM)
+    begun = tmp_path / "begun"
+    npm = (sys.executable, str(tmp_path / "npm.py"), str(begun))
+    installing = asyncio.create_task(
+        install(tmp_path / "cache", Node(sys.executable, npm), clock=CLOCK, say=lambda line: None)
+    )
+    async with asyncio.timeout(30):
+        while not begun.exists() or not begun.read_text():
+            await asyncio.sleep(0.01)
+        installing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await installing
+        while _is_there(int(begun.read_text())):
+            await asyncio.sleep(0.01)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("answer", "found"), [("exit 0", True), ("exit 1", False)])
+async def test_a_docker_whose_daemon_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, found: bool
+) -> None:
+    script = tmp_path / ("docker.cmd" if sys.platform == "win32" else "docker")
+    script.write_text(f"@{answer}" if sys.platform == "win32" else f"#!/bin/sh\n{answer}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = await find_docker(CLOCK)
+    assert (program is not None) is found
+
+
+async def test_a_docker_whose_daemon_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / ("docker.cmd" if sys.platform == "win32" else "docker")
+    script.write_text("@pause <CON" if sys.platform == "win32" else "#!/bin/sh\nread -r line </dev/zero\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path), os.environ["PATH"])))
+    monkeypatch.setattr("emulator.storage.azurite.program._DOCKER_SECONDS", 0.1)
+    assert await find_docker(CLOCK) is None
 
 
 # The real one -------------------------------------------------------------------------------------------------

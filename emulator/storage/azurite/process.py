@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
-from emulator.interruption import apart_from_the_terminal
+from emulator.interruption import apart_from_the_terminal, kill_with_children
 from emulator.storage.azurite.probe import HOST, Answer, probe
 from emulator.storage.azurite.program import DOCKER_IMAGE, Program
 
@@ -79,10 +79,11 @@ class Launch:
 
 
 class _Process:
-    """One life of Azurite. `last_words`: the end of what it printed."""
+    """One life of Azurite. `origin`: where it came from. `last_words`: the end of what it printed."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, origin: str) -> None:
         self._process = process
+        self._origin = origin
         self._words: deque[str] = deque(maxlen=8)
         self.listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
 
@@ -110,7 +111,10 @@ class _Process:
         if not self.listening.done():
             code = await self._process.wait()
             self.listening.set_exception(
-                StorageUnavailable(f"Azurite ended while starting (exit code {code}): {self.last_words}")
+                StorageUnavailable(
+                    f"Azurite ({self._origin}) ended while starting (exit code {code}): "
+                    f"{self.last_words or 'it printed nothing'}. Repair it, or do without it: --storage builtin"
+                )
             )
 
     async def stop(self, clock: Clock) -> None:
@@ -121,9 +125,7 @@ class _Process:
         try:
             await within(clock, _STOP_SECONDS, self._process.wait())
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+            await kill_with_children(self._process)
 
 
 async def keep_running(launch: Launch, listening: asyncio.Future[Ports], *, clock: Clock, say: Say) -> None:
@@ -178,8 +180,11 @@ async def _life(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             **apart_from_the_terminal(),
         )
     except OSError as error:
-        raise StorageUnavailable(f"Azurite ({launch.program.origin}) could not be started: {error}") from error
-    process = _Process(started)
+        raise StorageUnavailable(
+            f"Azurite ({launch.program.origin}) could not be started: {error}. "
+            "Repair it, or do without it: --storage builtin"
+        ) from error
+    process = _Process(started, launch.program.origin)
     async with background(process.read(), name="Azurite output"):
         try:
             yield process

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.clock import Clock, within
+from emulator.interruption import apart_from_the_terminal, kill_with_children
+
 # From here on Azurite knows --disableTelemetry; an older one would refuse to start with it.
 _FIRST_WITH_TELEMETRY = (3, 34)
 # npm makes links or shims to this file of the package.
 _SCRIPT = Path("dist", "src", "azurite.js")
+_DOCKER_SECONDS = 15.0
 DOCKER_IMAGE = "mcr.microsoft.com/azure-storage/azurite"
 
 
@@ -100,8 +104,8 @@ def _version(manifest: Path) -> tuple[int, ...] | None:
         return None
 
 
-async def find_docker() -> Program | None:
-    """Docker, if its daemon answers."""
+async def find_docker(clock: Clock) -> Program | None:
+    """Docker, if its daemon answers. One that is about to start may take for ever."""
     docker = shutil.which("docker")
     if docker is None:
         return None
@@ -111,8 +115,15 @@ async def find_docker() -> Program | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        **apart_from_the_terminal(),
     )
-    if await asked.wait() != 0:
+    try:
+        answers = await within(clock, _DOCKER_SECONDS, asked.wait()) == 0
+    except TimeoutError:
+        answers = False
+    finally:
+        await kill_with_children(asked)
+    if not answers:
         return None
     return Program(command=(docker,), origin=f"Docker, image {DOCKER_IMAGE}", in_container=True)
 
@@ -120,7 +131,7 @@ async def find_docker() -> Program | None:
 def cache_folder() -> Path:
     """Where azemu keeps what it downloads once per user. `AZEMU_CACHE` names another folder."""
     if chosen := os.environ.get("AZEMU_CACHE"):
-        return Path(chosen)
+        return Path(chosen).absolute()
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "azemu" / "cache"

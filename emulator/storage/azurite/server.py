@@ -123,7 +123,7 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
                 return await install(cache, node, clock=clock, say=say)
             except StorageUnavailable as error:
                 reason = str(error)
-    program = await find_docker()
+    program = await find_docker(clock)
     if program is not None:
         return program
     raise NoAzurite(reason)
