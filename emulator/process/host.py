@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from types import FrameType
 
 from emulator import exit_codes
@@ -34,9 +35,8 @@ def main() -> int:
     if not line:
         return exit_codes.OK  # The supervisor ended before it had anything to hand over.
     handover = Handover.from_line(line)
-    os.chdir(handover.options.app)
     with handover.options.listener or nullcontext():
-        code = _run(handover, lifeline)
+        code = _run(handover, lifeline) if _enter(handover.options.app) else exit_codes.NOT_STARTED
     _end_after(_LEFTOVER_SECONDS, code)
     return code
 
@@ -47,6 +47,15 @@ def _load_host() -> bool:
         import emulator.app  # noqa: F401
     except ImportError:
         traceback.print_exc()
+        return False
+    return True
+
+
+def _enter(folder: Path) -> bool:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        sys.stderr.write(f"The app folder '{folder}' cannot be entered: {error.strerror}.\n")
         return False
     return True
 

@@ -238,6 +238,21 @@ def test_a_repaired_app_is_indexed_again(tmp_path: Path) -> None:
         stop(azemu)
 
 
+@POSIX_ONLY
+def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    with started(app, "--storage", "builtin:memory") as azemu:
+        url = azemu.url()
+        app.rename(tmp_path / "away")
+        azemu.wait_for(f"^The app folder '{re.escape(str(app.resolve()))}' cannot be entered: ")
+        azemu.wait_for("The host starts again when a file of the app changes")
+        (tmp_path / "away").rename(app)
+        azemu.wait_for("Worker process started and initialized")
+        assert get(url) == "hello"
+        stop(azemu)
+    assert "Traceback" not in azemu.output
+
+
 def test_a_host_json_broken_while_it_runs_is_waited_out(tmp_path: Path) -> None:
     app = write_app(tmp_path, WHO)
     with started(app) as azemu:

@@ -136,6 +136,12 @@ async def test_offline_and_back(site: Live) -> None:
     assert not page.exists()
 
 
+async def test_taking_the_page_away_brings_the_host_back(site: Live) -> None:
+    await site.request("PUT", "/admin/host/state", data='"offline"')
+    (site.app.configuration.root / "app_offline.htm").unlink()
+    assert (await site.get("/api/items/1")).text == "hi"
+
+
 @pytest.mark.parametrize("body", ["", "offline", '"asleep"', "{}", DEEP])
 async def test_no_other_states(site: Live, body: str) -> None:
     assert (await site.request("PUT", "/admin/host/state", data=body)).status == 400

@@ -102,12 +102,35 @@ async def test_the_master_key_can_be_renewed(tmp_path: Path) -> None:
     assert (await ring(tmp_path).host_secrets()).master.value == renewed.value
 
 
-async def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "host.json").write_text("{ broken")
+@pytest.mark.parametrize("content", [b"{ broken", b"\xff\xfe{", b"[" * 50_000], ids=["broken", "no text", "deep"])
+async def test_a_file_that_cannot_be_read_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    (tmp_path / "host.json").write_bytes(content)
     await ring(tmp_path).host_secrets()
-    assert (tmp_path / "host.unreadable").read_text() == "{ broken"
+    assert (tmp_path / "host.unreadable").read_bytes() == content
     assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
     assert "set aside" in caplog.text
+
+
+async def test_what_is_no_file_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "host.json").mkdir()
+    await ring(tmp_path).host_secrets()
+    assert (tmp_path / "host.unreadable").is_dir()
+    assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
+
+
+async def test_where_no_file_can_be_written_keys_last_as_long_as_the_host(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "secrets").write_text("a file where the folder should be")
+    keys = ring(tmp_path / "secrets")
+    secrets = await keys.host_secrets()
+    key, _ = await keys.put(HOST_FUNCTION_KEYS, "ci", None)
+    keys.forget()
+    assert (await keys.host_secrets()).master == secrets.master
+    assert key in await keys.keys(HOST_FUNCTION_KEYS)
+    assert caplog.text.count("Keys cannot be saved in") == 1
 
 
 async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,7 +48,7 @@ class SecretsRepository(Protocol):
     """Where secrets lie: texts by name, `host` or a function's name in lower case."""
 
     async def read(self, name: str) -> str | None:
-        """None: there is none."""
+        """None: there is none. Raises SecretsUnreadable."""
 
     async def write(self, name: str, text: str) -> None: ...
 
@@ -56,22 +57,44 @@ class SecretsRepository(Protocol):
 
 
 class FileSecrets:
-    """A folder of JSON files that only the current user can read."""
+    """A folder of JSON files that only the current user can read.
+
+    Where no file can be written the secrets last as long as this object, and the log says so.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unsaved: dict[str, str] = {}
 
     async def read(self, name: str) -> str | None:
+        if name in self._unsaved:
+            return self._unsaved[name]
         try:
             return self._path(name).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise SecretsUnreadable(str(error.strerror)) from None
+        except UnicodeDecodeError:
+            raise SecretsUnreadable("it is not UTF-8 text") from None
 
     async def write(self, name: str, text: str) -> None:
-        self._replace(self._path(name), text)
+        try:
+            self._replace(self._path(name), text)
+        except OSError as error:
+            if not self._unsaved:
+                logger.warning(
+                    "Keys cannot be saved in %s (%s): they are made anew with every start.",
+                    self._folder,
+                    error.strerror,
+                )
+            self._unsaved[name] = text
+        else:
+            self._unsaved.pop(name, None)
 
     async def keep_aside(self, name: str) -> None:
-        self._path(name).replace(self._path(name).with_suffix(".unreadable"))
+        with suppress(OSError):
+            self._path(name).replace(self._path(name).with_suffix(".unreadable"))
 
     def _replace(self, path: Path, text: str) -> None:
         if not self._folder.exists():
@@ -186,11 +209,9 @@ class KeyRing:
         return self._functions[name]
 
     async def _read(self, name: str, parse: Callable[[str], T]) -> T | None:
-        text = await self._repository.read(name)
-        if text is None:
-            return None
         try:
-            return parse(text)
+            text = await self._repository.read(name)
+            return None if text is None else parse(text)
         except SecretsUnreadable as error:
             logger.warning("The keys of '%s' cannot be read: %s. They are set aside and made anew.", name, error)
             await self._repository.keep_aside(name)

@@ -120,7 +120,11 @@ def available(then: Stage, status: HostStatus, clock: Clock, root: Path) -> Stag
         if incoming.is_admin:
             return await then(incoming)
         if status.state is HostState.OFFLINE:
-            return web.Response(status=503, body=offline.read_bytes(), content_type="text/html")
+            try:
+                return web.Response(status=503, body=offline.read_bytes(), content_type="text/html")
+            except OSError:
+                # Taking the file away brings the host back, as on Azure.
+                status.change(HostState.RUNNING)
         if not status.can_invoke:
             with suppress(TimeoutError):
                 await within(clock, _START_SECONDS, status.wait_until_ready(), upkeep=True)

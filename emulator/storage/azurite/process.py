@@ -50,6 +50,12 @@ class Launch:
     ports: Ports
     folder: Path | None
 
+    @property
+    def remedy(self) -> str:
+        """For messages: what the user can do when it does not start."""
+        data = f", remove its data in {self.folder} if that is damaged" if self.folder is not None else ""
+        return f"Repair it{data}, or do without it: --storage builtin"
+
     def command(self) -> list[str]:
         options = [
             "--skipApiVersionCheck",
@@ -79,11 +85,11 @@ class Launch:
 
 
 class _Process:
-    """One life of Azurite. `origin`: where it came from. `last_words`: the end of what it printed."""
+    """One life of Azurite. `last_words`: the end of what it printed."""
 
-    def __init__(self, process: asyncio.subprocess.Process, origin: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, launch: Launch) -> None:
         self._process = process
-        self._origin = origin
+        self._launch = launch
         self._words: deque[str] = deque(maxlen=8)
         self.listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
 
@@ -112,8 +118,8 @@ class _Process:
             code = await self._process.wait()
             self.listening.set_exception(
                 StorageUnavailable(
-                    f"Azurite ({self._origin}) ended while starting (exit code {code}): "
-                    f"{self.last_words or 'it printed nothing'}. Repair it, or do without it: --storage builtin"
+                    f"Azurite ({self._launch.program.origin}) ended while starting (exit code {code}): "
+                    f"{self.last_words or 'it printed nothing'}. {self._launch.remedy}"
                 )
             )
 
@@ -181,10 +187,9 @@ async def _life(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
         )
     except OSError as error:
         raise StorageUnavailable(
-            f"Azurite ({launch.program.origin}) could not be started: {error}. "
-            "Repair it, or do without it: --storage builtin"
+            f"Azurite ({launch.program.origin}) could not be started: {error}. {launch.remedy}"
         ) from error
-    process = _Process(started, launch.program.origin)
+    process = _Process(started, launch)
     async with background(process.read(), name="Azurite output"):
         try:
             yield process
