@@ -19,6 +19,8 @@ from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
 APP = SHARED / "spec" / "conformance_app"
 CASES = SHARED / "spec" / "http-conformance.yaml"
 
+MOST_AGAIN = 25
+
 # How a host is set up to meet a condition of the cases.
 CONDITIONS: Mapping[str, Mapping[str, str]] = {
     "authentication": {},
@@ -54,13 +56,22 @@ def runner() -> ModuleType:
 
 
 async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Run the cases that `arguments` choose; an outcome for each case and base."""
+    """Run the cases that `arguments` choose; an outcome for each case and base.
+
+    Some cases give an orchestration two seconds to end, which forty of them at once may exceed on a busy machine: what
+    failed in the crowd runs again alone, and that outcome counts.
+    """
     binding = await app.client_binding()
     code = str(binding["requiredQueryStringParameters"]).removeprefix("code=")
-    common = ["--origin", app.url, "--app", f"{app.url}/api", f"--code={code}", "--parallel", "40"]
-    await runner().main(runner().parse([*common, "--json", str(report), *arguments]))
+    common = ["--origin", app.url, "--app", f"{app.url}/api", f"--code={code}", "--json", str(report), *arguments]
+    await runner().main(runner().parse([*common, "--parallel", "40"]))
     found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
-    return found
+    failed = sorted({outcome["case"] for outcome in found if outcome["verdict"] == "failed"})
+    if not 0 < len(failed) <= MOST_AGAIN:
+        return found
+    await runner().main(runner().parse([*common, "--parallel", "1", "--only", f"^({'|'.join(failed)})$"]))
+    again: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
+    return [outcome for outcome in found if outcome["case"] not in failed] + again
 
 
 def failures(found: Sequence[dict[str, Any]]) -> list[str]:
