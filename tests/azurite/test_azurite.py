@@ -311,6 +311,7 @@ async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> 
         assert first.started_here
         assert dict(first.ports) == usual
         await _create_table(first, "Kept")
+        assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
     assert await answers(usual) == {Answer.NOBODY}
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
         assert await _tables(second) == ["Kept"]

@@ -67,6 +67,13 @@ async def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "some" / "where" / "storage.db").is_file()
 
 
+async def test_git_does_not_see_our_own_folder_and_others_are_left_alone(tmp_path: Path) -> None:
+    await filled(tmp_path / ".azemu" / "storage.db")
+    assert (tmp_path / ".azemu" / ".gitignore").read_text() == "*\n"
+    await filled(tmp_path / "data" / "storage.db")
+    assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["storage.db"]
+
+
 async def test_something_else_than_a_database(path: Path) -> None:
     path.write_text("These are notes, and somebody may need them.\n" * 50)
     assert "is not a file of azemu's built-in storage" in await refusal(path)

@@ -24,6 +24,7 @@ from emulator.storage.azurite.probe import HOST, Answer, probe
 from emulator.storage.azurite.process import Launch, Ports, Say, keep_running
 from emulator.storage.azurite.program import Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.file_lock import try_lock
+from emulator.storage.own_folders import hide_from_git
 
 FOLDER = ".azurite"
 _ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)
@@ -140,6 +141,7 @@ def _data_lock(app: Path) -> Iterator[bool]:
                 f"Azurite needs the folder {app / FOLDER} for its data, which cannot be used: {error.strerror}. "
                 "Make it writable, or use --storage builtin:PATH with a file elsewhere."
             ) from error
+        hide_from_git(app / FOLDER)
         yield ours
 
 

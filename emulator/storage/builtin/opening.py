@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emulator.errors import EmulatorError, StorageUnavailable
+from emulator.storage.own_folders import hide_from_git
 
 # How long one process waits for another one's transaction. They take milliseconds.
 LOCK_SECONDS = 30.0
@@ -26,6 +27,7 @@ def open_file(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
             f"The folder {path.parent} for the built-in storage cannot be made: {error.strerror}. "
             "Choose another place: azemu start --storage builtin:PATH"
         ) from error
+    hide_from_git(path.parent)
     with explained(path, StorageUnavailable):
         connection = connect(str(path))
         try:
