@@ -1,7 +1,8 @@
 """Async HTTP API: a job that takes long, with URLs to follow it.
 
 POST /api/reports starts a report and waits a moment for it: a quick one comes back at once (200), a long one answers
-202 with the URLs to poll. GET /api/reports/{id} is the app's own status page, DELETE cancels.
+202 with the URLs to poll, and so does one whose client would rather not wait ("Prefer: respond-async").
+GET /api/reports/{id} is the app's own status page, DELETE cancels.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ async def start_report(req: func.HttpRequest, client: df.DurableOrchestrationCli
     if unknown:
         return _json({"error": f"Not a month: {', '.join(unknown)}."}, 400)
     instance_id = await client.start_new("build_report", client_input=sales)
+    if "respond-async" in req.headers.get("Prefer", ""):
+        return client.create_check_status_response(req, instance_id)
     return await client.wait_for_completion_or_create_check_status_response(
         req, instance_id, timeout_in_milliseconds=3_000, retry_interval_in_milliseconds=200
     )
@@ -47,7 +50,10 @@ async def report_status(req: func.HttpRequest, client: df.DurableOrchestrationCl
 @app.route(route="reports/{id}", methods=["DELETE"])
 @app.durable_client_input(client_name="client")
 async def cancel_report(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    await client.terminate(req.route_params["id"], "cancelled by the user")
+    report = req.route_params["id"]
+    if not await client.get_status(report):
+        return _json({"error": "There is no such report."}, 404)
+    await client.terminate(report, "cancelled by the user")
     return func.HttpResponse(status_code=202)
 
 

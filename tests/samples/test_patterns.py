@@ -1,5 +1,7 @@
 """The durable patterns, each over HTTP as its users would call it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -68,11 +70,15 @@ async def test_a_quick_report_comes_back_at_once_and_has_a_status_page() -> None
 
 async def test_a_report_can_be_followed_and_cancelled() -> None:
     async with start(SAMPLES / "async-http-api") as app:
-        instance = await app.client.start_new("build_report", client_input={"mar": [1, 2]})
+        unhurried = {"Prefer": "respond-async"}
+        asked = await app.post("/api/reports", json={"sales": {"mar": [1, 2]}}, headers=unhurried)
+        assert asked.status == 202
+        instance = asked.json()["id"]
         await app.wait(instance)
         page = (await app.get(f"/api/reports/{instance}")).json()
         assert (page["state"], page["report"]["total"]) == ("Completed", 3)
         assert (await app.request("DELETE", f"/api/reports/{instance}")).status == 202
+        assert (await app.request("DELETE", "/api/reports/unknown")).status == 404
 
 
 @pytest.fixture
@@ -140,6 +146,22 @@ async def test_a_trip_that_cannot_be_booked_as_a_whole_is_undone_in_reverse_orde
     assert "POST cars was answered with 409" in result["why"]
     assert [asked.path for asked in service.asked if asked.method == "DELETE"] == ["/hotels/r1", "/flights/r1"]
     assert [asked.path for asked in service.asked].count("/cars") == 3
+
+
+async def test_the_stand_in_for_the_provider() -> None:
+    script = SAMPLES / "retries-and-compensation" / "booking_provider.py"
+    words = [sys.executable, str(script), "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as provider:
+        try:
+            assert provider.stdout is not None
+            url = provider.stdout.readline().rpartition(" ")[2].strip()
+            async with start(SAMPLES / "retries-and-compensation", settings={"BOOKING_URL": url}) as app:
+                oslo = await started(app, "/api/trips", {"traveller": "ada", "city": "Oslo"})
+                assert await output(app, oslo) == {"booked": True, "bookings": ["flight-1", "hotel-2", "car-3"]}
+                atlantis = await started(app, "/api/trips", {"traveller": "ada", "city": "Atlantis"})
+                assert (await output(app, atlantis))["undone"] == ["flight", "hotel"]
+        finally:
+            provider.kill()
 
 
 async def test_a_site_is_provisioned_device_by_device() -> None:
