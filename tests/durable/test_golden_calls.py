@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -181,8 +182,12 @@ async def called_server() -> AsyncIterator[str]:
     async def slow(request: web.Request) -> web.Response:
         return web.Response(status=202, headers={"Location": str(request.url), "Retry-After": "1"})
 
+    async def be_called_as_recorded(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = f"Python/3.11 aiohttp/{aiohttp.__version__}"  # Whatever Python runs it now.
+
     app = web.Application()
     app.add_routes([web.get("/plain", plain), web.get("/slow", slow)])
+    app.on_response_prepare.append(be_called_as_recorded)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
