@@ -23,6 +23,10 @@ DEFAULT_CONNECTION = "AzureWebJobsStorage"
 _IDENTITY_MEMBERS = ("accountname", "blobserviceuri", "queueserviceuri", "tableserviceuri", "serviceuri", "endpoint")
 
 
+# One of them is in every connection string.
+_WORDS = ("accountname", "endpoint", "usedevelopmentstorage")
+
+
 class Accounts:
     """Call it with a connection name, as bindings spell it."""
 
@@ -69,8 +73,9 @@ def _connections(settings: Settings) -> Iterator[Connection]:
 
 def _names(settings: Settings) -> Iterator[str]:
     for name, value in settings.items():
-        # Cheap words first: the whole environment comes by here.
-        if "=" in value or value.lower().startswith(("builtin", "http")):
+        # The whole environment comes by here, and what is no connection string costs the most to read.
+        lower = value.lower()
+        if lower.startswith(("builtin", "http")) or ("=" in value and any(word in lower for word in _WORDS)):
             yield name.removeprefix("ConnectionStrings:")
         section, separator, member = name.replace("__", ":").rpartition(":")
         if separator and member.lower() in _IDENTITY_MEMBERS:
