@@ -1,8 +1,9 @@
 """A host of its own process: hub, engine and a scripted app, until its standard input ends.
 
-    python -m tests.azurestorage.host_process CONNECTION_STRING HUB NAME
+    python -m tests.azurestorage.host_process CONNECTION_STRING HUB NAME tables|blobs
 
-Says "ready" when it works. Activities tell which host ran them.
+The last word says where the leases of the control queues are. Says "ready" when it works. Activities tell which host
+ran them.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from .world import OPTIONS, with_provider
 SHORT_LOCKS = timedelta(seconds=20)
 
 
-def options(hub: str) -> DurableTaskOptions:
+def options(hub: str, leases: str) -> DurableTaskOptions:
     """As both the hosts and their client need them."""
     return with_provider(
         replace(OPTIONS, hub_name=hub, max_concurrent_activity_functions=4),
         control_queue_visibility_timeout=SHORT_LOCKS,
         work_item_queue_visibility_timeout=SHORT_LOCKS,
         max_queue_polling_interval=timedelta(milliseconds=500),
+        use_table_partition_management=leases == "tables",
     )
 
 
@@ -51,12 +53,12 @@ class SlowScript(Script):
         return await super().act(request)
 
 
-async def main(connection_string: str, hub_name: str, name: str) -> None:
+async def main(connection_string: str, hub_name: str, name: str, leases: str) -> None:
     connection = parse_connection(connection_string, setting="AzureWebJobsStorage")
     assert isinstance(connection, StorageConnection)
     clock, script = SystemClock(), SlowScript(app().orchestrators)
     script.name = name
-    chosen = options(hub_name)
+    chosen = options(hub_name, leases)
     async with open_account(connection, clock) as account:
         hub = AzureStorageTaskHub(chosen, account, clock=clock, new_id=new_id, worker_id=name)
         async with hub.working(), engine(hub, script, chosen, clock=clock, new_id=new_id):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.ids import new_id
-from emulator.storage.api import StorageAccount
+from emulator.storage.api import LeaseState, StorageAccount
 from emulator.storage.rest import open_account
 from tests.storage.bench import unique
 
@@ -35,17 +35,19 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="stopping a p
 
 @dataclass
 class Hosts:
-    """The processes, and what the Partitions table says of them."""
+    """The processes, and what the leases say of them. `leases`: where those are."""
 
     connection_string: str
     hub: str
+    leases: str
     account: StorageAccount
     clock: SystemClock
     running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     def start(self, *names: str) -> None:
         for name in names:
-            command = [sys.executable, "-m", "tests.azurestorage.host_process", self.connection_string, self.hub, name]
+            arguments = [self.connection_string, self.hub, name, self.leases]
+            command = [sys.executable, "-m", "tests.azurestorage.host_process", *arguments]
             self.running[name] = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
@@ -87,15 +89,39 @@ class Hosts:
             self.kill(name)
 
     async def shares(self) -> Counter[str]:
-        rows = [row async for row in self.account.table(f"{self.hub}Partitions").query()]
-        return Counter(str(row.properties["CurrentOwner"]) for row in rows if "CurrentOwner" in row.properties)
+        """How many control queues each host reads."""
+        return Counter([owner async for owner in self._owners()])
+
+    async def _owners(self) -> AsyncIterator[str]:
+        if self.leases == "tables":
+            async for row in self.account.table(f"{self.hub}Partitions").query():
+                if "CurrentOwner" in row.properties:
+                    yield str(row.properties["CurrentOwner"])
+            return
+        leases = self.account.container(f"{self.hub.lower()}-leases")
+        async for blob in leases.list("ownership/"):
+            owner = json.loads(await leases.read(blob.name))["Owner"]
+            if owner and (await leases.properties(blob.name)).lease_state is LeaseState.LEASED:
+                yield owner
 
     async def share(self, *counts: tuple[str, int], seconds: float = 30) -> float:
         """Wait until the queues are shared like this; how long it took."""
+        return await self._until(lambda shares: shares == Counter(dict(counts)), seconds)
+
+    async def share_evenly(self, *names: str, seconds: float = 90) -> None:
+        """Wait until these hosts have all four queues, and none has two more than another."""
+
+        def evenly(shares: Counter[str]) -> bool:
+            counts = [shares[name] for name in names]
+            return sum(counts) == 4 and max(counts) - min(counts) <= 1
+
+        await self._until(evenly, seconds)
+
+    async def _until(self, fact: Callable[[Counter[str]], bool], seconds: float) -> float:
         began = self.clock.now()
 
         async def watch() -> None:
-            while await self.shares() != Counter(dict(counts)):
+            while not fact(await self.shares()):
                 await self.clock.sleep(0.05)
 
         await within(self.clock, seconds, watch())
@@ -110,17 +136,20 @@ def processes(hosts: Hosts) -> Iterator[Hosts]:
         hosts.end()
 
 
-@pytest.fixture
-async def hosts(azurite: str, azurite_connection: StorageConnection) -> AsyncIterator[Hosts]:
+# With blob leases hosts take their time: every ten seconds each looks whether it has its share.
+@pytest.fixture(params=["tables", pytest.param("blobs", marks=pytest.mark.soak)])
+async def hosts(
+    request: pytest.FixtureRequest, azurite: str, azurite_connection: StorageConnection
+) -> AsyncIterator[Hosts]:
     clock = SystemClock()
     async with open_account(azurite_connection, clock) as account:
-        with processes(Hosts(azurite, unique("Hub"), account, clock)) as hosts:
+        with processes(Hosts(azurite, unique("Hub"), request.param, account, clock)) as hosts:
             yield hosts
 
 
 @pytest.fixture
 def client(hosts: Hosts) -> World:
-    hub = AzureStorageTaskHub(options(hosts.hub), hosts.account, clock=hosts.clock, new_id=new_id)
+    hub = AzureStorageTaskHub(options(hosts.hub, hosts.leases), hosts.account, clock=hosts.clock, new_id=new_id)
     return World(hub, hosts.clock)
 
 
@@ -204,6 +233,10 @@ async def test_a_host_that_sleeps_longer_than_its_lease_spoils_nothing(hosts: Ho
 @pytest.mark.soak
 async def test_three_hosts_come_and_go_under_load(hosts: Hosts, client: World) -> None:
     hosts.start("a", "b", "c")
+    await hosts.share_evenly("a", "b", "c")
+    first = ids("first", 12)
+    await start_tours(client, first)
+    assert set(await all_ended_once(client, hosts, first)) == {"a", "b", "c"}
     names = ids("i", 30)
     await start_tours(client, names)
     hosts.kill("c")
