@@ -6,12 +6,13 @@ Nothing heavy is imported before a command is known: the help should come at onc
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from emulator import exit_codes
 from emulator.cli.arguments import Start, Transfer, parse
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 1 when the message says why not, 2 for a wrong command line."""
+    _write_anything(sys.stdout)
     command = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         match command:
@@ -38,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_codes.FAILED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
+
+
+def _write_anything(stream: TextIO) -> None:
+    """A question mark is better than no line where the terminal or file does not know a character (Windows)."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def _start(command: Start) -> int:
@@ -81,8 +89,12 @@ def _start(command: Start) -> int:
 
 def _python_arguments(command: Start, configuration: Configuration) -> list[str]:
     words = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""
+    # In shlex's own way a backslash would protect the next character; on Windows it is part of a path.
+    lexer = shlex.shlex(words, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = "" if sys.platform == "win32" else "\\"
     try:
-        return shlex.split(words)
+        return list(lexer)
     except ValueError as error:
         where = "--python-arguments" if command.python_arguments else "The setting languageWorkers:python:arguments"
         raise ConfigurationError(f"{where} cannot be taken apart into words: {error}. Found: {words}") from None

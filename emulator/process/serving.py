@@ -16,7 +16,8 @@ from emulator.config.start import Configuration, StartOptions
 from emulator.host.console.banner import print_banner, print_functions, tell_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.interruption import interruptible
-from emulator.process.open_files import open_files
+from emulator.process.complaints import calm_complaints
+from emulator.process.open_files import allow_many_open_files
 
 SEATS_FOLDER = Path(".azemu") / "hosts"
 
@@ -48,7 +49,8 @@ async def serve(
     """
     from emulator.app import open_app  # Most of the program; whoever only asks for help should not wait for it.
 
-    with console_logging(console), open_files():
+    allow_many_open_files()
+    with console_logging(console), calm_complaints():
         async with open_app(options, restart=restart, seats=options.app / SEATS_FOLDER) as app:
             if announce:
                 print_functions(

@@ -227,6 +227,33 @@ def test_the_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monk
     assert cache_folder() == tmp_path / "d"
 
 
+WORKING_NPM = """
+from pathlib import Path
+package = Path("node_modules") / "azurite"
+package.mkdir(parents=True)
+(package / "package.json").write_text('{"version": "3.35.0"}')
+"""
+
+
+async def test_a_virus_scanner_that_looks_at_the_new_files_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "npm.py").write_text(WORKING_NPM)
+    rename, refusals = Path.rename, [PermissionError(13, "in use"), PermissionError(13, "in use")]
+
+    def refused_twice(path: Path, target: Path) -> Path:
+        if refusals:
+            raise refusals.pop()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused_twice)
+    monkeypatch.setattr("emulator.storage.azurite.install._RENAME_PAUSE_SECONDS", 0)
+    node = Node(sys.executable, (sys.executable, str(tmp_path / "npm.py")))
+    program = await install(tmp_path / "cache", node, clock=CLOCK, say=lambda line: None)
+    assert program.version == (3, 35, 0)
+    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["azurite-3.35.0"]
+
+
 HANGING_NPM = """
 import subprocess, sys
 child = [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)"]

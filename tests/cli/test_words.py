@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.arguments import Start, parse
-from tests.cli.processes import run
+from tests.cli.processes import run, write_app
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])
@@ -75,6 +75,14 @@ def test_the_version(tmp_path: Path, word: str) -> None:
 def test_a_wrong_word_is_answered_with_the_near_one(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_a_console_that_does_not_know_a_character(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    words = ("storage", "export", "--app", str(app), "--from", "builtin:hub.db", "\u4e2d\u00e9.jsonl")
+    done = run(*words, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert " to ??.jsonl" in done.stdout
 
 
 def test_arguments_of_the_interpreter_may_begin_with_a_dash() -> None:

@@ -22,6 +22,8 @@ VERSION = "3.35.0"
 _UNFINISHED = f"azurite-{VERSION}.unfinished-"
 _ABANDONED_AFTER = timedelta(hours=1)
 _PROGRESS_SECONDS = 5.0
+_RENAMES = 20
+_RENAME_PAUSE_SECONDS = 0.5
 
 Say = Callable[[str], None]
 
@@ -46,8 +48,7 @@ async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program
         (unfinished / "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
         async with background(_report_progress(clock, say)):
             await _run_npm(unfinished, node)
-        with suppress(OSError):  # Somebody else's copy is there by now, and as good as this one.
-            unfinished.rename(_folder(cache))
+        await _publish(unfinished, _folder(cache), clock)
     except OSError as error:
         raise StorageUnavailable(f"Azurite could not be installed into {cache}: {error}") from error
     finally:
@@ -57,6 +58,21 @@ async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program
         raise StorageUnavailable(f"Azurite could not be installed: npm put no package into {_folder(cache)}.")
     say("Azurite is installed.")
     return copy
+
+
+async def _publish(unfinished: Path, folder: Path, clock: Clock) -> None:
+    """Give the complete copy its name. Raises OSError."""
+    for _ in range(_RENAMES):
+        with suppress(OSError):
+            return _rename(unfinished, folder)
+        # Virus scanners on Windows look into new files, and nobody can rename a folder meanwhile.
+        await clock.sleep(_RENAME_PAUSE_SECONDS)
+    return _rename(unfinished, folder)
+
+
+def _rename(unfinished: Path, folder: Path) -> None:
+    if not folder.is_dir():  # Somebody else's copy is as good as this one.
+        unfinished.rename(folder)
 
 
 def _folder(cache: Path) -> Path:
