@@ -127,6 +127,14 @@ def test_lines_inside_a_message_stay_as_they_are() -> None:
     assert screen.lines[1] == "two"
 
 
+def test_what_a_request_says_cannot_control_the_terminal() -> None:
+    screen = Screen(verbose=True)
+    with console_logging(screen.console):
+        category("Host.General").info("instance %s", "a\x1b]0;title\x07\r\x00b")
+        user_category("F").info("\x1b[32mgreen\x1b[0m")
+    assert screen.messages == ["instance a\\x1b]0;title\\x07\\x0d\\x00b", "\x1b[32mgreen\x1b[0m"]
+
+
 def test_an_error_follows_as_a_second_entry() -> None:
     screen = Screen()
     with console_logging(screen.console):

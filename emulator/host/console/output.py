@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import traceback
@@ -58,6 +59,7 @@ JSON_FIELDS: Final = ("invocation_id", "function", "instance_id")
 # core-tools shows these whatever the levels say.
 _ALWAYS_SHOWN: Final = ("Worker process started and initialized.", "Host lock lease acquired by instance ID")
 
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ORDER: Final = {level: rank for rank, level in enumerate(LogLevel)}
 _RED, _YELLOW, _CYAN, _GREEN, _GREY, _PLAIN = "\x1b[91m", "\x1b[33m", "\x1b[36m", "\x1b[32m", "\x1b[90m", "\x1b[0m"
 
@@ -104,6 +106,11 @@ class LevelRules:
 
 def _is_function(category: str) -> bool:
     return category.startswith("Function.") or category == "Host.Function.Console"
+
+
+def _without_controls(text: str) -> str:
+    """Control characters spelt out: in a terminal they could do more than be seen."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _is_user(category: str) -> bool:
@@ -170,7 +177,9 @@ class Console(logging.Handler):
             )
             return
         colour = _record_colour(level, category)
-        for text in (message, failure):
+        # What functions print may have colours of its own. What the host says may quote whoever sent a request.
+        own = message if _is_user(category) else _without_controls(message)
+        for text in (own, failure):
             if text is not None:
                 self._write(self._coloured(f"[{_timestamp(moment)}] {text}", colour))
 
