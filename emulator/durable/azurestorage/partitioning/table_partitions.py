@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=10)
-_LOOK_OFTEN = timedelta(seconds=1)
+# .NET looks every second, so that what a stopped host releases is taken within a little more than a second.
+_LOOK_OFTEN = timedelta(seconds=0.75)
 _QUICK_RETRIES = 10
 
 
@@ -237,7 +238,7 @@ class TablePartitions:
                 _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
                 await self._replace(replace(partition, next_owner=self._me))
         is_alone = all(each.counts_for in (None, self._me) for each in tended)
-        # Others may stop, and then we can have their queues within a second instead of ten.
+        # Others may stop, and then we can have their queues within less than a second instead of ten.
         return RENEW_EVERY if is_alone and not self._drains else _LOOK_OFTEN
 
     def _compare(self, count: int) -> None:
