@@ -35,6 +35,8 @@ BETTER = {
 }
 # Results of tasks that run side by side, in the order in which they happened to end.
 _RACES = re.compile(r"fan_out|any_of|nested_compound")
+# Its output names the one that happened to end first.
+_WINNER_FIRST = "any_of_activities_then_rest"
 
 
 @pytest.fixture(params=["memory", pytest.param("azurite", marks=[pytest.mark.azurite, pytest.mark.soak])])
@@ -123,8 +125,13 @@ class Replay:
             return self.ours.answer(answer.status, answer.headers, text)
 
     def ordered(self, answer: dict[str, Any]) -> dict[str, Any]:
-        if _RACES.search(self.scenario) and isinstance(answer["body"], dict) and "historyEvents" in answer["body"]:
-            answer["body"]["historyEvents"].sort(key=json.dumps)
+        body = answer["body"]
+        if _RACES.search(self.scenario) and isinstance(body, dict) and "historyEvents" in body:
+            if self.scenario == _WINNER_FIRST:
+                for result in (body, *body["historyEvents"]):
+                    _forget_the_winner(result.get("output"))
+                    _forget_the_winner(result.get("Result"))
+            body["historyEvents"].sort(key=json.dumps)
         return answer
 
     # The recorder waited for an instance's state between its calls.
@@ -168,6 +175,12 @@ class Replay:
                 return
             assert asyncio.get_running_loop().time() < end, f"{instance_id} is {status}, not one of {sorted(states)}"
             await asyncio.sleep(0.02)
+
+
+def _forget_the_winner(result: Any) -> None:
+    """Of [the first result, [all results]]."""
+    if isinstance(result, list) and len(result) == 2:
+        result[0] = "one of them"
 
 
 @asynccontextmanager
