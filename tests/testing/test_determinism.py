@@ -1,5 +1,6 @@
 """What orchestrators may not do is found while their tests run, with the line."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,31 @@ def test_an_error_that_names_an_object_by_its_address_is_the_same_error(tmp_path
     (tmp_path / "function_app.py").write_text(APP.format(line="raise ValueError(object())").lstrip())
     with start_sync(tmp_path) as app:
         assert "<object object at 0x" in app.wait(app.client.start_new("under_test")).output
+
+
+@pytest.mark.parametrize("body", ["return None", 'yield context.call_activity("echo", "x")'])
+def test_an_orchestrator_that_is_a_coroutine_is_found_when_the_app_starts(tmp_path: Path, body: str) -> None:
+    (tmp_path / "function_app.py").write_text(
+        f"""
+import azure.durable_functions as df
+app = df.DFApp()
+@app.orchestration_trigger(context_name="context")
+async def under_test(context):
+    {body}
+"""
+    )
+    coroutine = r'"under_test" is an async def at .*function_app\.py:4: write it as a generator'
+    with pytest.raises(NotDeterministic, match=coroutine), start_sync(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("line", ["yield nothing()", "yield asyncio.sleep(0)"])
+def test_what_is_awaited_without_being_durable_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    awaited = rf"which is no durable task at .*function_app\.py:{LINE}: do it in an activity"
+    with pytest.raises(NotDeterministic, match=awaited), start_sync(tmp_path) as app:  # noqa: PT012 - at its end
+        app.client.start_new("under_test")
+        app.run_until_idle(timedelta(0))
 
 
 def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> None:

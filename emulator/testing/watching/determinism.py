@@ -70,8 +70,9 @@ class Determinism:
         user_function = getattr(call, "orchestrator_function", None)
         if user_function is None:
             return call
-        if inspect.iscoroutinefunction(user_function):
-            self.report(Finding(function.name, "is an async def", "write it as a generator: def and yield", None))
+        if inspect.iscoroutinefunction(user_function) or inspect.isasyncgenfunction(user_function):
+            place = Place(user_function.__code__.co_filename, user_function.__code__.co_firstlineno)
+            self.report(Finding(function.name, "is an async def", "write it as a generator: def and yield", place))
             return call
         # The app's own dependency: azemu can be imported without it.
         from azure.durable_functions import Orchestrator
@@ -91,6 +92,9 @@ class Determinism:
             if inspect.isawaitable(step.what):
                 name = getattr(step.what, "__qualname__", type(step.what).__name__)
                 self.report(Finding(orchestrator, f"yields {name}(), which is no durable task", IO, step.place))
+            if inspect.iscoroutine(step.what):
+                # Nobody will await it, which Python would say less clearly.
+                step.what.close()
 
     @contextmanager
     def _profiled(self, orchestrator: str) -> Iterator[None]:
