@@ -240,7 +240,8 @@ class _Reader:
 
     def _number(self) -> int | float:
         found = _NUMBER_TEXT.match(self.text, self.position)
-        assert found is not None
+        if found is None:  # a digit of another script, or one that is raised
+            raise self.error(f"Unexpected character encountered while parsing number: {self.peek()}.")
         self.position = found.end()
         if self.position < len(self.text) and not _SEPARATOR.match(self.text, self.position):
             raise self.error(f"Unexpected character encountered while parsing number: {self.text[self.position]}.")

@@ -27,6 +27,8 @@ from emulator.extensions.newtonsoft import MAX_DEPTH, JsonReaderError, lenient, 
         ("  two blanks around  ", "two blanks around"),
         ("Orchestrator function 'o' failed: boom", "Orchestrator function 'o' failed: boom"),
         ("123abc", "123abc"),
+        ("² is no digit that JSON knows", "² is no digit that JSON knows"),
+        ("[٣]", "[٣]"),
         ("trueish", "trueish"),
         ("{'a': 1, /*c*/ b: [1,],}", {"a": 1, "b": [1]}),
         ("{ // to the end\n a: .5 }", {"a": 0.5}),
@@ -47,7 +49,7 @@ def test_a_stored_text_shows_as_its_first_json_value_or_as_itself(text: str | No
 
 
 @pytest.mark.parametrize(
-    "text", ["{not json", "{oops", "[1", '{"a":1} tail', "", "  ", "'open", "1 2", "{a:1,,}", "/x"]
+    "text", ["{not json", "{oops", "[1", '{"a":1} tail', "", "  ", "'open", "1 2", "{a:1,,}", "/x", "²"]
 )
 def test_a_body_that_is_not_one_json_value_is_refused(text: str) -> None:
     with pytest.raises(JsonReaderError):

@@ -17,6 +17,7 @@ from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
 from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
 
 APP = SHARED / "spec" / "conformance_app"
+STORAGE_EXCEPTION = "DurableTask.AzureStorage.Storage.DurableTaskStorageException"
 
 PLAIN_APP = """
 import azure.functions as func
@@ -223,3 +224,20 @@ async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Pa
         while (await ask(app, "POST", "instances/i/raiseEvent/Approval", json=True))[0] != 202:
             await asyncio.sleep(0)
         assert await waiting == (200, {"approved": True})
+
+
+async def test_odd_texts_of_clients_are_answered_and_shown(tmp_path: Path) -> None:
+    async with running(APP, tmp_path) as app:
+        await ask(app, "POST", "orchestrators/wait_for_approval/i")
+        status, _ = await ask(app, "GET", "instances", params={"top": "9" * 5000})
+        assert status == 200
+        status, refused = await ask(app, "GET", "instances", headers={"x-ms-continuation-token": "é"})
+        assert (status, refused["ExceptionType"]) == (500, STORAGE_EXCEPTION)
+        status, refused = await ask(
+            app, "POST", "instances/i/raiseEvent/Approval", data="²", headers={"Content-Type": "application/json"}
+        )
+        assert (status, refused["Message"]) == (400, "Invalid JSON content")
+        await ask(app, "POST", "instances/i/terminate", params={"reason": "²"})
+        while (await ask(app, "GET", "instances/i"))[0] != 200:
+            await asyncio.sleep(0)
+        assert (await ask(app, "GET", "instances/i"))[1]["output"] == "²"

@@ -37,7 +37,18 @@ def test_booleans(text: str | None, value: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("5", 5), (" -5 ", -5), ("+5", 5), ("2.5", None), ("many", None), ("2147483648", None), ("", None), ("٣", None)],
+    [
+        ("5", 5),
+        (" -5 ", -5),
+        ("+5", 5),
+        ("2.5", None),
+        ("many", None),
+        ("2147483648", None),
+        ("", None),
+        ("٣", None),
+        ("9" * 5000, None),
+    ]
+    + [("007", 7)],
 )
 def test_integers(text: str, value: int | None) -> None:
     assert parse_int(text) == value

@@ -28,9 +28,10 @@ def parse_bool(text: str | None) -> bool | None:
 
 def parse_int(text: str | None) -> int | None:
     """int.TryParse: an Int32 with an optional sign, blanks around it allowed."""
-    if not re.fullmatch(r"\s*[-+]?[0-9]+\s*", text or ""):
+    found = re.fullmatch(r"\s*([-+]?)0*([0-9]{1,10})\s*", text or "")
+    if found is None:
         return None
-    number = int(text or "")
+    number = int(found[1] + found[2])
     return number if number in _INT32 else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from emulator.extensions.durable.management.api_request import ApiRequest
@@ -50,6 +49,6 @@ def page_headers(continuation: str | None) -> dict[str, str]:
 def _decoded(token: str) -> str:
     try:
         return base64.b64decode(token, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8 in it
         message = f'"{token}" in the header {CONTINUATION_HEADER} is no token of this host.'
         raise InvalidRequest(message, status=400, code="InvalidInput") from None
