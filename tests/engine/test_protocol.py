@@ -26,6 +26,9 @@ from emulator.instant import Instant
 from emulator.worker.api import Datum, FunctionFailed
 from tests.core.episodes import BEGIN, started
 
+# Nested too deeply for Python's parser.
+DEEP = "[" * 5000 + "]" * 5000
+
 # Activities ----------------------------------------------------------------------------------------------------
 
 
@@ -62,6 +65,7 @@ def test_an_activity_has_exactly_one_argument(input_text: str) -> None:
         (Datum("json", '{"a": [1, 2.5, "é"]}'), '{"a":[1,2.5,"é"]}'),
         (Datum("json", '"text"'), '"text"'),
         (Datum("string", "text"), '"text"'),
+        (Datum("json", DEEP), f'"{DEEP}"'),
     ],
 )
 def test_results(returned: Datum | None, result: str | None) -> None:
@@ -147,10 +151,30 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
             '{"isDone":false,"schemaVersion":2,"actions":[[{"actionType":0}]]}',
             "The action {\"actionType\":0} cannot be read (KeyError('functionName')).",
         ),
+        (
+            '{"isDone":false,"schemaVersion":2,"actions":7}',
+            "The answer of the out-of-proc orchestrator cannot be read "
+            "(TypeError(\"object of type 'int' has no len()\")).",
+        ),
+        (f'{{"isDone":true,"output":{DEEP}}}', "Out of proc orchestrators must return a valid JSON schema"),
     ],
 )
 def test_what_is_no_answer_fails_the_orchestration(returned: str, why: str) -> None:
     assert orchestrators.answer_of(returned) == Answer(actions=None, raised=Raised(why))
+
+
+def test_a_retry_interval_that_no_time_span_can_hold_fails_the_orchestration() -> None:
+    options = {"firstRetryIntervalInMilliseconds": 10**30, "maxNumberOfAttempts": 3}
+    found = answer({"actionType": 1, "functionName": "F", "input": "1", "retryOptions": options})
+    assert found.raised is not None
+    assert found.raised.message.startswith('The action {"actionType":1,')
+    assert "cannot be read (OverflowError(" in found.raised.message
+
+
+def test_a_timer_without_a_time_fails_the_orchestration() -> None:
+    found = answer({"actionType": 5, "fireAt": None})
+    assert found.raised is not None
+    assert found.raised.message.startswith('The action {"actionType":5,"fireAt":null} cannot be read')
 
 
 def test_an_orchestrator_without_sdk_may_return_nothing() -> None:

@@ -26,7 +26,7 @@ def trigger_value(input_text: str | None) -> str:
     try:
         arguments = json.loads(input_text or "[null]")
         [argument] = arguments if isinstance(arguments, list) else []
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableInput(
             f"The input of an activity must be a JSON array of one element, not {(input_text or '')[:200]}"
         ) from error
@@ -43,7 +43,7 @@ def result_of(returned: Datum | None) -> str | None:
         return None
     try:
         value = json.loads(returned.value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         value = returned.value if isinstance(returned.value, str) else str(returned.value)
     return None if value is None else json_text(value)
 

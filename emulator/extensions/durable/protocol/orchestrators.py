@@ -40,6 +40,10 @@ _STATE_LABEL = "\n\n$OutOfProcData$:"
 _STATUS_LIMIT_KB = 16
 _MILLISECOND = timedelta(milliseconds=1)
 
+# What reading JSON raises that is not as expected: members missing or of another type, numbers that no duration can
+# be, nesting that is too deep.
+_WRONG_SHAPE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
 
 class UnreadableAnswer(Exception):
     """The function returned something that is not an answer. The text is the orchestration's error."""
@@ -75,7 +79,7 @@ def _parsed(input_text: str | None) -> object:
         return None
     try:
         return json.loads(input_text)  # nearly always, and much faster
-    except ValueError:
+    except (ValueError, RecursionError):
         return read_first(input_text)
 
 
@@ -108,12 +112,14 @@ def _answer(state: object, stack: str) -> Answer:
         return _answer_of_state(state, stack)
     except UnreadableAnswer as unreadable:
         return cannot_run(str(unreadable))
+    except _WRONG_SHAPE as error:
+        return cannot_run(f"The answer of the out-of-proc orchestrator cannot be read ({error!r}).")
 
 
 def _loaded(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -174,7 +180,7 @@ def _action(members: Mapping[str, Any]) -> Action:
         raise UnreadableAnswer(f"Received an unexpected action type from the out-of-proc function: '{kind}'.")
     try:
         return read(members)
-    except (KeyError, TypeError, ValueError) as error:
+    except _WRONG_SHAPE as error:
         raise UnreadableAnswer(f"The action {json_text(members)} cannot be read ({error!r}).") from error
 
 
@@ -199,7 +205,7 @@ def _retry(members: Mapping[str, Any]) -> RetryOptions | None:
     longest, timeout = options.get("maxRetryIntervalInMilliseconds"), options.get("retryTimeoutInMilliseconds")
     return RetryOptions(
         first_interval=options["firstRetryIntervalInMilliseconds"] * _MILLISECOND,
-        max_attempts=options["maxNumberOfAttempts"],
+        max_attempts=int(options["maxNumberOfAttempts"]),
         backoff_coefficient=options.get("backoffCoefficient") or 1.0,
         max_interval=longest * _MILLISECOND if longest else LONGEST_INTERVAL,
         timeout=timeout * _MILLISECOND if timeout else None,
