@@ -47,8 +47,8 @@ def test_booleans(text: str | None, value: bool | None) -> None:
         ("", None),
         ("٣", None),
         ("9" * 5000, None),
-    ]
-    + [("007", 7)],
+        ("007", 7),
+    ],
 )
 def test_integers(text: str, value: int | None) -> None:
     assert parse_int(text) == value
