@@ -10,7 +10,7 @@ import pytest
 from emulator.clock import Clock
 from emulator.durable.azurestorage import large
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.large import LargePayloads, blob_name_of
+from emulator.durable.azurestorage.large import DamagedPayload, LargePayloads, blob_name_of
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import PurgeResult
 from emulator.ids import counting_ids, new_id
@@ -135,6 +135,35 @@ async def test_what_dotnet_hides_in_InputBlobName_is_shown(account: StorageAccou
     status = await hub.status("i1")
     assert status is not None
     assert "z" * 40_000 in (status.input or "")
+
+
+async def test_a_damaged_payload_holds_up_its_message_and_nothing_else(
+    account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(account, clock) as client:
+        await client.start("nothing", "x" * 60_000, id="damaged")
+        for name in await blobs(account):
+            await account.container(CONTAINER).write(name, b"no gzip")
+    async with open_world(account, clock, app()) as world:
+        await world.start("nothing", "here")
+        assert (await world.ended()).output == json.dumps("here")
+        assert (await world.status("damaged")).runtime_status is RuntimeStatus.PENDING
+    assert "with a large payload is damaged (Not a gzipped file" in caplog.text
+
+
+async def test_a_status_is_shown_without_the_payload_that_is_damaged(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("nothing", "x" * 60_000)
+        await world.ended()
+        for name in await blobs(account):
+            await account.container(CONTAINER).write(name, gzip.compress(b"x" * 1000)[:-9])
+        status = await world.status()
+        assert status.runtime_status is RuntimeStatus.COMPLETED
+        assert blob_name_of(status.output or "") is not None
+        with pytest.raises(DamagedPayload):
+            await world.hub.history("i1")
 
 
 @pytest.mark.parametrize("scenario", ["big_input", "big_activity"])

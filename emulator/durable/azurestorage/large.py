@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock
 from emulator.ids import NewId
-from emulator.storage.api import BlobContainer, NotFound
+from emulator.storage.api import BlobContainer, NotFound, StorageError
 
 MAX_MESSAGE_BYTES = 45 * 1024
 """UTF-8. A queue takes 64 KiB; the rest is room for base64."""
@@ -62,6 +63,15 @@ def blob_name_of(reference: str) -> str | None:
     return unquote(blob) if separator and container and blob.endswith(".json.gz") else None
 
 
+class DamagedPayload(StorageError):
+    """What the blob holds is no text that was stored here."""
+
+    def __init__(self, blob: str, error: Exception) -> None:
+        super().__init__(
+            f"The blob {blob} with a large payload is damaged ({error}).", status=200, code="DamagedPayload"
+        )
+
+
 class LargePayloads:
     """The container for large payloads of one hub. It is made when the first one comes."""
 
@@ -88,19 +98,22 @@ class LargePayloads:
         return blob, await self.store(blob, text)
 
     async def load(self, blob: str) -> str:
-        """Raises NotFound."""
+        """Raises NotFound, DamagedPayload."""
         content = await self._container.read(blob)
-        with self._clock.busy():
-            return (await asyncio.to_thread(gzip.decompress, content)).decode("utf-8-sig", "surrogatepass")
+        try:
+            with self._clock.busy():
+                return (await asyncio.to_thread(gzip.decompress, content)).decode("utf-8-sig", "surrogatepass")
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise DamagedPayload(blob, error) from error
 
     async def resolve(self, reference: str) -> str:
-        """The text that a status column refers to; the reference itself when there is nothing behind it."""
+        """The text that a status column refers to; the reference itself when no text can be had behind it."""
         blob = blob_name_of(reference)
         if blob is None:
             return reference
         try:
             return await self.load(blob)
-        except NotFound:
+        except (NotFound, DamagedPayload):
             return reference
 
     async def list(self, prefix: str) -> AsyncIterator[str]:

@@ -127,7 +127,7 @@ class HistoryTable:
     async def load(self, instance_id: str, *, expected: str | None = None) -> History:
         """The current execution, or, when it is not the `expected` one, only which one it is.
 
-        Raises UnreadableRow, NotFound (the blob of a large column is gone).
+        Raises UnreadableRow, NotFound or DamagedPayload (the blob of a large column is gone, or no good).
         """
         where = eq("PartitionKey", escape_key(instance_id))
         if expected is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import (
+    DamagedPayload,
     LargePayloads,
     blob_name_of,
     too_large_for_column,
@@ -115,12 +116,19 @@ class InstanceTable:
         blob = _text(row.properties.get("InputBlobName"))
         if text == "" and blob and self._fetch_large:
             # .NET writes this name for inputs of 30 to 45 KB, and never reads it.
-            return await self._large.load(blob)
+            return await self._hidden_input(blob)
         resolved = await self._resolved(text)
         if text is not None and resolved != text and (blob_name_of(text) or "").endswith(_MESSAGE_BLOB_ENDING):
             message = wire.decode(resolved or "").message
             return message.event.input if message and isinstance(message.event, ExecutionStarted) else None
         return resolved
+
+    async def _hidden_input(self, blob: str) -> str:
+        try:
+            return await self._large.load(blob)
+        except (NotFound, DamagedPayload):
+            # As .NET shows it; a status without its input is better than none, and than a list that fails for it.
+            return ""
 
     async def _resolved(self, text: str | None) -> str | None:
         return text if text is None or not self._fetch_large else await self._large.resolve(text)

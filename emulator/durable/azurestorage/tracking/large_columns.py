@@ -26,7 +26,7 @@ async def offload(row: Row, event_type: str, large: LargePayloads) -> tuple[Row,
 async def inline(row: Row, large: LargePayloads) -> tuple[Row, list[str]]:
     """Put large columns back into a row that was read. Returns the row and the names of its blobs.
 
-    Raises NotFound.
+    Raises NotFound, DamagedPayload.
     """
     if not any(name.endswith("BlobName") for name in row.properties):
         return row, []
