@@ -271,6 +271,20 @@ async def test_a_single_host_reads_everything_at_once(
     assert hub.readers.share("a") == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"not json"])
+@pytest.mark.parametrize("new_manager", [safe_manager, legacy_manager])
+async def test_a_damaged_lease_record_is_a_free_queue(
+    new_manager: NewManager, content: bytes, store: StorageAccount, upkeep_clock: VirtualClock
+) -> None:
+    hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="One", partition_count=4))
+    await new_manager(store, hub.names, "a", upkeep_clock).create()
+    leases = store.container(hub.names.lease_container)
+    for name in [blob.name async for blob in leases.list() if blob.name.endswith("-control-02")]:
+        await leases.write(name, content)
+    async with hub.host("a"):
+        assert await hub.settled("a") < 1
+
+
 @pytest.mark.parametrize("partitions", [4, 16])
 @pytest.mark.parametrize("new_manager", ALL)
 async def test_hosts_that_join_get_their_share(

@@ -36,8 +36,12 @@ class AppLeaseInfo:
 
     @classmethod
     def read(cls, content: bytes) -> AppLeaseInfo:
-        found = json.loads(content or b"{}")
-        return cls(found.get("OwnerId"), found.get("DesiredSwapId"))
+        """Damaged content says nothing."""
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        return cls(found.get("OwnerId"), found.get("DesiredSwapId")) if isinstance(found, dict) else cls()
 
     def text(self) -> str:
         return json_text({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id})
@@ -117,7 +121,7 @@ class AppLease:
     async def _info(self) -> AppLeaseInfo:
         try:
             return AppLeaseInfo.read(await self._container.read(self._info_blob))
-        except (NotFound, ValueError):
+        except NotFound:
             return AppLeaseInfo()
 
     async def _renew_until_lost(self) -> None:

@@ -37,7 +37,13 @@ class LeaseRecord:
 
     @classmethod
     def read(cls, queue_name: str, content: bytes, *, is_leased: bool) -> LeaseRecord:
-        found = json.loads(content)
+        """Damaged content names no owner: the queue is free as soon as the blob's lease is."""
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            return cls(queue_name=queue_name, is_leased=is_leased)
         return cls(
             queue_name=queue_name,
             owner=found.get("Owner"),

@@ -119,7 +119,7 @@ class SafePartitions:
                 await self._owned.release(name)
         if set(self._intents.held) - set(self._owned.held):
             await self._owned.take(lambda name: name in self._intents.held)
-        for name in self._owned.held:
+        for name in tuple(self._owned.held):
             if name in self._intents.held:
                 await listener.open(name)
 

@@ -1,6 +1,6 @@
 """The two sides of owning control queues: who decides it, and who acts on it.
 
-Three partition managers decide it: `partitions` (a table, the default), `blob_partitions` (blob leases, safe or
+Three partition managers decide it: `table_partitions` (the default), and `blob_partitions` (blob leases, safe or
 legacy). Hosts that share a hub must use the same one; the managers do not know of each other.
 """
 

@@ -225,7 +225,8 @@ class TablePartitions:
             if self._rounds.is_stopping and (not self._ours_until or failures >= _QUICK_RETRIES):
                 break
             await self._rounds.end(pause)
-        self._ours_until.clear()
+        for name in {*self._ours_until, *self._drains}:
+            self._forget(name)
         self._rounds.over()
 
     async def _look(self, listener: Listener) -> timedelta:
@@ -318,6 +319,8 @@ def _log_failure(error: Exception, failures: int) -> None:
     if isinstance(error, PreconditionFailed):
         _log.debug("Another host changed a partition meanwhile; looking again")
     elif failures == _QUICK_RETRIES:
-        _log.warning("The leases of the control queues cannot be renewed: %s", error)
+        # A TimeoutError says nothing by itself.
+        reason = str(error) or "storage does not answer in time"
+        _log.warning("The leases of the control queues cannot be renewed: %s", reason)
     else:
         _log.debug("Looking at the partitions failed: %s", error)
