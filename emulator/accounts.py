@@ -74,7 +74,7 @@ def _connections(settings: Settings) -> Iterator[Connection]:
 def _names(settings: Settings) -> Iterator[str]:
     for name, value in settings.items():
         # The whole environment comes by here, and what is no connection string costs the most to read.
-        lower = value.lower()
+        lower = value.strip().lower()
         if lower.startswith(("builtin", "http")) or ("=" in value and any(word in lower for word in _WORDS)):
             yield name.removeprefix("ConnectionStrings:")
         section, separator, member = name.replace("__", ":").rpartition(":")

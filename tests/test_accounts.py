@@ -24,7 +24,7 @@ async def test_one_account_whatever_it_is_called(tmp_path: Path) -> None:
             "Same": builtin,
             "ConnectionStrings:Listed": builtin,
             "WHICH": "Same",
-            "Memory": "builtin:memory",
+            "Memory": " builtin:memory\n",
         }
     )
     async with open_accounts(settings, SystemClock()) as accounts:
