@@ -9,6 +9,7 @@ import pytest
 
 from emulator.durable.core.decisions import (
     Complete,
+    Decision,
     ScheduleTask,
     SendEvent,
     StartNextGeneration,
@@ -354,6 +355,25 @@ def test_polling_waits_as_long_as_the_server_says_and_follows_the_location() -> 
     assert isinstance(poll, ScheduleTask)
     assert '"method":"GET","uri":"https://host.test/jobs/1","headers":{"X-Test":"1"}' in (poll.input or "")
     assert instance.episode(waiting(call, A), done(2, '{"statusCode":200,"headers":{},"content":""}')) == [task(3, "A")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "then"),
+    [
+        ('{"Location":"/jobs/1","Retry-After":"99999999999999999999"}', [TimerDecision(1, BEGIN + 31 * SECOND)]),
+        (
+            '{"Location":"/jobs/1","Retry-After":"Fri, 31 Dec 1999 23:59:59 GMT"}',
+            [TimerDecision(1, BEGIN + 31 * SECOND)],
+        ),
+        ('{"Location":"http://[no-address"}', [task(1, "A")]),
+        ('{"Retry-After":"7"}', [task(1, "A")]),
+    ],
+)
+def test_an_answer_that_cannot_be_followed_as_it_says(headers: str, then: list[Decision]) -> None:
+    instance, call = Instance(), CallHttp(method="GET", uri="https://host.test/jobs", polls=True)
+    instance.episode(waiting(call))
+    answered = done(0, f'{{"statusCode":202,"headers":{headers},"content":""}}')
+    assert instance.episode(waiting(call, A), answered) == then
 
 
 # What cannot be ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Source: durable-extension, DurableHttpRequest.cs, Listener/TaskHttpActivityShim.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -45,13 +46,29 @@ def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> t
     """How long to wait, then what to ask, when the answer is a 202 that says where to look; None: it is final."""
     answer = _answer(result)
     headers = {name.lower(): _first(value) for name, value in (answer.get("headers") or {}).items()}
-    location = headers.get("location")
-    if not call.polls or answer.get("statusCode") != 202 or not location:
+    target = _target(call.uri, headers.get("location", ""))
+    if not call.polls or answer.get("statusCode") != 202 or target is None:
         return None
     kept = {name: value for name, value in call.headers.items() if name.lower() != "x-functions-key"}
-    retry_after = headers.get("retry-after", "")
-    pause = timedelta(seconds=int(retry_after)) if retry_after.isdecimal() else default_pause
-    return pause, replace(call, method="GET", uri=urljoin(call.uri, location), headers=kept, content=None)
+    pause = _pause(headers.get("retry-after", ""))
+    return default_pause if pause is None else pause, replace(
+        call, method="GET", uri=target, headers=kept, content=None
+    )
+
+
+def _target(base: str, location: str) -> str | None:
+    """Where a Location leads to; None: nowhere."""
+    try:
+        return urljoin(base, location) if location else None
+    except ValueError:
+        return None
+
+
+def _pause(retry_after: str) -> timedelta | None:
+    """The time that a Retry-After asks for; None for a date, and for more seconds than an Int32 holds."""
+    if not re.fullmatch("[0-9]{1,10}", retry_after) or int(retry_after) >= 2**31:
+        return None
+    return timedelta(seconds=int(retry_after))
 
 
 def _answer(result: str | None) -> Mapping[str, Any]:
