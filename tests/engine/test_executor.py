@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +201,30 @@ async def test_without_an_identity_the_message_says_how_to_get_one(monkeypatch: 
     assert isinstance(failed, ActivityFailed)
     assert 'No token for the resource "https://vault.test"' in failed.reason
     assert "run `az login`" in failed.reason
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for the Azure CLI is a shell script")
+async def test_a_token_that_nobody_waits_for_any_more_is_not_fetched_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    cli = tmp_path / "az"
+    cli.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {begun}.new && mv {begun}.new {begun}\nwait\n")
+    cli.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    asking = asyncio.create_task(call_http("http://unused.test", tokenSource={"resource": "https://vault.test"}))
+    while not begun.exists():
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    while is_there(int(begun.read_text())):  # until whoever adopted the script's child has buried it
+        await asyncio.sleep(0.01)
+
+
+def is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

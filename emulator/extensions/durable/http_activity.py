@@ -56,7 +56,7 @@ class HttpActivity:
                 "The request was canceled due to the configured HttpClient.Timeout of "
                 f"{_TIMEOUT_SECONDS} seconds elapsing."
             )
-        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
             return _failed(_message_of(error))
         self._warn_of_unfollowed(request, wanted, result)
         return ActivitySucceeded(json_text(result))

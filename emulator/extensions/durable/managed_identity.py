@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from emulator.errors import EmulatorError
+from emulator.interruption import apart_from_the_terminal, kill_with_children
 
 _NEED_SCOPE = frozenset(
     (
@@ -78,8 +79,14 @@ async def _from_azure_cli(program: str, resource: str) -> str:
         *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        **apart_from_the_terminal(),
     )
-    output, errors = await process.communicate()
+    try:
+        output, errors = await process.communicate()
+    except asyncio.CancelledError:
+        # The request was given up: nobody waits for the token any more.
+        await kill_with_children(process)
+        raise
     if process.returncode:
         said = errors.decode(errors="replace").strip()
         raise TokenUnavailable(f'No token for the resource "{resource}": the Azure CLI says "{said}".')
