@@ -62,7 +62,7 @@ def _date(text: str) -> datetime | None:
         if found["zone"] in (None, "Z"):
             return moment.replace(tzinfo=UTC if found["zone"] else None)
         return datetime.fromisoformat(text[:19] + found["zone"]).astimezone()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):  # the last one on Windows, for a local time before 1970
         return None
 
 
