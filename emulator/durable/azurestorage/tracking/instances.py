@@ -207,7 +207,9 @@ class InstanceTable:
         status, execution_id = history.status, history.execution_id
         if status is None or (row is not None and not _lags(row, execution_id, status)):
             return False
-        started = next(event for event in history.events if isinstance(event, ExecutionStarted))
+        started = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
+        if started is None:  # a history without its beginning tells nothing that a row could say
+            return False
         ended = next((event for event in reversed(history.events) if isinstance(event, ExecutionCompleted)), None)
         output = rows.output_text(ended) if ended else None
         if output is not None:
