@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from emulator.background import background
 from emulator.clock import SystemClock
 from emulator.config.connections import SERVICES, Service, StorageConnection, parse_connection
 from emulator.errors import StorageUnavailable
+from emulator.storage.api import StorageAccount
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
 from emulator.storage.azurite.install import install
@@ -317,31 +319,25 @@ async def test_a_docker_whose_daemon_does_not_answer_is_not_waited_for(
 # The real one -------------------------------------------------------------------------------------------------
 
 
-async def _tables(azurite: Azurite) -> list[str]:
+@asynccontextmanager
+async def _account(azurite: Azurite) -> AsyncIterator[StorageAccount]:
     connection = parse_connection(azurite.connection_string, setting="S")
     assert isinstance(connection, StorageConnection)
     async with open_account(connection, CLOCK) as account:
-        return [name async for name in account.tables()]
-
-
-async def _create_table(azurite: Azurite, name: str) -> None:
-    connection = parse_connection(azurite.connection_string, setting="S")
-    assert isinstance(connection, StorageConnection)
-    async with open_account(connection, CLOCK) as account:
-        await account.table(name).create()
+        yield account
 
 
 @pytest.mark.azurite
 async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> None:
     usual = free_ports()
-    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first:
+    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first, _account(first) as account:
         assert first.started_here
         assert dict(first.ports) == usual
-        await _create_table(first, "Kept")
+        await account.table("Kept").create()
         assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
     assert await answers(usual) == {Answer.NOBODY}
-    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
-        assert await _tables(second) == ["Kept"]
+    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
+        assert [name async for name in account.tables()] == ["Kept"]
 
 
 @pytest.mark.azurite
@@ -412,31 +408,58 @@ async def test_in_memory_is_always_an_own_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.azurite
-async def test_it_never_outlives_the_process_that_started_it(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, pathlib, sys\n"
-        "from emulator.clock import SystemClock\n"
-        "from emulator.storage.azurite import open_azurite\n"
-        "async def main():\n"
-        "    async with open_azurite(pathlib.Path(sys.argv[1]), clock=SystemClock(), in_memory=True) as azurite:\n"
-        "        print(*azurite.ports.values(), flush=True)\n"
-        "        await asyncio.get_running_loop().create_future()\n"
-        "asyncio.run(main())\n"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, str(tmp_path)),
+KEEPER = """
+import asyncio, json, pathlib, sys
+from emulator.clock import SystemClock
+from emulator.storage.azurite import open_azurite
+
+async def main(folder, ports):
+    kind = {"usual_ports": json.loads(ports)} if ports else {"in_memory": True}
+    async with open_azurite(pathlib.Path(folder), clock=SystemClock(), **kind) as azurite:
+        print(json.dumps(dict(azurite.ports)), flush=True)
+        await asyncio.get_running_loop().create_future()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@asynccontextmanager
+async def kept_by_a_process(folder: Path, usual: Mapping[Service, int] | None = None) -> AsyncIterator[Azurite]:
+    """An Azurite whose keeper is killed in the end; in memory, unless there are ports. Left when it has ended, too."""
+    keeper = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KEEPER, str(folder), json.dumps(usual) if usual else ""),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
-    assert process.stdout is not None
-    numbers = (await process.stdout.readline()).split()
-    ports = {service: int(number) for service, number in zip(SERVICES, numbers, strict=True)}
+    assert keeper.stdout is not None
+    ports = json.loads(await keeper.stdout.readline())
     assert await answers(ports) == {Answer.STORAGE}
-    process.kill()
-    await process.wait()
+    yield Azurite(ports=ports, started_here=False, origin="kept by a process")
+    keeper.kill()
+    await keeper.wait()
     while await answers(ports) != {Answer.NOBODY}:
         await asyncio.sleep(0.05)
+
+
+@pytest.mark.azurite
+async def test_it_never_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    async with kept_by_a_process(tmp_path):
+        pass
+
+
+@pytest.mark.azurite
+async def test_what_was_stored_last_is_there_after_the_process_that_started_it_was_killed(tmp_path: Path) -> None:
+    """Azurite saves its queues last, and by then nobody reads what it says."""
+    usual = free_ports()
+    async with kept_by_a_process(tmp_path, usual) as azurite, _account(azurite) as account:
+        await account.table("Kept").create()
+        await account.queue("kept").create()
+        for number in range(50):
+            await account.queue("kept").put(str(number))
+    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as azurite, _account(azurite) as account:
+        assert azurite.started_here
+        assert [name async for name in account.tables()] == ["Kept"]
+        assert await account.queue("kept").count() == 50
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
