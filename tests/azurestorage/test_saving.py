@@ -197,6 +197,27 @@ async def test_a_status_row_that_a_crash_left_behind_is_put_right(account: Stora
     assert await messages_left(account) == {}
 
 
+async def test_a_history_that_lost_its_beginning_is_nobodys_trouble_but_its_own(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    async with open_world(account, clock, app()) as world:
+        await world.start("chain", 1)
+        await world.ended()
+    history = account.table("TestHubHistory")
+    rows = [row async for row in history.query()]
+    [first] = [row for row in rows if row.properties.get("EventType") == "ExecutionStarted"]
+    await history.submit([TableOperation(Operation.DELETE, first, first.etag)])
+    table = account.table("TestHubInstances")
+    row = await table.read("i1", "")
+    running = Row("i1", "", {**row.properties, "RuntimeStatus": "Running"})
+    await table.submit([TableOperation(Operation.REPLACE, running, row.etag)])
+    async with open_world(account, clock, app()) as world:
+        await world.raise_event("i1", "word", "late")
+        await world.start("chain", 1, id="i2")
+        assert (await world.ended("i2")).output == "8"
+    assert await messages_left(account) == {}
+
+
 async def test_a_message_that_nobody_can_read_is_given_back(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
