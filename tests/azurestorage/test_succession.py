@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.succession.ledger import FileLedger, Held, give_back_what_was_left, read_ledger
 from emulator.durable.azurestorage.succession.seats import Seat, open_seats
 from emulator.ids import new_id
-from emulator.storage.api import QueueMessage
+from emulator.storage.api import QueueMessage, StorageAccount
+from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, unique
+
+from .crashing import Death
+from .world import OPTIONS, open_world
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -221,3 +226,24 @@ def hold_and_be_killed(folder: Path, queue_name: str, messages: Sequence[QueueMe
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         holder.kill()
+
+
+async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successor_gives_back(
+    account: StorageAccount, clock: VirtualClock, tmp_path: Path
+) -> None:
+    async with open_world(account, clock) as client:
+        await client.start("chain", 1)
+    death = Death()
+    with seated(tmp_path) as seat:
+        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, seat=seat)
+        async with hub.working():
+            item = await hub.next_orchestration()
+            death.happened.set()
+            await hub.abandon_orchestration(item)
+    with seated(tmp_path) as seat:
+        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, seat=seat)
+        before = clock.now()
+        async with hub.working():
+            item = await hub.next_orchestration()
+            assert clock.now() == before
+            await hub.abandon_orchestration(item)

@@ -238,9 +238,9 @@ class TaskQueue:
         try:
             await self._queue.hide(message, hide_for=hide_for)
         except (NotFound, PopReceiptMismatch):
-            return
-        finally:
-            self._ledger.release(message)
+            hide_for = ZERO
+        # One that storage does not take back stays in the ledger: a successor may have more luck.
+        self._ledger.release(message)
         if hide_for:
             self.expect(hide_for)
 
