@@ -154,6 +154,8 @@ def development_connections(settings: Settings) -> list[str]:
 
 def _is_development_storage(value: str) -> bool:
     """UseDevelopmentStorage=true, or the same account written out in full."""
+    if value == DEVELOPMENT_STORAGE:
+        return True
     if "usedevelopmentstorage" not in value.lower() and DEVELOPMENT_ACCOUNT not in value:
         return False
     try:

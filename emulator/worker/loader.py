@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -86,11 +86,10 @@ class AppModules:
         importlib.invalidate_caches()
         others = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
         # One look at the folder instead of one for each of the many loaded modules.
-        present = self._finder.top_names()
         self._put_aside = {
             name: _PutAside(module, next((other for other in others if other.loaded(name, module)), None))
-            for name, module in sys.modules.items()
-            if name.partition(".")[0] in present and self._finder.is_namesake(name, module)
+            for name, module in _loaded_below(self._finder.top_names())
+            if self._finder.is_namesake(name, module)
         }
         for name in self._put_aside:
             del sys.modules[name]
@@ -103,10 +102,9 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        served = self._finder.served
-        candidates = [name for name in sys.modules if name.partition(".")[0] in served]
-        for name in [name for name in candidates if self._finder.loaded(name, sys.modules[name])]:
-            del sys.modules[name]
+        for name, module in _loaded_below(self._finder.served):
+            if self._finder.loaded(name, module):
+                del sys.modules[name]
         for entry in self._entries:
             # By identity: an equal entry may belong to somebody else.
             sys.path[:] = [other for other in sys.path if other is not entry]
@@ -171,6 +169,14 @@ class _AppFinder(MetaPathFinder):
         return place is not None and any(
             place == folder / f"{top}.py" or folder / top in (place, *place.parents) for folder in self.folders
         )
+
+
+def _loaded_below(tops: Set[str]) -> Sequence[tuple[str, ModuleType]]:
+    """The loaded modules with these top-level names, and what is in them."""
+    there = {top for top in tops if top in sys.modules}
+    if not there:
+        return ()
+    return [(name, module) for name, module in sys.modules.copy().items() if name.partition(".")[0] in there]
 
 
 def _is_installed(top: str) -> bool:
