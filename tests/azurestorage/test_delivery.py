@@ -252,11 +252,6 @@ def test_nothing_reaches_a_finished_instance() -> None:
     assert found.check_row
 
 
-def test_a_finished_instance_can_be_replayed_if_wanted() -> None:
-    late = raised()
-    check(plan(history(ended()), [late], replay_ended=True), run=[late])
-
-
 def test_another_executions_answer_waits_even_if_this_one_has_ended() -> None:
     early = result(0, "e2")
     check(plan(history(ended()), [early]), early=[early])

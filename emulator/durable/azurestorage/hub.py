@@ -146,7 +146,6 @@ class AzureStorageTaskHub:
             clock=self._clock,
             new_id=self._new_id,
             buffer_limit=provider.control_queue_buffer_threshold,
-            replay_ended=provider.allow_replaying_terminal_instances,
         )
 
     def _new_ownership(self) -> Ownership:

@@ -111,26 +111,17 @@ class Plan:
     reload: bool = False
 
 
-def plan(
-    history: History,
-    waiting: Sequence[Received],
-    *,
-    over: Collection[str] = (),
-    replay_ended: bool = False,
-) -> Plan:
-    """`waiting` in order of arrival, starts judged already. `over`: executions known to have been replaced.
-
-    `replay_ended`: run episodes of instances that have ended (allowReplayingTerminalInstances).
-    """
+def plan(history: History, waiting: Sequence[Received], *, over: Collection[str] = ()) -> Plan:
+    """`waiting` in order of arrival, starts judged already. `over`: executions known to have been replaced."""
     position = next((at for at, each in enumerate(waiting) if _supersedes(history, each)), None)
     if position is None:
-        return _continue(history, waiting, over, replay_ended=replay_ended)
+        return _continue(history, waiting, over)
     before, start, after = waiting[:position], waiting[position], waiting[position + 1 :]
     if _waits_for(history, before):
         if not history.is_loaded:
             return Plan(reload=True)
         # They were sent to the execution that this start replaces: an event must not reach the wrong one.
-        ending = _continue(history, before, over, replay_ended=False)
+        ending = _continue(history, before, over)
         if ending.run:
             return _with_later(ending, waiting[position:])
     return _begin(history, start, (*before, *after), over)
@@ -189,7 +180,7 @@ def _begin(history: History, start: Received, others: Sequence[Received], over: 
     return Plan(run=run, begins=True, later=later, early=early, discard=discard)
 
 
-def _continue(history: History, waiting: Sequence[Received], over: Collection[str], *, replay_ended: bool) -> Plan:
+def _continue(history: History, waiting: Sequence[Received], over: Collection[str]) -> Plan:
     """No new execution begins."""
     if not history.is_loaded and any(_is_for(each, history.execution_id) for each in waiting):
         return Plan(reload=True)
@@ -198,7 +189,7 @@ def _continue(history: History, waiting: Sequence[Received], over: Collection[st
         return Plan(early=early, discard=discard)
     if history.status is None:
         return _without_history(waiting, over)
-    if history.status.is_terminal and not replay_ended:
+    if history.status.is_terminal:
         early, discard = _split([each for each in waiting if not _is_for(each, history.execution_id)], over)
         return Plan(early=early, discard=[each for each in waiting if each not in early], check_row=True)
     return _next_episode(history, waiting, over)

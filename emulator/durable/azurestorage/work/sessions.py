@@ -88,7 +88,6 @@ class Sessions:
         clock: Clock,
         new_id: NewId,
         buffer_limit: int,
-        replay_ended: bool,
     ) -> None:
         self._history = history
         self._instances = instances
@@ -97,7 +96,6 @@ class Sessions:
         self._clock = clock
         self._new_id = new_id
         self._buffer_limit = buffer_limit
-        self._replay_ended = replay_ended
         self._open: set[str] = set()
         self._sessions: dict[str, Session] = {}
         lock = min(queue.first_lock for queue in post.control_queues)
@@ -276,7 +274,7 @@ class Sessions:
         if any(_needs_judgement(session, each) for each in session.waiting):
             self._prepare(session)  # A start joined after the load.
             return None
-        found = plan(session.history, session.waiting, over=self._memory.over, replay_ended=self._replay_ended)
+        found = plan(session.history, session.waiting, over=self._memory.over)
         if found.reload:
             session.needs_all = True
             self._prepare(session)
