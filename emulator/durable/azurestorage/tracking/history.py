@@ -40,6 +40,9 @@ BYTES_PER_TRANSACTION = 3 * 1024 * 1024
 _BYTES_PER_ROW = 1024
 """A guess at what a row costs beside its large columns, as .NET makes it."""
 
+_ENDED_WEIGHT = 6_000
+"""Ten thousand instances that have ended are remembered, not as many as a host runs in its life."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
@@ -49,7 +52,7 @@ class History:
     a load that expected another execution only finds out which one is current (`is_loaded` False). `etag`: the
     sentinel's, None when there is none. `blobs`: names of the blobs with large columns of these events. `is_settled`:
     the status row is known to say how the execution ended. `is_rewound`: some of its failures were undone. `weight`:
-    about how many characters this takes in memory.
+    about how many characters this takes in memory, and more for what is hardly ever asked for again.
     """
 
     instance_id: str
@@ -77,7 +80,7 @@ class History:
 
     def without_events(self) -> History:
         """All that is worth knowing of a finished execution: that it has ended, and the ETag for the next one."""
-        return replace(self, events=(), blobs=(), weight=1000, is_settled=True)
+        return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_settled=True)
 
 
 def _status_after(status: RuntimeStatus | None, new: Sequence[HistoryEvent]) -> RuntimeStatus | None:
