@@ -63,3 +63,13 @@ async def kill_with_children(process: asyncio.subprocess.Process) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def how_it_ended(code: int) -> str:
+    """The exit code of a process in words; on POSIX a negative one is the signal that killed it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

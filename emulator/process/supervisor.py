@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, tell_stopping
 from emulator.host.console.output import Console, Style
-from emulator.interruption import interruptible
+from emulator.interruption import how_it_ended, interruptible
 from emulator.process.child import Child
 from emulator.process.handover import Handover
 from emulator.process.port import Port
@@ -138,7 +137,7 @@ class _Supervisor:
     def _tell_end(self, code: int) -> None:
         # A host that could not start has said why.
         if code != exit_codes.NOT_STARTED:
-            self._console.print(f"The host ended unexpectedly ({_exit_reason(code)}).", level=LogLevel.ERROR)
+            self._console.print(f"The host ended unexpectedly ({how_it_ended(code)}).", level=LogLevel.ERROR)
 
     def _tell_changes(self, changes: Sequence[Change]) -> None:
         change, *others = changes
@@ -159,12 +158,3 @@ async def _first(ended: Coroutine[Any, Any, int], changed: Coroutine[Any, Any, T
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-def _exit_reason(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

@@ -122,7 +122,10 @@ async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> 
         ports = await listening
         assert await answers(ports) == {Answer.STORAGE}
         await asyncio.to_thread(crash, ports["queue"])
-        assert await said.get() == "Azurite ended unexpectedly (exit code 3); starting it again. a last word"
+        assert await said.get() == (
+            "Azurite ended unexpectedly (exit code 3); starting it again. What it had not saved, up to five seconds of "
+            "changes, is lost. a last word"
+        )
         while await answers(ports) != {Answer.STORAGE}:
             await asyncio.sleep(0.05)
     assert await answers(ports) == {Answer.NOBODY}

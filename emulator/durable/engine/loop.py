@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from emulator.clock import Clock, within
 from emulator.durable.executor import WorkAborted
 from emulator.durable.hub import LockLost
+from emulator.errors import EmulatorError
 from emulator.shielding import unbroken
 
 Item = TypeVar("Item")
@@ -99,6 +100,9 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result) 
     except LockLost as lost:
         _log.warning("%s went on elsewhere, its result here is dropped. %s", processor.describe(item), lost)
         await _give_back(processor, item)
+    except EmulatorError as error:
+        _log.error("Saving %s failed. It comes again. %s", processor.describe(item), error)
+        await _give_back(processor, item)
     except Exception:
         _log.exception("Saving %s failed. It comes again.", processor.describe(item))
         await _give_back(processor, item)
@@ -107,8 +111,10 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result) 
 async def _give_back(processor: Processor[Item, Result], item: Item) -> None:
     try:
         await processor.abandon(item)
+    except EmulatorError as error:
+        # It comes again anyway, when its lock ends.
+        _log.debug("Giving back %s failed: %s", processor.describe(item), error)
     except Exception:
-        # Its messages come back anyway when their visibility time-out is over.
         _log.exception("Giving back %s failed.", processor.describe(item))
 
 

@@ -20,7 +20,7 @@ from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
-from emulator.interruption import apart_from_the_terminal, kill_with_children
+from emulator.interruption import apart_from_the_terminal, how_it_ended, kill_with_children
 from emulator.storage.azurite.probe import HOST, Answer, probe
 from emulator.storage.azurite.program import DOCKER_IMAGE, Program
 
@@ -118,7 +118,7 @@ class _Process:
             code = await self._process.wait()
             self.listening.set_exception(
                 StorageUnavailable(
-                    f"Azurite ({self._launch.program.origin}) ended while starting (exit code {code}): "
+                    f"Azurite ({self._launch.program.origin}) ended while starting ({how_it_ended(code)}): "
                     f"{self.last_words or 'it printed nothing'}. {self._launch.remedy}"
                 )
             )
@@ -152,8 +152,11 @@ async def keep_running(launch: Launch, listening: asyncio.Future[Ports], *, cloc
             code = await process.wait()
             short_lives = short_lives + 1 if clock.now() - born < _SHORT_LIFE else 0
             if short_lives == _SHORT_LIVES:
-                raise StorageUnavailable(f"Azurite does not stay up (exit code {code}): {process.last_words}")
-            say(f"Azurite ended unexpectedly (exit code {code}); starting it again. {process.last_words}".rstrip())
+                raise StorageUnavailable(f"Azurite does not stay up ({how_it_ended(code)}): {process.last_words}")
+            say(
+                f"Azurite ended unexpectedly ({how_it_ended(code)}); starting it again. What it had not saved, up to "
+                f"five seconds of changes, is lost. {process.last_words}".rstrip()
+            )
 
 
 async def _wait_until_listening(process: _Process, launch: Launch, clock: Clock) -> Ports:

@@ -406,11 +406,13 @@ class Sessions:
         for each in received:
             self._held.let_go(each)
         self._pulse()
-        for outcome in outcomes:
-            if isinstance(outcome, EmulatorError):
-                _log.warning("A message could not be deleted or given back and will come again: %s", outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        for failure in failures:
+            if not isinstance(failure, EmulatorError):
+                raise failure
+        if failures:
+            # What happened to the first happened to all.
+            _log.warning("Messages could not be deleted or given back and will come again: %s", failures[0])
 
     def _lost(self, received: Received) -> None:
         """Somebody else has it; what it brought to a running episode will be refused at the checkpoint."""
