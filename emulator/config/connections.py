@@ -45,19 +45,17 @@ _NAMES: Final = (
 class ConnectionNotConfigured(ConfigurationError):
     """A binding names a connection that no setting defines."""
 
-    def __init__(self, name: str, function: str | None = None) -> None:
-        user = f"Function '{function}': " if function else ""
+    def __init__(self, name: str) -> None:
         default = name.removeprefix(_PREFIX) == "Storage"
         setting = f"{_PREFIX}Storage" if default else name
         super().__init__(
             # webjobs-sdk: StorageAccountProvider; the message shows the prefixed name.
-            f"{user}Storage account connection string '{_PREFIX}{name.removeprefix(_PREFIX)}' does not exist. "
+            f"Storage account connection string '{_PREFIX}{name.removeprefix(_PREFIX)}' does not exist. "
             f'Make sure that it is a defined App Setting. Locally: give "{setting}" a value in "Values" of '
             f'local.settings.json, "UseDevelopmentStorage=true" for Azurite'
             f"{', or start with --storage builtin, which needs nothing' if default else ''}."
         )
         self.name = name
-        self.function = function
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +115,11 @@ class BuiltinConnection:
 Connection = StorageConnection | BuiltinConnection
 
 
-def resolve_connection(settings: Settings, name: str, *, function: str | None = None) -> Connection:
+def resolve_connection(settings: Settings, name: str) -> Connection:
     """The connection that a binding calls `name`; the empty name means AzureWebJobsStorage.
 
     `%SETTING%` in the name is expanded. Raises ConnectionNotConfigured, SettingUnresolved, ConfigurationError (the
-    value cannot be understood); `function` is only for the message.
+    value cannot be understood).
     """
     name = settings.expand(name) or "Storage"
     # The first setting that exists wins: prefixed before plain, each as connection string and as app setting.
@@ -135,7 +133,7 @@ def resolve_connection(settings: Settings, name: str, *, function: str | None = 
             return parse_connection(value, setting=setting, root=settings.root)
         if section := settings.children(setting):
             return _identity(setting, section)
-    raise ConnectionNotConfigured(name, function)
+    raise ConnectionNotConfigured(name)
 
 
 def parse_connection(value: str, *, setting: str, root: Path = Path()) -> Connection:
@@ -159,10 +157,11 @@ def parse_connection(value: str, *, setting: str, root: Path = Path()) -> Connec
     return _account(parts, setting)
 
 
-def development_connection_string(ports: Mapping[Service, int], *, host: str = "127.0.0.1") -> str:
+def development_connection_string(ports: Mapping[Service, int]) -> str:
     """What UseDevelopmentStorage=true stands for when Azurite listens on other ports."""
     endpoints = "".join(
-        f"{service.capitalize()}Endpoint=http://{host}:{ports[service]}/{DEVELOPMENT_ACCOUNT};" for service in SERVICES
+        f"{service.capitalize()}Endpoint=http://127.0.0.1:{ports[service]}/{DEVELOPMENT_ACCOUNT};"
+        for service in SERVICES
     )
     return f"DefaultEndpointsProtocol=http;AccountName={DEVELOPMENT_ACCOUNT};AccountKey={DEVELOPMENT_KEY};{endpoints}"
 

@@ -180,13 +180,6 @@ class QueuesOptions:
     visibility_timeout: timedelta = option(timedelta(0), at_least=timedelta(0))
     message_encoding: QueueEncoding = QueueEncoding.BASE64
 
-    @property
-    def fetch_below(self) -> int:
-        """New messages are fetched when no more than this many are being processed."""
-        if self.new_batch_threshold is not None:
-            return self.new_batch_threshold
-        return self.batch_size // 2 * (os.cpu_count() or 1)
-
 
 def _eight_per_cpu() -> int:
     return 8 * (os.cpu_count() or 1)

@@ -31,15 +31,9 @@ class JsonFile:
 
 
 def read_json(path: Path) -> JsonFile:
-    """Raises OSError, NotText, and json.JSONDecodeError as `parse_json`."""
+    """Raises OSError, NotText, and json.JSONDecodeError whose line and column are those of the file."""
     value, twice = _parsed(_text(path.read_bytes()))
     return JsonFile(value, [f"'{path}' has \"{name}\" twice in one object; the last one counts." for name in twice])
-
-
-def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises json.JSONDecodeError whose line and column are those of the text."""
-    value, _ = _parsed(text)
-    return value
 
 
 def _text(content: bytes) -> str:
@@ -62,10 +56,10 @@ def _parsed(text: str) -> tuple[Any, list[str]]:
             twice.extend(name for name in names if given.count(name) > 1)
         return names
 
-    plain = _TRAILING_COMMA.sub(_blank_after_value, _COMMENT.sub(_blank, text.removeprefix("\ufeff")))
+    plain = _TRAILING_COMMA.sub(_blank_after_value, _COMMENT.sub(_blank, text))
     try:
         return json.loads(plain, object_pairs_hook=members), twice
-    except json.JSONDecodeError:
+    except json.JSONDecodeError:  # a ValueError, too
         raise
     except RecursionError:
         raise json.JSONDecodeError("Objects and arrays are nested too deeply", plain, 0) from None

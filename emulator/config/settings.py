@@ -53,10 +53,9 @@ class Settings:
         """All settings under the names they were written with."""
         return self._values.items()
 
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        """A switch: `1` and `true` (any case) are on, everything else is off, absence is the default."""
-        value = self.get(name)
-        return default if value is None else value.strip().lower() in ("1", "true")
+    def flag(self, name: str) -> bool:
+        """A switch: `1` and `true` (any case) are on, everything else and absence are off."""
+        return (self.get(name) or "").strip().lower() in ("1", "true")
 
     def children(self, name: str) -> Mapping[str, str]:
         """The settings below `name` (`name__child`), by the lower-case rest of their names."""

@@ -60,7 +60,6 @@ class InstanceStatus:
     created_at: Instant
     last_updated_at: Instant
     completed_at: Instant | None = None
-    scheduled_start_at: Instant | None = None
     version: str | None = None
     input: str | None = None
     output: str | None = None

@@ -181,13 +181,13 @@ def test_a_setting_in_the_name() -> None:
         resolve_connection(settings, "%OTHER%")
 
 
-def test_a_missing_connection_names_function_and_setting() -> None:
+def test_a_missing_connection_names_its_setting() -> None:
     with pytest.raises(ConnectionNotConfigured) as raised:
-        resolve_connection(Settings({}), "Orders", function="on_order")
+        resolve_connection(Settings({}), "Orders")
     assert str(raised.value) == (
-        "Function 'on_order': Storage account connection string 'AzureWebJobsOrders' does not exist. Make sure that "
-        'it is a defined App Setting. Locally: give "Orders" a value in "Values" of local.settings.json, '
-        '"UseDevelopmentStorage=true" for Azurite.'
+        "Storage account connection string 'AzureWebJobsOrders' does not exist. Make sure that it is a defined App "
+        'Setting. Locally: give "Orders" a value in "Values" of local.settings.json, "UseDevelopmentStorage=true" '
+        "for Azurite."
     )
 
 

@@ -59,7 +59,6 @@ def test_the_defaults(read: Read) -> None:
         visibility_timeout=timedelta(0),
         message_encoding=QueueEncoding.BASE64,
     )
-    assert options.queues.fetch_below == 8 * (os.cpu_count() or 1)
     assert options.blobs == BlobsOptions(max_degree_of_parallelism=8 * (os.cpu_count() or 1), poison_blob_threshold=5)
     assert options.singleton == SingletonOptions(
         lock_period=timedelta(seconds=15),
@@ -114,7 +113,7 @@ def test_every_section_is_read(read: Read) -> None:
     assert (options.http.route_prefix, options.http.max_concurrent_requests) == ("", 5)
     assert options.http.custom_headers == {"X-Frame-Options": "deny"}
     assert (options.http.hsts.max_age, options.http.hsts.excluded_hosts) == (timedelta(days=10), ("a",))
-    assert (options.queues.fetch_below, options.queues.message_encoding) == (1, QueueEncoding.NONE)
+    assert (options.queues.new_batch_threshold, options.queues.message_encoding) == (1, QueueEncoding.NONE)
     assert options.blobs.max_degree_of_parallelism == 2
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from emulator.config.jsonc import NotText, parse_json, read_json
+from emulator.config.jsonc import NotText, read_json
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "a.json"
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
 
 
 @pytest.mark.parametrize(
@@ -26,13 +32,14 @@ from emulator.config.jsonc import NotText, parse_json, read_json
         ('{"a": "\\\\", /* c */ "b": 2}', {"a": "\\", "b": 2}),
     ],
 )
-def test_comments_and_trailing_commas_are_fine(text: str, value: object) -> None:
-    assert parse_json(text) == value
+def test_comments_and_trailing_commas_are_fine(text: str, value: object, tmp_path: Path) -> None:
+    assert read_json(written(tmp_path, text)).value == value
 
 
-def test_an_error_is_found_where_the_file_has_it() -> None:
+def test_an_error_is_found_where_the_file_has_it(tmp_path: Path) -> None:
+    path = written(tmp_path, '// a comment\n{\n  /* and\n another */ "a": nothing\n}')
     with pytest.raises(json.JSONDecodeError) as raised:
-        parse_json('// a comment\n{\n  /* and\n another */ "a": nothing\n}')
+        read_json(path)
     assert (raised.value.lineno, raised.value.colno) == (4, 18)
 
 
@@ -40,9 +47,10 @@ def test_an_error_is_found_where_the_file_has_it() -> None:
     "text",
     ["", "{", "[1,,2]", "{,}", "// only a comment", '"no end', "{'a': 1}", pytest.param("[" * 100_000, id="deep")],
 )
-def test_what_is_no_json_is_refused(text: str) -> None:
+def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
     with pytest.raises(json.JSONDecodeError):
-        parse_json(text)
+        read_json(path)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +74,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text('{"a": {"b": 1, "c": 2, "b": 3}, "b": 4}')
+    path = written(tmp_path, '{"a": {"b": 1, "c": 2, "b": 3}, "b": 4}')
     file = read_json(path)
     assert file.value == {"a": {"b": 3, "c": 2}, "b": 4}
     assert file.warnings == [f"'{path}' has \"b\" twice in one object; the last one counts."]

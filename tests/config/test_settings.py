@@ -204,7 +204,7 @@ def test_switches(name: str, on: bool) -> None:
 
 
 def test_an_absent_switch_has_its_default() -> None:
-    assert SETTINGS.flag("Absent", default=True) is True
+    assert SETTINGS.flag("Absent") is False
 
 
 @pytest.mark.parametrize(

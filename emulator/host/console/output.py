@@ -49,10 +49,6 @@ MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator.storage": "Host.Storage",
     "emulator.durable": "Host.Triggers.DurableTask",
     "emulator.extensions.durable": "Host.Triggers.DurableTask",
-    "emulator.extensions.timer": "Host.Triggers.Timer",
-    "emulator.extensions.queue": "Host.Triggers.Queue",
-    "emulator.extensions.blob": "Host.Triggers.Blobs",
-    "emulator.extensions.table": "Host.Triggers.Tables",
     "emulator.extensions.http": "Host.Triggers.Http",
 }
 JSON_FIELDS: Final = ("invocation_id", "function", "instance_id")

@@ -68,10 +68,10 @@ class InstanceTable:
 
     # Reading -------------------------------------------------------------------------------------------------
 
-    async def row(self, instance_id: str, *, without_input: bool = True) -> Row | None:
-        """The row as it is, or None."""
+    async def row(self, instance_id: str) -> Row | None:
+        """The row as it is, but without the input, which may be large; None if there is none."""
         try:
-            return await self._table.read(escape_key(instance_id), "", select=_select(with_input=not without_input))
+            return await self._table.read(escape_key(instance_id), "", select=_select(with_input=False))
         except NotFound:
             return None
 
@@ -102,7 +102,6 @@ class InstanceTable:
             created_at=_time(columns.get("CreatedTime")) or MIN_INSTANT,
             last_updated_at=_time(columns.get("LastUpdatedTime")) or MIN_INSTANT,
             completed_at=_time(columns.get("CompletedTime")),
-            scheduled_start_at=_time(columns.get("ScheduledStartTime")),
             version=_text(columns.get("Version")),
             input=await self._input(row),
             output=await self._resolved(_text(columns.get("Output"))),
