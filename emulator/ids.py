@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable
 
@@ -17,9 +16,3 @@ def new_id() -> str:
 def hyphenated(identifier: str) -> str:
     """The same GUID as .NET's format "D": 8-4-4-4-12."""
     return str(uuid.UUID(hex=identifier))
-
-
-def counting_ids(start: int = 1) -> NewId:
-    """Ids 000…1, 000…2, …: reproducible, for tests."""
-    numbers = itertools.count(start)
-    return lambda: f"{next(numbers):032x}"

@@ -23,8 +23,8 @@ from emulator.durable.core.replay.actions import Action, Answer, Raised
 from emulator.durable.core.replay.program import Replayed, ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Outbox, apply_decisions
-from emulator.ids import counting_ids
 from emulator.instant import Instant
+from tests.counting_ids import counting_ids
 
 BEGIN = Instant.parse("2026-03-01T09:00:00Z")
 INSTANCE = OrchestrationInstance("i1", "e1")

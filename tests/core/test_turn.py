@@ -22,8 +22,8 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
 from emulator.durable.core.state import RuntimeState, begin_turn
 from emulator.durable.core.turn import Applied, Outbox, apply_decisions, outcome_of
-from emulator.ids import counting_ids
 from tests.core.episodes import BEGIN, INSTANCE, Instance, done, finished, raised, started, waiting
+from tests.counting_ids import counting_ids
 
 PARENT = ParentInstance("parent", OrchestrationInstance("p1", "pe1"), 7)
 

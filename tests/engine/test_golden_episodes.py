@@ -36,11 +36,11 @@ from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text
 from emulator.host.extension import TriggerEvent
-from emulator.ids import counting_ids
 from emulator.instant import Instant
 from emulator.worker.api import Datum, FunctionFailed, Returned
 from tests.azurestorage import golden
 from tests.core import contexts
+from tests.counting_ids import counting_ids
 from tests.engine.recordings import Call, Recording, WorkItem, recorded_calls
 
 # Nothing is left out but these, for these reasons.

@@ -9,9 +9,9 @@ import pytest
 
 from emulator.host.expressions import BindingData, ExpressionError, TriggerMetadata, parse_template, payload_members
 from emulator.host.formats import format_date, format_guid
-from emulator.ids import counting_ids
 from emulator.virtual_time import VirtualClock
 from emulator.worker.api import Datum
+from tests.counting_ids import counting_ids
 
 NOON = datetime(2024, 1, 31, 9, 5, 0, 123456, tzinfo=UTC)
 

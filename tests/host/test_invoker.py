@@ -23,10 +23,10 @@ from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.extension import BindingContext, Extension, TriggerEvent
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
-from emulator.ids import counting_ids
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.api import Datum, FunctionFailed, RetryPolicy, Returned
 from emulator.worker.inprocess import InProcessWorker
+from tests.counting_ids import counting_ids
 
 HEAD = """
 import logging, threading
