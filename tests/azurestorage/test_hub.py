@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from emulator.durable.core.events import EventRaised, ExecutionCompleted, TaskScheduled
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.storage.api import StorageAccount
 from emulator.virtual_time import VirtualClock
 
 from .apps import app
-from .world import messages_left, open_world
+from .world import messages_left, open_world, with_provider
 
 
 async def test_a_chain_runs_to_its_end(account: StorageAccount, clock: VirtualClock) -> None:
@@ -137,6 +139,35 @@ async def test_a_hub_is_deleted_with_everything_in_it(account: StorageAccount, c
     assert [name async for name in account.queues()] == []
     assert [name async for name in account.tables()] == []
     assert [name async for name in account.containers()] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"use_table_partition_management": False}, {"use_legacy_partition_management": True}],
+    ids=["leases in the table", "safe blob leases", "legacy blob leases"],
+)
+async def test_a_hub_whose_storage_disappears_under_it_is_made_again(
+    changes: dict[str, bool], account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when an Azurite that keeps its data in memory is started anew."""
+    async with open_world(account, clock, app(), with_provider(**changes)) as world:
+        await world.start("listens", 1)
+        await world.becomes("i1", RuntimeStatus.RUNNING)
+        await wipe(account)
+        while "The storage of task hub TestHub has disappeared" not in caplog.text:
+            await clock.sleep(1)
+        assert await world.hub.status("i1") is None
+        await world.start("chain", 1)
+        assert (await world.ended()).output == "8"
+
+
+async def wipe(account: StorageAccount) -> None:
+    for queue in [name async for name in account.queues()]:
+        await account.queue(queue).drop()
+    for table in [name async for name in account.tables()]:
+        await account.table(table).drop()
+    for container in [name async for name in account.containers()]:
+        await account.container(container).drop()
 
 
 async def test_many_instances_keep_apart(account: StorageAccount, clock: VirtualClock) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
@@ -46,6 +48,8 @@ from emulator.durable.hub import (
 from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.storage.api import MAX_HIDE, StorageAccount
+
+_log = logging.getLogger(__name__)
 
 
 class AzureStorageTaskHub:
@@ -188,6 +192,12 @@ class AzureStorageTaskHub:
             *(queue.create() for queue in queues),
         )
 
+    async def _make_again(self) -> None:
+        """Somebody removed what the hub lives on: an Azurite that lost its data, a user who cleans up."""
+        _log.warning("The storage of task hub %s has disappeared. It is made again; what was in it is lost.", self.name)
+        self._memory.clear()
+        await self._create()
+
     async def delete(self) -> None:
         self._is_created = False
         queues = [self._post.work_items, *self._post.control_queues]
@@ -276,10 +286,8 @@ class AzureStorageTaskHub:
             await stack.enter_async_context(self._sessions.running())
             await stack.enter_async_context(self._work_items.running())
             await stack.enter_async_context(intake.running())
-            if self._options.use_app_lease:
-                await stack.enter_async_context(self._app_lease.holding(lambda: self._ownership.owning(intake)))
-            else:
-                await stack.enter_async_context(self._ownership.owning(intake))
+            own = partial(self._ownership.owning, intake, self._make_again)
+            await stack.enter_async_context(self._app_lease.holding(own) if self._options.use_app_lease else own())
             yield
 
     async def next_orchestration(self) -> OrchestrationWorkItem:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
 from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
@@ -90,14 +90,14 @@ class SafePartitions:
             await self._rounds.looked()
         return self._owned.holds(queue_name)
 
-    def owning(self, listener: Listener) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener))
+    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
+        return self._rounds.running(self._run(listener, make_again or self.create))
 
-    async def _run(self, listener: Listener) -> None:
+    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
         while not self._rounds.is_stopping:
             self._rounds.begin()
             try:
-                await self._look(listener)
+                await self._rounds.look(lambda: self._look(listener), make_again)
             except EmulatorError as error:
                 _log.warning("The leases of the control queues cannot be looked after: %s", error)
             await self._rounds.end(_OWNERSHIP_EVERY)
@@ -153,14 +153,14 @@ class LegacyPartitions:
             await self._rounds.looked()
         return self._leases.holds(queue_name)
 
-    def owning(self, listener: Listener) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener))
+    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
+        return self._rounds.running(self._run(listener, make_again or self.create))
 
-    async def _run(self, listener: Listener) -> None:
+    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
         while not self._rounds.is_stopping:
             self._rounds.begin()
             try:
-                await self._look(listener)
+                await self._rounds.look(lambda: self._look(listener), make_again)
             except EmulatorError as error:
                 _log.warning("The leases of the control queues cannot be looked after: %s", error)
             await self._rounds.end(_INTENT_EVERY)

@@ -6,12 +6,16 @@ legacy). Hosts that share a hub must use the same one; the managers do not know 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
 DRAIN_LIMIT = timedelta(seconds=60)
 """How long the episodes of a queue may run on when another host wants it."""
+
+
+MakeAgain = Callable[[], Awaitable[None]]
 
 
 class Listener(Protocol):
@@ -38,8 +42,11 @@ class Ownership(Protocol):
 
     async def delete(self) -> None: ...
 
-    def owning(self, listener: Listener) -> AbstractAsyncContextManager[None]:
-        """Take part in the sharing of the queues while the body runs. Leaving it hands all of them over."""
+    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
+        """Take part in the sharing of the queues while the body runs. Leaving it hands all of them over.
+
+        `make_again`: called when the store of the leases has disappeared; without it, `create` is.
+        """
 
     async def confirm(self, queue_name: str) -> bool:
         """Whether the queue is ours at this moment.

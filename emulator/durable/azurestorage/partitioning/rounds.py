@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from emulator.background import background
 from emulator.clock import Clock, within
 from emulator.shielding import unbroken
+from emulator.storage.api import NotFound
+
+T = TypeVar("T")
 
 
 class Rounds:
@@ -47,6 +50,16 @@ class Rounds:
     def begin(self) -> None:
         """A look begins: who asks from now on wants another one."""
         self._asked.clear()
+
+    async def look(self, look: Callable[[], Awaitable[T]], make_again: Callable[[], Awaitable[None]]) -> T:
+        """Look; if there is nothing to look at any more, have it made again and look once more."""
+        try:
+            return await look()
+        except NotFound:
+            if self.is_stopping:
+                raise
+        await make_again()
+        return await look()
 
     async def end(self, rest: timedelta) -> None:
         """The look is over: let those go on that waited for it, then wait for the next one."""

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
 from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -207,16 +207,16 @@ class TablePartitions:
         until = self._ours_until.get(queue_name)
         return until is not None and self._clock.now() < until
 
-    def owning(self, listener: Listener) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener))
+    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
+        return self._rounds.running(self._run(listener, make_again or self.create))
 
-    async def _run(self, listener: Listener) -> None:
+    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
         failures = 0
         while True:
             self._rounds.begin()
             pause = RENEW_EVERY
             try:
-                pause = await self._look(listener)
+                pause = await self._rounds.look(lambda: self._look(listener), make_again)
                 failures = 0
             except (EmulatorError, TimeoutError) as error:
                 failures += 1
