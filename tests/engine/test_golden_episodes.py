@@ -30,8 +30,8 @@ from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lifecycle import Lifecycle
-from emulator.durable.lines import Lines
+from emulator.durable.lines.lifecycle import Lifecycle
+from emulator.durable.lines.writing import Lines
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text

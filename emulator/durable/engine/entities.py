@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
-from emulator.durable import lines
 from emulator.durable.core.entities.messages import Request, Response
 from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, commit, plan
 from emulator.durable.core.identity import EntityId
@@ -20,7 +19,8 @@ from emulator.durable.executor import (
     WorkAborted,
 )
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lifecycle import Lifecycle
+from emulator.durable.lines.lifecycle import Lifecycle
+from emulator.durable.lines.writing import entity as entity_line
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 
@@ -28,7 +28,7 @@ from emulator.instant import Instant
 def describe(item: OrchestrationWorkItem) -> str:
     """For the log."""
     found = EntityId.parse(item.instance.instance_id)
-    return lines.entity(found) if found is not None else item.instance.instance_id
+    return entity_line(found) if found is not None else item.instance.instance_id
 
 
 class EntityRunner:

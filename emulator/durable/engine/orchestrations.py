@@ -12,8 +12,8 @@ from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, out
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lifecycle import Lifecycle
-from emulator.durable.lines import orchestrator
+from emulator.durable.lines.lifecycle import Lifecycle
+from emulator.durable.lines.writing import orchestrator
 from emulator.ids import NewId
 from emulator.instant import Instant
 

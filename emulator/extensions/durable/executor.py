@@ -22,7 +22,7 @@ from emulator.durable.executor import (
     OrchestratorResult,
     WorkAborted,
 )
-from emulator.durable.lines import orchestrator
+from emulator.durable.lines.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators

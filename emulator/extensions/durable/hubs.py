@@ -14,7 +14,7 @@ from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
 from emulator.durable.client import DurableClient
-from emulator.durable.lifecycle import Lifecycle
+from emulator.durable.lines.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.storage.api import StorageAccount

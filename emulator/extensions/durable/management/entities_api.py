@@ -12,7 +12,7 @@ from aiohttp import web
 
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId, FunctionKind
-from emulator.durable.lines import entity as entity_line
+from emulator.durable.lines.writing import entity as entity_line
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

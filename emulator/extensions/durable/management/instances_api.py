@@ -13,7 +13,7 @@ from aiohttp import web
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
-from emulator.durable.lines import orchestrator
+from emulator.durable.lines.writing import orchestrator
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,

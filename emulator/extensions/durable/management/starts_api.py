@@ -15,7 +15,7 @@ from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
-from emulator.durable.lines import orchestrator
+from emulator.durable.lines.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

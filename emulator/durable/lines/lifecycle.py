@@ -27,9 +27,9 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay.external_events import Arrival, Reception, Waiting
 from emulator.durable.core.state import RuntimeState
-from emulator.durable.entity_lines import EntityLines
 from emulator.durable.executor import OrchestratorResult
-from emulator.durable.lines import Lines, activity, orchestrator, orchestrator_of
+from emulator.durable.lines.entities import EntityLines
+from emulator.durable.lines.writing import Lines, activity, orchestrator, orchestrator_of
 
 
 class Lifecycle:
