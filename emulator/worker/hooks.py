@@ -12,11 +12,7 @@ from typing import Any
 
 import azure.functions as func
 
-_TRUE = frozenset(("1", "true", "t", "yes", "y"))
-
-
-def extensions_enabled(settings: Mapping[str, str]) -> bool:
-    return settings.get("PYTHON_ENABLE_WORKER_EXTENSIONS", "").lower() in _TRUE
+SETTING = "PYTHON_ENABLE_WORKER_EXTENSIONS"
 
 
 class Hooks:

@@ -24,18 +24,19 @@ from typing import Any, TypeVar
 import azure.functions as func
 
 from emulator.clock import Clock
-from emulator.worker import values
+from emulator.worker import hooks, values
 from emulator.worker.api import Datum, FunctionMetadata, HttpStream, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.apploop import AppLoop
 from emulator.worker.context import Context
 from emulator.worker.failures import app_load_error, function_failed
-from emulator.worker.hooks import Hooks, extensions_enabled
+from emulator.worker.hooks import Hooks
 from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
 from emulator.worker.sdk_sessions import loop_sessions
 from emulator.worker.sdk_times import remember_times
 from emulator.worker.sdk_warnings import soften_warnings
 from emulator.worker.streaming import Streaming
+from emulator.worker.switches import is_on
 from emulator.worker.threads import FunctionThreads, thread_limit
 from emulator.worker.userlogs import UserLogs
 
@@ -45,8 +46,6 @@ WrapCall = Callable[[FunctionMetadata, Callable[..., Any]], Callable[..., Any]]
 """Gives the function to call instead; it has to take and return the same."""
 
 _log = logging.getLogger(__name__)
-
-_TRUE = frozenset(("1", "true", "t", "yes", "y"))
 
 
 class InProcessWorker:
@@ -59,10 +58,10 @@ class InProcessWorker:
         self._settings = settings
         self._clock = clock
         self._stack = ExitStack()
-        self._logs = UserLogs(on_log, debug=settings.get("PYTHON_ENABLE_DEBUG_LOGGING", "").lower() in _TRUE)
+        self._logs = UserLogs(on_log, debug=is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
         self._app_loop = AppLoop(self._logs.app_thread)
         self._threads = FunctionThreads(thread_limit(settings, _log.warning))
-        self._hooks = Hooks() if extensions_enabled(settings) else None
+        self._hooks = Hooks() if is_on(settings, hooks.SETTING) else None
         self._app: func.FunctionRegister | None = None
         self._functions: dict[str, LoadedFunction] = {}
         self._wrap: WrapCall | None = None

@@ -16,6 +16,7 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, render
 from emulator.extensions.http.stream import Exchange
+from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
 from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
 from emulator.host.http.auth import function_access
@@ -24,8 +25,6 @@ from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
 from emulator.host.http.templates import TemplateError, parse_template
 from emulator.worker.api import Binding, Datum, HttpRequestData
 
-TRIGGER = "httptrigger"
-OUTPUT = "http"
 MAX_BODY_BYTES = 104_857_600
 """What a request may bring, unless FUNCTIONS_REQUEST_BODY_SIZE_LIMIT says otherwise."""
 
@@ -51,7 +50,7 @@ def http_extension(
             _say_mapped(route, routes.hiding(route))
             yield
 
-    return Extension(name="http", triggers={TRIGGER: listen}, by_hand={TRIGGER: _no_request})
+    return Extension(name="http", triggers={HTTP_TRIGGER: listen}, by_hand={HTTP_TRIGGER: _no_request})
 
 
 class NoHttpRequest(EmulatorError):
@@ -78,13 +77,17 @@ def route_check(prefix: str) -> Callable[[Function, Sequence[Function]], str | N
     """The rules for routes, a `Check` for the catalog: what is wrong with a function beside those before it."""
 
     def check(function: Function, others: Sequence[Function]) -> str | None:
-        if function.trigger.type.lower() != TRIGGER:
+        if not _is_http(function):
             return None
         own = _comparable(function)
         if own.startswith(("admin", "runtime")):
             return "The specified route conflicts with one or more built in routes."
         for other in others:
-            if other.trigger.type.lower() == TRIGGER and _comparable(other) == own and _share_a_method(function, other):
+            if (
+                other.trigger.type.lower() == HTTP_TRIGGER
+                and _comparable(other) == own
+                and _share_a_method(function, other)
+            ):
                 return f"The route specified conflicts with the route defined by function '{other.name}'."
         try:
             parse_template(route_text(function, function.trigger, prefix))
@@ -93,6 +96,10 @@ def route_check(prefix: str) -> Callable[[Function, Sequence[Function]], str | N
         return None
 
     return check
+
+
+def _is_http(function: Function) -> bool:
+    return function.trigger.type.lower() == HTTP_TRIGGER
 
 
 def _comparable(function: Function) -> str:
@@ -127,7 +134,7 @@ class _Endpoint:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         bindings = function.metadata.bindings
-        self._output = next((one.name for one in bindings if one.type.lower() == OUTPUT), None)
+        self._output = next((one.name for one in bindings if one.type.lower() == HTTP_OUTPUT), None)
         self._streaming: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: HttpCall) -> web.StreamResponse:

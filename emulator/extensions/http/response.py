@@ -24,7 +24,7 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 
 # The connection is the server's; a function cannot promise things about it.
-_HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
+HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -90,7 +90,7 @@ def _first_of_each(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """A header that is there already is not added again, and those of the connection are not the function's."""
     kept: dict[str, tuple[str, str]] = {}
     for name, value in headers:
-        if name.lower() not in _HOP_BY_HOP:
+        if name.lower() not in HOP_BY_HOP:
             kept.setdefault(name.lower(), (name, value))
     return list(kept.values())
 

@@ -18,14 +18,13 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from emulator.clock import Clock
+from emulator.extensions.http.response import HOP_BY_HOP
 from emulator.host.http.connections import client_gone
 from emulator.host.http.requests import BodyBroken, accept_body, next_chunk
 from emulator.host.http.routes import HttpCall
 from emulator.worker.api import AsgiMessage, HttpStream
 
 T = TypeVar("T")
-
-_HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 
 
 class Exchange:
@@ -112,7 +111,7 @@ class StreamedResponse(web.StreamResponse):
         super().__init__(status=status)
         self._bodyless = False
         for name, value in headers:
-            if name.decode("latin-1").lower() not in _HOP_BY_HOP:
+            if name.decode("latin-1").lower() not in HOP_BY_HOP:
                 self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
         self._piece: bytes | None = None
         self._last_is_in = False

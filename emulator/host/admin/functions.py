@@ -18,6 +18,7 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
+from emulator.host.bindings import HTTP_TRIGGER
 from emulator.host.console.categories import function_category
 from emulator.host.extension import EventByHand, Function, TriggerEvent
 from emulator.host.http.auth import AdminApi, Anonymous
@@ -31,7 +32,6 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts background work that somebody waits for at the end."""
 
 _MAX_INPUT_BYTES = 100 * 1024 * 1024
-_HTTP = "httptrigger"
 _WARMUP = "warmuptrigger"
 
 
@@ -154,7 +154,7 @@ class FunctionsApi:
         }
 
     def _invoke_url(self, function: Function, base: str) -> dict[str, str]:
-        if function.trigger.type.lower() != _HTTP:
+        if function.trigger.type.lower() != HTTP_TRIGGER:
             return {}
         route = str(function.trigger.properties.get("route") or function.name).strip("/")
         prefix = self._facts.options.http.route_prefix.strip("/")
