@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -230,7 +231,51 @@ def test_a_reader_ignores_what_it_does_not_know() -> None:
     assert Request.parse(text) == Request(id="1", operation="add")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"op":"add"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "5",
+        "{}",
+        pytest.param("[" * 100_000, id="deep"),
+        '{"op":"add"}',
+        '{"op":"add","id":7}',
+        '{"op":["add"],"id":"1"}',
+        '{"op":"add","id":"1","due":5}',
+        '{"op":"add","id":"1","Timestamp":{}}',
+        '{"id":"1","lockset":["@account@a"]}',
+        '{"id":"1","lockset":5}',
+        '{"id":"1","pos":"1"}',
+    ],
+)
 def test_what_is_no_request_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Request.parse(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '{"parent":5}', '{"parent":"i1","id":[]}'])
+def test_what_is_no_release_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Release.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "5",
+        '{"state":5}',
+        '{"queue":[5]}',
+        '{"lockedBy":{}}',
+        '{"sorter":"no"}',
+        '{"sorter":{"ReceiveHorizon":5}}',
+        '{"sorter":{"LastSentToInstance":["i1"]}}',
+        '{"sorter":{"ReceivedFromInstance":{"i1":"no"}}}',
+        '{"sorter":{"ReceivedFromInstance":{"i1":{"Buffered":{"2026-03-01T12:00:00Z":5}}}}}',
+    ],
+)
+def test_what_is_no_scheduler_state_is_refused(text: str) -> None:
+    beginning = replace(started(), input=text)
+    with pytest.raises(ValueError, match=r"."):
+        plan(beginning, [], NOON, window=WINDOW, max_batch=10)

@@ -7,14 +7,13 @@ Source: durable-extension, EntityScheduler/{RequestMessage,ResponseMessage,Relea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from emulator.durable.core.identity import EntityId
-from emulator.durable.core.json_text import json_text
+from emulator.durable.core.json_text import json_int, json_list, json_object, json_string, json_text, read_object
 from emulator.instant import MIN_INSTANT, Instant
 
 OPERATION = "op"
@@ -75,7 +74,7 @@ class Request:
     @classmethod
     def parse(cls, text: str) -> Request:
         """Read any writer's JSON. Raises ValueError when it is not a request."""
-        return _request(_object(text))
+        return _request(read_object(text))
 
     @property
     def is_lock_request(self) -> bool:
@@ -156,48 +155,49 @@ class Release:
     @classmethod
     def parse(cls, text: str) -> Release:
         """Raises ValueError when it is not a release."""
-        members = _object(text)
-        return cls(members.get("parent") or "", members.get("id") or "")
+        members = read_object(text)
+        return cls(json_string(members.get("parent")) or "", json_string(members.get("id")) or "")
 
     @property
     def text(self) -> str:
         return json_text({"parent": self.parent, "id": self.id})
 
 
-def request_from_members(members: Mapping[str, Any]) -> Request:
+def request_from_members(members: object) -> Request:
     """A request inside other JSON (the queue of an entity's state). Raises ValueError."""
-    return _request(members)
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    members = json.loads(text)
-    if not isinstance(members, dict):
-        raise ValueError(f"not a JSON object: {text[:100]}")  # noqa: TRY004 - the text is wrong, not a type of ours
-    return members
+    return _request(json_object(members))
 
 
 def _request(members: Mapping[str, Any]) -> Request:
-    if "id" not in members:
+    request_id = json_string(members.get("id"))
+    if request_id is None:
         raise ValueError("an entity request without id")
     return Request(
-        id=members["id"],
-        operation=members.get("op"),
+        id=request_id,
+        operation=json_string(members.get("op")),
         is_signal=bool(members.get("signal")),
-        input=members.get("input"),
-        parent=members.get("parent"),
-        parent_execution=members.get("parentExecution"),
+        input=json_string(members.get("input")),
+        parent=json_string(members.get("parent")),
+        parent_execution=json_string(members.get("parentExecution")),
         due=_instant(members.get("due")),
-        timestamp=_stamp(members.get("Timestamp")),
-        predecessor=_stamp(members.get("Predecessor")),
-        lockset=tuple(EntityId(each.get("name", ""), each.get("key", "")) for each in members.get("lockset") or ()),
-        position=members.get("pos") or 0,
+        timestamp=read_stamp(members.get("Timestamp")),
+        predecessor=read_stamp(members.get("Predecessor")),
+        lockset=tuple(_entity(json_object(each)) for each in json_list(members.get("lockset"))),
+        position=json_int(members.get("pos")),
         requested_at=_instant(members.get("requestTime")),
     )
 
 
-def _instant(text: str | None) -> Instant | None:
-    return None if text is None else Instant.parse(text)
-
-
-def _stamp(text: str | None) -> Stamp:
+def read_stamp(value: object) -> Stamp:
+    """A member with a time label; none is the earliest. Raises ValueError."""
+    text = json_string(value)
     return NO_STAMP if text is None else Stamp.parse(text)
+
+
+def _entity(members: Mapping[str, Any]) -> EntityId:
+    return EntityId(json_string(members.get("name")) or "", json_string(members.get("key")) or "")
+
+
+def _instant(value: object) -> Instant | None:
+    text = json_string(value)
+    return None if text is None else Instant.parse(text)

@@ -12,7 +12,6 @@ Source: durable-extension, Listener/TaskEntityShim.cs, EntityScheduler/Scheduler
 from __future__ import annotations
 
 import itertools
-import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +32,7 @@ from emulator.durable.core.entities.messages import (
 from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
-from emulator.durable.core.json_text import json_text
+from emulator.durable.core.json_text import json_list, json_object, json_string, json_text, read_object
 from emulator.instant import Instant
 
 _EARLY_ENOUGH = timedelta(milliseconds=100)
@@ -54,14 +53,14 @@ class SchedulerState:
     @classmethod
     def parse(cls, text: str | None) -> SchedulerState:
         """None is an entity that begins. Raises ValueError when it is not a scheduler state."""
-        members = json.loads(text) if text else {}
+        members = read_object(text) if text else {}
         return cls(
             exists=bool(members.get("exists")),
-            state=members.get("state"),
-            queue=tuple(request_from_members(request) for request in members.get("queue") or ()),
-            locked_by=members.get("lockedBy"),
+            state=json_string(members.get("state")),
+            queue=tuple(request_from_members(request) for request in json_list(members.get("queue"))),
+            locked_by=json_string(members.get("lockedBy")),
             suspended=bool(members.get("suspended")),
-            sorter=members.get("sorter") or {},
+            sorter=json_object(members.get("sorter")),
         )
 
     @property

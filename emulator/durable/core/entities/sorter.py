@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from emulator.durable.core.entities.messages import NO_STAMP, Request, Stamp, request_from_members
+from emulator.durable.core.entities.messages import NO_STAMP, Request, Stamp, read_stamp, request_from_members
+from emulator.durable.core.json_text import json_object, json_string
 from emulator.instant import Instant
 
 _SLACK = timedelta(seconds=10)  # the horizon moves only when it has fallen this far behind
@@ -55,13 +56,14 @@ class MessageSorter:
 
     @classmethod
     def from_members(cls, members: Mapping[str, Any], window: timedelta) -> MessageSorter:
+        """What `members` wrote. Raises ValueError when it is something else."""
         sorter = cls(window)
-        for target, last in (members.get("LastSentToInstance") or {}).items():
-            sorter._sent[target.lower()] = (target, Stamp.parse(last))
-        for name, about in (members.get("ReceivedFromInstance") or {}).items():
-            sorter._senders[name.lower()] = (name, _sender(about))
-        sorter._send_horizon = _stamp(members.get("SendHorizon"))
-        sorter._receive_horizon = _stamp(members.get("ReceiveHorizon"))
+        for target, last in json_object(members.get("LastSentToInstance")).items():
+            sorter._sent[target.lower()] = (target, read_stamp(last))
+        for name, about in json_object(members.get("ReceivedFromInstance")).items():
+            sorter._senders[name.lower()] = (name, _sender(json_object(about)))
+        sorter._send_horizon = read_stamp(members.get("SendHorizon"))
+        sorter._receive_horizon = read_stamp(members.get("ReceiveHorizon"))
         return sorter
 
     @property
@@ -169,15 +171,11 @@ def _earlier(moment: Instant, window: timedelta) -> Instant:
     return moment + -window
 
 
-def _stamp(text: str | None) -> Stamp:
-    return NO_STAMP if text is None else Stamp.parse(text)
-
-
 def _sender(members: Mapping[str, Any]) -> _Sender:
-    held = [request_from_members(request) for request in (members.get("Buffered") or {}).values()]
+    held = [request_from_members(request) for request in json_object(members.get("Buffered")).values()]
     return _Sender(
-        last=_stamp(members.get("Last")),
-        execution_id=members.get("ExecutionId"),
+        last=read_stamp(members.get("Last")),
+        execution_id=json_string(members.get("ExecutionId")),
         held={request.timestamp: request for request in held},
     )
 
