@@ -4,6 +4,7 @@ built-in store where no Azurite can be had.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,10 +19,14 @@ from emulator.storage.places import account_description
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppStorage:
-    """`settings`: what the host must use instead of its own settings. `description`: for people; None: no storage."""
+    """`settings`: what the host must use instead of its own settings. `description`: for people; None: no storage.
+
+    `again`: set when the storage was lost and is there again, not necessarily with all that was in it.
+    """
 
     description: str | None
     settings: Mapping[str, str] = field(default_factory=dict)
+    again: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -53,7 +58,7 @@ async def open_app_storage(
         settings = {} if azurite.has_usual_ports else dict.fromkeys(meaning_development, azurite.connection_string)
         if "AzureWebJobsStorage" in meaning_development:
             described = _described(azurite)
-        yield AppStorage(description=described, settings=settings)
+        yield AppStorage(description=described, settings=settings, again=azurite.again)
 
 
 def describe_storage(settings: Settings) -> str | None:

@@ -78,7 +78,7 @@ class _Supervisor:
             # The first host loads its modules while storage is looked for.
             async with self._new_child() as first, self._storage() as storage:
                 print_banner(self._console, storage=storage.description)
-                return await self._run_hosts(first, storage.settings)
+                return await self._run_hosts(first, storage)
 
     def _storage(self) -> AbstractAsyncContextManager[AppStorage]:
         return open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
@@ -86,8 +86,8 @@ class _Supervisor:
     def _new_child(self) -> Child:
         return Child(self._options.python_arguments, self._port, self._clock, self.urgent)
 
-    async def _run_hosts(self, first: Child, storage_settings: Mapping[str, str]) -> int:
-        code = await self._run_host(first, storage_settings, announce=True)
+    async def _run_hosts(self, first: Child, storage: AppStorage) -> int:
+        code = await self._run_host(first, storage, announce=True)
         if code == exit_codes.NOT_STARTED:
             return exit_codes.FAILED
         while code != exit_codes.OK:
@@ -100,11 +100,11 @@ class _Supervisor:
             self._reread_host_json()
             self._port.open()
             async with self._new_child() as child:
-                code = await self._run_host(child, storage_settings, announce=False)
+                code = await self._run_host(child, storage, announce=False)
         return exit_codes.OK
 
-    async def _run_host(self, child: Child, storage_settings: Mapping[str, str], *, announce: bool) -> int | None:
-        """Its exit code, or None when files changed and it was stopped for that."""
+    async def _run_host(self, child: Child, storage: AppStorage, *, announce: bool) -> int | None:
+        """Its exit code, or None when there was a reason to restart it and it was stopped for that."""
         rules = WatchRules.of(self._host)
         self._seen = await asyncio.to_thread(picture, self._root, rules)
         start = self._options.start
@@ -112,17 +112,25 @@ class _Supervisor:
             start,
             port=self._port.number,
             listener=self._port.listener,
-            settings={**start.settings, **storage_settings},
+            settings={**start.settings, **storage.settings},
         )
         await child.begin(Handover(options=start, style=self._options.style, announce=announce))
-        if not self._host.file_watching_enabled:
-            return await child.wait()
-        changes = next_changes(self._root, rules, self._seen, self._clock)
-        ended, changed = await _first(child.wait(), changes)
-        if changed is not None:
-            self._tell_changes(changed)
+        ended = await _unless(self._reason_to_restart(rules, storage), child.wait())
+        if ended is None:
             await child.stop()
         return ended
+
+    async def _reason_to_restart(self, rules: WatchRules, storage: AppStorage) -> None:
+        """Wait for one, and tell the user."""
+        # What the host remembers of its storage need not be true of one that was started again.
+        storage.again.clear()
+        if not self._host.file_watching_enabled:
+            await storage.again.wait()
+            return
+        changes = next_changes(self._root, rules, self._seen, self._clock)
+        changed = await _unless(storage.again.wait(), changes)
+        if changed is not None:
+            self._tell_changes(changed)
 
     async def _wait_for_a_repair(self) -> None:
         self._port.close()
@@ -146,14 +154,15 @@ class _Supervisor:
         self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}.")
 
 
-async def _first(ended: Coroutine[Any, Any, int], changed: Coroutine[Any, Any, T]) -> tuple[int | None, T | None]:
-    """Whichever comes first; the other is cancelled."""
-    tasks = (asyncio.create_task(ended), asyncio.create_task(changed))
+async def _unless(sooner: Coroutine[Any, Any, object], awaited: Coroutine[Any, Any, T]) -> T | None:
+    """What is awaited; None if the other thing comes sooner."""
+    tasks = (asyncio.create_task(awaited), asyncio.create_task(sooner))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
-            return tasks[0].result(), None
-        return None, tasks[1].result()
+            return tasks[0].result()
+        tasks[1].result()
+        return None
     finally:
         for task in tasks:
             task.cancel()

@@ -110,6 +110,12 @@ def launch(*options: str, ports: Mapping[Service, int] | None = None) -> Launch:
     return Launch(program=program, ports=ports or dict.fromkeys(SERVICES, 0), folder=None)
 
 
+async def keep(launch: Launch) -> None:
+    """Run it until it is given up."""
+    listening = asyncio.get_running_loop().create_future()
+    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, again=asyncio.Event())
+
+
 def crash(port: int) -> None:
     with suppress(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/crash", timeout=10)
@@ -118,7 +124,8 @@ def crash(port: int) -> None:
 async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> None:
     listening = asyncio.get_running_loop().create_future()
     said: asyncio.Queue[str] = asyncio.Queue()
-    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait)):
+    again = asyncio.Event()
+    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, again=again)):
         ports = await listening
         assert await answers(ports) == {Answer.STORAGE}
         await asyncio.to_thread(crash, ports["queue"])
@@ -126,21 +133,19 @@ async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> 
             "Azurite ended unexpectedly (exit code 3); starting it again. What it had not saved, up to five seconds of "
             "changes, is lost. a last word"
         )
-        while await answers(ports) != {Answer.STORAGE}:
-            await asyncio.sleep(0.05)
+        await again.wait()
+        assert await answers(ports) == {Answer.STORAGE}
     assert await answers(ports) == {Answer.NOBODY}
 
 
 async def test_a_server_that_never_stays_is_given_up() -> None:
-    listening = asyncio.get_running_loop().create_future()
     with pytest.raises(StorageUnavailable, match=r"^Azurite does not stay up \(exit code 4\)"):
-        await keep_running(launch("--short-lived"), listening, clock=CLOCK, say=lambda line: None)
+        await keep(launch("--short-lived"))
 
 
 async def test_a_server_that_does_not_start() -> None:
-    listening = asyncio.get_running_loop().create_future()
     with pytest.raises(StorageUnavailable) as raised:
-        await keep_running(launch("--refuse"), listening, clock=CLOCK, say=lambda line: None)
+        await keep(launch("--refuse"))
     assert str(raised.value) == (
         "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair it, or do without it: "
         "--storage builtin"
@@ -151,9 +156,8 @@ async def test_a_program_that_is_not_there() -> None:
     missing = Launch(
         program=Program(command=("/no/such/program",), origin="nowhere"), ports=dict.fromkeys(SERVICES, 0), folder=None
     )
-    listening = asyncio.get_running_loop().create_future()
     with pytest.raises(StorageUnavailable, match=r"Azurite \(nowhere\) could not be started"):
-        await keep_running(missing, listening, clock=CLOCK, say=lambda line: None)
+        await keep(missing)
 
 
 def test_the_command_line(tmp_path: Path) -> None:

@@ -134,10 +134,13 @@ class _Process:
             await kill_with_children(self._process)
 
 
-async def keep_running(launch: Launch, listening: asyncio.Future[Ports], *, clock: Clock, say: Say) -> None:
-    """Run Azurite until cancelled; start it again when it ends by itself. `listening` gets the first start's ports.
+async def keep_running(
+    launch: Launch, listening: asyncio.Future[Ports], *, clock: Clock, say: Say, again: asyncio.Event
+) -> None:
+    """Run Azurite until cancelled; start it again when it ends by itself.
 
-    Raises StorageUnavailable when it cannot be started or does not stay.
+    `listening` gets the first start's ports, `again` is set when a later one listens. Raises StorageUnavailable when it
+    cannot be started or does not stay.
     """
     short_lives = 0
     launch = _with_container_ports(launch)
@@ -146,7 +149,9 @@ async def keep_running(launch: Launch, listening: asyncio.Future[Ports], *, cloc
             ports = await _wait_until_listening(process, launch, clock)
             # Connections know these ports by now: the next life has to have the same.
             launch = replace(launch, ports=ports)
-            if not listening.done():
+            if listening.done():
+                again.set()
+            else:
                 listening.set_result(ports)
             born = clock.now()
             code = await process.wait()

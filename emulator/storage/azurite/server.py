@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.background import background
@@ -52,11 +52,15 @@ class NoAzurite(StorageUnavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Azurite:
-    """A storage server that answers. `started_here`: it ends with the `async with` that gave it."""
+    """A storage server that answers. `started_here`: it ends with the `async with` that gave it.
+
+    `again`: set when one that was started here had ended and answers again, without what it had not saved.
+    """
 
     ports: Ports
     started_here: bool
     origin: str
+    again: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def connection_string(self) -> str:
@@ -181,9 +185,10 @@ async def _own(app: Path, usual_ports: Ports, clock: Clock, say: Say) -> AsyncIt
 @asynccontextmanager
 async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
     listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-    async with background(keep_running(launch, listening, clock=clock, say=say), name="Azurite"):
+    again = asyncio.Event()
+    async with background(keep_running(launch, listening, clock=clock, say=say, again=again), name="Azurite"):
         ports = await listening
-        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin)
+        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, again=again)
 
 
 @contextlib.contextmanager
