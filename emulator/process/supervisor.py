@@ -115,10 +115,11 @@ class _Supervisor:
             settings={**start.settings, **storage.settings},
         )
         await child.begin(Handover(options=start, style=self._options.style, announce=announce))
-        ended = await _unless(self._reason_to_restart(rules, storage), child.wait())
-        if ended is None:
+        try:
+            return await _unless(self._reason_to_restart(rules, storage), child.wait())
+        finally:
+            # Before its storage ends, which it needs to come to an orderly end.
             await child.stop()
-        return ended
 
     async def _reason_to_restart(self, rules: WatchRules, storage: AppStorage) -> None:
         """Wait for one, and tell the user."""

@@ -89,12 +89,16 @@ class Shop:
 
 @pytest.fixture(params=["builtin", pytest.param("azurite", marks=pytest.mark.azurite)])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    if request.param == "builtin":
+        return new_shop(tmp_path, "--storage", f"builtin:{tmp_path / 'storage.db'}")
+    return new_shop(tmp_path, AzureWebJobsStorage=request.getfixturevalue("azurite"))
+
+
+def new_shop(tmp_path: Path, *options: str, **settings: str) -> Shop:
     folder = write_app(tmp_path / "shop", (PROJECT / "function_app.py").read_text(encoding="utf-8"))
     shutil.copyfile(PROJECT / "host.json", folder / "host.json")
-    settings = {"AzureFunctionsJobHost__extensions__durableTask__hubName": unique("Orders")}
-    if request.param == "builtin":
-        return Shop(folder, ("--storage", f"builtin:{tmp_path / 'storage.db'}"), settings)
-    return Shop(folder, (), settings | {"AzureWebJobsStorage": request.getfixturevalue("azurite")})
+    hub = {"AzureFunctionsJobHost__extensions__durableTask__hubName": unique("Orders")}
+    return Shop(folder, options, {**hub, **settings})
 
 
 @dataclass
@@ -196,6 +200,25 @@ def test_a_change_of_the_app_is_no_kill(shop: Shop, provider: Provider) -> None:
         assert azemu.wait() == 0
     assert provider.asked.empty()
     assert "killed" not in azemu.output
+
+
+@pytest.mark.azurite
+@pytest.mark.usefixtures("usual_ports")
+def test_azurite_outlives_the_host_that_comes_to_its_end(tmp_path: Path, provider: Provider) -> None:
+    shop = new_shop(tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", PAYMENT_URL=provider.url)
+    with shop.open() as azemu:
+        Orders.of(azemu).place("o-1")
+        assert provider.next_request() == "o-1"
+        azemu.interrupt()
+        azemu.wait_for("^Stopping the host")
+        provider.open.set()
+        assert azemu.wait() == 0
+    assert "does not answer" not in azemu.output
+    with shop.open() as azemu:
+        check(Orders.of(azemu).completed("o-1"))
+        azemu.interrupt()
+        assert azemu.wait() == 0
+    assert provider.asked.empty()
 
 
 MORTAL = """

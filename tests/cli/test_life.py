@@ -312,6 +312,7 @@ def test_status_and_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.azurite
+@pytest.mark.usefixtures("usual_ports")
 def test_azurite_is_there_when_settings_mean_development_storage(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     with started(app) as azemu:
