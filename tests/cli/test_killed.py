@@ -6,8 +6,10 @@ What a killed host held is locked for minutes; that nothing waits for so long is
 from __future__ import annotations
 
 import json
+import os
 import queue
 import shutil
+import signal
 import threading
 import time
 import urllib.request
@@ -219,6 +221,34 @@ def test_azurite_outlives_the_host_that_comes_to_its_end(tmp_path: Path, provide
         azemu.interrupt()
         assert azemu.wait() == 0
     assert provider.asked.empty()
+
+
+@pytest.mark.azurite
+@pytest.mark.usefixtures("usual_ports")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for Azurite's process in /proc")
+def test_an_azurite_that_is_killed_comes_back_and_the_host_starts_anew(tmp_path: Path) -> None:
+    shop = new_shop(tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true")
+    with shop.open() as azemu:
+        orders = Orders.of(azemu)
+        orders.place("o-1")
+        orders.completed("o-1")
+        kill_process_of(shop.folder / ".azurite")
+        azemu.wait_for(r"^Azurite ended unexpectedly \(killed by SIGKILL\); starting it again\. What it had not saved")
+        azemu.wait_for("^Restarting the host.$")
+        azemu.wait_for("Worker process started and initialized")
+        orders.place("o-2")
+        check(orders.completed("o-2"))
+        azemu.interrupt()
+        assert azemu.wait() == 0
+
+
+def kill_process_of(data: Path) -> None:
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(data).encode() in command.read_bytes():
+                os.kill(int(command.parent.name), signal.SIGKILL)
+                return
+    pytest.skip("another Azurite answers at the usual ports")
 
 
 MORTAL = """
