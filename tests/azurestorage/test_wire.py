@@ -92,11 +92,22 @@ def test_tags_may_lack_their_type_name() -> None:
         '{"TaskMessage":{"Event":{"$type":"System.Diagnostics.Process"},"OrchestrationInstance":{"InstanceId":"i"}}}',
         '{"TaskMessage":{"Event":{},"OrchestrationInstance":{"InstanceId":"i"}}}',
         '{"TaskMessage":{"Event":{"$type":"DurableTask.Core.History.TaskCompletedEvent"}}}',
+        wire.encode(completed()).replace('"SequenceNumber":7', '"SequenceNumber":"soon"'),
+        wire.encode(completed()).replace('"EventId":-1', '"EventId":[]'),
+        wire.encode(completed("x")).replace('"Result":"x"', '"Result":{}'),
+        '{"TaskMessage":' + "[" * 100_000,
     ],
 )
 def test_anything_else_is_unreadable(text: str) -> None:
     with pytest.raises(UnreadableMessage, match="not a Durable Task message"):
         wire.decode(text)
+
+
+def test_numbers_and_texts_are_taken_for_each_other_as_newtonsoft_takes_them() -> None:
+    text = wire.encode(completed("5"))
+    assert wire.decode(
+        text.replace('"Result":"5"', '"Result":5').replace('"EventId":-1', '"EventId":"-1"')
+    ) == completed("5")
 
 
 def test_only_what_xml_and_newtonsoft_forbid_is_escaped() -> None:

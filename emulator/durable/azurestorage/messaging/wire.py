@@ -98,15 +98,15 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
         envelope = json.loads(_plain(text))
         task_message = envelope.get("TaskMessage")
         return MessageData(
-            activity_id=envelope.get("ActivityId") or _NO_ACTIVITY,
+            activity_id=_read_text(envelope.get("ActivityId")) or _NO_ACTIVITY,
             message=_read_task_message(task_message, received_at) if task_message else None,
-            sequence_number=envelope.get("SequenceNumber") or 0,
+            sequence_number=_read_number(envelope.get("SequenceNumber")) or 0,
             sender=_read_instance(envelope.get("Sender")),
-            episode=envelope.get("Episode"),
-            blob_name=envelope.get("CompressedBlobName") or None,
-            trace_context=envelope.get("SerializableTraceContext"),
+            episode=_read_number(envelope.get("Episode")),
+            blob_name=_read_text(envelope.get("CompressedBlobName")) or None,
+            trace_context=_read_text(envelope.get("SerializableTraceContext")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableMessage(f"This is not a Durable Task message ({error!r}): {text[:200]}") from error
 
 
@@ -118,6 +118,24 @@ def _plain(text: str) -> str:
         return base64.b64decode(text, validate=True).decode("utf-8-sig")
     except binascii.Error as error:
         raise ValueError("neither JSON nor base64") from error
+
+
+def _read_text(found: object) -> str | None:
+    """Newtonsoft takes a number or a truth value for a text, too."""
+    if found is None or isinstance(found, str):
+        return found
+    if isinstance(found, int | float):
+        return json.dumps(found)
+    raise TypeError(f"{type(found).__name__} instead of a text")
+
+
+def _read_number(found: object) -> int | None:
+    """Newtonsoft takes a text of digits for a number, too."""
+    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
+        return found
+    if isinstance(found, str):
+        return int(found)
+    raise TypeError(f"{type(found).__name__} instead of a whole number")
 
 
 # Parts -------------------------------------------------------------------------------------------------------
@@ -153,7 +171,7 @@ def _instance(instance: OrchestrationInstance | None) -> dict[str, Any] | None:
 def _read_instance(found: Mapping[str, Any] | None) -> OrchestrationInstance | None:
     if found is None:
         return None
-    return OrchestrationInstance(found.get("InstanceId") or "", found.get("ExecutionId"))
+    return OrchestrationInstance(_read_text(found.get("InstanceId")) or "", _read_text(found.get("ExecutionId")))
 
 
 def _parent(parent: ParentInstance | None) -> dict[str, Any] | None:
@@ -172,7 +190,12 @@ def _read_parent(found: Mapping[str, Any] | None) -> ParentInstance | None:
     instance = _read_instance(found.get("OrchestrationInstance")) if found else None
     if found is None or instance is None:
         return None
-    return ParentInstance(found.get("Name") or "", instance, found.get("TaskScheduleId") or 0, found.get("Version"))
+    return ParentInstance(
+        _read_text(found.get("Name")) or "",
+        instance,
+        _read_number(found.get("TaskScheduleId")) or 0,
+        _read_text(found.get("Version")),
+    )
 
 
 def _tags(tags: Tags | None) -> dict[str, str] | None:
@@ -180,6 +203,11 @@ def _tags(tags: Tags | None) -> dict[str, str] | None:
 
 
 def _read_tags(found: Mapping[str, Any] | None) -> Tags | None:
+    members = _untyped(found)
+    return None if members is None else {key: _read_text(value) or "" for key, value in members.items()}
+
+
+def _untyped(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if found is None else {key: value for key, value in found.items() if key != "$type"}
 
 
@@ -202,12 +230,12 @@ def _read_failure(found: Mapping[str, Any] | None) -> FailureDetails | None:
     if found is None:
         return None
     return FailureDetails(
-        error_type=found.get("ErrorType") or "",
-        error_message=found.get("ErrorMessage") or "",
-        stack_trace=found.get("StackTrace"),
+        error_type=_read_text(found.get("ErrorType")) or "",
+        error_message=_read_text(found.get("ErrorMessage")) or "",
+        stack_trace=_read_text(found.get("StackTrace")),
         inner_failure=_read_failure(found.get("InnerFailure")),
         is_non_retriable=bool(found.get("IsNonRetriable")),
-        properties=_read_tags(found.get("Properties")),
+        properties=_untyped(found.get("Properties")),
     )
 
 
@@ -228,7 +256,7 @@ def _read_trace(found: Mapping[str, Any] | None) -> TraceContext | None:
     if found is None:
         return None
     members = ("TraceParent", "TraceState", "Id", "SpanId", "ActivityStartTime")
-    return TraceContext(*(found.get(member) for member in members))
+    return TraceContext(*(_read_text(found.get(member)) for member in members))
 
 
 def _time(instant: Instant | None) -> str | None:
@@ -236,8 +264,9 @@ def _time(instant: Instant | None) -> str | None:
     return None if instant is None else instant.text.removesuffix("Z") if instant == MIN_INSTANT else instant.text
 
 
-def _read_time(found: str | None) -> Instant | None:
-    return None if found is None else Instant.parse(found)
+def _read_time(found: object) -> Instant | None:
+    text = _read_text(found)
+    return None if text is None else Instant.parse(text)
 
 
 def _read_status(found: int | str | None) -> RuntimeStatus:
@@ -260,11 +289,15 @@ class _Member:
     missing: object = None
 
 
-def _text(name: str, field: str) -> _Member:
-    return _Member(name, field)
+def _text(name: str, field: str, missing: str | None = None) -> _Member:
+    return _Member(name, field, read=_read_text, missing=missing)
 
 
-_NAME = _Member("Name", "name", missing="")
+def _number(name: str, field: str, missing: int | None = None) -> _Member:
+    return _Member(name, field, read=_read_number, missing=missing)
+
+
+_NAME = _text("Name", "name", "")
 _VERSION = _text("Version", "version")
 _INPUT = _text("Input", "input")
 _REASON = _text("Reason", "reason")
@@ -272,7 +305,7 @@ _RESULT = _text("Result", "result")
 _TAGS = _Member("Tags", "tags", _tags, _read_tags)
 _FAILURE_DETAILS = _Member("FailureDetails", "failure", _failure, _read_failure)
 _TRACE_PARENT = _Member("ParentTraceContext", "parent_trace_context", _trace, _read_trace)
-_TASK_ID = _Member("TaskScheduledId", "task_scheduled_id", missing=0)
+_TASK_ID = _number("TaskScheduledId", "task_scheduled_id", 0)
 _FIRE_AT = _Member("FireAt", "fire_at", _time, _read_time, missing=MIN_INSTANT)
 _STATUS = _Member("OrchestrationStatus", "status", int, _read_status, missing=RuntimeStatus.RUNNING)
 _EVENT_TYPE = _Member("EventType", "")
@@ -291,8 +324,8 @@ _MEMBERS: Mapping[type[HistoryEvent], Sequence[_Member]] = {
         _text("Correlation", "correlation"),
         _TRACE_PARENT,
         _Member("ScheduledStartTime", "scheduled_start_time", _time, _read_time),
-        _Member("Generation", "generation"),
-        _Member("GenerateNewTrace", "generate_new_trace", missing=False),
+        _number("Generation", "generation"),
+        _Member("GenerateNewTrace", "generate_new_trace", read=bool, missing=False),
     ),
     events.ExecutionCompleted: (_EVENT_TYPE, _STATUS, _RESULT, _FAILURE_DETAILS),
     events.ContinueAsNew: (_EVENT_TYPE, _RESULT),
@@ -313,7 +346,7 @@ _MEMBERS: Mapping[type[HistoryEvent], Sequence[_Member]] = {
         _EVENT_TYPE,
         _NAME,
         _VERSION,
-        _Member("InstanceId", "instance_id", missing=""),
+        _text("InstanceId", "instance_id", ""),
         _INPUT,
         _text("ClientSpanId", "client_span_id"),
         _TAGS,
@@ -321,15 +354,16 @@ _MEMBERS: Mapping[type[HistoryEvent], Sequence[_Member]] = {
     events.SubOrchestrationInstanceCompleted: (_EVENT_TYPE, _TASK_ID, _RESULT),
     events.SubOrchestrationInstanceFailed: _FAILED,
     events.TimerCreated: (_EVENT_TYPE, _FIRE_AT),
-    events.TimerFired: (_EVENT_TYPE, _Member("TimerId", "timer_id", missing=0), _FIRE_AT),
+    events.TimerFired: (_EVENT_TYPE, _number("TimerId", "timer_id", 0), _FIRE_AT),
     events.OrchestratorStarted: (_EVENT_TYPE,),
     events.OrchestratorCompleted: (_EVENT_TYPE,),
-    events.EventSent: (_EVENT_TYPE, _Member("InstanceId", "instance_id", missing=""), _text("Name", "name"), _INPUT),
+    events.EventSent: (_EVENT_TYPE, _text("InstanceId", "instance_id", ""), _text("Name", "name"), _INPUT),
     events.EventRaised: (_EVENT_TYPE, _NAME, _INPUT, _TRACE_PARENT),
     events.GenericEvent: (_text("Data", "data"), _EVENT_TYPE),
     events.HistoryState: (_EVENT_TYPE, _text("State", "state")),
 }
 
+_NO_ID = -1
 _NAMESPACE = "DurableTask.Core.History."
 _CLASS_NAMES = {kind: _NAMESPACE + EVENT_TYPES[kind].class_name for kind in _MEMBERS}
 _KINDS = {name: kind for kind, name in _CLASS_NAMES.items()}
@@ -357,7 +391,7 @@ def read_event(found: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
     if kind is None:
         raise ValueError(f"unknown event type {class_name}")
     fields: dict[str, Any] = {
-        "event_id": found.get("EventId", -1),
+        "event_id": _NO_ID if (event_id := _read_number(found.get("EventId"))) is None else event_id,
         "is_played": bool(found.get("IsPlayed")),
         "timestamp": _read_time(found.get("Timestamp")) or received_at,
     }
