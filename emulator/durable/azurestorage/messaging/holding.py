@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -45,9 +46,9 @@ class Holding:
         while True:
             await self._clock.sleep(self._look.total_seconds(), upkeep=True)
             now = self._clock.now()
-            for each in tuple(self._messages.values()):
-                if each.needs_renewal(now):
-                    await self._renew(each)
+            due = [each for each in self._messages.values() if each.needs_renewal(now)]
+            # Side by side: one after the other, hundreds on a slow storage would outlast the locks of the last.
+            await asyncio.gather(*map(self._renew, due))
 
     async def _renew(self, received: Received) -> None:
         try:
