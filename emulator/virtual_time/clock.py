@@ -25,7 +25,7 @@ from typing import Any
 from emulator.clock import SystemClock
 from emulator.virtual_time.loop import VirtualTimeLoop
 from emulator.virtual_time.sleepers import Sleeper, SleeperEntry, Sleepers
-from emulator.virtual_time.work import SlowWork, Work
+from emulator.virtual_time.work import OngoingWork, Work
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -174,14 +174,9 @@ class VirtualClock:
         found = [(entry, upkeep) for upkeep, all in ((False, self._foreground), (True, self._upkeep)) for entry in all]
         return [Sleeper(entry.due, upkeep, entry.where) for entry, upkeep in sorted(found, key=lambda pair: pair[0])]
 
-    def at_work(self) -> Sequence[SlowWork]:
+    def at_work(self) -> Sequence[OngoingWork]:
         """What holds time up at this moment, the oldest first; seconds of real time so far."""
         return self._work.now()
-
-    @property
-    def slow_work(self) -> Sequence[SlowWork]:
-        """Finished work that took longer than SLOW_SECONDS of real time, the last hundred."""
-        return tuple(self._work.slow)
 
     def explain(self) -> str:
         """For people: what time is waiting for."""

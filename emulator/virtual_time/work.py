@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import types
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -12,14 +11,10 @@ from time import monotonic
 
 from emulator.virtual_time.sleepers import place_of
 
-# Work that takes longer than this in real time is worth pointing out: most likely user code sleeps.
-SLOW_SECONDS = 0.5
-_SLOW_WORK_KEPT = 100
-
 
 @dataclass(frozen=True, slots=True)
-class SlowWork:
-    """Work during which time could not jump, for `seconds` of real time. `where`: who said `busy()`."""
+class OngoingWork:
+    """Work during which time cannot jump, for `seconds` of real time so far. `where`: who said `busy()`."""
 
     where: str
     seconds: float
@@ -49,7 +44,6 @@ class Work:
         self._lock = threading.Lock()
         # In the order of their coming.
         self._tokens: dict[_Token, None] = {}
-        self.slow: deque[SlowWork] = deque(maxlen=_SLOW_WORK_KEPT)
 
     def token(self, frame: types.FrameType) -> AbstractContextManager[None]:
         return _Token(self, frame.f_code, frame.f_lineno)
@@ -67,13 +61,10 @@ class Work:
         with self._lock:
             del self._tokens[token]
             last = not self._tokens
-        seconds = monotonic() - token.since
-        if seconds > SLOW_SECONDS:
-            self.slow.append(SlowWork(place_of(token.code, token.line), seconds))
         if last:
             self._done()
 
-    def now(self) -> Sequence[SlowWork]:
+    def now(self) -> Sequence[OngoingWork]:
         with self._lock:
             tokens = list(self._tokens)
-        return [SlowWork(place_of(token.code, token.line), monotonic() - token.since) for token in tokens]
+        return [OngoingWork(place_of(token.code, token.line), monotonic() - token.since) for token in tokens]

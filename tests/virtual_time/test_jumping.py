@@ -330,23 +330,6 @@ def test_it_says_who_waits_and_who_works(clock: VirtualClock, run: Run) -> None:
     run(main())
 
 
-def test_work_that_takes_long_in_real_time_is_recorded(
-    clock: VirtualClock, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("emulator.virtual_time.work.SLOW_SECONDS", 0.01)
-
-    async def main() -> None:
-        with clock.busy():
-            await asyncio.sleep(0.02)
-        with clock.busy():
-            pass
-
-    run(main())
-    [slow] = clock.slow_work
-    assert slow.seconds >= 0.01
-    assert __file__ in slow.where
-
-
 def test_a_clock_has_one_loop_at_a_time(clock: VirtualClock) -> None:
     clock.new_loop().close()
     loop = clock.new_loop()

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from emulator.testing.watching.appfiles import AppFiles
-from emulator.virtual_time.work import SLOW_SECONDS
 
 _log = logging.getLogger(__name__)
+
+# Work that takes longer than this in real time is worth pointing out: most likely user code sleeps.
+SLOW_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
