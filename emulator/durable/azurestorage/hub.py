@@ -273,7 +273,9 @@ class AzureStorageTaskHub:
         if self._seat is not None:
             await give_back_what_was_left(self._seat.ledger, self._account)
             for queue in (self._post.work_items, *self._post.control_queues):
-                queue.expect(FIRST_LOCK)
+                # A busy service may give a message to a host that is dead by then; so its lock begins later.
+                for times in (1, 2, 3):
+                    queue.expect(times * FIRST_LOCK)
         intake = Intake(
             self._post,
             self._sessions,
