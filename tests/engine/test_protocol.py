@@ -27,7 +27,7 @@ from emulator.worker.api import Datum, FunctionFailed
 from tests.core.episodes import BEGIN, started
 
 # Nested too deeply for Python's parser.
-DEEP = "[" * 5000 + "]" * 5000
+DEEP = "[" * 100_000 + "]" * 100_000
 
 # Activities ----------------------------------------------------------------------------------------------------
 
