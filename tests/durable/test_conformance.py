@@ -58,9 +58,9 @@ def runner() -> ModuleType:
 async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[str, Any]]:
     """Run the cases that `arguments` choose; an outcome for each case and base.
 
-    Some cases give an orchestration two seconds to end, which forty of them at once may exceed on a busy machine, and one
-    starts the same id over both bases: what failed in the crowd runs again alone, one base after the other, and that
-    outcome counts.
+    Some cases give an orchestration two seconds to end, which forty of them at once may exceed on a busy machine, and
+    one starts the same id over both bases: what failed in the crowd runs again alone, one base after the other, and
+    that outcome counts.
     """
     binding = await app.client_binding()
     code = str(binding["requiredQueryStringParameters"]).removeprefix("code=")
