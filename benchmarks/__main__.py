@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "orchestrations", "testing", "storage", "builtin", "streaming")
+NAMES = ("startup", "orchestrations", "testing", "storage", "builtin", "streaming", "handover")
 
 for name in sys.argv[1:] or NAMES:
     print(f"\n## python -m benchmarks.{name}\n", flush=True)
