@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.azurestorage.succession.inheriting import inheriting
 from emulator.durable.azurestorage.succession.ledger import FileLedger, Held, give_back_what_was_left, read_ledger
 from emulator.durable.azurestorage.succession.seats import Seat, open_seats
 from emulator.ids import new_id
@@ -211,7 +212,7 @@ async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench,
     renewed = await queue.hide(taken[1], hide_for=timedelta(minutes=5))
     assert await queue.get(limit=32, hide_for=timedelta(minutes=5)) == []
     with seated(tmp_path) as seat:
-        await give_back_what_was_left(seat.ledger, bench.account)
+        assert await give_back_what_was_left(seat.ledger, bench.account)
         # One was done, one is in other hands by now.
         assert [each.body for each in await queue.get(limit=32, hide_for=timedelta(minutes=5))] == ["third"]
     with seated(tmp_path) as next_seat:
@@ -247,3 +248,23 @@ async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successo
             item = await hub.next_orchestration()
             assert clock.now() == before
             await hub.abandon_orchestration(item)
+
+
+async def test_what_a_killed_host_held_is_given_back_by_one_beside_it(
+    account: StorageAccount, clock: VirtualClock, tmp_path: Path
+) -> None:
+    """When nobody follows the dead one. What a live one holds is left alone."""
+    queue = account.queue("letters")
+    await queue.create()
+    for body in ("of the living", "of the dead"):
+        await queue.put(body)
+    [living, dead] = await queue.get(limit=2, hide_for=timedelta(hours=1))
+    with seated(tmp_path) as survivor, seated(tmp_path) as other:
+        with seated(tmp_path) as victim:
+            other.ledger.hold("letters", [living])
+            victim.ledger.hold("letters", [dead])
+        async with inheriting(survivor, account, clock):
+            await clock.sleep(60)
+            [found] = await queue.get(limit=2, hide_for=timedelta(hours=1))
+            assert found.body == dead.body
+            assert found.dequeue_count == 2

@@ -19,7 +19,8 @@ from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
-from emulator.durable.azurestorage.succession.ledger import NoLedger, give_back_what_was_left
+from emulator.durable.azurestorage.succession.inheriting import inheriting
+from emulator.durable.azurestorage.succession.ledger import NoLedger
 from emulator.durable.azurestorage.succession.seats import FIRST_LOCK, Seat, new_name
 from emulator.durable.azurestorage.tracking import instances as status_rows
 from emulator.durable.azurestorage.tracking.history import HistoryTable
@@ -270,12 +271,6 @@ class AzureStorageTaskHub:
     async def working(self) -> AsyncIterator[None]:
         """Take part in the work of the hub. Leaving hands the control queues over; the engine has drained by then."""
         await self.create()
-        if self._seat is not None:
-            await give_back_what_was_left(self._seat.ledger, self._account)
-            for queue in (self._post.work_items, *self._post.control_queues):
-                # A busy service may give a message to a host that is dead by then; so its lock begins later.
-                for times in (1, 2, 3):
-                    queue.expect(times * FIRST_LOCK)
         intake = Intake(
             self._post,
             self._sessions,
@@ -285,12 +280,21 @@ class AzureStorageTaskHub:
             longest_pause=self._options.storage_provider.max_queue_polling_interval,
         )
         async with AsyncExitStack() as stack:
+            if self._seat is not None:
+                await stack.enter_async_context(inheriting(self._seat, self._account, self._clock))
+                self._expect_what_was_on_its_way()
             await stack.enter_async_context(self._sessions.running())
             await stack.enter_async_context(self._work_items.running())
             await stack.enter_async_context(intake.running())
             own = partial(self._ownership.owning, intake, self._make_again)
             await stack.enter_async_context(self._app_lease.holding(own) if self._options.use_app_lease else own())
             yield
+
+    def _expect_what_was_on_its_way(self) -> None:
+        """To the host before us. A busy service may even serve the dead, so that their lock begins later."""
+        for queue in (self._post.work_items, *self._post.control_queues):
+            for times in (1, 2, 3):
+                queue.expect(times * FIRST_LOCK)
 
     async def next_orchestration(self) -> OrchestrationWorkItem:
         return await self._sessions.next(entity=False)

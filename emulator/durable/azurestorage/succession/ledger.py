@@ -137,14 +137,9 @@ def _line(held: Held) -> str:
     return f"{_HELD}\t{held.queue_name}\t{held.message_id}\t{held.pop_receipt}\n"
 
 
-async def give_back_what_was_left(ledger: FileLedger, account: StorageAccount) -> None:
-    """Make visible what the host before us held: it is dead, so nobody works on it any more."""
-    given_back = [await _given_back(held, ledger, account) for held in ledger.left]
-    if any(given_back):
-        _log.warning(
-            "The host before this one was killed in the middle of its work. This one goes on with it; activities that "
-            "were under way run again."
-        )
+async def give_back_what_was_left(ledger: FileLedger, account: StorageAccount) -> bool:
+    """Make visible what a host held that is dead: nobody works on it any more. False: there was nothing (any more)."""
+    return any([await _given_back(held, ledger, account) for held in ledger.left])
 
 
 async def _given_back(held: Held, ledger: FileLedger, account: StorageAccount) -> bool:

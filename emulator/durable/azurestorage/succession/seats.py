@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,8 +35,12 @@ _MOST = 64
 
 @dataclass(frozen=True, slots=True)
 class Seat:
+    """`path`: of the ledger. `place`: the folder and the machine, as ledgers name them."""
+
     name: str
     ledger: FileLedger
+    path: Path
+    place: str
 
 
 TakeSeat = Callable[[], Seat | None]
@@ -75,7 +79,21 @@ def _sit(folder: Path, number: int, new_id: NewId, stack: ExitStack) -> Seat:
     if not name or place != here:
         name, left = new_name(new_id), ()
         path.unlink(missing_ok=True)
-    return Seat(name, stack.enter_context(closing(FileLedger(path, f"{name}\t{here}", left))))
+    ledger = stack.enter_context(closing(FileLedger(path, f"{name}\t{here}", left)))
+    return Seat(name, ledger, path, here)
+
+
+def ledgers_of_the_dead(seat: Seat) -> Iterator[FileLedger]:
+    """Of hosts beside this one that held something when they ended. Each is ours until the next one is asked for."""
+    for path in seat.path.parent.glob("*.ledger"):
+        if path == seat.path:
+            continue
+        with suppress(OSError), ExitStack() as stack:
+            if not stack.enter_context(try_lock(path.with_suffix(".lock"))):
+                continue
+            title, left = read_ledger(path)
+            if left and title.endswith(f"\t{seat.place}"):
+                yield stack.enter_context(closing(FileLedger(path, title, left)))
 
 
 def new_name(new_id: NewId) -> str:
