@@ -25,6 +25,7 @@ from emulator.storage.api import (
 )
 from emulator.storage.azure.errors import Calls
 from emulator.storage.filters import Condition
+from emulator.storage.paging import every_row
 from emulator.storage.refusals import invalid, refusal
 
 _PAGE = 1000
@@ -59,15 +60,8 @@ class AzureTable:
         )
         return _row(entity)
 
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        continuation: str | None = None
-        while True:
-            page = await self.page(where, select=select, continuation=continuation)
-            for row in page.rows:
-                yield row
-            continuation = page.continuation
-            if continuation is None:
-                return
+    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        return every_row(self, where, select)
 
     async def page(
         self,

@@ -23,6 +23,7 @@ from emulator.storage.builtin.rows import check_keys, check_properties, loaded, 
 from emulator.storage.builtin.schema import ordinal_key, text_of_key
 from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.filters import Condition
+from emulator.storage.paging import every_row
 
 _PAGE = 1000
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -71,15 +72,8 @@ class BuiltinTable:
 
         return await self._database.read(f"read row {partition_key!r}, {row_key!r} of table {self.name}", work)
 
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        continuation: str | None = None
-        while True:
-            page = await self.page(where, select=select, continuation=continuation)
-            for row in page.rows:
-                yield row
-            continuation = page.continuation
-            if continuation is None:
-                return
+    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        return every_row(self, where, select)
 
     async def page(
         self,

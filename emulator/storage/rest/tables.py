@@ -14,6 +14,7 @@ from emulator.storage.api import (
     TableOperation,
 )
 from emulator.storage.filters import Condition
+from emulator.storage.paging import every_row
 from emulator.storage.refusals import invalid, refusal
 from emulator.storage.rest.batches import Reply, batch_request, replies_in
 from emulator.storage.rest.entities import NotStorable, entity_json, row_of
@@ -77,15 +78,8 @@ class RestTable:
         )
         return row_of(json.loads(answer.body))
 
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        continuation: str | None = None
-        while True:
-            page = await self.page(where, select=select, continuation=continuation)
-            for row in page.rows:
-                yield row
-            continuation = page.continuation
-            if continuation is None:
-                return
+    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        return every_row(self, where, select)
 
     async def page(
         self,
