@@ -60,8 +60,9 @@ class AzureTable:
         )
         return _row(entity)
 
-    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        return every_row(self, where, select)
+    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        async for row in every_row(self, where, select):
+            yield row
 
     async def page(
         self,

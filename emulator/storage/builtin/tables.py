@@ -72,8 +72,9 @@ class BuiltinTable:
 
         return await self._database.read(f"read row {partition_key!r}, {row_key!r} of table {self.name}", work)
 
-    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        return every_row(self, where, select)
+    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        async for row in every_row(self, where, select):
+            yield row
 
     async def page(
         self,

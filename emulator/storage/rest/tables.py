@@ -78,8 +78,9 @@ class RestTable:
         )
         return row_of(json.loads(answer.body))
 
-    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        return every_row(self, where, select)
+    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
+        async for row in every_row(self, where, select):
+            yield row
 
     async def page(
         self,
