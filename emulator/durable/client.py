@@ -7,7 +7,6 @@ Source: durable-extension, ContextImplementations/DurableClient.cs; spec/durable
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +24,7 @@ from emulator.durable.core.events import (
     TraceContext,
 )
 from emulator.durable.core.identity import TERMINAL, EntityId, OrchestrationInstance, RuntimeStatus, is_entity
+from emulator.durable.core.json_text import lenient_object
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import (
     HubError,
@@ -332,7 +332,7 @@ class DurableClient:
         while True:
             page = await self.hub.query(_entity_rows(EntityQuery(), _CLEAN_PAGE, continuation))
             for row in page.instances:
-                standing = _json_object(row.custom_status)
+                standing = lenient_object(row.custom_status or "")
                 if release_locks and await self._holds_no_more(standing.get("lockedBy")):
                     await self._release(row.instance_id, str(standing["lockedBy"]))
                     released += 1
@@ -379,19 +379,10 @@ def _entity_status(row: InstanceStatus, *, with_state: bool) -> EntityStatus | N
     """None for a row of an entity that does not exist any more."""
     entity = EntityId.parse(row.instance_id)
     state = _entity_state(row.input) if with_state else None
-    exists = state is not None if with_state else _json_object(row.custom_status).get("entityExists") is True
+    exists = state is not None if with_state else lenient_object(row.custom_status or "").get("entityExists") is True
     return EntityStatus(entity, row.created_at, state) if entity is not None and exists else None
 
 
 def _entity_state(scheduler_state: str | None) -> str | None:
-    state = _json_object(scheduler_state).get("state")
+    state = lenient_object(scheduler_state or "").get("state")
     return state if isinstance(state, str) else None
-
-
-def _json_object(text: str | None) -> dict[str, object]:
-    """The members of a JSON object that the extension wrote; empty for anything else."""
-    try:
-        value = json.loads(text or "")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -23,12 +23,20 @@ def json_text(value: object) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def read_object(text: str) -> Mapping[str, Any]:
+def read_object(text: str | bytes) -> Mapping[str, Any]:
     """The members of the JSON object that this text is."""
     try:
         return json_object(json.loads(text))
     except RecursionError:
         raise ValueError("JSON that is nested too deep") from None
+
+
+def lenient_object(text: str | bytes) -> Mapping[str, Any]:
+    """The same, for texts of others that may be damaged: anything else has no members."""
+    try:
+        return read_object(text)
+    except ValueError:
+        return {}
 
 
 def json_object(value: object) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ Source: task-hub-storage.md chapter 5.6 (durabletask: Partitioning/AppLeaseManag
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +15,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import AppLeaseOptions
 from emulator.durable.azurestorage.names import fnv1a32
-from emulator.durable.core.json_text import json_text
+from emulator.durable.core.json_text import json_text, lenient_object
 from emulator.errors import EmulatorError
 from emulator.storage.api import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
@@ -37,11 +36,8 @@ class AppLeaseInfo:
     @classmethod
     def read(cls, content: bytes) -> AppLeaseInfo:
         """Damaged content says nothing."""
-        try:
-            found = json.loads(content)
-        except ValueError:
-            found = None
-        return cls(found.get("OwnerId"), found.get("DesiredSwapId")) if isinstance(found, dict) else cls()
+        found = lenient_object(content)
+        return cls(found.get("OwnerId"), found.get("DesiredSwapId"))
 
     def text(self) -> str:
         return json_text({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id})

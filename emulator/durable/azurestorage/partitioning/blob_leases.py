@@ -9,14 +9,13 @@ LeaseCollectionBalancer.cs).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
 from emulator.clock import Clock
-from emulator.durable.core.json_text import json_text
+from emulator.durable.core.json_text import json_text, lenient_object
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
@@ -38,12 +37,7 @@ class LeaseRecord:
     @classmethod
     def read(cls, queue_name: str, content: bytes, *, is_leased: bool) -> LeaseRecord:
         """Damaged content names no owner: the queue is free as soon as the blob's lease is."""
-        try:
-            found = json.loads(content)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            return cls(queue_name=queue_name, is_leased=is_leased)
+        found = lenient_object(content)
         return cls(
             queue_name=queue_name,
             owner=found.get("Owner"),

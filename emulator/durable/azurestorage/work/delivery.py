@@ -9,7 +9,6 @@ AzureStorageOrchestrationService.cs); durable-orchestration.md 12.2 and 12.3.
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +31,7 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus, is_entity
+from emulator.durable.core.json_text import lenient_object
 from emulator.instant import Instant
 from emulator.storage.api import Row
 
@@ -307,11 +307,7 @@ def _questions(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
 
 def _request_id(text: str) -> str | None:
     """The id of an entity request as it was sent."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    request = found.get("id") if isinstance(found, dict) else None
+    request = lenient_object(text).get("id")
     return request if isinstance(request, str) else None
 
 
