@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
@@ -94,14 +94,8 @@ class SafePartitions:
         return self._rounds.running(self._run(listener, make_again or self.create))
 
     async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
-        while not self._rounds.is_stopping:
-            self._rounds.begin()
-            try:
-                await self._rounds.look(lambda: self._look(listener), make_again)
-            except EmulatorError as error:
-                _log.warning("The leases of the control queues cannot be looked after: %s", error)
-            await self._rounds.end(_OWNERSHIP_EVERY)
-        await self._hand_over(listener)
+        await looking(self._rounds, lambda: self._look(listener), make_again, every=_OWNERSHIP_EVERY)
+        await handed_over(self._owned, listener, self._clock, release=(self._intents, self._owned))
         self._rounds.over()
 
     async def _look(self, listener: Listener) -> None:
@@ -122,14 +116,6 @@ class SafePartitions:
         for name in tuple(self._owned.held):
             if name in self._intents.held:
                 await listener.open(name)
-
-    async def _hand_over(self, listener: Listener) -> None:
-        names = tuple(self._owned.held)
-        for name in names:
-            await listener.close(name)
-        await drained(names, listener, self._clock)
-        for leases in (self._intents, self._owned):
-            await released(leases)
 
 
 class LegacyPartitions:
@@ -157,18 +143,8 @@ class LegacyPartitions:
         return self._rounds.running(self._run(listener, make_again or self.create))
 
     async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
-        while not self._rounds.is_stopping:
-            self._rounds.begin()
-            try:
-                await self._rounds.look(lambda: self._look(listener), make_again)
-            except EmulatorError as error:
-                _log.warning("The leases of the control queues cannot be looked after: %s", error)
-            await self._rounds.end(_INTENT_EVERY)
-        names = tuple(self._leases.held)
-        for name in names:
-            await listener.close(name)
-        await drained(names, listener, self._clock)
-        await released(self._leases)
+        await looking(self._rounds, lambda: self._look(listener), make_again, every=_INTENT_EVERY)
+        await handed_over(self._leases, listener, self._clock, release=(self._leases,))
         self._rounds.over()
 
     async def _look(self, listener: Listener) -> None:
@@ -196,6 +172,29 @@ class Due:
             return False
         self._next = self._clock.now() + self._every
         return True
+
+
+async def looking(
+    rounds: Rounds, look: Callable[[], Awaitable[None]], make_again: MakeAgain, *, every: timedelta
+) -> None:
+    """Look after the leases until the rounds are to stop."""
+    while not rounds.is_stopping:
+        rounds.begin()
+        try:
+            await rounds.look(look, make_again)
+        except EmulatorError as error:
+            _log.warning("The leases of the control queues cannot be looked after: %s", error)
+        await rounds.end(every)
+
+
+async def handed_over(owned: BlobLeases, listener: Listener, clock: Clock, *, release: Sequence[BlobLeases]) -> None:
+    """Read no more of the queues that are ours, let their episodes end, and give the leases up, in this order."""
+    names = tuple(owned.held)
+    for name in names:
+        await listener.close(name)
+    await drained(names, listener, clock)
+    for leases in release:
+        await released(leases)
 
 
 async def drained(queue_names: Sequence[str], listener: Listener, clock: Clock) -> None:
