@@ -16,9 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from emulator.clock import SystemClock
-from emulator.storage.api import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.storage.builtin import open_builtin
 from emulator.storage.filters import eq, ge
+from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 
 MINUTE = timedelta(minutes=1)
 BODY = "x" * 800

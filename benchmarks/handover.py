@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from benchmarks.hosts import app_folder, free_port, started, storage
 from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
-from emulator.storage.api import Table
+from emulator.storage.port import Table
 from emulator.storage.rest import open_account
 
 APP = """

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
-from emulator.storage.api import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.storage.azurite import open_azurite
 from emulator.storage.filters import eq
+from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 
 ROUNDS = 300
 TEXT = '{"$type":"DurableTask.AzureStorage.MessageData","Input":"' + "x" * 900 + '"}'

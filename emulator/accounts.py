@@ -14,8 +14,8 @@ from emulator.clock import Clock
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
-from emulator.storage.api import StorageAccount
-from emulator.storage.places import is_emulated
+from emulator.storage.endpoints import is_emulated
+from emulator.storage.port import StorageAccount
 
 DEFAULT_CONNECTION = "AzureWebJobsStorage"
 

@@ -20,11 +20,11 @@ from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat, open_seats
 from emulator.environment import PROCESS
-from emulator.extensions.builtin import builtin_extensions
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http.extension import route_check
+from emulator.extensions.registry import builtin_extensions
 from emulator.host.admin.api import HostCommands
 from emulator.host.console.invocationlog import outside_of_invocations
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
@@ -34,8 +34,8 @@ from emulator.host.http.routes import FunctionRoutes
 from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
-from emulator.worker.api import Worker
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Worker
 
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 

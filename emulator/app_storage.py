@@ -14,7 +14,7 @@ from emulator.config.connections import BuiltinConnection, ConnectionNotConfigur
 from emulator.config.settings import Settings
 from emulator.config.start import BUILTIN_PATH, Configuration, development_connections, storage_value
 from emulator.storage.azurite import FOLDER, HOW_TO_GET_AZURITE, Azurite, NoAzurite, open_azurite
-from emulator.storage.places import account_description
+from emulator.storage.endpoints import account_description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ EmulatorError                     a message for the user: what was being done, t
 ├── ConfigurationError            host.json, local.settings.json, the command line (exit code 1)
 ├── AppLoadError                  the user's function app could not be imported or indexed
 ├── StorageUnavailable            no storage account can be reached or started
-└── StorageError                  (emulator.storage.api) an answer of the storage service
+└── StorageError                  (emulator.storage.port) an answer of the storage service
 
 Errors of one package derive from these and live in that package.
 """

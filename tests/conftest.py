@@ -15,9 +15,9 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
 from emulator.storage import azure, rest
-from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.storage.bench import Bench
 

@@ -16,10 +16,10 @@ import pytest
 
 from emulator.app import App, open_app
 from emulator.config.start import StartOptions
-from emulator.host.extension import TriggerEvent
 from emulator.host.http.connections import PortUnavailable
+from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
-from emulator.worker.api import Datum
+from emulator.worker.port import Datum
 
 HEAD = """
 import asyncio, logging, os, threading

@@ -20,8 +20,8 @@ from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DEVELOPMENT_STORAGE, storage_value
 from emulator.durable.azurestorage.names import HubNames
 from emulator.errors import ConfigurationError
-from emulator.storage.api import StorageAccount
 from emulator.storage.azurite import open_azurite
+from emulator.storage.port import StorageAccount
 from emulator.storage.transfer.exporting import chosen_items, export_account
 from emulator.storage.transfer.file import Item, Kind
 from emulator.storage.transfer.importing import import_account

@@ -1,7 +1,7 @@
 """Connection names of bindings → where the storage services are and how to be let in.
 
 Sources: net-sdk, sdk/extensions/Microsoft.Azure.WebJobs.Extensions.Clients (lookup); the connection string grammar
-of the Azure Storage documentation; spec/functions-host.md 1.7.
+of the Azure Storage documentation; docs/protocol/functions-host.md 1.7.
 """
 
 from __future__ import annotations

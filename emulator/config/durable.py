@@ -1,7 +1,7 @@
 """host.json: extensions.durableTask. The defaults stand here and nowhere else.
 
 Source: durable-extension, Options/*.cs, AzureStorageDurabilityProviderFactory.cs;
-spec/durable-client-http.md chapter 5.
+docs/protocol/durable-client-http.md chapter 5.
 """
 
 from __future__ import annotations

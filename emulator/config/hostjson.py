@@ -1,6 +1,7 @@
 """host.json → frozen dataclasses. The only place with its defaults, except for `durable.py` beside it.
 
-Source: host, ScriptHostBuilderExtensions.cs, Config/HostJsonFileConfigurationSource.cs; spec/functions-host.md 1.1-1.3.
+Source: host, ScriptHostBuilderExtensions.cs, Config/HostJsonFileConfigurationSource.cs;
+docs/protocol/functions-host.md 1.1-1.3.
 """
 
 from __future__ import annotations

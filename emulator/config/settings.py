@@ -1,7 +1,7 @@
 """App settings: local.settings.json and the process environment, as `func start` puts them together.
 
 Source: core-tools, Common/AppSettingsFile.cs, Common/SecretsManager.cs, Helpers/HostHelpers.cs;
-spec/functions-host.md 1.4 and 2.1.
+docs/protocol/functions-host.md 1.4 and 2.1.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It needs no running worker and knows no HTTP. Inputs, events, reasons and results are the texts that are stored; who
 calls decides how a value becomes text.
-Source: durable-extension, ContextImplementations/DurableClient.cs; spec/durable-client-http.md chapter 2.
+Source: durable-extension, ContextImplementations/DurableClient.cs; docs/protocol/durable-client-http.md chapter 2.
 """
 
 from __future__ import annotations

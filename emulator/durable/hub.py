@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import HistoryEvent, Tags
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.turn import TurnOutcome
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 
@@ -188,7 +188,7 @@ class WorkSource(Protocol):
     async def next_entity(self) -> OrchestrationWorkItem:
         """The same for entities (ids that begin with @)."""
 
-    async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
+    async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: EpisodeOutcome) -> None:
         """Save a turn: send its messages, append its history, write the status row, delete the messages consumed.
 
         Unlocks the instance. Raises LockLost when another worker took the instance over; then abandon the item.

@@ -2,7 +2,7 @@
 
 Read: the first value of a text, with single quotes, bare names, comments, trailing commas, NaN and hexadecimal
 numbers. Written: compact, a float with its decimal point, non-ASCII as it is.
-Source: Newtonsoft.Json 13, JsonTextReader and JsonTextWriter; spec/durable-client-http.md 2.5 and 2.6.
+Source: Newtonsoft.Json 13, JsonTextReader and JsonTextWriter; docs/protocol/durable-client-http.md 2.5 and 2.6.
 """
 
 from __future__ import annotations

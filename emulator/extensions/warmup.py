@@ -1,11 +1,12 @@
-"""warmupTrigger: nothing to listen for; /admin/warmup runs the function. Source: spec/functions-host.md 6 and 8.7."""
+"""warmupTrigger: nothing to listen for; /admin/warmup runs the function. Source: docs/protocol/functions-host.md 6
+and 8.7."""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from emulator.host.extension import Extension, Function, Invoke
-from emulator.worker.api import Binding
+from emulator.host.port import Extension, Function, Invoke
+from emulator.worker.port import Binding
 
 TRIGGER = "warmuptrigger"
 

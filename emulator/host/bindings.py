@@ -1,7 +1,7 @@
 """Which extension serves which binding type, and the bindings of a function made ready for its invocations.
 
 Settings (`%name%`) are resolved once, when the app is indexed; expressions (`{name}`) are read then and rendered for
-every invocation. Source: webjobs-sdk, NameResolverExtensions; spec/functions-host.md chapter 2.
+every invocation. Source: webjobs-sdk, NameResolverExtensions; docs/protocol/functions-host.md chapter 2.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.host.expressions import BindingData, Template, parse_template
-from emulator.host.extension import Extension, Listen, ReadInput, WriteOutput
-from emulator.worker.api import Binding, FunctionMetadata
+from emulator.host.port import Extension, Listen, ReadInput, WriteOutput
+from emulator.worker.port import Binding, FunctionMetadata
 
 RETURN = "$return"
 HTTP_TRIGGER = "httptrigger"

@@ -1,7 +1,7 @@
 """The functions of the app as the host sees them: checked, sorted, found by name whatever its case.
 
 A broken function is reported and left out; the others run. Source: host, FunctionMetadataManager.cs, ScriptHost.cs;
-spec/functions-host.md 3.2 to 3.5.
+docs/protocol/functions-host.md 3.2 to 3.5.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, prepare
-from emulator.host.extension import Function
+from emulator.host.port import Function
 from emulator.host.retries import FOR_EVER
-from emulator.worker.api import Binding, FunctionMetadata, RetryPolicy
+from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
 _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return", re.ASCII)

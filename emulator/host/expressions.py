@@ -2,7 +2,7 @@
 
 A template is read when the app is indexed and rendered for each invocation, from what the trigger knows (binding
 data), the members of its JSON payload and a few built-in names. Errors have the Functions host's texts.
-Source: webjobs-sdk, Host/Bindings/Path/BindingTemplate*.cs; spec/functions-host.md 2.2, 2.3.
+Source: webjobs-sdk, Host/Bindings/Path/BindingTemplate*.cs; docs/protocol/functions-host.md 2.2, 2.3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.formats import DEFAULT_DATE_FORMAT, format_date, format_guid
 from emulator.ids import NewId
-from emulator.worker.api import Datum
+from emulator.worker.port import Datum
 
 _ROUND_TRIP_DATE = "yyyy-MM-ddTHH:mm:ssK"
 _BUILT_IN = frozenset(("rand-guid", "datetime", "sys"))

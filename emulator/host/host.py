@@ -6,7 +6,7 @@
     # no new events, running work ended or was given up, leases are released
 
 HTTP is served around this, by whoever composes the two: the server answers while the host starts and when it failed.
-Source: host, ScriptHost.cs, WebJobsScriptHostService.cs; spec/functions-host.md chapter 11.
+Source: host, ScriptHost.cs, WebJobsScriptHostService.cs; docs/protocol/functions-host.md chapter 11.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from emulator.errors import AppLoadError
 from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
 from emulator.host.catalog import Catalog, Check, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, category
-from emulator.host.extension import Extension, Function, TriggerEvent
 from emulator.host.invoker import Invoker
-from emulator.host.keeping import Kept, keeping
+from emulator.host.port import Extension, Function, TriggerEvent
+from emulator.host.restarting import Restartable, keeping
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
-from emulator.worker.api import FunctionMetadata, RetryPolicy, Returned, Worker
+from emulator.worker.port import FunctionMetadata, RetryPolicy, Returned, Worker
 
 _startup = category(STARTUP)
 _general = category(GENERAL)
@@ -210,21 +210,22 @@ class Host:
             retry=None if options.retry is None else _retry_policy(options.retry),
         )
 
-    def _engines(self) -> list[Kept]:
+    def _engines(self) -> list[Restartable]:
         return [
-            Kept(extension.name, extension.run, _EngineStory(extension.name)) for extension in self._parts.extensions
+            Restartable(extension.name, extension.run, _EngineStory(extension.name))
+            for extension in self._parts.extensions
         ]
 
-    def _listeners(self, invoker: Invoker, *, http: bool) -> list[Kept]:
+    def _listeners(self, invoker: Invoker, *, http: bool) -> list[Restartable]:
         return [
             self._listener(function, invoker)
             for function in self.catalog.functions
             if not function.disabled and (function.trigger.type.lower() == HTTP_TRIGGER) is http
         ]
 
-    def _listener(self, function: Function, invoker: Invoker) -> Kept:
+    def _listener(self, function: Function, invoker: Invoker) -> Restartable:
         listen = self._types.listen(function.trigger)
-        return Kept(
+        return Restartable(
             f"listener of {function.name}",
             lambda: listen(function, function.trigger, invoker.invoke_of(function)),
             _ListenerStory(function.name),

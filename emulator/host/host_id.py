@@ -1,6 +1,6 @@
 """The host id: part of every path in storage that belongs to one app on one machine.
 
-Source: host, src/WebJobs.Script/Host/ScriptHostIdProvider.cs; spec/functions-host.md 0.1.
+Source: host, src/WebJobs.Script/Host/ScriptHostIdProvider.cs; docs/protocol/functions-host.md 0.1.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     invoke = invoker.invoke_of(function)      # for a listener
     returned = await invoke(TriggerEvent(value=…))
 
-Source: webjobs-sdk, FunctionExecutor.cs; host, WorkerFunctionInvoker.cs; spec/functions-host.md chapter 7.
+Source: webjobs-sdk, FunctionExecutor.cs; host, WorkerFunctionInvoker.cs; docs/protocol/functions-host.md chapter 7.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
-from emulator.host.extension import BindingContext, Function, Invoke, TriggerEvent
+from emulator.host.port import BindingContext, Function, Invoke, TriggerEvent
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
-from emulator.worker.api import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
+from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
 
 T = TypeVar("T")
 

@@ -1,13 +1,13 @@
 """How long to wait before a failed function runs again, by its retry policy or host.json's.
 
-Source: webjobs-sdk, Host/Executors/RetryStrategies; spec/functions-host.md 7.6.
+Source: webjobs-sdk, Host/Executors/RetryStrategies; docs/protocol/functions-host.md 7.6.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from emulator.worker.api import RetryPolicy
+from emulator.worker.port import RetryPolicy
 
 FOR_EVER = -1
 

@@ -21,7 +21,6 @@ from emulator.config.start import Configuration
 from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHost
 from emulator.host.admin.functions import FunctionsApi, Spawn
 from emulator.host.admin.keys import KeysApi
-from emulator.host.extension import Extension, Webhook
 from emulator.host.host_id import host_id
 from emulator.host.http import easyauth
 from emulator.host.http.auth import Authorizer
@@ -30,6 +29,7 @@ from emulator.host.http.keys import FileSecrets, KeyRing, SecretsRepository
 from emulator.host.http.routes import FunctionRoutes, Route
 from emulator.host.http.server import Site, serve
 from emulator.host.http.webhooks import system_key_name, webhook_routes
+from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 
 SECRETS_FOLDER = Path(".azemu") / "secrets"

@@ -1,6 +1,6 @@
 """Where the host is in its life. Set by the host, shown at /admin/host/status, waited for by early requests.
 
-Source: host, src/WebJobs.Script/Host/ScriptHostState.cs; spec/functions-host.md 6 and 11.
+Source: host, src/WebJobs.Script/Host/ScriptHostState.cs; docs/protocol/functions-host.md 6 and 11.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from emulator.clock import Clock
-from emulator.interruption import apart_from_the_terminal
 from emulator.process.handover import Handover
-from emulator.process.port import Port
+from emulator.process.listening_port import Port
+from emulator.subprocesses import detached_from_terminal
 
 # -P keeps the current folder, which is the user's, off the import path: a file there must not shadow our modules. So
 # the place of this package is handed over.
@@ -47,7 +47,7 @@ class Child:
             _PACKAGE_FOLDER,
             stdin=asyncio.subprocess.PIPE,
             pass_fds=[listener.fileno()] if listener is not None else [],
-            **apart_from_the_terminal(),
+            **detached_from_terminal(),
         )
         return self
 

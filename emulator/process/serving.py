@@ -15,9 +15,9 @@ from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions
 from emulator.host.console.banner import print_banner, print_functions, tell_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
-from emulator.interruption import interruptible
-from emulator.process.complaints import calm_complaints
+from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import allow_many_open_files
+from emulator.signals import interruptible
 
 SEATS_FOLDER = Path(".azemu") / "hosts"
 
@@ -50,7 +50,7 @@ async def serve(
     from emulator.app import open_app  # Most of the program; whoever only asks for help should not wait for it.
 
     allow_many_open_files()
-    with console_logging(console), calm_complaints():
+    with console_logging(console), quiet_client_errors():
         async with open_app(options, restart=restart, seats=options.app / SEATS_FOLDER) as app:
             if announce:
                 print_functions(

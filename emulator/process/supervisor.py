@@ -22,11 +22,12 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, tell_stopping
 from emulator.host.console.output import Console, Style
-from emulator.interruption import how_it_ended, interruptible
 from emulator.process.child import Child
 from emulator.process.handover import Handover
-from emulator.process.port import Port
+from emulator.process.listening_port import Port
 from emulator.process.watch import Change, Stamp, WatchRules, next_changes, picture
+from emulator.signals import interruptible
+from emulator.subprocesses import describe_exit_code
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ class _Supervisor:
     def _tell_end(self, code: int) -> None:
         # A host that could not start has said why.
         if code != exit_codes.NOT_STARTED:
-            self._console.print(f"The host ended unexpectedly ({how_it_ended(code)}).", level=LogLevel.ERROR)
+            self._console.print(f"The host ended unexpectedly ({describe_exit_code(code)}).", level=LogLevel.ERROR)
 
     def _tell_changes(self, changes: Sequence[Change]) -> None:
         change, *others = changes

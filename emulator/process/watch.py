@@ -1,6 +1,6 @@
 """Which files of the app changed, by looking at them: works on every file system, in containers and over networks.
 
-Source of the rules: host, src/WebJobs.Script.WebHost/FileMonitoringService.cs; spec/functions-host.md 11.4.
+Source of the rules: host, src/WebJobs.Script.WebHost/FileMonitoringService.cs; docs/protocol/functions-host.md 11.4.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from emulator.storage.api import Row, Table
 from emulator.storage.filters import Condition
+from emulator.storage.port import Row, Table
 
 
 async def every_row(table: Table, where: Condition | None, select: Sequence[str]) -> AsyncIterator[Row]:

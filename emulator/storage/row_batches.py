@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.storage.api import MAX_BATCH_OPERATIONS, Table, TableOperation
+from emulator.storage.port import MAX_BATCH_OPERATIONS, Table, TableOperation
 
 # A transaction takes 4 MiB, with what surrounds the rows in it.
 _BATCH_BYTES = 3 * 1024 * 1024

@@ -17,8 +17,8 @@ from emulator.errors import ConfigurationError
 from emulator.testing.client import durable_client
 from emulator.testing.hosting import Hosted, HostThread
 from emulator.testing.http import Answer
+from emulator.testing.overrides import Fake
 from emulator.testing.queues import put_message
-from emulator.testing.steering import Fake
 from emulator.testing.waiting import wait_for_end
 from emulator.testing.watching.records import LogLine
 from emulator.testing.watching.slowness import RealWait

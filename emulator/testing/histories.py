@@ -25,8 +25,8 @@ from emulator.durable.core.identity import is_entity
 from emulator.errors import EmulatorError
 from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant
-from emulator.storage.api import Row, Value
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Row, Value
 from emulator.storage.transfer.file import Kind, opened, read_header
 from emulator.storage.transfer.importing import import_account
 

@@ -28,17 +28,17 @@ from emulator.host.status import HostState
 from emulator.ids import new_id
 from emulator.testing.errors import AppBroken, TookTooLong
 from emulator.testing.http import Http
+from emulator.testing.overrides import Steering, SteeringParts, steered
 from emulator.testing.secrets import MemorySecrets
-from emulator.testing.steering import Steering, SteeringParts, steered
 from emulator.testing.watching.appfiles import AppFiles
 from emulator.testing.watching.awaited import Awaited
 from emulator.testing.watching.determinism import Determinism, NotDeterministic, checked
+from emulator.testing.watching.leftover_work import Stragglers
 from emulator.testing.watching.records import Records
 from emulator.testing.watching.slowness import Slowness
-from emulator.testing.watching.stragglers import Stragglers
 from emulator.virtual_time import VirtualClock
-from emulator.worker.api import Worker
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Worker
 
 T = TypeVar("T")
 

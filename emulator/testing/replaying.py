@@ -50,14 +50,14 @@ from emulator.environment import PROCESS
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
-from emulator.host.extension import TriggerEvent
+from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.testing.watching.yields import Place, Yields
-from emulator.worker.api import Returned
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.port import Returned
 from emulator.worker.sdk_warnings import soften_warnings
 
 _KINDS = {

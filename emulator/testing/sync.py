@@ -13,7 +13,7 @@ from emulator.durable.core.events import HistoryEvent
 from emulator.testing.app import REAL_SECONDS, AppUnderTest, host_thread
 from emulator.testing.hosting import HostThread
 from emulator.testing.http import Answer
-from emulator.testing.steering import Fake
+from emulator.testing.overrides import Fake
 from emulator.testing.watching.records import LogLine
 from emulator.testing.watching.slowness import RealWait
 from emulator.virtual_time import VirtualClock

@@ -1,4 +1,4 @@
-"""`context: func.Context` as a function sees it. Attributes: spec/python-worker.md 6.3."""
+"""`context: func.Context` as a function sees it. Attributes: docs/protocol/python-worker.md 6.3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import azure.functions as func
 from azure.functions import _abc
 
-from emulator.worker.api import Invocation
+from emulator.worker.port import Invocation
 
 
 class RpcException(_abc.RpcException):

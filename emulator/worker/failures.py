@@ -1,7 +1,7 @@
 """How exceptions of user code are shown: the official worker's texts, with the user's frames.
 
 The official worker prints the frames of its own dispatcher first; ours show nobody anything and are left out.
-Source: spec/python-worker.md chapter 8.
+Source: docs/protocol/python-worker.md chapter 8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import TracebackType
 
 import emulator
 from emulator.errors import AppLoadError
-from emulator.worker.api import FunctionFailed
+from emulator.worker.port import FunctionFailed
 
 _OUR_FILES = str(Path(emulator.__file__).parent)
 _IMPORT_MACHINERY = ("<frozen importlib", str(Path("importlib") / "__init__.py"))

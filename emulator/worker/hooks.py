@@ -1,7 +1,7 @@
 """Worker extensions: the library's AppExtensionBase and FuncExtensionBase hooks around load and invocation.
 
 Only with PYTHON_ENABLE_WORKER_EXTENSIONS, as in the official worker on the Python versions that we run on. A hook
-that raises is logged and changes nothing. Source: spec/python-worker.md 9.3.
+that raises is logged and changes nothing. Source: docs/protocol/python-worker.md 9.3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the app object to checked functions: what the decorators said, whether the signature fits it.
 
 All rules and texts are those of the official worker, so that an app which fails on Azure fails here with the same
-words. Source: spec/python-worker.md 2.2 to 2.4.
+words. Source: docs/protocol/python-worker.md 2.2 to 2.4.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import azure.functions as func
 
 from emulator.clock import Clock
 from emulator.worker import values
-from emulator.worker.api import Binding, FunctionMetadata, RetryPolicy
+from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
 from emulator.worker.streaming import Streaming, find_streaming
 
 RETURN = "$return"

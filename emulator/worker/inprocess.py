@@ -25,13 +25,13 @@ import azure.functions as func
 
 from emulator.clock import Clock
 from emulator.worker import hooks, values
-from emulator.worker.api import Datum, FunctionMetadata, HttpStream, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.apploop import AppLoop
 from emulator.worker.context import Context
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.hooks import Hooks
 from emulator.worker.indexing import CONTEXT, LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.port import Datum, FunctionMetadata, HttpStream, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_sessions import loop_sessions
 from emulator.worker.sdk_times import remember_times
 from emulator.worker.sdk_warnings import soften_warnings

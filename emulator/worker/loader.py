@@ -3,7 +3,7 @@
     with AppModules(root):
         app = import_app(root, settings)
 
-Source of rules and texts: spec/python-worker.md 2.1.
+Source of rules and texts: docs/protocol/python-worker.md 2.1.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class _AppFinder(MetaPathFinder):
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # Where Azure's build puts the dependencies (spec/python-worker.md 1.3).
+        # Where Azure's build puts the dependencies (docs/protocol/python-worker.md 1.3).
         packages = root / ".python_packages" / "lib" / "site-packages"
         self.folders = [packages, root] if packages.is_dir() else [root]
         self.served: set[str] = set()

@@ -6,7 +6,7 @@ invokes the function. Here the framework's application is called directly, on th
     streaming = find_streaming(functions)             # None unless a function is annotated with the framework's Request
     returned = await streaming.run(stream, invocation_id, call)
 
-Source: azure-functions-python-worker, http_v2.py; spec/python-worker.md 9.1.
+Source: azure-functions-python-worker, http_v2.py; docs/protocol/python-worker.md 9.1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from emulator.clock import Clock
-from emulator.worker.api import AsgiMessage, HttpStream
+from emulator.worker.port import AsgiMessage, HttpStream
 
 _log = logging.getLogger(__name__)
 

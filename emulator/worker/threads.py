@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 Job = Callable[[], None]
 
-# The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this when the app does not (spec/python-worker.md 1.2).
+# The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this when the app does not (docs/protocol/python-worker.md
+# 1.2).
 DEFAULT_THREADS = 1000
 
 _JOB_NAME = "function"

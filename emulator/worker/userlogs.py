@@ -3,7 +3,7 @@
 Records reach us through one handler on the root logger, prints through a stand-in for sys.stdout and sys.stderr that
 lets everything pass that is not user code's. Which invocation it belongs to is known from a context variable, which
 follows tasks and `asyncio.to_thread`, or from `context.thread_local_storage.invocation_id` in the app's own threads.
-Facts: spec/python-worker.md chapter 7.
+Facts: docs/protocol/python-worker.md chapter 7.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
-from emulator.worker.api import Invocation, LogRecord
+from emulator.worker.port import Invocation, LogRecord
 
 _OURSELVES = f"{__name__.partition('.')[0]}."
 

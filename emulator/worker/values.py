@@ -2,7 +2,7 @@
 
 The converters of `azure.functions` are registered there by binding type and work on the library's Datum; this module
 turns ours into theirs and back, and adds the converter for every type that has none. The tables of what becomes what:
-spec/python-worker.md chapter 4; the texts are the official worker's.
+docs/protocol/python-worker.md chapter 4; the texts are the official worker's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import azure.functions as func
 from azure.functions import meta
 
-from emulator.worker.api import Datum, DatumType, HttpCookie, HttpRequestData, HttpResponseData
+from emulator.worker.port import Datum, DatumType, HttpCookie, HttpRequestData, HttpResponseData
 
 T = TypeVar("T")
 

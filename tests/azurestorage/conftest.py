@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from emulator.storage.api import StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 
 

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from emulator.storage.api import StorageAccount, StorageUnreachable
+from emulator.storage.port import StorageAccount, StorageUnreachable
 
 _HANDLES = {"queue", "table", "container", "lease"}
 

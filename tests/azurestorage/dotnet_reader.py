@@ -1,6 +1,7 @@
 """A reader of task hubs that is as strict as .NET's, and knows nothing of our code.
 
-Written from task-hub-storage.md chapters 1 to 5: member order and type names of messages, types and names of columns,
+Written from docs/protocol/task-hub-storage.md chapters 1 to 5: member order and type names of messages, types and
+names of columns,
 row keys, blob names, which queue a message lies in. It reads files of `azemu storage export`
 (docs/storage-file-format.md).
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.instant import Instant
-from emulator.storage.api import Int64, Row, Value
+from emulator.storage.port import Int64, Row, Value
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
 SCENARIOS = sorted(path.parent.name for path in GOLDEN.glob("*/requests.jsonl"))

@@ -9,9 +9,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emulator.durable.azurestorage.succession.seats import open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import open_seats
 from emulator.ids import new_id
-from emulator.storage.api import QueueMessage
+from emulator.storage.port import QueueMessage
 
 
 def main(folder: str, queue_name: str, *messages: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.storage.api import StorageAccount, StorageUnreachable
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount, StorageUnreachable
 from emulator.virtual_time import VirtualClock
 
 from .apps import app

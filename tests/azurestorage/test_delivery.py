@@ -30,7 +30,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-from emulator.storage.api import QueueMessage, Row, Value
+from emulator.storage.port import QueueMessage, Row, Value
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = Instant.of(NOON)

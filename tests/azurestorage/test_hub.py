@@ -8,7 +8,7 @@ import pytest
 
 from emulator.durable.core.events import EventRaised, ExecutionCompleted, TaskScheduled
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 
 from .apps import app

@@ -26,8 +26,8 @@ from emulator.durable.azurestorage.partitioning.table_partitions import (
 )
 from emulator.ids import new_id
 from emulator.instant import Instant
-from emulator.storage.api import StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.storage.bench import Bench, unique
 

@@ -14,7 +14,7 @@ from emulator.durable.azurestorage.large import DamagedPayload, LargePayloads, b
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import PurgeResult
 from emulator.ids import new_id
-from emulator.storage.api import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
+from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.counting_ids import counting_ids
 from tests.storage.midflight import GOLDEN, load_midflight

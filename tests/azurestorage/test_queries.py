@@ -14,7 +14,7 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceQuery, InstanceStatus, PurgeFilter
 from emulator.ids import new_id
 from emulator.instant import Instant
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.midflight import GOLDEN, load_midflight
 

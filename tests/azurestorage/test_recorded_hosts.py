@@ -19,8 +19,8 @@ from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.worker import engine
 from emulator.ids import new_id
-from emulator.storage.api import StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 
 from . import golden

@@ -15,7 +15,7 @@ from emulator.durable.core.events import GenericEvent
 from emulator.durable.hub import InstanceNotFound
 from emulator.ids import new_id
 from emulator.instant import Instant
-from emulator.storage.api import Operation, StorageAccount, TableOperation, Value
+from emulator.storage.port import Operation, StorageAccount, TableOperation, Value
 from emulator.virtual_time import VirtualClock
 
 from . import golden

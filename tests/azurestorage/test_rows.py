@@ -8,7 +8,7 @@ from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.core.events import GenericEvent, OrchestratorStarted
 from emulator.instant import Instant
-from emulator.storage.api import Row, Value
+from emulator.storage.port import Row, Value
 
 from . import golden
 

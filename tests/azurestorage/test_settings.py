@@ -18,8 +18,8 @@ from emulator.durable.azurestorage.partitioning.app_lease import AppLeaseInfo, a
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.ids import new_id
-from emulator.storage.api import StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 
 from . import golden

@@ -21,7 +21,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.ids import new_id
-from emulator.storage.api import LeaseState, StorageAccount
+from emulator.storage.port import LeaseState, StorageAccount
 from emulator.storage.rest import open_account
 from tests.storage.bench import unique
 

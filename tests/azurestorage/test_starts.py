@@ -12,7 +12,7 @@ from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.events import ExecutionStarted, OrchestratorStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
-from emulator.storage.api import Operation, Row, StorageAccount, TableOperation
+from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
 from .apps import app

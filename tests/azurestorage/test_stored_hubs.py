@@ -15,8 +15,8 @@ from emulator.app import open_app
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions
 from emulator.instant import Instant
-from emulator.storage.api import Row, Value
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Row, Value
 from tests.durable.hosts import OPTION, PROFILE, RunningApp
 from tests.durable.recorded_calls import recorded_calls
 from tests.durable.test_golden_calls import Replay

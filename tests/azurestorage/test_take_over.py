@@ -21,8 +21,8 @@ from emulator.durable.core.events import ExecutionResumed
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceStatus
 from emulator.ids import new_id
-from emulator.storage.api import StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import unique
 from tests.storage.midflight import MIDFLIGHT, Midflight, load_midflight

@@ -27,7 +27,7 @@ from emulator.durable.executor import Executor
 from emulator.durable.hub import InstanceStatus
 from emulator.ids import hyphenated, new_id
 from emulator.instant import Instant
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 
 OPTIONS = DurableTaskOptions(
     hub_name="TestHub",

@@ -21,13 +21,13 @@ from emulator.background import background
 from emulator.clock import SystemClock
 from emulator.config.connections import SERVICES, Service, StorageConnection, parse_connection
 from emulator.errors import StorageUnavailable
-from emulator.storage.api import StorageAccount
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
 from emulator.storage.azurite.install import install
 from emulator.storage.azurite.probe import Answer, probe
 from emulator.storage.azurite.process import Launch, keep_running
 from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
+from emulator.storage.port import StorageAccount
 
 CLOCK = SystemClock()
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
@@ -340,11 +340,11 @@ async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> 
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first, _account(first) as account:
         assert first.started_here
         assert dict(first.ports) == usual
-        await account.table("Kept").create()
+        await account.table("Restartable").create()
         assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
     assert await answers(usual) == {Answer.NOBODY}
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
-        assert [name async for name in account.tables()] == ["Kept"]
+        assert [name async for name in account.tables()] == ["Restartable"]
 
 
 @pytest.mark.azurite
@@ -459,13 +459,13 @@ async def test_what_was_stored_last_is_there_after_the_process_that_started_it_w
     """Azurite saves its queues last, and by then nobody reads what it says."""
     usual = free_ports()
     async with kept_by_a_process(tmp_path, usual) as azurite, _account(azurite) as account:
-        await account.table("Kept").create()
+        await account.table("Restartable").create()
         await account.queue("kept").create()
         for number in range(50):
             await account.queue("kept").put(str(number))
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as azurite, _account(azurite) as account:
         assert azurite.started_here
-        assert [name async for name in account.tables()] == ["Kept"]
+        assert [name async for name in account.tables()] == ["Restartable"]
         assert await account.queue("kept").count() == 50
 
 

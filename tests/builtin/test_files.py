@@ -17,12 +17,12 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.errors import EmulatorError, StorageUnavailable
 from emulator.ids import new_id
-from emulator.storage.api import Queue, StorageUnreachable
 from emulator.storage.builtin import BuiltinAccount, open_builtin
 from emulator.storage.builtin import opening as builtin_opening
 from emulator.storage.builtin import schema as builtin_schema
 from emulator.storage.builtin.arrivals import Arrivals
 from emulator.storage.builtin.file import FileDatabase
+from emulator.storage.port import Queue, StorageUnreachable
 from tests.storage.bench import bodies, collected, fill, row
 
 CLOCK = SystemClock()

@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 
 from emulator.clock import SystemClock
-from emulator.storage.api import Operation, Row, TableOperation
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Operation, Row, TableOperation
 
 
 async def main(path: Path, first: int) -> None:

@@ -16,8 +16,8 @@ from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_functions
 from emulator.host.console.categories import category, function_category, user_category
 from emulator.host.console.output import Console, LevelRules, Style, category_for, console_logging, wants_colour
-from emulator.host.extension import Function
-from emulator.worker.api import Binding, FunctionMetadata
+from emulator.host.port import Function
+from emulator.worker.port import Binding, FunctionMetadata
 
 
 class Screen:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.durable.core.decisions import Decision
+from emulator.durable.core.episode import Outbox, apply_decisions
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionStarted,
@@ -21,8 +22,7 @@ from emulator.durable.core.identity import OrchestrationInstance, ParentInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import Action, Answer, Raised
 from emulator.durable.core.replay.program import Replayed, ReplaySettings, replay
-from emulator.durable.core.state import RuntimeState, begin_turn
-from emulator.durable.core.turn import Outbox, apply_decisions
+from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.instant import Instant
 from tests.counting_ids import counting_ids
 
@@ -81,7 +81,7 @@ class Instance:
     def begin(self, *events: HistoryEvent) -> RuntimeState | None:
         """The first episode gets the ExecutionStarted by itself."""
         first = () if self.history else (self.start,)
-        return begin_turn(self.history, [TaskMessage(event, INSTANCE) for event in (*first, *events)], self.now)
+        return begin_episode(self.history, [TaskMessage(event, INSTANCE) for event in (*first, *events)], self.now)
 
     def episode(self, answer: Answer, *events: HistoryEvent) -> Sequence[Decision]:
         """What the function's answer newly decides when these events arrive; it becomes history."""

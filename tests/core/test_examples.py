@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from emulator.durable.core.decisions import ScheduleTask
+from emulator.durable.core.episode import Applied, Outbox, apply_decisions
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import Answer
 from emulator.durable.core.replay.program import ReplaySettings, replay
-from emulator.durable.core.state import RuntimeState, begin_turn
-from emulator.durable.core.turn import Applied, Outbox, apply_decisions
+from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import entities, orchestrators
 from emulator.extensions.durable.protocol.history import event_text
 from emulator.instant import Instant
-from emulator.worker.api import FunctionFailed
+from emulator.worker.port import FunctionFailed
 from tests.core import contexts
 
 EXAMPLES = Path(__file__).parents[2] / ".." / "shared" / "spec" / "examples"
@@ -86,7 +86,7 @@ def test_beginning_of_an_episode(scenario: str, number: int) -> None:
     past, (clock, *arrived) = contexts.episode(events)
     recorded = _recorded_state(events)
 
-    state = begin_turn(past, [TaskMessage(event, recorded.instance) for event in arrived], clock.timestamp)
+    state = begin_episode(past, [TaskMessage(event, recorded.instance) for event in arrived], clock.timestamp)
 
     if (scenario, number) == ("duplicate_completion", 3):
         # The model stores a repeated result; we drop it, as a storage layer may (spec 12.2).

@@ -28,7 +28,7 @@ from emulator.durable.core.replay.actions import (
 )
 from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.replay.retries import RetryOptions
-from emulator.durable.core.state import begin_turn
+from emulator.durable.core.state import begin_episode
 from tests.core.episodes import BEGIN, INSTANCE, Instance, done, failed, finished, fired, raised
 
 RETRY = RetryOptions(first_interval=timedelta(seconds=1), max_attempts=2)
@@ -179,7 +179,7 @@ def test_time_never_goes_back_and_is_never_before_a_timer_that_fired(delays: Seq
 def test_a_start_may_be_overtaken(order: Sequence[int]) -> None:
     instance = Instance()
     messages = [instance.start, raised("x"), raised("y")]
-    state = begin_turn([], [TaskMessage(messages[number], INSTANCE) for number in order], BEGIN)
+    state = begin_episode([], [TaskMessage(messages[number], INSTANCE) for number in order], BEGIN)
     assert state is not None
     assert state.new[1] == instance.start
     assert len(state.new) == 4

@@ -28,7 +28,7 @@ TWO_HOSTS = {"two_hosts": "true", "two_hosts_blob_leases": "false"}
 _NOT_HERE = {"idle_three_minutes"}
 SCENARIOS = sorted({path.parent.name for path in APP.parent.glob("*/calls.jsonl")} - _NOT_HERE - set(TWO_HOSTS))
 
-# Where we answer better than the real stack on purpose (spec/durable-orchestration.md, chapter 18, marked B).
+# Where we answer better than the real stack on purpose (docs/protocol/durable-orchestration.md, chapter 18, marked B).
 BETTER = {
     # 23: the history can be shown although an id was used twice; there 400.
     ("changes_its_mind", "/instances/i1?showHistory=true&showHistoryOutput=true"): 200,

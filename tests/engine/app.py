@@ -16,11 +16,11 @@ from emulator.durable.hub import InstanceStatus
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
-from emulator.host.extension import Function, Invoke, TriggerEvent
+from emulator.host.port import Function, Invoke, TriggerEvent
 from emulator.ids import hyphenated, new_id
-from emulator.storage.api import StorageAccount
-from emulator.worker.api import FunctionMetadata, Invocation, LogRecord, Returned, Worker
+from emulator.storage.port import StorageAccount
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, Worker
 from tests.azurestorage.world import OPTIONS, World
 
 _KINDS = {

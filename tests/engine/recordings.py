@@ -15,7 +15,7 @@ from emulator.durable.core.events import (
     TaskFailed,
 )
 from emulator.durable.core.messages import TaskMessage
-from emulator.storage.api import Row
+from emulator.storage.port import Row
 from tests.azurestorage import golden
 from tests.core import contexts
 

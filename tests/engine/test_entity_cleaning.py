@@ -13,7 +13,7 @@ from emulator.durable.core.entities.messages import Request, Stamp
 from emulator.durable.core.events import EventRaised
 from emulator.durable.core.identity import EntityId
 from emulator.ids import hyphenated, new_id
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.azurestorage.golden import GOLDEN
 from tests.azurestorage.world import OPTIONS

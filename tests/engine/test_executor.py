@@ -30,10 +30,10 @@ from emulator.durable.executor import (
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
-from emulator.host.extension import TriggerEvent
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
+from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
-from emulator.worker.api import Returned, WorkerError
+from emulator.worker.port import Returned, WorkerError
 from tests.core.episodes import INSTANCE, started
 
 TIMED_OUT = FunctionTimedOut("F", timedelta(minutes=5))

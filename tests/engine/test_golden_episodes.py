@@ -17,6 +17,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.durable import DurableTaskOptions
+from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionStarted,
@@ -26,18 +27,17 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lines.lifecycle import Lifecycle
-from emulator.durable.lines.writing import Lines
+from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.writing import Lines
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text
-from emulator.host.extension import TriggerEvent
+from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
-from emulator.worker.api import Datum, FunctionFailed, Returned
+from emulator.worker.port import Datum, FunctionFailed, Returned
 from tests.azurestorage import golden
 from tests.core import contexts
 from tests.counting_ids import counting_ids
@@ -151,7 +151,7 @@ class Stage:
 
     # What comes out
 
-    def _compare(self, item: WorkItem, outcome: TurnOutcome) -> None:
+    def _compare(self, item: WorkItem, outcome: EpisodeOutcome) -> None:
         recorded = item.checkpoint
         assert len(outcome.new_events) == len(recorded.events)
         for theirs, ours in zip(recorded.events, outcome.new_events, strict=True):

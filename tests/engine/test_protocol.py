@@ -23,7 +23,7 @@ from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.instant import Instant
-from emulator.worker.api import Datum, FunctionFailed
+from emulator.worker.port import Datum, FunctionFailed
 from tests.core.episodes import BEGIN, started
 
 # Nested too deeply for Python's parser.

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from emulator.durable.core.identity import EntityId, RuntimeStatus
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.azurestorage.golden import GOLDEN
 from tests.azurestorage.world import messages_left

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 
 from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, cookie_text, render, sniffed
-from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
+from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 

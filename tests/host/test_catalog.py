@@ -1,4 +1,5 @@
-"""Which functions are run, in which order, and what is said of the others: spec/functions-host.md 3.2 to 3.5."""
+"""Which functions are run, in which order, and what is said of the others: docs/protocol/functions-host.md 3.2 to
+3.5."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ import pytest
 from emulator.config.settings import Settings
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
-from emulator.host.extension import BindingContext, Extension, Function
-from emulator.worker.api import Binding, Datum, FunctionMetadata, RetryPolicy
+from emulator.host.port import BindingContext, Extension, Function
+from emulator.worker.port import Binding, Datum, FunctionMetadata, RetryPolicy
 
 
 async def read(context: BindingContext) -> None: ...

@@ -1,4 +1,4 @@
-"""Binding expressions: spec/functions-host.md 2.2 and 2.3."""
+"""Binding expressions: docs/protocol/functions-host.md 2.2 and 2.3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from emulator.host.expressions import BindingData, ExpressionError, TriggerMetadata, parse_template, payload_members
 from emulator.host.formats import format_date, format_guid
 from emulator.virtual_time import VirtualClock
-from emulator.worker.api import Datum
+from emulator.worker.port import Datum
 from tests.counting_ids import counting_ids
 
 NOON = datetime(2024, 1, 31, 9, 5, 0, 123456, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""One invocation: inputs, retries, time limit, outputs, and what is said: spec/functions-host.md chapter 7.
+"""One invocation: inputs, retries, time limit, outputs, and what is said: docs/protocol/functions-host.md chapter 7.
 
 The worker is the real one with real apps; extensions are small ones made here.
 """
@@ -21,11 +21,11 @@ from emulator.clock import Clock, SystemClock
 from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
-from emulator.host.extension import BindingContext, Extension, TriggerEvent
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
+from emulator.host.port import BindingContext, Extension, TriggerEvent
 from emulator.virtual_time import VirtualTimeLoop
-from emulator.worker.api import Datum, FunctionFailed, RetryPolicy, Returned
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
 from tests.counting_ids import counting_ids
 
 HEAD = """

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from emulator.clock import Clock
-from emulator.storage.api import (
+from emulator.storage.port import (
     ANY_ETAG,
     BlobContainer,
     Operation,

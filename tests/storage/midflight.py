@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from emulator.instant import Instant
-from emulator.storage.api import ZERO, Int64, Operation, Row, StorageAccount, TableOperation, Value
+from emulator.storage.port import ZERO, Int64, Operation, Row, StorageAccount, TableOperation, Value
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
 MIDFLIGHT = sorted((GOLDEN / "midflight").glob("*.json"))

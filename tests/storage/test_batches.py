@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.storage.api import (
+from emulator.storage.port import (
     AlreadyExists,
     InvalidRequest,
     NotFound,

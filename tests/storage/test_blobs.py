@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.storage.api import AlreadyExists, InvalidRequest, LeaseState, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, InvalidRequest, LeaseState, NotFound, PreconditionFailed
 from tests.storage.bench import Bench, all_of, azurite_differs, collected, unique
 
 

@@ -31,7 +31,9 @@ from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection
 from emulator.instant import Instant
 from emulator.storage import rest
-from emulator.storage.api import (
+from emulator.storage.builtin import open_builtin
+from emulator.storage.filters import Both, Compare, Condition, Either
+from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
     BlobContainer,
@@ -46,8 +48,6 @@ from emulator.storage.api import (
     Table,
     TableOperation,
 )
-from emulator.storage.builtin import open_builtin
-from emulator.storage.filters import Both, Compare, Condition, Either
 from tests.storage.bench import unique
 
 HOUR = timedelta(hours=1)

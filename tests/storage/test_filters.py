@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from emulator.instant import Instant
-from emulator.storage.api import Int64, Value
 from emulator.storage.filters import Comparable, Compare, Condition, Operator, eq, ge, gt, le, lt, ne
+from emulator.storage.port import Int64, Value
 
 NOON = Instant.parse("2026-11-24T12:00:00.1234567Z")
 

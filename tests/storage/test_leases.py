@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.storage.api import (
+from emulator.storage.port import (
     AlreadyExists,
     BlobContainer,
     InvalidRequest,

@@ -23,8 +23,8 @@ from emulator.config.connections import (
 )
 from emulator.errors import ConfigurationError
 from emulator.storage import azure, rest
-from emulator.storage.api import InvalidRequest, StorageError, StorageUnreachable
 from emulator.storage.filters import eq
+from emulator.storage.port import InvalidRequest, StorageError, StorageUnreachable
 from tests.storage.bench import Bench, bodies, collected, insert, keys, row, take, unique
 
 CLIENTS = pytest.mark.parametrize("client", [rest, azure], ids=["rest", "sdk"])

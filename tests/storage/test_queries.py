@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from emulator.instant import Instant
-from emulator.storage.api import Int64, InvalidRequest, NotFound, Page, Row, Table, Value
 from emulator.storage.filters import Comparable, Condition, eq, ge, gt, le, lt, ne
+from emulator.storage.port import Int64, InvalidRequest, NotFound, Page, Row, Table, Value
 from tests.storage.bench import Bench, azurite_differs, fill, insert, keys, row
 
 Operator = Callable[[str, Comparable], Condition]

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from emulator.instant import Instant
-from emulator.storage.api import (
+from emulator.storage.port import (
     AlreadyExists,
     Int64,
     InvalidRequest,

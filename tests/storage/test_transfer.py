@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.storage.api import Row, StorageAccount
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Row, StorageAccount
 from emulator.storage.transfer.exporting import export_account
 from emulator.storage.transfer.file import Item, TransferFileError
 from emulator.storage.transfer.importing import import_account

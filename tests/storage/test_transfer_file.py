@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.storage.api import Row
+from emulator.storage.port import Row
 from emulator.storage.transfer.file import (
     Begin,
     Blob,

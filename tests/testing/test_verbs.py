@@ -366,7 +366,7 @@ async def test_time_waits_for_tasks_and_threads_that_a_function_left_behind(tmp_
 async def test_time_does_not_wait_for_ever_for_what_a_function_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.testing.watching.stragglers.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("emulator.testing.watching.leftover_work.PATIENCE_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
         """

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from emulator.clock import SystemClock
-from emulator.worker.api import Datum, FunctionMetadata, Invocation, LogRecord, Returned
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Datum, FunctionMetadata, Invocation, LogRecord, Returned
 
 WriteApp = Callable[..., Path]
 """write_app(code, **files): a folder with function_app.py, and `name="code"` as name.py beside it."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from emulator.clock import SystemClock
-from emulator.worker.api import Datum, FunctionFailed, FunctionMetadata, Invocation
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Datum, FunctionFailed, FunctionMetadata, Invocation
 
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
 SCENARIOS = sorted(path.parent.name for path in GOLDEN.glob("*/invocations.jsonl"))

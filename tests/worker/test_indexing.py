@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from emulator.errors import AppLoadError
-from emulator.worker.api import RetryPolicy
+from emulator.worker.port import RetryPolicy
 
 HEAD = """
 import typing

@@ -15,8 +15,8 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.virtual_time import VirtualTimeLoop
-from emulator.worker.api import Datum, FunctionFailed, RetryContext, WorkerError
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Datum, FunctionFailed, RetryContext, WorkerError
 
 HEAD = """
 import asyncio, contextvars, logging, os, sys, threading, time
@@ -334,7 +334,7 @@ def _library_hooks_restored() -> Iterator[None]:
 
 
 def _invocation(function: str):
-    from emulator.worker.api import Invocation
+    from emulator.worker.port import Invocation
 
     return Invocation(id="i", function=function, inputs={"x": None})
 

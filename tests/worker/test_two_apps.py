@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from emulator.clock import SystemClock
-from emulator.worker.api import Invocation, LogRecord
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Invocation, LogRecord
 
 APP = """
 import logging

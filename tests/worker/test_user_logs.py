@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.worker.api import LogRecord
+from emulator.worker.port import LogRecord
 
 HEAD = """
 import asyncio, logging, sys, threading

@@ -1,4 +1,4 @@
-"""What becomes of values on their way in and out: spec/python-worker.md 4.3 and 4.6."""
+"""What becomes of values on their way in and out: docs/protocol/python-worker.md 4.3 and 4.6."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from emulator.worker.api import Datum, FunctionFailed, HttpCookie, HttpRequestData, HttpResponseData
+from emulator.worker.port import Datum, FunctionFailed, HttpCookie, HttpRequestData, HttpResponseData
 
 HEAD = """
 import json, typing

@@ -11,31 +11,31 @@ from functools import partial
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
+from emulator.durable.azurestorage.crash_recovery.host_identity import FIRST_LOCK, Seat, new_name
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import NoLedger
+from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.backoff import Backoff
-from emulator.durable.azurestorage.messaging.post import Post, open_post
+from emulator.durable.azurestorage.messaging.sender import MessageSender, open_sender
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
-from emulator.durable.azurestorage.succession.inheriting import inheriting
-from emulator.durable.azurestorage.succession.ledger import NoLedger
-from emulator.durable.azurestorage.succession.seats import FIRST_LOCK, Seat, new_name
 from emulator.durable.azurestorage.tracking import instances as status_rows
 from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.azurestorage.tracking.purging import Purger
 from emulator.durable.azurestorage.tracking.rewind import rewind
-from emulator.durable.azurestorage.work.intake import Intake
-from emulator.durable.azurestorage.work.saving import Saver
+from emulator.durable.azurestorage.work.checkpointing import Checkpointer
+from emulator.durable.azurestorage.work.control_queue_poller import ControlQueuePoller
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.azurestorage.work.work_items import WorkItems
+from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import ExecutionStarted, GenericEvent, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.hub import (
     ActivityWorkItem,
     InstanceAlreadyExists,
@@ -48,7 +48,7 @@ from emulator.durable.hub import (
 )
 from emulator.ids import NewId
 from emulator.instant import Instant
-from emulator.storage.api import MAX_HIDE, StorageAccount
+from emulator.storage.port import MAX_HIDE, StorageAccount
 
 _log = logging.getLogger(__name__)
 
@@ -98,9 +98,9 @@ class AzureStorageTaskHub:
             clock=clock,
             fetch_large=provider.fetch_large_messages_automatically,
         )
-        self._memory = Memory()
+        self._memory = HubCache()
         self._purger = Purger(self._history, self._instances, self._large, self._memory)
-        self._post = self._open_post()
+        self._post = self._open_sender()
         self._sessions = self._new_sessions()
         self._ownership = self._new_ownership()
         self._app_lease = AppLease(
@@ -110,7 +110,7 @@ class AzureStorageTaskHub:
             clock,
             options.app_lease_options,
         )
-        self._saver = Saver(
+        self._saver = Checkpointer(
             self._post,
             self._history,
             self._instances,
@@ -129,8 +129,8 @@ class AzureStorageTaskHub:
         self._is_created = False
         self._creating = asyncio.Lock()
 
-    def _open_post(self) -> Post:
-        return open_post(
+    def _open_sender(self) -> MessageSender:
+        return open_sender(
             self._account,
             self._names,
             self._large,
@@ -271,7 +271,7 @@ class AzureStorageTaskHub:
     async def working(self) -> AsyncIterator[None]:
         """Take part in the work of the hub. Leaving hands the control queues over; the engine has drained by then."""
         await self.create()
-        intake = Intake(
+        intake = ControlQueuePoller(
             self._post,
             self._sessions,
             self._ownership,
@@ -302,7 +302,7 @@ class AzureStorageTaskHub:
     async def next_entity(self) -> OrchestrationWorkItem:
         return await self._sessions.next(entity=True)
 
-    async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: TurnOutcome) -> None:
+    async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: EpisodeOutcome) -> None:
         await self._saver.save(_episode(item), outcome)
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:

@@ -1,6 +1,6 @@
 """Payloads over the limits: gzip blobs, and the names and URLs by which messages and columns refer to them.
 
-Source: task-hub-storage.md chapters 1.4, 2.4, 3.5 and 4.2 (durabletask: MessageManager.cs,
+Source: docs/protocol/task-hub-storage.md chapters 1.4, 2.4, 3.5 and 4.2 (durabletask: MessageManager.cs,
 AzureTableTrackingStore.cs).
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock
 from emulator.ids import NewId
-from emulator.storage.api import BlobContainer, NotFound, StorageError
+from emulator.storage.port import BlobContainer, NotFound, StorageError
 
 MAX_MESSAGE_BYTES = 45 * 1024
 """UTF-8. A queue takes 64 KiB; the rest is room for base64."""

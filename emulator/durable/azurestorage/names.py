@@ -1,6 +1,7 @@
 """What everything of a task hub is called, and which control queue an instance belongs to.
 
-Source: task-hub-storage.md chapters 1, 3.2 and 5.1 (durabletask: AzureStorageOrchestrationService.cs, KeySanitation.cs,
+Source: docs/protocol/task-hub-storage.md chapters 1, 3.2 and 5.1 (durabletask: AzureStorageOrchestrationService.cs,
+KeySanitation.cs,
 Fnv1aHashHelper.cs).
 """
 

@@ -1,6 +1,6 @@
 """Number and name of every history event: queues, tables, blob names and the Python SDK all use them.
 
-Source: task-hub-storage.md appendix A (durabletask: History/EventType.cs).
+Source: docs/protocol/task-hub-storage.md appendix A (durabletask: History/EventType.cs).
 """
 
 from __future__ import annotations

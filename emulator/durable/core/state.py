@@ -56,7 +56,9 @@ class RuntimeState:
         return self.started.parent is not None and FIRE_AND_FORGET not in (self.started.tags or {})
 
 
-def begin_turn(history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], now: Instant) -> RuntimeState | None:
+def begin_episode(
+    history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], now: Instant
+) -> RuntimeState | None:
     """The state in which the function is called: an OrchestratorStarted, then what the messages bring.
 
     Left out are a second start, what is meant for another execution, results that the history has already, and

@@ -7,8 +7,8 @@ from emulator.durable.core.events import HistoryEvent, TaskCompleted, TaskFailed
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, Executor, WorkAborted
 from emulator.durable.hub import ActivityWorkItem
-from emulator.durable.lines.lifecycle import Lifecycle
-from emulator.durable.lines.writing import activity
+from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.writing import activity
 from emulator.instant import Instant
 
 

@@ -6,9 +6,9 @@ from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.entities.messages import Request, Response
 from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, commit, plan
+from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.identity import EntityId
-from emulator.durable.core.state import RuntimeState, begin_turn
-from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of
+from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import nothing_new
 from emulator.durable.executor import (
     EntityBatch,
@@ -19,8 +19,8 @@ from emulator.durable.executor import (
     WorkAborted,
 )
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lines.lifecycle import Lifecycle
-from emulator.durable.lines.writing import entity as entity_line
+from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.writing import entity as entity_line
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 
@@ -49,9 +49,9 @@ class EntityRunner:
         self._new_id = new_id
         self._lifecycle = lifecycle
 
-    async def run(self, item: OrchestrationWorkItem) -> TurnOutcome:
+    async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
         entity = EntityId.parse(item.instance.instance_id)
-        state = begin_turn(item.history, item.messages, self._now())
+        state = begin_episode(item.history, item.messages, self._now())
         if entity is None or state is None:
             return nothing_new(item)
         outbox, turn = Outbox(), self._plan(state)

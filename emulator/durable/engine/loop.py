@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from emulator.background import run_to_completion
 from emulator.clock import Clock, within
 from emulator.durable.executor import WorkAborted
 from emulator.durable.hub import LockLost
 from emulator.errors import EmulatorError
-from emulator.shielding import unbroken
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,16 +82,16 @@ async def _handle(processor: Processor[Item, Result], item: Item) -> None:
     try:
         result = await processor.run(item)
     except asyncio.CancelledError:
-        await unbroken(_give_back(processor, item))
+        await run_to_completion(_give_back(processor, item))
         raise
     except WorkAborted as aborted:
         _log.warning("%s was aborted. Reason: %s. It comes again.", processor.describe(item), aborted)
-        await unbroken(_give_back(processor, item))
+        await run_to_completion(_give_back(processor, item))
     except Exception:
         _log.exception("Processing %s failed. It comes again.", processor.describe(item))
-        await unbroken(_give_back(processor, item))
+        await run_to_completion(_give_back(processor, item))
     else:
-        await unbroken(_save(processor, item, result))
+        await run_to_completion(_save(processor, item, result))
 
 
 async def _save(processor: Processor[Item, Result], item: Item, result: Result) -> None:

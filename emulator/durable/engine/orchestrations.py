@@ -5,15 +5,15 @@ from __future__ import annotations
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, VersionFailure
 from emulator.durable.core.decisions import Complete
+from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.state import RuntimeState, begin_turn
-from emulator.durable.core.turn import Outbox, TurnOutcome, apply_decisions, outcome_of
+from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.lines.lifecycle import Lifecycle
-from emulator.durable.lines.writing import orchestrator
+from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.writing import orchestrator
 from emulator.ids import NewId
 from emulator.instant import Instant
 
@@ -45,8 +45,8 @@ class OrchestrationRunner:
         self._new_id = new_id
         self._lifecycle = lifecycle
 
-    async def run(self, item: OrchestrationWorkItem) -> TurnOutcome:
-        state = begin_turn(item.history, item.messages, self._now())
+    async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
+        state = begin_episode(item.history, item.messages, self._now())
         if state is None:
             return nothing_new(item)
         outbox, custom_status = Outbox(), None
@@ -88,9 +88,9 @@ class OrchestrationRunner:
         return Instant.of(self._clock.now())
 
 
-def nothing_new(item: OrchestrationWorkItem) -> TurnOutcome:
+def nothing_new(item: OrchestrationWorkItem) -> EpisodeOutcome:
     """The messages were of no use (repeated, stale, or too late); they are only deleted."""
-    return TurnOutcome(
+    return EpisodeOutcome(
         instance=item.instance, past_count=len(item.history), new_events=(), status=RuntimeStatus.RUNNING
     )
 

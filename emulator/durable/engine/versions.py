@@ -1,6 +1,7 @@
 """Which instances this worker may run, by their version.
 
-Source: DurableTask.Core, src/DurableTask.Core/Settings/VersioningSettings.cs; spec/durable-orchestration.md 12.12.
+Source: DurableTask.Core, src/DurableTask.Core/Settings/VersioningSettings.cs; docs/protocol/durable-orchestration.md
+12.12.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from emulator.durable.engine.loop import Processor, work
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
-from emulator.durable.lines.lifecycle import Lifecycle
+from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.ids import NewId
 
 DRAIN_SECONDS = 8.0

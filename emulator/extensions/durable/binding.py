@@ -1,6 +1,6 @@
 """The `durableClient` input: one string of JSON, from which the Python SDK builds its DurableOrchestrationClient.
 
-Source: durable-extension, Bindings/BindingHelper.cs; spec/durable-client-http.md chapter 1.
+Source: durable-extension, Bindings/BindingHelper.cs; docs/protocol/durable-client-http.md chapter 1.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from emulator.extensions.durable.hubs import HubDirectory
 from emulator.extensions.durable.management.http_api import SystemKey
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.extensions.newtonsoft import write
-from emulator.host.extension import BindingContext
-from emulator.worker.api import Datum
+from emulator.host.port import BindingContext
+from emulator.worker.port import Datum
 
 INSTANCE_PLACEHOLDER = "INSTANCEID"
 

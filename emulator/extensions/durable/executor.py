@@ -9,9 +9,9 @@ from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.diagnostics import Diagnostic
 from emulator.durable.core.replay.durable_http import HTTP_ACTIVITY
 from emulator.durable.core.replay.program import ReplaySettings, replay
-from emulator.durable.core.replay.remarks import Remark
 from emulator.durable.executor import (
     ActivityFailed,
     ActivityRequest,
@@ -22,14 +22,14 @@ from emulator.durable.executor import (
     OrchestratorResult,
     WorkAborted,
 )
-from emulator.durable.lines.writing import orchestrator
+from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.extensions.newtonsoft import JsonReaderError
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.instant import Instant
-from emulator.worker.api import FunctionFailed, Returned, WorkerError
+from emulator.worker.port import FunctionFailed, Returned, WorkerError
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class FunctionsExecutor:
             raise WorkAborted(str(error)) from error
         return orchestrators.answer_of(_text(returned))
 
-    def _pass_on(self, remarks: Sequence[Remark], request: OrchestratorRequest) -> None:
+    def _pass_on(self, remarks: Sequence[Diagnostic], request: OrchestratorRequest) -> None:
         """Tell the app's author."""
         name = request.started.name
         for remark in remarks:

@@ -16,7 +16,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
-from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
+from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
@@ -27,7 +27,7 @@ from emulator.extensions.durable.hubs import Accounts, HubDirectory, OpenedHub
 from emulator.extensions.durable.management.http_api import HttpApi, SystemKey
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.management.rpc import RpcListener
-from emulator.host.extension import Extension, Function, Webhook
+from emulator.host.port import Extension, Function, Webhook
 from emulator.ids import NewId
 
 SECTION = "durableTask"
@@ -35,7 +35,8 @@ SYSTEM_KEY = "durabletask_extension"
 """The system key that opens the webhook."""
 
 STRICT_PURGE_SETTING = "AZEMU_STRICT_PURGE"
-"""App setting: refuse a purge whose statuses would make it delete everything (spec/durable-client-http.md 2.8)."""
+"""App setting: refuse a purge whose statuses would make it delete everything (docs/protocol/durable-client-http.md
+2.8)."""
 
 _TRIGGERS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from emulator.durable.core.identity import FunctionKind
-from emulator.host.extension import Function, Invoke, Listen, TriggerEvent
-from emulator.worker.api import Binding, Datum, Returned
+from emulator.host.port import Function, Invoke, Listen, TriggerEvent
+from emulator.worker.port import Binding, Datum, Returned
 
 _log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """BuiltIn::HttpActivity: the activity behind `call_http`, which the host itself runs.
 
-Source: durable-extension, Listener/TaskHttpActivityShim.cs; spec/durable-orchestration.md 6.6.
+Source: durable-extension, Listener/TaskHttpActivityShim.cs; docs/protocol/durable-orchestration.md 6.6.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which task hub a request means: the app's own, or another one named by `taskHub` and `connection`.
 
-Source: durable-extension, HttpApiHandler.GetClient; spec/durable-client-http.md 2.4.
+Source: durable-extension, HttpApiHandler.GetClient; docs/protocol/durable-client-http.md 2.4.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from emulator.clock import Clock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
+from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.succession.seats import TakeSeat, no_seat
 from emulator.durable.client import DurableClient
-from emulator.durable.lines.lifecycle import Lifecycle
+from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 
 Accounts = Callable[[str], StorageAccount]
 """The account of a connection name; always the same object for the same account. Raises ConnectionNotConfigured."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from emulator.errors import EmulatorError
-from emulator.interruption import apart_from_the_terminal, kill_with_children
+from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
 _NEED_SCOPE = frozenset(
     (
@@ -79,13 +79,13 @@ async def _from_azure_cli(program: str, resource: str) -> str:
         *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        **apart_from_the_terminal(),
+        **detached_from_terminal(),
     )
     try:
         output, errors = await process.communicate()
     except asyncio.CancelledError:
         # The request was given up: nobody waits for the token any more.
-        await kill_with_children(process)
+        await kill_process_tree(process)
         raise
     if process.returncode:
         said = errors.decode(errors="replace").strip()

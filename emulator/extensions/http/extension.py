@@ -1,7 +1,7 @@
 """httpTrigger and the http output: a route per function, a request in, the returned value out.
 
 Source: host, WebScriptHostHttpRoutesManager.cs, ScriptHost.ValidateHttpFunction; webjobs-extensions, Http;
-spec/functions-host.md 4.
+docs/protocol/functions-host.md 4.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
-from emulator.host.extension import Extension, Function, Invoke, TriggerEvent
 from emulator.host.http.auth import function_access
 from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
 from emulator.host.http.templates import TemplateError, parse_template
-from emulator.worker.api import Binding, Datum, HttpRequestData
+from emulator.host.port import Extension, Function, Invoke, TriggerEvent
+from emulator.worker.port import Binding, Datum, HttpRequestData
 
 MAX_BODY_BYTES = 104_857_600
 """What a request may bring, unless FUNCTIONS_REQUEST_BODY_SIZE_LIMIT says otherwise."""

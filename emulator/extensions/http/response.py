@@ -3,7 +3,7 @@
     answer = render(returned, "$return")
     answer.status, answer.headers, answer.body
 
-Pure. Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; spec/functions-host.md 4.5.
+Pure. Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; docs/protocol/functions-host.md 4.5.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from emulator.errors import EmulatorError
 from emulator.extensions.http.texts import indented, scalar_text
 from emulator.extensions.newtonsoft import JsonReaderError, read_whole, write
 from emulator.host.bindings import RETURN
-from emulator.worker.api import Datum, HttpCookie, HttpResponseData, Returned
+from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"

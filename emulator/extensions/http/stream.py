@@ -5,7 +5,7 @@
     response = await exchange.response()      # None if it ended without one; nothing of the body has been sent yet
 
 User code lives on another event loop: everything it calls is carried over to the loop of the server, and waits there
-for the client. Source: the ASGI specification, HTTP 2.3; spec/python-worker.md 9.1.
+for the client. Source: the ASGI specification, HTTP 2.3; docs/protocol/python-worker.md 9.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emulator.extensions.http.response import HOP_BY_HOP
 from emulator.host.http.connections import client_gone
 from emulator.host.http.requests import BodyBroken, accept_body, next_chunk
 from emulator.host.http.routes import HttpCall
-from emulator.worker.api import AsgiMessage, HttpStream
+from emulator.worker.port import AsgiMessage, HttpStream
 
 T = TypeVar("T")
 

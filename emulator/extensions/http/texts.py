@@ -1,6 +1,6 @@
 """JSON values as the text of a response: how .NET prints scalars and indents objects.
 
-Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; spec/functions-host.md 4.5.
+Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5.
 """
 
 from __future__ import annotations

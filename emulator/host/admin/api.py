@@ -1,7 +1,7 @@
 """The admin API of the host: /admin/host/*, /admin/warmup, and where its other parts are put together.
 
 A table of routes, each with its access written beside it. JSON is camelCase, what is null is left out.
-Source: host, WebHost/Controllers/HostController.cs and others; spec/functions-host.md 6.
+Source: host, WebHost/Controllers/HostController.cs and others; docs/protocol/functions-host.md 6.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
 from emulator.host.catalog import Catalog
 from emulator.host.console.banner import RUNTIME_VERSION
-from emulator.host.extension import TriggerEvent
 from emulator.host.http.auth import Access, AdminApi, Anonymous
 from emulator.host.http.pipeline import APP_OFFLINE
 from emulator.host.http.requests import read_body
 from emulator.host.http.routes import Answer, HttpCall, Route
 from emulator.host.http.templates import parse_template
+from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState, HostStatus
-from emulator.worker.api import Returned
+from emulator.worker.port import Returned
 
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 _OFFLINE_PAGE = "<!DOCTYPE html><html><head><title>Host Offline</title></head><body>Host is offline</body></html>\n"

@@ -1,7 +1,7 @@
 """/admin/functions: what functions there are, what is wrong with them, and running one by hand.
 
 Source: host, WebHost/Controllers/FunctionsController.cs, Extensions/FunctionMetadataExtensions.cs;
-spec/functions-host.md 6.
+docs/protocol/functions-host.md 6.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
 from emulator.host.bindings import HTTP_TRIGGER
 from emulator.host.console.categories import function_category
-from emulator.host.extension import EventByHand, Function, TriggerEvent
 from emulator.host.http.auth import AdminApi, Anonymous
 from emulator.host.http.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.http.routes import HttpCall, Route
-from emulator.worker.api import Datum
+from emulator.host.port import EventByHand, Function, TriggerEvent
+from emulator.worker.port import Datum
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Keys over HTTP: /admin/host/{functionkeys,systemkeys,keys} and /admin/functions/{name}/keys.
 
-Source: host, WebHost/Controllers/KeysController.cs; spec/functions-host.md 6.
+Source: host, WebHost/Controllers/KeysController.cs; docs/protocol/functions-host.md 6.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The first screen: who runs, where storage lives, and the list of functions.
 
 Order and wording of the list: core-tools, Actions/HostActions/DisplayFunctionsInfoUtilities;
-spec/functions-host.md 10.2.
+docs/protocol/functions-host.md 10.2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from emulator.host.console.output import Console
 
 if TYPE_CHECKING:
     # The supervisor prints the banner and must not load the web server for that.
-    from emulator.host.extension import Function
+    from emulator.host.port import Function
 
 # The Functions host whose behaviour is reproduced.
 RUNTIME_VERSION = "4.1037.0.0"

@@ -1,7 +1,7 @@
 """Log categories of the Functions host: the names that host.json's `logging.logLevel` speaks of.
 
 Ordinary Python loggers below one common name, so that whoever shows or collects logs needs one handler, and so that
-they can never be taken for the loggers of the user's code. Facts: spec/functions-host.md 10.4.
+they can never be taken for the loggers of the user's code. Facts: docs/protocol/functions-host.md 10.4.
 """
 
 from __future__ import annotations

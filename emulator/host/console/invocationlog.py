@@ -1,6 +1,6 @@
 """What the host says about an invocation, in the words and categories of the Functions host.
 
-Source: webjobs-sdk, Host/Loggers; host, WorkerFunctionInvoker.cs; spec/functions-host.md 7.9, 7.10, 10.5.
+Source: webjobs-sdk, Host/Loggers; host, WorkerFunctionInvoker.cs; docs/protocol/functions-host.md 7.9, 7.10, 10.5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import timedelta
 from emulator.config.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
-from emulator.worker.api import LogRecord
+from emulator.worker.port import LogRecord
 
 # The worker's and the library's own loggers: system logs, which the console shows only on request.
 _SYSTEM_LOGGERS = ("azure_functions_worker", "azure.functions")

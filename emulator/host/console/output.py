@@ -12,7 +12,7 @@ How to log (all of it is Python's logging; nothing here has to be imported for i
 
 host.json's `logging.logLevel` replaces these minima: the longest prefix of the category wins, `default` is the rest.
 Source: core-tools, Diagnostics/ColoredConsoleLogger.cs, Common/LoggingFilterHelper.cs;
-spec/functions-host.md 10.3, 10.4.
+docs/protocol/functions-host.md 10.3, 10.4.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     refusal = decide(FunctionLevel("Greet"), grant)     # None: go on; 401 or 403: the answer
 
 Every route carries one `Access`; there is no default, so a route that nobody thought about cannot be built.
-Source: host, AuthenticationLevelHandler.cs, Authorization/*; spec/functions-host.md 5.2.
+Source: host, AuthenticationLevelHandler.cs, Authorization/*; docs/protocol/functions-host.md 5.2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Inline constraints of route templates: `{id:int:min(1)}`.
 
 A constraint is a predicate over the route value; None means that the path has no such value.
-Source: ASP.NET Core, src/Http/Routing/src/Constraints; spec/functions-host.md 4.1.
+Source: ASP.NET Core, src/Http/Routing/src/Constraints; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations

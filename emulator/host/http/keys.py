@@ -3,7 +3,7 @@
     keys = KeyRing(FileSecrets(root / ".azemu" / "secrets"), clock, origin={...})
     await keys.system_key("durabletask_extension")
 
-Source: host, Security/KeyManagement/SecretManager.cs; spec/functions-host.md 5.
+Source: host, Security/KeyManagement/SecretManager.cs; docs/protocol/functions-host.md 5.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     template = parse_template("api/items/{id:int}/{*rest}")
     match(template, split_path("/api/Items/7/a/b"))   # {"id": "7", "rest": "a/b"}
 
-Source: ASP.NET Core, src/Http/Routing; spec/functions-host.md 4.1.
+Source: ASP.NET Core, src/Http/Routing; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a path is made of, decided in one place: keys, built-in routes and those of functions judge the same text.
 
-Source: Kestrel's path normalisation; spec/functions-host.md 4.1.
+Source: Kestrel's path normalisation; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     handle = cross_origin(handle, cors)
 
 A stage may answer by itself or change the answer of the next one, which has not been sent yet.
-Source: host, WebJobsApplicationBuilderExtension.cs and Middleware/*; spec/functions-host.md 4.2, 4.7, 5.
+Source: host, WebJobsApplicationBuilderExtension.cs and Middleware/*; docs/protocol/functions-host.md 4.2, 4.7, 5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A request as functions see it.
 
-Source: host, GrpcMessageConversionExtensions.cs; spec/functions-host.md 2.3 and 4.4, python-worker.md 1.11.
+Source: host, GrpcMessageConversionExtensions.cs; docs/protocol/functions-host.md 2.3 and 4.4, python-worker.md 1.11.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import web
 from emulator.clock import Clock, within
 from emulator.host.http.auth import KEY_QUERY
 from emulator.host.http.routes import HttpCall
-from emulator.worker.api import HttpRequestData
+from emulator.worker.port import HttpRequestData
 
 # A client that sends nothing of its body for so long has gone away without saying so.
 _SILENCE_SECONDS = 30.0

@@ -1,6 +1,6 @@
 """Routes and their tables: what is at which path, who may ask for it, and who answers.
 
-Source: host, WebScriptHostHttpRoutesManager.cs; spec/functions-host.md 4.1.
+Source: host, WebScriptHostHttpRoutesManager.cs; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Keys as the Functions host makes them, and the JSON files that it keeps them in.
 
-Source: host, Security/KeyManagement/* (HostSecrets, FunctionSecrets, SecretGenerator); spec/functions-host.md 5.3.
+Source: host, Security/KeyManagement/* (HostSecrets, FunctionSecrets, SecretGenerator);
+docs/protocol/functions-host.md 5.3.
 """
 
 from __future__ import annotations

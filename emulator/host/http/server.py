@@ -5,7 +5,7 @@
         await listener.drain(seconds=10)
 
 Built-in routes come first, then those of the functions, then the start page; anything else is an empty 404.
-Source: host, WebJobsApplicationBuilderExtension.cs; spec/functions-host.md 4.
+Source: host, WebJobsApplicationBuilderExtension.cs; docs/protocol/functions-host.md 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reading route templates: text → segments of literals and parameters.
 
 Source of the grammar and of all error texts: ASP.NET Core, src/Http/Routing (RoutePatternParser,
-RouteParameterParser); spec/functions-host.md 4.1.
+RouteParameterParser); docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations

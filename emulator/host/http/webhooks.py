@@ -1,6 +1,7 @@
 """/runtime/webhooks/{extension}/…: requests that extensions answer themselves.
 
-Source: host, WebHost/Controllers/HostController.cs (ExtensionWebHookHandler); spec/functions-host.md 5.2 and 6.
+Source: host, WebHost/Controllers/HostController.cs (ExtensionWebHookHandler); docs/protocol/functions-host.md 5.2
+and 6.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from emulator.host.extension import Webhook
 from emulator.host.http.auth import SystemLevel
 from emulator.host.http.routes import HttpCall, Route
 from emulator.host.http.templates import parse_template
+from emulator.host.port import Webhook
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
 

@@ -15,7 +15,7 @@ from emulator.config.connections import Service, StorageConnection
 from emulator.storage.arrivals import Arrivals
 from emulator.storage.azure.credentials import SdkCredential, open_credential
 from emulator.storage.azure.errors import Calls
-from emulator.storage.places import account_description, endpoint_of, is_local
+from emulator.storage.endpoints import account_description, endpoint_of, is_local
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableServiceClient

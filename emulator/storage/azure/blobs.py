@@ -12,8 +12,8 @@ from azure.storage.blob import BlobProperties as SdkProperties
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
 
-from emulator.storage.api import AlreadyExists, BlobProperties, LeaseState, NotFound
 from emulator.storage.azure.errors import Calls
+from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
 
 _INFINITE = -1
 

@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.storage.refusals import invalid, refusal, unreachable
+from emulator.storage.error_mapping import invalid, refusal, unreachable
 
 T = TypeVar("T")
 

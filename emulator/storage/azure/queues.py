@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from azure.storage.queue import QueueMessage as SdkMessage
 from azure.storage.queue.aio import QueueClient
 
-from emulator.storage.api import ZERO, NotFound, QueueMessage, StorageError
 from emulator.storage.arrivals import Arrivals
 from emulator.storage.azure.errors import Calls
+from emulator.storage.port import ZERO, NotFound, QueueMessage, StorageError
 
 _FOR_EVER = -1
 # The service writes "for ever" as this year.

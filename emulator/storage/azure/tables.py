@@ -12,7 +12,11 @@ from azure.data.tables import EdmType, EntityProperty, TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient
 
 from emulator.instant import Instant
-from emulator.storage.api import (
+from emulator.storage.azure.errors import Calls
+from emulator.storage.error_mapping import invalid, refusal
+from emulator.storage.filters import Condition
+from emulator.storage.paging import every_row
+from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
     AlreadyExists,
@@ -23,10 +27,6 @@ from emulator.storage.api import (
     TableOperation,
     Value,
 )
-from emulator.storage.azure.errors import Calls
-from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
-from emulator.storage.refusals import invalid, refusal
 
 _PAGE = 1000
 _KEYS = ("PartitionKey", "RowKey")

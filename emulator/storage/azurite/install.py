@@ -15,8 +15,8 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
-from emulator.interruption import apart_from_the_terminal, kill_with_children
 from emulator.storage.azurite.program import Node, Program, from_package
+from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
 VERSION = "3.35.0"
 _UNFINISHED = f"azurite-{VERSION}.unfinished-"
@@ -102,12 +102,12 @@ async def _run_npm(folder: Path, node: Node) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        **apart_from_the_terminal(),
+        **detached_from_terminal(),
     )
     try:
         output, _ = await npm.communicate()
     finally:
-        await kill_with_children(npm)
+        await kill_process_tree(npm)
     if npm.returncode != 0:
         raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {_reason(output) or 'no reason given'}.")
 

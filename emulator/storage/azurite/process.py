@@ -20,9 +20,9 @@ from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
-from emulator.interruption import apart_from_the_terminal, how_it_ended, kill_with_children
 from emulator.storage.azurite.probe import HOST, Answer, probe
 from emulator.storage.azurite.program import DOCKER_IMAGE, Program
+from emulator.subprocesses import describe_exit_code, detached_from_terminal, kill_process_tree
 
 _GUARD = Path(__file__).with_name("exit_with_parent.cjs")
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at \S+:(\d+)")
@@ -118,7 +118,7 @@ class _Process:
             code = await self._process.wait()
             self.listening.set_exception(
                 StorageUnavailable(
-                    f"Azurite ({self._launch.program.origin}) ended while starting ({how_it_ended(code)}): "
+                    f"Azurite ({self._launch.program.origin}) ended while starting ({describe_exit_code(code)}): "
                     f"{self.last_words or 'it printed nothing'}. {self._launch.remedy}"
                 )
             )
@@ -131,7 +131,7 @@ class _Process:
         try:
             await within(clock, _STOP_SECONDS, self._process.wait())
         except TimeoutError:
-            await kill_with_children(self._process)
+            await kill_process_tree(self._process)
 
 
 async def keep_running(
@@ -157,10 +157,10 @@ async def keep_running(
             code = await process.wait()
             short_lives = short_lives + 1 if clock.now() - born < _SHORT_LIFE else 0
             if short_lives == _SHORT_LIVES:
-                raise StorageUnavailable(f"Azurite does not stay up ({how_it_ended(code)}): {process.last_words}")
+                raise StorageUnavailable(f"Azurite does not stay up ({describe_exit_code(code)}): {process.last_words}")
             say(
-                f"Azurite ended unexpectedly ({how_it_ended(code)}); starting it again. What it had not saved, up to "
-                f"five seconds of changes, is lost. {process.last_words}".rstrip()
+                f"Azurite ended unexpectedly ({describe_exit_code(code)}); starting it again. What it had not "
+                f"saved, up to five seconds of changes, is lost. {process.last_words}".rstrip()
             )
 
 
@@ -191,7 +191,7 @@ async def _life(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            **apart_from_the_terminal(),
+            **detached_from_terminal(),
         )
     except OSError as error:
         raise StorageUnavailable(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.clock import Clock, within
-from emulator.interruption import apart_from_the_terminal, kill_with_children
+from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
 # From here on Azurite knows --disableTelemetry; an older one would refuse to start with it.
 _FIRST_WITH_TELEMETRY = (3, 34)
@@ -115,14 +115,14 @@ async def find_docker(clock: Clock) -> Program | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        **apart_from_the_terminal(),
+        **detached_from_terminal(),
     )
     try:
         answers = await within(clock, _DOCKER_SECONDS, asked.wait()) == 0
     except TimeoutError:
         answers = False
     finally:
-        await kill_with_children(asked)
+        await kill_process_tree(asked)
     if not answers:
         return None
     return Program(command=(docker,), origin=f"Docker, image {DOCKER_IMAGE}", in_container=True)

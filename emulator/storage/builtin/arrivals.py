@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.storage.api import StorageUnreachable
 from emulator.storage.builtin.database import Database
+from emulator.storage.port import StorageUnreachable
 
 # What another process put is noticed after this time at the latest. One look costs some 0.1 ms.
 LOOK_SECONDS = 0.02

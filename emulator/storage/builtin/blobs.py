@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import quote
 
 from emulator.clock import Clock
-from emulator.storage.api import BlobProperties, LeaseState
 from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.leases import (
     FREE,
@@ -36,6 +35,7 @@ from emulator.storage.builtin.names import check_blob_name, check_container_name
 from emulator.storage.builtin.schema import ordinal_key
 from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.builtin.times import micros, whole_second
+from emulator.storage.port import BlobProperties, LeaseState
 
 # No blob is ever fetched over this URL; it has the form of one, so that names can be taken out of it again.
 _URL = "http://builtin/devstoreaccount1"

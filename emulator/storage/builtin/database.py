@@ -16,7 +16,7 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.storage.builtin.opening import connect
 from emulator.storage.builtin.schema import prepare
-from emulator.storage.refusals import refusal
+from emulator.storage.error_mapping import refusal
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]

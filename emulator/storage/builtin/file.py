@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError, StorageUnavailable
-from emulator.storage.api import StorageUnreachable
 from emulator.storage.builtin.database import Refused, Work, in_transaction
 from emulator.storage.builtin.opening import explained, open_file
 from emulator.storage.builtin.schema import SCHEMA_VERSION, other_version, prepare
+from emulator.storage.port import StorageUnreachable
 
 T = TypeVar("T")
 

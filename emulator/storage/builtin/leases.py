@@ -9,9 +9,9 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from emulator.storage.api import LeaseState
 from emulator.storage.builtin.database import Refused
 from emulator.storage.builtin.times import SECOND
+from emulator.storage.port import LeaseState
 
 Kind = Literal["blob", "container"]
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from emulator.clock import Clock
 from emulator.ids import NewId, hyphenated
-from emulator.storage.api import MAX_HIDE, MAX_MESSAGE_BYTES, ZERO, QueueMessage
 from emulator.storage.builtin.arrivals import Arrivals
 from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.names import check_queue_name
 from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.builtin.times import SECOND, micros, moment, whole_second, whole_seconds
+from emulator.storage.port import MAX_HIDE, MAX_MESSAGE_BYTES, ZERO, QueueMessage
 
 _MAX_HIDE = whole_seconds(MAX_HIDE)
 _MAX_MESSAGES = 32

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emulator.instant import Instant
-from emulator.storage.api import Int64, Row, Value
 from emulator.storage.builtin.database import Refused
 from emulator.storage.builtin.names import is_identifier
+from emulator.storage.port import Int64, Row, Value
 
 _BAD_KEY = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 _MAX_KEY_UNITS = 512

@@ -15,7 +15,6 @@ from typing import Any
 
 from emulator.clock import Clock
 from emulator.instant import Instant
-from emulator.storage.api import ANY_ETAG, MAX_BATCH_OPERATIONS, Operation, Page, Row, TableOperation
 from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.filters import decides, prefilter
 from emulator.storage.builtin.names import check_table_name
@@ -24,6 +23,7 @@ from emulator.storage.builtin.schema import ordinal_key, text_of_key
 from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.filters import Condition
 from emulator.storage.paging import every_row
+from emulator.storage.port import ANY_ETAG, MAX_BATCH_OPERATIONS, Operation, Page, Row, TableOperation
 
 _PAGE = 1000
 _MAX_BATCH_BYTES = 4 * 1024 * 1024

@@ -19,7 +19,7 @@ from emulator.config.connections import Identity, SasToken, SharedKey, StorageCo
 from emulator.config.connections import Service as ServiceName
 from emulator.errors import ConfigurationError
 from emulator.storage.arrivals import Arrivals
-from emulator.storage.places import account_description, endpoint_of, is_local
+from emulator.storage.endpoints import account_description, endpoint_of, is_local
 from emulator.storage.rest.blobs import RestContainer
 from emulator.storage.rest.http import Service
 from emulator.storage.rest.queues import RestQueue

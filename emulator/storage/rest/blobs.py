@@ -7,8 +7,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
-from emulator.storage.api import AlreadyExists, BlobProperties, LeaseState, NotFound
-from emulator.storage.refusals import invalid
+from emulator.storage.error_mapping import invalid
+from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
 from emulator.storage.rest.dates import parse_http_date
 from emulator.storage.rest.http import Service, escaped
 from emulator.storage.rest.transport import Answer

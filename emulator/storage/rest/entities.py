@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.instant import Instant
-from emulator.storage.api import Int64, Row, Value
+from emulator.storage.port import Int64, Row, Value
 
 _ANNOTATION = "@odata.type"
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.storage.refusals import refusal, unreachable
+from emulator.storage.error_mapping import refusal, unreachable
 from emulator.storage.rest.dates import http_date
 from emulator.storage.rest.errors import error_in
 from emulator.storage.rest.signatures import Signature

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from emulator.storage.api import ZERO, NotFound, QueueMessage
 from emulator.storage.arrivals import Arrivals
-from emulator.storage.refusals import invalid
+from emulator.storage.error_mapping import invalid
+from emulator.storage.port import ZERO, NotFound, QueueMessage
 from emulator.storage.rest.dates import parse_http_date
 from emulator.storage.rest.http import Service, escaped
 from emulator.storage.rest.xml import Element, parse, queue_message, text_of

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 
-from emulator.storage.api import (
+from emulator.storage.error_mapping import invalid, refusal
+from emulator.storage.filters import Condition
+from emulator.storage.paging import every_row
+from emulator.storage.port import (
     MAX_BATCH_OPERATIONS,
     NotFound,
     Operation,
@@ -13,9 +16,6 @@ from emulator.storage.api import (
     Row,
     TableOperation,
 )
-from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
-from emulator.storage.refusals import invalid, refusal
 from emulator.storage.rest.batches import Reply, batch_request, replies_in
 from emulator.storage.rest.entities import NotStorable, entity_json, row_of
 from emulator.storage.rest.errors import error_in

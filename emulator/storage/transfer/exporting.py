@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from emulator.clock import Clock
 from emulator.ids import new_id
-from emulator.storage.api import ZERO, NotFound, Queue, QueueMessage, StorageAccount
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount
 from emulator.storage.transfer.file import (
     Begin,
     Blob,

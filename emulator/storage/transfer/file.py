@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
-from emulator.storage.api import BlobProperties, Int64, QueueMessage, Row, Value
+from emulator.storage.port import BlobProperties, Int64, QueueMessage, Row, Value
 
 FORMAT = "azemu-storage"
 VERSION = 1

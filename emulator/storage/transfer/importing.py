@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emulator.clock import Clock
-from emulator.storage.api import (
+from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
     NotFound,

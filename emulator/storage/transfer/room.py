@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emulator.storage.api import ANY_ETAG, NotFound, Operation, Row, StorageAccount, TableOperation
+from emulator.storage.port import ANY_ETAG, NotFound, Operation, Row, StorageAccount, TableOperation
 from emulator.storage.row_batches import RowBatch
 from emulator.storage.transfer.file import Item, Kind
 from emulator.storage.transfer.terms import TransferRefused

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from emulator.errors import EmulatorError
-from emulator.storage.api import ZERO, QueueMessage, StorageAccount
+from emulator.storage.port import ZERO, QueueMessage, StorageAccount
 from emulator.storage.transfer.file import Item
 
 # The target of an import remembers in this table how far it came, so that it can be taken up after a crash.

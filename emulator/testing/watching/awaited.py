@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from emulator.durable.core.events import EventRaised, HistoryEvent
 from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.extensions.durable.protocol.orchestrators import answer_of
-from emulator.worker.api import FunctionMetadata, Invocation, Returned
+from emulator.worker.port import FunctionMetadata, Invocation, Returned
 
 _TRIGGER = "orchestrationtrigger"
 _ID = '"instanceId": '

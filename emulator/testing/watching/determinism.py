@@ -20,8 +20,8 @@ from emulator.errors import EmulatorError
 from emulator.testing.watching.appfiles import AppFiles
 from emulator.testing.watching.unrepeatable import IO, deed_of_app, unrepeatable_call
 from emulator.testing.watching.yields import Place, Yielded, Yields
-from emulator.worker.api import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 
 _TWICE = "make every decision depend on the input, on results and on events only"
 # Where an object lies in memory: in the text of an error it decides nothing.

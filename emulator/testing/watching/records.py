@@ -7,7 +7,7 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from emulator.worker.api import Invocation, LogRecord
+from emulator.worker.port import Invocation, LogRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """How long to wait before the next look at a queue.
 
-Source: task-hub-storage.md chapter 7.3 (durabletask: BackoffPollingHelper.cs).
+Source: docs/protocol/task-hub-storage.md chapter 7.3 (durabletask: BackoffPollingHelper.cs).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A `TaskQueue` speaks in task messages; what is too large for a queue goes through a blob, what cannot be read is given
 back with a growing delay, and what is due later is hidden.
-Source: task-hub-storage.md chapters 2.1, 2.4, 6.2 and 6.6 (durabletask: Messaging/*.cs, MessageManager.cs).
+Source: docs/protocol/task-hub-storage.md chapters 2.1, 2.4, 6.2 and 6.6 (durabletask: Messaging/*.cs,
+MessageManager.cs).
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from datetime import datetime, timedelta
 
 from emulator.clock import Clock
 from emulator.config.durable import MessageEncoding
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
-from emulator.durable.azurestorage.succession.ledger import Ledger
 from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-from emulator.storage.api import (
+from emulator.storage.port import (
     ZERO,
     NotFound,
     PopReceiptMismatch,

@@ -1,6 +1,6 @@
 """When a message is to be seen: pure rules.
 
-Source: task-hub-storage.md chapters 6.1 and 6.6 (durabletask: Messaging/TaskHubQueue.cs).
+Source: docs/protocol/task-hub-storage.md chapters 6.1 and 6.6 (durabletask: Messaging/TaskHubQueue.cs).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFir
 from emulator.durable.core.identity import is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-from emulator.storage.api import MAX_HIDE, ZERO
+from emulator.storage.port import MAX_HIDE, ZERO
 
 POISON_COUNT = 10
 """A message that was given back so often is said to be poisonous; it stays all the same."""

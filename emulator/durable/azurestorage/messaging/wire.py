@@ -4,7 +4,8 @@
 
 Writing is exact: member order, `$type` first in every object but `Sender`, nulls written, times with `Z`. Reading is
 tolerant where .NET is, and takes only the types named here: a message cannot choose a class to be loaded.
-Source: task-hub-storage.md chapter 2 (durabletask: MessageData.cs, MessageManager.cs, TaskMessage.cs, History/*.cs).
+Source: docs/protocol/task-hub-storage.md chapter 2 (durabletask: MessageData.cs, MessageManager.cs, TaskMessage.cs,
+History/*.cs).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The app lease: only one app (not: one process) works on a task hub at a time.
 
 A lease on a container, under an id made from the app's name, so that all processes of the app hold it together.
-Source: task-hub-storage.md chapter 5.6 (durabletask: Partitioning/AppLeaseManager.cs).
+Source: docs/protocol/task-hub-storage.md chapter 5.6 (durabletask: Partitioning/AppLeaseManager.cs).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emulator.config.durable import AppLeaseOptions
 from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.core.json_text import json_text, lenient_object
 from emulator.errors import EmulatorError
-from emulator.storage.api import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = logging.getLogger(__name__)
 

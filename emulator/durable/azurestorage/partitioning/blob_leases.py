@@ -3,7 +3,7 @@
 {"PartitionId":"myhub-control-00","Owner":"worker1","Token":"6f9619ff-8b86-d011-b42d-00c04fc964ff","Epoch":3}
 
 `Token` is the id of the blob lease, published so that another host can take the lease over by changing it.
-Source: task-hub-storage.md chapters 5.4 and 5.5 (durabletask: Partitioning/BlobPartitionLeaseManager.cs,
+Source: docs/protocol/task-hub-storage.md chapters 5.4 and 5.5 (durabletask: Partitioning/BlobPartitionLeaseManager.cs,
 LeaseCollectionBalancer.cs).
 """
 
@@ -19,7 +19,7 @@ from emulator.durable.core.json_text import json_text, lenient_object
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
-from emulator.storage.api import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
 
 LEASE = timedelta(seconds=30)
 

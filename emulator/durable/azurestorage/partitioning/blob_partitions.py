@@ -3,7 +3,8 @@
 Safe: the *intent* lease says who is to have the queue, and may be stolen; the *ownership* lease says who reads it,
 and is only ever given up by its owner, or runs out. So a queue never has two readers. Legacy has one lease that may
 be stolen, and for up to ten seconds two readers.
-Source: task-hub-storage.md chapter 5.5 (durabletask: Partitioning/SafePartitionManager.cs, LegacyPartitionManager.cs).
+Source: docs/protocol/task-hub-storage.md chapter 5.5 (durabletask: Partitioning/SafePartitionManager.cs,
+LegacyPartitionManager.cs).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from datetime import timedelta
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
+from emulator.durable.azurestorage.partitioning.lease_loop import Rounds
 from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
-from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
-from emulator.storage.api import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = logging.getLogger(__name__)
 

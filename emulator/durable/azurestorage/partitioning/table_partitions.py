@@ -3,7 +3,7 @@
 One row per queue, changed only under its ETag. A host takes what is free or whose lease ran out, renews what it has,
 and asks for queues of others (`NextOwner`) until all have about as many; the owner finishes what it has begun and
 lets go. The rules are functions of the rows; `TablePartitions` carries them out.
-Source: task-hub-storage.md chapter 5.3 (durabletask: Partitioning/TablePartitionManager.cs).
+Source: docs/protocol/task-hub-storage.md chapter 5.3 (durabletask: Partitioning/TablePartitionManager.cs).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
+from emulator.durable.azurestorage.partitioning.lease_loop import Rounds
 from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
-from emulator.durable.azurestorage.partitioning.rounds import Rounds
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
-from emulator.storage.api import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
+from emulator.storage.port import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
 
 _log = logging.getLogger(__name__)
 

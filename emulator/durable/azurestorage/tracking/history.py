@@ -3,7 +3,7 @@
 One partition per instance: the events of the current execution by number, left-overs of an older and longer one
 behind them, and the sentinel, which names the current execution. Every checkpoint moves the sentinel in the same
 transaction as the rows, so two hosts can never both append.
-Source: task-hub-storage.md chapters 3.6 to 3.8 (durabletask: AzureTableTrackingStore.cs).
+Source: docs/protocol/task-hub-storage.md chapters 3.6 to 3.8 (durabletask: AzureTableTrackingStore.cs).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from emulator.durable.core.events import ExecutionStarted, HistoryEvent, Orchest
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
-from emulator.storage.api import (
+from emulator.storage.filters import eq
+from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
     AlreadyExists,
@@ -33,7 +34,6 @@ from emulator.storage.api import (
     Table,
     TableOperation,
 )
-from emulator.storage.filters import eq
 
 ROWS_PER_TRANSACTION = MAX_BATCH_OPERATIONS - 1
 BYTES_PER_TRANSACTION = 3 * 1024 * 1024

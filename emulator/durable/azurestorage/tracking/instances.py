@@ -1,6 +1,6 @@
 """The Instances table: one status row per instance id.
 
-Source: task-hub-storage.md chapter 4 (durabletask: AzureTableTrackingStore.cs,
+Source: docs/protocol/task-hub-storage.md chapter 4 (durabletask: AzureTableTrackingStore.cs,
 OrchestrationInstanceStatusQueryCondition.cs).
 """
 
@@ -25,7 +25,8 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.instant import MIN_INSTANT, Instant
-from emulator.storage.api import (
+from emulator.storage.filters import Condition, eq, ge, le, lt
+from emulator.storage.port import (
     ANY_ETAG,
     AlreadyExists,
     NotFound,
@@ -36,7 +37,6 @@ from emulator.storage.api import (
     TableOperation,
     Value,
 )
-from emulator.storage.filters import Condition, eq, ge, le, lt
 
 _COLUMNS = (
     "ExecutionId",

@@ -1,13 +1,13 @@
 """History rows with texts that are too large for a column: out to blobs, and back.
 
-Source: task-hub-storage.md chapter 3.5 (durabletask: AzureTableTrackingStore.cs).
+Source: docs/protocol/task-hub-storage.md chapter 3.5 (durabletask: AzureTableTrackingStore.cs).
 """
 
 from __future__ import annotations
 
 from emulator.durable.azurestorage.large import LargePayloads, too_large_for_column
 from emulator.durable.azurestorage.tracking.rows import LARGE_COLUMNS, Columns
-from emulator.storage.api import Row
+from emulator.storage.port import Row
 
 
 async def offload(row: Row, event_type: str, large: LargePayloads) -> tuple[Row, dict[str, str]]:

@@ -1,6 +1,6 @@
 """Purge: everything stored of an instance goes.
 
-Source: task-hub-storage.md chapter 4.5 (durabletask: AzureTableTrackingStore.cs).
+Source: docs/protocol/task-hub-storage.md chapter 4.5 (durabletask: AzureTableTrackingStore.cs).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import replace
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.core.identity import TERMINAL
 from emulator.durable.hub import InstanceQuery, PurgeFilter, PurgeResult
 from emulator.errors import EmulatorError
@@ -25,7 +25,7 @@ _PAGE = 100
 
 
 class Purger:
-    def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, memory: Memory) -> None:
+    def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, memory: HubCache) -> None:
         self._history = history
         self._instances = instances
         self._large = large

@@ -1,7 +1,7 @@
 """Rewind: undo the failures in the history of a failed instance and its failed children, and say whom to wake.
 
 No lock is taken, the sentinel is not touched: nobody else works on an instance that has failed.
-Source: task-hub-storage.md chapter 6.9 (durabletask: AzureTableTrackingStore.cs, RewindHistoryAsync).
+Source: docs/protocol/task-hub-storage.md chapter 6.9 (durabletask: AzureTableTrackingStore.cs, RewindHistoryAsync).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.hub import InstanceNotFound
-from emulator.storage.api import Operation, Row, Table, TableOperation, Value
 from emulator.storage.filters import Condition, eq
+from emulator.storage.port import Operation, Row, Table, TableOperation, Value
 
 _FAILED_TYPES = ("TaskFailed", "SubOrchestrationInstanceFailed")
 

@@ -2,7 +2,7 @@
 
 Columns, their EDM types and their order are .NET's; null columns are left out, since a table drops them anyway.
 Reading takes a missing column and the text `null` for the same.
-Source: task-hub-storage.md chapters 3 and 4 (durabletask: Tracking/TableEntityConverter.cs,
+Source: docs/protocol/task-hub-storage.md chapters 3 and 4 (durabletask: Tracking/TableEntityConverter.cs,
 AzureTableTrackingStore.cs, AzureTableInstanceStore).
 """
 
@@ -21,7 +21,7 @@ from emulator.durable.core.identity import OrchestrationInstance, ParentInstance
 from emulator.durable.core.json_text import json_text
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
-from emulator.storage.api import Row, Value
+from emulator.storage.port import Row, Value
 
 Columns = dict[str, Value]
 

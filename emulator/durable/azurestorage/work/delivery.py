@@ -2,7 +2,8 @@
 
 Storage promises little: messages come twice, late, out of order, for executions that are over or that are not stored
 yet. Given what is stored of the instance, `plan` sorts the waiting messages into an episode and the rest.
-Source: task-hub-storage.md chapters 6.3 to 6.6 (durabletask: OrchestrationSessionManager.cs, OrchestrationSession.cs,
+Source: docs/protocol/task-hub-storage.md chapters 6.3 to 6.6 (durabletask: OrchestrationSessionManager.cs,
+OrchestrationSession.cs,
 AzureStorageOrchestrationService.cs); durable-orchestration.md 12.2 and 12.3.
 """
 
@@ -33,7 +34,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.core.json_text import lenient_object
 from emulator.instant import Instant
-from emulator.storage.api import Row
+from emulator.storage.port import Row
 
 _UNASKED = (EventRaised, ExecutionTerminated, ExecutionSuspended, ExecutionResumed, GenericEvent)
 """What comes from outside; everything else answers something that the orchestrator did."""

@@ -3,7 +3,7 @@
 The rules are in `delivery`; here they meet storage. A session collects the messages of its instance, loads what is
 stored (from memory, if this process stored it), waits for the engine to have room, hands out an episode, and goes on
 with what came meanwhile. While messages are held here, their locks are renewed.
-Source: task-hub-storage.md chapters 6.2 to 6.6 (durabletask: OrchestrationSessionManager.cs).
+Source: docs/protocol/task-hub-storage.md chapters 6.2 to 6.6 (durabletask: OrchestrationSessionManager.cs).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from emulator.background import background, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.holding import Holding
-from emulator.durable.azurestorage.messaging.post import Post
 from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.tracking.memory import Memory
 from emulator.durable.azurestorage.work.delivery import Plan, Verdict, judge_orphans, judge_start, plan
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
@@ -34,7 +34,7 @@ from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
-from emulator.storage.api import Row
+from emulator.storage.port import Row
 
 _log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ class Sessions:
         self,
         history: HistoryTable,
         instances: InstanceTable,
-        memory: Memory,
-        post: Post,
+        memory: HubCache,
+        post: MessageSender,
         *,
         clock: Clock,
         new_id: NewId,

@@ -1,6 +1,6 @@
 """The work-item queue: activities for whichever host has room.
 
-Source: task-hub-storage.md chapter 6.7 (durabletask: AzureStorageOrchestrationService.cs).
+Source: docs/protocol/task-hub-storage.md chapter 6.7 (durabletask: AzureStorageOrchestrationService.cs).
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from emulator.background import background
+from emulator.background import background, run_to_completion
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.holding import Holding
-from emulator.durable.azurestorage.messaging.post import Post
 from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.outage import Outage
-from emulator.durable.azurestorage.tracking.memory import Memory
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
-from emulator.shielding import unbroken
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ _NO_EPISODE = -1
 class WorkItems:
     """`limit`: how many activities this host runs at once; never more are taken from the queue."""
 
-    def __init__(self, post: Post, memory: Memory, clock: Clock, *, limit: int, backoff: Backoff) -> None:
+    def __init__(self, post: MessageSender, memory: HubCache, clock: Clock, *, limit: int, backoff: Backoff) -> None:
         self._post = post
         self._memory = memory
         self._limit = limit
@@ -58,7 +57,7 @@ class WorkItems:
             if not self._may_be_more:
                 await self._post.work_items.wait(self._backoff)
             try:
-                await unbroken(self._fetch())
+                await run_to_completion(self._fetch())
             except EmulatorError as error:
                 await self._outage.wait(error)
             else:

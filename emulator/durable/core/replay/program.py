@@ -41,10 +41,10 @@ from emulator.durable.core.replay.actions import (
     WhenAny,
 )
 from emulator.durable.core.replay.context import OrchestrationContext
+from emulator.durable.core.replay.diagnostics import Diagnostic, nondeterminism_remark, remarks_on
 from emulator.durable.core.replay.entity_calls import EntityCalls
 from emulator.durable.core.replay.external_events import Happening
 from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
-from emulator.durable.core.replay.remarks import Remark, nondeterminism_remark, remarks_on
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
 from emulator.instant import Instant
@@ -70,7 +70,7 @@ class Replayed:
     decisions: Sequence[Decision]
     played: int
     story: Sequence[Happening] = ()
-    remarks: Sequence[Remark] = ()
+    remarks: Sequence[Diagnostic] = ()
 
 
 def replay(
@@ -121,7 +121,7 @@ class _Program:
         settings: ReplaySettings,
         wall_clock: Instant,
     ) -> None:
-        self.remarks: list[Remark] = []
+        self.remarks: list[Diagnostic] = []
         self.context = OrchestrationContext(lambda: run(self._run()), compares=answer.actions is not None)
         self._answer = answer
         self._started = started
@@ -261,7 +261,7 @@ class _Program:
         """
         missing = self._settings.missing(kind, name)
         if missing is not None and self.context.next_id not in self._recorded:
-            self.remarks.append(Remark("error", f"{missing} On Azure the instance would stay Running for ever."))
+            self.remarks.append(Diagnostic("error", f"{missing} On Azure the instance would stay Running for ever."))
             raise Failure(missing)
 
     def _check_child_id(self, instance_id: str | None) -> None:

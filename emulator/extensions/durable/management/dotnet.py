@@ -1,7 +1,7 @@
 """How .NET reads the texts of a query: booleans, numbers, dates; and how it form-encodes.
 
 Every reader gives None for what the `TryParse` of that type refuses.
-Source: .NET BCL; spec/durable-client-http.md 1.4 and 2.4.
+Source: .NET BCL; docs/protocol/durable-client-http.md 1.4 and 2.4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The endpoints under entities/: read, list, signal.
 
-Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md 2.14 to 2.16.
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.14 to 2.16.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId, FunctionKind
-from emulator.durable.lines.writing import entity as entity_line
+from emulator.durable.tracing.writing import entity as entity_line
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

@@ -1,6 +1,6 @@
 """The history as a status payload shows it: results joined with what scheduled them, bookkeeping left out.
 
-Source: durable-extension, ContextImplementations/DurableClient.cs; spec/durable-client-http.md chapter 4.
+Source: durable-extension, ContextImplementations/DurableClient.cs; docs/protocol/durable-client-http.md chapter 4.
 """
 
 from __future__ import annotations

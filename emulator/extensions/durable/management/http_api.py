@@ -1,6 +1,6 @@
 """The management API: one handler for both doors, the webhook `durabletask` and the RPC listener.
 
-Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md chapter 2.
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md chapter 2.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from emulator.extensions.durable.management.routing import (
 )
 from emulator.extensions.durable.management.starts_api import StartsApi
 from emulator.host.http.requests import BodyBroken, BodyTooLarge
-from emulator.storage.api import StorageError, StorageUnreachable
+from emulator.storage.port import StorageError, StorageUnreachable
 
 SystemKey = Callable[[], Awaitable[str]]
 """The system key `durabletask_extension`, or the empty text when there is none."""

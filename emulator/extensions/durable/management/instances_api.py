@@ -1,7 +1,7 @@
 """The endpoints under instances/: look, list, purge, send events, terminate, suspend, resume, rewind.
 
 Each takes a request and the hub it means, and gives the answer; the order of checks is the extension's.
-Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md 2.6 to 2.11.
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.6 to 2.11.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from aiohttp import web
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
-from emulator.durable.lines.writing import orchestrator
+from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,

@@ -1,6 +1,7 @@
 """The URLs of the management API: those of one instance, and the templates that the client binding hands to Python.
 
-Source: durable-extension, HttpManagementPayload.cs, HttpCreationPayload.cs; spec/durable-client-http.md 1.3 and 1.4.
+Source: durable-extension, HttpManagementPayload.cs, HttpCreationPayload.cs; docs/protocol/durable-client-http.md 1.3
+and 1.4.
 """
 
 from __future__ import annotations

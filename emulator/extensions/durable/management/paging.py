@@ -1,4 +1,4 @@
-"""Page size and continuation token of a listing. Source: spec/durable-client-http.md 2.7."""
+"""Page size and continuation token of a listing. Source: docs/protocol/durable-client-http.md 2.7."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emulator.extensions.durable.management.api_request import ApiRequest
 from emulator.extensions.durable.management.dotnet import parse_int
-from emulator.storage.api import InvalidRequest
+from emulator.storage.port import InvalidRequest
 
 CONTINUATION_HEADER = "x-ms-continuation-token"
 LARGEST_PAGE = 1000

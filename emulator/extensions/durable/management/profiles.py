@@ -2,7 +2,7 @@
 
 `default` is what azemu recommends: 3.15 of 2026, but with the older checks of function names and instance ids and with
 four-key bodies of every 400, because azure-functions-durable 1.7.0 reads `ExceptionMessage` of any 400.
-Source: spec/durable-client-http.md chapter 0.
+Source: docs/protocol/durable-client-http.md chapter 0.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The paths of the management API.
 
-Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md 2.3.
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.3.
 """
 
 from __future__ import annotations

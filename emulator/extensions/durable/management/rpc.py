@@ -1,6 +1,6 @@
 """The RPC listener: the management API on a loopback port, for the SDK inside the worker. It checks no keys.
 
-Source: durable-extension, LocalHttpListener.cs; spec/durable-client-http.md 1.7.
+Source: durable-extension, LocalHttpListener.cs; docs/protocol/durable-client-http.md 1.7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Starting and restarting, with or without waiting for the end.
 
-Source: durable-extension, HttpApiHandler.cs; spec/durable-client-http.md 2.5 and 2.12.
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.5 and 2.12.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
-from emulator.durable.lines.writing import orchestrator
+from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (

@@ -1,6 +1,6 @@
 """The `runtimeStatus` parameter: names and numbers, repeated or comma separated.
 
-Source: Enum.TryParse of .NET; spec/durable-client-http.md 2.7 and 2.8.
+Source: Enum.TryParse of .NET; docs/protocol/durable-client-http.md 2.7 and 2.8.
 """
 
 from __future__ import annotations

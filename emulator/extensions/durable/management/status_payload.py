@@ -1,4 +1,4 @@
-"""An instance as the management API shows it. Source: spec/durable-client-http.md 2.6."""
+"""An instance as the management API shows it. Source: docs/protocol/durable-client-http.md 2.6."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import json
 
 from emulator.durable.core.json_text import json_text
 from emulator.durable.executor import ActivityFailed
-from emulator.worker.api import Datum, FunctionFailed
+from emulator.worker.port import Datum, FunctionFailed
 
 _HRESULT = -2146233088  # COR_E_EXCEPTION
 

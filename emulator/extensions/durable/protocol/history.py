@@ -2,7 +2,7 @@
 
 A long history is written anew in every episode. So each kind of event has a template into which the members' texts
 are put, which is twice as fast as `json.dumps(…, indent=2)` and the same byte for byte.
-Source: recordings of durable-extension 3.15.2; spec/durable-orchestration.md 2.4.
+Source: recordings of durable-extension 3.15.2; docs/protocol/durable-orchestration.md 2.4.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
 from emulator.extensions.newtonsoft import read_first
 from emulator.instant import Instant
-from emulator.worker.api import FunctionFailed
+from emulator.worker.port import FunctionFailed
 
 _STATE_LABEL = "\n\n$OutOfProcData$:"
 _STATUS_LIMIT_KB = 16

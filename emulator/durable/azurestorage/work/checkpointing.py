@@ -10,29 +10,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from emulator.durable.azurestorage.messaging.post import Post
+from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.tracking.memory import Memory, Recent
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
-from emulator.durable.core.turn import TurnOutcome
+from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
 
 _REQUESTS_AT_ONCE = 32
 _ETAGS = 10_000
 
 
-class Saver:
+class Checkpointer:
     """`guard_row`: refuse to write a status row that another host wrote since (useInstanceTableEtag)."""
 
     def __init__(
         self,
-        post: Post,
+        post: MessageSender,
         history: HistoryTable,
         instances: InstanceTable,
         sessions: Sessions,
-        memory: Memory,
+        memory: HubCache,
         ownership: Ownership,
         *,
         guard_row: bool,
@@ -44,10 +44,10 @@ class Saver:
         self._memory = memory
         self._ownership = ownership
         self._guard_row = guard_row
-        self._row_etags: Recent[str, str] = Recent(_ETAGS)
+        self._row_etags: LruCache[str, str] = LruCache(_ETAGS)
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
-    async def save(self, episode: Episode, outcome: TurnOutcome) -> None:
+    async def save(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Raises LockLost when the history is another host's by now; the episode is still to be abandoned then."""
         if not outcome.new_events:
             self._sessions.finish(episode)
@@ -70,7 +70,7 @@ class Saver:
         await self._leave(before, after)
         self._sessions.finish(episode)
 
-    async def _send(self, episode: Episode, outcome: TurnOutcome) -> None:
+    async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         sender, number = episode.sender, episode.number
         work = [self._post.send_work(message, sender=sender, episode=number) for message in outcome.activities]
         control = [*outcome.control, *outcome.timers]

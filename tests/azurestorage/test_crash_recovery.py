@@ -13,12 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from emulator.durable.azurestorage.crash_recovery.host_identity import Seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import (
+    FileLedger,
+    Held,
+    give_back_what_was_left,
+    read_ledger,
+)
+from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.succession.inheriting import inheriting
-from emulator.durable.azurestorage.succession.ledger import FileLedger, Held, give_back_what_was_left, read_ledger
-from emulator.durable.azurestorage.succession.seats import Seat, open_seats
 from emulator.ids import new_id
-from emulator.storage.api import QueueMessage, StorageAccount
+from emulator.storage.port import QueueMessage, StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, unique
 

@@ -13,12 +13,12 @@ from typing import Any
 from emulator.clock import Clock
 from emulator.testing.errors import UnknownActivity
 from emulator.testing.watching.awaited import Awaited
+from emulator.testing.watching.leftover_work import Stragglers
 from emulator.testing.watching.records import Records
 from emulator.testing.watching.slowness import Slowness
-from emulator.testing.watching.stragglers import Stragglers
 from emulator.worker import values
-from emulator.worker.api import FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.failures import function_failed
+from emulator.worker.port import FunctionMetadata, Invocation, Returned, Worker
 
 Fake = Callable[..., Any]
 
@@ -76,7 +76,7 @@ class SteeringParts:
     clock: Clock
 
 
-class SteeredWorker:
+class OverridingWorker:
     """See worker.api.Worker."""
 
     def __init__(self, worker: Worker, parts: SteeringParts) -> None:
@@ -127,7 +127,7 @@ def steered(worker: AbstractAsyncContextManager[Worker], parts: SteeringParts) -
     @asynccontextmanager
     async def entered() -> AsyncIterator[Worker]:
         async with worker as inner:
-            yield SteeredWorker(inner, parts)
+            yield OverridingWorker(inner, parts)
 
     return entered()
 

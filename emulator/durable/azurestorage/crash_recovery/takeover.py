@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.durable.azurestorage.succession.ledger import FileLedger, give_back_what_was_left
-from emulator.durable.azurestorage.succession.seats import Seat, ledgers_of_the_dead
+from emulator.durable.azurestorage.crash_recovery.host_identity import Seat, ledgers_of_the_dead
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileLedger, give_back_what_was_left
 from emulator.errors import EmulatorError
-from emulator.storage.api import StorageAccount
+from emulator.storage.port import StorageAccount
 
 _log = logging.getLogger(__name__)
 

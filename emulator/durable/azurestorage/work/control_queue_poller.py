@@ -7,26 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from emulator.background import task_group
+from emulator.background import run_to_completion, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.backoff import Backoff
-from emulator.durable.azurestorage.messaging.post import Post
 from emulator.durable.azurestorage.messaging.queues import TaskQueue
+from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.errors import EmulatorError
-from emulator.shielding import unbroken
 
 _WITHOUT_A_LEASE = timedelta(seconds=1)
 
 
-class Intake:
+class ControlQueuePoller:
     """See `ownership.Listener`. `batch`: messages per get, at most 32."""
 
     def __init__(
         self,
-        post: Post,
+        post: MessageSender,
         sessions: Sessions,
         ownership: Ownership,
         clock: Clock,
@@ -83,7 +82,7 @@ class Intake:
                     # Another host may have it: this process may have been stopped for longer than its lease.
                     await self._clock.sleep(_WITHOUT_A_LEASE.total_seconds(), upkeep=True)
                     continue
-                found = await unbroken(self._fetch(queue))
+                found = await run_to_completion(self._fetch(queue))
             except EmulatorError as error:
                 await outage.wait(error)
                 continue

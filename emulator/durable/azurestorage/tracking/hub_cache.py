@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """The entries used last, up to `limit` of weight."""
 
     def __init__(self, limit: int, *, weigh: Callable[[V], int] = lambda _: 1) -> None:
@@ -67,17 +67,17 @@ _EXECUTIONS = 10_000
 _MESSAGES = 50_000
 
 
-class Memory:
+class HubCache:
     """`histories`: as last stored by us; of a finished instance only that it has ended, and how. `over`: executions
     that were replaced. `consumed`: ids of queue messages whose effects are stored, to be deleted if they come again.
     `started`: the execution of each instance whose start this process stored completely.
     """
 
     def __init__(self) -> None:
-        self.histories: Recent[str, History] = Recent(_HISTORY_CHARACTERS, weigh=lambda history: history.weight)
-        self.over: Recent[str, None] = Recent(_EXECUTIONS)
-        self.consumed: Recent[str, None] = Recent(_MESSAGES)
-        self.started: Recent[str, str] = Recent(_EXECUTIONS)
+        self.histories: LruCache[str, History] = LruCache(_HISTORY_CHARACTERS, weigh=lambda history: history.weight)
+        self.over: LruCache[str, None] = LruCache(_EXECUTIONS)
+        self.consumed: LruCache[str, None] = LruCache(_MESSAGES)
+        self.started: LruCache[str, str] = LruCache(_EXECUTIONS)
         self._starting: dict[str, asyncio.Event] = {}
 
     @contextmanager

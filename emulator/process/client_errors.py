@@ -14,7 +14,7 @@ _SAY_EVERY_SECONDS: Final = 10.0
 
 
 @contextmanager
-def calm_complaints() -> Iterator[None]:
+def quiet_client_errors() -> Iterator[None]:
     """While entered, the running loop says calmly what clients cause, and everything else as before.
 
     With more connections than the system allows, the others wait; asyncio would write a traceback for every look at

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from emulator.worker.api import Binding, Datum, FunctionMetadata, Returned
+from emulator.worker.port import Binding, Datum, FunctionMetadata, Returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from emulator.background import background
+from emulator.background import background, run_to_completion
 from emulator.clock import Clock, within
-from emulator.shielding import unbroken
-from emulator.storage.api import NotFound
+from emulator.storage.port import NotFound
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ class Rounds:
             finally:
                 self.is_stopping = True
                 self.ask()
-                await unbroken(_ended(task))
+                await run_to_completion(_ended(task))
 
     def ask(self) -> None:
         """The next look is to begin now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator.durable.core.entities.scheduler import EntityTurn, SchedulerState
 from emulator.durable.core.identity import EntityId
 from emulator.durable.executor import EntityBatch, EntityBatchResult
-from emulator.durable.lines.writing import Lines, entity
+from emulator.durable.tracing.writing import Lines, entity
 
 
 class EntityLines:

@@ -11,14 +11,14 @@ from datetime import timedelta
 import pytest
 
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import ExecutionCompleted, OrchestratorCompleted, OrchestratorStarted, TaskScheduled
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.turn import TurnOutcome
 from emulator.durable.hub import LockLost, OrchestrationWorkItem
 from emulator.ids import new_id
 from emulator.instant import Instant
-from emulator.storage.api import Operation, Row, StorageAccount, TableOperation
+from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
 from .apps import app
@@ -34,7 +34,7 @@ async def workplace(account: StorageAccount, clock: VirtualClock) -> AsyncIterat
         yield World(hub, clock)
 
 
-def first_turn(item: OrchestrationWorkItem, now: Instant) -> TurnOutcome:
+def first_turn(item: OrchestrationWorkItem, now: Instant) -> EpisodeOutcome:
     """Schedule one activity."""
     scheduled = TaskScheduled(timestamp=now, event_id=0, name="Double", input="1")
     events = [
@@ -43,7 +43,7 @@ def first_turn(item: OrchestrationWorkItem, now: Instant) -> TurnOutcome:
         replace(scheduled, input=None),
         OrchestratorCompleted(timestamp=now),
     ]
-    return TurnOutcome(
+    return EpisodeOutcome(
         instance=item.instance,
         past_count=len(item.history),
         new_events=events,

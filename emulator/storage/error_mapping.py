@@ -6,7 +6,7 @@ Facts: the error code lists of the REST reference (common, queue, table, blob), 
 from __future__ import annotations
 
 from emulator.errors import EmulatorError
-from emulator.storage.api import (
+from emulator.storage.port import (
     AlreadyExists,
     InvalidRequest,
     NotFound,

@@ -1,6 +1,6 @@
 """What every log line of the Durable Task extension has: a number, a tail, and its names for functions.
 
-Source: durable-extension, EndToEndTraceHelper.cs; spec/durable-client-http.md 6.3.
+Source: durable-extension, EndToEndTraceHelper.cs; docs/protocol/durable-client-http.md 6.3.
 """
 
 from __future__ import annotations

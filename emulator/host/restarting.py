@@ -2,7 +2,7 @@
 
 Listeners of triggers and the engines of extensions are kept like this: storage that is away when the host starts may
 come later, and a function whose listener is broken must not take the others down.
-Source: webjobs-sdk, Host/Listeners/FunctionListener.cs (its delays); spec/functions-host.md 11.3.
+Source: webjobs-sdk, Host/Listeners/FunctionListener.cs (its delays); docs/protocol/functions-host.md 11.3.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIRST_DELAY_SECONDS = 2.0
 _LAST_DELAY_SECONDS = 120.0
 
 
-class Story(Protocol):
+class Reporter(Protocol):
     """What is said about one kept thing."""
 
     def failed(self, error: Exception, *, entered: bool) -> None:
@@ -32,16 +32,16 @@ class Story(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Restartable:
     """`open`: makes the context manager that is to stay entered; called again after every failure."""
 
     name: str
     open: Callable[[], AbstractAsyncContextManager[None]]
-    story: Story
+    story: Reporter
 
 
 @asynccontextmanager
-async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[Callable[[], None]]:
+async def keeping(kept: Sequence[Restartable], clock: Clock) -> AsyncIterator[Callable[[], None]]:
     """Enter all of them side by side; the body begins when each has started or failed once. Leaving leaves them all.
 
     What it gives lets all of them go at once, while the body goes on.
@@ -65,7 +65,7 @@ async def keeping(kept: Sequence[Kept], clock: Clock) -> AsyncIterator[Callable[
         raise
 
 
-async def _keep(kept: Kept, clock: Clock, tried: asyncio.Event, leave: asyncio.Event) -> None:
+async def _keep(kept: Restartable, clock: Clock, tried: asyncio.Event, leave: asyncio.Event) -> None:
     """Each context manager is entered and left in this one task, as task groups inside it demand."""
     retries = 0
     while True:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.durable.core.decisions import Complete, ScheduleTask, StartNextGeneration, StartSubOrchestration
+from emulator.durable.core.episode import Applied, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import (
     ExecutionStarted,
     ExecutionTerminated,
@@ -20,8 +21,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
-from emulator.durable.core.state import RuntimeState, begin_turn
-from emulator.durable.core.turn import Applied, Outbox, apply_decisions, outcome_of
+from emulator.durable.core.state import RuntimeState, begin_episode
 from tests.core.episodes import BEGIN, INSTANCE, Instance, done, finished, raised, started, waiting
 from tests.counting_ids import counting_ids
 
@@ -33,7 +33,7 @@ def to(execution_id: str | None, event: object) -> TaskMessage:
 
 
 def first_turn(start: ExecutionStarted | None = None) -> RuntimeState:
-    state = begin_turn([], [to("e1", start or started())], BEGIN)
+    state = begin_episode([], [to("e1", start or started())], BEGIN)
     assert state is not None
     return state
 
@@ -56,8 +56,8 @@ def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None,
 def test_messages_for_an_older_execution_are_left_out() -> None:
     instance = Instance()
     instance.episode(waiting(CallActivity("A", "1")))
-    assert begin_turn(instance.history, [to("e0", done(0))], BEGIN) is None
-    state = begin_turn(instance.history, [to("e0", done(0)), to(None, raised("go")), to("e1", done(0, "1"))], BEGIN)
+    assert begin_episode(instance.history, [to("e0", done(0))], BEGIN) is None
+    state = begin_episode(instance.history, [to("e0", done(0)), to(None, raised("go")), to("e1", done(0, "1"))], BEGIN)
     assert state is not None
     assert [type(event).__name__ for event in state.new] == ["OrchestratorStarted", "EventRaised", "TaskCompleted"]
 
@@ -65,19 +65,19 @@ def test_messages_for_an_older_execution_are_left_out() -> None:
 def test_a_second_start_is_left_out() -> None:
     again = replace(started(), instance=OrchestrationInstance("i1", "e2"))
     assert len(first_turn().new) == 2
-    state = begin_turn([], [to("e1", started()), to("e2", again)], BEGIN)
+    state = begin_episode([], [to("e1", started()), to("e2", again)], BEGIN)
     assert state is not None
     assert state.instance == INSTANCE
     instance = Instance()
     instance.episode(waiting(CallActivity("A", "1")))
-    assert begin_turn(instance.history, [to("e1", started())], BEGIN) is None
+    assert begin_episode(instance.history, [to("e1", started())], BEGIN) is None
 
 
 def test_an_instance_that_never_began_or_has_ended_takes_no_messages() -> None:
-    assert begin_turn([], [to(None, raised("go"))], BEGIN) is None
+    assert begin_episode([], [to(None, raised("go"))], BEGIN) is None
     instance = Instance()
     instance.episode(finished())
-    assert begin_turn(instance.history, [to(None, raised("go")), to(None, terminated())], BEGIN) is None
+    assert begin_episode(instance.history, [to(None, raised("go")), to(None, terminated())], BEGIN) is None
 
 
 def terminated() -> ExecutionTerminated:

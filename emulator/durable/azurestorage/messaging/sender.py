@@ -1,6 +1,7 @@
 """Which queue a message goes to, and the envelope that it goes in.
 
-Source: task-hub-storage.md chapters 2.3 and 5.1 (durabletask: AzureStorageOrchestrationService.cs, MessageManager.cs).
+Source: docs/protocol/task-hub-storage.md chapters 2.3 and 5.1 (durabletask: AzureStorageOrchestrationService.cs,
+MessageManager.cs).
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from datetime import timedelta
 
 from emulator.clock import Clock
 from emulator.config.durable import AzureStorageProvider
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.queues import Sent, TaskQueue
 from emulator.durable.azurestorage.messaging.wire import MessageData
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.succession.ledger import Ledger
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.ids import NewId, hyphenated
-from emulator.storage.api import MAX_HIDE, StorageAccount
+from emulator.storage.port import MAX_HIDE, StorageAccount
 
 
-class Post:
+class MessageSender:
     """Finds the queue of every message, and numbers and seals what this process sends."""
 
     def __init__(
@@ -69,7 +70,7 @@ class Post:
         )
 
 
-def open_post(
+def open_sender(
     account: StorageAccount,
     names: HubNames,
     large: LargePayloads,
@@ -79,7 +80,7 @@ def open_post(
     provider: AzureStorageProvider,
     *,
     first_lock: timedelta = MAX_HIDE,
-) -> Post:
+) -> MessageSender:
     """`first_lock`: the longest one for what was not renewed yet."""
 
     def queue(name: str, timeout: timedelta) -> TaskQueue:
@@ -94,7 +95,7 @@ def open_post(
         )
 
     encoding = provider.queue_client_message_encoding
-    return Post(
+    return MessageSender(
         names,
         new_id,
         control_queue=lambda name: queue(name, provider.control_queue_visibility_timeout),

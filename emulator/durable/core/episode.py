@@ -41,7 +41,7 @@ from emulator.instant import Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnOutcome:
+class EpisodeOutcome:
     """What a work item leaves behind; only the last generation of a continue-as-new is here.
 
     `instance`: the execution that `new_events` belong to. `past_count`: how many events of that execution are stored
@@ -107,9 +107,9 @@ def apply_decisions(
     return Applied(replace(state, new=events, ended=writer.ended), continues=False)
 
 
-def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -> TurnOutcome:
+def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -> EpisodeOutcome:
     """What is to be stored when no generation follows."""
-    return TurnOutcome(
+    return EpisodeOutcome(
         instance=state.instance,
         past_count=len(state.past),
         new_events=state.new,

@@ -1,4 +1,4 @@
-"""Listeners and engines are kept running: spec/functions-host.md 11.3."""
+"""Listeners and engines are kept running: docs/protocol/functions-host.md 11.3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from emulator.background import background
 from emulator.errors import ConfigurationError
-from emulator.host.keeping import Kept, keeping
+from emulator.host.restarting import Restartable, keeping
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 
 
@@ -67,7 +67,7 @@ class Thing:
 
 async def test_everything_is_entered_before_the_body_and_left_after_it(story: Told) -> None:
     things = [Thing(), Thing()]
-    async with keeping([Kept(str(n), thing.open, story) for n, thing in enumerate(things)], story.clock):
+    async with keeping([Restartable(str(n), thing.open, story) for n, thing in enumerate(things)], story.clock):
         assert all(thing.living.is_set() for thing in things)
         assert [thing.left for thing in things] == [0, 0]
     assert [thing.left for thing in things] == [1, 1]
@@ -75,7 +75,7 @@ async def test_everything_is_entered_before_the_body_and_left_after_it(story: To
 
 async def test_what_fails_is_tried_again_in_the_background_with_growing_delays(story: Told) -> None:
     broken, sound = Thing(*(OSError(f"no {n}") for n in range(3))), Thing()
-    async with keeping([Kept("a", broken.open, story), Kept("b", sound.open, story)], story.clock):
+    async with keeping([Restartable("a", broken.open, story), Restartable("b", sound.open, story)], story.clock):
         # The body does not wait for what has failed.
         assert not broken.living.is_set()
         assert sound.living.is_set()
@@ -95,7 +95,7 @@ async def test_what_fails_is_tried_again_in_the_background_with_growing_delays(s
 
 async def test_settings_that_are_wrong_stay_wrong(story: Told) -> None:
     thing = Thing(ConfigurationError("no such setting"))
-    async with keeping([Kept("a", thing.open, story)], story.clock):
+    async with keeping([Restartable("a", thing.open, story)], story.clock):
         await story.clock.advance(timedelta(hours=1), upkeep=True)
     assert story.lines == ["0 failed: no such setting"]
 
@@ -113,7 +113,7 @@ async def test_what_dies_while_running_is_opened_again(story: Told) -> None:
         async with background(live()):
             yield
 
-    async with keeping([Kept("a", fragile, story)], story.clock):
+    async with keeping([Restartable("a", fragile, story)], story.clock):
         await story.clock.advance(timedelta(minutes=1), upkeep=True)
     assert story.lines == ["0 started after 0", "10 broke: died", "12 again 1", "12 started after 1"]
 
@@ -125,7 +125,7 @@ async def test_an_error_on_the_way_out_is_told_and_stops_nobody(story: Told) -> 
         raise OSError("stumbled")
 
     other = Thing()
-    async with keeping([Kept("a", clumsy, story), Kept("b", other.open, story)], story.clock):
+    async with keeping([Restartable("a", clumsy, story), Restartable("b", other.open, story)], story.clock):
         pass
     assert other.left == 1
     assert "0 broke: stumbled" in story.lines
@@ -133,7 +133,7 @@ async def test_an_error_on_the_way_out_is_told_and_stops_nobody(story: Told) -> 
 
 async def test_all_can_be_let_go_while_the_body_goes_on(story: Told) -> None:
     thing, late = Thing(), Thing(OSError("not yet"))
-    async with keeping([Kept("a", thing.open, story), Kept("b", late.open, story)], story.clock) as leave:
+    async with keeping([Restartable("a", thing.open, story), Restartable("b", late.open, story)], story.clock) as leave:
         leave()
         await story.clock.advance(timedelta(hours=1), upkeep=True)
         assert thing.left == 1

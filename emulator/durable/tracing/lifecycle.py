@@ -1,6 +1,6 @@
 """The log lines that tell the story of an instance, in the words of the Durable Task extension.
 
-Source: durable-extension, EndToEndTraceHelper.cs; spec/durable-client-http.md 6.3.
+Source: durable-extension, EndToEndTraceHelper.cs; docs/protocol/durable-client-http.md 6.3.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay.external_events import Arrival, Reception, Waiting
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.executor import OrchestratorResult
-from emulator.durable.lines.entities import EntityLines
-from emulator.durable.lines.writing import Lines, activity, orchestrator, orchestrator_of
+from emulator.durable.tracing.entities import EntityLines
+from emulator.durable.tracing.writing import Lines, activity, orchestrator, orchestrator_of
 
 
 class Lifecycle:

@@ -1,7 +1,7 @@
 """The worker port: running the user's functions. Shaped after the official FunctionRpc contract.
 
 A worker knows no trigger and no host; it gets values (`Datum`) and gives values. Source: azure-functions-host,
-src/WebJobs.Script.Grpc; spec/python-worker.md.
+src/WebJobs.Script.Grpc; docs/protocol/python-worker.md.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from emulator.storage.api import ZERO, QueueMessage, StorageAccount, StorageError
+from emulator.storage.port import ZERO, QueueMessage, StorageAccount, StorageError
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from emulator.durable.azurestorage.succession.ledger import FileLedger, read_ledger
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileLedger, read_ledger
 from emulator.ids import NewId
 from emulator.storage.file_lock import try_lock
 
