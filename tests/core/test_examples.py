@@ -1,4 +1,4 @@
-"""Every episode of spec/examples: context and answer of the real SDK in, history and messages out."""
+"""Every episode of tests/sdk_examples: context and answer of the real SDK in, history and messages out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -25,24 +25,28 @@ from emulator.extensions.durable.protocol.history import event_text
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
 from tests.core import contexts
+from tests.sdk_examples import EXAMPLES
 
-EXAMPLES = Path(__file__).parents[2] / ".." / "shared" / "spec" / "examples"
 POLL_INTERVAL = timedelta(seconds=30)
 NEW_GUID = "<new guid N>"
 
 
 def _folders(pattern: str) -> set[str]:
-    return {path.parent.name for path in EXAMPLES.glob(pattern)}
+    return {str(path.parent) for path in map(PurePosixPath, EXAMPLES.contents) if path.match(pattern)}
 
 
 def _json(scenario: str, number: int, kind: str) -> Any:
-    return json.loads((EXAMPLES / scenario / f"{number}.{kind}.json").read_text(encoding="utf-8"))
+    return EXAMPLES.json(f"{scenario}/{number}.{kind}.json")
 
 
 ORCHESTRATIONS = _folders("*/1.host.json")
 OLD_SCHEMAS = _folders("schema_*/1.context.json")
 ENTITIES = _folders("entity_*/1.context.json") - ORCHESTRATIONS
-EPISODES = sorted((path.parent.name, int(path.name.partition(".")[0])) for path in EXAMPLES.glob("*/*.host.json"))
+EPISODES = sorted(
+    (str(path.parent), int(path.name.partition(".")[0]))
+    for path in map(PurePosixPath, EXAMPLES.contents)
+    if path.match("*/*.host.json")
+)
 CONTINUED = [
     (scenario, number)
     for scenario, number in EPISODES
@@ -89,7 +93,8 @@ def test_beginning_of_an_episode(scenario: str, number: int) -> None:
     state = begin_episode(past, [TaskMessage(event, recorded.instance) for event in arrived], clock.timestamp)
 
     if (scenario, number) == ("duplicate_completion", 3):
-        # The model stores a repeated result; we drop it, as a storage layer may (spec 12.2).
+        # The model stores a repeated result; azemu drops it, as a storage layer may.
+        # Source: docs/protocol/durable-orchestration.md 12.2.
         assert state is None
     else:
         assert state == recorded
@@ -148,10 +153,10 @@ def _replay(
 
 
 def _answer(scenario: str, number: int) -> Answer:
-    error = EXAMPLES / scenario / f"{number}.error.txt"
-    if not error.exists():
+    error = f"{scenario}/{number}.error.txt"
+    if error not in EXAMPLES.contents:
         return orchestrators.answer_of(json.dumps(_json(scenario, number, "result")))
-    text = error.read_text(encoding="utf-8")
+    text = EXAMPLES.text(error)
     labelled = "$OutOfProcData$" in text
     stack = "<.NET stack>" if labelled else "<python stack>\n"
     # The only example without state part is the SDK's own JSON decoding that failed.

@@ -15,16 +15,16 @@ from emulator.durable.core.identity import EntityId
 from emulator.ids import hyphenated, new_id
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.azurestorage.golden import GOLDEN
 from tests.azurestorage.world import OPTIONS
 from tests.engine.app import App, running_app
+from tests.recordings import RECORDED_APP
 
 KEPT, GONE = EntityId("counter", "kept"), EntityId("counter", "gone")
 
 
 @pytest.fixture
 async def app(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[App]:
-    async with running_app(GOLDEN / "app", account, clock) as app:
+    async with running_app(RECORDED_APP, account, clock) as app:
         yield app
 
 
