@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from emulator.durable.core.decisions import SendEvent, StartNextGeneration
-from emulator.durable.core.entities.messages import NO_STAMP, Release, Request, Response, Stamp
-from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, SchedulerState, commit, plan
+from emulator.durable.core.entities.messages import NO_TIMESTAMP, Release, Request, Response, Timestamp
+from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, SchedulerState, commit, plan
 from emulator.durable.core.events import EventRaised, ExecutionStarted
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.instant import Instant
@@ -44,29 +44,29 @@ def signal(number: int, **more: Any) -> Request:
 
 def call(number: int, parent: str = "i1") -> Request:
     caller = {"parent": parent, "parent_execution": "e9"}
-    return Request(id=f"c{number}", operation="get", timestamp=Stamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
+    return Request(id=f"c{number}", operation="get", timestamp=Timestamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
 
 
 def lock(*entities: EntityId, position: int = 0, parent: str = "i1") -> Request:
     caller = {"parent": parent, "parent_execution": "e9"}
-    return Request(id="l1", lockset=entities, position=position, timestamp=Stamp(NOON), **caller)  # type: ignore[arg-type]
+    return Request(id="l1", lockset=entities, position=position, timestamp=Timestamp(NOON), **caller)  # type: ignore[arg-type]
 
 
 def planned(
     *events: EventRaised, state: SchedulerState | None = None, now: Instant = NOON, max_batch: int = 10
-) -> EntityTurn:
+) -> EntityPlan:
     return plan(started(state), events, now, window=WINDOW, max_batch=max_batch)
 
 
-def answer(*results: str, exists: bool = True, state: str | None = "1") -> BatchAnswer:
-    return BatchAnswer(exists=exists, state=state, responses=[Response(result) for result in results])
+def answer(*results: str, exists: bool = True, state: str | None = "1") -> BatchResult:
+    return BatchResult(exists=exists, state=state, responses=[Response(result) for result in results])
 
 
 def ids(requests: Sequence[Request]) -> list[str]:
     return [request.id for request in requests]
 
 
-def sent(turn: EntityTurn, answered: BatchAnswer | None = None) -> list[SendEvent]:
+def sent(turn: EntityPlan, answered: BatchResult | None = None) -> list[SendEvent]:
     decisions, _ = commit(COUNTER, turn, answered, NOON)
     *messages, end = decisions
     assert isinstance(end, StartNextGeneration)
@@ -80,7 +80,7 @@ def sent(turn: EntityTurn, answered: BatchAnswer | None = None) -> list[SendEven
 def test_a_batch_has_what_came_in_its_order() -> None:
     turn = planned(arriving(signal(1)), arriving(call(2)), arriving(signal(3)))
     assert ids(turn.operations) == ["s1", "c2", "s3"]
-    assert not turn.goes_on
+    assert not turn.has_more
 
 
 def test_only_calls_are_answered_to_the_execution_that_called() -> None:
@@ -93,7 +93,7 @@ def test_only_calls_are_answered_to_the_execution_that_called() -> None:
 
 def test_a_full_batch_asks_itself_to_continue_and_rests_until_then() -> None:
     turn = planned(*(arriving(signal(number)) for number in range(3)), max_batch=2)
-    assert (ids(turn.operations), ids(turn.state.queue), turn.goes_on) == (["s0", "s1"], ["s2"], True)
+    assert (ids(turn.operations), ids(turn.state.queue), turn.has_more) == (["s0", "s1"], ["s2"], True)
     [to_itself] = sent(turn, answer("null", "null"))
     assert (to_itself.target.instance_id, to_itself.name, to_itself.input) == ("@counter@k", "continue", None)
 
@@ -180,10 +180,10 @@ def test_a_release_lets_the_others_in() -> None:
 
 def test_signals_to_others_are_labelled_and_the_sorter_is_kept() -> None:
     to_other = Request(id="x", operation="ping", is_signal=True, parent="@counter@k")
-    answered = BatchAnswer(exists=True, state="1", responses=[Response("null")], signals=[(OTHER, to_other)] * 2)
+    answered = BatchResult(exists=True, state="1", responses=[Response("null")], signals=[(OTHER, to_other)] * 2)
     turn = planned(arriving(signal(1)))
     first, second = (Request.parse(each.input or "") for each in sent(turn, answered))
-    assert first.predecessor == NO_STAMP
+    assert first.predecessor == NO_TIMESTAMP
     assert second.predecessor == first.timestamp
 
     _, state = commit(COUNTER, planned(arriving(signal(1))), answered, NOON)
