@@ -16,7 +16,7 @@ from emulator.durable.core.episode import Applied, Outbox, apply_decisions
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
@@ -139,20 +139,20 @@ def _recorded_state(events: Sequence[HistoryEvent]) -> RuntimeState:
     return RuntimeState(started=started, past=past, new=list(new), is_suspended=is_suspended)
 
 
-def _apply(state: RuntimeState, answer: Answer, outbox: Outbox) -> Applied:
+def _apply(state: RuntimeState, answer: OrchestratorResponse, outbox: Outbox) -> Applied:
     now = state.new[0].timestamp
     replayed = replay(state.past, state.new, answer, started=state.started, settings=ReplaySettings(), wall_clock=now)
     return apply_decisions(state, replayed.decisions, outbox, played=replayed.played, now=now, new_id=lambda: NEW_GUID)
 
 
 def _replay(
-    past: Sequence[HistoryEvent], new: Sequence[HistoryEvent], answer: Answer, started: ExecutionStarted
+    past: Sequence[HistoryEvent], new: Sequence[HistoryEvent], answer: OrchestratorResponse, started: ExecutionStarted
 ) -> Sequence[object]:
     at = past[0].timestamp
     return replay(past, new, answer, started=started, settings=ReplaySettings(), wall_clock=at).decisions
 
 
-def _answer(scenario: str, number: int) -> Answer:
+def _answer(scenario: str, number: int) -> OrchestratorResponse:
     error = f"{scenario}/{number}.error.txt"
     if error not in EXAMPLES.contents:
         return orchestrators.answer_of(json.dumps(_json(scenario, number, "result")))

@@ -17,10 +17,10 @@ from emulator.durable.core.events import EventRaised, HistoryEvent, TaskComplete
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import (
     Action,
-    Answer,
     CallActivity,
     CallEntity,
     CreateTimer,
+    OrchestratorResponse,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
@@ -185,7 +185,7 @@ def test_a_start_may_be_overtaken(order: Sequence[int]) -> None:
     assert len(state.new) == 4
 
 
-def decided_on(history: Sequence[HistoryEvent], answer: Answer) -> Sequence[Decision]:
+def decided_on(history: Sequence[HistoryEvent], answer: OrchestratorResponse) -> Sequence[Decision]:
     replayed = replay(history, [], answer, started=Instance().start, settings=ReplaySettings(), wall_clock=BEGIN)
     return [decision for decision in replayed.decisions if not isinstance(decision, Complete)]
 

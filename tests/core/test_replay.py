@@ -32,7 +32,7 @@ from emulator.durable.core.replay.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.replay.external_events import Arrival, Waiting
+from emulator.durable.core.replay.external_events import EventReceived, WaitStarted
 from emulator.durable.core.replay.program import ReplaySettings
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.extensions.durable.protocol.orchestrators import cannot_run
@@ -158,7 +158,7 @@ def test_events_nobody_waited_for_are_lost_with_a_warning() -> None:
     instance = Instance()
     instance.episode(waiting(A), raised("early"))
     instance.episode(finished(A, ContinueAsNew("2")), done(0))
-    assert instance.remarks == ["Events that nobody waited for are lost as the function continues as new: 'early'."]
+    assert instance.remarks == ["Events that no task waited for are lost as the function continues as new: 'early'."]
 
 
 # Suspend, resume, terminate ------------------------------------------------------------------------------------
@@ -275,7 +275,9 @@ def test_names_of_events_compare_without_case_and_the_user_is_told_what_python_d
     instance, wait = Instance(), WaitForExternalEvent("Approval")
     instance.episode(waiting(wait))
     instance.episode(waiting(wait), raised("approval"))
-    assert instance.remarks[0].startswith("The event 'approval' met a wait for 'Approval'.")
+    assert instance.remarks[0].startswith(
+        "The event 'approval' matches a wait for 'Approval' except for its letter case."
+    )
 
 
 def test_a_second_early_event_of_a_name_is_warned_of() -> None:
@@ -290,9 +292,9 @@ def test_new_waits_are_reported_once() -> None:
     instance, wait = Instance(), WaitForExternalEvent("go")
     instance.episode(waiting(WhenAny([A, wait])))
     assert instance.replayed is not None
-    assert instance.replayed.story == [Waiting("WaitForExternalEvent:go")]
+    assert instance.replayed.trace == [WaitStarted("WaitForExternalEvent:go")]
     instance.episode(waiting(WhenAny([A, wait])), raised("other"))
-    assert [type(each) for each in instance.replayed.story] == [Arrival]
+    assert [type(each) for each in instance.replayed.trace] == [EventReceived]
 
 
 # Entities ------------------------------------------------------------------------------------------------------
