@@ -116,6 +116,6 @@ class Instance:
         return self.state.ended.result
 
     @property
-    def remarks(self) -> Sequence[str]:
+    def diagnostics(self) -> Sequence[str]:
         assert self.replayed is not None
-        return [remark.text for remark in self.replayed.diagnostics]
+        return [diagnostic.text for diagnostic in self.replayed.diagnostics]
