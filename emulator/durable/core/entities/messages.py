@@ -93,6 +93,7 @@ class Request:
     @property
     def event_name(self) -> str:
         """Name of the event that carries the request; that of a delayed signal contains the time of delivery."""
+        # .NET's round-trip format, which always has seven fraction digits.
         return OPERATION if self.due is None else f"{OPERATION}@{self.due.text7}"
 
     def event_name_at(self, now: Instant) -> str:

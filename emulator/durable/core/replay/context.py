@@ -171,7 +171,7 @@ class OrchestrationContext:
             case TimerFired():
                 self._end_task(event.timer_id, None)
             case EventRaised() if self.continues_as_new:
-                # The program has made its last decision. The event would be lost with this execution.
+                # The function has requested the next execution, so the event is for that one.
                 self._carried.append(event)
             case EventRaised():
                 self.events.deliver(event)
@@ -211,7 +211,7 @@ class OrchestrationContext:
     def _resume(self) -> None:
         if self._suspension is not None:
             suspension, self._suspension = self._suspension, None
-            # First the decisions: an event that was held back may record one of them.
+            # In the order of .NET: first the decisions return, then the events are applied.
             self._unconfirmed.update(suspension.decisions)
             for event in suspension.events:
                 self._apply(event)

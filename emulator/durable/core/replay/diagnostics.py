@@ -60,8 +60,7 @@ def diagnose(
             Diagnostic("warning", f"Events that no task waited for are lost as the function continues as new: {names}.")
         )
     failed = any(isinstance(event, TaskFailed | SubOrchestrationInstanceFailed) for event in new)
-    # Only a failure lets Python continue while the host still waits. Without one, unreached actions come after a wait
-    # that both sides see.
+    # Only after a failure can the function continue while the host still waits for other tasks.
     if failed and unreached and not context.has_ended and not context.is_suspended:
         diagnostics += _on_waiting_after_failure(context, response, unreached)
     return diagnostics

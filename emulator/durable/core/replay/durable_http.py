@@ -56,6 +56,7 @@ def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> t
         target = urljoin(call.uri, location)
     except ValueError:
         return None  # The Location is no URL, or the result is not that of an HTTP activity.
+    # Every other answer is final, errors included: a status code is never a failure of the activity.
     if answer.get("statusCode") != 202 or not location:
         return None
     retry_after, pause = _first_value(headers.get("retry-after")), default_pause

@@ -243,6 +243,7 @@ class _ActionProgram:
         def call() -> Task:
             # Computed for each attempt, because a derived id contains the id of the action.
             child = explicit_id or f"{self._started.instance.execution_id}:{self.context.next_id}"
+            # The SDK's JSON text becomes a JSON string, like the input of an orchestration that a Python client starts.
             return self.context.start_sub_orchestration(action.name, child, json_text(action.input), version)
 
         return run(self._retrying(action.retry, call)) if action.retry else call()
