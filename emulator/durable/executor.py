@@ -13,7 +13,7 @@ from typing import Protocol
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
-from emulator.durable.core.replay.external_events import Happening
+from emulator.durable.core.replay.external_events import EventTrace
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 
@@ -45,7 +45,7 @@ class OrchestratorResult:
     decisions: Sequence[Decision]
     custom_status: str | None
     played: int
-    story: Sequence[Happening] = ()
+    story: Sequence[EventTrace] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ here is checked on all of them by tests/storage. What the service leaves open st
 on the order of messages, on a `get` returning all there is, or on a page being full.
 
 All calls may raise `StorageUnreachable`; the other errors are named at the calls.
-Facts: Azure Storage REST reference (queues, tables, blobs), docs/protocol/task-hub-storage.md beside the project.
+Facts: Azure Storage REST reference (queues, tables, blobs), docs/protocol/task-hub-storage.md.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from emulator.durable.core.events import (
     TimerCreated,
 )
 from emulator.durable.core.identity import FunctionKind
-from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.nondeterminism import RecordedAction, agrees
 from emulator.durable.core.replay.program import ReplaySettings
 from emulator.durable.core.replay.program import replay as replay_answer
@@ -271,7 +271,7 @@ class _Orchestrator:
         """Where the action was asked for; None: where the code stands now."""
         return self._yields.last if action is None else self._yields.place_of(action)
 
-    def _answer(self, request: OrchestratorRequest) -> Answer:
+    def _answer(self, request: OrchestratorRequest) -> OrchestratorResponse:
         context = orchestrators.context_text(request, http_poll_interval=_HTTP_POLL_INTERVAL)
         handle: Any = self._handle
         try:

@@ -1,7 +1,7 @@
 """The app's own asyncio loop, in a thread of its own: async functions and the import of the app's modules run there.
 
 One loop for the whole app, because apps keep loop-bound clients in globals; never the host's, because an app may
-block it (docs/protocol/python-worker.md 12.13).
+block it (docs/protocol/python-worker.md chapter 12, item 13).
 """
 
 from __future__ import annotations

@@ -400,7 +400,7 @@ def _check_blob(name: str, content: bytes) -> None:
 
 
 def as_dump(recorded: Mapping[str, Any]) -> Dump:
-    """A hub of golden/midflight/*.json or golden/*/hub.json."""
+    """A hub as `RecordingSet.hub` returns it."""
     dump = Dump()
     for name, rows in recorded["tables"].items():
         dump.tables[name] = [

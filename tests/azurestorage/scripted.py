@@ -25,7 +25,7 @@ from emulator.durable.core.decisions import (
     StartNextGeneration,
     StartSubOrchestration,
 )
-from emulator.durable.core.entities.messages import Request, Stamp
+from emulator.durable.core.entities.messages import Request, Timestamp
 from emulator.durable.core.events import (
     EventRaised,
     GenericEvent,
@@ -200,8 +200,8 @@ class _Replay:
                     input=json.dumps(input),
                     parent=instance.instance_id,
                     parent_execution=instance.execution_id,
-                    timestamp=Stamp(began.plus_ticks(id)),
-                    predecessor=Stamp(began.plus_ticks(id - 1) if id else MIN_INSTANT),
+                    timestamp=Timestamp(began.plus_ticks(id)),
+                    predecessor=Timestamp(began.plus_ticks(id - 1) if id else MIN_INSTANT),
                 )
                 target = OrchestrationInstance(entity.instance_id, None)
                 return SendEvent(id, target, "op", request.from_instance())

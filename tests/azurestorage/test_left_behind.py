@@ -22,8 +22,8 @@ from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
 from tests.cli.processes import started
+from tests.recordings import GOLDEN, RECORDED_APP
 
-from . import golden
 from .dotnet_reader import Dump, as_dump, check_hub, read_export
 
 OPTION = "AzureFunctionsJobHost__extensions__durableTask__"
@@ -44,23 +44,23 @@ _VOLATILE = (
 )
 
 
-@pytest.mark.parametrize("scenario", golden.MIDFLIGHT)
+@pytest.mark.parametrize("scenario", GOLDEN.midflight_names)
 def test_the_strict_reader_reads_what_dotnet_left(scenario: str) -> None:
-    recorded = golden.midflight(scenario)
+    recorded = GOLDEN.midflight(scenario)
     check_hub(as_dump(recorded["storage"]), recorded["hub"])
 
 
-@pytest.mark.parametrize("scenario", sorted(set(golden.SCENARIOS) - REWOUND))
+@pytest.mark.parametrize("scenario", sorted(set(GOLDEN.scenarios) - REWOUND))
 def test_the_strict_reader_reads_what_dotnet_finished(scenario: str) -> None:
-    recorded = golden.hub(scenario)
+    recorded = GOLDEN.hub(scenario)
     hub = next(name for name in recorded["tables"] if name.endswith("Instances")).removesuffix("Instances")
     check_hub(as_dump(recorded), hub)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("scenario", golden.MIDFLIGHT)
+@pytest.mark.parametrize("scenario", GOLDEN.midflight_names)
 def test_a_killed_host_leaves_what_dotnet_left(scenario: str, tmp_path: Path, unused_tcp_port: int) -> None:
-    recorded = golden.midflight(scenario)
+    recorded = GOLDEN.midflight(scenario)
     hub, theirs = recorded["hub"], as_dump(recorded["storage"])
     place = Place(tmp_path, hub, unused_tcp_port)
     own, from_elsewhere = by_their_host(recorded["calls"])
@@ -104,7 +104,7 @@ class Place:
     def app(self) -> Path:
         folder = self.folder / "app"
         if not folder.exists():
-            shutil.copytree(golden.GOLDEN / "app", folder, copy_function=shutil.copyfile)
+            shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
             folder.chmod(0o755)
         return folder
 

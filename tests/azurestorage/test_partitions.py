@@ -29,9 +29,9 @@ from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
+from tests.recordings import GOLDEN, rows_of
 from tests.storage.bench import Bench, unique
 
-from . import golden
 from .crashing import Death
 
 NOON = Instant.parse("2026-03-01T12:00:00Z")
@@ -124,11 +124,11 @@ def test_how_many_queues_are_asked_for(counts: dict[str, int], stolen: int) -> N
 
 @pytest.mark.parametrize("scenario", ["two_hosts", "chain"])
 def test_recorded_rows_survive_reading_and_writing(scenario: str) -> None:
-    for found in golden.rows(golden.hub(scenario), "Partitions"):
+    for found in rows_of(GOLDEN.hub(scenario), "Partitions"):
         assert partition_row(read_partition(found)) == found
-    for write in golden.writes(scenario):
+    for write in GOLDEN.writes(scenario):
         if write.table.endswith("Partitions"):
-            ours = partition_row(read_partition(golden.as_row(write)))
+            ours = partition_row(read_partition(write.row))
             assert list(ours.properties.items()) == list(write.columns.items())
 
 

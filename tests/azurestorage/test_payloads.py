@@ -17,7 +17,8 @@ from emulator.ids import new_id
 from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.counting_ids import counting_ids
-from tests.storage.midflight import GOLDEN, load_midflight
+from tests.recordings import GOLDEN
+from tests.recordings.loading import load_hub
 
 from .apps import app
 from .world import OPTIONS, messages_left, open_world, with_provider
@@ -126,7 +127,7 @@ async def test_a_purge_takes_the_blobs_of_that_instance_only(account: StorageAcc
 
 
 async def test_what_dotnet_hides_in_InputBlobName_is_shown(account: StorageAccount, clock: VirtualClock) -> None:
-    await load_midflight(account, GOLDEN / "middle_input" / "hub.json", "TestHub")
+    await load_hub(account, GOLDEN.hub("middle_input"), "TestHub")
     hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
     table = account.table("TestHubInstances")
     row = await table.read("i1", "")
@@ -169,7 +170,7 @@ async def test_a_status_is_shown_without_the_payload_that_is_damaged(
 
 @pytest.mark.parametrize("scenario", ["big_input", "big_activity"])
 async def test_recorded_payloads_are_found(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
-    await load_midflight(account, GOLDEN / scenario / "hub.json", "TestHub")
+    await load_hub(account, GOLDEN.hub(scenario), "TestHub")
     hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
     status = await hub.status("i1")
     assert status is not None

@@ -16,7 +16,8 @@ from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.storage.midflight import GOLDEN, load_midflight
+from tests.recordings import GOLDEN
+from tests.recordings.loading import load_hub
 
 from .apps import app
 from .world import OPTIONS, World, messages_left, open_world
@@ -199,7 +200,7 @@ async def test_a_running_instance_that_is_purged_is_gone(account: StorageAccount
 
 @pytest.mark.parametrize("scenario", ["chain", "entity_signals_python", "terminate", "custom_status", "purge"])
 async def test_recorded_hubs_can_be_read(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
-    await load_midflight(account, GOLDEN / scenario / "hub.json", "TestHub")
+    await load_hub(account, GOLDEN.hub(scenario), "TestHub")
     hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
     page = await hub.query(InstanceQuery())
     for status in page.instances:

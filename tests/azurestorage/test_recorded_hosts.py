@@ -22,8 +22,8 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
+from tests.recordings import GOLDEN
 
-from . import golden
 from .apps import app
 from .crashing import Death
 from .world import World, with_provider
@@ -82,7 +82,7 @@ class Watch:
 
 def recorded(scenario: str) -> Any:
     """The last line: what was seen over time, and when the first host was killed."""
-    return json.loads((golden.GOLDEN / scenario / "calls.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return GOLDEN.calls(scenario)[-1]
 
 
 @asynccontextmanager
@@ -181,8 +181,7 @@ async def test_two_hosts_on_blob_leases_end_as_recorded(account: StorageAccount,
 
 async def test_an_idle_host_asks_no_more_than_the_recorded_one(account: StorageAccount, clock: VirtualClock) -> None:
     """Three minutes with the default settings."""
-    [counts] = (golden.GOLDEN / "idle_three_minutes" / "requests.jsonl").read_text(encoding="utf-8").splitlines()
-    allowed = json.loads(counts)["not listed"]
+    allowed = GOLDEN.idle_requests("idle_three_minutes")["not listed"]
     counting = Death()
     async with host(counting.account(account), clock, DurableTaskOptions(hub_name="Idle"), "vm"):
         await clock.sleep(1)

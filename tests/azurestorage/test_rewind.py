@@ -17,13 +17,12 @@ from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.port import Operation, StorageAccount, TableOperation, Value
 from emulator.virtual_time import VirtualClock
-
-from . import golden
+from tests.recordings import GOLDEN, Write
 
 HUBS = {"rewind": "GRewind", "rewind_with_child": "KRewindWithChild"}
 
 
-def is_surgery(write: golden.Write) -> bool:
+def is_surgery(write: Write) -> bool:
     return write.table.endswith("History") and write.operation == "replace"
 
 
@@ -31,14 +30,14 @@ async def as_before_the_rewind(account: StorageAccount, clock: Clock, scenario: 
     """The hub as the recorded writes had made it."""
     hub = AzureStorageTaskHub(DurableTaskOptions(hub_name=HUBS[scenario]), account, clock=clock, new_id=new_id)
     await hub.create()
-    for write in takewhile(lambda write: not is_surgery(write), golden.writes(scenario)):
+    for write in takewhile(lambda write: not is_surgery(write), GOLDEN.writes(scenario)):
         kind = Operation.INSERT_OR_REPLACE if write.operation == "insert or replace" else Operation.INSERT_OR_MERGE
         if not write.table.endswith("Partitions"):
-            await account.table(write.table).submit([TableOperation(kind, golden.as_row(write))])
+            await account.table(write.table).submit([TableOperation(kind, write.row)])
     return hub
 
 
-async def stored(account: StorageAccount, write: golden.Write) -> dict[str, Value]:
+async def stored(account: StorageAccount, write: Write) -> dict[str, Value]:
     row = await account.table(write.table).read(write.partition_key, write.row_key)
     return dict(row.properties)
 
@@ -48,7 +47,7 @@ async def test_the_rows_are_the_recorded_ones(scenario: str, account: StorageAcc
     hub = await as_before_the_rewind(account, clock, scenario)
     before = {name: [row async for row in account.table(name).query()] for name in (f"{hub.name}History",)}
     await hub.rewind("i1", "fixed")
-    changed = [write for write in golden.writes(scenario) if is_surgery(write)]
+    changed = [write for write in GOLDEN.writes(scenario) if is_surgery(write)]
     assert changed
     for write in changed:
         assert await stored(account, write) == write.columns
@@ -70,7 +69,7 @@ async def status_of(hub: AzureStorageTaskHub, instance_id: str) -> str:
 async def test_the_deepest_instances_are_woken(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
     hub = await as_before_the_rewind(account, clock, scenario)
     await hub.rewind("i1", "fixed")
-    recorded = [wire.decode(text) for _, text in golden.messages(scenario)]
+    recorded = [wire.decode(text) for _, text in GOLDEN.messages(scenario)]
     [expected] = [each.message for each in recorded if each.message and isinstance(each.message.event, GenericEvent)]
     queue = account.queue(HubNames(hub=hub.name, partition_count=4).control_queue_of(expected.target.instance_id))
     [sent] = await queue.peek(limit=32)

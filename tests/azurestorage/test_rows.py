@@ -9,26 +9,25 @@ from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.core.events import GenericEvent, OrchestratorStarted
 from emulator.instant import Instant
 from emulator.storage.port import Row, Value
-
-from . import golden
+from tests.recordings import GOLDEN, rows_of
 
 
 def without_blob_names(columns: dict[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in columns.items() if not name.endswith("BlobName")}
 
 
-@pytest.mark.parametrize("scenario", golden.SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 def test_recorded_history_writes_survive_reading_and_writing(scenario: str) -> None:
-    for write in golden.writes(scenario):
+    for write in GOLDEN.writes(scenario):
         if write.table.endswith("History") and write.operation == "insert or replace":
             event = rows.read_event(Row(write.partition_key, write.row_key, write.columns))
             ours = rows.event_columns(event, str(write.columns["ExecutionId"]))
             assert list(ours.items()) == list(without_blob_names(write.columns).items())
 
 
-@pytest.mark.parametrize("scenario", golden.SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
-    for write in golden.writes(scenario):
+    for write in GOLDEN.writes(scenario):
         if write.row_key == SENTINEL:
             completed_at = write.columns.get("CheckpointCompletedTimestamp")
             assert completed_at is None or isinstance(completed_at, Instant)
@@ -36,14 +35,14 @@ def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
             assert list(ours.items()) == list(write.columns.items())
 
 
-@pytest.mark.parametrize("scenario", golden.SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 def test_stored_histories_read_and_write_back_the_same_columns(scenario: str) -> None:
-    check_stored(golden.rows(golden.hub(scenario), "History"))
+    check_stored(rows_of(GOLDEN.hub(scenario), "History"))
 
 
-@pytest.mark.parametrize("name", golden.MIDFLIGHT)
+@pytest.mark.parametrize("name", GOLDEN.midflight_names)
 def test_histories_of_a_killed_host_read_and_write_back_the_same_columns(name: str) -> None:
-    check_stored(golden.rows(golden.midflight(name)["storage"], "History"))
+    check_stored(rows_of(GOLDEN.midflight(name)["storage"], "History"))
 
 
 def check_stored(found: list[Row]) -> None:

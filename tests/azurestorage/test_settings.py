@@ -21,8 +21,8 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
+from tests.recordings import GOLDEN
 
-from . import golden
 from .apps import app
 from .crashing import Death
 from .world import OPTIONS, World, messages_left, open_world, with_provider
@@ -132,7 +132,7 @@ async def test_orchestrations_run_with(changes: dict[str, Any], account: Storage
 
 
 async def test_lease_blobs_are_those_of_dotnet(account: StorageAccount, clock: VirtualClock) -> None:
-    recorded = golden.hub("blob_leases")["blobs"]["kblobleases-leases"]
+    recorded = GOLDEN.hub("blob_leases")["blobs"]["kblobleases-leases"]
     options = with_provider(replace(OPTIONS, hub_name="KBlobLeases"), use_table_partition_management=False)
     async with open_world(account, clock, app(), options) as world:
         await world.start("chain", 1)
@@ -162,7 +162,7 @@ def test_all_hosts_of_an_app_have_one_lease_id(name: str, lease_id: str) -> None
 
 
 async def test_the_app_lease_is_taken_as_recorded(account: StorageAccount, clock: VirtualClock) -> None:
-    [recorded] = golden.hub("chain")["blobs"]["gchain-applease"]
+    [recorded] = GOLDEN.hub("chain")["blobs"]["gchain-applease"]
     async with open_world(account, clock, app(), LEASED) as world:
         await world.start("chain", 1)
         await world.ended()
@@ -220,7 +220,7 @@ async def test_no_more_activities_are_taken_than_may_run_at_once(account: Storag
         await world.ended()
     async with hub.working():
         queue = account.queue("testhub-workitems")
-        for _, text in golden.messages("fan_out"):
+        for _, text in GOLDEN.messages("fan_out"):
             if "TaskScheduledEvent" in text:
                 await queue.put(text)
         for _ in range(2):

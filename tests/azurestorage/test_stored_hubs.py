@@ -20,8 +20,7 @@ from emulator.storage.port import Row, Value
 from tests.durable.hosts import OPTION, PROFILE, RunningApp
 from tests.durable.recorded_calls import recorded_calls
 from tests.durable.test_golden_calls import Replay
-
-from . import golden
+from tests.recordings import GOLDEN, RECORDED_APP, rows_of
 
 # Scenarios in which it does not depend on the machine's speed which messages an episode finds.
 SCENARIOS = [
@@ -50,21 +49,21 @@ _STACKS = ("Details", "Reason", "Output", "Result")
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_the_tables_are_those_of_the_real_host(scenario: str, tmp_path: Path) -> None:
-    recorded = golden.hub(scenario)
+    recorded = GOLDEN.hub(scenario)
     hub = next(name for name in recorded["tables"] if name.endswith("Instances")).removesuffix("Instances")
     store = tmp_path / "store.db"
     await play(scenario, hub, store, tmp_path)
     async with open_builtin(store, SystemClock()) as account:
         for table in ("History", "Instances"):
             ours = [row async for row in account.table(hub + table).query()]
-            theirs = golden.rows(recorded, table)
+            theirs = rows_of(recorded, table)
             assert theirs
             assert shown(ours) == shown(theirs), table
 
 
 async def play(scenario: str, hub: str, store: Path, workplace: Path) -> None:
     folder = workplace / "app"
-    shutil.copytree(golden.GOLDEN / "app", folder, copy_function=shutil.copyfile)
+    shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
     folder.chmod(0o755)
     settings = {PROFILE: "e26", f"{OPTION}hubName": hub, "AzureWebJobsStorage": f"builtin:{store}"}
     options = StartOptions(app=folder, port=0, settings=settings)

@@ -24,10 +24,10 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
+from tests.recordings import GOLDEN, RECORDED_APP
+from tests.recordings.loading import LoadedHub, load_hub
 from tests.storage.bench import unique
-from tests.storage.midflight import MIDFLIGHT, Midflight, load_midflight
 
-from . import golden
 from .world import World, messages_left
 
 DURABLE = "AzureFunctionsJobHost__extensions__durableTask"
@@ -37,7 +37,7 @@ SETTINGS = {f"{DURABLE}__storageProvider__maxQueuePollingInterval": "00:00:00.50
 @pytest.fixture
 def app_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "app"
-    shutil.copytree(golden.GOLDEN / "app", folder, copy_function=shutil.copyfile)
+    shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
     folder.chmod(0o755)
     return folder
 
@@ -77,7 +77,7 @@ def check(status: InstanceStatus, expected: Mapping[str, Any]) -> None:
         assert json.loads(status.custom_status or "null") == expected["customStatus"]
 
 
-async def finish(world: World, account: StorageAccount, loaded: Midflight) -> None:
+async def finish(world: World, account: StorageAccount, loaded: LoadedHub) -> None:
     await carry_on(world, loaded.then)
     for id, expected in loaded.expect.items():
         check(await world.ended(id, within_seconds=600), expected)
@@ -85,18 +85,19 @@ async def finish(world: World, account: StorageAccount, loaded: Midflight) -> No
     assert all("-control-" in name for name in late), "an activity is still to be run"
 
 
-@pytest.mark.parametrize("file", MIDFLIGHT, ids=lambda file: file.stem)
+@pytest.mark.parametrize("name", GOLDEN.midflight_names)
 def test_a_killed_hosts_hub_is_finished_from_the_moment_of_its_death(
-    file: Path, app_folder: Path, tmp_path: Path
+    name: str, app_folder: Path, tmp_path: Path
 ) -> None:
     """The clock begins when the host was killed: its leases have to run out first."""
-    clock = VirtualClock(datetime.fromisoformat(golden.midflight(file.stem)["stopped"]))
+    recorded = GOLDEN.midflight(name)
+    clock = VirtualClock(datetime.fromisoformat(recorded["stopped"]))
     store = tmp_path / "store.db"
 
     async def main() -> None:
         with clock.running():
             async with open_builtin(store, clock) as account:
-                loaded = await load_midflight(account, file, "TakenOver")
+                loaded = await load_hub(account, recorded, "TakenOver")
             async with our_host(app_folder, loaded.hub, f"builtin:{store}", clock) as (world, account):
                 await finish(world, account, loaded)
 
@@ -106,13 +107,15 @@ def test_a_killed_hosts_hub_is_finished_from_the_moment_of_its_death(
 
 @pytest.mark.azurite
 @pytest.mark.parametrize(
-    "file",
-    [pytest.param(file, marks=pytest.mark.soak if file.stem == "waiting_for_timer" else ()) for file in MIDFLIGHT],
-    ids=lambda file: file.stem,
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.soak if name == "waiting_for_timer" else ())
+        for name in GOLDEN.midflight_names
+    ],
 )
-async def test_a_killed_hosts_hub_is_finished_on_a_real_server(file: Path, app_folder: Path, azurite: str) -> None:
+async def test_a_killed_hosts_hub_is_finished_on_a_real_server(name: str, app_folder: Path, azurite: str) -> None:
     clock, hub = SystemClock(), unique("Hub")
     async with our_host(app_folder, unique("Other"), azurite, clock) as (_, account):
-        loaded = await load_midflight(account, file, hub)
+        loaded = await load_hub(account, GOLDEN.midflight(name), hub)
     async with our_host(app_folder, hub, azurite, clock) as (world, account):
         await finish(world, account, loaded)

@@ -14,32 +14,31 @@ from emulator.durable.core.events import EventRaised, TaskCompleted, TaskFailed
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-
-from . import golden
+from tests.recordings import GOLDEN, as_sent, message_blobs
 
 NOON = Instant.parse("2026-06-24T12:00:00Z")
 
 
-@pytest.mark.parametrize("scenario", golden.SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 def test_recorded_messages_survive_reading_and_writing(scenario: str) -> None:
-    for _, text in golden.messages(scenario):
+    for _, text in GOLDEN.messages(scenario):
         assert wire.encode(wire.decode(text)) == text
-    for _, text in golden.message_blobs(golden.hub(scenario)):
+    for _, text in message_blobs(GOLDEN.hub(scenario)):
         assert wire.encode(wire.decode(text)) == text
 
 
-@pytest.mark.parametrize("name", golden.MIDFLIGHT)
+@pytest.mark.parametrize("name", GOLDEN.midflight_names)
 def test_messages_of_a_killed_host_survive_reading_and_writing(name: str) -> None:
-    storage = golden.midflight(name)["storage"]
+    storage = GOLDEN.midflight(name)["storage"]
     texts = [message["text"] for found in storage["queues"].values() for message in found]
-    texts += [text for _, text in golden.message_blobs(storage)]
+    texts += [text for _, text in message_blobs(storage)]
     for text in texts:
         assert wire.encode(wire.decode(text)) == text
 
 
-@pytest.mark.parametrize("scenario", golden.SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 def test_recorded_messages_lie_in_the_queue_of_their_instance(scenario: str) -> None:
-    for queue, text in golden.messages(scenario):
+    for queue, text in GOLDEN.messages(scenario):
         message = wire.decode(text).message
         if message is not None and "-control-" in queue:
             names = HubNames(hub=queue.partition("-control-")[0], partition_count=4)
@@ -73,7 +72,7 @@ def test_unknown_members_are_ignored_and_missing_ones_have_defaults() -> None:
 
 
 def test_tags_may_lack_their_type_name() -> None:
-    [text] = [text for _, text in golden.messages("chain") if "TaskScheduledEvent" in text][:1]
+    [text] = [text for _, text in GOLDEN.messages("chain") if "TaskScheduledEvent" in text][:1]
     untyped = json.loads(text)
     untyped["TaskMessage"]["OrchestrationExecutionContext"]["OrchestrationTags"] = {"a": "b"}
     read = wire.decode(json.dumps(untyped)).message
@@ -148,7 +147,7 @@ def test_failure_details_travel_with_their_inner_failure() -> None:
         "IsPlayed": False,
         "Timestamp": "2026-06-24T10:00:01.2345678Z",
     }
-    text = golden.as_sent(found)
+    text = as_sent(found)
     data = wire.decode(text)
     assert data.message is not None
     assert isinstance(data.message.event, TaskFailed)

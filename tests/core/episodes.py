@@ -20,7 +20,7 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay.actions import Action, Answer, Raised
+from emulator.durable.core.replay.actions import Action, OrchestratorResponse, Raised
 from emulator.durable.core.replay.program import Replayed, ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.instant import Instant
@@ -54,16 +54,16 @@ def raised(name: str, input: str | None = None) -> EventRaised:
     return EventRaised(timestamp=BEGIN, name=name, input=input)
 
 
-def waiting(*actions: Action) -> Answer:
-    return Answer(actions=actions)
+def waiting(*actions: Action) -> OrchestratorResponse:
+    return OrchestratorResponse(actions=actions)
 
 
-def finished(*actions: Action, output: str | None = None) -> Answer:
-    return Answer(actions=actions, is_done=True, output=output)
+def finished(*actions: Action, output: str | None = None) -> OrchestratorResponse:
+    return OrchestratorResponse(actions=actions, is_done=True, output=output)
 
 
-def broken(*actions: Action, error: str = "bad") -> Answer:
-    return Answer(actions=actions, raised=Raised(error, "the stack"))
+def broken(*actions: Action, error: str = "bad") -> OrchestratorResponse:
+    return OrchestratorResponse(actions=actions, raised=Raised(error, "the stack"))
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Instance:
         first = () if self.history else (self.start,)
         return begin_episode(self.history, [TaskMessage(event, INSTANCE) for event in (*first, *events)], self.now)
 
-    def episode(self, answer: Answer, *events: HistoryEvent) -> Sequence[Decision]:
+    def episode(self, answer: OrchestratorResponse, *events: HistoryEvent) -> Sequence[Decision]:
         """What the function's answer newly decides when these events arrive; it becomes history."""
         state = self.begin(*events)
         if state is None:
@@ -116,6 +116,6 @@ class Instance:
         return self.state.ended.result
 
     @property
-    def remarks(self) -> Sequence[str]:
+    def diagnostics(self) -> Sequence[str]:
         assert self.replayed is not None
-        return [remark.text for remark in self.replayed.remarks]
+        return [diagnostic.text for diagnostic in self.replayed.diagnostics]

@@ -1,4 +1,4 @@
-"""Batches, locks, delayed signals and states of entities."""
+"""Entity scheduler: batches, locks, delayed signals, states, and the JSON of entity messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from emulator.durable.core.decisions import SendEvent, StartNextGeneration
-from emulator.durable.core.entities.messages import NO_STAMP, Release, Request, Response, Stamp
-from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, SchedulerState, commit, plan
+from emulator.durable.core.entities.messages import NO_TIMESTAMP, Release, Request, Response, Timestamp
+from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, SchedulerState, commit, plan
 from emulator.durable.core.events import EventRaised, ExecutionStarted
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.instant import Instant
@@ -44,30 +44,30 @@ def signal(number: int, **more: Any) -> Request:
 
 def call(number: int, parent: str = "i1") -> Request:
     caller = {"parent": parent, "parent_execution": "e9"}
-    return Request(id=f"c{number}", operation="get", timestamp=Stamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
+    return Request(id=f"c{number}", operation="get", timestamp=Timestamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
 
 
 def lock(*entities: EntityId, position: int = 0, parent: str = "i1") -> Request:
     caller = {"parent": parent, "parent_execution": "e9"}
-    return Request(id="l1", lockset=entities, position=position, timestamp=Stamp(NOON), **caller)  # type: ignore[arg-type]
+    return Request(id="l1", lockset=entities, position=position, timestamp=Timestamp(NOON), **caller)  # type: ignore[arg-type]
 
 
 def planned(
     *events: EventRaised, state: SchedulerState | None = None, now: Instant = NOON, max_batch: int = 10
-) -> EntityTurn:
+) -> EntityPlan:
     return plan(started(state), events, now, window=WINDOW, max_batch=max_batch)
 
 
-def answer(*results: str, exists: bool = True, state: str | None = "1") -> BatchAnswer:
-    return BatchAnswer(exists=exists, state=state, responses=[Response(result) for result in results])
+def batch_result(*results: str, exists: bool = True, state: str | None = "1") -> BatchResult:
+    return BatchResult(exists=exists, state=state, responses=[Response(result) for result in results])
 
 
 def ids(requests: Sequence[Request]) -> list[str]:
     return [request.id for request in requests]
 
 
-def sent(turn: EntityTurn, answered: BatchAnswer | None = None) -> list[SendEvent]:
-    decisions, _ = commit(COUNTER, turn, answered, NOON)
+def sent(batch: EntityPlan, result: BatchResult | None = None) -> list[SendEvent]:
+    decisions, _ = commit(COUNTER, batch, result, NOON)
     *messages, end = decisions
     assert isinstance(end, StartNextGeneration)
     assert [decision.id for decision in decisions] == list(range(len(decisions)))
@@ -77,95 +77,95 @@ def sent(turn: EntityTurn, answered: BatchAnswer | None = None) -> list[SendEven
 # Batches -------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_has_what_came_in_its_order() -> None:
-    turn = planned(arriving(signal(1)), arriving(call(2)), arriving(signal(3)))
-    assert ids(turn.operations) == ["s1", "c2", "s3"]
-    assert not turn.goes_on
+def test_batch_contains_operations_in_order_of_arrival() -> None:
+    batch = planned(arriving(signal(1)), arriving(call(2)), arriving(signal(3)))
+    assert ids(batch.operations) == ["s1", "c2", "s3"]
+    assert not batch.has_more
 
 
-def test_only_calls_are_answered_to_the_execution_that_called() -> None:
-    turn = planned(arriving(signal(1)), arriving(call(2)))
-    [reply] = sent(turn, answer("null", "5"))
+def test_response_goes_to_calling_execution_and_signals_get_none() -> None:
+    batch = planned(arriving(signal(1)), arriving(call(2)))
+    [reply] = sent(batch, batch_result("null", "5"))
     assert (reply.target, reply.name, reply.recorded) == (OrchestrationInstance("i1", "e9"), "c2", False)
     assert json.loads(reply.input or "")["result"] == "5"
     assert "exceptionType" not in (reply.input or "")
 
 
-def test_a_full_batch_asks_itself_to_continue_and_rests_until_then() -> None:
-    turn = planned(*(arriving(signal(number)) for number in range(3)), max_batch=2)
-    assert (ids(turn.operations), ids(turn.state.queue), turn.goes_on) == (["s0", "s1"], ["s2"], True)
-    [to_itself] = sent(turn, answer("null", "null"))
+def test_full_batch_suspends_entity_until_continue_arrives() -> None:
+    batch = planned(*(arriving(signal(number)) for number in range(3)), max_batch=2)
+    assert (ids(batch.operations), ids(batch.state.queue), batch.has_more) == (["s0", "s1"], ["s2"], True)
+    [to_itself] = sent(batch, batch_result("null", "null"))
     assert (to_itself.target.instance_id, to_itself.name, to_itself.input) == ("@counter@k", "continue", None)
 
-    _, state = commit(COUNTER, turn, answer("null", "null"), NOON)
+    _, state = commit(COUNTER, batch, batch_result("null", "null"), NOON)
     assert not planned(state=state).has_work
     assert ids(planned(EventRaised(timestamp=NOON, name="continue"), state=state).operations) == ["s2"]
-    # A `continue` that never came does not stop it for ever.
+    # A lost `continue` message delays the entity by ten seconds only.
     assert ids(planned(state=state, now=NOON + 11 * SECOND).operations) == ["s2"]
 
 
-def test_the_state_is_handed_on_as_text() -> None:
-    _, state = commit(COUNTER, planned(arriving(signal(1))), answer("null", state='{"v": 1}'), NOON)
+def test_state_is_stored_as_json_text() -> None:
+    _, state = commit(COUNTER, planned(arriving(signal(1))), batch_result("null", state='{"v": 1}'), NOON)
     assert state.text == '{"exists":true,"state":"{\\"v\\": 1}","sorter":{}}'
     assert state.status_text == '{"entityExists":true}'
 
 
-def test_a_deleted_entity_keeps_the_text_of_its_state() -> None:
-    _, state = commit(COUNTER, planned(arriving(signal(1))), answer("null", exists=False, state="null"), NOON)
+def test_deleted_entity_keeps_state_text() -> None:
+    _, state = commit(COUNTER, planned(arriving(signal(1))), batch_result("null", exists=False, state="null"), NOON)
     assert (state.text, state.status_text) == ('{"state":"null","sorter":{}}', "{}")
 
 
 # Delayed signals -----------------------------------------------------------------------------------------------
 
 
-def test_a_signal_that_is_due_later_is_sent_again() -> None:
-    turn = planned(arriving(signal(1, due=NOON + 60 * SECOND)))
-    assert turn.operations == []
-    [again] = sent(turn)
+def test_early_delayed_signal_is_sent_again() -> None:
+    batch = planned(arriving(signal(1, due=NOON + 60 * SECOND)))
+    assert batch.operations == []
+    [again] = sent(batch)
     assert (again.target.instance_id, again.name) == ("@counter@k", "op@2026-03-01T12:01:00.0000000Z")
 
 
-def test_a_signal_due_in_more_than_six_days_travels_in_legs() -> None:
-    [leg] = sent(planned(arriving(signal(1, due=NOON + timedelta(days=30)))))
-    assert leg.name == "op@2026-03-04T12:00:00.0000000Z"
-    assert Request.parse(leg.input or "").due == NOON + timedelta(days=30)
+def test_delay_longer_than_six_days_is_sent_in_pieces() -> None:
+    [piece] = sent(planned(arriving(signal(1, due=NOON + timedelta(days=30)))))
+    assert piece.name == "op@2026-03-04T12:00:00.0000000Z"
+    assert Request.parse(piece.input or "").due == NOON + timedelta(days=30)
 
 
 @pytest.mark.parametrize("late", [-SECOND, timedelta(0), timedelta(milliseconds=100)])
-def test_a_due_signal_runs(late: timedelta) -> None:
+def test_due_signal_runs(late: timedelta) -> None:
     assert ids(planned(arriving(signal(1, due=NOON + late))).operations) == ["s1"]
 
 
 # Locks ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_request_ends_the_batch_and_is_granted_by_the_last_of_the_set() -> None:
-    turn = planned(arriving(signal(1)), arriving(lock(COUNTER)), arriving(signal(2)))
-    assert (ids(turn.operations), ids(turn.state.queue)) == (["s1"], ["s2"])
-    [grant] = sent(turn, answer("null"))
+def test_lock_request_ends_batch_and_last_entity_of_set_grants_it() -> None:
+    batch = planned(arriving(signal(1)), arriving(lock(COUNTER)), arriving(signal(2)))
+    assert (ids(batch.operations), ids(batch.state.queue)) == (["s1"], ["s2"])
+    [grant] = sent(batch, batch_result("null"))
     assert (grant.target, grant.name) == (OrchestrationInstance("i1", "e9"), "l1")
     assert json.loads(grant.input or "")["result"] == "Lock Acquisition Completed"
 
-    _, state = commit(COUNTER, turn, answer("null"), NOON)
+    _, state = commit(COUNTER, batch, batch_result("null"), NOON)
     assert state.locked_by == "i1"
     assert state.status_text == '{"entityExists":true,"queueSize":1,"lockedBy":"i1"}'
     assert not planned(state=state).has_work
 
 
-def test_a_lock_request_goes_on_to_the_next_of_the_set() -> None:
-    [passed_on] = sent(planned(arriving(lock(COUNTER, OTHER))))
-    assert (passed_on.target.instance_id, passed_on.name) == ("@other@k", "op")
-    assert Request.parse(passed_on.input or "").position == 1
+def test_lock_request_is_forwarded_to_next_entity_of_set() -> None:
+    [forwarded] = sent(planned(arriving(lock(COUNTER, OTHER))))
+    assert (forwarded.target.instance_id, forwarded.name) == ("@other@k", "op")
+    assert Request.parse(forwarded.input or "").position == 1
 
 
-def test_a_locked_entity_serves_its_holder_before_all_others() -> None:
+def test_locked_entity_runs_only_operations_of_lock_holder() -> None:
     locked = SchedulerState(exists=True, state="1", locked_by="i1", queue=(call(1, parent="i2"),))
-    turn = planned(arriving(call(2, parent="i3")), arriving(call(3, parent="i1")), state=locked)
-    assert ids(turn.operations) == ["c3"]
-    assert ids(turn.state.queue) == ["c1", "c2"]
+    batch = planned(arriving(call(2, parent="i3")), arriving(call(3, parent="i1")), state=locked)
+    assert ids(batch.operations) == ["c3"]
+    assert ids(batch.state.queue) == ["c1", "c2"]
 
 
-def test_a_release_lets_the_others_in() -> None:
+def test_release_by_holder_unlocks_entity() -> None:
     locked = SchedulerState(exists=True, state="1", locked_by="i1", queue=(call(1, parent="i2"),))
 
     def release(parent: str) -> EventRaised:
@@ -175,18 +175,18 @@ def test_a_release_lets_the_others_in() -> None:
     assert ids(planned(release("i1"), state=locked).operations) == ["c1"]
 
 
-# Signals to others ---------------------------------------------------------------------------------------------
+# Signals to other entities -------------------------------------------------------------------------------------
 
 
-def test_signals_to_others_are_labelled_and_the_sorter_is_kept() -> None:
+def test_signals_to_other_entities_are_labelled_and_sorter_is_stored() -> None:
     to_other = Request(id="x", operation="ping", is_signal=True, parent="@counter@k")
-    answered = BatchAnswer(exists=True, state="1", responses=[Response("null")], signals=[(OTHER, to_other)] * 2)
-    turn = planned(arriving(signal(1)))
-    first, second = (Request.parse(each.input or "") for each in sent(turn, answered))
-    assert first.predecessor == NO_STAMP
+    result = BatchResult(exists=True, state="1", responses=[Response("null")], signals=[(OTHER, to_other)] * 2)
+    batch = planned(arriving(signal(1)))
+    first, second = (Request.parse(message.input or "") for message in sent(batch, result))
+    assert first.predecessor == NO_TIMESTAMP
     assert second.predecessor == first.timestamp
 
-    _, state = commit(COUNTER, planned(arriving(signal(1))), answered, NOON)
+    _, state = commit(COUNTER, planned(arriving(signal(1))), result, NOON)
     assert list(state.sorter["LastSentToInstance"]) == ["@other@k"]
 
 
@@ -205,7 +205,7 @@ def test_signals_to_others_are_labelled_and_the_sorter_is_kept() -> None:
         '"Predecessor":"0001-01-01T00:00:00"}],"lockedBy":"inst-1","sorter":{}}',
     ],
 )
-def test_scheduler_states_are_written_as_they_were_read(text: str) -> None:
+def test_scheduler_state_round_trips(text: str) -> None:
     assert SchedulerState.parse(text).text == text
 
 
@@ -222,11 +222,11 @@ def test_scheduler_states_are_written_as_they_were_read(text: str) -> None:
         '"pos":1}',
     ],
 )
-def test_requests_are_written_as_they_were_read(text: str) -> None:
+def test_request_round_trips(text: str) -> None:
     assert Request.parse(text).from_client() == text
 
 
-def test_a_reader_ignores_what_it_does_not_know() -> None:
+def test_request_ignores_unknown_members() -> None:
     text = '{"$type":"X","IsLockRequest":false,"op":"add","id":"1","createTrace":true,"parentTraceContext":null}'
     assert Request.parse(text) == Request(id="1", operation="add")
 
@@ -249,13 +249,13 @@ def test_a_reader_ignores_what_it_does_not_know() -> None:
         '{"id":"1","pos":"1"}',
     ],
 )
-def test_what_is_no_request_is_refused(text: str) -> None:
+def test_invalid_request_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Request.parse(text)
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '{"parent":5}', '{"parent":"i1","id":[]}'])
-def test_what_is_no_release_is_refused(text: str) -> None:
+def test_invalid_release_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Release.parse(text)
 
@@ -275,7 +275,7 @@ def test_what_is_no_release_is_refused(text: str) -> None:
         '{"sorter":{"ReceivedFromInstance":{"i1":{"Buffered":{"2026-03-01T12:00:00Z":5}}}}}',
     ],
 )
-def test_what_is_no_scheduler_state_is_refused(text: str) -> None:
+def test_invalid_scheduler_state_raises_value_error(text: str) -> None:
     beginning = replace(started(), input=text)
     with pytest.raises(ValueError, match=r"."):
         plan(beginning, [], NOON, window=WINDOW, max_batch=10)

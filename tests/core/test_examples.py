@@ -1,4 +1,4 @@
-"""Every episode of spec/examples: context and answer of the real SDK in, history and messages out."""
+"""Examples of tests/sdk_examples: contexts and responses of the SDK, and the history and messages they lead to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from emulator.durable.core.episode import Applied, Outbox, apply_decisions
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.messages import TaskMessage
-from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
@@ -25,31 +25,35 @@ from emulator.extensions.durable.protocol.history import event_text
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
 from tests.core import contexts
+from tests.sdk_examples import EXAMPLES
 
-EXAMPLES = Path(__file__).parents[2] / ".." / "shared" / "spec" / "examples"
 POLL_INTERVAL = timedelta(seconds=30)
 NEW_GUID = "<new guid N>"
 
 
 def _folders(pattern: str) -> set[str]:
-    return {path.parent.name for path in EXAMPLES.glob(pattern)}
+    return {str(path.parent) for path in map(PurePosixPath, EXAMPLES.contents) if path.match(pattern)}
 
 
 def _json(scenario: str, number: int, kind: str) -> Any:
-    return json.loads((EXAMPLES / scenario / f"{number}.{kind}.json").read_text(encoding="utf-8"))
+    return EXAMPLES.json(f"{scenario}/{number}.{kind}.json")
 
 
 ORCHESTRATIONS = _folders("*/1.host.json")
 OLD_SCHEMAS = _folders("schema_*/1.context.json")
 ENTITIES = _folders("entity_*/1.context.json") - ORCHESTRATIONS
-EPISODES = sorted((path.parent.name, int(path.name.partition(".")[0])) for path in EXAMPLES.glob("*/*.host.json"))
+EPISODES = sorted(
+    (str(path.parent), int(path.name.partition(".")[0]))
+    for path in map(PurePosixPath, EXAMPLES.contents)
+    if path.match("*/*.host.json")
+)
 CONTINUED = [
     (scenario, number)
     for scenario, number in EPISODES
     if number > 1 and "nextGeneration" in _json(scenario, number - 1, "host")
 ]
-"""These begin within the work item of the generation before; `test_end_of_an_episode` looks at both together."""
-GOING_ON = [
+"""These begin in the work item of the previous generation; the test of responses checks both together."""
+RUNNING = [
     (scenario, number)
     for scenario, number in EPISODES
     if _json(scenario, number, "host")["runtimeStatus"] in ("Running", "Suspended")
@@ -57,7 +61,7 @@ GOING_ON = [
 ]
 
 
-def test_no_folder_is_left_out() -> None:
+def test_every_example_folder_is_used() -> None:
     assert _folders("*/*.json") == ORCHESTRATIONS | ENTITIES | OLD_SCHEMAS
     assert len(EPISODES) > 120
 
@@ -66,8 +70,8 @@ def test_no_folder_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("scenario", "number"), EPISODES)
-def test_context(scenario: str, number: int) -> None:
-    """What Python is given is, text for text, what the extension writes."""
+def test_context_equals_recorded_text(scenario: str, number: int) -> None:
+    """The text for Python is what the extension writes, byte for byte."""
     context = _json(scenario, number, "context")
     state = _recorded_state(contexts.history(context))
 
@@ -80,8 +84,8 @@ def test_context(scenario: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(("scenario", "number"), sorted(set(EPISODES) - set(CONTINUED)))
-def test_beginning_of_an_episode(scenario: str, number: int) -> None:
-    """Messages on a stored history give the context's history."""
+def test_messages_begin_the_recorded_episode(scenario: str, number: int) -> None:
+    """A stored history and new messages give the history of the context."""
     events = contexts.history(_json(scenario, number, "context"))
     past, (clock, *arrived) = contexts.episode(events)
     recorded = _recorded_state(events)
@@ -89,15 +93,16 @@ def test_beginning_of_an_episode(scenario: str, number: int) -> None:
     state = begin_episode(past, [TaskMessage(event, recorded.instance) for event in arrived], clock.timestamp)
 
     if (scenario, number) == ("duplicate_completion", 3):
-        # The model stores a repeated result; we drop it, as a storage layer may (spec 12.2).
+        # The model stores a repeated result; azemu drops it, as a storage layer may.
+        # Source: docs/protocol/durable-orchestration.md 12.2.
         assert state is None
     else:
         assert state == recorded
 
 
 @pytest.mark.parametrize(("scenario", "number"), EPISODES)
-def test_end_of_an_episode(scenario: str, number: int) -> None:
-    """The SDK's answer gives the history events, the messages and the status that the host stores."""
+def test_response_gives_recorded_events_messages_and_status(scenario: str, number: int) -> None:
+    """The SDK's response gives the events, messages and status that the host stores."""
     expected = _json(scenario, number, "host")
     state = _recorded_state(contexts.history(_json(scenario, number, "context")))
     answer, outbox = _answer(scenario, number), Outbox()
@@ -114,8 +119,8 @@ def test_end_of_an_episode(scenario: str, number: int) -> None:
         assert "nextGeneration" not in expected
 
 
-@pytest.mark.parametrize(("scenario", "number"), GOING_ON)
-def test_replaying_what_is_stored_decides_nothing_new(scenario: str, number: int) -> None:
+@pytest.mark.parametrize(("scenario", "number"), RUNNING)
+def test_replay_of_stored_episode_has_no_new_decisions(scenario: str, number: int) -> None:
     state = _recorded_state(contexts.history(_json(scenario, number, "context")))
     answer = _answer(scenario, number)
     applied = _apply(state, answer, Outbox())
@@ -134,27 +139,27 @@ def _recorded_state(events: Sequence[HistoryEvent]) -> RuntimeState:
     return RuntimeState(started=started, past=past, new=list(new), is_suspended=is_suspended)
 
 
-def _apply(state: RuntimeState, answer: Answer, outbox: Outbox) -> Applied:
+def _apply(state: RuntimeState, answer: OrchestratorResponse, outbox: Outbox) -> Applied:
     now = state.new[0].timestamp
     replayed = replay(state.past, state.new, answer, started=state.started, settings=ReplaySettings(), wall_clock=now)
     return apply_decisions(state, replayed.decisions, outbox, played=replayed.played, now=now, new_id=lambda: NEW_GUID)
 
 
 def _replay(
-    past: Sequence[HistoryEvent], new: Sequence[HistoryEvent], answer: Answer, started: ExecutionStarted
+    past: Sequence[HistoryEvent], new: Sequence[HistoryEvent], answer: OrchestratorResponse, started: ExecutionStarted
 ) -> Sequence[object]:
     at = past[0].timestamp
     return replay(past, new, answer, started=started, settings=ReplaySettings(), wall_clock=at).decisions
 
 
-def _answer(scenario: str, number: int) -> Answer:
-    error = EXAMPLES / scenario / f"{number}.error.txt"
-    if not error.exists():
+def _answer(scenario: str, number: int) -> OrchestratorResponse:
+    error = f"{scenario}/{number}.error.txt"
+    if error not in EXAMPLES.contents:
         return orchestrators.answer_of(json.dumps(_json(scenario, number, "result")))
-    text = error.read_text(encoding="utf-8")
+    text = EXAMPLES.text(error)
     labelled = "$OutOfProcData$" in text
     stack = "<.NET stack>" if labelled else "<python stack>\n"
-    # The only example without state part is the SDK's own JSON decoding that failed.
+    # The only example without a state part is a failure of the SDK's own JSON decoding.
     return orchestrators.answer_of_failure(
         FunctionFailed(type_name="Exception" if labelled else "JSONDecodeError", text=text, stack=stack)
     )
@@ -170,7 +175,7 @@ def _check_next_generation(state: RuntimeState, scenario: str, number: int, expe
 
 
 def _masked(history: Any) -> Any:
-    """The examples let time pass between two generations, and count execution ids."""
+    """Remove times and execution ids: the examples let time pass between two generations, and count execution ids."""
     text = json.dumps(
         [{**event, "Timestamp": event["Timestamp"] if event["EventType"] == 15 else ""} for event in history]
     )
@@ -189,7 +194,7 @@ def _messages(outbox: Outbox) -> list[Any]:
 
 
 def _expected_messages(expected: Any) -> list[Any]:
-    """Without the seconds for which a timer is hidden, which are the hub's business."""
+    """Return the messages without the seconds for which a timer is hidden: the task hub computes them, not the core."""
     messages = expected["outgoingMessages"]
     return _sorted(
         {name: value for name, value in message.items() if name != "hiddenForSeconds"} for message in messages
@@ -208,7 +213,7 @@ def _compact(value: Any) -> str | None:
 
 
 @pytest.mark.parametrize("scenario", sorted(OLD_SCHEMAS))
-def test_older_schemas_are_understood(scenario: str) -> None:
+def test_older_schemas_are_read(scenario: str) -> None:
     state = _recorded_state(contexts.history(_json(scenario, 1, "context")))
 
     decisions = (
@@ -231,8 +236,8 @@ def test_older_schemas_are_understood(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", sorted(ENTITIES))
-def test_entity_batch(scenario: str) -> None:
-    """The batch is written as the extension does, and the SDK's answer becomes the new state."""
+def test_entity_batch_and_result_equal_recorded_ones(scenario: str) -> None:
+    """The batch has the text that the extension writes, and the SDK's response gives the new state."""
     context, answer = _json(scenario, 1, "context"), _json(scenario, 1, "result")
     entity = EntityId(context["self"]["name"], context["self"]["key"])
     batch = EntityBatch(
@@ -240,7 +245,7 @@ def test_entity_batch(scenario: str) -> None:
         exists=context["exists"],
         state=context["state"],
         operations=[
-            EntityOperation(each["name"], each["input"], each["isSignal"], each["id"]) for each in context["batch"]
+            EntityOperation(item["name"], item["input"], item["isSignal"], item["id"]) for item in context["batch"]
         ],
         now=Instant.parse("2026-03-01T09:00:00Z"),
     )
@@ -248,7 +253,7 @@ def test_entity_batch(scenario: str) -> None:
 
     result = entities.result_of(json.dumps(answer), batch)
 
-    assert [(each.result, each.is_error) for each in result.results] == [
-        (each["result"], each["isError"]) for each in answer["results"]
+    assert [(outcome.result, outcome.is_error) for outcome in result.results] == [
+        (recorded["result"], recorded["isError"]) for recorded in answer["results"]
     ]
     assert (result.exists, result.state) == (answer["entityExists"], answer["entityState"])

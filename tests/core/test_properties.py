@@ -1,4 +1,4 @@
-"""What holds for every program, every order of messages and every repetition."""
+"""Properties of replay for all programs, orders of messages and repeated deliveries."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from emulator.durable.core.events import EventRaised, HistoryEvent, TaskComplete
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import (
     Action,
-    Answer,
     CallActivity,
     CallEntity,
     CreateTimer,
+    OrchestratorResponse,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
@@ -52,75 +52,75 @@ actions = st.recursive(
 programs = st.lists(actions, min_size=1, max_size=5)
 
 
-class Outside:
-    """Everything that answers an instance: activities, timers, entities, people."""
+class Environment:
+    """Sender of everything that an instance receives: results, timers, entity responses, external events."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
-        self._owed: list[HistoryEvent] = []
+        self._pending: list[HistoryEvent] = []
 
-    def hear(self, decisions: Sequence[Decision]) -> None:
+    def receive(self, decisions: Sequence[Decision]) -> None:
         for decision in decisions:
             match decision:
                 case ScheduleTask():
                     result = done if self._draw(st.booleans()) else failed
-                    self._owed.append(result(decision.id))
+                    self._pending.append(result(decision.id))
                 case TimerDecision():
-                    self._owed.append(fired(decision.id, decision.fire_at))
+                    self._pending.append(fired(decision.id, decision.fire_at))
                 case SendEvent():
                     request = Request.parse(decision.input or "")
                     if not request.is_signal:
-                        self._owed.append(raised(request.id, '{"result":"1"}'))
+                        self._pending.append(raised(request.id, '{"result":"1"}'))
 
-    def speak(self) -> list[HistoryEvent]:
-        """Some of what is owed, in any order, and perhaps an event."""
-        self._owed = self._draw(st.permutations(self._owed))
-        count = self._draw(st.integers(0, len(self._owed)))
-        said, self._owed = self._owed[:count], self._owed[count:]
-        return [*said, *(raised(name) for name in self._draw(st.lists(st.sampled_from(EVENTS), max_size=2)))]
+    def send(self) -> list[HistoryEvent]:
+        """Return some pending messages in any order, and up to two external events."""
+        self._pending = self._draw(st.permutations(self._pending))
+        count = self._draw(st.integers(0, len(self._pending)))
+        events, self._pending = self._pending[:count], self._pending[count:]
+        return [*events, *(raised(name) for name in self._draw(st.lists(st.sampled_from(EVENTS), max_size=2)))]
 
 
 @given(st.data())
-def test_replaying_a_saved_history_decides_nothing_new(data: st.DataObject) -> None:
+def test_replay_of_stored_history_has_no_new_decisions(data: st.DataObject) -> None:
     answer = finished(*data.draw(programs))
-    instance, outside = Instance(), Outside(data.draw)
+    instance, environment = Instance(), Environment(data.draw)
     for _ in range(data.draw(st.integers(1, 6))):
-        outside.hear(instance.episode(answer, *outside.speak()))
+        environment.receive(instance.episode(answer, *environment.send()))
         if instance.state is not None and instance.state.ended is not None:
-            return  # nothing is ever replayed on an ended execution
+            return  # An ended execution is not replayed.
         assert decided_on(instance.history, answer) == []
 
 
 @given(st.data())
-def test_every_number_is_given_once_and_none_is_left_out(data: st.DataObject) -> None:
+def test_ids_are_consecutive_and_unique(data: st.DataObject) -> None:
     answer = finished(*data.draw(programs))
-    instance, outside = Instance(), Outside(data.draw)
+    instance, environment = Instance(), Environment(data.draw)
     numbers: list[int] = []
     for _ in range(6):
-        decisions = instance.episode(answer, *outside.speak())
+        decisions = instance.episode(answer, *environment.send())
         numbers += [decision.id for decision in decisions]
-        outside.hear(decisions)
+        environment.receive(decisions)
     assert numbers == list(range(len(numbers)))
 
 
 @given(st.data())
-def test_repeated_results_change_nothing(data: st.DataObject) -> None:
-    """A queue may deliver a message twice, at once or much later."""
+def test_duplicate_results_have_no_effect(data: st.DataObject) -> None:
+    """Queues deliver at least once; the second delivery can be much later."""
     answer = finished(*data.draw(programs))
-    once, twice, outside = Instance(), Instance(), Outside(data.draw)
+    once, twice, environment = Instance(), Instance(), Environment(data.draw)
     seen: list[HistoryEvent] = []
     for _ in range(5):
-        said = outside.speak()
-        results = [event for event in said if not isinstance(event, EventRaised)]
+        events = environment.send()
+        results = [event for event in events if not isinstance(event, EventRaised)]
         repeated = data.draw(st.lists(st.sampled_from(seen + results), max_size=4)) if seen + results else []
         seen += results
-        decisions = once.episode(answer, *said)
-        assert twice.episode(answer, *said, *repeated) == decisions
-        outside.hear(decisions)
+        decisions = once.episode(answer, *events)
+        assert twice.episode(answer, *events, *repeated) == decisions
+        environment.receive(decisions)
 
 
 @given(st.permutations(range(8)), st.lists(st.integers(0, 7), max_size=8), st.data())
-def test_any_order_of_deliveries_gives_the_same_end(
+def test_order_of_deliveries_does_not_change_the_result(
     order: Sequence[int], again: Sequence[int], data: st.DataObject
 ) -> None:
     answer = finished(WhenAll([CallActivity("A", str(number)) for number in range(8)]), output='"end"')
@@ -138,28 +138,28 @@ def test_any_order_of_deliveries_gives_the_same_end(
 
 
 @given(st.data())
-def test_an_episode_that_was_cut_off_is_taken_up_where_its_history_ends(data: st.DataObject) -> None:
-    """More than 99 events are stored in several transactions; after a crash between them all messages come again."""
+def test_partly_stored_episode_is_completed_from_its_history(data: st.DataObject) -> None:
+    """More than 99 events take several transactions. After a crash between them all messages are delivered again."""
     answer = finished(*data.draw(programs))
-    instance, outside = Instance(), Outside(data.draw)
-    outside.hear(instance.episode(answer))
-    before, said = instance.history, outside.speak()
-    decisions = instance.episode(answer, *said)
+    instance, environment = Instance(), Environment(data.draw)
+    environment.receive(instance.episode(answer))
+    before, events = instance.history, environment.send()
+    decisions = instance.episode(answer, *events)
     if len(instance.history) == len(before) or (instance.state is not None and instance.state.ended is not None):
         return
     messages = 1 + sum(event.event_id == -1 for event in instance.history[len(before) + 1 : -1])
     instance.history = instance.history[: data.draw(st.integers(len(before) + messages, len(instance.history) - 1))]
     stored = {event.event_id for event in instance.history}
 
-    again = instance.episode(answer, *(event for event in said if not isinstance(event, EventRaised)))
+    again = instance.episode(answer, *(event for event in events if not isinstance(event, EventRaised)))
 
-    left_out = [decision for decision in decisions if decision.id not in stored]
-    assert without_wall_clock(again) == without_wall_clock(left_out)
+    missing = [decision for decision in decisions if decision.id not in stored]
+    assert without_wall_clock(again) == without_wall_clock(missing)
     assert decided_on(instance.history, answer) == []
 
 
 @given(st.lists(st.integers(0, 3_000_000), max_size=4))
-def test_time_never_goes_back_and_is_never_before_a_timer_that_fired(delays: Sequence[int]) -> None:
+def test_episode_clock_never_decreases_and_follows_fired_timers(delays: Sequence[int]) -> None:
     instance = Instance()
     answer = finished(
         *(CreateTimer(BEGIN.plus_ticks(delay)) for delay in range(len(delays))), WaitForExternalEvent("x")
@@ -176,7 +176,7 @@ def test_time_never_goes_back_and_is_never_before_a_timer_that_fired(delays: Seq
 
 
 @given(st.permutations([0, 1, 2]))
-def test_a_start_may_be_overtaken(order: Sequence[int]) -> None:
+def test_events_before_start_message_follow_execution_started(order: Sequence[int]) -> None:
     instance = Instance()
     messages = [instance.start, raised("x"), raised("y")]
     state = begin_episode([], [TaskMessage(messages[number], INSTANCE) for number in order], BEGIN)
@@ -185,15 +185,15 @@ def test_a_start_may_be_overtaken(order: Sequence[int]) -> None:
     assert len(state.new) == 4
 
 
-def decided_on(history: Sequence[HistoryEvent], answer: Answer) -> Sequence[Decision]:
+def decided_on(history: Sequence[HistoryEvent], answer: OrchestratorResponse) -> Sequence[Decision]:
     replayed = replay(history, [], answer, started=Instance().start, settings=ReplaySettings(), wall_clock=BEGIN)
     return [decision for decision in replayed.decisions if not isinstance(decision, Complete)]
 
 
 def without_wall_clock(decisions: Sequence[Decision]) -> list[Decision]:
     return [
-        replace(each, input=re.sub(r'"requestTime":"[^"]*"', "", each.input or ""))
-        if isinstance(each, SendEvent)
-        else each
-        for each in decisions
+        replace(decision, input=re.sub(r'"requestTime":"[^"]*"', "", decision.input or ""))
+        if isinstance(decision, SendEvent)
+        else decision
+        for decision in decisions
     ]

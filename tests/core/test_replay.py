@@ -1,4 +1,4 @@
-"""From the function's action list to decisions: numbering, waiting, ends. Whole episodes are in test_examples."""
+"""Replay of action lists: ids, waits, ends, errors. Recorded episodes are in test_examples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from emulator.durable.core.replay.actions import (
     WhenAll,
     WhenAny,
 )
-from emulator.durable.core.replay.external_events import Arrival, Waiting
+from emulator.durable.core.replay.external_events import EventReceived, WaitStarted
 from emulator.durable.core.replay.program import ReplaySettings
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.extensions.durable.protocol.orchestrators import cannot_run
@@ -62,17 +62,17 @@ def retried(name: str, attempts: int, **options: object) -> CallActivity:
     return CallActivity(name, "null", RetryOptions(first_interval=5 * SECOND, max_attempts=attempts, **options))  # type: ignore[arg-type]
 
 
-# Order and numbers ---------------------------------------------------------------------------------------------
+# Order and ids -------------------------------------------------------------------------------------------------
 
 
-def test_one_action_after_the_other() -> None:
+def test_sequential_actions_get_consecutive_ids() -> None:
     instance = Instance()
     assert instance.episode(waiting(A)) == [task(0, "A")]
     assert instance.episode(waiting(A, B), done(0)) == [task(1, "B")]
     assert instance.episode(finished(A, B, output='"end"'), done(1)) == [Complete(2, RuntimeStatus.COMPLETED, '"end"')]
 
 
-def test_all_of_a_compound_are_numbered_at_once_in_their_order() -> None:
+def test_children_of_compound_get_ids_at_once_in_order() -> None:
     nested = WhenAll([A, WhenAny([B, CreateTimer(BEGIN + SECOND)]), C])
     assert Instance().episode(waiting(nested)) == [
         task(0, "A"),
@@ -82,39 +82,39 @@ def test_all_of_a_compound_are_numbered_at_once_in_their_order() -> None:
     ]
 
 
-def test_waiting_for_an_event_takes_no_number() -> None:
+def test_wait_for_event_takes_no_id() -> None:
     actions = (WhenAny([WaitForExternalEvent("go"), A]), B)
     instance = Instance()
     assert instance.episode(waiting(actions[0])) == [task(0, "A")]
     assert instance.episode(waiting(*actions), raised("go")) == [task(1, "B")]
 
 
-def test_a_compound_of_nothing_new_does_not_hold_up_the_next_action() -> None:
+def test_empty_compound_does_not_delay_next_action() -> None:
     assert Instance().episode(waiting(WhenAll([]), A)) == [task(0, "A")]
 
 
-def test_when_any_goes_on_with_a_failure() -> None:
+def test_when_any_ends_with_a_failure() -> None:
     instance = Instance()
     instance.episode(waiting(WhenAny([A, B])))
     assert instance.episode(waiting(WhenAny([A, B]), C), failed(1)) == [task(2, "C")]
 
 
-def test_when_all_waits_for_every_task_although_one_has_failed() -> None:
+def test_when_all_waits_for_all_tasks_after_a_failure() -> None:
     instance, both = Instance(), WhenAll([A, B])
     instance.episode(waiting(both))
     assert instance.episode(waiting(both, C), failed(0)) == []
-    assert "waits until the other 1 running tasks have ended" in instance.remarks[0]
+    assert "waits until the other 1 running tasks have ended" in instance.diagnostics[0]
     assert instance.episode(waiting(both, C), done(1)) == [task(2, "C")]
 
 
-def test_a_retried_sibling_of_a_failed_task_is_warned_of() -> None:
+def test_failed_task_beside_call_with_retry_is_a_warning() -> None:
     instance, both = Instance(), WhenAll([A, retried("B", 3)])
     instance.episode(waiting(both))
     instance.episode(waiting(both, C), failed(0))
-    assert "defect of the Durable Functions protocol" in instance.remarks[1]
+    assert "defect of the Durable Functions protocol" in instance.diagnostics[1]
 
 
-def test_a_cancelled_timer_is_recorded_but_not_waited_for() -> None:
+def test_cancelled_timer_is_recorded_and_does_not_keep_execution_open() -> None:
     timer = CreateTimer(BEGIN + SECOND, is_canceled=True)
     assert Instance().episode(finished(WhenAny([WaitForExternalEvent("go"), timer]))) == [
         TimerDecision(0, BEGIN + SECOND),
@@ -126,7 +126,7 @@ def test_a_cancelled_timer_is_recorded_but_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("answer", [finished, broken], ids=["returns", "raises"])
-def test_nothing_ends_while_a_task_is_running(answer: object) -> None:
+def test_execution_does_not_end_while_a_task_is_open(answer: object) -> None:
     instance, race = Instance(), WhenAny([A, B])
     instance.episode(waiting(race))
     assert instance.episode(answer(race), done(0)) == []  # type: ignore[operator]
@@ -135,7 +135,7 @@ def test_nothing_ends_while_a_task_is_running(answer: object) -> None:
     assert isinstance(end, Complete)
 
 
-def test_a_failure_tells_the_user_and_the_parent() -> None:
+def test_failure_has_text_for_user_and_details_for_parent() -> None:
     assert Instance().episode(broken(error="bad input")) == [
         Complete(
             0,
@@ -146,7 +146,7 @@ def test_a_failure_tells_the_user_and_the_parent() -> None:
     ]
 
 
-def test_continue_as_new_carries_the_events_that_came_too_late() -> None:
+def test_continue_as_new_carries_later_events_of_the_batch() -> None:
     instance = Instance()
     answer = finished(WaitForExternalEvent("tick"), ContinueAsNew("2"))
     instance.episode(waiting(WaitForExternalEvent("tick")))
@@ -154,11 +154,13 @@ def test_continue_as_new_carries_the_events_that_came_too_late() -> None:
     assert end == StartNextGeneration(0, '"2"', (raised("tick", "1"), raised("tock", "2")))
 
 
-def test_events_nobody_waited_for_are_lost_with_a_warning() -> None:
+def test_events_lost_at_continue_as_new_are_a_warning() -> None:
     instance = Instance()
     instance.episode(waiting(A), raised("early"))
     instance.episode(finished(A, ContinueAsNew("2")), done(0))
-    assert instance.remarks == ["Events that nobody waited for are lost as the function continues as new: 'early'."]
+    assert instance.diagnostics == [
+        "Events that no task waited for are lost as the function continues as new: 'early'."
+    ]
 
 
 # Suspend, resume, terminate ------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def test_nothing_is_sent_while_suspended() -> None:
     assert instance.status is RuntimeStatus.RUNNING
 
 
-def test_what_was_decided_before_the_suspension_is_sent_after_the_resume() -> None:
+def test_decisions_before_suspension_are_sent_after_resume() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     assert instance.episode(waiting(A, B), done(0), SUSPEND) == []
@@ -185,43 +187,43 @@ def test_what_was_decided_before_the_suspension_is_sent_after_the_resume() -> No
     assert instance.episode(waiting(A, B), RESUME) == [task(1, "B")]
 
 
-def test_a_suspended_instance_can_be_terminated() -> None:
+def test_suspended_instance_can_be_terminated() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     instance.episode(waiting(A), SUSPEND)
     assert instance.episode(waiting(A), TERMINATE) == [Complete(1, RuntimeStatus.TERMINATED, "enough")]
 
 
-def test_terminating_beats_continuing_as_new() -> None:
+def test_termination_wins_over_continue_as_new() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     ends = instance.episode(finished(A, ContinueAsNew("1")), TERMINATE, done(0))
     assert ends == [Complete(1, RuntimeStatus.TERMINATED, "enough")]
 
 
-def test_terminating_beats_a_failure() -> None:
+def test_termination_wins_over_failure() -> None:
     assert Instance().episode(broken(), TERMINATE) == [Complete(0, RuntimeStatus.TERMINATED, "enough")]
 
 
 # Retries -------------------------------------------------------------------------------------------------------
 
 
-def test_every_attempt_and_every_pause_takes_a_number() -> None:
+def test_every_attempt_and_every_retry_timer_takes_an_id() -> None:
     instance, call = Instance(), retried("A", 2)
     assert instance.episode(waiting(call)) == [task(0, "A")]
     assert instance.episode(waiting(call), failed(0)) == [TimerDecision(1, BEGIN + 6 * SECOND)]
     assert instance.episode(waiting(call), fired(1)) == [task(2, "A")]
-    # .NET records a useless timer after the last failure, and the SDK counts it.
+    # .NET records a useless timer after the last failure, and the SDK counts its id.
     [useless] = instance.episode(waiting(call), failed(2))
     assert isinstance(useless, TimerDecision)
     assert instance.episode(broken(call), fired(3))[0].id == 4
 
 
-def test_no_attempt_at_all() -> None:
+def test_zero_attempts_give_null() -> None:
     assert Instance().episode(waiting(retried("A", 0), B)) == [task(0, "B")]
 
 
-def test_a_retried_child_without_id_gets_a_new_one_for_every_attempt() -> None:
+def test_derived_child_id_is_new_for_every_attempt() -> None:
     instance = Instance()
     call = CallSubOrchestrator("child", "null", retry=RetryOptions(first_interval=SECOND, max_attempts=2))
     [first] = instance.episode(waiting(call))
@@ -235,12 +237,12 @@ def test_a_retried_child_without_id_gets_a_new_one_for_every_attempt() -> None:
 # Sub-orchestrations --------------------------------------------------------------------------------------------
 
 
-def test_a_child_is_named_after_the_execution_and_its_number() -> None:
+def test_child_id_is_derived_from_execution_and_action_id() -> None:
     [_, child] = Instance().episode(waiting(WhenAll([A, CallSubOrchestrator("child", '{"k": 1}')])))
     assert child == StartSubOrchestration(1, "child", "e1:1", '"{\\"k\\": 1}"', None)
 
 
-def test_a_child_has_the_default_version_unless_it_has_its_own() -> None:
+def test_child_has_own_version_or_default_version() -> None:
     children = [CallSubOrchestrator("child", "1"), CallSubOrchestrator("child", "1", version="2.0")]
     instance = Instance(settings=ReplaySettings(default_version="1.5"))
     assert [child.version for child in instance.episode(waiting(WhenAll(children)))] == ["1.5", "2.0"]  # type: ignore[union-attr]
@@ -254,7 +256,7 @@ def test_a_child_has_the_default_version_unless_it_has_its_own() -> None:
         ("@counter@k", "must not start with @"),
     ],
 )
-def test_a_child_id_that_cannot_be_fails_the_orchestration(child_id: str, why: str) -> None:
+def test_invalid_child_id_fails_orchestration(child_id: str, why: str) -> None:
     parent = ParentInstance("parent", OrchestrationInstance("p1", "x"), 0)
     instance = Instance(start=started(parent=parent))
     instance.episode(waiting(CallSubOrchestrator("child", "1", child_id)))
@@ -265,34 +267,36 @@ def test_a_child_id_that_cannot_be_fails_the_orchestration(child_id: str, why: s
 # Events --------------------------------------------------------------------------------------------------------
 
 
-def test_an_early_event_is_kept_for_the_wait_that_comes() -> None:
+def test_early_event_is_buffered_for_later_wait() -> None:
     instance = Instance()
     instance.episode(waiting(A), raised("go"))
     assert instance.episode(waiting(A, WaitForExternalEvent("go"), B), done(0)) == [task(1, "B")]
 
 
-def test_names_of_events_compare_without_case_and_the_user_is_told_what_python_does() -> None:
+def test_event_name_in_other_letter_case_is_a_warning() -> None:
     instance, wait = Instance(), WaitForExternalEvent("Approval")
     instance.episode(waiting(wait))
     instance.episode(waiting(wait), raised("approval"))
-    assert instance.remarks[0].startswith("The event 'approval' met a wait for 'Approval'.")
+    assert instance.diagnostics[0].startswith(
+        "The event 'approval' matches a wait for 'Approval' except for its letter case."
+    )
 
 
-def test_a_second_early_event_of_a_name_is_warned_of() -> None:
+def test_second_early_event_of_a_name_is_a_warning() -> None:
     instance = Instance()
     instance.episode(waiting(A), raised("X"))
-    assert instance.remarks == []
+    assert instance.diagnostics == []
     instance.episode(waiting(A), raised("X"))
-    assert "every wait for it gets the latest" in instance.remarks[0]
+    assert "every wait for it gets the latest" in instance.diagnostics[0]
 
 
-def test_new_waits_are_reported_once() -> None:
+def test_trace_contains_new_waits_and_events_only() -> None:
     instance, wait = Instance(), WaitForExternalEvent("go")
     instance.episode(waiting(WhenAny([A, wait])))
     assert instance.replayed is not None
-    assert instance.replayed.story == [Waiting("WaitForExternalEvent:go")]
+    assert instance.replayed.trace == [WaitStarted("WaitForExternalEvent:go")]
     instance.episode(waiting(WhenAny([A, wait])), raised("other"))
-    assert [type(each) for each in instance.replayed.story] == [Arrival]
+    assert [type(entry) for entry in instance.replayed.trace] == [EventReceived]
 
 
 # Entities ------------------------------------------------------------------------------------------------------
@@ -302,7 +306,7 @@ def requests(decisions: Sequence[object]) -> list[Request]:
     return [Request.parse(sent.input or "") for sent in decisions if isinstance(sent, SendEvent)]
 
 
-def test_requests_to_one_entity_are_labelled_one_after_the_other() -> None:
+def test_requests_to_one_entity_have_increasing_timestamps() -> None:
     signal, call = SignalEntity("@counter@k", "add", "5"), CallEntity("@counter@k", "get", "null")
     first, second = requests(Instance().episode(waiting(signal, call)))
     assert (first.is_signal, second.is_signal) == (True, False)
@@ -310,14 +314,14 @@ def test_requests_to_one_entity_are_labelled_one_after_the_other() -> None:
     assert (first.input, first.parent, first.parent_execution) == ('"5"', "i1", "e1")
 
 
-def test_a_call_ends_with_the_event_that_has_its_id() -> None:
+def test_entity_call_ends_with_event_named_after_request() -> None:
     call, instance = CallEntity("@counter@k", "get", "null"), Instance()
     [request] = requests(instance.episode(waiting(call)))
     assert instance.episode(waiting(call, A), raised(request.id, '{"result":"5"}')) == [task(1, "A")]
 
 
-def test_an_answer_is_recognised_although_a_cancelled_timer_moved_the_clock() -> None:
-    """The replay comes to the call at the first episode's time then, and would compute another id."""
+def test_response_matches_although_cancelled_timer_changed_clock() -> None:
+    """The later replay reaches the call with the clock of the first episode, which would give another request id."""
     wait, call = WaitForExternalEvent("go"), CallEntity("@counter@k", "get", "null")
     timer, canceled = (WhenAny([wait, CreateTimer(BEGIN + SECOND, is_canceled=flag)]) for flag in (False, True))
     instance = Instance()
@@ -326,11 +330,11 @@ def test_an_answer_is_recognised_although_a_cancelled_timer_moved_the_clock() ->
     assert instance.episode(waiting(canceled, call, A), raised(request.id, '{"result":"5"}')) == [task(2, "A")]
 
 
-def test_a_delayed_signal_names_the_time_of_its_delivery() -> None:
+def test_event_name_of_delayed_signal_contains_delivery_time() -> None:
     soon, late = BEGIN + timedelta(minutes=5), BEGIN + timedelta(days=10)
     signals = [SignalEntity("@counter@k", "ping", None, due) for due in (soon, late)]
     names = [sent.name for sent in Instance().episode(waiting(*signals)) if isinstance(sent, SendEvent)]
-    # A queue hides a message for a week at most; what is due later travels in legs of three days.
+    # A queue hides a message for at most seven days. Longer delays are sent in pieces of three days.
     assert names == ["op@2026-03-01T09:05:00.0000000Z", "op@2026-03-04T09:00:00.0000000Z"]
 
 
@@ -339,13 +343,13 @@ def test_a_delayed_signal_names_the_time_of_its_delivery() -> None:
 ACCEPTED = '{"statusCode":202,"headers":{"Location":"/jobs/1","Retry-After":"7"},"content":""}'
 
 
-def test_a_202_is_the_result_unless_the_action_wants_to_poll() -> None:
+def test_202_is_the_result_without_polling() -> None:
     instance, call = Instance(), CallHttp(method="POST", uri="https://host.test/jobs")
     instance.episode(waiting(call))
     assert instance.episode(waiting(call, A), done(0, ACCEPTED)) == [task(1, "A")]
 
 
-def test_polling_waits_as_long_as_the_server_says_and_follows_the_location() -> None:
+def test_polling_waits_for_retry_after_and_follows_location() -> None:
     headers = {"X-Test": "1", "x-functions-key": "secret"}
     call = CallHttp(method="POST", uri="https://host.test/jobs", content="{}", headers=headers, polls=True)
     instance = Instance()
@@ -369,14 +373,14 @@ def test_polling_waits_as_long_as_the_server_says_and_follows_the_location() -> 
         ('{"Retry-After":"7"}', [task(1, "A")]),
     ],
 )
-def test_an_answer_that_cannot_be_followed_as_it_says(headers: str, then: list[Decision]) -> None:
+def test_202_with_unusable_headers(headers: str, then: list[Decision]) -> None:
     instance, call = Instance(), CallHttp(method="GET", uri="https://host.test/jobs", polls=True)
     instance.episode(waiting(call))
     answered = done(0, f'{{"statusCode":202,"headers":{headers},"content":""}}')
     assert instance.episode(waiting(call, A), answered) == then
 
 
-# What cannot be ------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------
 
 
 def missing(kind: FunctionKind, name: str) -> str | None:
@@ -394,7 +398,7 @@ def missing(kind: FunctionKind, name: str) -> str | None:
         (CallEntity("counter", "get", "1"), "'counter' is not the id of an entity (@name@key)."),
     ],
 )
-def test_an_unknown_function_fails_the_orchestration(action: Action, why: str) -> None:
+def test_unknown_function_fails_orchestration(action: Action, why: str) -> None:
     instance = Instance(settings=ReplaySettings(missing=missing))
     instance.episode(waiting(action))
     if instance.status is RuntimeStatus.RUNNING:
@@ -402,14 +406,14 @@ def test_an_unknown_function_fails_the_orchestration(action: Action, why: str) -
     assert instance.result == f"Orchestrator function 'flow' failed: {why}"
 
 
-def test_a_function_that_was_known_when_it_was_called_may_be_gone_afterwards() -> None:
+def test_recorded_action_of_a_removed_function_is_accepted() -> None:
     instance = Instance()
     instance.episode(waiting(B))
     instance.settings = ReplaySettings(missing=missing)
     assert instance.episode(waiting(B, A), done(0)) == [task(1, "A")]
 
 
-def test_too_many_actions_fail_the_orchestration() -> None:
+def test_too_many_actions_fail_orchestration() -> None:
     instance = Instance(settings=ReplaySettings(max_actions=2))
     instance.episode(waiting(WaitForExternalEvent("x")))
     instance.episode(waiting(*[WaitForExternalEvent("x")] * 3), raised("x"), raised("x"))
@@ -419,7 +423,7 @@ def test_too_many_actions_fail_the_orchestration() -> None:
     )
 
 
-def test_a_changed_function_fails_and_its_new_wish_is_recorded_all_the_same() -> None:
+def test_non_determinism_fails_instance_and_records_new_action() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     [new, end] = instance.episode(waiting(B), done(0))
@@ -443,18 +447,18 @@ def test_a_changed_function_fails_and_its_new_wish_is_recorded_all_the_same() ->
     "then",
     [[], [B], [CallSubOrchestrator("B", "1")], [CreateTimer(BEGIN, is_canceled=True)], [CallEntity("@e@k", "op", "1")]],
 )
-def test_any_other_kind_of_action_is_noticed(first: Action, then: list[Action]) -> None:
+def test_different_or_missing_action_is_non_deterministic(first: Action, then: list[Action]) -> None:
     same_kind = bool(then) and {type(first), type(then[0])} in ({CreateTimer}, {SignalEntity, CallEntity})
     instance = Instance()
     instance.episode(waiting(first))
     instance.episode(waiting(*then), raised("wake up"))
-    if same_kind:  # neither fire times nor targets are compared
+    if same_kind:  # Fire times and targets are not compared.
         assert instance.status is RuntimeStatus.RUNNING
     else:
         assert instance.result.startswith("Non-Deterministic workflow detected: A previous execution of this")
 
 
-def test_without_an_answer_the_history_is_not_compared() -> None:
+def test_response_without_actions_is_not_compared_with_history() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     [end] = instance.episode(cannot_run("the file is gone"), done(0))

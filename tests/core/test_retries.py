@@ -1,4 +1,4 @@
-"""How long to wait after a failed attempt."""
+"""Retry options: delays between the attempts of a call."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def pauses(count: int, now: Instant = NOON, **options: Any) -> list[timedelta | 
     ],
 )
 def test_pauses(options: dict[str, Any], seconds: list[float | None]) -> None:
-    assert pauses(3, **options) == [None if each is None else timedelta(seconds=each) for each in seconds]
+    assert pauses(3, **options) == [None if delay is None else timedelta(seconds=delay) for delay in seconds]
 
 
-def test_no_new_attempt_after_the_time_out() -> None:
+def test_no_attempt_begins_after_retry_timeout() -> None:
     assert pauses(1, NOON + 9 * SECOND, timeout=10 * SECOND) == [SECOND]
     assert pauses(1, NOON + 10 * SECOND, timeout=10 * SECOND) == [None]
 
 
-def test_an_interval_beyond_all_numbers_is_the_longest() -> None:
+def test_overflowing_interval_becomes_max_interval() -> None:
     retry = RetryOptions(first_interval=SECOND, max_attempts=10_000, backoff_coefficient=10.0)
     assert pause_after(retry, 5000, first_try=NOON, now=NOON) == timedelta(days=6)

@@ -1,4 +1,4 @@
-"""Requests between two instances arrive once and in order, whatever the queue does."""
+"""MessageSorter: requests between two instances are delivered once and in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ids(requests: Sequence[Request]) -> list[str]:
 
 
 def stored(sorter: MessageSorter) -> MessageSorter:
-    """As it comes back from the entity's state."""
+    """Return the sorter after it was stored in the state of an entity."""
     return MessageSorter.from_members(json.loads(json.dumps(sorter.members())), WINDOW)
 
 
@@ -57,8 +57,8 @@ def test_each_request_is_delivered_once_and_in_order(data: st.DataObject) -> Non
         assert [request.id for request in delivered if request.parent == name] == ids(requests)
 
 
-def test_messages_of_one_moment_are_a_tick_apart_and_lose_their_z() -> None:
-    """As .NET writes them: adding a tick forgets that the time is UTC."""
+def test_equal_times_become_one_tick_apart_without_z() -> None:
+    """.NET loses the kind of a DateTime when it adds a tick."""
     first, second, third = sent(NOON, NOON, NOON)
     assert first.timestamp.text == "2026-03-01T12:00:00Z"
     assert (second.timestamp.text, second.predecessor.text) == (
@@ -68,7 +68,7 @@ def test_messages_of_one_moment_are_a_tick_apart_and_lose_their_z() -> None:
     assert third.predecessor.text == "2026-03-01T12:00:00.0000001"
 
 
-def test_a_request_that_came_too_early_is_held_until_the_one_before_it() -> None:
+def test_early_request_is_buffered_until_predecessor_arrives() -> None:
     first, second = sent(NOON, NOON + MINUTE)
     sorter = MessageSorter(WINDOW)
     assert sorter.receive(second) == []
@@ -76,15 +76,15 @@ def test_a_request_that_came_too_early_is_held_until_the_one_before_it() -> None
     assert stored(sorter).receive(first) == [first, second]
 
 
-def test_another_execution_of_the_sender_begins_anew_and_releases_what_was_held() -> None:
-    _, held = sent(NOON, NOON)
+def test_new_execution_of_sender_releases_buffered_requests() -> None:
+    _, early = sent(NOON, NOON)
     [fresh] = sent(NOON + MINUTE, execution="e2")
     sorter = MessageSorter(WINDOW)
-    sorter.receive(held)
-    assert sorter.receive(fresh) == [held, fresh]
+    sorter.receive(early)
+    assert sorter.receive(fresh) == [early, fresh]
 
 
-def test_what_is_older_than_the_window_passes_unsorted() -> None:
+def test_request_older_than_window_is_delivered_unsorted() -> None:
     _, late = sent(NOON, NOON + MINUTE)
     [newest] = sent(NOON + 3 * WINDOW, parent="i2")
     sorter = MessageSorter(WINDOW)
@@ -93,32 +93,32 @@ def test_what_is_older_than_the_window_passes_unsorted() -> None:
     assert sorter.receive(late) == [late]
 
 
-def test_held_requests_are_delivered_when_the_window_has_passed() -> None:
-    _, held = sent(NOON, NOON + MINUTE)
+def test_buffered_requests_are_delivered_after_window() -> None:
+    _, early = sent(NOON, NOON + MINUTE)
     [newest] = sent(NOON + 3 * WINDOW, parent="i2")
     sorter = MessageSorter(WINDOW)
-    sorter.receive(held)
-    assert sorter.receive(newest) == [held, newest]
+    sorter.receive(early)
+    assert sorter.receive(newest) == [early, newest]
     assert list(sorter.members()["ReceivedFromInstance"]) == ["i2"]
 
 
-def test_clients_and_forwarded_lock_requests_pass_unsorted() -> None:
+def test_requests_from_clients_and_forwarded_lock_requests_are_not_sorted() -> None:
     sorter = MessageSorter(WINDOW)
-    of_client = Request(id="1")
-    assert sorter.receive(of_client) == [of_client]
+    from_client = Request(id="1")
+    assert sorter.receive(from_client) == [from_client]
     forwarded = replace(sent(NOON, NOON)[1], position=1)
     assert sorter.receive(forwarded) == [forwarded]
     assert sorter.members() == {}
 
 
-def test_a_window_of_nothing_switches_it_off() -> None:
+def test_window_of_zero_switches_sorting_off() -> None:
     sorter = MessageSorter(timedelta(0))
     request = sorter.label(Request(id="1", parent="i1"), "@counter@k", NOON)
     assert request.timestamp.text == "0001-01-01T00:00:00"
     assert sorter.receive(request) == sorter.receive(request) == [request]
 
 
-def test_names_of_instances_compare_without_case() -> None:
+def test_instance_ids_compare_without_letter_case() -> None:
     first, second = sent(NOON, NOON)
     sorter = MessageSorter(WINDOW)
     sorter.receive(first)
@@ -126,7 +126,7 @@ def test_names_of_instances_compare_without_case() -> None:
     assert list(sorter.members()["ReceivedFromInstance"]) == ["i1"]
 
 
-def test_targets_not_written_to_for_a_window_are_forgotten() -> None:
+def test_targets_without_requests_for_a_window_are_removed() -> None:
     sorter = MessageSorter(WINDOW)
     sorter.label(Request(id="1", parent="@a@k"), "@b@k", NOON)
     sorter.label(Request(id="2", parent="@a@k"), "@c@k", NOON + 3 * WINDOW)

@@ -1,4 +1,4 @@
-"""Hosts for the durable tests: an app of the shared folder, copied, on the built-in store."""
+"""Hosts for the durable tests: a copy of an app on the built-in store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import aiohttp
 from emulator.app import open_app
 from emulator.config.start import StartOptions
 
-SHARED = Path(__file__).parents[2] / ".." / "shared"
 OPTION = "AzureFunctionsJobHost__extensions__durableTask__"
 PROFILE = "AZEMU_DURABLE_HTTP_PROFILE"
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
-
-APP = SHARED / "spec" / "conformance_app"
-CASES = SHARED / "spec" / "http-conformance.yaml"
+from tests.conformance import CONFORMANCE_APP, http_conformance
+from tests.durable.hosts import OPTION, PROFILE, RunningApp, running
 
 MOST_AGAIN = 25
 
@@ -40,19 +35,8 @@ CONDITIONS: Mapping[str, Mapping[str, str]] = {
 
 @cache
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.load(CASES.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    found: dict[str, Any] = yaml.load(http_conformance.CASES.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return found
-
-
-@cache
-def runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("http_conformance", SHARED / "spec" / "http_conformance.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look for their module there
-    spec.loader.exec_module(module)
-    return module
 
 
 async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -67,7 +51,7 @@ async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[
     common = ["--origin", app.url, "--app", f"{app.url}/api", f"--code={code}", "--json", str(report), *arguments]
 
     async def run(*more: str) -> list[dict[str, Any]]:
-        await runner().main(runner().parse([*common, *more]))
+        await http_conformance.main(http_conformance.parse([*common, *more]))
         found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))
         return found
 
@@ -79,14 +63,14 @@ async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[
     for base in sorted({base for _, base in failed}):
         only = "|".join(case for case, failed_base in failed if failed_base == base)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner(), "bases", only_base(base))
+            patch.setattr(http_conformance, "bases", only_base(base))
             again += await run("--parallel", "1", "--only", f"^({only})$")
     return [outcome for outcome in found if (outcome["case"], outcome["base"]) not in failed] + again
 
 
 def only_base(base: str) -> Callable[..., list[str]]:
     """In place of the runner's choice of bases."""
-    choose = runner().bases
+    choose = http_conformance.bases
     return lambda case, *, both: [base] if base in choose(case, both=both) else []
 
 
@@ -106,7 +90,7 @@ def cases_requiring(condition: str) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("profile", ["default", "e26", "e24"])
 async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> None:
-    async with running(APP, tmp_path, settings={PROFILE: profile}) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: profile}) as app:
         found = await outcomes(app, tmp_path / "report.json", "--profile", profile, "--both-bases")
     assert failures(found) == []
     passed = {outcome["case"] for outcome in found if outcome["verdict"] == "passed"}
@@ -119,7 +103,7 @@ async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> N
 @pytest.mark.azurite
 @pytest.mark.timeout(300)
 async def test_all_cases_hold_on_azurite(tmp_path: Path, azurite: str) -> None:
-    async with running(APP, tmp_path, storage=azurite) as app:
+    async with running(CONFORMANCE_APP, tmp_path, storage=azurite) as app:
         found = await outcomes(app, tmp_path / "report.json")
     assert failures(found) == []
     assert len(found) == len(document()["cases"])
@@ -131,7 +115,9 @@ async def test_the_cases_of_a_condition_hold_in_a_host_that_meets_it(tmp_path: P
     cases = cases_requiring(condition)
     only = f"^({'|'.join(cases)})$"
     has_authentication = condition == "authentication"
-    async with running(APP, tmp_path, settings=CONDITIONS[condition], enable_auth=has_authentication) as app:
+    async with running(
+        CONFORMANCE_APP, tmp_path, settings=CONDITIONS[condition], enable_auth=has_authentication
+    ) as app:
         found = await outcomes(app, tmp_path / "report.json", "--both-bases", "--with", condition, "--only", only)
     assert failures(found) == []
     assert {outcome["case"] for outcome in found if outcome["verdict"] == "passed"} == set(cases)

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 
 from emulator.durable.core.identity import TERMINAL
-from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
+from tests.durable.hosts import OPTION, PROFILE, RunningApp, running
 from tests.durable.recorded_calls import Call, Normal, differences, hub_of, recorded_calls
+from tests.recordings import GOLDEN, RECORDED_APP
 
-APP = SHARED / "golden" / "app"
 PATIENCE_SECONDS = 30.0
 ENDED = frozenset(status.wire_name for status in TERMINAL)
 
@@ -26,7 +26,7 @@ ENDED = frozenset(status.wire_name for status in TERMINAL)
 TWO_HOSTS = {"two_hosts": "true", "two_hosts_blob_leases": "false"}
 # No calls at all; how often an idle host asks: tests/azurestorage/test_recorded_hosts.py.
 _NOT_HERE = {"idle_three_minutes"}
-SCENARIOS = sorted({path.parent.name for path in APP.parent.glob("*/calls.jsonl")} - _NOT_HERE - set(TWO_HOSTS))
+SCENARIOS = sorted(set(GOLDEN.scenarios) - _NOT_HERE - set(TWO_HOSTS))
 
 # Where we answer better than the real stack on purpose (docs/protocol/durable-orchestration.md, chapter 18, marked B).
 BETTER = {
@@ -48,7 +48,7 @@ def storage(request: pytest.FixtureRequest) -> str:
 async def test_recorded_calls_have_the_recorded_answers(scenario: str, storage: str, tmp_path: Path) -> None:
     calls = recorded_calls(scenario)
     settings = {PROFILE: "e26", f"{OPTION}hubName": hub_of(calls) or "GNameless"}
-    async with running(APP, tmp_path, settings=settings, storage=storage) as app, called_server() as address:
+    async with running(RECORDED_APP, tmp_path, settings=settings, storage=storage) as app, called_server() as address:
         replay = Replay(app, scenario, address)
         for call in calls:
             await replay.play(call)
@@ -66,8 +66,8 @@ async def test_what_one_of_two_hosts_was_asked_both_have_done(scenario: str, tmp
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     async with (
-        running(APP, tmp_path / "first", settings=settings, storage=storage) as first,
-        running(APP, tmp_path / "second", settings=settings, storage=storage) as second,
+        running(RECORDED_APP, tmp_path / "first", settings=settings, storage=storage) as first,
+        running(RECORDED_APP, tmp_path / "second", settings=settings, storage=storage) as second,
         called_server() as address,
     ):
         replay = Replay(first, scenario, address)
@@ -79,7 +79,7 @@ async def test_what_one_of_two_hosts_was_asked_both_have_done(scenario: str, tmp
 
 
 def test_no_recording_is_left_out() -> None:
-    assert {*SCENARIOS, *TWO_HOSTS, *_NOT_HERE} == {path.parent.name for path in APP.parent.glob("*/calls.jsonl")}
+    assert {*SCENARIOS, *TWO_HOSTS, *_NOT_HERE} == set(GOLDEN.scenarios)
     assert recorded_calls("idle_three_minutes") == []
 
 

@@ -17,10 +17,10 @@ from emulator.extensions.durable.management.api_request import Query
 from emulator.extensions.durable.management.dotnet import parse_bool
 from emulator.extensions.durable.management.history_view import history_view
 from emulator.instant import Instant
-from tests.azurestorage import golden
+from tests.recordings import GOLDEN, rows_of
 
 # Their large columns lie in blobs, which is not what this is about.
-SCENARIOS = sorted(set(golden.SCENARIOS) - {"big_activity", "big_input", "middle_input"})
+SCENARIOS = sorted(set(GOLDEN.scenarios) - {"big_activity", "big_input", "middle_input"})
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Shown:
 
 def last_shown(scenario: str) -> Iterator[Shown]:
     found: dict[str, Shown] = {}
-    for line in (golden.GOLDEN / scenario / "calls.jsonl").read_text(encoding="utf-8").splitlines():
-        call = json.loads(line)
+    for call in GOLDEN.calls(scenario):
         if call.get("status") != 200 or "historyEvents" not in call["answer"]:
             continue
         query = Query.parse(urlsplit(call["path"]).query)
@@ -51,11 +50,11 @@ def last_shown(scenario: str) -> Iterator[Shown]:
 
 
 def stored_history(scenario: str, instance_id: str) -> list[HistoryEvent]:
-    storage = golden.hub(scenario)
-    [row] = [row for row in golden.rows(storage, "Instances") if unescape_key(row.partition_key) == instance_id]
+    storage = GOLDEN.hub(scenario)
+    [row] = [row for row in rows_of(storage, "Instances") if unescape_key(row.partition_key) == instance_id]
     return [
         rows.read_event(event)
-        for event in sorted(golden.rows(storage, "History"), key=lambda event: event.row_key)
+        for event in sorted(rows_of(storage, "History"), key=lambda event: event.row_key)
         if event.partition_key == row.partition_key
         and event.row_key != SENTINEL
         and event.properties["ExecutionId"] == row.properties["ExecutionId"]

@@ -14,9 +14,9 @@ import pytest
 
 from emulator.errors import ConfigurationError
 from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
-from tests.durable.hosts import OPTION, PROFILE, SHARED, RunningApp, running
+from tests.conformance import CONFORMANCE_APP
+from tests.durable.hosts import OPTION, PROFILE, RunningApp, running
 
-APP = SHARED / "spec" / "conformance_app"
 STORAGE_EXCEPTION = "DurableTask.AzureStorage.Storage.DurableTaskStorageException"
 
 PLAIN_APP = """
@@ -72,7 +72,7 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
     except OSError:
         taken = None  # somebody else has it, which does as well
     try:
-        async with running(APP, tmp_path) as app:
+        async with running(CONFORMANCE_APP, tmp_path) as app:
             url = str((await app.client_binding())["rpcBaseUrl"])
             assert "17071" not in url
             assert await ask(app, "GET", f"{url}instances") == (200, [])
@@ -82,7 +82,7 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
 
 
 async def test_the_rpc_listener_cuts_its_base_off_by_length(tmp_path: Path) -> None:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         origin = str((await app.client_binding())["rpcBaseUrl"]).removesuffix("/durabletask/")
         assert await ask(app, "GET", f"{origin}/ANYTHING.GO/instances") == (200, [])
         status, body = await ask(app, "GET", f"{origin}/durable")
@@ -125,7 +125,7 @@ async def test_an_orchestration_may_have_another_name_than_its_function(tmp_path
 
 async def test_another_connection_has_its_own_instances(tmp_path: Path) -> None:
     settings = {"OtherStorage": f"builtin:{tmp_path / 'other.db'}"}
-    async with running(APP, tmp_path, settings=settings) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
         status, body = await ask(app, "POST", "orchestrators/anything/i?connection=OtherStorage")
         assert status == 202  # nobody of this app works there, so nobody knows its functions
         assert "connection=OtherStorage&" in body["statusQueryGetUri"]
@@ -136,7 +136,7 @@ async def test_another_connection_has_its_own_instances(tmp_path: Path) -> None:
 async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) -> None:
     store = f"builtin:{tmp_path / 'store.db'}"
     settings = {"AzureWebJobsStorage": store, "Alias": store, f"{OPTION}storageProvider__connectionName": "Alias"}
-    async with running(APP, tmp_path, settings=settings) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
         _, body = await ask(app, "POST", "orchestrators/hello_one/i?connection=AzureWebJobsStorage")
         assert "connection=AzureWebJobsStorage&" in body["statusQueryGetUri"]
         wait = {"timeout": "20", "pollingInterval": "0.05"}
@@ -150,7 +150,7 @@ async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) 
 
 @pytest.mark.parametrize(("strict", "status"), [("true", 400), ("false", 200)])
 async def test_a_purge_of_everything_by_mistake_can_be_refused(tmp_path: Path, strict: str, status: int) -> None:
-    async with running(APP, tmp_path, settings={STRICT_PURGE_SETTING: strict}) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings={STRICT_PURGE_SETTING: strict}) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         purge = {"createdTimeFrom": "2020-01-01", "runtimeStatus": "Running"}
         answered, body = await ask(app, "DELETE", "instances", params=purge)
@@ -161,7 +161,7 @@ async def test_a_purge_of_everything_by_mistake_can_be_refused(tmp_path: Path, s
 
 async def test_entities_that_are_gone_can_be_cleaned_up(tmp_path: Path) -> None:
     settings = {f"{OPTION}entityMessageReorderWindowInMinutes": "0"}
-    async with running(APP, tmp_path, settings=settings) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
         await ask(app, "POST", "entities/counter/c?op=erase", json="null")
         while (await ask(app, "GET", "entities/counter/c"))[0] == 404:
             pass
@@ -172,13 +172,13 @@ async def test_entities_that_are_gone_can_be_cleaned_up(tmp_path: Path) -> None:
 
 
 async def test_the_real_extension_has_no_endpoint_for_cleaning_up(tmp_path: Path) -> None:
-    async with running(APP, tmp_path, settings={PROFILE: "e26"}) as app:
+    async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e26"}) as app:
         assert await ask(app, "POST", "cleanEntityStorage") == (404, None)
 
 
 @pytest.mark.parametrize("operation", ["terminate", "suspend", "resume"])
 async def test_entities_have_no_lifecycle_to_interfere_with(tmp_path: Path, operation: str) -> None:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         status, body = await ask(app, "POST", f"instances/@counter@a/{operation}")
     assert status == 400
     assert "@counter@a is an entity" in body["ExceptionMessage"]
@@ -186,7 +186,7 @@ async def test_entities_have_no_lifecycle_to_interfere_with(tmp_path: Path, oper
 
 async def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e99".*default, e24, e26'):
-        async with running(APP, tmp_path, settings={PROFILE: "e99"}):
+        async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e99"}):
             pass
 
 
@@ -196,7 +196,7 @@ async def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
 async def test_plain_json_that_python_cannot_read_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         await ask(app, "POST", "orchestrators/echo_input/good", json={"a": 1})
         assert "get_input()" not in caplog.text
         await ask(app, "POST", "orchestrators/echo_input/bad", json=[1])
@@ -207,7 +207,7 @@ async def test_plain_json_that_python_cannot_read_is_warned_of(
 
 async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         wait = {"timeout": "20", "pollingInterval": "0.05"}
         await ask(app, "POST", "orchestrators/hello_one/i", params=wait)
         await ask(app, "POST", "instances/i/terminate")
@@ -218,7 +218,7 @@ async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.Log
 
 
 async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Path) -> None:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         wait = {"timeout": "20", "pollingInterval": "0.02"}
         waiting = asyncio.create_task(ask(app, "POST", "orchestrators/wait_for_approval/i", params=wait))
         while (await ask(app, "POST", "instances/i/raiseEvent/Approval", json=True))[0] != 202:
@@ -227,7 +227,7 @@ async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Pa
 
 
 async def test_odd_texts_of_clients_are_answered_and_shown(tmp_path: Path) -> None:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         status, _ = await ask(app, "GET", "instances", params={"top": "9" * 5000})
         assert status == 200

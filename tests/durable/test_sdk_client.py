@@ -10,9 +10,8 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
-from tests.durable.hosts import SHARED, RunningApp, running
-
-APP = SHARED / "spec" / "conformance_app"
+from tests.conformance import CONFORMANCE_APP
+from tests.durable.hosts import RunningApp, running
 
 # They take the request of the HTTP function that they are called in; tests/durable/test_conformance.py covers them.
 NEEDS_A_REQUEST = {"create_check_status_response"}
@@ -48,7 +47,7 @@ class SdkClient:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[SdkClient]:
-    async with running(APP, tmp_path) as app:
+    async with running(CONFORMANCE_APP, tmp_path) as app:
         yield SdkClient(app)
 
 

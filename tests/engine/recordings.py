@@ -16,8 +16,8 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.messages import TaskMessage
 from emulator.storage.port import Row
-from tests.azurestorage import golden
 from tests.core import contexts
+from tests.recordings import GOLDEN, as_sent, write_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class WorkItem:
 class Recording:
     def __init__(self, scenario: str) -> None:
         self.scenario = scenario
-        self._blobs = dict(_all_blobs(golden.hub(scenario)))
+        self._blobs = dict(_all_blobs(GOLDEN.hub(scenario)))
         self.received: dict[str, list[TaskMessage]] = {}
         self.checkpoints: dict[str, list[Checkpoint]] = {}
         self._read_requests()
@@ -86,7 +86,7 @@ class Recording:
 
     def _read_requests(self) -> None:
         under_way: dict[str, Checkpoint] = {}
-        for request in golden.requests(self.scenario):
+        for request in GOLDEN.requests(self.scenario):
             match request["op"]:
                 case "put message":
                     self._read_message(request, under_way)
@@ -96,7 +96,7 @@ class Recording:
                     self._read_status(request)
 
     def _read_message(self, request: Any, under_way: dict[str, Checkpoint]) -> None:
-        data = wire.decode(golden.as_sent(request["message"]))
+        data = wire.decode(as_sent(request["message"]))
         if data.blob_name is not None:
             data = wire.decode(self._blobs[data.blob_name])
         message, sender = data.message, data.sender
@@ -108,8 +108,7 @@ class Recording:
 
     def _read_transaction(self, request: Any, under_way: dict[str, Checkpoint]) -> None:
         for part in request["rows"]:
-            write = golden._write(part)
-            row = Row(write.partition_key, write.row_key, write.columns)
+            row = write_of(part).row
             key = golden_key(row.partition_key)
             checkpoint = under_way.setdefault(key, Checkpoint())
             if not is_sentinel(row):
@@ -129,7 +128,7 @@ class Recording:
     def _read_status(self, request: Any) -> None:
         if "Instances(" not in request["row"] or "if_match" in request:
             return
-        write = golden._write(request)
+        write = write_of(request)
         waiting = [each for each in self.checkpoints.get(golden_key(write.partition_key), []) if each.status is None]
         if waiting and "CustomStatus" in write.columns:
             waiting[0].status = write.columns
@@ -147,9 +146,8 @@ def _all_blobs(hub: Any) -> Iterator[tuple[str, str]]:
 
 
 def recorded_calls(scenario: str) -> Iterator[Call]:
-    for line in (golden.GOLDEN / scenario / "invocations.jsonl").read_text(encoding="utf-8").splitlines():
-        found = json.loads(line)
-        yield Call(found["kind"], found["name"], found["in"], found.get("out") or found)
+    for call in GOLDEN.invocations(scenario):
+        yield Call(call["kind"], call["name"], call["in"], call.get("out") or call)
 
 
 def _instance_of(call: Call) -> str | None:

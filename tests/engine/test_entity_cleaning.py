@@ -9,22 +9,22 @@ from dataclasses import replace
 import pytest
 
 from emulator.durable.client import CleanedEntities, DurableClient
-from emulator.durable.core.entities.messages import Request, Stamp
+from emulator.durable.core.entities.messages import Request, Timestamp
 from emulator.durable.core.events import EventRaised
 from emulator.durable.core.identity import EntityId
 from emulator.ids import hyphenated, new_id
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.azurestorage.golden import GOLDEN
 from tests.azurestorage.world import OPTIONS
 from tests.engine.app import App, running_app
+from tests.recordings import RECORDED_APP
 
 KEPT, GONE = EntityId("counter", "kept"), EntityId("counter", "gone")
 
 
 @pytest.fixture
 async def app(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[App]:
-    async with running_app(GOLDEN / "app", account, clock) as app:
+    async with running_app(RECORDED_APP, account, clock) as app:
         yield app
 
 
@@ -34,7 +34,7 @@ def client_of(app: App, **changes: object) -> DurableClient:
 
 async def lock(app: App, entity: EntityId, holder: str) -> None:
     """As an orchestration in another language does it."""
-    request = Request(id=hyphenated(new_id()), parent=holder, lockset=(entity,), timestamp=Stamp(app.now))
+    request = Request(id=hyphenated(new_id()), parent=holder, lockset=(entity,), timestamp=Timestamp(app.now))
     await app.send(entity.instance_id, EventRaised(timestamp=app.now, name="op", input=request.from_instance()))
     await app.clock.sleep(5)
 

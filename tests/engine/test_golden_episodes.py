@@ -38,17 +38,18 @@ from emulator.extensions.durable.protocol.history import event_text
 from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.worker.port import Datum, FunctionFailed, Returned
-from tests.azurestorage import golden
 from tests.core import contexts
 from tests.counting_ids import counting_ids
 from tests.engine.recordings import Call, Recording, WorkItem, recorded_calls
+from tests.recordings import GOLDEN
 
 # Nothing is left out but these, for these reasons.
 DEPARTURES = {
-    "fails_while_retrying": "calls unknown activities: the real instance hangs, ours fails (spec 4.5, item 4)",
+    # docs/protocol/durable-orchestration.md 4.5.
+    "fails_while_retrying": "calls unknown activities: the real instance hangs, azemu fails it",
     "purge": "its large texts were deleted before the hub was dumped; big_activity is the same orchestration",
 }
-SCENARIOS = [scenario for scenario in golden.SCENARIOS if scenario not in DEPARTURES]
+SCENARIOS = [scenario for scenario in GOLDEN.scenarios if scenario not in DEPARTURES]
 
 KINDS = {"orchestrator": FunctionKind.ORCHESTRATOR, "activity": FunctionKind.ACTIVITY, "entity": FunctionKind.ENTITY}
 
@@ -199,7 +200,7 @@ class Correspondence:
 
 def _known_functions() -> set[tuple[str, str]]:
     """All functions that any recording has called: the app has them all."""
-    names = {(call.kind, call.name) for scenario in golden.SCENARIOS for call in recorded_calls(scenario)}
+    names = {(call.kind, call.name) for scenario in GOLDEN.scenarios for call in recorded_calls(scenario)}
     return {(kind, "counter" if kind == "entity" else name) for kind, name in names}
 
 
@@ -242,8 +243,11 @@ def _sent(message: TaskMessage) -> str:
 
 
 def _comparable(text: str) -> str:
-    """A parent is told the .NET stack by theirs and the Python traceback by ours (spec 18, row 19). The order of the
-    names in a message about an unknown function is unspecified.
+    """Remove the parts of a failure text that differ on purpose.
+
+    The extension gives a parent the .NET stack of a failed child, azemu the Python traceback
+    (docs/protocol/durable-orchestration.md chapter 18, row 19). The order of the names in a message about an unknown
+    function is unspecified.
     """
     return re.sub(r"StackTrace: .*|the known \w+ functions: .*", "", text)
 
@@ -254,4 +258,4 @@ def _in_order(messages: Sequence[TaskMessage]) -> Sequence[TaskMessage]:
 
 
 def test_departures_are_recorded() -> None:
-    assert set(DEPARTURES) < set(golden.SCENARIOS)
+    assert set(DEPARTURES) < set(GOLDEN.scenarios)

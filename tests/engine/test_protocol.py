@@ -10,11 +10,11 @@ import pytest
 
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.replay.actions import (
-    Answer,
     CallActivity,
     CallHttp,
     CallSubOrchestrator,
     CreateTimer,
+    OrchestratorResponse,
     Raised,
     SignalEntity,
     WhenAny,
@@ -86,7 +86,7 @@ def test_a_failure_is_one_line_of_json_with_the_python_traceback() -> None:
 # Answers of orchestrators --------------------------------------------------------------------------------------
 
 
-def answer(*actions: dict[str, Any], **more: Any) -> Answer:
+def answer(*actions: dict[str, Any], **more: Any) -> OrchestratorResponse:
     state = {"isDone": False, "schemaVersion": 2, "actions": [list(actions)], **more}
     return orchestrators.answer_of(json.dumps(state))
 
@@ -160,7 +160,7 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
     ],
 )
 def test_what_is_no_answer_fails_the_orchestration(returned: str, why: str) -> None:
-    assert orchestrators.answer_of(returned) == Answer(actions=None, raised=Raised(why))
+    assert orchestrators.answer_of(returned) == OrchestratorResponse(actions=None, raised=Raised(why))
 
 
 def test_a_retry_interval_that_no_time_span_can_hold_fails_the_orchestration() -> None:
@@ -178,7 +178,7 @@ def test_a_timer_without_a_time_fails_the_orchestration() -> None:
 
 
 def test_an_orchestrator_without_sdk_may_return_nothing() -> None:
-    assert orchestrators.answer_of(None) == Answer(actions=(), is_done=True)
+    assert orchestrators.answer_of(None) == OrchestratorResponse(actions=(), is_done=True)
 
 
 def test_a_custom_status_has_16_kilobytes_in_utf16() -> None:

@@ -12,16 +12,16 @@ from aiohttp import web
 from emulator.durable.core.identity import EntityId, RuntimeStatus
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.azurestorage.golden import GOLDEN
 from tests.azurestorage.world import messages_left
 from tests.engine.app import App, running_app
+from tests.recordings import RECORDED_APP
 
 COUNTER = EntityId("counter", "k1")
 
 
 @pytest.fixture
 async def app(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[App]:
-    async with running_app(GOLDEN / "app", account, clock) as app:
+    async with running_app(RECORDED_APP, account, clock) as app:
         yield app
 
 
@@ -145,7 +145,7 @@ async def test_a_terminated_parent_leaves_its_child_alone(app: App, account: Sto
 async def test_a_changed_function_is_noticed_and_shown(app: App, caplog: pytest.LogCaptureFixture) -> None:
     output = await app.run("changes_its_mind")
     assert output.startswith("Non-Deterministic workflow detected: A previous execution of this orchestration")
-    source = GOLDEN / "app" / "function_app.py"
+    source = RECORDED_APP / "function_app.py"
     decorator = source.read_text().splitlines().index("def changes_its_mind(context):")
     assert f"Function 'changes_its_mind (Orchestrator)' ({source}:{decorator})" in caplog.text
 

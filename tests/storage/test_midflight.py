@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import json
-from pathlib import Path
 
 import pytest
 
 from emulator.instant import Instant
+from tests.recordings import GOLDEN
+from tests.recordings.loading import load_hub
 from tests.storage.bench import Bench, bodies, collected, keys, unique
-from tests.storage.midflight import MIDFLIGHT, load_midflight
 
 
-@pytest.mark.parametrize("file", MIDFLIGHT, ids=lambda file: file.stem)
-async def test_a_recorded_hub_arrives_whole(bench: Bench, file: Path) -> None:
-    recorded = json.loads(file.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", GOLDEN.midflight_names)
+async def test_a_recorded_hub_arrives_whole(bench: Bench, name: str) -> None:
+    recorded = GOLDEN.midflight(name)
     old, storage = recorded["hub"], recorded["storage"]
     hub = unique("Hub")
-    loaded = await load_midflight(bench.account, file, hub)
+    loaded = await load_hub(bench.account, recorded, hub)
     assert loaded.expect == recorded["expect"]
     for name, rows in storage["tables"].items():
         assert len(await keys(bench.account.table(name.replace(old, hub)).query())) == len(rows)
@@ -30,9 +29,8 @@ async def test_a_recorded_hub_arrives_whole(bench: Bench, file: Path) -> None:
 
 
 async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
-    [file] = [file for file in MIDFLIGHT if file.stem == "large_payload_kept"]
     hub = unique("Hub")
-    await load_midflight(bench.account, file, hub)
+    await load_hub(bench.account, GOLDEN.midflight("large_payload_kept"), hub)
     rows = [row async for row in bench.account.table(f"{hub}Instances").query()]
     assert {row.properties["TaskHubName"] for row in rows} == {hub}
     assert isinstance(rows[0].properties["CreatedTime"], Instant)
@@ -46,10 +44,9 @@ async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
 
 
 async def test_what_the_dead_host_had_taken_is_visible_and_a_timer_is_not(bench: Bench) -> None:
-    by_name = {file.stem: file for file in MIDFLIGHT}
     taken, timer = unique("Hub"), unique("Hub")
-    await load_midflight(bench.account, by_name["started_but_never_seen"], taken)
-    await load_midflight(bench.account, by_name["waiting_for_timer"], timer)
+    await load_hub(bench.account, GOLDEN.midflight("started_but_never_seen"), taken)
+    await load_hub(bench.account, GOLDEN.midflight("waiting_for_timer"), timer)
     queues = [name async for name in bench.account.queues(taken.lower())]
     assert any([await bodies(bench.account.queue(name)) for name in queues])
     hidden = [bench.account.queue(name) async for name in bench.account.queues(timer.lower())]

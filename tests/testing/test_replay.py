@@ -15,9 +15,8 @@ from emulator.storage.transfer.exporting import export_account
 from emulator.testing import HistoryDiverged, replay, start
 from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.testing.replaying import NotReplayable
-from tests.storage.midflight import MIDFLIGHT, load_midflight
-
-GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
+from tests.recordings import GOLDEN, RECORDED_APP
+from tests.recordings.loading import load_hub
 
 SHOP = """
 import azure.durable_functions as df
@@ -48,17 +47,16 @@ BETTER_THAN_RECORDED = {"fails_while_retrying"}  # hangs in the real stack on an
 
 def recorded_rows(scenario: str) -> list[dict[str, Any]]:
     """The History table of a recording as plain JSON objects, as `az storage entity query` gives them."""
-    tables = json.loads((GOLDEN / scenario / "hub.json").read_text())["tables"]
+    tables = GOLDEN.hub(scenario)["tables"]
     [name] = [name for name in tables if name.endswith("History")]
     return [{column: typed["value"] for column, typed in row.items()} for row in tables[name]]
 
 
 def orchestrations() -> list[tuple[str, str]]:
     left_out = LARGE_PAYLOADS | UNKNOWN_ORCHESTRATOR | BETTER_THAN_RECORDED
-    scenarios = sorted(folder.parent.name for folder in GOLDEN.glob("*/hub.json"))
     return [
         (scenario, instance)
-        for scenario in scenarios
+        for scenario in GOLDEN.scenarios
         if scenario not in left_out
         for instance in sorted({row["PartitionKey"] for row in recorded_rows(scenario)})
         if not instance.startswith("@")
@@ -67,31 +65,32 @@ def orchestrations() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("scenario", "instance"), orchestrations())
 def test_every_recorded_orchestration_follows_its_history(scenario: str, instance: str) -> None:
-    assert replay(GOLDEN / "app", recorded_rows(scenario), instance_id=instance) >= 1
+    assert replay(RECORDED_APP, recorded_rows(scenario), instance_id=instance) >= 1
 
 
-async def exported(folder: Path, *recordings: Path) -> Path:
+async def exported(folder: Path, *recordings: dict[str, Any]) -> Path:
     """A file of `azemu storage export` with these hubs."""
     file = folder / "hubs.jsonl"
     async with open_builtin(None, SystemClock()) as account:
         for number, recording in enumerate(recordings):
-            await load_midflight(account, recording, f"Hub{number}")
+            await load_hub(account, recording, f"Hub{number}")
         await export_account(account, file, clock=SystemClock())
     return file
 
 
 async def test_all_histories_of_an_export_with_their_large_payloads(tmp_path: Path) -> None:
-    file = await exported(tmp_path, *(GOLDEN / scenario / "hub.json" for scenario in sorted(LARGE_PAYLOADS)))
+    file = await exported(tmp_path, *map(GOLDEN.hub, sorted(LARGE_PAYLOADS)))
     histories = read_histories(file)
     assert len(histories) == len(LARGE_PAYLOADS)
-    episodes = replay(GOLDEN / "app", file)
+    episodes = replay(RECORDED_APP, file)
     assert episodes == sum(isinstance(event, OrchestratorStarted) for each in histories for event in each.events)
     with pytest.raises(UnreadableHistory, match='no history of the orchestration "nobody"'):
-        replay(GOLDEN / "app", file, instance_id="nobody")
+        replay(RECORDED_APP, file, instance_id="nobody")
 
 
 async def test_instances_that_a_killed_host_left_follow_their_histories(tmp_path: Path) -> None:
-    assert replay(GOLDEN / "app", await exported(tmp_path, *MIDFLIGHT)) > len(MIDFLIGHT)
+    names = GOLDEN.midflight_names
+    assert replay(RECORDED_APP, await exported(tmp_path, *map(GOLDEN.midflight, names))) > len(names)
 
 
 def shop(folder: Path, orchestrator: str, *lines: str) -> Path:
@@ -165,15 +164,14 @@ def test_the_line_is_the_one_in_the_helper_that_asked(tmp_path: Path) -> None:
 
 
 def test_what_the_sdk_was_given_is_a_history_too() -> None:
-    lines = (GOLDEN / "chain" / "invocations.jsonl").read_text().splitlines()
-    contexts = [line["in"] for line in map(json.loads, lines) if line["kind"] == "orchestrator"]
-    assert replay(GOLDEN / "app", json.loads(contexts[-1])) == len(contexts)
+    contexts = [call["in"] for call in GOLDEN.invocations("chain") if call["kind"] == "orchestrator"]
+    assert replay(RECORDED_APP, json.loads(contexts[-1])) == len(contexts)
 
 
 def test_a_history_in_a_file_of_rows(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
     file.write_text(json.dumps({"items": recorded_rows("hello_cities")}))
-    assert replay(GOLDEN / "app", file) == 4
+    assert replay(RECORDED_APP, file) == 4
 
 
 def test_a_history_in_a_file_of_csv(tmp_path: Path) -> None:
@@ -185,7 +183,7 @@ def test_a_history_in_a_file_of_csv(tmp_path: Path) -> None:
         table = csv.writer(out)
         table.writerow([column for name in names for column in (name, f"{name}@type")])
         table.writerows([[cell for name in names for cell in (row.get(name, ""), "Edm.String")] for row in rows])
-    assert replay(GOLDEN / "app", file) == replay(GOLDEN / "app", rows)
+    assert replay(RECORDED_APP, file) == replay(RECORDED_APP, rows)
 
 
 async def test_a_history_that_the_app_under_test_gives(tmp_path: Path) -> None:
@@ -219,12 +217,12 @@ def test_the_app_has_its_settings(tmp_path: Path) -> None:
 
 def test_rows_that_only_name_their_payloads_are_refused_with_the_way_out() -> None:
     with pytest.raises(UnreadableHistory, match="azemu storage export"):
-        replay(GOLDEN / "app", recorded_rows("big_activity"))
+        replay(RECORDED_APP, recorded_rows("big_activity"))
 
 
 def test_an_orchestrator_that_the_app_does_not_have() -> None:
     with pytest.raises(NotReplayable, match="The function 'NoSuchOrchestrator' doesn't exist"):
-        replay(GOLDEN / "app", recorded_rows("unknown_functions"), instance_id="i1")
+        replay(RECORDED_APP, recorded_rows("unknown_functions"), instance_id="i1")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +237,7 @@ def test_an_orchestrator_that_the_app_does_not_have() -> None:
 )
 def test_what_is_no_history_is_refused(history: Any, text: str) -> None:
     with pytest.raises(UnreadableHistory, match=text):
-        replay(GOLDEN / "app", history)
+        replay(RECORDED_APP, history)
 
 
 def test_an_app_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:

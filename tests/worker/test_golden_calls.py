@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -14,27 +13,24 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, FunctionMetadata, Invocation
-
-GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "golden"
-SCENARIOS = sorted(path.parent.name for path in GOLDEN.glob("*/invocations.jsonl"))
+from tests.recordings import GOLDEN, RECORDED_APP
 
 
 @pytest.fixture
 async def worker(tmp_path: Path) -> AsyncIterator[InProcessWorker]:
-    app = shutil.copytree(GOLDEN / "app", tmp_path / "app")
+    app = shutil.copytree(RECORDED_APP, tmp_path / "app")
     async with InProcessWorker(app, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
         yield worker
 
 
 def calls(scenario: str) -> Iterator[dict[str, Any]]:
-    for line in (GOLDEN / scenario / "invocations.jsonl").read_text(encoding="utf-8").splitlines():
-        call = json.loads(line)
+    for call in GOLDEN.invocations(scenario):
         # Activities that count their attempts or sleep depend on more than their input.
         if call["kind"] != "activity" or call["name"] not in ("Flaky", "Slow", "Sleep"):
             yield call
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
 async def test_recorded_calls(worker: InProcessWorker, scenario: str) -> None:
     functions = {function.name.lower(): function for function in await worker.load()}
     for call in calls(scenario):

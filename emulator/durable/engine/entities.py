@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.entities.messages import Request, Response
-from emulator.durable.core.entities.scheduler import BatchAnswer, EntityTurn, commit, plan
+from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, commit, plan
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState, begin_episode
@@ -69,7 +69,7 @@ class EntityRunner:
         idle = apply_decisions(state, (), outbox, played=len(state.new), now=self._now(), new_id=self._new_id)
         return outcome_of(idle.state, outbox, scheduler.status_text)
 
-    def _plan(self, state: RuntimeState) -> EntityTurn:
+    def _plan(self, state: RuntimeState) -> EntityPlan:
         events = [*state.past, *state.new]
         try:
             return plan(
@@ -82,7 +82,7 @@ class EntityRunner:
         except ValueError as error:
             raise WorkAborted(f"a message or the scheduler state cannot be read ({error})") from error
 
-    async def _run_batch(self, entity: EntityId, turn: EntityTurn) -> BatchAnswer:
+    async def _run_batch(self, entity: EntityId, turn: EntityPlan) -> BatchResult:
         batch = EntityBatch(
             entity=entity,
             exists=turn.state.exists,
@@ -92,7 +92,7 @@ class EntityRunner:
         )
         result = await self._executor.operate(batch)
         self._lifecycle.entities.operated(batch, result)
-        return BatchAnswer(
+        return BatchResult(
             exists=result.exists,
             state=result.state,
             responses=[_response(each) for each in result.results],

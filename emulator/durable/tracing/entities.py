@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.durable.core.entities.scheduler import EntityTurn, SchedulerState
+from emulator.durable.core.entities.scheduler import EntityPlan, SchedulerState
 from emulator.durable.core.identity import EntityId
 from emulator.durable.executor import EntityBatch, EntityBatchResult
 from emulator.durable.tracing.writing import Lines, entity
@@ -40,7 +40,7 @@ class EntityLines:
                     f"Output: {self._lines.payload(outcome.result)}."
                 )
 
-    def turn_ended(self, entity_id: EntityId, turn: EntityTurn, after: SchedulerState) -> None:
+    def turn_ended(self, entity_id: EntityId, turn: EntityPlan, after: SchedulerState) -> None:
         """`after`: what the turn leaves for the next one."""
         function = entity(entity_id)
         for release in turn.released:
@@ -57,7 +57,7 @@ class EntityLines:
         done, sorter = len(turn.operations), turn.sorter
         self._lines.info(
             f"{function} received {turn.events} events and processed {done}/{done} entity operations. "
-            f"OutOfOrderMessages: {sorter.held}. QueuedMessages: {len(after.queue)}. "
+            f"OutOfOrderMessages: {sorter.buffered}. QueuedMessages: {len(after.queue)}. "
             f"UserStateSize: {len(after.state or '')}. Sources: {sorter.sources}. Destinations: {sorter.targets}. "
             f"LockedBy: {after.locked_by or '(null)'}. Suspended: {after.suspended}. TraceFlags: {turn.flags}. "
             "State: EntityBatch."

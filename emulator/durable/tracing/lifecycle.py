@@ -25,7 +25,7 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.replay.external_events import Arrival, Reception, Waiting
+from emulator.durable.core.replay.external_events import EventDelivery, EventReceived, WaitStarted
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.executor import OrchestratorResult
 from emulator.durable.tracing.entities import EntityLines
@@ -83,9 +83,9 @@ class Lifecycle:
         """What one generation was told, and what it decided."""
         for happening in result.story:
             match happening:
-                case Arrival():
+                case EventReceived():
                     self._arrived(state, happening)
-                case Waiting(reason):
+                case WaitStarted(reason):
                     self._waits(state, reason)
                 case _:
                     assert_never(happening)
@@ -94,21 +94,21 @@ class Lifecycle:
         if not any(isinstance(decision, Complete | StartNextGeneration) for decision in result.decisions):
             self._lines.info(f"{orchestrator_of(state)} awaited. IsReplay: False. State: Awaited.")
 
-    def _arrived(self, state: RuntimeState, arrival: Arrival) -> None:
+    def _arrived(self, state: RuntimeState, arrival: EventReceived) -> None:
         function, name = orchestrator_of(state), arrival.event.name
-        match arrival.reception:
-            case Reception.TAKEN:
+        match arrival.delivery:
+            case EventDelivery.TO_TASK:
                 self._lines.info(f"{function} received a '{name}' event. State: ExternalEventRaised.")
-            case Reception.ANSWER:
+            case EventDelivery.TO_ENTITY_CALL:
                 self._lines.info(
                     f"{function} received an entity response. OperationId: {name}. State: ExternalEventRaised."
                 )
-            case Reception.KEPT:
+            case EventDelivery.BUFFERED:
                 self._lines.info(
                     f"{function} saved a '{name}' event to an in-memory queue. State: ExternalEventDropped."
                 )
             case _:
-                assert_never(arrival.reception)
+                assert_never(arrival.delivery)
 
     def _waits(self, state: RuntimeState, reason: str) -> None:
         self._lines.info(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.identity import FunctionKind
-from emulator.durable.core.replay.actions import Answer
+from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.diagnostics import Diagnostic
 from emulator.durable.core.replay.durable_http import HTTP_ACTIVITY
 from emulator.durable.core.replay.program import ReplaySettings, replay
@@ -66,15 +66,15 @@ class FunctionsExecutor:
             settings=self._settings,
             wall_clock=Instant.of(self._clock.now()),
         )
-        self._pass_on(replayed.remarks, request)
+        self._pass_on(replayed.diagnostics, request)
         return OrchestratorResult(
             decisions=replayed.decisions,
             custom_status=answer.custom_status,
             played=replayed.played,
-            story=replayed.story,
+            story=replayed.trace,
         )
 
-    async def _answer(self, request: OrchestratorRequest) -> Answer:
+    async def _answer(self, request: OrchestratorRequest) -> OrchestratorResponse:
         name = request.started.name
         missing = self._functions.missing(FunctionKind.ORCHESTRATOR, name)
         if missing is not None:

@@ -1,1 +1,1 @@
-"""Entities: what they say to each other, in which order, and what a batch of operations leads to."""
+"""Entities: messages to and from an entity, their order, locks, and batches of operations."""

@@ -1,13 +1,14 @@
-"""What entities, their callers and clients say to each other, and its JSON.
+"""Entity messages and their JSON: requests (operations and locks), responses and lock releases.
 
-All of it travels as the input of an EventRaised: `op` (or `op@time`) with a Request, `release` with a Release, and
-the answer as an event named after the request's id with a Response.
-Source: durable-extension, EntityScheduler/{RequestMessage,ResponseMessage,ReleaseMessage}.cs.
+Each is the input of an EventRaised. The name of the event tells the kind: `op` or `op@time` for a Request, `release`
+for a Release, and the id of the request for a Response.
+Source: durable-extension, EntityScheduler/{RequestMessage,ResponseMessage,ReleaseMessage}.cs;
+docs/protocol/durable-orchestration.md 11.2 to 11.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -21,41 +22,50 @@ RELEASE = "release"
 CONTINUE = "continue"
 LOCK_GRANTED = "Lock Acquisition Completed"
 
+# Azure Storage hides a queue message for at most seven days. The extension stays one day below that limit, and sends
+# what is due later in pieces of three days, as the SDK splits long timers.
 _LONGEST_DELAY = timedelta(days=6)
-_LEG = timedelta(days=3)
+_DELAY_PIECE = timedelta(days=3)
 
 _TYPE = "Microsoft.Azure.WebJobs.Extensions.DurableTask.{0}, Microsoft.Azure.WebJobs.Extensions.DurableTask"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Stamp:
-    """A sender's time label. .NET loses the kind of a DateTime when it adds a tick, and then writes no `Z`."""
+class Timestamp:
+    """Time with which a sender labels a request. `zoned`: whether the text ends with `Z`."""
 
     instant: Instant
+    # .NET loses the kind of a DateTime when it adds a tick, and then writes the text without `Z`. The suffix says
+    # nothing about the time, so it does not take part in comparisons; it is kept because azemu writes what .NET writes.
     zoned: bool = field(default=True, compare=False)
 
     @classmethod
-    def parse(cls, text: str) -> Stamp:
+    def parse(cls, text: str) -> Timestamp:
+        """Read a text with or without `Z`; both are UTC. Raises ValueError."""
         return cls(Instant.parse(text), zoned=text.endswith(("Z", "z")))
 
     @property
     def text(self) -> str:
         return self.instant.text if self.zoned else self.instant.text.removesuffix("Z")
 
-    def one_tick_later(self) -> Stamp:
-        return Stamp(self.instant.plus_ticks(1), zoned=False)
+    def one_tick_later(self) -> Timestamp:
+        """Return the time 100 nanoseconds later, without `Z` as in .NET."""
+        return Timestamp(self.instant.plus_ticks(1), zoned=False)
 
 
-NO_STAMP = Stamp(MIN_INSTANT, zoned=False)
-"""0001-01-01T00:00:00: what clients send, and what precedes a sender's first message."""
+NO_TIMESTAMP = Timestamp(MIN_INSTANT, zoned=False)
+"""0001-01-01T00:00:00, DateTime's default: the label of a client's requests, which are not sorted, and the
+predecessor of a sender's first request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An operation, or with a `lockset` a request to lock these entities, of which `position` is asked next.
+    """RequestMessage: an operation, or with a `lockset` a request to lock these entities.
 
-    `input`: JSON text or None. `parent`: the caller's instance id, None for clients; `parent_execution` only for
-    orchestrations. `due`: when a delayed signal is wanted.
+    `position`: index in `lockset` of the entity that receives the request. `input`: JSON text or None. `parent`: the
+    caller's instance id, None for clients. `parent_execution`: only for callers that are orchestrations. `due`: time at
+    which a delayed signal is to be delivered. `predecessor`: `timestamp` of the request that the same caller sent to
+    the same entity before. `requested_at`: the caller's wall clock.
     """
 
     id: str
@@ -65,16 +75,16 @@ class Request:
     parent: str | None = None
     parent_execution: str | None = None
     due: Instant | None = None
-    timestamp: Stamp = NO_STAMP
-    predecessor: Stamp = NO_STAMP
+    timestamp: Timestamp = NO_TIMESTAMP
+    predecessor: Timestamp = NO_TIMESTAMP
     lockset: Sequence[EntityId] = ()
     position: int = 0
     requested_at: Instant | None = None
 
     @classmethod
     def parse(cls, text: str) -> Request:
-        """Read any writer's JSON. Raises ValueError when it is not a request."""
-        return _request(read_object(text))
+        """Read the JSON of any writer; unknown members are ignored. Raises ValueError if it is not a request."""
+        return request_from_members(read_object(text))
 
     @property
     def is_lock_request(self) -> bool:
@@ -82,23 +92,29 @@ class Request:
 
     @property
     def event_name(self) -> str:
-        """The name of the event that carries it; a delayed one tells there when it is to be delivered."""
+        """Name of the event that carries the request; that of a delayed signal contains the time of delivery."""
+        # .NET's round-trip format, which always has seven fraction digits.
         return OPERATION if self.due is None else f"{OPERATION}@{self.due.text7}"
 
     def event_name_at(self, now: Instant) -> str:
-        """The same when sent now: a queue cannot hide a message for longer than a week, so that what is due later
-        travels in legs, and the entity sends it on.
+        """Return `event_name` for a request that is sent at `now`.
+
+        A signal that is due too late for one queue message names the end of a piece of the delay instead. The entity
+        receives it then and sends it to itself again.
         """
         if self.due is None or self.due <= now + _LONGEST_DELAY:
             return self.event_name
-        return f"{OPERATION}@{(now + _LEG).text7}"
+        return f"{OPERATION}@{(now + _DELAY_PIECE).text7}"
 
     def forwarded(self) -> Request:
-        """A lock request for the next entity of the set."""
+        """Return the lock request that goes to the next entity of the set."""
         return replace(self, position=self.position + 1)
 
     def members(self) -> dict[str, Any]:
-        """Its JSON members in .NET's order, without the type name."""
+        """Return the JSON members in .NET's order, without the type name.
+
+        A member with its default value is left out, except `op`, `id` and the two times.
+        """
         members: dict[str, Any] = {"op": self.operation}
         if self.is_signal:
             members["signal"] = True
@@ -118,21 +134,26 @@ class Request:
         if self.position:
             members["pos"] = self.position
         if self.requested_at is not None:
+            # A DateTimeOffset in .NET, unlike the other times, so it is written with an offset.
             members["requestTime"] = self.requested_at.text.removesuffix("Z") + "+00:00"
         return members
 
     def from_instance(self) -> str:
-        """The JSON text as orchestrations and entities write it, with the type name in front."""
+        """Return the JSON text that orchestrations and entities write, which begins with the type name."""
         return json_text({"$type": _TYPE.format("RequestMessage"), **self.members()})
 
     def from_client(self) -> str:
-        """The JSON text as clients write it."""
+        """Return the JSON text that clients write, which has no type name."""
         return json_text(self.members())
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`result`: JSON text, or plain text after a time-out. `exception_type` is there exactly when it failed."""
+    """ResponseMessage: outcome of an operation or a granted lock.
+
+    `result`: JSON text; plain text for a granted lock and after a time-out. `exception_type`: None if the operation
+    succeeded.
+    """
 
     result: str
     exception_type: str | None = None
@@ -140,6 +161,7 @@ class Response:
     @property
     def text(self) -> str:
         members = {"$type": _TYPE.format("ResponseMessage"), "result": self.result}
+        # The SDK takes a response with this key for a failure, even if its value is null.
         if self.exception_type is not None:
             members["exceptionType"] = self.exception_type
         return json_text(members)
@@ -147,14 +169,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The holder of a lock gives it back. `id`: the lock request's, or `fix-orphaned-lock`."""
+    """ReleaseMessage: the instance `parent` gives its lock back.
+
+    `id`: that of the lock request, or `fix-orphaned-lock` if a client releases the lock of an instance that has ended.
+    """
 
     parent: str
     id: str
 
     @classmethod
     def parse(cls, text: str) -> Release:
-        """Raises ValueError when it is not a release."""
+        """Read the JSON of any writer. Raises ValueError if it is not a release."""
         members = read_object(text)
         return cls(json_string(members.get("parent")) or "", json_string(members.get("id")) or "")
 
@@ -163,12 +188,9 @@ class Release:
         return json_text({"parent": self.parent, "id": self.id})
 
 
-def request_from_members(members: object) -> Request:
-    """A request inside other JSON (the queue of an entity's state). Raises ValueError."""
-    return _request(json_object(members))
-
-
-def _request(members: Mapping[str, Any]) -> Request:
+def request_from_members(value: object) -> Request:
+    """Read a request that is part of other JSON, such as the queue of an entity. Raises ValueError."""
+    members = json_object(value)
     request_id = json_string(members.get("id"))
     if request_id is None:
         raise ValueError("an entity request without id")
@@ -180,22 +202,21 @@ def _request(members: Mapping[str, Any]) -> Request:
         parent=json_string(members.get("parent")),
         parent_execution=json_string(members.get("parentExecution")),
         due=_instant(members.get("due")),
-        timestamp=read_stamp(members.get("Timestamp")),
-        predecessor=read_stamp(members.get("Predecessor")),
-        lockset=tuple(_entity(json_object(each)) for each in json_list(members.get("lockset"))),
+        timestamp=read_timestamp(members.get("Timestamp")),
+        predecessor=read_timestamp(members.get("Predecessor")),
+        lockset=tuple(
+            EntityId(json_string(entity.get("name")) or "", json_string(entity.get("key")) or "")
+            for entity in map(json_object, json_list(members.get("lockset")))
+        ),
         position=json_int(members.get("pos")),
         requested_at=_instant(members.get("requestTime")),
     )
 
 
-def read_stamp(value: object) -> Stamp:
-    """A member with a time label; none is the earliest. Raises ValueError."""
+def read_timestamp(value: object) -> Timestamp:
+    """Read a member that holds a timestamp; a missing one is NO_TIMESTAMP. Raises ValueError."""
     text = json_string(value)
-    return NO_STAMP if text is None else Stamp.parse(text)
-
-
-def _entity(members: Mapping[str, Any]) -> EntityId:
-    return EntityId(json_string(members.get("name")) or "", json_string(members.get("key")) or "")
+    return NO_TIMESTAMP if text is None else Timestamp.parse(text)
 
 
 def _instant(value: object) -> Instant | None:

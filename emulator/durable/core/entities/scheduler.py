@@ -1,12 +1,13 @@
-"""What an entity does with its messages: order, batches, locks, delayed signals, replies.
+"""Entity scheduler: turns an entity's messages into a batch of operations, and their results into decisions.
 
-An entity is an orchestration that continues as new after every batch. All that it must remember is its scheduler
-state, the input of the generation it is in:
+An entity is an orchestration that continues as new after every batch. Its only memory is the scheduler state, which is
+the input of its current generation.
 
-    plan     scheduler state + events → the operations to run now, and what to send on
-    commit   their results            → decisions, the last of which begins the next generation
+    plan     scheduler state and events → the operations to run now, and delayed signals to send again
+    commit   results of the operations  → decisions, of which the last one begins the next generation
 
-Source: durable-extension, Listener/TaskEntityShim.cs, EntityScheduler/SchedulerState.cs.
+Source: durable-extension, Listener/TaskEntityShim.cs, EntityScheduler/SchedulerState.cs;
+docs/protocol/durable-orchestration.md 11.7 to 11.10.
 """
 
 from __future__ import annotations
@@ -35,13 +36,21 @@ from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.durable.core.json_text import json_list, json_object, json_string, json_text, read_object
 from emulator.instant import Instant
 
-_EARLY_ENOUGH = timedelta(milliseconds=100)
-_LONGEST_SUSPENSION = timedelta(seconds=10)  # then the `continue` message is taken for lost
+# A delayed signal that is due within this time runs now. One that arrives earlier was hidden for one piece of its delay
+# only, and is sent again.
+_EARLY_TOLERANCE = timedelta(milliseconds=100)
+# An entity that has waited longer for its `continue` message runs without it: the message may be lost.
+_CONTINUE_TIMEOUT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerState:
-    """The input of an entity's generation. `state`: the user's, as JSON text; `sorter`: its JSON members."""
+    """Input of an entity's generation, and so all that an entity remembers between two batches.
+
+    `state`: the user's state as JSON text. `queue`: requests that are delivered but not processed. `locked_by`: id of
+    the instance that holds the lock. `suspended`: whether the entity waits for its own `continue` message. `sorter`:
+    the JSON members of its MessageSorter.
+    """
 
     exists: bool = False
     state: str | None = None
@@ -52,7 +61,7 @@ class SchedulerState:
 
     @classmethod
     def parse(cls, text: str | None) -> SchedulerState:
-        """None is an entity that begins. Raises ValueError when it is not a scheduler state."""
+        """Read the input of a generation; None is a new entity. Raises ValueError if it is not a scheduler state."""
         members = read_object(text) if text else {}
         return cls(
             exists=bool(members.get("exists")),
@@ -65,9 +74,11 @@ class SchedulerState:
 
     @property
     def text(self) -> str:
+        """JSON text in .NET's order of members; those with their default value are left out."""
         members: dict[str, Any] = {}
         if self.exists:
             members["exists"] = True
+        # A Python entity that was deleted keeps the text `null` as its state, although it does not exist.
         if self.state is not None:
             members["state"] = self.state
         if self.queue:
@@ -81,7 +92,7 @@ class SchedulerState:
 
     @property
     def status_text(self) -> str:
-        """The custom status of the entity's instance."""
+        """Custom status of the entity's instance, which lists and queries of entities read."""
         members: dict[str, Any] = {}
         if self.exists:
             members["entityExists"] = True
@@ -93,11 +104,12 @@ class SchedulerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntityTurn:
-    """What there is to do. `state`: what remains when `operations` and `lock_request` are taken from the queue.
+class EntityPlan:
+    """Next batch of an entity. `state`: what remains without `operations` and `lock_request`.
 
-    `delayed`: signals that are due later. `goes_on`: the batch is full and the queue is not empty. For the log:
-    `events`, how many messages came; `released`, locks given back; `flags`, the extension's letters for what happened.
+    `delayed`: signals that are due later. `has_more`: whether the batch is full and the queue is not empty. For the
+    log: `events`, the number of messages received; `released`, locks that were given back; `flags`, the extension's
+    letters for what happened.
     """
 
     state: SchedulerState
@@ -105,7 +117,7 @@ class EntityTurn:
     operations: Sequence[Request] = ()
     lock_request: Request | None = None
     delayed: Sequence[Request] = ()
-    goes_on: bool = False
+    has_more: bool = False
     events: int = 0
     released: Sequence[Release] = ()
     flags: str = ""
@@ -116,8 +128,8 @@ class EntityTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchAnswer:
-    """What the entity function made of the operations: the new state, a response to each, signals to others."""
+class BatchResult:
+    """Results of an entity function: the new state, one response per operation, signals to other entities."""
 
     exists: bool
     state: str | None
@@ -127,96 +139,97 @@ class BatchAnswer:
 
 def plan(
     started: ExecutionStarted, events: Iterable[HistoryEvent], now: Instant, *, window: timedelta, max_batch: int
-) -> EntityTurn:
-    """Let the messages in, and choose what to run.
+) -> EntityPlan:
+    """Put the messages of `events` into the queue, and take the next batch from it.
 
-    `window`: entityMessageReorderWindowInMinutes. `max_batch`: maxEntityOperationBatchSize.
+    `window`: entityMessageReorderWindowInMinutes. `max_batch`: maxEntityOperationBatchSize. Raises ValueError if a
+    message or the scheduler state cannot be read.
     """
     state = SchedulerState.parse(started.input)
     sorter = MessageSorter.from_members(state.sorter, window)
     inbox = _Inbox(state, sorter, now)
     for event in events:
         if isinstance(event, EventRaised):
-            inbox.take(event)
-    suspended = inbox.suspended and now <= started.timestamp + _LONGEST_SUSPENSION
+            inbox.receive(event)
+    # The age of the generation, not of the message, is what the extension looks at.
+    suspended = inbox.suspended and now <= started.timestamp + _CONTINUE_TIMEOUT
+    # The holder of a lock waits for its own operations only. Behind requests of others, which the lock keeps waiting,
+    # they would never be processed.
     queue = deque([*inbox.from_holder, *inbox.queue])
     operations: list[Request] = []
     lock_request = None
-    while not suspended and lock_request is None and len(operations) < max_batch and _is_next(queue, inbox.locked_by):
+    # A lock request ends the batch: what comes after it may run only if the holder sent it.
+    while not suspended and lock_request is None and len(operations) < max_batch and _may_run(queue, inbox.locked_by):
         request = queue.popleft()
         if request.is_lock_request:
             lock_request = request
         else:
             operations.append(request)
-    goes_on = len(operations) == max_batch and lock_request is None and _is_next(queue, inbox.locked_by)
-    return EntityTurn(
-        state=replace(state, queue=tuple(queue), locked_by=inbox.locked_by, suspended=suspended or goes_on),
+    has_more = len(operations) == max_batch and lock_request is None and _may_run(queue, inbox.locked_by)
+    happened = {
+        "Y": True,  # rehydrated from stored state
+        "R": inbox.resumed,
+        "M": inbox.suspended and not suspended,  # resumed without the `continue` message
+        "L": has_more,  # batch size limited
+        "D": not operations,  # function not called
+        "S": has_more,  # suspended
+    }
+    return EntityPlan(
+        state=replace(state, queue=tuple(queue), locked_by=inbox.locked_by, suspended=suspended or has_more),
         sorter=sorter,
         operations=operations,
         lock_request=lock_request,
         delayed=inbox.delayed,
-        goes_on=goes_on,
+        has_more=has_more,
         events=inbox.events,
         released=inbox.released,
-        flags=_flags(inbox, suspended=suspended, goes_on=goes_on, runs=bool(operations)),
+        flags="".join(flag for flag, is_set in happened.items() if is_set),
     )
 
 
 def commit(
-    entity: EntityId, turn: EntityTurn, answer: BatchAnswer | None, now: Instant
+    entity: EntityId, batch: EntityPlan, result: BatchResult | None, now: Instant
 ) -> tuple[Sequence[Decision], SchedulerState]:
-    """What to send, in this order: delayed signals, responses, signals to others, a lock message, a `continue`; then
-    the next generation. `answer` None: there were no operations.
+    """Return the decisions of a batch and the scheduler state of the next generation.
+
+    Messages are sent in this order: delayed signals, responses, signals to other entities, a lock message, `continue`.
+    `result`: None if the batch has no operations.
     """
-    send = _Sender(OrchestrationInstance(entity.instance_id, None))
-    state = turn.state
-    for request in turn.delayed:
+    send = _Outbox(OrchestrationInstance(entity.instance_id, None))
+    state = batch.state
+    for request in batch.delayed:
         send.to_itself(request.event_name_at(now), request.from_instance())
-    if answer is not None:
-        state = replace(state, exists=answer.exists, state=answer.state)
-        for request, response in zip(turn.operations, answer.responses, strict=True):
+    if result is not None:
+        state = replace(state, exists=result.exists, state=result.state)
+        for request, response in zip(batch.operations, result.responses, strict=True):
             send.response(request, response)
-        for target, signal in answer.signals:
-            labelled = turn.sorter.label(signal, target.instance_id, now)
-            send.to_entity(target, labelled)
-    if turn.lock_request is not None:
-        state = replace(state, locked_by=turn.lock_request.parent)
-        _pass_on_lock(turn.lock_request, send)
-    if turn.goes_on:
+        for target, signal in result.signals:
+            # Labelled here and not when the function sent it: only signals of a committed batch count as sent.
+            send.to_entity(target, batch.sorter.label(signal, target.instance_id, now))
+    if batch.lock_request is not None:
+        state = replace(state, locked_by=batch.lock_request.parent)
+        # The entities of a set are locked one after the other, in an order that is the same for all sets. So two
+        # orchestrations never wait for each other. The last entity tells the orchestration.
+        forwarded = batch.lock_request.forwarded()
+        if forwarded.position < len(forwarded.lockset):
+            send.to_entity(forwarded.lockset[forwarded.position], forwarded)
+        else:
+            send.response(batch.lock_request, Response(LOCK_GRANTED))
+    if batch.has_more:
+        # The rest of the queue would wait for the next message otherwise. A message to itself also lets the host
+        # process other instances in between.
         send.to_itself(CONTINUE, None)
-    state = replace(state, sorter=turn.sorter.members())
+    state = replace(state, sorter=batch.sorter.members())
     return [*send.decisions, StartNextGeneration(len(send.decisions), state.text)], state
 
 
-def _flags(inbox: _Inbox, *, suspended: bool, goes_on: bool, runs: bool) -> str:
-    """Rehydrated, resumed, resumed because the message for it is missing, limited, without a call, suspended."""
-    passed = {
-        "Y": True,
-        "R": inbox.resumed,
-        "M": inbox.suspended and not suspended,
-        "L": goes_on,
-        "D": not runs,
-        "S": goes_on,
-    }
-    return "".join(flag for flag, happened in passed.items() if happened)
-
-
-def _is_next(queue: deque[Request], locked_by: str | None) -> bool:
-    """Whether the head of the queue may run: a locked entity serves its holder only."""
+def _may_run(queue: deque[Request], locked_by: str | None) -> bool:
+    """Return whether the head of the queue may run: while an entity is locked, only its holder's requests may."""
     return bool(queue) and (locked_by is None or queue[0].parent == locked_by)
 
 
-def _pass_on_lock(request: Request, send: _Sender) -> None:
-    """The set is locked one entity after the other; the last one tells the orchestration."""
-    forwarded = request.forwarded()
-    if forwarded.position < len(forwarded.lockset):
-        send.to_entity(forwarded.lockset[forwarded.position], forwarded)
-    else:
-        send.response(request, Response(LOCK_GRANTED))
-
-
 class _Inbox:
-    """Messages on their way into the queue. What the holder of the lock sends goes before all else."""
+    """Receiver of an entity's messages. `from_holder`: requests of the lock's holder, which precede `queue`."""
 
     def __init__(self, state: SchedulerState, sorter: MessageSorter, now: Instant) -> None:
         self.queue = list(state.queue)
@@ -230,31 +243,33 @@ class _Inbox:
         self._sorter = sorter
         self._now = now
 
-    def take(self, event: EventRaised) -> None:
+    def receive(self, event: EventRaised) -> None:
+        """Take one message in. Raises ValueError if it cannot be read."""
         self.events += 1
         if event.name.startswith(OPERATION):
-            self._take_request(Request.parse(event.input or ""))
+            self._receive_request(Request.parse(event.input or ""))
         elif event.name == RELEASE:
-            self._take_release(Release.parse(event.input or ""))
+            release = Release.parse(event.input or "")
+            # The lock may have another holder by now: a release can arrive twice.
+            if self.locked_by == release.parent:
+                self.locked_by = None
+                self.released.append(release)
         else:
+            # Any other name means `continue`, as in the extension.
             self.suspended, self.resumed = False, True
 
-    def _take_request(self, request: Request) -> None:
-        if request.due is not None and request.due > self._now + _EARLY_ENOUGH:
+    def _receive_request(self, request: Request) -> None:
+        if request.due is not None and request.due > self._now + _EARLY_TOLERANCE:
             self.delayed.append(request)
             return
+        # A delayed signal passes requests that were sent after it, so it cannot take part in their order.
         for delivered in [request] if request.due is not None else self._sorter.receive(request):
             is_from_holder = self.locked_by is not None and delivered.parent == self.locked_by
             (self.from_holder if is_from_holder else self.queue).append(delivered)
 
-    def _take_release(self, release: Release) -> None:
-        if self.locked_by == release.parent:
-            self.locked_by = None
-            self.released.append(release)
 
-
-class _Sender:
-    """Collects what an entity sends. Nothing of it is recorded: the generation that sends it is not kept."""
+class _Outbox:
+    """Collector of an entity's messages. They are not recorded: the generation that sends them is not stored."""
 
     def __init__(self, itself: OrchestrationInstance) -> None:
         self.decisions: list[Decision] = []
@@ -265,10 +280,12 @@ class _Sender:
         self._send(self._itself, name, text)
 
     def to_entity(self, target: EntityId, request: Request) -> None:
+        # Without an execution id, because an entity has a new execution after every batch.
         self._send(OrchestrationInstance(target.instance_id, None), request.event_name, request.from_instance())
 
     def response(self, request: Request, response: Response) -> None:
-        """To the caller's execution; signals get none."""
+        """Send a response to the caller, unless the request is a signal."""
+        # With the execution id, so that a caller that has continued as new meanwhile does not receive it.
         if not request.is_signal and request.parent is not None:
             self._send(OrchestrationInstance(request.parent, request.parent_execution), request.id, response.text)
 

@@ -1,191 +1,211 @@
-"""Order and exactly-once delivery of requests between two instances.
+"""MessageSorter: in-order, exactly-once delivery of requests between two instances, within a time window.
 
-A sender labels each request with its time and the time of the one before it to the same entity. The receiver holds
-back what came too early and drops what came twice, within a window; older traffic passes unsorted.
-Source: DurableTask.Core, src/DurableTask.Core/Entities/OrchestrationEntityContext/MessageSorter.cs.
+A sender labels each request with a timestamp and with the timestamp of its previous request to the same entity, the
+predecessor. A receiver buffers a request whose predecessor it has not delivered yet, and drops a request that it has
+delivered already. Requests older than the window are not sorted.
+Source: DurableTask.Core, src/DurableTask.Core/Entities/OrchestrationEntityContext/MessageSorter.cs;
+docs/protocol/durable-orchestration.md 11.6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from emulator.durable.core.entities.messages import NO_STAMP, Request, Stamp, read_stamp, request_from_members
+from emulator.durable.core.entities.messages import (
+    NO_TIMESTAMP,
+    Request,
+    Timestamp,
+    read_timestamp,
+    request_from_members,
+)
 from emulator.durable.core.json_text import json_object, json_string
 from emulator.instant import Instant
 
-_SLACK = timedelta(seconds=10)  # the horizon moves only when it has fallen this far behind
+# A horizon moves only when it is this much older than the window. Moving it looks at all senders or receivers, which
+# is too expensive for every request.
+_MIN_ADVANCE = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
-class _Sender:
-    """What is known of one sender. `last`: the newest request delivered; `held`: those that came too early."""
+class _ReceiveBuffer:
+    """State of one sender. `last`: timestamp of the newest delivered request; `buffered`: requests that came early.
 
-    last: Stamp = NO_STAMP
+    `execution_id`: the sender's execution; None if the sender is an entity.
+    """
+
+    last: Timestamp = NO_TIMESTAMP
     execution_id: str | None = None
-    held: dict[Stamp, Request] = field(default_factory=dict)
+    buffered: dict[Timestamp, Request] = field(default_factory=dict)
 
-    def deliver(self, request: Request, horizon: Stamp) -> Request:
-        self.last = request.timestamp if request.timestamp >= horizon else NO_STAMP
-        return request
+    @classmethod
+    def from_members(cls, members: Mapping[str, Any]) -> _ReceiveBuffer:
+        requests = [request_from_members(request) for request in json_object(members.get("Buffered")).values()]
+        return cls(
+            last=read_timestamp(members.get("Last")),
+            execution_id=json_string(members.get("ExecutionId")),
+            buffered={request.timestamp: request for request in requests},
+        )
 
-    def deliver_held(self, horizon: Stamp) -> Iterator[Request]:
-        """Those of the held ones whose turn has come."""
-        for stamp in sorted(self.held):
-            request = self.held[stamp]
+    def members(self) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        if self.last != NO_TIMESTAMP:
+            members["Last"] = self.last.text
+        if self.execution_id is not None:
+            members["ExecutionId"] = self.execution_id
+        if self.buffered:
+            members["Buffered"] = {timestamp.text: request.members() for timestamp, request in self.buffered.items()}
+        return members
+
+    def restart(self, execution_id: str | None) -> list[Request]:
+        """Begin with another execution of the sender; return the requests buffered from the one before."""
+        # The predecessors that they wait for may never come: the other execution has ended or was replaced. Timestamps
+        # of the new execution say nothing about the old one, so `last` is reset too.
+        released = [self.buffered[timestamp] for timestamp in sorted(self.buffered)]
+        self.last, self.execution_id, self.buffered = NO_TIMESTAMP, execution_id, {}
+        return released
+
+    def receive(self, request: Request, horizon: Timestamp) -> list[Request]:
+        """Return the requests to deliver now that `request` has arrived."""
+        if request.timestamp <= self.last:
+            return []  # A duplicate: queues deliver at least once.
+        if request.predecessor > self.last and request.predecessor >= horizon:
+            self.buffered[request.timestamp] = request
+            return []
+        return [self._deliver(request, horizon), *self.deliver_buffered(horizon)]
+
+    def deliver_buffered(self, horizon: Timestamp) -> Iterator[Request]:
+        """Yield the buffered requests whose predecessor has been delivered or is older than `horizon`."""
+        for timestamp in sorted(self.buffered):
+            request = self.buffered[timestamp]
+            # The first one that must wait keeps all later ones waiting.
             if request.predecessor > self.last and request.predecessor >= horizon:
                 return
-            del self.held[stamp]
-            yield self.deliver(request, horizon)
+            del self.buffered[timestamp]
+            yield self._deliver(request, horizon)
+
+    def _deliver(self, request: Request, horizon: Timestamp) -> Request:
+        # Below the horizon duplicates are not recognised any more, so there is no need to remember the time.
+        self.last = request.timestamp if request.timestamp >= horizon else NO_TIMESTAMP
+        return request
 
 
 class MessageSorter:
-    """Changes with every message; `members` is its JSON, kept in the scheduler state of an entity.
+    """State of all senders to, and all receivers from, one instance. It changes with every message.
 
-    `window` zero switches all of it off.
+    `members` is its JSON, which an entity keeps in its scheduler state. `window`: zero switches sorting off.
     """
 
     def __init__(self, window: timedelta) -> None:
         self._window = window
-        self._sent: dict[str, tuple[str, Stamp]] = {}  # keys compare without case, and are written as they came
-        self._senders: dict[str, tuple[str, _Sender]] = {}
-        self._send_horizon = NO_STAMP
-        self._receive_horizon = NO_STAMP
+        # .NET's dictionaries compare instance ids without letter case and keep the spelling that came first. So the
+        # keys here are lower-case, and the values contain the spelling to write.
+        self._sent: dict[str, tuple[str, Timestamp]] = {}
+        self._senders: dict[str, tuple[str, _ReceiveBuffer]] = {}
+        self._send_horizon = NO_TIMESTAMP
+        self._receive_horizon = NO_TIMESTAMP
 
     @classmethod
     def from_members(cls, members: Mapping[str, Any], window: timedelta) -> MessageSorter:
-        """What `members` wrote. Raises ValueError when it is something else."""
+        """Read what `members` wrote. Raises ValueError if it is something else."""
         sorter = cls(window)
         for target, last in json_object(members.get("LastSentToInstance")).items():
-            sorter._sent[target.lower()] = (target, read_stamp(last))
-        for name, about in json_object(members.get("ReceivedFromInstance")).items():
-            sorter._senders[name.lower()] = (name, _sender(json_object(about)))
-        sorter._send_horizon = read_stamp(members.get("SendHorizon"))
-        sorter._receive_horizon = read_stamp(members.get("ReceiveHorizon"))
+            sorter._sent[target.lower()] = (target, read_timestamp(last))
+        for name, buffer in json_object(members.get("ReceivedFromInstance")).items():
+            sorter._senders[name.lower()] = (name, _ReceiveBuffer.from_members(json_object(buffer)))
+        sorter._send_horizon = read_timestamp(members.get("SendHorizon"))
+        sorter._receive_horizon = read_timestamp(members.get("ReceiveHorizon"))
         return sorter
 
     @property
     def sources(self) -> int:
-        """How many senders are remembered."""
+        """Number of senders whose state is kept."""
         return len(self._senders)
 
     @property
     def targets(self) -> int:
-        """How many receivers are remembered."""
+        """Number of receivers whose last timestamp is kept."""
         return len(self._sent)
 
     @property
-    def held(self) -> int:
-        """How many requests came too early and wait."""
-        return sum(len(sender.held) for _, sender in self._senders.values())
+    def buffered(self) -> int:
+        """Number of requests that wait for their predecessor."""
+        return sum(len(buffer.buffered) for _, buffer in self._senders.values())
 
     def members(self) -> dict[str, Any]:
+        """Return the JSON members in .NET's order; members with their default value are left out."""
         members: dict[str, Any] = {}
         if self._sent:
             members["LastSentToInstance"] = {target: last.text for target, last in self._sent.values()}
         if self._senders:
-            members["ReceivedFromInstance"] = {name: _about(sender) for name, sender in self._senders.values()}
-        if self._receive_horizon != NO_STAMP:
+            members["ReceivedFromInstance"] = {name: buffer.members() for name, buffer in self._senders.values()}
+        if self._receive_horizon != NO_TIMESTAMP:
             members["ReceiveHorizon"] = self._receive_horizon.text
-        if self._send_horizon != NO_STAMP:
+        if self._send_horizon != NO_TIMESTAMP:
             members["SendHorizon"] = self._send_horizon.text
         return members
 
     # Sending ---------------------------------------------------------------------------------------------------
 
     def label(self, request: Request, target: str, now: Instant) -> Request:
-        """The request with its time and that of the one before it to the same target."""
+        """Return the request with its timestamp and predecessor, and remember the timestamp for `target`."""
         if not self._window:
             return request
-        self._forget_old_targets(now)
-        stamp, predecessor = Stamp(now), NO_STAMP
+        if self._send_horizon.instant + self._window + _MIN_ADVANCE < now:
+            # A receiver does not wait for a predecessor outside the window, so older entries are not needed.
+            self._send_horizon = Timestamp(_earlier(now, self._window))
+            self._sent = {key: sent for key, sent in self._sent.items() if sent[1] >= self._send_horizon}
+        timestamp, predecessor = Timestamp(now), NO_TIMESTAMP
         if target.lower() in self._sent:
             predecessor = self._sent[target.lower()][1]
-            if stamp <= predecessor:
-                stamp = predecessor.one_tick_later()
-        self.note_sent(target, stamp)
-        return replace(request, timestamp=stamp, predecessor=predecessor)
+            # All requests of one episode have the same clock; a receiver would drop the second one as a duplicate.
+            if timestamp <= predecessor:
+                timestamp = predecessor.one_tick_later()
+        self.note_sent(target, timestamp)
+        return replace(request, timestamp=timestamp, predecessor=predecessor)
 
-    def note_sent(self, target: str, stamp: Stamp) -> None:
-        """Remember a request that was labelled before (a replay finds it in the history)."""
-        spelled = self._sent.get(target.lower(), (target, stamp))[0]
-        self._sent[target.lower()] = (spelled, stamp)
-
-    def _forget_old_targets(self, now: Instant) -> None:
-        if self._send_horizon.instant + self._window + _SLACK < now:
-            self._send_horizon = Stamp(_earlier(now, self._window))
-            self._sent = {key: sent for key, sent in self._sent.items() if sent[1] >= self._send_horizon}
+    def note_sent(self, target: str, timestamp: Timestamp) -> None:
+        """Remember the timestamp of a request that an earlier episode labelled and recorded in the history."""
+        spelled = self._sent.get(target.lower(), (target, timestamp))[0]
+        self._sent[target.lower()] = (spelled, timestamp)
 
     # Receiving -------------------------------------------------------------------------------------------------
 
     def receive(self, request: Request) -> list[Request]:
-        """Which requests are to be processed now that this one has come: none, it alone, or held ones as well."""
+        """Return the requests to process now that `request` has arrived: none, only it, or buffered ones as well."""
+        # Requests of clients have no parent and no timestamp. A lock request that another entity of the set forwarded
+        # (position > 0) carries the label that the orchestration made for the first entity.
         if not self._window or request.parent is None or request.position > 0:
             return [request]
-        delivered = list(self._move_horizon(request.timestamp))
+        delivered = list(self._advance_horizon(request.timestamp))
         if request.timestamp < self._receive_horizon:
             return [*delivered, request]
-        sender, released = self._sender_of(request)
-        return [*delivered, *released, *self._in_turn(sender, request)]
+        key = request.parent.lower()
+        if key not in self._senders:
+            self._senders[key] = (request.parent, _ReceiveBuffer(execution_id=request.parent_execution))
+        buffer = self._senders[key][1]
+        if buffer.execution_id != request.parent_execution:
+            delivered += buffer.restart(request.parent_execution)
+        return [*delivered, *buffer.receive(request, self._receive_horizon)]
 
-    def _in_turn(self, sender: _Sender, request: Request) -> Iterable[Request]:
-        horizon = self._receive_horizon
-        if request.timestamp <= sender.last:
-            return ()  # a duplicate
-        if request.predecessor > sender.last and request.predecessor >= horizon:
-            sender.held[request.timestamp] = request
-            return ()
-        return [sender.deliver(request, horizon), *sender.deliver_held(horizon)]
+    def _advance_horizon(self, newest: Timestamp) -> Iterator[Request]:
+        """Move the horizon to one window before `newest`; yield buffered requests that need not wait any longer.
 
-    def _sender_of(self, request: Request) -> tuple[_Sender, list[Request]]:
-        """The request's sender; if another execution of it speaks now, what was held of the one before."""
-        assert request.parent is not None
-        known = self._senders.get(request.parent.lower())
-        if known is None:
-            sender = _Sender(execution_id=request.parent_execution)
-            self._senders[request.parent.lower()] = (request.parent, sender)
-            return sender, []
-        sender = known[1]
-        if sender.execution_id == request.parent_execution:
-            return sender, []
-        released = [sender.held[stamp] for stamp in sorted(sender.held)]
-        sender.last, sender.execution_id, sender.held = NO_STAMP, request.parent_execution, {}
-        return sender, released
-
-    def _move_horizon(self, newest: Stamp) -> Iterator[Request]:
-        """Let time pass: senders not heard of for a window are forgotten, what was held of them is delivered."""
-        if self._receive_horizon.instant + self._window + _SLACK >= newest.instant:
+        Senders that have sent nothing since the new horizon are removed, which bounds the size of the state.
+        """
+        # The time comes from the requests, not from a clock: a receiver whose clock is ahead would stop sorting.
+        if self._receive_horizon.instant + self._window + _MIN_ADVANCE >= newest.instant:
             return
-        self._receive_horizon = Stamp(_earlier(newest.instant, self._window), zoned=newest.zoned)
-        for key, (_, sender) in list(self._senders.items()):
-            if sender.last < self._receive_horizon:
-                sender.last = NO_STAMP
-            yield from sender.deliver_held(self._receive_horizon)
-            if sender.last == NO_STAMP and not sender.held:
+        self._receive_horizon = Timestamp(_earlier(newest.instant, self._window), zoned=newest.zoned)
+        for key, (_, buffer) in list(self._senders.items()):
+            if buffer.last < self._receive_horizon:
+                buffer.last = NO_TIMESTAMP
+            yield from buffer.deliver_buffered(self._receive_horizon)
+            if buffer.last == NO_TIMESTAMP and not buffer.buffered:
                 del self._senders[key]
 
 
 def _earlier(moment: Instant, window: timedelta) -> Instant:
     return moment + -window
-
-
-def _sender(members: Mapping[str, Any]) -> _Sender:
-    held = [request_from_members(request) for request in json_object(members.get("Buffered")).values()]
-    return _Sender(
-        last=read_stamp(members.get("Last")),
-        execution_id=json_string(members.get("ExecutionId")),
-        held={request.timestamp: request for request in held},
-    )
-
-
-def _about(sender: _Sender) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    if sender.last != NO_STAMP:
-        members["Last"] = sender.last.text
-    if sender.execution_id is not None:
-        members["ExecutionId"] = sender.execution_id
-    if sender.held:
-        members["Buffered"] = {stamp.text: request.members() for stamp, request in sender.held.items()}
-    return members

@@ -1,1 +1,1 @@
-"""What Python's orchestrators ask for, played against the history: what is new becomes decisions."""
+"""Replay of a Python orchestrator's actions against the history: the new ones become decisions."""

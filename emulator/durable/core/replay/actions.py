@@ -1,8 +1,9 @@
-"""What a Python orchestrator asks for: the SDK's action list, and the answer that carries it.
+"""Actions of a Python orchestrator, and the response of the SDK that contains them.
 
-The list is cumulative. In every episode the function returns all actions since the execution began, in the same
-order; only the `is_canceled` of a timer may change. `replay` finds out which of them are new. Inputs are the JSON texts
-that the SDK wrote. Source: azure-functions-durable 1.7.0, models/actions/*.py.
+The list of actions is cumulative: in every episode the function returns all actions since the execution began, in the
+same order; only the `is_canceled` of a timer may change. `replay` finds out which of them are new. Inputs are the JSON
+texts that the SDK wrote.
+Source: azure-functions-durable 1.7.0, models/actions/*.py; docs/protocol/durable-orchestration.md 3.3.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from emulator.instant import Instant
 
 @dataclass(frozen=True, slots=True)
 class CallActivity:
+    """Call of an activity. `retry`: None means one attempt."""
+
     name: str
     input: str | None
     retry: RetryOptions | None = None
@@ -23,7 +26,10 @@ class CallActivity:
 
 @dataclass(frozen=True, slots=True)
 class CallSubOrchestrator:
-    """`instance_id` None or blank: made from the caller's execution id and the action's number."""
+    """Call of a sub-orchestrator. `instance_id`: if None or blank, the host derives it from the caller's execution id.
+
+    `version`: None means the host's default version.
+    """
 
     name: str
     input: str | None
@@ -34,23 +40,29 @@ class CallSubOrchestrator:
 
 @dataclass(frozen=True, slots=True)
 class ContinueAsNew:
+    """Request to end this execution and begin the next one with `input`."""
+
     input: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class CreateTimer:
+    """Durable timer. `is_canceled`: whether the function has cancelled it, in this or an earlier episode."""
+
     fire_at: Instant
     is_canceled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WaitForExternalEvent:
+    """Wait for the next external event of this name."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallEntity:
-    """`instance_id`: the entity's, `@name@key`."""
+    """Call of an entity's operation that waits for the result. `instance_id`: the entity's, `@name@key`."""
 
     instance_id: str
     operation: str
@@ -59,7 +71,7 @@ class CallEntity:
 
 @dataclass(frozen=True, slots=True)
 class SignalEntity:
-    """`due`: when the signal is to arrive; None: at once."""
+    """Call of an entity's operation without a result. `due`: time of delivery; None means at once."""
 
     instance_id: str
     operation: str
@@ -69,9 +81,10 @@ class SignalEntity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallHttp:
-    """`headers`: a text, or several, per name. `token_source`: the SDK's JSON object as it is.
+    """HTTP request that the host makes. `headers`: one text or a list of texts per name.
 
-    `polls`: a 202 with a Location is followed (asynchronousPatternEnabled).
+    `token_source`: the SDK's JSON object, unchanged. `polls`: whether the host follows a 202 with a Location
+    (asynchronousPatternEnabled); SDK 1.7.0 never asks for it.
     """
 
     method: str
@@ -84,11 +97,15 @@ class CallHttp:
 
 @dataclass(frozen=True, slots=True)
 class WhenAny:
+    """Wait for the first of several actions (`task_any`)."""
+
     actions: Sequence[Action]
 
 
 @dataclass(frozen=True, slots=True)
 class WhenAll:
+    """Wait for all of several actions (`task_all`)."""
+
     actions: Sequence[Action]
 
 
@@ -108,18 +125,18 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """The function raised. `stack`: what a parent is shown after `StackTrace: `."""
+    """Exception of the function. `stack`: the text after `StackTrace: ` in the failure that a parent receives."""
 
     message: str
     stack: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the function said in one episode. `output`, `custom_status`: JSON texts or None.
+class OrchestratorResponse:
+    """Response of an orchestrator function in one episode. `output`, `custom_status`: JSON texts or None.
 
-    `actions` None: it did not come so far as to name any (`raised` says why); then there is nothing to compare the
-    history with.
+    `actions`: None if the function could not be run or its response could not be read; `raised` then has the reason,
+    and the history is not compared with anything.
     """
 
     actions: Sequence[Action] | None

@@ -1,7 +1,8 @@
-"""The orchestration context: numbers what a program decides, matches it with the history, feeds it the events.
+"""Orchestration context: gives decisions their ids, matches them with the history, and applies the history's events.
 
-One context lives for one replay of one execution. The program calls the upper half and gets tasks to wait for; the
-history comes in through `handle`. Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationContext.cs.
+One context exists for one replay of one execution. The program calls methods that return tasks to wait for; the
+caller passes every event of the history to `handle`, and calls `conclude` after the last one.
+Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationContext.cs; docs/protocol/durable-orchestration.md 4.
 """
 
 from __future__ import annotations
@@ -43,20 +44,23 @@ from emulator.durable.core.replay.nondeterminism import NonDeterminism, Recorded
 from emulator.durable.core.replay.tasks import Failure, Task
 from emulator.instant import MIN_INSTANT, Instant
 
-_SPLIT_MARK = -100  # the id of a TimerCreated that other storage providers put between two parts of a large commit
+# Event id of the TimerCreated that other storage providers put between two parts of a large commit.
+_SPLIT_EVENT_ID = -100
 
 
 @dataclass(slots=True)
 class _Suspension:
-    """What a suspended execution keeps for later: events in their order, decisions not recorded yet."""
+    """Contents that a suspended execution holds back: events in their order, and decisions without a record."""
 
     events: list[HistoryEvent] = field(default_factory=list)
     decisions: dict[int, Decision] = field(default_factory=dict)
 
 
 class OrchestrationContext:
-    """`begin`: starts the program and returns the task that ends with it. `compares` False: there is no program to
-    speak of, because the function could not be run; the history is then taken as it is.
+    """Context of one execution during one replay.
+
+    `begin`: starts the program and returns the task that ends with it. `compares`: False if there is no program,
+    because the function could not be run; the history is then accepted as it is.
     """
 
     def __init__(self, begin: Callable[[], Task], *, compares: bool = True) -> None:
@@ -67,21 +71,22 @@ class OrchestrationContext:
         self._begin = begin
         self._compares = compares
         self._program: Task | None = None
-        self._new: dict[int, Decision] = {}  # decided, and not (yet) met in the history
+        # Decisions by id without those that the history has confirmed. What remains at the end is new.
+        self._unconfirmed: dict[int, Decision] = {}
         self._open: dict[int, Task] = {}
         self._suspension: _Suspension | None = None
         self._next_input: str | None = None
         self._carried: list[EventRaised] = []
-        self._is_over = False
+        self._has_ended = False
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """What the history does not hold, by id."""
-        return [self._new[number] for number in sorted(self._new)]
+        """Decisions that the history does not contain, in the order of their ids."""
+        return [self._unconfirmed[number] for number in sorted(self._unconfirmed)]
 
     @property
-    def running(self) -> int:
-        """How many activities, sub-orchestrations and timers have not ended."""
+    def open_tasks(self) -> int:
+        """Number of activities, sub-orchestrations and timers that have not ended."""
         return len(self._open)
 
     @property
@@ -89,19 +94,22 @@ class OrchestrationContext:
         return self._suspension is not None
 
     @property
-    def is_over(self) -> bool:
-        return self._is_over
+    def has_ended(self) -> bool:
+        """Whether the execution has ended: completed, failed, terminated or continued as new."""
+        return self._has_ended
 
-    # What the program decides ----------------------------------------------------------------------------------
+    # Called by the program -------------------------------------------------------------------------------------
 
     def schedule_task(self, name: str, input_text: str | None) -> Task:
         return self._open_task(ScheduleTask(self.next_id, name, input_text))
 
     def create_timer(self, fire_at: Instant, *, is_canceled: bool = False) -> Task:
-        """A cancelled timer is recorded and sent like any other, but nothing waits for it, now or at the end."""
+        """Create a timer. A cancelled one is recorded and sent like any other, but its task has failed already."""
         number = self.next_id
         task = self._open_task(CreateTimer(number, fire_at))
         if is_canceled:
+            # An open timer would keep the execution running until it fires. The text of the failure is not visible
+            # anywhere: programs ignore the failures of timers.
             del self._open[number]
             task.fail(Failure("The timer was canceled."))
         return task
@@ -114,7 +122,10 @@ class OrchestrationContext:
         self._decide(SendEvent(self.next_id, target_instance, request.event_name, request.text))
 
     def continue_as_new(self, input_text: str | None) -> None:
-        """From now on events are carried over; the execution goes on until its program and all tasks have ended."""
+        """Carry external events over to the next execution from now on.
+
+        This execution ends when the program and all open tasks have ended.
+        """
         self.continues_as_new = True
         self._next_input = input_text
 
@@ -124,118 +135,119 @@ class OrchestrationContext:
         return task
 
     def _decide(self, decision: Decision) -> None:
-        self._new[decision.id] = decision
+        # Every decision is new until the event that records it is handled. Ids depend on the order of decisions alone,
+        # so a replay gives each the id under which it was recorded.
+        self._unconfirmed[decision.id] = decision
         self.next_id = decision.id + 1
 
-    # What the history tells ------------------------------------------------------------------------------------
+    # Called with the history -----------------------------------------------------------------------------------
 
     def handle(self, event: HistoryEvent) -> None:
-        """Let an event have its effect; the program goes on as far as it comes.
+        """Apply an event; the program continues until it has to wait again.
 
-        Raises NonDeterminism when the event records a decision that the program did not take.
+        Raises NonDeterminism if the event records a decision that the program did not make.
         """
         if self._suspension is None or isinstance(event, _HANDLED_WHILE_SUSPENDED):
-            self._take(event)
-        elif not isinstance(event, ExecutionSuspended):  # a second one has no effect, later either
+            self._apply(event)
+        elif not isinstance(event, ExecutionSuspended):
+            # A second suspension has no effect, not even after the resumption, so it is not held back.
             self._suspension.events.append(event)
 
-    def _take(self, event: HistoryEvent) -> None:
+    def _apply(self, event: HistoryEvent) -> None:
         match event:
             case OrchestratorStarted():
                 self.now = event.timestamp
             case ExecutionStarted():
+                # Not earlier: the clock is that of the first OrchestratorStarted, which precedes this event.
                 self._program = self._begin()
             case TaskScheduled() | TimerCreated() | SubOrchestrationInstanceCreated() | EventSent():
                 self._confirm(event)
             case TaskCompleted() | SubOrchestrationInstanceCompleted():
-                self._succeed(event.task_scheduled_id, event.result)
+                self._end_task(event.task_scheduled_id, event.result)
             case TaskFailed() | SubOrchestrationInstanceFailed():
-                self._fail(event)
+                retriable = event.failure is None or not event.failure.is_non_retriable
+                failure = Failure(event.reason or "", event.details, retriable=retriable)
+                self._end_task(event.task_scheduled_id, failure)
             case TimerFired():
-                self._succeed(event.timer_id, None)
+                self._end_task(event.timer_id, None)
+            case EventRaised() if self.continues_as_new:
+                # The function has requested the next execution, so the event is for that one.
+                self._carried.append(event)
             case EventRaised():
-                self._raise_event(event)
+                self.events.deliver(event)
             case ExecutionSuspended():
-                self._suspend()
+                # Decisions that the history does not contain yet must be neither recorded nor sent while the execution
+                # is suspended.
+                self._suspension = _Suspension(decisions=self._unconfirmed)
+                self._unconfirmed = {}
             case ExecutionResumed():
                 self._resume()
             case ExecutionTerminated():
                 self._end(RuntimeStatus.TERMINATED, event.input)
 
     def _confirm(self, recorded: RecordedAction) -> None:
-        """The history has this decision: it is not new."""
-        if recorded.event_id == _SPLIT_MARK:
+        """Match a recorded action with the program's decision of the same id, which is not new then."""
+        if recorded.event_id == _SPLIT_EVENT_ID:
             return
         if not self._compares:
+            # The event that ends the execution still needs an id that is not in use.
             self.next_id = max(self.next_id, recorded.event_id + 1)
             return
-        replayed = self._new.get(recorded.event_id)
+        replayed = self._unconfirmed.get(recorded.event_id)
         if not agrees(recorded, replayed):
             raise NonDeterminism(recorded, replayed)
-        del self._new[recorded.event_id]
+        del self._unconfirmed[recorded.event_id]
 
-    def _succeed(self, number: int, result: str | None) -> None:
+    def _end_task(self, number: int, outcome: str | Failure | None) -> None:
         task = self._open.pop(number, None)
-        if task is not None:  # else a duplicate, or a timer that was cancelled
-            task.succeed(result)
-
-    def _fail(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
-        task = self._open.pop(event.task_scheduled_id, None)
-        if task is not None:
-            retriable = event.failure is None or not event.failure.is_non_retriable
-            task.fail(Failure(event.reason or "", event.details, retriable=retriable))
-
-    def _raise_event(self, event: EventRaised) -> None:
-        if self.continues_as_new:
-            self._carried.append(event)
+        if task is None:
+            # A duplicate, which at-least-once delivery makes possible, or a timer that was cancelled.
+            return
+        if isinstance(outcome, Failure):
+            task.fail(outcome)
         else:
-            self.events.deliver(event)
-
-    def _suspend(self) -> None:
-        """Nothing that is not on its way already may be recorded or sent before the execution is resumed."""
-        self._suspension = _Suspension(decisions=self._new)
-        self._new = {}
+            task.succeed(outcome)
 
     def _resume(self) -> None:
         if self._suspension is not None:
             suspension, self._suspension = self._suspension, None
-            self._new.update(suspension.decisions)
+            # In the order of .NET: first the decisions return, then the events are applied.
+            self._unconfirmed.update(suspension.decisions)
             for event in suspension.events:
-                self._take(event)
+                self._apply(event)
 
-    # How it ends -----------------------------------------------------------------------------------------------
+    # The end ---------------------------------------------------------------------------------------------------
 
     def conclude(self) -> None:
-        """All events are played. A program that has ended ends the execution when nothing is running any more.
+        """Decide after the last event whether the execution ends.
 
-        Awaited external events and answers of entities do not keep an execution open; timers do.
+        It ends when the program has ended and no task is open. Waits for external events and for responses of entities
+        do not keep it running.
         """
         if self._program is None or not self._program.ended or self._open:
             return
         failure = self._program.failure
         if failure is not None:
             self._end(RuntimeStatus.FAILED, failure.message, failure.details)
-        elif self.continues_as_new:
-            self._end_generation()
-        else:
+        elif not self.continues_as_new:
             self._end(RuntimeStatus.COMPLETED, self._program.result)
+        elif not self._has_ended:
+            # A termination in the same episode has ended the execution already. In .NET the later one of two ends wins,
+            # so continuing as new would undo the termination.
+            self._has_ended = True
+            self._decide(StartNextGeneration(self.next_id, self._next_input, tuple(self._carried)))
 
     def fail(self, message: str) -> None:
-        """The replay itself cannot go on."""
+        """End the execution because the replay itself failed."""
+        # The details are those of .NET. Only a parent receives them.
         details = f"Unhandled exception while executing orchestration: {message}"
         self._end(RuntimeStatus.FAILED, message, details)
 
     def _end(self, status: RuntimeStatus, result: str | None, details: str | None = None) -> None:
-        if not self._is_over:
-            self._is_over = True
+        if not self._has_ended:
+            self._has_ended = True
             self._decide(Complete(self.next_id, status, result, details))
 
-    def _end_generation(self) -> None:
-        # A termination in the same episode has ended the execution already. In .NET the later one of two ends wins,
-        # so that continuing as new would swallow the user's wish to stop.
-        if not self._is_over:
-            self._is_over = True
-            self._decide(StartNextGeneration(self.next_id, self._next_input, tuple(self._carried)))
 
-
+# The clock has to be right for timers that the program creates after the resumption.
 _HANDLED_WHILE_SUSPENDED = (OrchestratorStarted, ExecutionResumed, ExecutionTerminated)

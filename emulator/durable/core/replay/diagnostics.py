@@ -1,6 +1,7 @@
-"""What the author of an app should be told about an episode: where Durable Functions behaves as few expect.
+"""Diagnostics of an episode: warnings for the author of an app where Durable Functions behaves unexpectedly.
 
-Each text says what happens, and what happens on Azure if that is something else.
+Each text says what happens, and what happens on Azure if azemu differs.
+Source: docs/protocol/durable-orchestration.md 4.5, 9.2 and 18.
 """
 
 from __future__ import annotations
@@ -10,93 +11,105 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emulator.durable.core.events import HistoryEvent, SubOrchestrationInstanceFailed, TaskFailed
-from emulator.durable.core.replay.actions import Action, Answer, CallActivity, CallSubOrchestrator, WhenAll, WhenAny
+from emulator.durable.core.replay.actions import (
+    Action,
+    CallActivity,
+    CallSubOrchestrator,
+    OrchestratorResponse,
+    WhenAll,
+    WhenAny,
+)
 from emulator.durable.core.replay.context import OrchestrationContext
-from emulator.durable.core.replay.external_events import Arrival, ExternalEvents, Happening, Reception
+from emulator.durable.core.replay.external_events import EventDelivery, EventReceived, EventTrace, ExternalEvents
 from emulator.durable.core.replay.nondeterminism import NonDeterminism
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
+    """Log line about an episode."""
+
     level: Literal["info", "warning", "error"]
     text: str
 
 
-def nondeterminism_remark(difference: NonDeterminism) -> Diagnostic:
+def nondeterminism_diagnostic(difference: NonDeterminism) -> Diagnostic:
+    """Explain what happens to an instance whose code no longer produces its history."""
     return Diagnostic(
         "error",
-        f"{difference} The instance fails. What the changed code wants to do is recorded and sent all the same, "
-        "under ids that the history has already, as on Azure.",
+        f"{difference} The instance fails. The actions of the changed code are recorded and sent all the same, under "
+        "ids that the history already contains. The same happens on Azure.",
     )
 
 
-def remarks_on(
+def diagnose(
     context: OrchestrationContext,
     new: Sequence[HistoryEvent],
     unreached: Sequence[Action],
-    answer: Answer,
-    story: Sequence[Happening],
+    response: OrchestratorResponse,
+    trace: Sequence[EventTrace],
 ) -> Sequence[Diagnostic]:
-    remarks = list(_on_events(context.events, [each for each in story if isinstance(each, Arrival)]))
-    if context.continues_as_new and context.is_over:
-        remarks += _on_lost_events(context.events)
-    if unreached and not context.is_over and not context.is_suspended and _has_failure(new):
-        remarks += _on_waiting_after_failure(context, answer, unreached)
-    return remarks
+    """Return the diagnostics of an episode.
+
+    `new`: its events. `unreached`: actions that the function requested and the replay did not begin. `trace`: external
+    events of this episode.
+    """
+    diagnostics = list(_on_events(context.events, [entry for entry in trace if isinstance(entry, EventReceived)]))
+    if context.continues_as_new and context.has_ended and context.events.unclaimed:
+        names = ", ".join(f"'{name}'" for name in context.events.unclaimed)
+        diagnostics.append(
+            Diagnostic("warning", f"Events that no task waited for are lost as the function continues as new: {names}.")
+        )
+    failed = any(isinstance(event, TaskFailed | SubOrchestrationInstanceFailed) for event in new)
+    # Only after a failure can the function continue while the host still waits for other tasks.
+    if failed and unreached and not context.has_ended and not context.is_suspended:
+        diagnostics += _on_waiting_after_failure(context, response, unreached)
+    return diagnostics
 
 
-def _on_events(events: ExternalEvents, arrivals: Sequence[Arrival]) -> Iterator[Diagnostic]:
-    for arrival in arrivals:
+def _on_events(events: ExternalEvents, received: Sequence[EventReceived]) -> Iterator[Diagnostic]:
+    for arrival in received:
+        # The host has matched the names without letter case, as .NET does.
         if arrival.waited_for not in (None, arrival.event.name):
             yield Diagnostic(
                 "warning",
-                f"The event '{arrival.event.name}' met a wait for '{arrival.waited_for}'. The Python SDK compares "
-                "names with their letter case, so that the function goes on waiting.",
+                f"The event '{arrival.event.name}' matches a wait for '{arrival.waited_for}' except for its letter "
+                "case. The Python SDK compares names with their letter case, so the function continues to wait.",
             )
-    for name in dict.fromkeys(each.event.name for each in arrivals if each.reception is Reception.KEPT):
-        if events.kept(name) > 1:
+    buffered = (arrival.event.name for arrival in received if arrival.delivery is EventDelivery.BUFFERED)
+    for name in dict.fromkeys(buffered):
+        if events.buffered(name) > 1:
             yield Diagnostic(
                 "warning",
-                f"{events.kept(name)} events '{name}' came before the function waited for them. The Python SDK keeps "
-                "one value per name: every wait for it gets the latest.",
+                f"{events.buffered(name)} events '{name}' arrived before the function waited for them. The Python SDK "
+                "keeps one value per name: every wait for it gets the latest.",
             )
-
-
-def _on_lost_events(events: ExternalEvents) -> Iterator[Diagnostic]:
-    lost = events.unclaimed
-    if lost:
-        names = ", ".join(f"'{name}'" for name in lost)
-        yield Diagnostic(
-            "warning", f"Events that nobody waited for are lost as the function continues as new: {names}."
-        )
 
 
 def _on_waiting_after_failure(
-    context: OrchestrationContext, answer: Answer, unreached: Sequence[Action]
+    context: OrchestrationContext, response: OrchestratorResponse, unreached: Sequence[Action]
 ) -> Iterator[Diagnostic]:
+    # The SDK resumes the function at the first failure in a task_all. The host, like .NET, begins the next action only
+    # when all tasks of the task_all have ended.
     yield Diagnostic(
         "info",
-        f"A task of a task_all failed and the function went on, but its next action waits until the other "
-        f"{context.running} running tasks have ended.",
+        f"A task of a task_all failed and the function continued, but its next action waits until the other "
+        f"{context.open_tasks} running tasks have ended.",
     )
-    awaited = (answer.actions or ())[-len(unreached) - 1]
-    if _retries(awaited):
+    awaited = (response.actions or ())[-len(unreached) - 1]
+    # The timer of a retry takes an id that the SDK, which has not seen that failure, gives to its next action.
+    if _has_retry(awaited):
         yield Diagnostic(
             "warning",
             "One of them is called with retry. If it fails as well, its next attempt takes the id that the function "
-            "expects for its next action, and the function may take the result of the one for that of the other. "
-            "This is a defect of the Durable Functions protocol for Python; it happens on Azure, too.",
+            "expects for its next action, and the function may take the result of one for the result of the other. "
+            "This is a defect of the Durable Functions protocol for Python; it also happens on Azure.",
         )
 
 
-def _has_failure(events: Sequence[HistoryEvent]) -> bool:
-    return any(isinstance(event, TaskFailed | SubOrchestrationInstanceFailed) for event in events)
-
-
-def _retries(action: Action) -> bool:
+def _has_retry(action: Action) -> bool:
     match action:
         case WhenAll() | WhenAny():
-            return any(_retries(each) for each in action.actions)
+            return any(_has_retry(child) for child in action.actions)
         case CallActivity() | CallSubOrchestrator():
             return action.retry is not None
         case _:

@@ -1,19 +1,17 @@
-"""CallHttp: an activity that the host itself has, and the polling of a 202.
+"""Durable HTTP calls: the input of the host's built-in HTTP activity, and the next poll after a 202.
 
-Source: durable-extension, DurableHttpRequest.cs, Listener/TaskHttpActivityShim.cs, RemoteOrchestratorContext.cs.
+Source: durable-extension, DurableHttpRequest.cs, Listener/TaskHttpActivityShim.cs, RemoteOrchestratorContext.cs;
+docs/protocol/durable-orchestration.md 6.6.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urljoin
 
-from emulator.durable.core.json_text import json_text
+from emulator.durable.core.json_text import json_object, json_text, read_object
 from emulator.durable.core.replay.actions import CallHttp
 
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"
@@ -24,7 +22,8 @@ _TYPE = (
 
 
 def activity_input(call: CallHttp) -> str:
-    """The TaskScheduled input of the request."""
+    """Return the TaskScheduled input of the request."""
+    # An array with one object. The inputs of ordinary activities are arrays with one text.
     return json_text(
         [
             {
@@ -43,41 +42,33 @@ def activity_input(call: CallHttp) -> str:
 
 
 def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> tuple[timedelta, CallHttp] | None:
-    """How long to wait, then what to ask, when the answer is a 202 that says where to look; None: it is final."""
-    answer = _answer(result)
-    headers = {name.lower(): _first(value) for name, value in (answer.get("headers") or {}).items()}
-    target = _target(call.uri, headers.get("location", ""))
-    if not call.polls or answer.get("statusCode") != 202 or target is None:
+    """Return the delay and the request that follow an answer, or None if the answer is final.
+
+    Only a 202 with a Location is followed, and only if the call asks for it. `default_pause`: delay if there is no
+    Retry-After.
+    """
+    if not call.polls:
         return None
+    try:
+        answer = read_object(result or "{}")
+        headers = {name.lower(): value for name, value in json_object(answer.get("headers")).items()}
+        location = _first_value(headers.get("location"))
+        target = urljoin(call.uri, location)
+    except ValueError:
+        return None  # The Location is no URL, or the result is not that of an HTTP activity.
+    # Every other answer is final, errors included: a status code is never a failure of the activity.
+    if answer.get("statusCode") != 202 or not location:
+        return None
+    retry_after, pause = _first_value(headers.get("retry-after")), default_pause
+    # .NET reads the seconds as an Int32. It ignores larger numbers and dates.
+    if re.fullmatch("[0-9]{1,10}", retry_after) and int(retry_after) < 2**31:
+        pause = timedelta(seconds=int(retry_after))
+    # The key belongs to the function that was called first; the Location may lead to another host.
     kept = {name: value for name, value in call.headers.items() if name.lower() != "x-functions-key"}
-    pause = _pause(headers.get("retry-after", ""))
-    return default_pause if pause is None else pause, replace(
-        call, method="GET", uri=target, headers=kept, content=None
-    )
+    return pause, replace(call, method="GET", uri=target, headers=kept, content=None)
 
 
-def _target(base: str, location: str) -> str | None:
-    """Where a Location leads to; None: nowhere."""
-    try:
-        return urljoin(base, location) if location else None
-    except ValueError:
-        return None
-
-
-def _pause(retry_after: str) -> timedelta | None:
-    """The time that a Retry-After asks for; None for a date, and for more seconds than an Int32 holds."""
-    if not re.fullmatch("[0-9]{1,10}", retry_after) or int(retry_after) >= 2**31:
-        return None
-    return timedelta(seconds=int(retry_after))
-
-
-def _answer(result: str | None) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(result or "null")
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _first(value: object) -> str:
-    return str(value[0]) if isinstance(value, list) and value else str(value)
+def _first_value(header: object) -> str:
+    """Return a header's first value; the activity's result has a list where a header has several."""
+    first = header[0] if isinstance(header, list) and header else header
+    return "" if first is None else str(first)

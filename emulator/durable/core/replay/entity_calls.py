@@ -1,13 +1,15 @@
-"""The requests of one orchestration execution to entities: their ids and their labels.
+"""Requests of one orchestration execution to entities: their ids, and the labels that keep their order.
 
-A replay makes them again and again, so both must come out the same every time: ids are name-based, labels come from
-the episode's clock, and what the history has recorded is believed rather than computed.
+Every replay makes the requests again, and both must be the same each time. So ids are name-based GUIDs and labels come
+from the episode's clock; a request that the history has recorded is taken from there.
+Source: docs/protocol/durable-orchestration.md 11.4.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,12 +21,13 @@ from emulator.durable.core.json_text import json_text
 from emulator.durable.core.replay.actions import CallEntity, SignalEntity
 from emulator.instant import Instant
 
+# The extension's namespace for name-based GUIDs. With the same ids, a .NET host can continue the execution.
 _NAMESPACE = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
 
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """`text`: the JSON, `event_name` under which it goes out; the answer's event is named `id`."""
+    """Request as it is sent. `text`: its JSON. `id` is also the name of the event that brings the response."""
 
     id: str
     event_name: str
@@ -32,49 +35,42 @@ class SentRequest:
 
 
 class EntityCalls:
-    """`recorded`: the EventSent events of the history by action id."""
+    """Maker of the requests. `recorded`: the EventSent events of the history by action id. `window`: of the sorter."""
 
     def __init__(self, caller: OrchestrationInstance, recorded: Mapping[int, EventSent], window: timedelta) -> None:
         self._caller = caller
         self._recorded = recorded
         self._sorter = MessageSorter(window)
-        self._made = 0
+        self._ids_made = 0
 
     def send(self, action: CallEntity | SignalEntity, number: int, *, now: Instant, wall_clock: Instant) -> SentRequest:
-        """The request that action `number` sends. `now`: the clock of the episode in which the replay stands."""
-        computed_id = self._next_id(now)
-        recorded = self._recorded_request(number)
-        if recorded is not None:
-            self._sorter.note_sent(action.instance_id, recorded[0].timestamp)
-            return recorded[1]
+        """Return the request of the action with the id `number`.
+
+        `now`: clock of the episode at which the replay has arrived. `wall_clock`: only informs the receiver.
+        """
+        # Computed even if the history has the request: the counter is part of the name, and .NET counts every request.
+        name = f"{self._caller.instance_id}_{now.text7}_{self._ids_made}"
+        self._ids_made += 1
+        recorded = self._recorded.get(number)
+        if recorded is not None and recorded.input is not None:
+            # A timer that was cancelled later ends at once in the replay. The program then arrives here at an earlier
+            # clock than the first time. A computed id would differ from the recorded one, so no response would match.
+            with suppress(ValueError):
+                sent = Request.parse(recorded.input)
+                self._sorter.note_sent(action.instance_id, sent.timestamp)
+                return SentRequest(sent.id, recorded.name or OPERATION, recorded.input)
         request = Request(
-            id=computed_id,
+            id=str(uuid.uuid5(_NAMESPACE, name)),
             operation=action.operation,
             is_signal=isinstance(action, SignalEntity),
+            # The SDK's JSON text becomes a JSON string, since entity inputs are encoded twice.
             input=None if action.input is None else json_text(action.input),
             parent=self._caller.instance_id,
             parent_execution=self._caller.execution_id,
             due=action.due if isinstance(action, SignalEntity) else None,
             requested_at=wall_clock,
         )
-        if request.due is None:  # delayed signals pass unsorted
+        # Entities deliver delayed signals without sorting them, so a label would only delay the requests after it.
+        if request.due is None:
             request = self._sorter.label(request, action.instance_id, now)
         return SentRequest(request.id, request.event_name_at(now), request.from_instance())
-
-    def _recorded_request(self, number: int) -> tuple[Request, SentRequest] | None:
-        """What the history says was sent. A cancelled timer lets the replay pass here at an earlier clock than the
-        first time; a computed id would then be another one, and the answer would never be recognised.
-        """
-        event = self._recorded.get(number)
-        if event is None or event.input is None:
-            return None
-        try:
-            request = Request.parse(event.input)
-        except ValueError:
-            return None
-        return request, SentRequest(request.id, event.name or OPERATION, event.input)
-
-    def _next_id(self, now: Instant) -> str:
-        name = f"{self._caller.instance_id}_{now.text7}_{self._made}"
-        self._made += 1
-        return str(uuid.uuid5(_NAMESPACE, name))

@@ -1,7 +1,6 @@
-"""The texts for a history that the orchestrator's code no longer produces.
+"""Non-determinism: recorded actions that a replay does not produce, and the error texts of .NET.
 
-Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationContext.cs, oddities of wording and blanks included:
-the text becomes the instance's output, where users search for it.
+Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationContext.cs; docs/protocol/durable-orchestration.md 12.8.
 """
 
 from __future__ import annotations
@@ -10,23 +9,35 @@ from emulator.durable.core.decisions import CreateTimer, Decision, ScheduleTask,
 from emulator.durable.core.events import EventSent, SubOrchestrationInstanceCreated, TaskScheduled, TimerCreated
 
 RecordedAction = TaskScheduled | TimerCreated | SubOrchestrationInstanceCreated | EventSent
-"""The events that record a decision."""
+"""History events that record an action."""
+
+# The texts become the instance's output, which users search for, so they are those of .NET byte for byte: missing
+# parentheses and blanks, and two blanks in a row, included.
 
 _INTRODUCTION = "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled"
 _MISSING = "but the current replay execution hasn't (yet?) scheduled this task. "
 _INSTEAD = "but the current orchestration replay instead"
 _QUESTION = "Was a change made to the orchestrator code after this instance had already started running?"
 
+# Names of .NET classes. Complete and StartNextGeneration are one class there.
+_ACTION_TYPES = {
+    ScheduleTask: "ScheduleTaskOrchestratorAction",
+    CreateTimer: "CreateTimerOrchestratorAction",
+    StartSubOrchestration: "CreateSubOrchestrationAction",
+    SendEvent: "SendEventOrchestratorAction",
+}
+
 
 class NonDeterminism(Exception):
-    """`str(error)` is the text of .NET."""
+    """The replay has no action, or another one, where the history has `recorded`. `str(error)` is .NET's text."""
 
     def __init__(self, recorded: RecordedAction, replayed: Decision | None) -> None:
         super().__init__(f"{_INTRODUCTION} {_difference(recorded, replayed)}{_QUESTION}")
 
 
 def agrees(recorded: RecordedAction, replayed: Decision | None) -> bool:
-    """Whether the decision of the replay is the recorded one: same kind and, without case, same name."""
+    """Return whether the replay's decision is the recorded action: same kind and, without letter case, same name."""
+    # Like .NET, nothing else is compared. Inputs and fire times may change between two versions of an app.
     match recorded:
         case TimerCreated():
             return isinstance(replayed, CreateTimer)
@@ -43,74 +54,52 @@ def _same(one: str, other: str) -> bool:
 
 
 def _difference(recorded: RecordedAction, replayed: Decision | None) -> str:
-    match recorded:
-        case TaskScheduled():
-            return _task(recorded, replayed)
-        case TimerCreated():
-            return _timer(recorded, replayed)
-        case SubOrchestrationInstanceCreated():
-            return _sub_orchestration(recorded, replayed)
-        case EventSent():
-            return _event(recorded, replayed)
+    number = recorded.event_id
+    kind = _ACTION_TYPES.get(type(replayed), "OrchestrationCompleteOrchestratorAction")
+    match recorded, replayed:
+        case TaskScheduled(name=name, version=version), None:
+            return (
+                f"an activity task with sequence ID {number} and name '{name}' (version '{version or ''}'), {_MISSING}"
+            )
+        case TaskScheduled(name=name), ScheduleTask(name=other):
+            task = f"an activity task with sequence number {number} named '{name}'"
+            return f"{task}, {_INSTEAD} scheduled an activity task named '{other}' with this sequence number.  "
+        case TaskScheduled(name=name), _:
+            task = f"an activity task with sequence number {number} named '{name}'"
+            return f"{task}, {_INSTEAD} produced a {kind} action with this sequence number. "
+        case TimerCreated(), None:
+            return f"a timer task with sequence number {number} {_MISSING}"
+        case TimerCreated(), _:
+            task = f"a timer task with sequence number {number} named"
+            return f"{task} {_INSTEAD} produced a {kind} action with this sequence number. "
+        case SubOrchestrationInstanceCreated(), None:
+            task = _sub_orchestration(recorded)
+            return f"{task}, {_MISSING}"
+        case SubOrchestrationInstanceCreated(), StartSubOrchestration(name=other):
+            task = _sub_orchestration(recorded)
+            return f"{task}, {_INSTEAD} scheduled a sub-orchestration task with name {other} at this sequence number. "
+        case SubOrchestrationInstanceCreated(), _:
+            task = _sub_orchestration(recorded)
+            return f"{task}, {_INSTEAD} produced a {kind} action at this sequence number. "
+        case EventSent(name=name, instance_id=target), None:
+            task = (
+                f"a send event task with sequence ID {number}, type 'EventSent' name '{name}', instance ID '{target}'"
+            )
+            return f"{task}, {_MISSING}"
+        case EventSent(name=name, instance_id=target), SendEvent(name=other):
+            task = (
+                f"a send event task with sequence ID {number}, type 'EventSent', name '{name}', instance ID '{target}')"
+            )
+            return f"{task}, {_INSTEAD} scheduled a send event task with name {other}at this sequence number. "
+        case EventSent(name=name, instance_id=target), _:
+            task = (
+                f"a send event task with sequence ID {number}, type 'EventSent', name '{name}', instance ID '{target}'"
+            )
+            return f"{task}, {_INSTEAD} scheduled a {kind} task at this sequence number. "
 
 
-def _task(recorded: TaskScheduled, replayed: Decision | None) -> str:
-    number, name = recorded.event_id, recorded.name
-    if replayed is None:
-        return (
-            f"an activity task with sequence ID {number} and name '{name}' (version '{recorded.version or ''}'), "
-            f"{_MISSING}"
-        )
-    numbered = f"an activity task with sequence number {number} named '{name}', {_INSTEAD}"
-    if isinstance(replayed, ScheduleTask):
-        return f"{numbered} scheduled an activity task named '{replayed.name}' with this sequence number.  "
-    return f"{numbered} produced a {_kind(replayed)} action with this sequence number. "
-
-
-def _timer(recorded: TimerCreated, replayed: Decision | None) -> str:
-    numbered = f"a timer task with sequence number {recorded.event_id}"
-    if replayed is None:
-        return f"{numbered} {_MISSING}"
-    return f"{numbered} named {_INSTEAD} produced a {_kind(replayed)} action with this sequence number. "
-
-
-def _sub_orchestration(recorded: SubOrchestrationInstanceCreated, replayed: Decision | None) -> str:
-    numbered = (
+def _sub_orchestration(recorded: SubOrchestrationInstanceCreated) -> str:
+    return (
         f"a sub-orchestration task with sequence ID {recorded.event_id} and name '{recorded.name}' "
-        f"(version '{recorded.version or ''}', instance ID '{recorded.instance_id}'), "
+        f"(version '{recorded.version or ''}', instance ID '{recorded.instance_id}')"
     )
-    if replayed is None:
-        return f"{numbered}{_MISSING}"
-    if isinstance(replayed, StartSubOrchestration):
-        other = f"scheduled a sub-orchestration task with name {replayed.name}"
-    else:
-        other = f"produced a {_kind(replayed)} action"
-    return f"{numbered}{_INSTEAD} {other} at this sequence number. "
-
-
-def _event(recorded: EventSent, replayed: Decision | None) -> str:
-    number, name, target = recorded.event_id, recorded.name, recorded.instance_id
-    if replayed is None:
-        return (
-            f"a send event task with sequence ID {number}, type 'EventSent' name '{name}', "
-            f"instance ID '{target}', {_MISSING}"
-        )
-    numbered = f"a send event task with sequence ID {number}, type 'EventSent', name '{name}', instance ID '{target}'"
-    if isinstance(replayed, SendEvent):
-        return f"{numbered}), {_INSTEAD} scheduled a send event task with name {replayed.name}at this sequence number. "
-    return f"{numbered}, {_INSTEAD} scheduled a {_kind(replayed)} task at this sequence number. "
-
-
-def _kind(decision: Decision) -> str:
-    """The .NET class name of a decision."""
-    match decision:
-        case ScheduleTask():
-            return "ScheduleTaskOrchestratorAction"
-        case CreateTimer():
-            return "CreateTimerOrchestratorAction"
-        case StartSubOrchestration():
-            return "CreateSubOrchestrationAction"
-        case SendEvent():
-            return "SendEventOrchestratorAction"
-        case _:
-            return "OrchestrationCompleteOrchestratorAction"

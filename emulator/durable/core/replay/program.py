@@ -1,17 +1,17 @@
-"""Python's cumulative action list and the history → the decisions that are new.
+"""Replay of a Python orchestrator: turns its cumulative list of actions and the history into the new decisions.
 
-A Python orchestrator is run twice in every episode. First the SDK runs the user's function over the whole history; it
-returns the list of all that the function has asked for since it began. Then the host, here, plays that list against
-the same history, as if it were an orchestrator of its own:
+A Python orchestrator is replayed twice in every episode. First the SDK runs the user's function over the whole history
+and returns all actions that the function has requested since it began. Then the host, in this module, runs that list
+against the same history, as if it were an orchestrator:
 
-    for action in list:  start it, and wait until it has ended, well or not
-    then:                fail, return the output, or wait for ever (because the function waits for something)
+    for each action:  begin it and wait until it has ended, with a result or a failure
+    then:             fail, return the output, or wait forever (the function waits for something)
 
-The second replay gives every action its number, which becomes the id of the event that records it, and the SDK looks
-for results under these numbers: both sides must count alike, oddities included. What the history does not hold when
-all events are played is new, and goes out.
+The second replay gives every action its id, which is the id of the event that records it. The SDK looks for results
+under these ids, so both replays must count in the same way, oddities included. Decisions that the history does not
+contain after the last event are new: they are recorded and sent.
 
-Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs.
+Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs; docs/protocol/durable-orchestration.md 4.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from emulator.durable.core.json_text import json_text
 from emulator.durable.core.replay import durable_http, retries
 from emulator.durable.core.replay.actions import (
     Action,
-    Answer,
     CallActivity,
     CallEntity,
     CallHttp,
     CallSubOrchestrator,
     ContinueAsNew,
     CreateTimer,
+    OrchestratorResponse,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
     WhenAny,
 )
 from emulator.durable.core.replay.context import OrchestrationContext
-from emulator.durable.core.replay.diagnostics import Diagnostic, nondeterminism_remark, remarks_on
+from emulator.durable.core.replay.diagnostics import Diagnostic, diagnose, nondeterminism_diagnostic
 from emulator.durable.core.replay.entity_calls import EntityCalls
-from emulator.durable.core.replay.external_events import Happening
+from emulator.durable.core.replay.external_events import EventTrace
 from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
@@ -52,9 +52,15 @@ from emulator.instant import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
-    """`missing`: why there is no function of this kind and name to call; None when there is one."""
+    """Settings of the app for a replay.
+
+    `missing`: returns the reason why a function of this kind and name cannot be called, or None if it can.
+    `default_version`: version of sub-orchestrations without one. `reorder_window`: of the message sorter.
+    `http_poll_interval`: delay between polls after a 202 without a Retry-After.
+    """
 
     missing: Callable[[FunctionKind, str], str | None] = lambda _kind, _name: None
+    # The defaults are those of host.json.
     default_version: str | None = None
     max_actions: int = 100_000
     reorder_window: timedelta = timedelta(minutes=30)
@@ -63,67 +69,77 @@ class ReplaySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """`decisions`: the new ones, by id. `played`: how many of the new events were handled, which is fewer than all
-    only after a non-determinism. `story`: in this episode, what the function began to wait for and which events came.
+    """Outcome of a replay. `decisions`: the new ones, in the order of their ids.
+
+    `played`: number of new events that were handled; less than all only after a non-determinism. `trace`: waits that
+    began and external events that arrived in this episode.
     """
 
     decisions: Sequence[Decision]
     played: int
-    story: Sequence[Happening] = ()
-    remarks: Sequence[Diagnostic] = ()
+    trace: Sequence[EventTrace] = ()
+    diagnostics: Sequence[Diagnostic] = ()
 
 
 def replay(
     past: Sequence[HistoryEvent],
     new: Sequence[HistoryEvent],
-    answer: Answer,
+    response: OrchestratorResponse,
     *,
     started: ExecutionStarted,
     settings: ReplaySettings,
     wall_clock: Instant,
 ) -> Replayed:
-    """Play `answer` against the stored events `past` and this episode's events `new`.
+    """Replay the actions of `response` over the stored events `past` and this episode's events `new`.
 
-    `started` is the event that began the execution. `wall_clock` goes into requests to entities, it decides nothing.
+    `started`: the event that began the execution. `wall_clock`: only written into requests to entities. A
+    non-determinism does not raise: it fails the execution.
     """
+    # New events are messages that were received. Only the stored history records actions.
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
-    program = _Program(answer, started, recorded, settings, wall_clock)
+    program = _ActionProgram(response, started, recorded, settings, wall_clock)
     context = program.context
     played = 0
     try:
         for event in past:
             context.handle(event)
-        told = len(context.events.happened)
+        # What past events caused was logged in the episodes in which they were new.
+        logged = len(context.events.trace)
         for event in new:
             context.handle(event)
             played += 1
         context.conclude()
     except NonDeterminism as difference:
+        # The decisions made so far stay, although some have ids that the history contains: .NET records and sends them
+        # too.
         context.fail(str(difference))
-        return Replayed(decisions=context.decisions, played=played, remarks=[nondeterminism_remark(difference)])
-    story = context.events.happened[told:]
+        return Replayed(decisions=context.decisions, played=played, diagnostics=[nondeterminism_diagnostic(difference)])
+    trace = context.events.trace[logged:]
     return Replayed(
         decisions=context.decisions,
         played=played,
-        story=story,
-        remarks=[*program.remarks, *remarks_on(context, new, program.unreached, answer, story)],
+        trace=trace,
+        diagnostics=[*program.diagnostics, *diagnose(context, new, program.unreached, response, trace)],
     )
 
 
-class _Program:
-    """The list as a program on an orchestration context."""
+class _ActionProgram:
+    """List of actions that runs as a program on an orchestration context.
+
+    `recorded`: the actions of the history by id.
+    """
 
     def __init__(
         self,
-        answer: Answer,
+        response: OrchestratorResponse,
         started: ExecutionStarted,
         recorded: Mapping[int, RecordedAction],
         settings: ReplaySettings,
         wall_clock: Instant,
     ) -> None:
-        self.remarks: list[Diagnostic] = []
-        self.context = OrchestrationContext(lambda: run(self._run()), compares=answer.actions is not None)
-        self._answer = answer
+        self.diagnostics: list[Diagnostic] = []
+        self.context = OrchestrationContext(lambda: run(self._run()), compares=response.actions is not None)
+        self._response = response
         self._started = started
         self._recorded = recorded
         self._settings = settings
@@ -135,37 +151,42 @@ class _Program:
 
     @property
     def unreached(self) -> Sequence[Action]:
-        """The actions that the function asked for and the program has not come to."""
-        return (self._answer.actions or ())[self._steps_begun :]
+        """Actions that the function requested and the program has not begun."""
+        return (self._response.actions or ())[self._steps_begun :]
 
     def _run(self) -> Program:
         try:
-            return (yield from self._play())
+            return (yield from self._run_actions())
         except Failure as failure:
             message = f"Orchestrator function '{self._started.name}' failed: {failure.message}"
             raise Failure(message, f"Message: {failure.message}, StackTrace: {failure.stack}") from failure
 
-    def _play(self) -> Program:
-        for action in self._answer.actions or ():
+    def _run_actions(self) -> Program:
+        for action in self._response.actions or ():
             self._steps_begun += 1
+            # A failure of the action is ignored here. The SDK has told the function already, and the actions that
+            # follow in the list are those that the function requested after it.
             yield self._invoke(action)
-        if self._answer.raised is not None:
-            raise Failure(self._answer.raised.message, stack=self._answer.raised.stack)
-        if not self._answer.is_done:
-            yield Task()  # never ends
-        return self._answer.output
+        if self._response.raised is not None:
+            raise Failure(self._response.raised.message, stack=self._response.raised.stack)
+        if not self._response.is_done:
+            # The function waits for something that has not happened, so the program must not end either.
+            yield Task()
+        return self._response.output
 
     def _invoke(self, action: Action) -> Task:
-        """Begin an action: take its number, and go as far as nothing has to be waited for.
+        """Begin an action and continue until it has to wait. Return its task.
 
-        Raises Failure when it is not possible at all. Once begun, it is the task that fails; the program does not
-        mind, since the SDK has already told the function.
+        Raises Failure if the action cannot begin, which fails the orchestration. A failure of an action that has begun
+        is that of its task.
         """
+        # All children of a compound begin at once and in order, so that they get consecutive ids as in the SDK. The
+        # compound itself has no id.
         match action:
             case WhenAll():
-                return when_all([self._invoke(each) for each in action.actions])
+                return when_all([self._invoke(child) for child in action.actions])
             case WhenAny():
-                return when_any([self._invoke(each) for each in action.actions])
+                return when_any([self._invoke(child) for child in action.actions])
         self._count_action()
         match action:
             case CallActivity():
@@ -175,15 +196,18 @@ class _Program:
             case CreateTimer():
                 return self.context.create_timer(action.fire_at, is_canceled=action.is_canceled)
             case WaitForExternalEvent():
+                # Takes no id, because the history does not record waits.
                 return self.context.events.wait_for_event(action.name)
             case CallEntity():
-                return self.context.events.wait_for_answer(self._send_request(action))
+                return self.context.events.wait_for_response(self._send_request(action))
             case SignalEntity():
+                # There is no response to wait for.
                 self._send_request(action)
                 return ended_task()
             case CallHttp():
                 return run(self._http_exchange(action))
             case ContinueAsNew():
+                # The SDK's JSON text becomes a JSON string: the next generation decodes its input twice.
                 self.context.continue_as_new(json_text(action.input))
                 return ended_task()
             case _:
@@ -195,6 +219,7 @@ class _Program:
         self._require(FunctionKind.ACTIVITY, action.name)
 
         def call() -> Task:
+            # An array of arguments with one element, as .NET's TaskOrchestrationContext serialises them.
             return self.context.schedule_task(action.name, json_text([action.input]))
 
         return run(self._retrying(action.retry, call)) if action.retry else call()
@@ -202,16 +227,29 @@ class _Program:
     def _call_sub_orchestrator(self, action: CallSubOrchestrator) -> Task:
         self._require(FunctionKind.ORCHESTRATOR, action.name)
         explicit_id = action.instance_id if (action.instance_id or "").strip() else None
-        self._check_child_id(explicit_id)
+        parent = self._started.parent
+        # In .NET these failures stay inside the task, which then never ends. Failing the orchestration shows the error.
+        if explicit_id is not None and is_entity(explicit_id):
+            raise Failure(f"The instance ID '{explicit_id}' of a sub-orchestration must not start with @.")
+        own_ids = {self._started.instance.instance_id, parent.instance.instance_id if parent else None}
+        if explicit_id is not None and explicit_id in own_ids:
+            raise Failure(
+                "The instance ID of a sub-orchestration must be different than the instance ID of a parent "
+                "orchestration."
+            )
+        # Without a default version the child's version is null, as in extension 3.x.
         version = self._settings.default_version if action.version is None else action.version
 
         def call() -> Task:
+            # Computed for each attempt, because a derived id contains the id of the action.
             child = explicit_id or f"{self._started.instance.execution_id}:{self.context.next_id}"
+            # The SDK's JSON text becomes a JSON string, like the input of an orchestration that a Python client starts.
             return self.context.start_sub_orchestration(action.name, child, json_text(action.input), version)
 
         return run(self._retrying(action.retry, call)) if action.retry else call()
 
     def _retrying(self, options: RetryOptions, call: Callable[[], Task]) -> Program:
+        # Times are those of the episodes, not of a clock: a replay must compute the same delays.
         first_try = self.context.now
         failure: Failure | None = None
         for attempt in range(options.max_attempts):
@@ -222,15 +260,18 @@ class _Program:
                 return task.result
             now = self.context.now
             pause = retries.pause_after(options, attempt, first_try=first_try, now=now)
+            # In these two cases .NET creates no timer, not even the useless one after the last attempt.
             if pause is None or not failure.retriable:
                 raise failure
             yield self.context.create_timer(now + pause)
         if failure is not None:
             raise failure
+        # No attempts at all (max_attempts of 0 or less): .NET returns null.
         return None
 
     def _http_exchange(self, action: CallHttp) -> Program:
         request = action
+        # Every poll takes two ids, one for the timer and one for the activity.
         while True:
             task = self.context.schedule_task(durable_http.HTTP_ACTIVITY, durable_http.activity_input(request))
             yield task
@@ -243,7 +284,7 @@ class _Program:
             yield self.context.create_timer(self.context.now + pause)
 
     def _send_request(self, action: CallEntity | SignalEntity) -> str:
-        """Send it and return its id, which is also the name of the event that answers it."""
+        """Send a request to an entity. Return its id, which is also the name of the event with the response."""
         entity = EntityId.parse(action.instance_id)
         if entity is None:
             raise Failure(f"'{action.instance_id}' is not the id of an entity (@name@key).")
@@ -253,30 +294,22 @@ class _Program:
         context.send_event(action.instance_id, request)
         return request.id
 
-    # What is not possible at all -------------------------------------------------------------------------------
+    # Checks ----------------------------------------------------------------------------------------------------
 
     def _require(self, kind: FunctionKind, name: str) -> None:
-        """In .NET the failure of an unknown name stays inside the task: nothing is sent and the instance is Running
-        for ever. What the history has recorded was known once, and is on its way.
+        """Raise Failure if there is no function of this kind and name.
+
+        In .NET the failure stays inside the task: nothing is sent, and the instance stays Running forever.
         """
         missing = self._settings.missing(kind, name)
+        # A recorded action was sent when the function existed. Its result may arrive yet, so the replay accepts it.
         if missing is not None and self.context.next_id not in self._recorded:
-            self.remarks.append(Diagnostic("error", f"{missing} On Azure the instance would stay Running for ever."))
+            self.diagnostics.append(Diagnostic("error", f"{missing} On Azure the instance would stay Running forever."))
             raise Failure(missing)
 
-    def _check_child_id(self, instance_id: str | None) -> None:
-        parent = self._started.parent
-        if instance_id is None:
-            return
-        if is_entity(instance_id):
-            raise Failure(f"The instance ID '{instance_id}' of a sub-orchestration must not start with @.")
-        if instance_id in (self._started.instance.instance_id, parent and parent.instance.instance_id):
-            raise Failure(
-                "The instance ID of a sub-orchestration must be different than the instance ID of a parent "
-                "orchestration."
-            )
-
     def _count_action(self) -> None:
+        """Raise Failure if the orchestration has more actions than host.json allows; the text is that of .NET."""
+        # Compounds do not count, but their children do.
         self._actions_invoked += 1
         limit = self._settings.max_actions
         if self._actions_invoked > limit:

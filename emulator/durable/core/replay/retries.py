@@ -1,6 +1,7 @@
-"""When a failed call is tried again.
+"""Retry options of a call, and the delay before its next attempt.
 
-Source: DurableTask.Core, src/DurableTask.Core/RetryInterceptor.cs and RetryOptions.cs.
+Source: DurableTask.Core, src/DurableTask.Core/RetryInterceptor.cs and RetryOptions.cs;
+docs/protocol/durable-orchestration.md 4.4.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from datetime import timedelta
 from emulator.instant import Instant
 
 NO_PAUSE = timedelta(0)
+# The extension's default, which is the longest durable timer on Azure Storage.
 LONGEST_INTERVAL = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOptions:
-    """`timeout`: no new attempt begins later than this after the first one; None: no such limit."""
+    """Options of a call with retry. `timeout`: time after the first attempt within which others may begin, or None."""
 
     first_interval: timedelta
     max_attempts: int
@@ -26,22 +28,19 @@ class RetryOptions:
 
 
 def pause_after(options: RetryOptions, attempt: int, *, first_try: Instant, now: Instant) -> timedelta | None:
-    """How long to wait after the failed `attempt` (counted from 0); None: give up without waiting.
+    """Return the delay after the failed `attempt` (counted from 0), or None to give up without a timer.
 
-    The last attempt is followed by a pause, too, of no length: .NET records a useless timer there, and the Python
-    SDK counts its id.
+    `now`: the clock of the episode that processes the failure.
     """
     if attempt == options.max_attempts - 1:
+        # .NET creates a timer even after the last attempt. It is useless, but the Python SDK counts its id.
         return NO_PAUSE
     if options.timeout is not None and now >= first_try + options.timeout:
         return None
-    return _interval(options, attempt) or None
-
-
-def _interval(options: RetryOptions, attempt: int) -> timedelta:
     longest = options.max_interval.total_seconds()
     try:
-        grown = options.first_interval.total_seconds() * options.backoff_coefficient**attempt
+        seconds = min(options.first_interval.total_seconds() * options.backoff_coefficient**attempt, longest)
     except OverflowError:
-        grown = longest
-    return timedelta(seconds=min(grown, longest))
+        seconds = longest
+    # .NET gives up as well if the computed delay is zero.
+    return timedelta(seconds=seconds) or None

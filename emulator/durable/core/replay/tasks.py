@@ -1,8 +1,9 @@
-"""Futures for a replay: everything happens at once, inside the call that makes it happen.
+"""Tasks of a replay: futures whose continuations run synchronously, and programs that wait for them.
 
-A program is a generator that yields the tasks it waits for. When a task ends, whoever waits for it goes on before
-`succeed` or `fail` returns, as the continuations of the .NET orchestration context do. So the order of what follows
-from an event is fixed by the event alone.
+A program is a generator that yields the tasks it waits for. When a task ends, the programs that wait for it continue
+before `succeed` or `fail` returns, like continuations in the .NET orchestration context. An event loop would run them
+later, so that the numbers of new actions would depend on its scheduling and not on the history alone.
+Source: docs/protocol/durable-orchestration.md 4.2.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections.abc import Callable, Generator, Sequence
 
 
 class Failure(Exception):
-    """Why a task or a program failed. `details`: what a parent is told beside the message."""
+    """Failure of a task or a program. `details`: second text that a parent receives. `stack`: of the user's code.
+
+    `retriable`: False ends a call with retry at once.
+    """
 
     def __init__(self, message: str, details: str | None = None, *, stack: str = "", retriable: bool = True) -> None:
         super().__init__(message)
@@ -22,17 +26,18 @@ class Failure(Exception):
 
 
 class Task:
-    """Open at first, then ended once with a result or a failure. Ending it again has no effect."""
+    """Future of one action. It ends once, with a result (JSON text) or a failure; ending it again has no effect."""
 
-    __slots__ = ("_waiting", "ended", "failure", "result")
+    __slots__ = ("_continuations", "ended", "failure", "result")
 
     def __init__(self) -> None:
         self.ended = False
         self.result: str | None = None
         self.failure: Failure | None = None
-        self._waiting: list[Callable[[], None]] = []
+        self._continuations: list[Callable[[], None]] = []
 
     def succeed(self, result: str | None = None) -> None:
+        # The task of a `when_any` is ended by each of its children; the first one counts.
         if not self.ended:
             self.result = result
             self._end()
@@ -42,78 +47,87 @@ class Task:
             self.failure = failure
             self._end()
 
-    def when_ended(self, go_on: Callable[[], None]) -> None:
-        """Call `go_on` when the task ends: now, if it has ended."""
+    def when_ended(self, continuation: Callable[[], None]) -> None:
+        """Call `continuation` when the task ends, or now if it has ended."""
         if self.ended:
-            go_on()
+            continuation()
         else:
-            self._waiting.append(go_on)
+            self._continuations.append(continuation)
 
     def _end(self) -> None:
+        # First the state, then the continuations: they look at this task, and they may end others.
         self.ended = True
-        waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
-            go_on()
+        continuations, self._continuations = self._continuations, []
+        for continuation in continuations:
+            continuation()
 
 
 Program = Generator[Task, None, str | None]
-"""Yields tasks to wait for; returns its result or raises Failure. Failures of the tasks are not thrown into it."""
+"""Generator that yields tasks to wait for, and returns its result or raises Failure.
+
+Failures of the tasks are not thrown into it; it looks at `Task.failure` where it needs them.
+"""
 
 
 def ended_task(result: str | None = None) -> Task:
+    """Return a task that has succeeded."""
     task = Task()
     task.succeed(result)
     return task
 
 
 def run(program: Program) -> Task:
-    """Run a program as far as it comes without waiting. The task ends with it."""
+    """Run a program until it has to wait. Return a task that ends with the program."""
     outcome = Task()
-    _go_on(program, outcome)
+    _advance(program, outcome)
     return outcome
 
 
-def _go_on(program: Program, outcome: Task) -> None:
+def _advance(program: Program, outcome: Task) -> None:
     try:
         awaited = next(program)
-        while awaited.ended:  # a loop, not a recursion: a long history ends thousands of tasks before the first wait
+        # A loop and not a recursion: in a long history thousands of tasks have ended before the first wait.
+        while awaited.ended:
             awaited = next(program)
     except StopIteration as end:
         outcome.succeed(end.value)
     except Failure as failure:
         outcome.fail(failure)
     else:
-        awaited.when_ended(lambda: _go_on(program, outcome))
+        awaited.when_ended(lambda: _advance(program, outcome))
 
 
 def when_all(tasks: Sequence[Task]) -> Task:
-    """Ends when all have ended, even after a failure; fails with the failure of the first failed one in order."""
+    """Return a task that ends when all tasks have ended, even if one fails before.
+
+    It fails with the failure of the first failed task in the order of `tasks`.
+    """
     everything = Task()
     left = len(tasks)
 
-    def one_ended() -> None:
+    def count_ended() -> None:
         nonlocal left
         left -= 1
+        # .NET's WhenAll waits for all even after a failure. Python's task_all does not, which is why the two replays
+        # can be at different actions (docs/protocol/durable-orchestration.md 4.5).
         if left == 0:
-            _end_like(next((task for task in tasks if task.failure), None), everything)
+            failures = [task.failure for task in tasks if task.failure is not None]
+            if failures:
+                everything.fail(failures[0])
+            else:
+                everything.succeed()
 
     for task in tasks:
-        task.when_ended(one_ended)
+        task.when_ended(count_ended)
     if not tasks:
         everything.succeed()
     return everything
 
 
 def when_any(tasks: Sequence[Task]) -> Task:
-    """Succeeds when the first one ends, however it ends."""
+    """Return a task that succeeds when the first of the tasks ends, with a result or a failure."""
     anything = Task()
+    # A failed or cancelled child ends it too, as in .NET. So a cancelled timer ends it at once.
     for task in tasks:
         task.when_ended(anything.succeed)
     return anything
-
-
-def _end_like(failed: Task | None, task: Task) -> None:
-    if failed is not None and failed.failure is not None:
-        task.fail(failed.failure)
-    else:
-        task.succeed()

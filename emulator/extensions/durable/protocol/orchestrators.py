@@ -16,13 +16,13 @@ from typing import Any
 from emulator.durable.core.json_text import json_text
 from emulator.durable.core.replay.actions import (
     Action,
-    Answer,
     CallActivity,
     CallEntity,
     CallHttp,
     CallSubOrchestrator,
     ContinueAsNew,
     CreateTimer,
+    OrchestratorResponse,
     Raised,
     SignalEntity,
     WaitForExternalEvent,
@@ -86,15 +86,15 @@ def _parsed(input_text: str | None) -> object:
 # The answer ----------------------------------------------------------------------------------------------------
 
 
-def answer_of(returned: str | None) -> Answer:
+def answer_of(returned: str | None) -> OrchestratorResponse:
     """What the function returned. An orchestrator without the SDK that returns nothing is done."""
     state = None if returned is None else _loaded(returned)
     if state is None:
-        return Answer(actions=(), is_done=True)
+        return OrchestratorResponse(actions=(), is_done=True)
     return _answer(state, stack="")
 
 
-def answer_of_failure(failure: FunctionFailed) -> Answer:
+def answer_of_failure(failure: FunctionFailed) -> OrchestratorResponse:
     """What the function raised. The SDK puts the state, with the actions so far, behind the user's message."""
     _, label, state = failure.text.partition(_STATE_LABEL)
     if label:
@@ -102,12 +102,12 @@ def answer_of_failure(failure: FunctionFailed) -> Answer:
     return cannot_run(f"One or more errors occurred. ({failure})", failure.stack)
 
 
-def cannot_run(message: str, stack: str = "") -> Answer:
+def cannot_run(message: str, stack: str = "") -> OrchestratorResponse:
     """The function could not be asked at all, or its answer cannot be used."""
-    return Answer(actions=None, raised=Raised(message, stack))
+    return OrchestratorResponse(actions=None, raised=Raised(message, stack))
 
 
-def _answer(state: object, stack: str) -> Answer:
+def _answer(state: object, stack: str) -> OrchestratorResponse:
     try:
         return _answer_of_state(state, stack)
     except UnreadableAnswer as unreadable:
@@ -123,11 +123,11 @@ def _loaded(text: str) -> object:
         return text
 
 
-def _answer_of_state(state: object, stack: str) -> Answer:
+def _answer_of_state(state: object, stack: str) -> OrchestratorResponse:
     if not isinstance(state, dict):
         raise UnreadableAnswer("Out of proc orchestrators must return a valid JSON schema")
     error = state.get("error")
-    return Answer(
+    return OrchestratorResponse(
         actions=_actions(state),
         is_done=bool(state.get("isDone")),
         output=_json_or_none(state.get("output")),
