@@ -328,7 +328,8 @@ class Scenario:
 
     async def step_start(self, start: Table) -> None:
         instance_id = start.get("id", self.variables["id"])
-        request = {"base": "webhook", "method": "POST", "path": f"orchestrators/{start['fn']}/{instance_id}"}
+        path = f"orchestrators/{start['fn']}/{instance_id}"
+        request: dict[str, Any] = {"base": "webhook", "method": "POST", "path": path}
         if start.get("via") == "sdk":
             request |= {"base": "app", "path": f"start/{start['fn']}", "query": {"id": instance_id}}
         if "json" in start:

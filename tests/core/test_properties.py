@@ -55,8 +55,8 @@ programs = st.lists(actions, min_size=1, max_size=5)
 class Environment:
     """Sender of everything that an instance receives: results, timers, entity responses, external events."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
+    def __init__(self, data: st.DataObject) -> None:
+        self._draw = data.draw
         self._pending: list[HistoryEvent] = []
 
     def receive(self, decisions: Sequence[Decision]) -> None:
@@ -83,7 +83,7 @@ class Environment:
 @given(st.data())
 def test_replay_of_stored_history_has_no_new_decisions(data: st.DataObject) -> None:
     answer = finished(*data.draw(programs))
-    instance, environment = Instance(), Environment(data.draw)
+    instance, environment = Instance(), Environment(data)
     for _ in range(data.draw(st.integers(1, 6))):
         environment.receive(instance.episode(answer, *environment.send()))
         if instance.state is not None and instance.state.ended is not None:
@@ -94,7 +94,7 @@ def test_replay_of_stored_history_has_no_new_decisions(data: st.DataObject) -> N
 @given(st.data())
 def test_ids_are_consecutive_and_unique(data: st.DataObject) -> None:
     answer = finished(*data.draw(programs))
-    instance, environment = Instance(), Environment(data.draw)
+    instance, environment = Instance(), Environment(data)
     numbers: list[int] = []
     for _ in range(6):
         decisions = instance.episode(answer, *environment.send())
@@ -107,7 +107,7 @@ def test_ids_are_consecutive_and_unique(data: st.DataObject) -> None:
 def test_duplicate_results_have_no_effect(data: st.DataObject) -> None:
     """Queues deliver at least once; the second delivery can be much later."""
     answer = finished(*data.draw(programs))
-    once, twice, environment = Instance(), Instance(), Environment(data.draw)
+    once, twice, environment = Instance(), Instance(), Environment(data)
     seen: list[HistoryEvent] = []
     for _ in range(5):
         events = environment.send()
@@ -141,7 +141,7 @@ def test_order_of_deliveries_does_not_change_the_result(
 def test_partly_stored_episode_is_completed_from_its_history(data: st.DataObject) -> None:
     """More than 99 events take several transactions. After a crash between them all messages are delivered again."""
     answer = finished(*data.draw(programs))
-    instance, environment = Instance(), Environment(data.draw)
+    instance, environment = Instance(), Environment(data)
     environment.receive(instance.episode(answer))
     before, events = instance.history, environment.send()
     decisions = instance.episode(answer, *events)

@@ -174,7 +174,7 @@ def test_nothing_is_sent_while_suspended() -> None:
     instance = Instance()
     instance.episode(waiting(A))
     assert instance.episode(waiting(A, B), SUSPEND, done(0)) == []
-    assert instance.status is RuntimeStatus.SUSPENDED
+    assert instance.status.wire_name == "Suspended"
     assert instance.episode(waiting(A, B), RESUME) == [task(1, "B")]
     assert instance.status is RuntimeStatus.RUNNING
 
