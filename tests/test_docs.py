@@ -18,6 +18,7 @@ PACKAGE = ROOT / "emulator"
 PAGES = [
     ROOT / "README.md",
     ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(ROOT.glob("samples/*/README.md")),
 ]
