@@ -22,7 +22,7 @@ async def test_a_crowd_is_one_warning_and_a_client_that_goes_none(caplog: pytest
         for context in (FULL, GONE, FULL, GONE):
             asyncio.get_running_loop().call_exception_handler(context)
     [said] = [record for record in caplog.records if record.levelno > logging.DEBUG]
-    assert said.getMessage().startswith("No more connections can be taken for now")
+    assert said.getMessage().startswith("Too many open connections")
     assert said.exc_info is None
 
 

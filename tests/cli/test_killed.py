@@ -288,7 +288,7 @@ def test_the_host_that_follows_a_killed_one_after_a_repair_goes_on_with_its_work
     with started(app, "--storage", "builtin") as azemu:
         get(azemu.url())
         azemu.wait_for("^The host ended unexpectedly")
-        azemu.wait_for("^The host starts again when a file of the app changes.$")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
         (app / "function_app.py").write_text(f"{MORTAL}\n# Repaired.\n")
         azemu.wait_for(KILLED)
         azemu.wait_for("Executed 'Functions.live'")

@@ -173,7 +173,7 @@ def test_more_connections_than_the_system_allows_wait(tmp_path: Path) -> None:
         url = azemu.url()
         port = int(url.split(":")[2].split("/", maxsplit=1)[0])
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
-        azemu.wait_for("No more connections can be taken for now .*; they wait.")
+        azemu.wait_for("Too many open connections .*New connections wait until others are closed.")
         for client in clients:
             client.close()
         assert get(url) == "hello"
@@ -244,8 +244,8 @@ def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     with started(app, "--storage", "builtin:memory") as azemu:
         url = azemu.url()
         app.rename(tmp_path / "away")
-        azemu.wait_for(f"^The app folder '{re.escape(str(app.resolve()))}' cannot be entered: ")
-        azemu.wait_for("The host starts again when a file of the app changes")
+        azemu.wait_for(f"^Cannot change to the app folder '{re.escape(str(app.resolve()))}': ")
+        azemu.wait_for("The host will start again when a file of the app changes")
         (tmp_path / "away").rename(app)
         azemu.wait_for("Worker process started and initialized")
         assert get(url) == "hello"
@@ -259,7 +259,7 @@ def test_a_host_json_broken_while_it_runs_is_waited_out(tmp_path: Path) -> None:
         url = azemu.url().replace("/die", "/who")
         (app / "host.json").write_text("{")
         azemu.wait_for("Unable to parse host configuration file")
-        azemu.wait_for("^The host starts again when a file of the app changes.$")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
         assert not answers(url)
         (app / "host.json").write_text('{"version": "2.0"}')
         azemu.wait_for("Worker process started and initialized")
@@ -273,7 +273,7 @@ def test_a_host_that_dies_says_how_and_waits_for_a_change(tmp_path: Path) -> Non
         url = azemu.url()
         _call_in_vain(url.replace("/who", "/die"))
         azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
-        azemu.wait_for("^The host starts again when a file of the app changes.$")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
         (app / "function_app.py").write_text(HELLO)
         azemu.wait_for("Worker process started and initialized")
         assert get(url.replace("/die", "/hello").replace("/who", "/hello")) == "hello"

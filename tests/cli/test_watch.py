@@ -9,7 +9,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.hostjson import HostOptions
-from emulator.process.watch import Change, WatchRules, differences, next_changes, picture
+from emulator.process.watch import Change, WatchRules, differences, next_changes, scan
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_what_counts(tmp_path: Path, name: str, counts: bool) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    assert list(picture(tmp_path, rules)) == ([path] if counts else [])
+    assert list(scan(tmp_path, rules)) == ([path] if counts else [])
 
 
 def test_a_virtual_environment_of_any_name_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "pyvenv.cfg").touch()
     (tmp_path / "env" / "module.py").touch()
-    assert picture(tmp_path, WatchRules()) == {}
+    assert scan(tmp_path, WatchRules()) == {}
 
 
 def test_what_changed() -> None:
@@ -63,6 +63,6 @@ def test_what_changed() -> None:
 async def test_a_file_whose_time_alone_changes(tmp_path: Path) -> None:
     path = tmp_path / "function_app.py"
     path.write_text("old")
-    before = picture(tmp_path, WatchRules())
+    before = scan(tmp_path, WatchRules())
     os.utime(path, ns=(0, 0))
     assert await next_changes(tmp_path, WatchRules(), before, SystemClock()) == [Change("Changed", path)]
