@@ -28,21 +28,21 @@ def test_no_project(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert failure(tmp_path, "--app", "nowhere") == (
-        f"The app folder '{tmp_path / 'nowhere'}' does not exist. Name the folder that has host.json.\n"
+        f"The app folder '{tmp_path / 'nowhere'}' does not exist. Pass the folder that contains host.json.\n"
     )
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--app", "host.json") == (
-        f"The app folder '{app / 'host.json'}' is not a folder. Name the folder that has host.json.\n"
+        f"The app folder '{app / 'host.json'}' is not a folder. Pass the folder that contains host.json.\n"
     )
 
 
 def test_a_storage_that_is_not_known(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--storage", "azurit") == (
-        "--storage azurit is not known. Allowed: azurite, builtin, builtin:PATH, builtin:memory or a connection "
+        "--storage azurit: unknown storage. Use azurite, builtin, builtin:PATH, builtin:memory or a connection "
         "string.\n"
     )
 
@@ -50,7 +50,8 @@ def test_a_storage_that_is_not_known(tmp_path: Path) -> None:
 def test_python_arguments_with_an_open_quote(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--python-arguments", "-X 'dev") == (
-        "--python-arguments cannot be taken apart into words: No closing quotation. Found: -X 'dev\n"
+        "--python-arguments cannot be split into arguments: No closing quotation. Close every quotation mark. "
+        "The value is: -X 'dev\n"
     )
 
 
@@ -104,7 +105,7 @@ def test_a_connection_string_that_is_none(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "my secret key"})
     assert failure(app) == (
         "The storage connection in setting 'AzureWebJobsStorage' cannot be used: "
-        "it is not a list of Name=value; pairs. The one of a local Azurite is UseDevelopmentStorage=true.\n"
+        "it is not a list of Name=value; pairs. For a local Azurite, use UseDevelopmentStorage=true.\n"
     )
 
 

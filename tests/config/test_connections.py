@@ -111,9 +111,9 @@ def test_the_path_of_a_builtin_store_belongs_to_the_app_folder(tmp_path: Path) -
         ("hello", "it is not a list of Name=value; pairs"),
         ("AccountKey=" + KEY, "it has neither AccountName nor an endpoint (BlobEndpoint, QueueEndpoint, …)"),
         ("AccountName=acct", "it has neither AccountKey nor SharedAccessSignature"),
-        ("AccountName=acct;AccountKey=not base64!", "its AccountKey is not base64 text; was it copied completely?"),
-        ("AccountName=acct;AccountKey=abc", "its AccountKey is not base64 text; was it copied completely?"),
-        (f"BlobEndpoint=http://x;AccountKey={KEY}", "an AccountKey needs its AccountName"),
+        ("AccountName=acct;AccountKey=not base64!", "its AccountKey is not base64 text. Was it copied completely?"),
+        ("AccountName=acct;AccountKey=abc", "its AccountKey is not base64 text. Was it copied completely?"),
+        (f"BlobEndpoint=http://x;AccountKey={KEY}", "it has an AccountKey, but no AccountName"),
         (
             f"DefaultEndpointsProtocol=ftp;AccountName=a;AccountKey={KEY}",
             "DefaultEndpointsProtocol is neither http nor https",
@@ -122,16 +122,19 @@ def test_the_path_of_a_builtin_store_belongs_to_the_app_folder(tmp_path: Path) -
         (f"AccountName=a;AccountKey={KEY};QueueEndpoint=http://", "QueueEndpoint is not an http or https URL"),
         (f"AccountName=a;AccountKey={KEY};BlobEndpoint=http://h:99999/a", "BlobEndpoint is not an http or https URL"),
         (f"AccountName=a;AccountKey={KEY};BlobEndpoint=http://[h", "BlobEndpoint is not an http or https URL"),
-        ("https://[a.blob.x?sv", "a URL must be that of a blob, queue or table service with its SAS token"),
-        (f"AcountName=a;AccountKey={KEY}", '"AcountName" is no part of a connection string; did you mean AccountName?'),
+        ("https://[a.blob.x?sv", "a URL must be that of a blob, queue or table service and contain a SAS token"),
+        (
+            f"AcountName=a;AccountKey={KEY}",
+            '"AcountName" is not part of a connection string. Did you mean AccountName?',
+        ),
         (
             "UseDevelopmentStorag=true",
-            '"UseDevelopmentStorag" is no part of a connection string; did you mean UseDevelopmentStorage?',
+            '"UseDevelopmentStorag" is not part of a connection string. Did you mean UseDevelopmentStorage?',
         ),
         ("UseDevelopmentStorage=tru", "UseDevelopmentStorage is 'tru'; allowed: true"),
-        ('"UseDevelopmentStorage=true"', "it begins with a quotation mark, which is not part of it"),
-        ("builtin", "the built-in store needs a file, as in builtin:PATH, or builtin:memory"),
-        ("https://example.com/", "a URL must be that of a blob, queue or table service with its SAS token"),
+        ('"UseDevelopmentStorage=true"', "it begins with a quotation mark. Remove the quotation marks"),
+        ("builtin", "the built-in store needs a file (builtin:PATH) or memory (builtin:memory)"),
+        ("https://example.com/", "a URL must be that of a blob, queue or table service and contain a SAS token"),
         (
             "UseDevelopmentStorage=true;DevelopmentStorageProxyUri=storage",
             "DevelopmentStorageProxyUri is not a URL like http://host",
@@ -144,7 +147,7 @@ def test_a_value_that_cannot_be_used(value: str, why: str) -> None:
     end = "" if why.endswith("?") else "."
     assert str(raised.value) == (
         f"The storage connection in setting 'MyStorage' cannot be used: {why}{end} "
-        "The one of a local Azurite is UseDevelopmentStorage=true."
+        "For a local Azurite, use UseDevelopmentStorage=true."
     )
 
 
@@ -186,8 +189,8 @@ def test_a_missing_connection_names_its_setting() -> None:
         resolve_connection(Settings({}), "Orders")
     assert str(raised.value) == (
         "Storage account connection string 'AzureWebJobsOrders' does not exist. Make sure that it is a defined App "
-        'Setting. Locally: give "Orders" a value in "Values" of local.settings.json, "UseDevelopmentStorage=true" '
-        "for Azurite."
+        'Setting. Add "Orders" to "Values" in local.settings.json, for example with the value '
+        '"UseDevelopmentStorage=true" for Azurite.'
     )
 
 
@@ -197,8 +200,8 @@ def test_without_the_default_connection_both_ways_out_are_named(name: str) -> No
         resolve_connection(Settings({"AzureWebJobsStorage": ""}), name)
     assert str(raised.value) == (
         "Storage account connection string 'AzureWebJobsStorage' does not exist. Make sure that it is a defined App "
-        'Setting. Locally: give "AzureWebJobsStorage" a value in "Values" of local.settings.json, '
-        '"UseDevelopmentStorage=true" for Azurite, or start with --storage builtin, which needs nothing.'
+        'Setting. Add "AzureWebJobsStorage" to "Values" in local.settings.json, for example with the value '
+        '"UseDevelopmentStorage=true" for Azurite, or start with --storage builtin, which needs no Azurite.'
     )
 
 

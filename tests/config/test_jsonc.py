@@ -69,7 +69,7 @@ def test_files_of_windows_tools_are_read(tmp_path: Path, content: bytes) -> None
 
 def test_other_encodings_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes('{"a": "ü"}'.encode("latin-1"))
-    with pytest.raises(NotText, match=r"It is not UTF-8 text \(byte 8\). Save it as UTF-8."):
+    with pytest.raises(NotText, match=r"The file is not UTF-8 text \(byte 8\). Save it as UTF-8."):
         read_json(tmp_path / "a.json")
 
 
@@ -77,4 +77,4 @@ def test_a_name_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path, '{"a": {"b": 1, "c": 2, "b": 3}, "b": 4}')
     file = read_json(path)
     assert file.value == {"a": {"b": 3, "c": 2}, "b": 4}
-    assert file.warnings == [f"'{path}' has \"b\" twice in one object; the last one counts."]
+    assert file.warnings == [f"'{path}' contains \"b\" twice in one object; the last value is used."]

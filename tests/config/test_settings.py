@@ -87,7 +87,7 @@ def test_what_the_environment_cannot_hold_is_skipped(load: Load, name: str, valu
     loaded = load(json.dumps({"IsEncrypted": False, "Values": {name: value, "Other": "é"}}))
     assert dict(loaded.settings.exported) == {"Other": "é"}
     [warning] = loaded.warnings
-    assert warning.startswith(f"Skipping {json.dumps(name)}: no environment variable can have this name or value")
+    assert warning.startswith(f"Skipping {json.dumps(name)}: an environment variable cannot have this name or value")
 
 
 def test_connection_strings(load: Load) -> None:
@@ -103,8 +103,8 @@ def test_encrypted_settings_are_refused(load: Load, tmp_path: Path, encrypted: o
         load({"IsEncrypted": encrypted, "Values": {"K": "AQAAANCMnd8"}})
     assert str(raised.value) == (
         "Failed to decrypt settings. Encrypted settings only be edited through 'func settings add'. "
-        f"'{tmp_path / 'local.settings.json'}' has \"IsEncrypted\": true, which only the Windows account that wrote it "
-        "can read: run 'func settings decrypt' there, or write plain values and \"IsEncrypted\": false."
+        f"'{tmp_path / 'local.settings.json'}' has \"IsEncrypted\": true, so only the Windows account that wrote it "
+        "can read it. Run 'func settings decrypt' there, or write plain values and \"IsEncrypted\": false."
     )
 
 
@@ -112,8 +112,8 @@ def test_plain_values_without_the_switch_are_taken_with_a_warning(load: Load, tm
     loaded = load({"Values": {"K": "v"}})
     assert loaded.settings["K"] == "v"
     assert loaded.warnings == (
-        f"'{tmp_path / 'local.settings.json'}' does not say \"IsEncrypted\": false; "
-        "its values are taken as plain text.",
+        f"'{tmp_path / 'local.settings.json'}' has no \"IsEncrypted\": false. Its values are read as plain text; "
+        "add it, because Core Tools cannot read the file without it.",
     )
 
 
@@ -121,7 +121,7 @@ def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) ->
     loaded = load('{"IsEncrypted": false, "Values": {"A": "1", "A": "2"}}')
     assert loaded.settings["A"] == "2"
     assert loaded.warnings == (
-        f"'{tmp_path / 'local.settings.json'}' has \"A\" twice in one object; the last one counts.",
+        f"'{tmp_path / 'local.settings.json'}' contains \"A\" twice in one object; the last value is used.",
     )
 
 
@@ -129,10 +129,10 @@ def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) ->
     ("content", "detail"),
     [
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "It holds an array, not an object."),
-        ('{"Values": []}', '"Values" holds an array, not an object.'),
-        ('{"IsEncrypted": false, "Values": {"A": {"b": 1}}}', '"Values.A" holds an object; allowed: a text.'),
-        ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" holds an array; allowed: a text.'),
+        ("[]", "It contains an array, not an object."),
+        ('{"Values": []}', '"Values" is an array; allowed: an object.'),
+        ('{"IsEncrypted": false, "Values": {"A": {"b": 1}}}', '"Values.A" is an object; allowed: a string.'),
+        ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" is an array; allowed: a string.'),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
@@ -175,7 +175,8 @@ def test_a_key_vault_reference_stays_a_text_with_a_warning(load: Load) -> None:
     loaded = load({"IsEncrypted": False, "Values": {"Secret": reference}})
     assert loaded.settings["Secret"] == reference
     assert loaded.warnings == (
-        "'Secret' is a Key Vault reference, which is not resolved on this machine; its text is used as it is.",
+        "The setting 'Secret' is a Key Vault reference, which azemu does not resolve: the app gets the text of the "
+        "reference. For local runs, put the value itself into local.settings.json.",
     )
 
 
@@ -269,7 +270,7 @@ def test_no_project(tmp_path: Path) -> None:
         find_project_root(tmp_path)
     assert str(raised.value) == (
         "Unable to find project root. Expecting to find one of host.json in project root. "
-        f"Looked in '{tmp_path}' and the folders above it; name the app's folder with --app DIR."
+        f"Searched '{tmp_path}' and the folders above it. Pass the folder of the app with --app DIR."
     )
 
 
