@@ -24,7 +24,7 @@ from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
 from emulator.storage.azurite.install import install
-from emulator.storage.azurite.probe import Answer, probe
+from emulator.storage.azurite.probe import PortUser, probe
 from emulator.storage.azurite.process import Launch, keep_running
 from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.port import StorageAccount
@@ -41,7 +41,7 @@ def free_ports() -> dict[Service, int]:
     return ports
 
 
-async def answers(ports: Mapping[Service, int]) -> set[Answer]:
+async def port_users(ports: Mapping[Service, int]) -> set[PortUser]:
     return set((await probe(ports, CLOCK)).values())
 
 
@@ -92,14 +92,14 @@ async def test_who_answers() -> None:
         web_server() as stranger,
     ):
         found = await probe({"blob": azurite, "queue": other_emulator, "table": stranger}, CLOCK)
-    assert found == {"blob": Answer.STORAGE, "queue": Answer.STORAGE, "table": Answer.SOMEBODY_ELSE}
+    assert found == {"blob": PortUser.STORAGE, "queue": PortUser.STORAGE, "table": PortUser.ANOTHER_PROGRAM}
 
 
 async def test_who_answers_otherwise() -> None:
     ports = free_ports()
     with web_server(server="Azurite-Blob/3.35.0") as wrong_service, silent_server() as silent:
         found = await probe({"blob": ports["blob"], "queue": wrong_service, "table": silent}, CLOCK)
-    assert found == {"blob": Answer.NOBODY, "queue": Answer.SOMEBODY_ELSE, "table": Answer.SOMEBODY_ELSE}
+    assert found == {"blob": PortUser.NOTHING, "queue": PortUser.ANOTHER_PROGRAM, "table": PortUser.ANOTHER_PROGRAM}
 
 
 # The running process, with the stand-in -----------------------------------------------------------------------
@@ -113,7 +113,7 @@ def launch(*options: str, ports: Mapping[Service, int] | None = None) -> Launch:
 async def keep(launch: Launch) -> None:
     """Run it until it is given up."""
     listening = asyncio.get_running_loop().create_future()
-    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, again=asyncio.Event())
+    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, restarted=asyncio.Event())
 
 
 def crash(port: int) -> None:
@@ -124,22 +124,22 @@ def crash(port: int) -> None:
 async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> None:
     listening = asyncio.get_running_loop().create_future()
     said: asyncio.Queue[str] = asyncio.Queue()
-    again = asyncio.Event()
-    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, again=again)):
+    restarted = asyncio.Event()
+    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, restarted=restarted)):
         ports = await listening
-        assert await answers(ports) == {Answer.STORAGE}
+        assert await port_users(ports) == {PortUser.STORAGE}
         await asyncio.to_thread(crash, ports["queue"])
         assert await said.get() == (
-            "Azurite ended unexpectedly (exit code 3); starting it again. What it had not saved, up to five seconds of "
-            "changes, is lost. a last word"
+            "Azurite ended unexpectedly (exit code 3). Restarting it. Changes of the last five seconds may be lost. "
+            "a last word"
         )
-        await again.wait()
-        assert await answers(ports) == {Answer.STORAGE}
-    assert await answers(ports) == {Answer.NOBODY}
+        await restarted.wait()
+        assert await port_users(ports) == {PortUser.STORAGE}
+    assert await port_users(ports) == {PortUser.NOTHING}
 
 
 async def test_a_server_that_never_stays_is_given_up() -> None:
-    with pytest.raises(StorageUnavailable, match=r"^Azurite does not stay up \(exit code 4\)"):
+    with pytest.raises(StorageUnavailable, match=r"^Azurite ends again and again soon after its start \(exit code 4\)"):
         await keep(launch("--short-lived"))
 
 
@@ -147,7 +147,7 @@ async def test_a_server_that_does_not_start() -> None:
     with pytest.raises(StorageUnavailable) as raised:
         await keep(launch("--refuse"))
     assert str(raised.value) == (
-        "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair it, or do without it: "
+        "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair Azurite, or start without it: "
         "--storage builtin"
     )
 
@@ -342,7 +342,7 @@ async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> 
         assert dict(first.ports) == usual
         await account.table("Restartable").create()
         assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
-    assert await answers(usual) == {Answer.NOBODY}
+    assert await port_users(usual) == {PortUser.NOTHING}
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
         assert [name async for name in account.tables()] == ["Restartable"]
 
@@ -354,7 +354,7 @@ async def test_one_that_answers_is_used_and_left_alone(tmp_path: Path) -> None:
         async with open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as used:
             assert not used.started_here
             assert dict(used.ports) == usual
-        assert await answers(usual) == {Answer.STORAGE}
+        assert await port_users(usual) == {PortUser.STORAGE}
     assert not (tmp_path / "b" / ".azurite").exists()
 
 
@@ -367,8 +367,8 @@ async def test_ports_that_somebody_else_has_are_left_to_him(tmp_path: Path) -> N
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
             assert azurite.started_here
             assert not set(azurite.ports.values()) & set(usual.values())
-            assert await answers(azurite.ports) == {Answer.STORAGE}
-            assert said == [f"Port {stranger} is taken by something that is not Azurite. Using {azurite.description}."]
+            assert await port_users(azurite.ports) == {PortUser.STORAGE}
+            assert said == [f"Port {stranger} is used by a program that is not Azurite. Using {azurite.description}."]
             # A second one for the same folder finds it, although it is at unusual ports.
             async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
                 assert (second.started_here, second.ports) == (False, azurite.ports)
@@ -440,11 +440,11 @@ async def kept_by_a_process(folder: Path, usual: Mapping[Service, int] | None = 
     )
     assert keeper.stdout is not None
     ports = json.loads(await keeper.stdout.readline())
-    assert await answers(ports) == {Answer.STORAGE}
+    assert await port_users(ports) == {PortUser.STORAGE}
     yield Azurite(ports=ports, started_here=False, origin="kept by a process")
     keeper.kill()
     await keeper.wait()
-    while await answers(ports) != {Answer.NOBODY}:
+    while await port_users(ports) != {PortUser.NOTHING}:
         await asyncio.sleep(0.05)
 
 
