@@ -22,6 +22,7 @@ def interruptible(*, first: Callable[[], object], again: Callable[[], object]) -
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
+        # Signal handlers interrupt the main thread anywhere, also inside the event loop. So they only schedule a call.
         # RuntimeError: the loop is closed, so the program is about to end anyway.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(first if count == 1 else again)

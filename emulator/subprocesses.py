@@ -17,6 +17,8 @@ def detached_from_terminal() -> dict[str, Any]:
     A terminal sends Ctrl-C to all its processes. azemu stops its child processes itself, in order: the host needs
     storage until running functions have finished.
     """
+    # Windows sends Ctrl-C to a process group of the console, POSIX to the foreground group of the session. A new group
+    # or session also contains all children of the process, so that `kill_process_tree` can kill them together.
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

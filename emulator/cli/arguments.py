@@ -14,7 +14,9 @@ from typing import Final, Literal, NoReturn
 
 from emulator import __version__, exit_codes
 
+# The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
+# The levels of .NET, as in host.json and in `func start --user-log-level`.
 LEVELS: Final = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
 
 _OVERVIEW: Final = """\
@@ -103,6 +105,7 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
     if not rest or rest[0] in ("-h", "--help") or rest in (["help"], ["help", "help"]):
         sys.stdout.write(_OVERVIEW.format(version=__version__))
         return exit_codes.OK
+    # As in Core Tools, -v is the version and not --verbose.
     if rest[0] in ("--version", "-v", "-V", "version"):
         sys.stdout.write(f"azemu {__version__}\n")
         return exit_codes.OK
@@ -133,6 +136,7 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
 
 def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) -> int:
     prefix = f"azemu {group}".strip()
+    # `azemu storage` alone is an error for scripts (exit code 2), but the answer for a person is the list of commands.
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write("".join(f"{prefix} {word} --help\n" for word in known))
         return exit_codes.OK if words else exit_codes.USAGE
@@ -173,12 +177,14 @@ def _parse_start(words: Sequence[str]) -> Start:
         allow_abbrev=False,
     )
     add = parser.add_argument_group("HTTP").add_argument
-    add("-p", "--port", type=_port, metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
+    add("-p", "--port", metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
     add("--address", metavar="IP", help="IP address to listen on (default: 127.0.0.1)")
     add("--cors", metavar="ORIGINS", help="origins that browsers may call from, separated by commas, or *")
+    # The default is None and not False, which would override CORSCredentials of local.settings.json.
     add("--cors-credentials", action="store_true", default=None, help="allow these origins to send cookies")
     add("--enable-auth", "--enableAuth", action="store_true", help="require function and host keys, as Azure does")
     add = parser.add_argument_group("app").add_argument
+    # The second and third name are those of `func start`, which editors and scripts pass.
     add(
         *("--app", "--script-root", "--prefix"),
         type=Path,
@@ -203,7 +209,6 @@ def _parse_start(words: Sequence[str]) -> Start:
     add("--verbose", action="store_true", help="show the log of the host, too")
     add(
         "--user-log-level",
-        type=_level,
         default=os.environ.get("FUNCTIONS_USER_LOG_LEVEL"),
         metavar="LEVEL",
         help=f"lowest level that is shown of the functions' own log: {', '.join(LEVELS)} "
@@ -226,9 +231,15 @@ def _parse_start(words: Sequence[str]) -> Start:
         value = next(rest, None) if word in _PYTHON_ARGUMENTS else None
         joined.append(word if value is None else f"{word}={value}")
     given = parser.parse(joined)
+    # Checked here and not by argparse, whose messages do not say which values are possible.
+    if given.port is not None and not (given.port.isdecimal() and int(given.port) <= 65535):
+        parser.error(f"--port: '{given.port}' is not a port number. Use 0 to 65535 (0: any free port).")
+    levels = {level.lower(): level for level in LEVELS}
+    if given.user_log_level and given.user_log_level.lower() not in levels:
+        parser.error(f"--user-log-level: '{given.user_log_level}' is not a log level. Use one of: {', '.join(LEVELS)}.")
     return Start(
         app=given.app,
-        port=given.port,
+        port=None if given.port is None else int(given.port),
         address=given.address,
         # Core Tools separates the names by spaces; commas are easier to write in configuration files of editors.
         functions=tuple(name for word in given.functions for name in word.replace(",", " ").split()),
@@ -237,7 +248,7 @@ def _parse_start(words: Sequence[str]) -> Start:
         cors_credentials=given.cors_credentials,
         storage=given.storage,
         verbose=given.verbose,
-        user_log_level=given.user_log_level,
+        user_log_level=levels[given.user_log_level.lower()] if given.user_log_level else None,
         reload=given.reload,
         python_arguments=given.python_arguments,
         log_format=given.log_format,
@@ -272,14 +283,10 @@ def _parse_transfer(action: Literal["export", "import", "copy"], words: Sequence
     )
 
 
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is not a port number. Use 0 to 65535 (0: any free port).")
-
-
-def _level(text: str) -> str:
-    for level in LEVELS:
-        if level.lower() == text.lower():
-            return level
-    raise argparse.ArgumentTypeError(f"'{text}' is not a log level. Use one of: {', '.join(LEVELS)}.")
+def split_arguments(text: str) -> list[str]:
+    """Split the text of --python-arguments into words, as a shell does. Raises ValueError for an open quote."""
+    # Not shlex.split: there a backslash protects the next character, but on Windows it is part of a path.
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = "" if sys.platform == "win32" else "\\"
+    return list(lexer)

@@ -9,17 +9,12 @@ import asyncio
 import io
 import os
 import platform
-import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from emulator import exit_codes
-from emulator.cli.arguments import Start, Transfer, parse
+from emulator.cli.arguments import Start, Transfer, parse, split_arguments
 from emulator.errors import ConfigurationError, EmulatorError
-
-if TYPE_CHECKING:
-    from emulator.config.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 return run_transfer(command)
             case int():
-                return command
+                return command  # `parse` has printed the help or an error message.
     except EmulatorError as error:
         from emulator.host.console.output import wants_colour
 
@@ -74,6 +69,7 @@ def _start(command: Start) -> int:
     configuration = configure(options, os.environ)
     style = Style(colour=wants_colour(sys.stdout, os.environ, refused=command.no_color), format=command.log_format)
     console = open_console(sys.stdout, options, configuration, style=style, clock=clock)
+    # Printed here and not in the host process, which reads the same files again after every restart.
     for warning in configuration.warnings:
         console.print(warning, level=LogLevel.WARNING)
     if command.verbose:
@@ -87,24 +83,14 @@ def _start(command: Start) -> int:
         return asyncio.run(serve_alone(options, configuration, console, clock))
     from emulator.process.supervisor import SupervisorOptions, supervise
 
-    supervised = SupervisorOptions(
-        start=options, style=style, python_arguments=_python_arguments(command, configuration.settings)
-    )
-    return asyncio.run(supervise(supervised, configuration, console, clock))
-
-
-def _python_arguments(command: Start, settings: Settings) -> list[str]:
-    """Split the arguments of the Python that runs the app into words. Raises ConfigurationError."""
-    # VS Code sets languageWorkers__python__arguments to attach its debugger to a Functions host.
-    text = command.python_arguments or settings.get("languageWorkers:python:arguments") or ""
-    # Not shlex.split: there a backslash protects the next character, but on Windows it is part of a path.
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
-    lexer.whitespace_split, lexer.commenters = True, ""
-    lexer.escape = "" if sys.platform == "win32" else "\\"
+    # VS Code sets languageWorkers__python__arguments to attach its debugger to the process of the app.
+    text = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""
     try:
-        return list(lexer)
+        python_arguments = split_arguments(text)
     except ValueError as error:
         source = "--python-arguments" if command.python_arguments else "The setting languageWorkers:python:arguments"
         raise ConfigurationError(
             f"{source} cannot be split into arguments: {error}. Close every quotation mark. The value is: {text}"
         ) from None
+    supervised = SupervisorOptions(start=options, style=style, python_arguments=python_arguments)
+    return asyncio.run(supervise(supervised, configuration, console, clock))

@@ -29,7 +29,8 @@ DEVELOPMENT_PORTS: Final[Mapping[Service, int]] = {"blob": 10000, "queue": 10001
 
 # Bindings may leave out this prefix of the name of a setting, and the default connection is called just "Storage".
 _PREFIX: Final = "AzureWebJobs"
-# All names that may occur in a connection string.
+# All names that may occur in a connection string. Secondary endpoints and those of the file service are part of what
+# the portal shows for copying, but are not used here.
 _NAMES: Final = (
     "UseDevelopmentStorage",
     "DevelopmentStorageProxyUri",
@@ -207,6 +208,8 @@ def development_connection_string(ports: Mapping[Service, int]) -> str:
 def _account_connection(parts: Mapping[str, str], setting: str) -> StorageConnection:
     """Build the connection of a connection string. `parts`: its values by lower-case name."""
     account = parts.get("accountname", "")
+    # An explicit endpoint wins over the one that follows from the account name. Azurite's endpoints are explicit, and
+    # so are those of accounts with a domain of their own.
     explicit = {service: parts.get(f"{service}endpoint", "").rstrip("/") for service in SERVICES}
     for service, endpoint in explicit.items():
         if endpoint and not _is_url(endpoint):
@@ -216,37 +219,37 @@ def _account_connection(parts: Mapping[str, str], setting: str) -> StorageConnec
     protocol = parts.get("defaultendpointsprotocol", "https").lower()
     if protocol not in ("http", "https"):
         raise _unusable(setting, "DefaultEndpointsProtocol is neither http nor https")
+    credential: Credential
+    # Before the key: a connection string with a SAS may name the account, too, but has no key.
+    if sas := parts.get("sharedaccesssignature"):
+        credential = SasToken(sas.removeprefix("?"))
+    elif not parts.get("accountkey"):
+        raise _unusable(setting, "it has neither AccountKey nor SharedAccessSignature")
+    elif not account:
+        raise _unusable(setting, "it has an AccountKey, but no AccountName")
+    else:
+        credential = SharedKey(parts["accountkey"])
+        try:
+            base64.b64decode(credential.key, validate=True)
+        except binascii.Error:
+            raise _unusable(setting, "its AccountKey is not base64 text. Was it copied completely?") from None
+    # Sovereign clouds have other suffixes, such as core.chinacloudapi.cn.
     suffix = parts.get("endpointsuffix", "core.windows.net")
     derived = {service: f"{protocol}://{account}.{service}.{suffix}" if account else None for service in SERVICES}
     return StorageConnection(
         setting=setting,
         account=account or _account_in(next(filter(None, explicit.values()))),
-        credential=_credential(parts, setting),
+        credential=credential,
         blob=explicit["blob"] or derived["blob"],
         queue=explicit["queue"] or derived["queue"],
         table=explicit["table"] or derived["table"],
     )
 
 
-def _credential(parts: Mapping[str, str], setting: str) -> Credential:
-    # Before the key: a connection string with a SAS may name the account, too, but has no key.
-    if sas := parts.get("sharedaccesssignature"):
-        return SasToken(sas.removeprefix("?"))
-    key = parts.get("accountkey", "")
-    if not key:
-        raise _unusable(setting, "it has neither AccountKey nor SharedAccessSignature")
-    if not parts.get("accountname"):
-        raise _unusable(setting, "it has an AccountKey, but no AccountName")
-    try:
-        base64.b64decode(key, validate=True)
-    except binascii.Error:
-        raise _unusable(setting, "its AccountKey is not base64 text. Was it copied completely?") from None
-    return SharedKey(key)
-
-
 def _sas_url_connection(value: str, setting: str) -> StorageConnection:
     """Parse the URL of a service with a SAS, as the portal shows it: https://account.blob.core.windows.net/?sv=…"""
     url = urlsplit(value if _is_url(value) else "")
+    # The host name is the only place that tells which service a SAS URL belongs to.
     service = next((service for service in SERVICES if f".{service}." in (url.hostname or "")), None)
     if service is None or not url.query:
         raise _unusable(setting, "a URL must be that of a blob, queue or table service and contain a SAS token")

@@ -36,6 +36,7 @@ class Settings:
         self, values: Mapping[str, str], *, exported: Mapping[str, str] | None = None, root: Path = Path()
     ) -> None:
         self.root = root
+        # Lookups ignore case, but user code finds the original spelling in os.environ.
         self._values = dict(values)
         self._by_key = {_key(name): value for name, value in self._values.items()}
         self.exported: Mapping[str, str] = MappingProxyType(dict(exported or {}))
@@ -165,6 +166,7 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
     """
     file = _read_file(root / FILE_NAME)
     warnings = list(file.warnings)
+    # A name that the environment has in any spelling must not be exported a second time.
     taken = {_key(name) for name in (*environ, *overrides)}
     exported: dict[str, str] = {}
     for name, value in file.values.items():
@@ -182,6 +184,7 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
             )
         elif _key(name) not in taken:
             exported[name] = value
+        # A variable with the same value makes no difference, and overrides are no surprise.
         elif overrides.get(name) is None and environ.get(name) != value:
             warnings.append(
                 f"Skipping '{name}' from local settings as it's already defined in current environment variables."

@@ -62,6 +62,23 @@ class Cors:
     origins: Sequence[str]
     credentials: bool = False
 
+    @classmethod
+    def of(cls, options: StartOptions, host: HostSection) -> Cors | None:
+        """Return the rules of command line and local.settings.json; None: no CORS. Raises ConfigurationError."""
+        text = options.cors if options.cors is not None else host.cors
+        # Browsers send the origin without a slash at the end.
+        origins = tuple(origin.strip().rstrip("/") for origin in (text or "").split(",") if origin.strip())
+        if not origins:
+            return None
+        credentials = options.cors_credentials if options.cors_credentials is not None else host.cors_credentials
+        # Browsers refuse such responses (Fetch standard), so the setting would seem to have no effect.
+        if credentials and "*" in origins:
+            raise ConfigurationError(
+                "CORS: credentials cannot be allowed for every origin ('*'). List the origins in --cors or in "
+                "Host.CORS of local.settings.json, or do not allow credentials."
+            )
+        return cls(origins=origins, credentials=bool(credentials))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -87,12 +104,14 @@ class Configuration:
 
         They are the settings of local.settings.json and what `func start` adds (core-tools: StartHostAction).
         """
+        # These win over settings of the same names, as in Core Tools.
         added = {
             "AzureWebJobsScriptRoot": str(self.root),
             "WEBSITE_HOSTNAME": f"localhost:{port}",
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
             "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true",
         }
+        # These are set only if the app or the environment does not set them.
         defaults = {
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "FUNCTIONS_WORKER_RUNTIME_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -140,7 +159,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         port=port,
         settings=settings,
         host=host,
-        cors=_cors(options, loaded.host),
+        cors=Cors.of(options, loaded.host),
         enable_auth=options.enable_auth,
         listener=options.listener,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
@@ -179,18 +198,3 @@ def development_connections(settings: Settings) -> list[str]:
                 if parse_connection(value, setting="") == development:
                     names.append(name)
     return names
-
-
-def _cors(options: StartOptions, host: HostSection) -> Cors | None:
-    text = options.cors if options.cors is not None else host.cors
-    origins = tuple(origin.strip().rstrip("/") for origin in (text or "").split(",") if origin.strip())
-    if not origins:
-        return None
-    credentials = options.cors_credentials if options.cors_credentials is not None else host.cors_credentials
-    # Browsers refuse such responses (Fetch standard), so the setting would seem to have no effect.
-    if credentials and "*" in origins:
-        raise ConfigurationError(
-            "CORS: credentials cannot be allowed for every origin ('*'). List the origins in --cors or in "
-            "Host.CORS of local.settings.json, or do not allow credentials."
-        )
-    return Cors(origins=origins, credentials=bool(credentials))

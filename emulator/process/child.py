@@ -76,30 +76,31 @@ class HostProcess:
 
     async def stop(self) -> None:
         """Let running functions finish and wait until the process has ended. Does nothing if it has ended already."""
-        stopping = asyncio.ensure_future(self._stop())
+        process = self._running
+
+        async def end() -> None:
+            assert process.stdin is not None
+            # The host process takes the end of its standard input as the request to stop (see handover.py).
+            process.stdin.close()
+            waits = [
+                asyncio.ensure_future(wait)
+                for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(_STOP_SECONDS, upkeep=True))
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+        ending = asyncio.ensure_future(end())
         try:
-            await asyncio.shield(stopping)
+            await asyncio.shield(ending)
         except asyncio.CancelledError:
             # The user pressed Ctrl-C during a restart. The host still needs storage, which ends after this method.
-            await stopping
+            await ending
             raise
-
-    async def _stop(self) -> None:
-        """Close the process's standard input, which tells it to stop. Kill it if that takes too long."""
-        process = self._running
-        assert process.stdin is not None
-        process.stdin.close()
-        waits = [
-            asyncio.ensure_future(wait)
-            for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(_STOP_SECONDS, upkeep=True))
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
 
     @property
     def _running(self) -> asyncio.subprocess.Process:

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from types import FrameType
 
@@ -45,15 +44,9 @@ def main() -> int:
     if not line:
         return exit_codes.OK  # The supervisor ended before it sent the handover.
     handover = Handover.from_line(line.decode())
-    with handover.options.listener or nullcontext():
-        code = _run(handover, pipe)
-    _exit_after(_LEFTOVER_SECONDS, code)
-    return code
-
-
-def _run(handover: Handover, pipe: int) -> int:
     folder = handover.options.app
     try:
+        # User code opens files by paths relative to the app folder, as under the Python worker.
         os.chdir(folder)
     except OSError as error:
         sys.stderr.write(
@@ -62,10 +55,13 @@ def _run(handover: Handover, pipe: int) -> int:
         )
         return exit_codes.NOT_STARTED
     try:
-        return asyncio.run(_serve(handover, pipe))
+        with handover.options.listener or nullcontext():
+            code = asyncio.run(_serve(handover, pipe))
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
-        return exit_codes.NOT_STARTED
+        code = exit_codes.NOT_STARTED
+    _exit_after(_LEFTOVER_SECONDS, code)
+    return code
 
 
 async def _serve(handover: Handover, pipe: int) -> int:
@@ -87,22 +83,21 @@ async def _serve(handover: Handover, pipe: int) -> int:
         stop()
 
     signal.signal(signal.SIGTERM, on_signal)
+
+    def stop_at_end_of_pipe() -> None:
+        while os.read(pipe, 65536):
+            pass
+        stop()
+        _exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
+
     # A thread, because Windows cannot wait for a pipe in an event loop.
-    threading.Thread(target=_stop_at_end_of, args=(pipe, stop), name="supervisor pipe", daemon=True).start()
+    threading.Thread(target=stop_at_end_of_pipe, name="supervisor pipe", daemon=True).start()
     options = handover.options
     configuration = configure(options, os.environ)
     console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
     with suppress(asyncio.CancelledError):
         await serve(options, console, announce=handover.print_functions, restart=restart)
     return code
-
-
-def _stop_at_end_of(pipe: int, stop: Callable[[], None]) -> None:
-    """Read the pipe from the supervisor until it closes, then stop the host, and end the process if that hangs."""
-    while os.read(pipe, 65536):
-        pass
-    stop()
-    _exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
 
 
 def _exit_after(seconds: float, code: int) -> None:

@@ -79,38 +79,40 @@ class _Supervisor:
 
     async def run(self) -> int:
         with self._listening:
-            storage = open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
+            opening = open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
             # In this order, so that the first host process loads its modules while storage starts.
-            async with self._new_process() as first, storage as opened:
-                print_banner(self._console, storage=opened.description)
-                return await self._run_hosts(first, opened)
-
-    async def _run_hosts(self, first: HostProcess, storage: AppStorage) -> int:
-        code = await self._run_host(first, storage, print_functions=True)
-        if code == exit_codes.NOT_STARTED:
-            # The host process has printed the reason. At the first start the user is at the terminal, so azemu ends
-            # instead of waiting for a change of the app.
-            return exit_codes.FAILED
-        while code != exit_codes.OK:
-            if code not in (exit_codes.RESTART, None):
-                if code != exit_codes.NOT_STARTED:
-                    reason = describe_exit_code(code)
-                    self._console.print(f"The host ended unexpectedly ({reason}).", level=LogLevel.ERROR)
-                if not self._host_json.file_watching_enabled:
+            async with self._new_process() as process, opening as storage:
+                print_banner(self._console, storage=storage.description)
+                code = await self._run_host(process, storage, print_functions=True)
+                if code == exit_codes.NOT_STARTED:
+                    # The host process has printed the reason. At the first start the user is at the terminal, so azemu
+                    # ends instead of waiting for a change of the app.
                     return exit_codes.FAILED
-                # Without a host process, connections would wait for ever. Refuse them until the app is repaired.
-                self._listening.close()
-                self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
-                rules = WatchRules.of(self._host_json)
-                self._print_changes(await next_changes(self._root, rules, self._files, self._clock))
-            self._console.print("Restarting the host.")
-            # The rules for watching files may have changed. Errors in the file are reported by the host process.
-            with suppress(ConfigurationError):
-                self._host_json = configure(self._options.start, os.environ).host
-            self._listening.open()
-            async with self._new_process() as process:
-                code = await self._run_host(process, storage, print_functions=False)
+                while code != exit_codes.OK:
+                    if code not in (exit_codes.RESTART, None) and not await self._repaired(code):
+                        return exit_codes.FAILED
+                    self._console.print("Restarting the host.")
+                    # The rules for watching files may have changed. The host process reports errors in host.json.
+                    with suppress(ConfigurationError):
+                        self._host_json = configure(self._options.start, os.environ).host
+                    self._listening.open()
+                    async with self._new_process() as next_process:
+                        code = await self._run_host(next_process, storage, print_functions=False)
         return exit_codes.OK
+
+    async def _repaired(self, code: int) -> bool:
+        """After a failure of the host process, wait for a change of the app. False if its files are not watched."""
+        if code != exit_codes.NOT_STARTED:  # Otherwise the host process has printed the reason itself.
+            reason = describe_exit_code(code)
+            self._console.print(f"The host ended unexpectedly ({reason}).", level=LogLevel.ERROR)
+        if not self._host_json.file_watching_enabled:
+            return False
+        # Without a host process, connections would wait without end. Refuse them until the app is repaired.
+        self._listening.close()
+        self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
+        rules = WatchRules.of(self._host_json)
+        self._print_changes(await next_changes(self._root, rules, self._files, self._clock))
+        return True
 
     def _new_process(self) -> HostProcess:
         return HostProcess(self._options.python_arguments, self._listening, self._clock, self.urgent)
@@ -128,24 +130,24 @@ class _Supervisor:
             settings={**start.settings, **storage.settings},
         )
         await process.begin(Handover(options=start, style=self._options.style, print_functions=print_functions))
+        # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has
+        # an empty cache. A restart of Azurite before this host process does not concern it.
+        storage.again.clear()
+
+        async def reason_to_restart() -> None:
+            if not self._host_json.file_watching_enabled:
+                await storage.again.wait()
+                return
+            changes = next_changes(self._root, rules, self._files, self._clock)
+            changed = await _result_unless(storage.again.wait(), changes)
+            if changed is not None:
+                self._print_changes(changed)
+
         try:
-            return await _result_unless(self._reason_to_restart(rules, storage), process.wait())
+            return await _result_unless(reason_to_restart(), process.wait())
         finally:
             # The host needs storage until running functions have finished, so it is stopped before storage ends.
             await process.stop()
-
-    async def _reason_to_restart(self, rules: WatchRules, storage: AppStorage) -> None:
-        """Wait until a file of the app has changed (and say which) or Azurite was restarted."""
-        # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has
-        # an empty cache. A restart before this host process does not concern it.
-        storage.again.clear()
-        if not self._host_json.file_watching_enabled:
-            await storage.again.wait()
-            return
-        changes = next_changes(self._root, rules, self._files, self._clock)
-        changed = await _result_unless(storage.again.wait(), changes)
-        if changed is not None:
-            self._print_changes(changed)
 
     def _print_changes(self, changes: Sequence[Change]) -> None:
         change, *others = changes

@@ -55,17 +55,17 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
         (("start", "now"), "azemu: unknown argument 'now'.\nTry 'azemu start --help'.\n"),
         (
             ("start", "--port", "many"),
-            "azemu: argument -p/--port: 'many' is not a port number. "
+            "azemu: --port: 'many' is not a port number. "
             "Use 0 to 65535 (0: any free port).\nTry 'azemu start --help'.\n",
         ),
         (
             ("start", "-p", "65536"),
-            "azemu: argument -p/--port: '65536' is not a port number. "
+            "azemu: --port: '65536' is not a port number. "
             "Use 0 to 65535 (0: any free port).\nTry 'azemu start --help'.\n",
         ),
         (
             ("start", "--user-log-level", "loud"),
-            "azemu: argument --user-log-level: 'loud' is not a log level. Use one of: "
+            "azemu: --user-log-level: 'loud' is not a log level. Use one of: "
             "Trace, Debug, Information, Warning, Error, Critical, None.\nTry 'azemu start --help'.\n",
         ),
         (

@@ -1,4 +1,4 @@
-"""local.settings.json and the environment, as `func start` merges them."""
+"""App settings of local.settings.json and the environment."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_values_become_settings_and_are_exported(load: Load) -> None:
     assert loaded.warnings == ()
 
 
-def test_no_file_is_no_settings(tmp_path: Path) -> None:
+def test_missing_file_is_no_error(tmp_path: Path) -> None:
     loaded = load_settings(tmp_path, {"PATH": "/bin"}, overrides={})
     assert loaded.settings["path"] == "/bin"
     assert (loaded.host, loaded.warnings, dict(loaded.settings.exported)) == (HostSection(), (), {})
 
 
-def test_comments_trailing_commas_and_a_byte_order_mark_are_fine(load: Load) -> None:
+def test_comments_trailing_commas_and_a_byte_order_mark_are_allowed(load: Load) -> None:
     loaded = load('\ufeff{ "IsEncrypted": false, // plain\n "Values": { "A": "1", }, }')
     assert loaded.settings["A"] == "1"
 
@@ -57,7 +57,7 @@ def test_numbers_and_booleans_become_text(load: Load, value: object, text: str) 
     assert load({"IsEncrypted": False, "Values": {"N": value}}).settings["N"] == text
 
 
-def test_the_environment_wins_and_that_is_said(load: Load) -> None:
+def test_environment_wins_with_a_warning(load: Load) -> None:
     loaded = load({"IsEncrypted": False, "Values": {"K": "file", "Same": "x"}}, {"K": "env", "Same": "x"})
     assert loaded.settings["K"] == "env"
     assert dict(loaded.settings.exported) == {}
@@ -66,7 +66,7 @@ def test_the_environment_wins_and_that_is_said(load: Load) -> None:
     )
 
 
-def test_overrides_win_over_everything_and_are_exported(load: Load) -> None:
+def test_overrides_win_and_are_exported(load: Load) -> None:
     loaded = load({"IsEncrypted": False, "Values": {"K": "file"}}, {"k": "env"}, K="asked")
     assert loaded.settings["k"] == "asked"
     assert dict(loaded.settings.exported) == {"K": "asked"}
@@ -83,7 +83,7 @@ def test_null_values_and_empty_keys_are_skipped(load: Load) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("A=B", "x"), ("A", "x\0"), ("A\0", "x"), ("A", "\ud800")])
-def test_what_the_environment_cannot_hold_is_skipped(load: Load, name: str, value: str) -> None:
+def test_values_that_no_variable_can_have_are_skipped(load: Load, name: str, value: str) -> None:
     loaded = load(json.dumps({"IsEncrypted": False, "Values": {name: value, "Other": "é"}}))
     assert dict(loaded.settings.exported) == {"Other": "é"}
     [warning] = loaded.warnings
@@ -108,7 +108,7 @@ def test_encrypted_settings_are_refused(load: Load, tmp_path: Path, encrypted: o
     )
 
 
-def test_plain_values_without_the_switch_are_taken_with_a_warning(load: Load, tmp_path: Path) -> None:
+def test_missing_is_encrypted_is_a_warning(load: Load, tmp_path: Path) -> None:
     loaded = load({"Values": {"K": "v"}})
     assert loaded.settings["K"] == "v"
     assert loaded.warnings == (
@@ -117,7 +117,7 @@ def test_plain_values_without_the_switch_are_taken_with_a_warning(load: Load, tm
     )
 
 
-def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) -> None:
+def test_duplicate_setting_is_a_warning(load: Load, tmp_path: Path) -> None:
     loaded = load('{"IsEncrypted": false, "Values": {"A": "1", "A": "2"}}')
     assert loaded.settings["A"] == "2"
     assert loaded.warnings == (
@@ -135,7 +135,7 @@ def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) ->
         ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" is an array; allowed: a string.'),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
+def test_invalid_file_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
     loaded = load(content, {"FROM": "environment"})
     assert loaded.warnings == (
         f"Failed to read app settings file at '{tmp_path / 'local.settings.json'}'. "
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_a_warning(load: Load, tmp_path: Path, con
     assert loaded.settings["FROM"] == "environment"
 
 
-def test_the_host_section(load: Load) -> None:
+def test_host_section(load: Load) -> None:
     loaded = load(
         {"Host": {"LocalHttpPort": 7075, "LocalHttpAddress": "0.0.0.0", "CORS": "http://a", "CORSCredentials": True}}
     )
@@ -159,18 +159,18 @@ def test_the_host_section(load: Load) -> None:
         ({"CORSCredentials": "yes"}, 'Host.CORSCredentials is "yes"; allowed: true or false.'),
     ],
 )
-def test_a_wrong_host_section_is_refused(load: Load, tmp_path: Path, host: object, message: str) -> None:
+def test_invalid_host_section_is_an_error(load: Load, tmp_path: Path, host: object, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load({"Host": host})
     assert str(raised.value) == f"{tmp_path / 'local.settings.json'}: {message}"
 
 
-def test_a_reserved_setting_is_a_warning(load: Load) -> None:
+def test_reserved_setting_is_a_warning(load: Load) -> None:
     [warning] = load({"IsEncrypted": False, "Values": {"CONTAINER_NAME": "c"}}).warnings
     assert warning.startswith("CONTAINER_NAME is a reserved environment variable")
 
 
-def test_a_key_vault_reference_stays_a_text_with_a_warning(load: Load) -> None:
+def test_key_vault_reference_is_not_resolved_with_a_warning(load: Load) -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)"
     loaded = load({"IsEncrypted": False, "Values": {"Secret": reference}})
     assert loaded.settings["Secret"] == reference
@@ -200,11 +200,11 @@ def test_children_of_a_section() -> None:
 
 
 @pytest.mark.parametrize(("name", "on"), [("On", True), ("Also", True), ("Off", False), ("Absent", False)])
-def test_switches(name: str, on: bool) -> None:
+def test_flags(name: str, on: bool) -> None:
     assert SETTINGS.flag(name) is on
 
 
-def test_an_absent_switch_has_its_default() -> None:
+def test_missing_flag_is_false() -> None:
     assert SETTINGS.flag("Absent") is False
 
 
@@ -218,7 +218,7 @@ def test_an_absent_switch_has_its_default() -> None:
         ("", ""),
     ],
 )
-def test_expansion(text: str, expanded: str) -> None:
+def test_expand(text: str, expanded: str) -> None:
     assert SETTINGS.expand(text) == expanded
 
 
@@ -232,7 +232,7 @@ def test_expansion(text: str, expanded: str) -> None:
         ("%Queue%-%x", "The '%' at position 8 does not have a closing '%'"),
     ],
 )
-def test_expansion_that_fails(text: str, message: str) -> None:
+def test_expand_of_unknown_names_is_an_error(text: str, message: str) -> None:
     with pytest.raises(SettingUnresolved) as raised:
         SETTINGS.expand(text)
     assert str(raised.value) == message
@@ -242,30 +242,30 @@ def test_expansion_that_fails(text: str, message: str) -> None:
     ("text", "expanded"),
     [("%Queue%Hub", "ordersHub"), ("%Missing%Hub", "%Missing%Hub"), ("%a%Queue%", "%aorders"), ("100%", "100%")],
 )
-def test_expansion_of_what_is_known(text: str, expanded: str) -> None:
+def test_expand_known_keeps_unknown_names(text: str, expanded: str) -> None:
     assert SETTINGS.expand_known(text) == expanded
 
 
-def test_replacing_values_keeps_the_rest() -> None:
+def test_with_values_keeps_other_settings() -> None:
     settings = Settings({"A": "1", "b": "2"}, exported={"A": "1"}).with_values({"B": "3"})
     assert (settings["a"], settings["b"]) == ("1", "3")
     assert dict(settings.exported) == {"A": "1", "B": "3"}
 
 
 @pytest.mark.parametrize("marker", ["host.json", "local.settings.json"])
-def test_the_project_root_is_found_upwards(tmp_path: Path, marker: str) -> None:
+def test_project_root_is_the_nearest_folder_above(tmp_path: Path, marker: str) -> None:
     (tmp_path / marker).write_text("{}")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_project_root(below) == tmp_path
 
 
-def test_a_folder_with_only_an_app_is_a_project(tmp_path: Path) -> None:
+def test_function_app_without_host_json_is_a_project(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text("")
     assert find_project_root(tmp_path) == tmp_path
 
 
-def test_no_project(tmp_path: Path) -> None:
+def test_missing_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         find_project_root(tmp_path)
     assert str(raised.value) == (
@@ -274,6 +274,6 @@ def test_no_project(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         find_project_root(tmp_path / "nowhere")

@@ -50,11 +50,19 @@ async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program
     # leaves nothing that looks usable, and of two at the same time the first one wins.
     unfinished = cache / f"{_UNFINISHED}{new_id()}"
     say(f"Azurite is not installed. Downloading version {VERSION} to {cache} (once, about 150 MB) …")
+
+    async def report_progress() -> None:
+        seconds = 0.0
+        while True:
+            await clock.sleep(_PROGRESS_SECONDS)
+            seconds += _PROGRESS_SECONDS
+            say(f"Downloading Azurite … {seconds:.0f} s")
+
     try:
         unfinished.mkdir(parents=True)
-        _delete_abandoned(cache, clock.now())
+        delete_abandoned(cache, clock.now())
         (unfinished / "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
-        async with background(_report_progress(clock, say)):
+        async with background(report_progress()):
             await _run_npm(unfinished, node)
         for attempt in range(1, _RENAME_ATTEMPTS + 1):
             try:
@@ -105,17 +113,10 @@ async def _run_npm(folder: Path, node: Node) -> None:
         raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {reason or 'npm printed no reason'}.")
 
 
-async def _report_progress(clock: Clock, say: Say) -> None:
-    seconds = 0.0
-    while True:
-        await clock.sleep(_PROGRESS_SECONDS)
-        seconds += _PROGRESS_SECONDS
-        say(f"Downloading Azurite … {seconds:.0f} s")
-
-
-def _delete_abandoned(cache: Path, now: datetime) -> None:
+def delete_abandoned(cache: Path, now: datetime) -> None:
     """Delete the unfinished folders of installations that were killed."""
     for folder in cache.glob(f"{_UNFINISHED}*"):
+        # OSError: another process has deleted it meanwhile.
         with suppress(OSError):
             modified = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
             if now - modified > _ABANDONED_AFTER:

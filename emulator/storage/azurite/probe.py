@@ -32,8 +32,22 @@ async def probe(ports: Mapping[Service, int], clock: Clock) -> dict[Service, Por
 
 
 async def _probe_port(service: Service, port: int, clock: Clock) -> PortUser:
+    async def response_head() -> str:
+        reader, writer = await asyncio.open_connection(HOST, port, limit=_MAX_HEAD_BYTES)
+        try:
+            # Without credentials: the ports may belong to another emulator with another account. Every response has the
+            # headers that are looked at, also that of a refused request.
+            path = f"/{DEVELOPMENT_ACCOUNT}?comp=list"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+            return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return ""
+        finally:
+            writer.close()
+
     try:
-        head = await within(clock, _TIMEOUT_SECONDS, _response_head(port))
+        head = await within(clock, _TIMEOUT_SECONDS, response_head())
     except ConnectionRefusedError:
         return PortUser.NOTHING
     except (TimeoutError, OSError):
@@ -49,17 +63,3 @@ async def _probe_port(service: Service, port: int, clock: Clock) -> PortUser:
         # Other emulators at least send the request id that every response of Azure Storage has.
         is_storage = status.startswith("HTTP/1.") and "x-ms-request-id" in headers
     return PortUser.STORAGE if is_storage else PortUser.ANOTHER_PROGRAM
-
-
-async def _response_head(port: int) -> str:
-    """Return status line and headers of the response to a request without credentials, or "" if there are none."""
-    reader, writer = await asyncio.open_connection(HOST, port, limit=_MAX_HEAD_BYTES)
-    try:
-        request = f"GET /{DEVELOPMENT_ACCOUNT}?comp=list HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        await writer.drain()
-        return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return ""
-    finally:
-        writer.close()

@@ -107,7 +107,7 @@ async def keep_running(
     short_runs = 0
     while True:
         async with _started(launch, clock) as process:
-            ports = await _wait_until_listening(process, launch, clock)
+            ports = await process.wait_until_listening(clock)
             if listening.done():
                 restarted.set()
             else:
@@ -130,13 +130,13 @@ async def keep_running(
 
 
 class _Process:
-    """One run of Azurite. `listening`: its ports, when it has printed them."""
+    """One run of Azurite."""
 
     def __init__(self, process: asyncio.subprocess.Process, launch: Launch) -> None:
         self._process = process
         self._launch = launch
         self._last_lines: deque[str] = deque(maxlen=8)
-        self.listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
+        self._listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
 
     @property
     def last_lines(self) -> str:
@@ -147,7 +147,7 @@ class _Process:
         return await self._process.wait()
 
     async def read_output(self) -> None:
-        """Read the output until the process ends. The three lines with the ports complete `listening`."""
+        """Read the output until the process ends. Three of the lines contain the ports."""
         assert self._process.stdout is not None
         ports: dict[Service, int] = {}
         async for line in self._process.stdout:
@@ -158,21 +158,44 @@ class _Process:
             if match is not None:
                 [service] = (service for service in SERVICES if service == match[1].lower())
                 ports[service] = int(match[2])
-            if len(ports) == len(SERVICES) and not self.listening.done():
-                self.listening.set_result(ports)
-        if not self.listening.done():
+            if len(ports) == len(SERVICES) and not self._listening.done():
+                self._listening.set_result(ports)
+        if not self._listening.done():
             code = await self._process.wait()
-            self.listening.set_exception(
+            self._listening.set_exception(
                 StorageUnavailable(
                     f"Azurite ({self._launch.program.origin}) ended while starting ({describe_exit_code(code)}): "
                     f"{self.last_lines or 'it printed nothing'}. {self._launch.remedy}"
                 )
             )
 
+    async def wait_until_listening(self, clock: Clock) -> Ports:
+        """Wait until all three services answer. Return their ports. Raises StorageUnavailable."""
+        program = self._launch.program
+        timeout = _CONTAINER_START_SECONDS if program.in_container else _START_SECONDS
+        try:
+            printed = await within(clock, timeout, asyncio.shield(self._listening))
+        except TimeoutError:
+            raise StorageUnavailable(
+                f"Azurite ({program.origin}) did not start within {timeout:.0f} seconds: {self.last_lines} "
+                f"{self._launch.remedy}"
+            ) from None
+        # A container prints the ports inside it.
+        ports = self._launch.ports if program.in_container else printed
+        users = await probe(ports, clock)
+        # On some systems two programs can listen on one port, and the other one gets the connections.
+        wrong = [str(ports[service]) for service in SERVICES if users[service] is not PortUser.STORAGE]
+        if wrong:
+            raise StorageUnavailable(
+                f"Azurite ({program.origin}) has started, but another program answers at port {', '.join(wrong)}. "
+                "Stop that program."
+            )
+        return ports
+
     async def stop(self, clock: Clock) -> None:
         """Close the standard input, which makes Azurite save its data and end. Kill it if that takes too long."""
         assert self._process.stdin is not None
-        self.listening.cancel()
+        self._listening.cancel()
         self._process.stdin.close()
         try:
             await within(clock, _STOP_SECONDS, self._process.wait())
@@ -205,25 +228,3 @@ async def _started(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             yield process
         finally:
             await process.stop(clock)
-
-
-async def _wait_until_listening(process: _Process, launch: Launch, clock: Clock) -> Ports:
-    timeout = _CONTAINER_START_SECONDS if launch.program.in_container else _START_SECONDS
-    try:
-        printed = await within(clock, timeout, asyncio.shield(process.listening))
-    except TimeoutError:
-        raise StorageUnavailable(
-            f"Azurite ({launch.program.origin}) did not start within {timeout:.0f} seconds: {process.last_lines} "
-            f"{launch.remedy}"
-        ) from None
-    # A container prints the ports inside it.
-    ports = launch.ports if launch.program.in_container else printed
-    users = await probe(ports, clock)
-    # On some systems two programs can listen on one port, and the other one gets the connections.
-    wrong = [str(ports[service]) for service in SERVICES if users[service] is not PortUser.STORAGE]
-    if wrong:
-        raise StorageUnavailable(
-            f"Azurite ({launch.program.origin}) has started, but another program answers at port {', '.join(wrong)}. "
-            "Stop that program."
-        )
-    return ports

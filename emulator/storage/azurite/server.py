@@ -28,8 +28,8 @@ from emulator.storage.own_folders import hide_from_git
 FOLDER = ".azurite"
 _ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)
 # How long to wait for the Azurite of another azemu in the same folder: 60 seconds, which a first installation may take.
-_OTHER_AZEMU_ATTEMPTS = 240
-_OTHER_AZEMU_PAUSE_SECONDS = 0.25
+_WAIT_ATTEMPTS = 240
+_WAIT_PAUSE_SECONDS = 0.25
 
 HOW_TO_GET_AZURITE = (
     "Node.js (https://nodejs.org; azemu then downloads Azurite itself), Node.js as a Python package "
@@ -188,7 +188,7 @@ async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azur
 async def _started_by_other_azemu(app: Path, clock: Clock) -> AsyncIterator[Azurite]:
     """Wait for the Azurite that another azemu is starting, or has started, for the same folder."""
     ports_file = app / FOLDER / "azemu.json"
-    for _ in range(_OTHER_AZEMU_ATTEMPTS):
+    for _ in range(_WAIT_ATTEMPTS):
         ports: Ports | None = None
         # The file may be missing or half written.
         with suppress(OSError, ValueError, KeyError):
@@ -198,7 +198,7 @@ async def _started_by_other_azemu(app: Path, clock: Clock) -> AsyncIterator[Azur
         if ports is not None and set((await probe(ports, clock)).values()) == {PortUser.STORAGE}:
             yield Azurite(ports=ports, started_here=False, origin="started by another azemu")
             return
-        await clock.sleep(_OTHER_AZEMU_PAUSE_SECONDS)
+        await clock.sleep(_WAIT_PAUSE_SECONDS)
     raise StorageUnavailable(
         f"Another azemu is running in {app} and its Azurite does not answer. Stop that azemu, or start this one again."
     )
