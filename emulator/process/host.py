@@ -45,21 +45,21 @@ def main() -> int:
         return exit_codes.OK  # The supervisor ended before it sent the handover.
     handover = Handover.from_line(line.decode())
     folder = handover.options.app
-    try:
-        # User code opens files by paths relative to the app folder, as under the Python worker.
-        os.chdir(folder)
-    except OSError as error:
-        sys.stderr.write(
-            f"Cannot change to the app folder '{folder}': {error.strerror}. Restore the folder or start azemu in "
-            "another one.\n"
-        )
-        return exit_codes.NOT_STARTED
-    try:
-        with handover.options.listener or nullcontext():
+    with handover.options.listener or nullcontext():
+        try:
+            # User code opens files by paths relative to the app folder, as under the Python worker.
+            os.chdir(folder)
+        except OSError as error:
+            sys.stderr.write(
+                f"Cannot change to the app folder '{folder}': {error.strerror}. Restore the folder or start azemu in "
+                "another one.\n"
+            )
+            return exit_codes.NOT_STARTED
+        try:
             code = asyncio.run(_serve(handover, pipe))
-    except EmulatorError as error:
-        sys.stderr.write(f"{error}\n")
-        code = exit_codes.NOT_STARTED
+        except EmulatorError as error:
+            sys.stderr.write(f"{error}\n")
+            code = exit_codes.NOT_STARTED
     _exit_after(_LEFTOVER_SECONDS, code)
     return code
 

@@ -364,7 +364,8 @@ async def test_other_ports_are_used_if_a_port_is_in_use(tmp_path: Path) -> None:
         usual["queue"] = stranger
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
             assert azurite.started_here
-            assert not set(azurite.ports.values()) & set(usual.values())
+            # The other two ports are free, so one of them may be chosen again.
+            assert stranger not in azurite.ports.values()
             assert await port_users(azurite.ports) == {PortUser.STORAGE}
             assert said == [f"Port {stranger} is used by a program that is not Azurite. Using {azurite.description}."]
             # A second one for the same folder finds it, although it is at unusual ports.
