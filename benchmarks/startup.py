@@ -1,7 +1,7 @@
-"""From `azemu start` to the first answer of a function: python -m benchmarks.startup [ROUNDS]
+"""Time from `azemu start` to the first response of a function: python -m benchmarks.startup [ROUNDS]
 
-A hello function without and with a durable app beside it, storage already running. Prints a Markdown table for
-RESULTS.md: the median and the range, in milliseconds of wall time.
+Measured with a hello function, alone and in an app with durable functions. Storage is already running. Prints a
+Markdown table for RESULTS.md: median and range in milliseconds of wall time.
 """
 
 from __future__ import annotations
