@@ -44,7 +44,7 @@ def chain(context):
 def step(value: int) -> int:
     return value + 1
 """
-WAYS = {"as a user starts it": (), "`--no-reload`": ("--no-reload",)}
+WAYS = {"`azemu start`": (), "`--no-reload`": ("--no-reload",)}
 
 
 async def one_start(function_app: str, connection: str, words: tuple[str, ...]) -> float:

@@ -41,7 +41,7 @@ def resident_megabytes() -> float:
 def main(count: int) -> None:
     one_test()
     began, worked = time.perf_counter(), time.process_time()
-    print("| tests so far | start and stop, ms each | the test itself, ms each | memory, MB |\n|---|---|---|---|")
+    print("| number of tests | start and stop, ms each | the test itself, ms each | memory, MB |\n|---|---|---|---|")
     batch = max(count // 5, 1)
     for done in range(batch, count + 1, batch):
         around, inside = map(sum, zip(*(one_test() for _ in range(batch)), strict=True))
