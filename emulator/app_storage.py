@@ -58,7 +58,7 @@ async def open_app_storage(
         settings = {} if azurite.has_usual_ports else dict.fromkeys(meaning_development, azurite.connection_string)
         if "AzureWebJobsStorage" in meaning_development:
             described = _described(azurite)
-        yield AppStorage(description=described, settings=settings, again=azurite.restarted)
+        yield AppStorage(description=described, settings=settings, again=azurite.again)
 
 
 def describe_storage(settings: Settings) -> str | None:

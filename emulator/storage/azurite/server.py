@@ -54,14 +54,14 @@ class NoAzurite(StorageUnavailable):
 class Azurite:
     """Running Azurite. `origin`: where it comes from, for messages.
 
-    `started_here`: it ends with the `async with` that returned it. `restarted`: set when it was started here, has
-    crashed and answers again, possibly without its last changes.
+    `started_here`: it ends with the `async with` that returned it. `again`: set when it was started here, has crashed
+    and answers again, possibly without its last changes.
     """
 
     ports: Ports
     started_here: bool
     origin: str
-    restarted: asyncio.Event = field(default_factory=asyncio.Event)
+    again: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def connection_string(self) -> str:
@@ -181,7 +181,7 @@ async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azur
     running = keep_running(launch, listening, clock=clock, say=say, restarted=restarted)
     async with background(running, name="Azurite"):
         ports = await listening
-        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, restarted=restarted)
+        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, again=restarted)
 
 
 @asynccontextmanager
