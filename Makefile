@@ -1,50 +1,66 @@
-# Two commands for everybody: `make run` starts the host on function_app.py, `make test` runs the tests.
+# `make run` starts the host on function_app.py, `make test` runs the tests, `make` alone lists all commands.
+# A text after two number signs beside a target is its line in that list.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint soak bench lock clean
+.DEFAULT_GOAL := help
+.PHONY: help run test soak lint check format metrics bench lock clean
 
-run: $(VENV)/run.stamp
+# In Python, because Windows has neither grep nor awk.
+help: ## print this list
+	@$(PYTHON) -c "import re; [print(f'make {name:8} {text}') for name, text in re.findall('(?m)^([a-z]+):.*## (.*)', open('Makefile').read())]"
+
+run: $(VENV)/run.stamp ## start the host on function_app.py; ARGS='--port 7072' passes options to azemu start
 	$(BIN)/azemu start $(ARGS)
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to pytest
 	$(BIN)/python -m pytest -n 2 -m "not soak" $(ARGS)
 
-soak: $(VENV)/dev.stamp
+soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-bench: $(VENV)/dev.stamp
-	$(BIN)/python -m benchmarks $(ARGS)
-
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp ## check format, style, types and import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable
 	$(BIN)/lint-imports
 
-# Each stamp says: this lock file is what the environment holds.
+check: lint test ## run everything that CI runs: lint, then test
+
+format: $(VENV)/dev.stamp ## format the code and apply the fixes that ruff knows
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+metrics: $(VENV)/dev.stamp ## count comments and one-use private functions; ARGS='-v emulator/cli' for one package
+	$(BIN)/python -m benchmarks.code_metrics $(ARGS)
+
+bench: $(VENV)/dev.stamp ## run the benchmarks; ARGS='startup' for one of them
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The environment is installed again when its lock file or pyproject.toml is newer than its stamp.
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes -r requirements/run.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
+# dev.lock contains everything of run.lock, so that `make run` after `make test` installs nothing.
 $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --require-hashes -r requirements/dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c "import pathlib; [pathlib.Path('$(VENV)', name).touch() for name in ('run.stamp', 'dev.stamp')]"
 
-# Needs uv. The lock files hold for all supported Pythons and systems and name no package index.
-lock:
+# The lock files are valid for all supported Python versions and systems, and name no package index.
+lock: ## write the lock files again (needs uv)
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group build -o requirements/run.lock
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group dev -o requirements/dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-clean:
+clean: ## delete the environment and the local storage
 	$(PYTHON) -c "import shutil; [shutil.rmtree(folder, ignore_errors=True) for folder in ('$(VENV)', '.azurite', '.azemu')]"

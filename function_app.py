@@ -1,10 +1,10 @@
-"""Order processing: an HTTP request starts a durable workflow that validates, reserves, charges and confirms.
+"""Order processing: an HTTP request starts an orchestration that validates, checks stock, charges and confirms.
 
-    POST /api/orders    starts an order, answers 202 with the URLs to follow it
+    POST /api/orders    accepts an order and returns 202 with URLs for its status
     GET|POST /api/greet says hello
 
-The workflow's steps are activities. A step that cannot succeed (unknown article, declined card) is an outcome, not an
-error; a step that may succeed later (the payment provider is down) is retried.
+Each step is an activity. A step that cannot succeed (unknown article, declined card) returns the reason, and the order
+is rejected. A step that may succeed later (the payment provider is down) raises an error and is retried.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import azure.functions as func
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-# What the shop has. A real one would ask its inventory service here.
+# Articles in stock. A real shop would ask its inventory service.
 STOCK: Mapping[str, int] = {"book": 40, "lamp": 12, "desk": 3, "chair": 8}
 
-# Above this amount the card issuer wants the customer to confirm, which this shop does not offer.
+# Above this amount the card issuer requires a confirmation by the customer, which this shop does not support.
 CARD_LIMIT = Decimal("5000")
 
 PAYMENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=2_000, max_number_of_attempts=4)
@@ -43,7 +43,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class InvalidOrder(Exception):
-    """The request is not an order. `problems`: one sentence per mistake, for the caller."""
+    """Request that is not an order. `problems`: one sentence per mistake, for the client."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(" ".join(problems))
@@ -54,7 +54,7 @@ class InvalidOrder(Exception):
 class Item:
     sku: str
     quantity: int
-    price: str  # a decimal number as text, so that JSON cannot round it
+    price: str  # a decimal number as text, because JSON numbers may be rounded
 
     @property
     def total(self) -> Decimal:
@@ -132,7 +132,7 @@ def _price(found: object) -> Decimal | None:
 @app.route(route="orders", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def start_order(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Start the workflow of an order; the order's id makes a repeated request harmless."""
+    """Start the orchestration of an order. The instance id contains the order's id, so no order is placed twice."""
     try:
         order = Order.from_request(_json_body(req))
     except InvalidOrder as invalid:
@@ -180,7 +180,7 @@ def _json_response(body: object, status: int) -> func.HttpResponse:
 
 @app.orchestration_trigger(context_name="context")
 def process_order(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[str, Any]]:
-    """Validate, check inventory, charge, confirm. Ends with what became of the order, in words."""
+    """Validate, check the inventory, charge, confirm. Return whether the order was confirmed, or why not."""
     order = context.get_input()
 
     context.set_custom_status("validating")
@@ -212,7 +212,7 @@ def _rejected(order: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
 
 @app.activity_trigger(input_name="order")
 def validate_order(order: dict) -> list[str]:
-    """Business rules that need no other system. Gives the problems, none for a good order."""
+    """Check the rules that need no other system. Return the problems; an empty list for a valid order."""
     problems = []
     skus = [item.sku for item in Order.from_json(order).items]
     problems += [f'"{sku}" is listed more than once.' for sku in sorted(set(skus)) if skus.count(sku) > 1]
@@ -222,7 +222,7 @@ def validate_order(order: dict) -> list[str]:
 
 @app.activity_trigger(input_name="order")
 def check_inventory(order: dict) -> list[str]:
-    """What is missing, in words; nothing when all is in stock."""
+    """Return a sentence for each article that is not in stock."""
     wanted = Order.from_json(order).items
     return [
         f'Only {STOCK[item.sku]} of "{item.sku}" are in stock, {item.quantity} were ordered.'
@@ -233,10 +233,11 @@ def check_inventory(order: dict) -> list[str]:
 
 @app.activity_trigger(input_name="order")
 def process_payment(order: dict) -> dict[str, Any]:
-    """Charge the customer. Raises when the provider cannot be reached, so that the workflow tries again.
+    """Charge the customer. Raises an error if the provider cannot be reached, so that the orchestration retries.
 
-    With the setting PAYMENT_URL the provider is asked there; the order's id is the idempotency key, so an attempt that
-    succeeded without our knowing is not charged twice. Without it the shop approves by its own limit.
+    With the setting PAYMENT_URL, the request is sent to a provider. The order's id is the idempotency key: if the host
+    crashes after the payment, the activity runs again, but the customer is not charged twice. Without the setting,
+    every amount up to CARD_LIMIT is approved.
     """
     placed = Order.from_json(order)
     amount = str(placed.total)
@@ -266,7 +267,7 @@ def _ask_provider(url: str, order_id: str, customer: str, amount: str) -> dict[s
 
 @app.activity_trigger(input_name="confirmed")
 def send_confirmation(confirmed: dict) -> str:
-    """Tell the customer. Gives the message that went out."""
+    """Send the confirmation to the customer. Return its text."""
     order = Order.from_json(confirmed["order"])
     lines = ", ".join(f"{item.quantity} x {item.sku}" for item in order.items)
     message = f"Your order {order.id} is confirmed: {lines}. {confirmed['payment']['amount']} was charged."

@@ -1,7 +1,7 @@
-"""How fast the built-in store is: python -m benchmarks.builtin [memory] [FULL] [NORMAL]
+"""Time of operations of the built-in store: python -m benchmarks.builtin [memory] [FULL] [NORMAL]
 
-Prints a Markdown table for RESULTS.md. "alone": one operation after the other; "32 at once": so many under way, where a
-file's operations share their flushes. The file lies in a temporary folder (TMPDIR chooses the disk).
+Prints a Markdown table for RESULTS.md. "alone": one operation after the other. "32 at once": 32 operations at the same
+time; on a file they share the flushes to disk. The file is in a temporary folder (TMPDIR chooses the disk).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ async def opened(kind: str) -> AsyncIterator[StorageAccount]:
 
 
 async def alone(step: Step, count: int) -> float:
-    """Microseconds per operation."""
+    """Return microseconds per operation."""
     started = time.perf_counter()
     for number in range(count):
         await step(number)
@@ -105,7 +105,7 @@ async def measure(kind: str) -> None:
 
 
 async def hundred_thousand() -> None:
-    """Queries on a table of 100,000 instances, as a big hub has them."""
+    """Measure queries on a table of 100,000 instances, the size of a large task hub."""
     async with open_builtin(None, SystemClock()) as account:
         table = account.table("Instances")
         await table.create()

@@ -1,7 +1,7 @@
-"""How soon one host's control queues are another's: python -m benchmarks.handover [ROUNDS]
+"""Time until another host owns the control queues of a stopped host: python -m benchmarks.handover [ROUNDS]
 
-Two hosts of one app on Azurite, as a user starts them, two queues each. One is told to stop; measured is the time from
-then until all four have the other's name in the Partitions table. Prints a line for RESULTS.md.
+Two hosts of one app run on Azurite and own two control queues each. One gets the signal to stop. Measured is the time
+until all four rows of the Partitions table have the name of the other. Prints a line for RESULTS.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def one_handover(connection: str, hub: str) -> float:
         await shared(partitions, 4)
         await other.enter_async_context(started(folder, free_port()))
         await shared(partitions, 2, 2)
-        # So that the hosts' looks at the table fall differently each time.
+        # The hosts read the table at intervals. A varying pause lets the signal meet all phases of the interval.
         await asyncio.sleep(1 + time.time() % 1)
         began = time.perf_counter()
         end = asyncio.create_task(other.aclose())
@@ -71,7 +71,7 @@ async def main(rounds: int) -> None:
     async with storage("azurite") as connection:
         took = sorted([await one_handover(connection, f"Hub{number}") for number in range(rounds)])
     low, median, high = took[0], statistics.median(took), took[-1]
-    print(f"| a stopped host's queues are the other's | {median:.2f} s | {low:.2f} to {high:.2f} |")
+    print(f"| the other host owns all control queues | {median:.2f} s | {low:.2f} to {high:.2f} |")
 
 
 if __name__ == "__main__":

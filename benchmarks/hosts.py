@@ -1,4 +1,4 @@
-"""`azemu start` as a user has it: a process of its own, an app in a folder, HTTP."""
+"""`azemu start` as a process, with an app in a temporary folder and an HTTP client."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _MANAGEMENT = "/runtime/webhooks/durabletask"
 
 @dataclass(frozen=True)
 class RunningHost:
-    """A host that answers at `url`."""
+    """Running host. `url`: its base URL."""
 
     url: str
     session: aiohttp.ClientSession
 
     async def start(self, orchestrator: str, instance: str, value: object = None) -> None:
         url = f"{self.url}{_MANAGEMENT}/orchestrators/{orchestrator}/{instance}"
-        # The SDK reads an input that is JSON text inside a JSON string.
+        # The SDK expects an input that is JSON text inside a JSON string.
         async with self.session.post(url, json=json.dumps(value)) as answer:
             assert answer.status == 202, await answer.text()
 
     async def result(self, instance: str, *, every: float = _LOOK_SECONDS) -> Any:
-        """The output of an instance, once it has completed. `every`: seconds between looks."""
+        """Wait until an instance has completed. Return its output. `every`: seconds between requests."""
         while True:
             async with self.session.get(f"{self.url}{_MANAGEMENT}/instances/{instance}") as answer:
                 status = await answer.json()
@@ -48,7 +48,7 @@ class RunningHost:
 
 @asynccontextmanager
 async def storage(kind: str) -> AsyncIterator[str]:
-    """The value of AzureWebJobsStorage for `azurite` (one of our own, in memory), `memory` or `file`."""
+    """Provide a value of AzureWebJobsStorage for `azurite` (a new one, in memory), `memory` or `file`."""
     if kind == "azurite":
         async with open_azurite(Path.cwd(), clock=SystemClock(), in_memory=True) as azurite:
             yield azurite.connection_string
@@ -74,7 +74,7 @@ async def app_folder(
 
 @asynccontextmanager
 async def started(folder: Path, port: int, *words: str) -> AsyncIterator[RunningHost]:
-    """The host of an app, from the moment on at which its process exists. It may not answer yet."""
+    """Start the host of an app. It may not answer yet when the body runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "emulator", "start", "--app", str(folder), "--port", str(port), *words),
@@ -91,7 +91,7 @@ async def started(folder: Path, port: int, *words: str) -> AsyncIterator[Running
 
 
 async def first_answer(host: RunningHost, path: str) -> str:
-    """The text of the first answer 200. A connection that is refused, or a host that still starts, is asked again."""
+    """Send requests until the response is 200. Return its text. The host may still refuse connections or start."""
     while True:
         with suppress(aiohttp.ClientError):
             async with host.session.get(host.url + path) as answer:

@@ -1,7 +1,7 @@
-"""How fast orchestrations are: python -m benchmarks.orchestrations [azurite] [memory] [file]
+"""Time of orchestrations: python -m benchmarks.orchestrations [azurite] [memory] [file]
 
-The host is a process of its own, started as a user does, and driven over HTTP. Prints a Markdown table for RESULTS.md.
-The requests are those that reach Azurite while the chain runs, the polls of idle queues among them.
+The host runs in its own process and gets HTTP requests. Prints a Markdown table for RESULTS.md. The counted requests
+are all that reach Azurite while the chain runs, also those that poll idle queues.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ async def median(run: Callable[[int], Awaitable[object]], rounds: int) -> float:
 
 @asynccontextmanager
 async def counted(connection: str) -> AsyncIterator[tuple[str, Callable[[], int]]]:
-    """The connection by way of relays that count requests."""
+    """Provide a connection through proxies that count requests."""
     seen = 0
 
     async def relay(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +125,7 @@ async def requests_per_activity(connection: str) -> float:
     async with counted(connection) as (relayed, seen), warm_host(relayed) as host:
         before = seen()
         await host.start("chain", "counted", 100)
-        await host.result("counted", every=1)  # Looks are requests, too.
+        await host.result("counted", every=1)  # Status requests read storage, too, so few are sent.
         return (seen() - before) / 100
 
 

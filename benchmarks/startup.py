@@ -1,7 +1,7 @@
-"""From `azemu start` to the first answer of a function: python -m benchmarks.startup [ROUNDS]
+"""Time from `azemu start` to the first response of a function: python -m benchmarks.startup [ROUNDS]
 
-A hello function without and with a durable app beside it, storage already running. Prints a Markdown table for
-RESULTS.md: the median and the range, in milliseconds of wall time.
+Measured with a hello function, alone and in an app with durable functions. Storage is already running. Prints a
+Markdown table for RESULTS.md: median and range in milliseconds of wall time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def chain(context):
 def step(value: int) -> int:
     return value + 1
 """
-WAYS = {"as a user starts it": (), "`--no-reload`": ("--no-reload",)}
+WAYS = {"`azemu start`": (), "`--no-reload`": ("--no-reload",)}
 
 
 async def one_start(function_app: str, connection: str, words: tuple[str, ...]) -> float:

@@ -1,8 +1,8 @@
-"""What one storage operation costs: processor time of this process, and time until the answer.
+"""Time of single storage operations: processor time of this process, and wall time until the response.
 
     python -m benchmarks.storage [rest] [sdk] [builtin] [builtin-file]
 
-Starts an Azurite of its own (in memory) for the first two. Wall time of those is mostly Azurite's.
+The first two start an Azurite in memory. Their wall time is mostly that of Azurite.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ async def opened(backend: str) -> AsyncIterator[StorageAccount]:
 def network_account(
     backend: str, connection: StorageConnection, clock: Clock
 ) -> AbstractAsyncContextManager[StorageAccount]:
-    """Imports what it needs only now: that is part of what it costs."""
+    """Open a store. Its modules are imported here, because the import is part of the measured time."""
     if backend == "sdk":
         from emulator.storage import azure
 

@@ -1,7 +1,7 @@
-"""What large bodies cost in memory: python -m benchmarks.streaming [MEGABYTES]
+"""Memory and speed of large HTTP bodies: python -m benchmarks.streaming [MEGABYTES]
 
-Bodies go through a streaming function (azurefunctions-extensions-http-fastapi) of a host in a process of its own, a
-fresh one for each line. Prints a Markdown table for RESULTS.md; on Linux only, which tells the peak of the memory.
+Bodies pass through a streaming function (azurefunctions-extensions-http-fastapi) in a new host process for each line.
+Prints a Markdown table for RESULTS.md. Only on Linux, which reports the peak memory of another process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PIECE = b"x" * 65536
 
 
 async def peak_megabytes(host: RunningHost) -> float:
-    """The most memory that the host has had so far."""
+    """Return the peak memory of the host process."""
     async with host.session.get(f"{host.url}/api/peak") as answer:
         return int(await answer.text()) / 1024
 
@@ -66,7 +66,7 @@ async def download(host: RunningHost, megabytes: int) -> None:
 
 
 async def measured(name: str, megabytes: int, work: Callable[[RunningHost], Awaitable[object]]) -> None:
-    """One line of the table, from a fresh host."""
+    """Measure one line of the table with a new host."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with app_folder(APP, "builtin:memory") as folder, started(folder, port, "--no-reload") as host:

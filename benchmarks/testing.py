@@ -1,7 +1,7 @@
-"""What a test with virtual time costs: python -m benchmarks.testing [COUNT]
+"""Time and memory of tests in virtual time: python -m benchmarks.testing [COUNT]
 
-Each test starts the human-interaction sample, lets its 72 hours pass until the escalation and 24 more until it expires,
-and stops. Prints a Markdown table for RESULTS.md, with the memory of the process along the way.
+Each test starts the human-interaction sample, lets 72 hours pass until the escalation and 24 more until the document
+expires, and stops the sample. Prints a Markdown table for RESULTS.md, with the memory of the process after each part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DOCUMENT = {"title": "Budget", "approver": "ada", "manager": "grace"}
 
 
 def one_test() -> tuple[float, float]:
-    """Seconds of the start and stop, and of the test in between."""
+    """Run one test. Return the seconds of start and stop, and of the test between them."""
     began = time.perf_counter()
     with start_sync(SAMPLE) as app:
         started = time.perf_counter()
@@ -34,14 +34,14 @@ def resident_megabytes() -> float:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
-        return float("nan")  # Only Linux tells it so simply.
+        return float("nan")  # Other systems have no /proc.
     return pages * 4096 / 1e6
 
 
 def main(count: int) -> None:
     one_test()
     began, worked = time.perf_counter(), time.process_time()
-    print("| tests so far | start and stop, ms each | the test itself, ms each | memory, MB |\n|---|---|---|---|")
+    print("| number of tests | start and stop, ms each | the test itself, ms each | memory, MB |\n|---|---|---|---|")
     batch = max(count // 5, 1)
     for done in range(batch, count + 1, batch):
         around, inside = map(sum, zip(*(one_test() for _ in range(batch)), strict=True))

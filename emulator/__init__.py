@@ -1,3 +1,3 @@
-"""azemu: run, test and debug Azure Functions and Durable Functions in pure Python."""
+"""azemu: run, test and debug Azure Functions and Durable Functions apps in pure Python."""
 
 __version__ = "0.1.0"

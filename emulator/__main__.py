@@ -1,4 +1,4 @@
-"""`python -m emulator` is the command `azemu`."""
+"""Entry point of `python -m emulator`, the same as the command `azemu`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The app's settings in os.environ, for as long as the app is open.
+"""App settings as variables of os.environ while their app is open.
 
-A process has one environment, and tests open several apps in it, in any order and at the same time: what an app put
-there goes with it, what it covered comes back, and of two that say different things the one opened last is heard.
+A process has one environment, but tests open several apps in it, nested or at the same time, and close them in any
+order. If several open apps set the same variable, the app opened last wins.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
 
-class Layers:
-    """Who put what into an environment, in the order of their coming."""
+class EnvironmentLayers:
+    """Layers of variables over an environment, one per open app. The topmost layer wins."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._environ = environ
         self._lock = threading.Lock()
-        self._before: dict[str, str | None] = {}
+        # The values before any layer set them; None: the variable did not exist.
+        self._original: dict[str, str | None] = {}
         self._layers: list[Mapping[str, str]] = []
 
     @contextmanager
     def containing(self, values: Mapping[str, str]) -> Iterator[None]:
+        """Set variables while entered. Afterwards each has its value of the layer below, or its original one."""
         layer = dict(values)
         with self._lock:
             for name in layer:
-                self._before.setdefault(name, self._environ.get(name))
+                self._original.setdefault(name, self._environ.get(name))
             self._layers.append(layer)
             self._environ.update(layer)
         try:
             yield
         finally:
             with self._lock:
+                # By identity: two apps may have equal settings, and the one that is closed need not be the topmost.
                 self._layers = [other for other in self._layers if other is not layer]
                 for name in layer:
-                    self._show(name)
-
-    def _show(self, name: str) -> None:
-        remaining = [layer[name] for layer in self._layers if name in layer]
-        value = remaining[-1] if remaining else self._before.pop(name)
-        if value is None:
-            self._environ.pop(name, None)
-        else:
-            self._environ[name] = value
+                    values_below = [below[name] for below in self._layers if name in below]
+                    value = values_below[-1] if values_below else self._original.pop(name)
+                    if value is None:
+                        self._environ.pop(name, None)
+                    else:
+                        self._environ[name] = value
 
 
-PROCESS = Layers(os.environ)
-"""os.environ is the process's, and so is the account of who changed it."""
+PROCESS = EnvironmentLayers(os.environ)
+"""The layers over os.environ. There is one environment per process, so there is one instance, too."""

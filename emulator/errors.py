@@ -1,28 +1,28 @@
-"""Everything azemu raises on purpose.
+"""Errors that azemu raises on purpose, all with a message for the user.
 
-EmulatorError                     a message for the user: what was being done, to what, what to do
-├── ConfigurationError            host.json, local.settings.json, the command line (exit code 1)
-├── AppLoadError                  the user's function app could not be imported or indexed
-├── StorageUnavailable            no storage account can be reached or started
-└── StorageError                  (emulator.storage.port) an answer of the storage service
+EmulatorError                     base class
+├── ConfigurationError            host.json, local.settings.json, the environment or the command line (exit code 1)
+├── AppLoadError                  the function app could not be imported or indexed
+├── StorageUnavailable            the storage account cannot be reached or started
+└── StorageError                  (emulator.storage.port) error response of the storage service
 
-Errors of one package derive from these and live in that package.
+Errors of one package derive from these and are defined in that package.
 """
 
 from __future__ import annotations
 
 
 class EmulatorError(Exception):
-    """Base of all errors meant for a person. `str(error)` is the whole message."""
+    """Base class of all errors for the user. `str(error)` is the whole message: what failed, where, what to do."""
 
 
 class ConfigurationError(EmulatorError):
-    """A setting is missing or wrong. The message names the file and the key, what was found and what is allowed."""
+    """Missing or wrong setting. The message names the file and the key, the value, and the allowed values."""
 
 
 class AppLoadError(EmulatorError):
-    """The function app could not be loaded. The message is what the official worker shows, with the user's lines."""
+    """Failure to load the function app. The message is that of the Python worker, with the lines of the app's code."""
 
 
 class StorageUnavailable(EmulatorError):
-    """Storage cannot be reached or started. The message says how to get one."""
+    """Storage that cannot be reached or started. The message says how to get storage."""

@@ -1,4 +1,4 @@
-"""What a process of azemu says by its exit code."""
+"""Exit codes of the command `azemu` and of its host process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
-# Killed by a second Ctrl-C, as shells count it: 128 + the number of SIGINT.
+# Ended by a second Ctrl-C. Shells report a program that a signal ended as 128 + the signal's number; SIGINT is 2.
 INTERRUPTED: Final = 130
 
-# Between the host process and its supervisor only.
+# The next two are only for the supervisor. Python, shells and signals do not use these numbers.
 RESTART: Final = 82
-"""The host wants to be started again at once (/admin/host/restart, a function beyond its time limit)."""
+"""The host process asks to be restarted at once (POST /admin/host/restart)."""
 NOT_STARTED: Final = 83
-"""The host could not start and has told the user why."""
+"""The host could not start, and the host process has printed the reason."""

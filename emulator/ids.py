@@ -1,4 +1,4 @@
-"""New identifiers. The only module that may ask for randomness in them, so that tests can count instead."""
+"""New identifiers. No other module creates random ids, so that tests can replace them by numbered ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Callable
 
 NewId = Callable[[], str]
-"""Gives 32 lower-case hex digits, different at every call (.NET: Guid.ToString("N"))."""
+"""Function that returns 32 lower-case hex digits, different at every call (.NET: Guid.ToString("N"))."""
 
 
 def new_id() -> str:
+    """Create a random id of 32 lower-case hex digits."""
     return uuid.uuid4().hex
 
 
 def hyphenated(identifier: str) -> str:
-    """The same GUID as .NET's format "D": 8-4-4-4-12."""
+    """Write an id of 32 hex digits in groups of 8-4-4-4-12 (.NET: Guid.ToString("D"))."""
     return str(uuid.UUID(hex=identifier))

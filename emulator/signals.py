@@ -9,27 +9,29 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-# The last two exist on one system each: a closed terminal window, Ctrl-Break.
+# SIGHUP (a closed terminal window) exists only on POSIX, SIGBREAK (Ctrl-Break) only on Windows.
 _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextmanager
 def interruptible(*, first: Callable[[], object], again: Callable[[], object]) -> Iterator[None]:
-    """While entered, a signal calls `first` on the running event loop, and every later one `again`."""
+    """While entered, call `first` on the running event loop at the first stop signal, and `again` at all later ones."""
     loop = asyncio.get_running_loop()
     count = 0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
-        with suppress(RuntimeError):  # The loop has closed: everything is over already.
+        # Signal handlers interrupt the main thread anywhere, also inside the event loop. So they only schedule a call.
+        # RuntimeError: the loop is closed, so the program is about to end anyway.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(first if count == 1 else again)
 
-    # Not loop.add_signal_handler, which Windows does not have.
+    # signal.signal instead of loop.add_signal_handler, which Windows does not have.
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    previous_handlers = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

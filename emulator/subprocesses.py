@@ -1,4 +1,4 @@
-"""Start, kill and describe child processes in the same way on every operating system."""
+"""Child processes: start them detached from the terminal, kill them, describe their exit codes, on every system."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import Any
 
 
 def detached_from_terminal() -> dict[str, Any]:
-    """How to start a process that Ctrl-C does not reach: whoever started it decides when it ends.
+    """Return arguments of `create_subprocess_exec` that keep Ctrl-C from reaching the child process.
 
-    A terminal sends Ctrl-C to all its processes, but the host needs its storage until it has drained.
+    A terminal sends Ctrl-C to all its processes. azemu stops its child processes itself, in order: the host needs
+    storage until running functions have finished.
     """
+    # Windows sends Ctrl-C to a process group of the console, POSIX to the foreground group of the session. A new group
+    # or session also contains all children of the process, so that `kill_process_tree` can kill them together.
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
 
 
 async def kill_process_tree(process: asyncio.subprocess.Process) -> None:
-    """End a process that was started `detached_from_terminal`, and all that it started, and wait for that.
-
-    A script that starts a program would leave it behind, and whoever reads what it prints would wait for it.
-    """
+    """Kill a process that was started with `detached_from_terminal` and all its children. Wait until it has ended."""
     if process.returncode is None:
+        # npm and .cmd files are scripts that start the real program. Killing only the script would leave the program
+        # running, and a reader of their common output would wait for it.
         if sys.platform == "win32":
             words = ("taskkill", "/F", "/T", "/PID", str(process.pid))
             nowhere = asyncio.subprocess.DEVNULL
@@ -39,7 +41,7 @@ async def kill_process_tree(process: asyncio.subprocess.Process) -> None:
 
 
 def describe_exit_code(code: int) -> str:
-    """The exit code of a process in words; on POSIX a negative one is the signal that killed it."""
+    """Describe an exit code for a message. On POSIX -N means that signal N ended the process."""
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "emulator"
 PAGES = [
     ROOT / "README.md",
     ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "tests").rglob("README.md")),
     *sorted(ROOT.glob("samples/*/README.md")),

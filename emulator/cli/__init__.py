@@ -1,1 +1,1 @@
-"""The command `azemu`."""
+"""Command line of `azemu`."""

@@ -1,4 +1,4 @@
-"""The command line of `azemu`: words → what is wanted. No command does anything here."""
+"""Command line arguments of `azemu`: parse them into a record for each command. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import difflib
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from emulator import __version__, exit_codes
 
+# The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
+# The levels of .NET, as in host.json and in `func start --user-log-level`.
 LEVELS: Final = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
 
 _OVERVIEW: Final = """\
@@ -23,38 +25,46 @@ azemu {version}: run Azure Functions and Durable Functions on your machine
 Usage: azemu <command> [options]
 
 Commands:
-  start             run the function app of the current folder (also: azemu host start)
-  storage export    save queues, tables and blobs of an account to a file
-  storage import    put a saved file into an account
-  storage copy      copy everything from one account to another
-  help [command]    more about a command
+  start             run the function app in the current folder (also: azemu host start)
+  storage export    save queues, tables and blobs of a storage account to a file
+  storage import    load a saved file into a storage account
+  storage copy      copy queues, tables and blobs from one storage account to another
+  help [command]    show the options of a command
 
 Examples:
   azemu start                                  serve the app on http://localhost:7071
-  azemu start --port 8080 --app samples/hello  another port, another folder
-  azemu start --storage builtin                no Azurite, no Node.js: storage in a file of the app folder
-  azemu start --functions greet orders         only these two functions
-  azemu start --no-reload                      one process, for a debugger
+  azemu start --port 8080 --app path/to/app    use another port and another folder
+  azemu start --storage builtin                keep storage in a file of the app folder; needs no Azurite or Node.js
+  azemu start --functions greet orders         run only these two functions
+  azemu start --no-reload                      run in one process, for a debugger
 
-azemu <command> --help shows all options.
+`azemu <command> --help` shows all options of a command.
 """
 
 _START_EXAMPLES: Final = """\
 examples:
   azemu start
   azemu start -p 8080 --verbose
-  azemu start --app samples/hello --storage builtin:memory
+  azemu start --app path/to/app --storage builtin:memory
   azemu start --cors http://localhost:3000 --cors-credentials
   azemu start --python-arguments "-m debugpy --listen 127.0.0.1:5678"
 
-Settings come from local.settings.json, options from host.json; both are optional. Files ending in .py and host.json
-are watched: a change restarts the host. Ctrl-C stops it in good order, a second Ctrl-C at once.
+App settings are read from local.settings.json and host options from host.json; both files are optional. A change of
+host.json or of a .py file restarts the host. Ctrl-C stops the host when running functions have finished; a second
+Ctrl-C stops it at once.
 """
+
+_TRANSFER_DESCRIPTIONS: Final = {
+    "export": "Save all queues, tables and blobs of a storage account to one file. Stop the hosts that use it first.",
+    "import": "Load a saved file into a storage account. If an import was interrupted, run it again to complete it.",
+    "copy": "Copy all queues, tables and blobs from one storage account to another. If a copy was interrupted, run it "
+    "again to complete it.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """`azemu start`. None: not given."""
+    """Options of `azemu start`. None: not given, so local.settings.json or the default applies."""
 
     app: Path
     port: int | None
@@ -74,9 +84,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """`azemu storage …`. `source` and `target`: a connection value or the name of a connection setting.
+    """Options of `azemu storage export`, `import` and `copy`.
 
-    `hub`: only what belongs to this task hub. `force`: overwrite what is there.
+    `source` and `target`: a connection string, or the name of a connection setting of the app. `hub`: transfer only
+    what belongs to this task hub. `force`: overwrite existing data.
     """
 
     action: Literal["export", "import", "copy"]
@@ -88,90 +99,156 @@ class Transfer:
     force: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what the user may have meant. Ends the process with code 2 for a wrong line."""
+def parse(words: Sequence[str]) -> Start | Transfer | int:
+    """Parse the arguments after `azemu`. Return an exit code if the help or an error message was printed instead."""
+    rest = list(words)
+    if not rest or rest[0] in ("-h", "--help") or rest in (["help"], ["help", "help"]):
+        sys.stdout.write(_OVERVIEW.format(version=__version__))
+        return exit_codes.OK
+    # As in Core Tools, -v is the version and not --verbose.
+    if rest[0] in ("--version", "-v", "-V", "version"):
+        sys.stdout.write(f"azemu {__version__}\n")
+        return exit_codes.OK
+    if rest[0] == "help":
+        rest = [*rest[1:], "--help"]
+    try:
+        match rest:
+            case ["start", *options] | ["host", "start", *options]:
+                return _parse_start(options)
+            case ["storage", ("export" | "import" | "copy") as action, *options]:
+                return _parse_transfer(action, options)
+            case ["host", *others]:
+                return _unknown_command(others, group="host", known=("start",))
+            case ["storage", *others]:
+                return _unknown_command(others, group="storage", known=("export", "import", "copy"))
+            case [option, *_] if option.startswith("-"):
+                # Either a misspelt option of azemu itself, or the word `start` was forgotten.
+                near = difflib.get_close_matches(option, ("--version", "--help"), n=1)
+                suggestion = f"azemu {near[0]}" if near else f"azemu start {shlex.join(rest)}"
+                sys.stderr.write(f"azemu: expected a command, not '{option}'. Did you mean '{suggestion}'?\n")
+                return exit_codes.USAGE
+            case _:
+                return _unknown_command(rest, group="", known=("start", "host", "storage", "help", "version"))
+    except SystemExit as end:
+        # argparse ends the process after --help and after an error. Callers in this process need the code instead.
+        return end.code if isinstance(end.code, int) else exit_codes.USAGE
 
-    known: Sequence[str] = ()
+
+def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) -> int:
+    prefix = f"azemu {group}".strip()
+    # `azemu storage` alone is an error for scripts (exit code 2), but the answer for a person is the list of commands.
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write("".join(f"{prefix} {word} --help\n" for word in known))
+        return exit_codes.OK if words else exit_codes.USAGE
+    near = difflib.get_close_matches(words[0], known, n=1)
+    advice = f"Did you mean '{prefix} {near[0]}'?" if near else f"Known commands: {', '.join(known)}."
+    sys.stderr.write(f"azemu: unknown command '{f'{group} {words[0]}'.strip()}'. {advice}\n")
+    return exit_codes.USAGE
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser that suggests the nearest option. Errors end the process with exit code 2."""
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        namespace, unknown = self.parse_known_args(words)
+        if unknown:
+            options = [
+                option
+                for action in self._actions
+                if action.help != argparse.SUPPRESS
+                for option in action.option_strings
+            ]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
+            self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        return namespace
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")
         raise SystemExit(exit_codes.USAGE)
 
 
-def parse(words: Sequence[str]) -> Start | Transfer | int:
-    """What is wanted; a number: everything is said, end with this exit code."""
-    try:
-        return _parse(list(words))
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else exit_codes.USAGE
-
-
-def _parse(words: list[str]) -> Start | Transfer | int:
-    if not words or words[0] in ("-h", "--help") or words in (["help"], ["help", "help"]):
-        sys.stdout.write(_OVERVIEW.format(version=__version__))
-        return exit_codes.OK
-    if words[0] in ("--version", "-v", "-V", "version"):
-        sys.stdout.write(f"azemu {__version__}\n")
-        return exit_codes.OK
-    if words[0] == "help":
-        words = [*words[1:], "--help"]
-    match words:
-        case ["start", *rest] | ["host", "start", *rest]:
-            return _parse_start(rest)
-        case ["storage", ("export" | "import" | "copy") as action, *rest]:
-            return _parse_transfer(action, rest)
-        case [option, *_] if option.startswith("-"):
-            return _no_command(words)
-        case ["host", *rest]:
-            return _unknown(rest, after="host", known=("start",))
-        case ["storage", *rest]:
-            return _unknown(rest, after="storage", known=("export", "import", "copy"))
-        case _:
-            return _unknown(words, after="", known=("start", "host", "storage", "help", "version"))
-
-
-def _no_command(words: Sequence[str]) -> int:
-    """Most likely the word `start` was forgotten."""
-    near = difflib.get_close_matches(words[0], ("--version", "--help"), n=1)
-    meant = f"azemu {near[0]}" if near else f"azemu start {shlex.join(words)}"
-    sys.stderr.write(f"azemu: '{words[0]}' is no command. Did you mean '{meant}'?\n")
-    return exit_codes.USAGE
-
-
-def _unknown(words: Sequence[str], *, after: str, known: Sequence[str]) -> int:
-    prefix = f"azemu {after}".strip()
-    if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write("".join(f"{prefix} {word} --help\n" for word in known))
-        return exit_codes.OK if words else exit_codes.USAGE
-    sys.stderr.write(f"azemu: unknown command '{prefix[6:]} {words[0]}'.".replace("' ", "'"))
-    near = difflib.get_close_matches(words[0], known, n=1)
-    sys.stderr.write(f" Did you mean '{prefix} {near[0]}'?\n" if near else f" Known: {', '.join(known)}.\n")
-    return exit_codes.USAGE
-
-
-def _parse_start(words: list[str]) -> Start:
+def _parse_start(words: Sequence[str]) -> Start:
     parser = _Parser(
         prog="azemu start",
-        description="Run the function app of the current folder, or of a folder above it.",
+        description="Run the function app in the current folder, or in the nearest folder above it that has one.",
         epilog=_START_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # An abbreviation that works today would become ambiguous with the next new option.
         allow_abbrev=False,
     )
-    _add_serving(parser)
-    _add_running(parser)
-    _add_ignored(parser)
-    given = _parse_known(parser, list(_joined(words)))
+    add = parser.add_argument_group("HTTP").add_argument
+    add("-p", "--port", metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
+    add("--address", metavar="IP", help="IP address to listen on (default: 127.0.0.1)")
+    add("--cors", metavar="ORIGINS", help="origins that browsers may call from, separated by commas, or *")
+    # The default is None and not False, which would override CORSCredentials of local.settings.json.
+    add("--cors-credentials", action="store_true", default=None, help="allow these origins to send cookies")
+    add("--enable-auth", "--enableAuth", action="store_true", help="require function and host keys, as Azure does")
+    add = parser.add_argument_group("app").add_argument
+    # The second and third name are those of `func start`, which editors and scripts pass.
+    add(
+        *("--app", "--script-root", "--prefix"),
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder of the app (default: the current folder)",
+    )
+    add("--functions", nargs="+", default=(), metavar="NAME", help="run only these functions")
+    add(
+        "--storage",
+        metavar="STORAGE",
+        help="use this storage instead of AzureWebJobsStorage: azurite, builtin, builtin:PATH, builtin:memory or a "
+        "connection string",
+    )
+    add("--no-reload", dest="reload", action="store_false", help="run in one process, without restarts: for debuggers")
+    add(
+        *_PYTHON_ARGUMENTS,
+        metavar="ARGS",
+        help='arguments of the Python that runs the app, such as "-m debugpy --listen 5678"',
+    )
+    add = parser.add_argument_group("output").add_argument
+    add("--verbose", action="store_true", help="show the log of the host, too")
+    add(
+        "--user-log-level",
+        default=os.environ.get("FUNCTIONS_USER_LOG_LEVEL"),
+        metavar="LEVEL",
+        help=f"lowest level that is shown of the functions' own log: {', '.join(LEVELS)} "
+        "(default: the environment variable FUNCTIONS_USER_LOG_LEVEL)",
+    )
+    add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")
+    add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
+    add("--no-color", "--no-colour", action="store_true", help="no colours (also: the environment variable NO_COLOR)")
+    # Options of `func start` that editors and scripts pass. They have no effect here, but must not be errors.
+    add("-t", "--timeout", help=argparse.SUPPRESS)
+    add("--runtime", help=argparse.SUPPRESS)
+    for flag in ("--no-build", "--python", "--dotnet-isolated"):
+        add(flag, action="store_true", help=argparse.SUPPRESS)
+
+    # Arguments of the interpreter begin with a dash, so argparse would take them for options of azemu. Written as
+    # `--python-arguments=-X dev` it takes them for a value.
+    joined: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        value = next(rest, None) if word in _PYTHON_ARGUMENTS else None
+        joined.append(word if value is None else f"{word}={value}")
+    given = parser.parse(joined)
+    # Checked here and not by argparse, whose messages do not say which values are possible.
+    if given.port is not None and not (given.port.isdecimal() and int(given.port) <= 65535):
+        parser.error(f"--port: '{given.port}' is not a port number. Use 0 to 65535 (0: any free port).")
+    levels = {level.lower(): level for level in LEVELS}
+    if given.user_log_level and given.user_log_level.lower() not in levels:
+        parser.error(f"--user-log-level: '{given.user_log_level}' is not a log level. Use one of: {', '.join(LEVELS)}.")
     return Start(
         app=given.app,
-        port=given.port,
+        port=None if given.port is None else int(given.port),
         address=given.address,
+        # Core Tools separates the names by spaces; commas are easier to write in configuration files of editors.
         functions=tuple(name for word in given.functions for name in word.replace(",", " ").split()),
         enable_auth=given.enable_auth,
         cors=given.cors,
         cors_credentials=given.cors_credentials,
         storage=given.storage,
         verbose=given.verbose,
-        user_log_level=given.user_log_level,
+        user_log_level=levels[given.user_log_level.lower()] if given.user_log_level else None,
         reload=given.reload,
         python_arguments=given.python_arguments,
         log_format=given.log_format,
@@ -179,85 +256,24 @@ def _parse_start(words: list[str]) -> Start:
     )
 
 
-def _joined(words: Sequence[str]) -> Iterator[str]:
-    """The arguments of the interpreter begin with a dash, which argparse would take for an option of ours."""
-    rest = iter(words)
-    for word in rest:
-        if word in _PYTHON_ARGUMENTS and (value := next(rest, None)) is not None:
-            yield f"{word}={value}"
-        else:
-            yield word
-
-
-def _add_serving(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("serving").add_argument
-    add("-p", "--port", type=_port, metavar="N", help="port (default: 7071, or LocalHttpPort of local.settings.json)")
-    add("--address", metavar="A", help="address to listen on (default: 127.0.0.1)")
-    add("--cors", metavar="ORIGINS", help="origins that may call from a browser, separated by commas, or *")
-    add("--cors-credentials", action="store_true", default=None, help="let these origins send cookies")
-    add("--enable-auth", "--enableAuth", action="store_true", help="ask for keys, as in Azure")
-
-
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("the app").add_argument
-    add(
-        *("--app", "--script-root", "--prefix"),
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder of the app (default: the current one)",
-    )
-    add("--functions", nargs="+", default=(), metavar="NAME", help="run only these functions")
-    add(
-        "--storage",
-        metavar="WHERE",
-        help="azurite, builtin[:PATH], builtin:memory or a connection string, in place of AzureWebJobsStorage",
-    )
-    add("--no-reload", dest="reload", action="store_false", help="one process, no restart on changes: for debuggers")
-    add(
-        *_PYTHON_ARGUMENTS,
-        metavar="ARGS",
-        help='for the interpreter that runs the app, e.g. "-m debugpy --listen 5678"',
-    )
-    add = parser.add_argument_group("output").add_argument
-    add("--verbose", action="store_true", help="show what the host itself does")
-    add(
-        "--user-log-level",
-        type=_level,
-        default=os.environ.get("FUNCTIONS_USER_LOG_LEVEL"),
-        metavar="LEVEL",
-        help=f"what functions log is shown from here on: {', '.join(LEVELS)}",
-    )
-    add("--log-format", choices=("text", "json"), default="text", help="json: one object a line")
-    add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
-    add("--no-color", "--no-colour", action="store_true", help="no colours (also: the variable NO_COLOR)")
-
-
-def _add_ignored(parser: argparse.ArgumentParser) -> None:
-    """Options of `func start` that editors and scripts pass and that mean nothing here."""
-    parser.add_argument("-t", "--timeout", help=argparse.SUPPRESS)
-    parser.add_argument("--runtime", help=argparse.SUPPRESS)
-    for flag in ("--no-build", "--python", "--dotnet-isolated"):
-        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
-
-
-def _parse_transfer(action: str, words: list[str]) -> Transfer:
-    kinds: dict[str, Literal["export", "import", "copy"]] = {"export": "export", "import": "import", "copy": "copy"}
-    parser = _Parser(prog=f"azemu storage {action}", description=_TRANSFERS[action], allow_abbrev=False)
+def _parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:
+    parser = _Parser(prog=f"azemu storage {action}", description=_TRANSFER_DESCRIPTIONS[action], allow_abbrev=False)
     parser.add_argument("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app, for its settings")
-    where = "a connection setting of the app (default: AzureWebJobsStorage), a connection string, builtin:PATH"
+    connection = "name of a connection setting of the app, a connection string, azurite or builtin:PATH"
+    # A copy has no default on either side: source and target would be the same account.
+    connection += "" if action == "copy" else " (default: AzureWebJobsStorage)"
     if action != "import":
-        parser.add_argument("--from", dest="source", metavar="CONNECTION", required=action == "copy", help=where)
+        parser.add_argument("--from", dest="source", metavar="CONNECTION", required=action == "copy", help=connection)
     if action != "export":
-        parser.add_argument("--to", dest="target", metavar="CONNECTION", required=action == "copy", help=where)
+        parser.add_argument("--to", dest="target", metavar="CONNECTION", required=action == "copy", help=connection)
     if action != "copy":
         parser.add_argument("file", type=Path, metavar="FILE")
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there already")
-    given = _parse_known(parser, words)
+    parser.add_argument("--force", action="store_true", help="overwrite existing data")
+    given = parser.parse(words)
     return Transfer(
-        action=kinds[action],
+        action=action,
         app=given.app,
         source=getattr(given, "source", None),
         target=getattr(given, "target", None),
@@ -267,32 +283,10 @@ def _parse_transfer(action: str, words: list[str]) -> Transfer:
     )
 
 
-_TRANSFERS: Final = {
-    "export": "Save all queues, tables and blobs of an account to one file. Stop the hosts that use it first.",
-    "import": "Put a saved file into an account. An interrupted import goes on where it stopped.",
-    "copy": "Copy all queues, tables and blobs from one account to another. An interrupted copy goes on.",
-}
-
-
-def _parse_known(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    given, unknown = parser.parse_known_args(words)
-    if unknown:
-        options = [
-            option for action in parser._actions if action.help != argparse.SUPPRESS for option in action.option_strings
-        ]
-        near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
-        parser.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
-    return given
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is no port: 0 to 65535 (0: any free one)")
-
-
-def _level(text: str) -> str:
-    for level in LEVELS:
-        if level.lower() == text.lower():
-            return level
-    raise argparse.ArgumentTypeError(f"'{text}' is no level: {', '.join(LEVELS)}")
+def split_arguments(text: str) -> list[str]:
+    """Split the text of --python-arguments into words, as a shell does. Raises ValueError for an open quote."""
+    # Not shlex.split: there a backslash protects the next character, but on Windows it is part of a path.
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = "" if sys.platform == "win32" else "\\"
+    return list(lexer)

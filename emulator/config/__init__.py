@@ -1,1 +1,1 @@
-"""host.json, local.settings.json and the environment as frozen dataclasses, read once at the edge."""
+"""Configuration of a host as frozen dataclasses: host.json, local.settings.json, environment and command line."""

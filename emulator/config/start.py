@@ -1,8 +1,8 @@
-"""What a host is started with: the command line's wishes, and everything read and decided from them.
+"""Configuration of one host: command line, host.json, local.settings.json and environment, merged once.
 
     configuration = configure(StartOptions(app=Path("."), port=0), os.environ)
 
-The command line, the supervisor's child and the tests all come this way, so they cannot disagree about precedence.
+The command line, the host process and the tests all use `configure`, so the same setting wins in all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,19 +25,19 @@ DEFAULT_ADDRESS = "127.0.0.1"
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 
-# The file of the built-in store when `--storage builtin` names none.
+# The file of the built-in store for `--storage builtin`, relative to the app folder.
 BUILTIN_PATH = Path(".azemu") / "storage.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """The wishes of the command line or of a test. None: local.settings.json decides, then the default.
+    """Options of the command line or of a test. None: local.settings.json applies, then the default.
 
-    `app`: the project root. `port` 0: any free one. `listener`: a bound, listening socket to serve on instead of
-    binding `address` and `port` (it stays the caller's to close). `functions`: run only these. `storage`: for
-    AzureWebJobsStorage and every connection that means development storage, "azurite", "builtin", "builtin:PATH",
-    "builtin:memory" or a connection string. `settings`: app settings that win over environment and local.settings.json.
-    `create_host_json`: when there is none, as the Functions host does.
+    `app`: app folder. `port`: 0 means any free port. `listener`: listening socket to serve on, instead of binding
+    `address` and `port`; the caller closes it. `functions`: run only these. `storage`: replaces AzureWebJobsStorage and
+    every development connection; "azurite", "builtin", "builtin:PATH", "builtin:memory" or a connection string.
+    `settings`: app settings that win over environment and local.settings.json. `create_host_json`: create a missing
+    host.json, as the Functions host does.
     """
 
     app: Path
@@ -56,18 +57,35 @@ class StartOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cors:
-    """`origins`: allowed origins, or ("*",)."""
+    """CORS rules. `origins`: allowed origins, or ("*",) for all."""
 
     origins: Sequence[str]
     credentials: bool = False
 
+    @classmethod
+    def of(cls, options: StartOptions, host: HostSection) -> Cors | None:
+        """Return the rules of command line and local.settings.json; None: no CORS. Raises ConfigurationError."""
+        text = options.cors if options.cors is not None else host.cors
+        # Browsers send the origin without a slash at the end.
+        origins = tuple(origin.strip().rstrip("/") for origin in (text or "").split(",") if origin.strip())
+        if not origins:
+            return None
+        credentials = options.cors_credentials if options.cors_credentials is not None else host.cors_credentials
+        # Browsers refuse such responses (Fetch standard), so the setting would seem to have no effect.
+        if credentials and "*" in origins:
+            raise ConfigurationError(
+                "CORS: credentials cannot be allowed for every origin ('*'). List the origins in --cors or in "
+                "Host.CORS of local.settings.json, or do not allow credentials."
+            )
+        return cls(origins=origins, credentials=bool(credentials))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """All settings of one host, read once.
+    """All settings of one host.
 
-    `root`: absolute. `port` 0: any free one. `cors` None: no CORS at all. `wants_azurite`: the user asked for it by
-    name, so nothing else will do. `warnings`: for the user, in order.
+    `root`: app folder, absolute. `port`: 0 means any free port. `cors`: None disables CORS. `wants_azurite`: the user
+    asked for Azurite with --storage, so the built-in store must not replace it. `warnings`: for the user, in order.
     """
 
     root: Path
@@ -82,16 +100,18 @@ class Configuration:
     warnings: Sequence[str] = ()
 
     def environment(self, port: int) -> Mapping[str, str]:
-        """What the app's process must find in `os.environ` before user code is imported. `port`: the one served on.
+        """Return the variables that os.environ must contain before user code is imported. `port`: the bound port.
 
-        The settings of local.settings.json and what `func start` adds (core-tools: StartHostAction).
+        They are the settings of local.settings.json and what `func start` adds (core-tools: StartHostAction).
         """
+        # These win over settings of the same names, as in Core Tools.
         added = {
             "AzureWebJobsScriptRoot": str(self.root),
             "WEBSITE_HOSTNAME": f"localhost:{port}",
             "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
             "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true",
         }
+        # These are set only if the app or the environment does not set them.
         defaults = {
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "FUNCTIONS_WORKER_RUNTIME_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -102,45 +122,64 @@ class Configuration:
 
 
 def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuration:
-    """Read everything a host needs to know before it starts.
-
-    Raises ConfigurationError.
-    """
+    """Read and merge everything that a host needs to know before it starts. Raises ConfigurationError."""
     root = options.app.resolve()
     loaded = load_settings(root, environ, overrides=options.settings)
     settings = loaded.settings
     if options.storage is not None:
+        # Explicit settings win: the supervisor passes the ports of the Azurite that it has started.
         names = {"AzureWebJobsStorage", *development_connections(settings)} - set(options.settings)
         settings = settings.with_values(dict.fromkeys(sorted(names), storage_value(options.storage, root)))
     host, host_warnings = read_host_json(root, settings, create=options.create_host_json)
     if options.functions:
         host = replace(host, functions=tuple(options.functions))
+    address = options.address or loaded.host.address or DEFAULT_ADDRESS
+    try:
+        # Only addresses are allowed, as in Core Tools; `localhost` is the exception.
+        address = DEFAULT_ADDRESS if address.lower() == "localhost" else str(ipaddress.ip_address(address))
+    except ValueError:
+        raise ConfigurationError(
+            # The sentences of core-tools, StartHostAction.
+            f"Invalid --address value '{address}'. Expected an IP address, for example 127.0.0.1 or 0.0.0.0."
+        ) from None
+    port = next(port for port in (options.port, loaded.host.port, DEFAULT_PORT) if port is not None)
+    warnings = list(loaded.warnings)
+    environment = settings.get("AZURE_FUNCTIONS_ENVIRONMENT")
+    if environment is not None and environment.lower() != "development":
+        # The sentence of Core Tools.
+        warnings.append(
+            f"AZURE_FUNCTIONS_ENVIRONMENT already exists with value '{environment}', overriding to 'Development'."
+        )
+    runtime = settings.get("FUNCTIONS_WORKER_RUNTIME")
+    if runtime and runtime.lower() != "python":
+        warnings.append(f"FUNCTIONS_WORKER_RUNTIME is '{runtime}', but azemu runs Python apps: set it to 'python'.")
     return Configuration(
         root=root,
-        address=_address(options.address or loaded.host.address or DEFAULT_ADDRESS),
-        port=_first_given(options.port, loaded.host.port, DEFAULT_PORT),
+        address=address,
+        port=port,
         settings=settings,
         host=host,
-        cors=_cors(options, loaded.host),
+        cors=Cors.of(options, loaded.host),
         enable_auth=options.enable_auth,
         listener=options.listener,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
-        warnings=(*loaded.warnings, *_environment_warnings(settings), *host_warnings),
+        warnings=(*warnings, *host_warnings),
     )
 
 
 def storage_value(storage: str, root: Path) -> str:
-    """The connection value that `--storage` means. A relative path belongs to the app folder.
+    """Return the connection value of an argument of --storage. `root`: app folder, for relative paths.
 
-    Raises ConfigurationError for a word that is none.
+    Raises ConfigurationError for an unknown word.
     """
     kind, _, path = storage.partition(":")
     if storage.lower() == "azurite":
         return DEVELOPMENT_STORAGE
+    # A connection string has a `=`, and a SAS URL a `://`. Their errors are reported where they are parsed.
     if kind.lower() != "builtin" and storage and "=" not in storage and "://" not in storage:
         raise ConfigurationError(
-            f"--storage {storage} is not known. Allowed: azurite, builtin, builtin:PATH, builtin:memory or a "
-            "connection string."
+            f"--storage {storage}: unknown storage. Use azurite, builtin, builtin:PATH, builtin:memory or a connection "
+            "string."
         )
     if kind.lower() != "builtin" or path.lower() == "memory":
         return storage
@@ -148,60 +187,14 @@ def storage_value(storage: str, root: Path) -> str:
 
 
 def development_connections(settings: Settings) -> list[str]:
-    """The names of the settings whose value means the local Azurite at its usual ports."""
-    return sorted(name for name, value in settings.items() if _is_development_storage(value))
-
-
-def _is_development_storage(value: str) -> bool:
-    """UseDevelopmentStorage=true, or the same account written out in full."""
-    if value == DEVELOPMENT_STORAGE:
-        return True
-    if "usedevelopmentstorage" not in value.lower() and DEVELOPMENT_ACCOUNT not in value:
-        return False
-    try:
-        return parse_connection(value, setting="") == parse_connection(DEVELOPMENT_STORAGE, setting="")
-    except ConfigurationError:
-        return False
-
-
-def _first_given(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
-
-
-def _address(text: str) -> str:
-    if text.lower() == "localhost":
-        return DEFAULT_ADDRESS
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        # core-tools: StartHostAction, the same sentence.
-        raise ConfigurationError(
-            f"Invalid --address value '{text}'. Expected an IP address, for example 127.0.0.1 or 0.0.0.0."
-        ) from None
-
-
-def _cors(options: StartOptions, host: HostSection) -> Cors | None:
-    text = options.cors if options.cors is not None else host.cors
-    origins = tuple(origin.strip().rstrip("/") for origin in (text or "").split(",") if origin.strip())
-    if not origins:
-        return None
-    wish = options.cors_credentials if options.cors_credentials is not None else host.cors_credentials
-    if wish and "*" in origins:
-        raise ConfigurationError(
-            "CORS: credentials cannot be allowed for every origin ('*'). Name the origins in --cors or in "
-            "Host.CORS of local.settings.json, or leave the credentials off."
-        )
-    return Cors(origins=origins, credentials=bool(wish))
-
-
-def _environment_warnings(settings: Settings) -> list[str]:
-    found = settings.get("AZURE_FUNCTIONS_ENVIRONMENT")
-    warnings = []
-    if found is not None and found.lower() != "development":
-        warnings.append(
-            f"AZURE_FUNCTIONS_ENVIRONMENT already exists with value '{found}', overriding to 'Development'."
-        )
-    runtime = settings.get("FUNCTIONS_WORKER_RUNTIME")
-    if runtime and runtime.lower() != "python":
-        warnings.append(f"FUNCTIONS_WORKER_RUNTIME is '{runtime}', but azemu runs Python apps: set it to 'python'.")
-    return warnings
+    """Return the names of the settings whose value means the local Azurite at its default ports."""
+    names = []
+    development = parse_connection(DEVELOPMENT_STORAGE, setting="")
+    for name, value in sorted(settings.items()):
+        # Most settings are no connections, so only values with one of these words are parsed. Both ways to write the
+        # connection are recognised: UseDevelopmentStorage=true, and the same account written out in full.
+        if "usedevelopmentstorage" in value.lower() or DEVELOPMENT_ACCOUNT in value:
+            with suppress(ConfigurationError):
+                if parse_connection(value, setting="") == development:
+                    names.append(name)
+    return names

@@ -1,1 +1,1 @@
-"""The processes of a running azemu: the supervisor that stays, and the host that may be restarted."""
+"""Processes of `azemu start`: the supervisor and the host process that it restarts when the app changes."""

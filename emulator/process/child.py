@@ -1,4 +1,4 @@
-"""The host process, seen from its supervisor."""
+"""Host process as its supervisor sees it: start it, pass it its options, wait for its end, stop it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from typing import Final, Self
 
 from emulator.clock import Clock
 from emulator.process.handover import Handover
-from emulator.process.listening_port import Port
+from emulator.process.listening_port import ListeningSocket
 from emulator.subprocesses import detached_from_terminal
 
-# -P keeps the current folder, which is the user's, off the import path: a file there must not shadow our modules. So
-# the place of this package is handed over.
+# The interpreter runs with -P, which keeps the current folder off the import path: a file of the app must not shadow
+# a module of azemu. Therefore the folder that contains this package is passed as an argument.
 _BOOT: Final = "import sys; sys.path.append(sys.argv[1]); from emulator.process.host import main; sys.exit(main())"
 _PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[2])
-# Longer than the host gives itself.
+
+# Longer than `LONGEST_STOP_SECONDS` in host.py, so that the host process ends itself before it is killed.
 _STOP_SECONDS: Final = 25.0
 
 
-class Child:
-    """Started when entered, so that it loads its modules while storage is looked for; `begin` lets it serve.
+class HostProcess:
+    """One host process, running while the context manager is entered.
 
-    `urgent`: set when the user does not want to wait for an orderly end.
+    It loads its modules at once, while the supervisor starts storage, and serves after `begin`. `urgent`: set when the
+    user does not want to wait for running functions; the process is then killed.
     """
 
-    def __init__(self, python_arguments: Sequence[str], port: Port, clock: Clock, urgent: asyncio.Event) -> None:
+    def __init__(
+        self, python_arguments: Sequence[str], listening: ListeningSocket, clock: Clock, urgent: asyncio.Event
+    ) -> None:
         self._python_arguments = python_arguments
-        self._port = port
+        self._listening = listening
         self._clock = clock
         self._urgent = urgent
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        listener = self._port.listener
+        inherited = self._listening.socket
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -46,7 +50,8 @@ class Child:
             _BOOT,
             _PACKAGE_FOLDER,
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=[listener.fileno()] if listener is not None else [],
+            pass_fds=[inherited.fileno()] if inherited is not None else [],
+            # Ctrl-C reaches only the supervisor, which stops the host process before it stops storage.
             **detached_from_terminal(),
         )
         return self
@@ -56,44 +61,48 @@ class Child:
     ) -> None:
         await self.stop()
 
-    async def stop(self) -> None:
-        """Let it end in good order. It may be called again, and costs nothing then."""
-        stopping = asyncio.ensure_future(self._stop())
-        try:
-            await asyncio.shield(stopping)
-        except asyncio.CancelledError:
-            await stopping  # Ctrl-C during a restart: the order of things stays the same.
-            raise
-
     async def begin(self, handover: Handover) -> None:
+        """Send the options; the host process then starts to serve."""
         stdin = self._running.stdin
         assert stdin is not None
-        with suppress(BrokenPipeError, ConnectionResetError):  # It has ended; `wait` tells how.
+        # If the process has ended already, `wait` returns its exit code, which says more than a broken pipe.
+        with suppress(BrokenPipeError, ConnectionResetError):
             stdin.write(handover.to_line().encode())
             await stdin.drain()
 
     async def wait(self) -> int:
-        """Its exit code; negative: the signal that killed it."""
+        """Wait until the process ends. Return its exit code (on POSIX: -N if signal N ended it)."""
         return await self._running.wait()
+
+    async def stop(self) -> None:
+        """Let running functions finish and wait until the process has ended. Does nothing if it has ended already."""
+        process = self._running
+
+        async def end() -> None:
+            assert process.stdin is not None
+            # The host process takes the end of its standard input as the request to stop (see handover.py).
+            process.stdin.close()
+            waits = [
+                asyncio.ensure_future(wait)
+                for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(_STOP_SECONDS, upkeep=True))
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+        ending = asyncio.ensure_future(end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            # The user pressed Ctrl-C during a restart. The host still needs storage, which ends after this method.
+            await ending
+            raise
 
     @property
     def _running(self) -> asyncio.subprocess.Process:
-        assert self._process is not None, "not entered"
+        assert self._process is not None, "the context manager is not entered"
         return self._process
-
-    async def _stop(self) -> None:
-        """Close its standard input, which it takes as the wish to stop (see handover.py)."""
-        process = self._running
-        assert process.stdin is not None
-        process.stdin.close()
-        waits = [
-            asyncio.ensure_future(wait)
-            for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(_STOP_SECONDS, upkeep=True))
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

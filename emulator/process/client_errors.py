@@ -1,4 +1,4 @@
-"""What asyncio complains of with tracebacks, although clients may do it."""
+"""Event loop errors that HTTP clients cause: logged in one line instead of a traceback each."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ from typing import Any, Final
 
 logger = logging.getLogger(__name__)
 
-_SAY_EVERY_SECONDS: Final = 10.0
+_WARNING_INTERVAL_SECONDS: Final = 10.0
 
 
 @contextmanager
 def quiet_client_errors() -> Iterator[None]:
-    """While entered, the running loop says calmly what clients cause, and everything else as before.
-
-    With more connections than the system allows, the others wait; asyncio would write a traceback for every look at
-    them, a hundred in a row. A client that goes away is nothing to speak of, but on Windows asyncio does.
-    """
+    """While entered, shorten the running event loop's reports of errors that clients cause; pass on all others."""
     loop = asyncio.get_running_loop()
-    before = loop.get_exception_handler()
-    last = -_SAY_EVERY_SECONDS
+    previous_handler = loop.get_exception_handler()
+    last_warning = -_WARNING_INTERVAL_SECONDS
 
-    def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        nonlocal last
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal last_warning
         error, message = context.get("exception"), context.get("message", "")
         if isinstance(error, OSError) and "accept" in message.lower():
-            if loop.time() - last >= _SAY_EVERY_SECONDS:
-                last = loop.time()
-                logger.warning("No more connections can be taken for now (%s); they wait.", error)
+            # The limit of open files is reached. The connections wait in the kernel's queue, and asyncio reports the
+            # error at every attempt to accept one, up to a hundred times in a row.
+            if loop.time() - last_warning >= _WARNING_INTERVAL_SECONDS:
+                last_warning = loop.time()
+                logger.warning("Too many open connections (%s). New connections wait until others are closed.", error)
         elif isinstance(error, ConnectionError) and "_call_connection_lost" in message:
-            logger.debug("A connection is gone: %s", error)
+            # The Windows event loop reports a client that closed its connection as an error of a callback.
+            logger.debug("A client closed its connection: %s", error)
         else:
-            (before or type(loop).default_exception_handler)(loop, context)
+            (previous_handler or type(loop).default_exception_handler)(loop, context)
 
-    loop.set_exception_handler(on_error)
+    loop.set_exception_handler(handle)
     try:
         yield
     finally:
-        loop.set_exception_handler(before)
+        loop.set_exception_handler(previous_handler)

@@ -1,7 +1,7 @@
-"""What the supervisor tells the host process: one line of JSON on its standard input.
+"""Options that the supervisor passes to the host process, as one line of JSON on its standard input.
 
-The pipe stays open afterwards. When it closes, the host stops in good order; it closes when the supervisor asks for
-that and also when the supervisor is gone, however it ended, on every operating system.
+The pipe stays open afterwards, because its end is the signal to stop. The supervisor closes it to stop the host, and
+the operating system closes it when the supervisor ends in any other way. This works the same on all operating systems.
 """
 
 from __future__ import annotations
@@ -16,48 +16,47 @@ from emulator.config.hostjson import LogLevel
 from emulator.config.start import StartOptions
 from emulator.host.console.output import Style
 
-_PLAIN = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
+# Fields of StartOptions whose values JSON can express without a conversion.
+_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """`announce`: print the list of functions once the host runs."""
+    """Options of one host process. `print_functions`: print the list of functions when the host has started."""
 
     options: StartOptions
     style: Style
-    announce: bool
+    print_functions: bool
 
     def to_line(self) -> str:
+        """Write the options as a line of JSON. The listening socket is written as its file descriptor."""
         options = self.options
-        content: dict[str, Any] = {name: getattr(options, name) for name in _PLAIN}
+        content: dict[str, Any] = {name: getattr(options, name) for name in _JSON_FIELDS}
         content["app"] = str(options.app)
         content["functions"] = list(options.functions)
         content["settings"] = dict(options.settings)
         content["user_log_level"] = options.user_log_level.value if options.user_log_level else None
-        # The child inherits the descriptor under the same number.
+        # The child process inherits the descriptor under the same number (`pass_fds` in child.py).
         content["listener"] = options.listener.fileno() if options.listener else None
         style = {"colour": self.style.colour, "format": self.style.format}
-        return json.dumps({"options": content, "style": style, "announce": self.announce}) + "\n"
+        return json.dumps({"options": content, "style": style, "print_functions": self.print_functions}) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> Handover:
+        """Read what `to_line` wrote. Opens the inherited listening socket, which the caller has to close."""
         content = json.loads(line)
-        given = content["options"]
-        level = given["user_log_level"]
+        fields = content["options"]
+        level = fields["user_log_level"]
         options = StartOptions(
-            app=Path(given["app"]),
-            functions=tuple(given["functions"]),
-            settings=given["settings"],
+            app=Path(fields["app"]),
+            functions=tuple(fields["functions"]),
+            settings=fields["settings"],
             user_log_level=LogLevel(level) if level else None,
-            **{name: given[name] for name in _PLAIN},
+            **{name: fields[name] for name in _JSON_FIELDS},
         )
-        if given["listener"] is not None:
-            options = replace(options, listener=_inherited(given["listener"]))
-        return cls(options=options, style=Style(**content["style"]), announce=content["announce"])
-
-
-def _inherited(descriptor: int) -> socket.socket:
-    listener = socket.socket(fileno=descriptor)
-    # Processes that the app starts must not keep the port open.
-    listener.set_inheritable(False)
-    return listener
+        if fields["listener"] is not None:
+            listener = socket.socket(fileno=fields["listener"])
+            # Otherwise a process that the app starts would keep the port open after the host has ended.
+            listener.set_inheritable(False)
+            options = replace(options, listener=listener)
+        return cls(options=options, style=Style(**content["style"]), print_functions=content["print_functions"])

@@ -1,4 +1,4 @@
-"""The child of the supervisor: takes the handover, runs the host, ends when its standard input closes."""
+"""Main function of the host process: read the handover, run the host, stop when standard input closes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from types import FrameType
 
 from emulator import exit_codes
@@ -20,61 +18,60 @@ from emulator.errors import EmulatorError
 from emulator.process.handover import Handover
 from emulator.process.serving import open_console, serve
 
-# The host gives running functions ten seconds. Whatever has not ended long after that never will.
-_LAST_SECONDS = 20.0
-# What user code left running (threads that are no daemons) may take this long once the host has ended.
+# The host waits ten seconds for running functions. If it still runs after this time, a function blocks its end.
+LONGEST_STOP_SECONDS = 20.0
+# How long threads of user code (those that are not daemons) may run after the host has ended.
 _LEFTOVER_SECONDS = 3.0
 
 
 def main() -> int:
-    """The exit code: see `exit_codes`."""
-    lifeline = _take_standard_input()
-    if not _load_host():
+    """Run one host in this process. Return its exit code (see `exit_codes`)."""
+    # User code that reads standard input gets an empty file, not the supervisor's pipe.
+    pipe = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    try:
+        # Load the modules now, while the supervisor starts storage, and not after it.
+        import emulator.app  # noqa: F401
+    except ImportError:
+        # The installation is damaged. No change of the app could repair that.
+        traceback.print_exc()
         return exit_codes.NOT_STARTED
-    line = _read_line(lifeline)
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(pipe, 65536)):
+        line += more
     if not line:
-        return exit_codes.OK  # The supervisor ended before it had anything to hand over.
-    handover = Handover.from_line(line)
+        return exit_codes.OK  # The supervisor ended before it sent the handover.
+    handover = Handover.from_line(line.decode())
+    folder = handover.options.app
     with handover.options.listener or nullcontext():
-        code = _run(handover, lifeline) if _enter(handover.options.app) else exit_codes.NOT_STARTED
-    _end_after(_LEFTOVER_SECONDS, code)
+        try:
+            # User code opens files by paths relative to the app folder, as under the Python worker.
+            os.chdir(folder)
+        except OSError as error:
+            sys.stderr.write(
+                f"Cannot change to the app folder '{folder}': {error.strerror}. Restore the folder or start azemu in "
+                "another one.\n"
+            )
+            return exit_codes.NOT_STARTED
+        try:
+            code = asyncio.run(_serve(handover, pipe))
+        except EmulatorError as error:
+            sys.stderr.write(f"{error}\n")
+            code = exit_codes.NOT_STARTED
+    _exit_after(_LEFTOVER_SECONDS, code)
     return code
 
 
-def _load_host() -> bool:
-    """Load the modules while the supervisor still looks for storage. No change of the app could repair a failure."""
-    try:
-        import emulator.app  # noqa: F401
-    except ImportError:
-        traceback.print_exc()
-        return False
-    return True
-
-
-def _enter(folder: Path) -> bool:
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        sys.stderr.write(f"The app folder '{folder}' cannot be entered: {error.strerror}.\n")
-        return False
-    return True
-
-
-def _run(handover: Handover, lifeline: int) -> int:
-    try:
-        return asyncio.run(_serve(handover, lifeline))
-    except EmulatorError as error:
-        sys.stderr.write(f"{error}\n")
-        return exit_codes.NOT_STARTED
-
-
-async def _serve(handover: Handover, lifeline: int) -> int:
+async def _serve(handover: Handover, pipe: int) -> int:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     code = exit_codes.OK
 
     def stop() -> None:
-        with suppress(RuntimeError):  # The loop has closed: the host ended by itself at the same moment.
+        # RuntimeError: the loop is closed, because the host ended by itself at the same moment.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(task.cancel)
 
     def restart() -> None:
@@ -86,43 +83,29 @@ async def _serve(handover: Handover, lifeline: int) -> int:
         stop()
 
     signal.signal(signal.SIGTERM, on_signal)
-    threading.Thread(target=_watch, args=(lifeline, stop), name="lifeline", daemon=True).start()
+
+    def stop_at_end_of_pipe() -> None:
+        while os.read(pipe, 65536):
+            pass
+        stop()
+        _exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
+
+    # A thread, because Windows cannot wait for a pipe in an event loop.
+    threading.Thread(target=stop_at_end_of_pipe, name="supervisor pipe", daemon=True).start()
     options = handover.options
     configuration = configure(options, os.environ)
     console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
     with suppress(asyncio.CancelledError):
-        await serve(options, console, announce=handover.announce, restart=restart)
+        await serve(options, console, announce=handover.print_functions, restart=restart)
     return code
 
 
-def _take_standard_input() -> int:
-    """The descriptor of the pipe from the supervisor; user code that reads its standard input finds it empty."""
-    lifeline = os.dup(0)
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, 0)
-    os.close(empty)
-    return lifeline
-
-
-def _read_line(lifeline: int) -> str:
-    read = b""
-    while not read.endswith(b"\n") and (more := os.read(lifeline, 65536)):
-        read += more
-    return read.decode()
-
-
-def _watch(lifeline: int, stop: Callable[[], None]) -> None:
-    while os.read(lifeline, 65536):
-        pass
-    stop()
-    _end_after(_LAST_SECONDS, exit_codes.FAILED)
-
-
-def _end_after(seconds: float, code: int) -> None:
-    """A thread of user code that never returns must not keep the process."""
+def _exit_after(seconds: float, code: int) -> None:
+    """End the process after `seconds`, even if a thread of user code still runs."""
 
     def end() -> None:
+        # Not Clock.sleep: the event loop may be blocked or closed.
         threading.Event().wait(seconds)
         os._exit(code)
 
-    threading.Thread(target=end, name="last resort", daemon=True).start()
+    threading.Thread(target=end, name="forced exit", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The address that the host serves on, taken once for all its restarts."""
+"""TCP listening socket of `azemu start`. It stays open while the host process is restarted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from typing import Final, Self
 
 _BACKLOG: Final = 128
 
-# On Windows a socket belongs for ever to the event loop that served it first, so each host has to bind its own there.
-_CAN_BE_SHARED: Final = sys.platform != "win32"
+# On Windows a socket stays bound to the I/O completion port of the event loop that used it first. A second process
+# cannot serve on it, so there each host process binds the port itself.
+_CAN_BE_INHERITED: Final = sys.platform != "win32"
 
 
-class Port:
-    """Enter it to take the port. `listener` None: it cannot be handed to another process; bind `number` there."""
+class ListeningSocket:
+    """Listening socket that is bound while the context manager is entered.
 
-    def __init__(self, address: str, number: int) -> None:
+    `port`: the requested port; 0 becomes the number of a free port when the socket is bound. `socket`: for the host
+    process to inherit. It is None while closed, and always on Windows, where the host process binds `port` itself.
+    """
+
+    def __init__(self, address: str, port: int) -> None:
         self._address = address
-        self.number = number
-        self.listener: socket.socket | None = None
+        self.port = port
+        self.socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self.open()
@@ -31,27 +36,29 @@ class Port:
         self.close()
 
     def open(self) -> None:
-        """Take it, or take it again; whoever connects from now on is served by the next host.
+        """Bind the port if it is not bound. Connections are queued until a host process accepts them.
 
-        Raises PortUnavailable. Port 0 becomes a number at the first call.
+        Raises PortUnavailable.
         """
-        if self.listener is not None:
+        if self.socket is not None:
             return
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         try:
-            listener = socket.create_server((self._address, self.number), family=family, backlog=_BACKLOG)
+            bound = socket.create_server((self._address, self.port), family=family, backlog=_BACKLOG)
         except OSError as error:
-            from emulator.host.http.connections import PortUnavailable  # It loads the web server.
+            # Imported here because it loads the web server, which the supervisor does not need.
+            from emulator.host.http.connections import PortUnavailable
 
-            raise PortUnavailable(self._address, self.number, error) from error
-        self.number = listener.getsockname()[1]
-        if _CAN_BE_SHARED:
-            self.listener = listener
+            raise PortUnavailable(self._address, self.port, error) from error
+        self.port = bound.getsockname()[1]
+        if _CAN_BE_INHERITED:
+            self.socket = bound
         else:
-            listener.close()
+            # Binding has shown that the port is free; keeping it would make the host process fail.
+            bound.close()
 
     def close(self) -> None:
-        """Refuse connections: there is nobody who would serve them."""
-        if self.listener is not None:
-            self.listener.close()
-            self.listener = None
+        """Release the port. New connections are refused until `open` is called again."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None

@@ -1,4 +1,4 @@
-"""Connections are open files, and a process may have only so many: 1024 on most Linux systems, 256 on macOS."""
+"""Limit of open files. Every connection counts as one; the default is 1024 on most Linux systems and 256 on macOS."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-_ENOUGH: Final = 8192
+_WANTED_FILES: Final = 8192
 
 
-def allow_many_open_files() -> None:
-    """Raise the limit of this process as far as the system lets us."""
+def raise_open_files_limit() -> None:
+    """Raise this process's limit of open files to 8192, or as far as the system allows."""
     if sys.platform == "win32":
-        return  # Sockets are not counted there.
+        return  # Windows does not count sockets as open files.
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(_ENOUGH, hard)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(_WANTED_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # macOS has one more limit, which only it knows.
+        # macOS has another limit (kern.maxfilesperproc), which getrlimit does not report. The lower limit works, too.
+        with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

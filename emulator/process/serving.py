@@ -1,4 +1,4 @@
-"""Run one host until it is cancelled: the same in the supervisor's child and in the only process (--no-reload)."""
+"""Run of one host until it is cancelled, the same in the host process and with --no-reload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emulator.config.start import Configuration, StartOptions
 from emulator.host.console.banner import print_banner, print_functions, tell_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.process.client_errors import quiet_client_errors
-from emulator.process.open_files import allow_many_open_files
+from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
 
 SEATS_FOLDER = Path(".azemu") / "hosts"
@@ -31,9 +31,10 @@ def open_console(
     clock: Clock,
     environ: Mapping[str, str] = os.environ,
 ) -> Console:
-    """A console with the levels of host.json and the command line. Like Core Tools, it is verbose in a CI run."""
+    """Create a console with the log levels of host.json and the command line."""
     rules = LevelRules(
         configured=configuration.host.logging.log_level,
+        # Core Tools is verbose in a CI run, too.
         verbose=options.verbose or bool(environ.get("CI")),
         user_level=options.user_log_level,
     )
@@ -43,13 +44,15 @@ def open_console(
 async def serve(
     options: StartOptions, console: Console, *, announce: bool, restart: Callable[[], None] | None = None
 ) -> None:
-    """Cancelling it stops the host in good order; `restart`: do that and start anew (for the admin API).
+    """Run the host until cancelled; then let running functions finish.
 
-    Raises EmulatorError when the host cannot start, or cannot go on.
+    `announce`: print the list of functions. `restart`: called when the admin API asks for a restart; the caller cancels
+    this coroutine and starts the host again. Raises EmulatorError if the host cannot start or has to give up.
     """
-    from emulator.app import open_app  # Most of the program; whoever only asks for help should not wait for it.
+    # Imported here because it loads most of the program, which `azemu --help` does not need.
+    from emulator.app import open_app
 
-    allow_many_open_files()
+    raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
         async with open_app(options, restart=restart, seats=options.app / SEATS_FOLDER) as app:
             if announce:
@@ -64,7 +67,7 @@ async def serve(
 
 
 async def serve_alone(options: StartOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
-    """Storage and host in this process, until a signal; the exit code. Raises EmulatorError."""
+    """Run storage and host in this process until a stop signal. Return the exit code. Raises EmulatorError."""
     task = asyncio.current_task()
     assert task is not None
 
@@ -73,7 +76,7 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
         task.cancel()
 
     try:
-        # Storage that was started here ends with this process, however it ends.
+        # `os._exit` skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
         with interruptible(first=stop, again=lambda: os._exit(exit_codes.INTERRUPTED)):
             async with open_app_storage(configuration, clock=clock, say=console.print) as storage:
                 print_banner(console, storage=storage.description)

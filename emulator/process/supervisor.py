@@ -1,7 +1,7 @@
-"""The parent of `azemu start`: keeps storage and the listening socket, runs the host, restarts it when the app changes.
+"""Supervisor of `azemu start`: keeps storage and the listening socket, and restarts the host process.
 
-The host is a process of its own, so that a restart begins with a fresh interpreter, as the Functions host restarts its
-Python worker. Storage and socket outlive it: while the host restarts, requests wait instead of being refused.
+Each restart is a new process, so that it begins with a fresh interpreter, as the Functions host restarts its Python
+worker. Storage and the listening socket stay, so that requests wait during a restart instead of being refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +22,10 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, tell_stopping
 from emulator.host.console.output import Console, Style
-from emulator.process.child import Child
+from emulator.process.child import HostProcess
 from emulator.process.handover import Handover
-from emulator.process.listening_port import Port
-from emulator.process.watch import Change, Stamp, WatchRules, next_changes, picture
+from emulator.process.listening_port import ListeningSocket
+from emulator.process.watch import Change, FileState, WatchRules, next_changes, scan
 from emulator.signals import interruptible
 from emulator.subprocesses import describe_exit_code
 
@@ -34,7 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorOptions:
-    """`python_arguments`: come first on the host's command line, e.g. ("-m", "debugpy", "--listen", "5678")."""
+    """Options of the host process.
+
+    `python_arguments`: first arguments of its interpreter, such as ("-m", "debugpy", "--listen", "5678").
+    """
 
     start: StartOptions
     style: Style
@@ -42,7 +45,7 @@ class SupervisorOptions:
 
 
 async def supervise(options: SupervisorOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
-    """Run until a signal ends it, and give the exit code. Raises EmulatorError when the first start fails."""
+    """Run the app until a stop signal. Return the exit code. Raises EmulatorError if the first start fails."""
     task = asyncio.current_task()
     assert task is not None
     supervisor = _Supervisor(options, configuration, console, clock)
@@ -59,111 +62,108 @@ async def supervise(options: SupervisorOptions, configuration: Configuration, co
 
 
 class _Supervisor:
-    """One host process after the other. `urgent`: set when nobody wants to wait for an orderly end."""
+    """Runs host processes one after the other. `urgent`: set at the second stop signal, kills the host process."""
 
     def __init__(
         self, options: SupervisorOptions, configuration: Configuration, console: Console, clock: Clock
     ) -> None:
         self.urgent = asyncio.Event()
         self._options = options
-        self._root = configuration.root
         self._configuration = configuration
-        self._host = configuration.host
+        self._root = configuration.root
+        self._host_json = configuration.host
         self._console = console
         self._clock = clock
-        self._port = Port(configuration.address, configuration.port)
-        self._seen: Mapping[Path, Stamp] = {}
+        self._listening = ListeningSocket(configuration.address, configuration.port)
+        self._files: Mapping[Path, FileState] = {}
 
     async def run(self) -> int:
-        with self._port:
-            # The first host loads its modules while storage is looked for.
-            async with self._new_child() as first, self._storage() as storage:
+        with self._listening:
+            opening = open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
+            # In this order, so that the first host process loads its modules while storage starts.
+            async with self._new_process() as process, opening as storage:
                 print_banner(self._console, storage=storage.description)
-                return await self._run_hosts(first, storage)
-
-    def _storage(self) -> AbstractAsyncContextManager[AppStorage]:
-        return open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
-
-    def _new_child(self) -> Child:
-        return Child(self._options.python_arguments, self._port, self._clock, self.urgent)
-
-    async def _run_hosts(self, first: Child, storage: AppStorage) -> int:
-        code = await self._run_host(first, storage, announce=True)
-        if code == exit_codes.NOT_STARTED:
-            return exit_codes.FAILED
-        while code != exit_codes.OK:
-            if code not in (exit_codes.RESTART, None):
-                self._tell_end(code)
-                if not self._host.file_watching_enabled:
+                code = await self._run_host(process, storage, print_functions=True)
+                if code == exit_codes.NOT_STARTED:
+                    # The host process has printed the reason. At the first start the user is at the terminal, so azemu
+                    # ends instead of waiting for a change of the app.
                     return exit_codes.FAILED
-                await self._wait_for_a_repair()
-            self._console.print("Restarting the host.")
-            self._reread_host_json()
-            self._port.open()
-            async with self._new_child() as child:
-                code = await self._run_host(child, storage, announce=False)
+                while code != exit_codes.OK:
+                    if code not in (exit_codes.RESTART, None) and not await self._repaired(code):
+                        return exit_codes.FAILED
+                    self._console.print("Restarting the host.")
+                    # The rules for watching files may have changed. The host process reports errors in host.json.
+                    with suppress(ConfigurationError):
+                        self._host_json = configure(self._options.start, os.environ).host
+                    self._listening.open()
+                    async with self._new_process() as next_process:
+                        code = await self._run_host(next_process, storage, print_functions=False)
         return exit_codes.OK
 
-    async def _run_host(self, child: Child, storage: AppStorage, *, announce: bool) -> int | None:
-        """Its exit code, or None when there was a reason to restart it and it was stopped for that."""
-        rules = WatchRules.of(self._host)
-        self._seen = await asyncio.to_thread(picture, self._root, rules)
+    async def _repaired(self, code: int) -> bool:
+        """After a failure of the host process, wait for a change of the app. False if its files are not watched."""
+        if code != exit_codes.NOT_STARTED:  # Otherwise the host process has printed the reason itself.
+            reason = describe_exit_code(code)
+            self._console.print(f"The host ended unexpectedly ({reason}).", level=LogLevel.ERROR)
+        if not self._host_json.file_watching_enabled:
+            return False
+        # Without a host process, connections would wait without end. Refuse them until the app is repaired.
+        self._listening.close()
+        self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
+        rules = WatchRules.of(self._host_json)
+        self._print_changes(await next_changes(self._root, rules, self._files, self._clock))
+        return True
+
+    def _new_process(self) -> HostProcess:
+        return HostProcess(self._options.python_arguments, self._listening, self._clock, self.urgent)
+
+    async def _run_host(self, process: HostProcess, storage: AppStorage, *, print_functions: bool) -> int | None:
+        """Run a host process until it ends or has to be restarted. Return its exit code, or None for a restart."""
+        rules = WatchRules.of(self._host_json)
+        # Scanned before the app is loaded. A change while it loads is then seen as a change.
+        self._files = await asyncio.to_thread(scan, self._root, rules)
         start = self._options.start
         start = replace(
             start,
-            port=self._port.number,
-            listener=self._port.listener,
+            port=self._listening.port,
+            listener=self._listening.socket,
             settings={**start.settings, **storage.settings},
         )
-        await child.begin(Handover(options=start, style=self._options.style, announce=announce))
-        try:
-            return await _unless(self._reason_to_restart(rules, storage), child.wait())
-        finally:
-            # Before its storage ends, which it needs to come to an orderly end.
-            await child.stop()
-
-    async def _reason_to_restart(self, rules: WatchRules, storage: AppStorage) -> None:
-        """Wait for one, and tell the user."""
-        # What the host remembers of its storage need not be true of one that was started again.
+        await process.begin(Handover(options=start, style=self._options.style, print_functions=print_functions))
+        # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has
+        # an empty cache. A restart of Azurite before this host process does not concern it.
         storage.again.clear()
-        if not self._host.file_watching_enabled:
-            await storage.again.wait()
-            return
-        changes = next_changes(self._root, rules, self._seen, self._clock)
-        changed = await _unless(storage.again.wait(), changes)
-        if changed is not None:
-            self._tell_changes(changed)
 
-    async def _wait_for_a_repair(self) -> None:
-        self._port.close()
-        self._console.print("The host starts again when a file of the app changes.", level=LogLevel.WARNING)
-        self._tell_changes(await next_changes(self._root, WatchRules.of(self._host), self._seen, self._clock))
+        async def reason_to_restart() -> None:
+            if not self._host_json.file_watching_enabled:
+                await storage.again.wait()
+                return
+            changes = next_changes(self._root, rules, self._files, self._clock)
+            changed = await _result_unless(storage.again.wait(), changes)
+            if changed is not None:
+                self._print_changes(changed)
 
-    def _reread_host_json(self) -> None:
-        """For the watching rules; what is wrong with the file, the host itself will say."""
-        with suppress(ConfigurationError):
-            self._host = configure(self._options.start, os.environ).host
+        try:
+            return await _result_unless(reason_to_restart(), process.wait())
+        finally:
+            # The host needs storage until running functions have finished, so it is stopped before storage ends.
+            await process.stop()
 
-    def _tell_end(self, code: int) -> None:
-        # A host that could not start has said why.
-        if code != exit_codes.NOT_STARTED:
-            self._console.print(f"The host ended unexpectedly ({describe_exit_code(code)}).", level=LogLevel.ERROR)
-
-    def _tell_changes(self, changes: Sequence[Change]) -> None:
+    def _print_changes(self, changes: Sequence[Change]) -> None:
         change, *others = changes
         more = f" (and {len(others)} more)" if others else ""
         path = change.path.relative_to(self._root)
         self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}.")
 
 
-async def _unless(sooner: Coroutine[Any, Any, object], awaited: Coroutine[Any, Any, T]) -> T | None:
-    """What is awaited; None if the other thing comes sooner."""
-    tasks = (asyncio.create_task(awaited), asyncio.create_task(sooner))
+async def _result_unless(stopper: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the result of `work`, or None if `stopper` ends first. The one that still runs is cancelled."""
+    tasks = (asyncio.create_task(work), asyncio.create_task(stopper))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
             return tasks[0].result()
-        tasks[1].result()
+        tasks[1].result()  # Raises the error of `stopper`, if it failed.
         return None
     finally:
         for task in tasks:

@@ -1,8 +1,9 @@
-"""Async HTTP API: a job that takes long, with URLs to follow it.
+"""Async HTTP API: start long work over HTTP and return URLs for its status.
 
-POST /api/reports starts a report and waits a moment for it: a quick one comes back at once (200), a long one answers
-202 with the URLs to poll, and so does one whose client would rather not wait ("Prefer: respond-async").
-GET /api/reports/{id} is the app's own status page, DELETE cancels.
+POST /api/reports        starts a report. If it is finished within three seconds, it is the response (200). Otherwise,
+                         or with "Prefer: respond-async", the response is 202 with URLs for the status.
+GET /api/reports/{id}    returns progress and result
+DELETE /api/reports/{id} cancels a report
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Durable entities: small things with a name and a state, a counter and a shopping cart.
+"""Durable entities: a counter and a shopping cart.
 
-Entities handle one operation at a time, so nobody needs a lock or a database row for them.
+An entity has a name and a state. It processes one operation at a time, so its code needs no locks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import azure.functions as func
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
-# A counter: signals from HTTP, read over HTTP ------------------------------------------------------------------
+# Counter: signalled and read by HTTP functions -----------------------------------------------------------------
 
 
 @app.entity_trigger(context_name="context")
@@ -32,12 +32,12 @@ def counter(context: df.DurableEntityContext) -> None:
 @app.route(route="counters/{name}", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def count(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Body: the number to add. The answer does not wait for the counter."""
+    """Body: the number to add. The response does not wait until it is added."""
     try:
         amount = int(req.get_body())
     except ValueError:
         return _json({"error": "Send a whole number."}, 400)
-    if amount:  # the client library does not send a 0
+    if amount:  # the client library does not send the input 0
         await client.signal_entity(df.EntityId("counter", req.route_params["name"]), "add", amount)
     return func.HttpResponse(status_code=202)
 
@@ -49,7 +49,7 @@ async def read_counter(req: func.HttpRequest, client: df.DurableOrchestrationCli
     return _json({"value": state.entity_state if state.entity_exists else 0}, 200)
 
 
-# A shopping cart: called by an orchestration, which also counts the checkouts ----------------------------------
+# Shopping cart: called by an orchestration, which also counts the checkouts -----------------------------------
 
 
 @app.entity_trigger(context_name="context")

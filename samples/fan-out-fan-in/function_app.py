@@ -1,6 +1,6 @@
-"""Fan-out, fan-in: many activities at once, one result.
+"""Fan-out, fan-in: run many activities at the same time and combine their results.
 
-A list of texts is counted word by word, each text in an activity of its own; the counts are added up when all are done.
+An activity counts the words of each text. When all are done, the counts are added.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A FastAPI app, unmodified, behind one HTTP function."""
+"""Unmodified FastAPI app behind one HTTP function."""
 
 from __future__ import annotations
 

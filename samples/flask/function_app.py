@@ -1,4 +1,4 @@
-"""A Flask app, unmodified, behind one HTTP function."""
+"""Unmodified Flask app behind one HTTP function."""
 
 from __future__ import annotations
 

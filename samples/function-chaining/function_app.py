@@ -1,7 +1,7 @@
-"""Function chaining: each step's result is the next step's input.
+"""Function chaining: call activities one after the other, each with the result of the one before.
 
-A press release is cleaned up, shortened and given a headline. Should the machine die between two steps, the workflow
-goes on with the next one; no finished step runs again.
+Activities clean up a press release, shorten it and write a headline. If the host stops between two of them, the next
+host continues with the next activity. Finished activities do not run again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TEASER_WORDS = 12
 @app.route(route="releases", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def submit_release(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Take a text and start its way through the chain."""
+    """Start the orchestration for a text."""
     text = req.get_body().decode("utf-8", "replace")
     if not text.strip():
         return func.HttpResponse("Send the text of the release as the body.", status_code=400)
@@ -39,7 +39,7 @@ def prepare_release(context: df.DurableOrchestrationContext) -> Generator[Any, A
 
 @app.activity_trigger(input_name="text")
 def clean_up(text: str) -> str:
-    """One space between words, a full stop at the end."""
+    """Separate words by one space and end the text with a full stop."""
     words = " ".join(text.split())
     return words if words.endswith((".", "!", "?")) else f"{words}."
 
@@ -52,6 +52,6 @@ def shorten(text: str) -> str:
 
 @app.activity_trigger(input_name="teaser")
 def write_headline(teaser: str) -> str:
-    """The first clause, every word with a capital."""
+    """Return the first clause, with a capital letter at each word."""
     clause = re.split(r"[.,;:!?…]", teaser, maxsplit=1)[0]
     return " ".join(word[:1].upper() + word[1:] for word in clause.split())

@@ -1,7 +1,7 @@
-"""Human interaction: a document waits for approval; when nobody answers in 72 hours, the manager is asked.
+"""Human interaction: wait for the approval of a document, and ask the manager if there is none after 72 hours.
 
 POST /api/documents               starts the approval of a document
-POST /api/documents/{id}/decision {"by": "ada", "approved": true} answers it
+POST /api/documents/{id}/decision sends a decision: {"by": "ada", "approved": true}
 """
 
 from __future__ import annotations
@@ -75,20 +75,20 @@ def approve_document(context: df.DurableOrchestrationContext) -> Generator[Any, 
 def _decision_within(
     context: df.DurableOrchestrationContext, limit: timedelta
 ) -> Generator[Any, Any, dict[str, Any] | None]:
-    """The decision, or None when `limit` has passed without one."""
+    """Wait for the decision. Return None if there is none within `limit`."""
     decision = context.wait_for_external_event("decision")
     deadline = context.create_timer(context.current_utc_datetime + limit)
     first = yield context.task_any([decision, deadline])
     if first is deadline:
         return None
     deadline.cancel()
-    # The Python client sends an event's data as JSON text.
+    # `raise_event` of the Python client sends the data as JSON text, an HTTP request as a JSON value.
     return json.loads(decision.result) if isinstance(decision.result, str) else decision.result
 
 
 @app.activity_trigger(input_name="request")
 def ask(request: dict) -> str:
-    """Where a real app would send a message."""
+    """Log the request. A real app would send a message."""
     message = f'{request["whom"]}, please decide on "{request["title"]}".'
     logging.info("%s", message)
     return message

@@ -1,7 +1,7 @@
-"""Monitor: watch something until it is well, for as long as it takes.
+"""Monitor: poll an HTTP endpoint until it is healthy.
 
-An eternal orchestration asks an HTTP endpoint at intervals and starts itself anew after each look, so that its history
-stays short. It ends when the endpoint was healthy three times in a row, when it is told to stop, or at its deadline.
+An eternal orchestration sends a request at intervals and restarts itself after each one, so that its history stays
+short. It ends when the endpoint was healthy three times in a row, at the event `stop`, or at its deadline.
 """
 
 from __future__ import annotations
@@ -74,5 +74,5 @@ def watch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[s
 
 @app.activity_trigger(input_name="message")
 def tell(message: str) -> str:
-    """Where a real app would page somebody."""
+    """Log the outcome. A real app would send an alert."""
     return message

@@ -1,7 +1,7 @@
-"""A stand-in for the provider, to try the sample by hand: `python booking_provider.py [PORT]`. Not part of the app.
+"""Fake booking provider for trying the sample: `python booking_provider.py [PORT]`. Not part of the app.
 
-POST /flights, /hotels or /cars books and gives a reference; DELETE /flights/flight-1 cancels. In Atlantis no car can
-be had.
+POST /flights, /hotels or /cars books and returns a reference. DELETE /flights/flight-1 cancels. There are no cars in
+Atlantis.
 """
 
 from __future__ import annotations

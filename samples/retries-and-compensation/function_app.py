@@ -1,7 +1,7 @@
-"""Retries and compensation: book a trip as a whole or not at all.
+"""Retries and compensation: book all parts of a trip or none.
 
-Flight, hotel and car are booked one after the other, each with retries. When one cannot be had, what was booked before
-is cancelled in reverse order (a saga), and the outcome says so.
+Flight, hotel and car are booked one after the other, each with retries. If one of them cannot be booked, the earlier
+bookings are cancelled in reverse order (a saga), and the output says so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def travel(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[
     booked: list[dict[str, str]] = []
     for step in STEPS:
         context.set_custom_status(f"booking the {step}")
-        # The key makes a second attempt of the same booking recognisable for the provider.
+        # After a crash the activity may run again. The key tells the provider that it is the same booking.
         request = {**trip, "what": step, "key": f"{context.instance_id}-{step}"}
         try:
             booking = yield context.call_activity_with_retry("book", PATIENT, request)
@@ -62,7 +62,7 @@ def _first_line(failure: Exception) -> str:
 
 @app.activity_trigger(input_name="request")
 def book(request: dict) -> dict[str, str]:
-    """Ask the provider behind BOOKING_URL. Raises when it refuses or cannot be reached."""
+    """Send a request to the provider at BOOKING_URL. Raises an error if it refuses or cannot be reached."""
     answer = _call("POST", f"{request['what']}s", request)
     return {"what": request["what"], "reference": answer["reference"]}
 

@@ -1,7 +1,6 @@
-"""Sub-orchestrations: a workflow made of workflows.
+"""Sub-orchestrations: start an orchestration for each device of a site.
 
-A new site's devices are provisioned side by side, each by an orchestration of its own with its own steps and its own
-status; the site is ready when all of them are, and a device that fails does not stop the others.
+All devices are provisioned at the same time, each with its own steps and status. If one fails, the others continue.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FIRMWARE = {"sensor": "2.4.1", "gateway": "5.0.0", "camera": "1.9.3"}
 @app.route(route="sites/{site}", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def add_site(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Body: a JSON list of devices, {"serial": "a1", "kind": "sensor"} each."""
+    """Body: a JSON list of devices such as {"serial": "a1", "kind": "sensor"}."""
     try:
         devices = [{"serial": str(device["serial"]), "kind": str(device["kind"])} for device in req.get_json()]
     except (ValueError, KeyError, TypeError):

@@ -1,6 +1,6 @@
-"""A program that behaves like Azurite as far as its keeper can see: words, ports, heads of responses, its end.
+"""Fake Azurite that the tests run as a process, with the options, output and response headers of the real one.
 
-Run by the tests as a process: a crash can be asked for (GET /crash), which the real one does not offer.
+GET /crash ends it with exit code 3, --refuse at its start, --short-lived after three responses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Azurite found, started, used, watched and stopped."""
+"""Azurite: find, install, start, restart, stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
 from emulator.storage.azurite.install import install
-from emulator.storage.azurite.probe import Answer, probe
+from emulator.storage.azurite.probe import PortUser, probe
 from emulator.storage.azurite.process import Launch, keep_running
 from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.port import StorageAccount
@@ -41,13 +41,13 @@ def free_ports() -> dict[Service, int]:
     return ports
 
 
-async def answers(ports: Mapping[Service, int]) -> set[Answer]:
+async def port_users(ports: Mapping[Service, int]) -> set[PortUser]:
     return set((await probe(ports, CLOCK)).values())
 
 
 @contextmanager
 def web_server(*, server: str = "Other", **headers: str) -> Iterator[int]:
-    """Something that speaks HTTP."""
+    """HTTP server with given headers."""
 
     class Handler(BaseHTTPRequestHandler):
         server_version = server
@@ -72,7 +72,7 @@ def web_server(*, server: str = "Other", **headers: str) -> Iterator[int]:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Something that accepts and closes."""
+    """Server that accepts connections and closes them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -85,21 +85,21 @@ def silent_server() -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-async def test_who_answers() -> None:
+async def test_probe_recognises_storage_services() -> None:
     with (
         web_server(server="Azurite-Blob/3.35.0") as azurite,
         web_server(x_ms_request_id="1") as other_emulator,
         web_server() as stranger,
     ):
         found = await probe({"blob": azurite, "queue": other_emulator, "table": stranger}, CLOCK)
-    assert found == {"blob": Answer.STORAGE, "queue": Answer.STORAGE, "table": Answer.SOMEBODY_ELSE}
+    assert found == {"blob": PortUser.STORAGE, "queue": PortUser.STORAGE, "table": PortUser.ANOTHER_PROGRAM}
 
 
-async def test_who_answers_otherwise() -> None:
+async def test_probe_recognises_other_programs_and_free_ports() -> None:
     ports = free_ports()
     with web_server(server="Azurite-Blob/3.35.0") as wrong_service, silent_server() as silent:
         found = await probe({"blob": ports["blob"], "queue": wrong_service, "table": silent}, CLOCK)
-    assert found == {"blob": Answer.NOBODY, "queue": Answer.SOMEBODY_ELSE, "table": Answer.SOMEBODY_ELSE}
+    assert found == {"blob": PortUser.NOTHING, "queue": PortUser.ANOTHER_PROGRAM, "table": PortUser.ANOTHER_PROGRAM}
 
 
 # The running process, with the stand-in -----------------------------------------------------------------------
@@ -111,9 +111,9 @@ def launch(*options: str, ports: Mapping[Service, int] | None = None) -> Launch:
 
 
 async def keep(launch: Launch) -> None:
-    """Run it until it is given up."""
+    """Run Azurite until it is not restarted any more."""
     listening = asyncio.get_running_loop().create_future()
-    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, again=asyncio.Event())
+    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, restarted=asyncio.Event())
 
 
 def crash(port: int) -> None:
@@ -121,38 +121,38 @@ def crash(port: int) -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/crash", timeout=10)
 
 
-async def test_a_crash_is_told_and_the_server_comes_back_on_the_same_ports() -> None:
+async def test_crashed_server_is_restarted_on_the_same_ports_with_a_message() -> None:
     listening = asyncio.get_running_loop().create_future()
     said: asyncio.Queue[str] = asyncio.Queue()
-    again = asyncio.Event()
-    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, again=again)):
+    restarted = asyncio.Event()
+    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, restarted=restarted)):
         ports = await listening
-        assert await answers(ports) == {Answer.STORAGE}
+        assert await port_users(ports) == {PortUser.STORAGE}
         await asyncio.to_thread(crash, ports["queue"])
         assert await said.get() == (
-            "Azurite ended unexpectedly (exit code 3); starting it again. What it had not saved, up to five seconds of "
-            "changes, is lost. a last word"
+            "Azurite ended unexpectedly (exit code 3). Restarting it. Changes of the last five seconds may be lost. "
+            "a last word"
         )
-        await again.wait()
-        assert await answers(ports) == {Answer.STORAGE}
-    assert await answers(ports) == {Answer.NOBODY}
+        await restarted.wait()
+        assert await port_users(ports) == {PortUser.STORAGE}
+    assert await port_users(ports) == {PortUser.NOTHING}
 
 
-async def test_a_server_that_never_stays_is_given_up() -> None:
-    with pytest.raises(StorageUnavailable, match=r"^Azurite does not stay up \(exit code 4\)"):
+async def test_server_that_ends_again_and_again_is_an_error() -> None:
+    with pytest.raises(StorageUnavailable, match=r"^Azurite ends again and again soon after its start \(exit code 4\)"):
         await keep(launch("--short-lived"))
 
 
-async def test_a_server_that_does_not_start() -> None:
+async def test_server_that_ends_while_starting_is_an_error() -> None:
     with pytest.raises(StorageUnavailable) as raised:
         await keep(launch("--refuse"))
     assert str(raised.value) == (
-        "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair it, or do without it: "
+        "Azurite (the stand-in) ended while starting (exit code 5): I cannot. Repair Azurite, or start without it: "
         "--storage builtin"
     )
 
 
-async def test_a_program_that_is_not_there() -> None:
+async def test_missing_program_is_an_error() -> None:
     missing = Launch(
         program=Program(command=("/no/such/program",), origin="nowhere"), ports=dict.fromkeys(SERVICES, 0), folder=None
     )
@@ -160,7 +160,7 @@ async def test_a_program_that_is_not_there() -> None:
         await keep(missing)
 
 
-def test_the_command_line(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path) -> None:
     program = Program(command=("azurite",), origin="", version=(3, 35, 0))
     ports: dict[Service, int] = {"blob": 1, "queue": 2, "table": 3}
     on_disk = Launch(program=program, ports=ports, folder=tmp_path).command()
@@ -177,7 +177,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert in_memory[-1] == "--inMemoryPersistence"
 
 
-def test_the_command_line_of_a_container(tmp_path: Path) -> None:
+def test_command_line_of_a_container(tmp_path: Path) -> None:
     program = Program(command=("docker",), origin="", in_container=True)
     command = Launch(program=program, ports={"blob": 1, "queue": 2, "table": 3}, folder=tmp_path).command()
     assert command[:4] == ["docker", "run", "--rm", "--interactive"]
@@ -201,7 +201,7 @@ def put_package(folder: Path, version: str = "3.35.0") -> Path:
 NODE = Node("node", None)
 
 
-def test_an_azurite_beside_the_app(tmp_path: Path) -> None:
+def test_azurite_in_node_modules_above_the_app_is_found(tmp_path: Path) -> None:
     package = put_package(tmp_path, "3.30.1-beta")
     app = tmp_path / "src" / "app"
     app.mkdir(parents=True)
@@ -212,7 +212,7 @@ def test_an_azurite_beside_the_app(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shims are other files there")
-def test_an_azurite_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azurite_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = put_package(tmp_path / "lib")
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -222,13 +222,13 @@ def test_an_azurite_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     found = find_installed(tmp_path, NODE)
     assert found is not None
     assert found.command == ("node", str((package / "dist" / "src" / "azurite.js").resolve()))
-    # Without a Node.js that we know, the shim has to know one.
+    # If azemu finds no Node.js, the shim has to find one itself.
     found = find_installed(tmp_path, None)
     assert found is not None
     assert found.command == (str(programs / "azurite"),)
 
 
-def test_the_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azemu_cache_sets_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZEMU_CACHE", str(tmp_path / "c"))
     assert cache_folder() == tmp_path / "c"
     monkeypatch.chdir(tmp_path)
@@ -244,7 +244,7 @@ package.mkdir(parents=True)
 """
 
 
-async def test_a_virus_scanner_that_looks_at_the_new_files_is_waited_for(
+async def test_rename_is_repeated_while_a_virus_scanner_blocks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "npm.py").write_text(WORKING_NPM)
@@ -273,8 +273,8 @@ process.wait()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="asks the way of POSIX whether a process is there")
-async def test_an_installation_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="checks for a process in the POSIX way")
+async def test_cancelled_installation_leaves_no_process_and_no_files(tmp_path: Path) -> None:
     (tmp_path / "npm.py").write_text(HANGING_NPM)
     begun = tmp_path / "begun"
     npm = (sys.executable, str(tmp_path / "npm.py"), str(begun))
@@ -301,7 +301,7 @@ def _is_there(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(("answer", "found"), [("exit 0", True), ("exit 1", False)])
-async def test_a_docker_whose_daemon_answers(
+async def test_docker_is_used_if_its_daemon_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, found: bool
 ) -> None:
     script = tmp_path / ("docker.cmd" if sys.platform == "win32" else "docker")
@@ -312,9 +312,7 @@ async def test_a_docker_whose_daemon_answers(
     assert (program is not None) is found
 
 
-async def test_a_docker_whose_daemon_does_not_answer_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_docker_whose_daemon_hangs_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / ("docker.cmd" if sys.platform == "win32" else "docker")
     script.write_text("@pause <CON" if sys.platform == "win32" else "#!/bin/sh\nread -r line </dev/zero\n")
     script.chmod(0o755)
@@ -335,47 +333,48 @@ async def _account(azurite: Azurite) -> AsyncIterator[StorageAccount]:
 
 
 @pytest.mark.azurite
-async def test_what_was_stored_last_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_data_survives_a_restart(tmp_path: Path) -> None:
     usual = free_ports()
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first, _account(first) as account:
         assert first.started_here
         assert dict(first.ports) == usual
         await account.table("Restartable").create()
         assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
-    assert await answers(usual) == {Answer.NOBODY}
+    assert await port_users(usual) == {PortUser.NOTHING}
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
         assert [name async for name in account.tables()] == ["Restartable"]
 
 
 @pytest.mark.azurite
-async def test_one_that_answers_is_used_and_left_alone(tmp_path: Path) -> None:
+async def test_running_azurite_is_used_and_not_stopped(tmp_path: Path) -> None:
     usual = free_ports()
     async with open_azurite(tmp_path / "a", clock=CLOCK, usual_ports=usual):
         async with open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as used:
             assert not used.started_here
             assert dict(used.ports) == usual
-        assert await answers(usual) == {Answer.STORAGE}
+        assert await port_users(usual) == {PortUser.STORAGE}
     assert not (tmp_path / "b" / ".azurite").exists()
 
 
 @pytest.mark.azurite
-async def test_ports_that_somebody_else_has_are_left_to_him(tmp_path: Path) -> None:
+async def test_other_ports_are_used_if_a_port_is_in_use(tmp_path: Path) -> None:
     usual = free_ports()
     said: list[str] = []
     with web_server() as stranger:
         usual["queue"] = stranger
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
             assert azurite.started_here
-            assert not set(azurite.ports.values()) & set(usual.values())
-            assert await answers(azurite.ports) == {Answer.STORAGE}
-            assert said == [f"Port {stranger} is taken by something that is not Azurite. Using {azurite.description}."]
+            # The other two ports are free, so one of them may be chosen again.
+            assert stranger not in azurite.ports.values()
+            assert await port_users(azurite.ports) == {PortUser.STORAGE}
+            assert said == [f"Port {stranger} is used by a program that is not Azurite. Using {azurite.description}."]
             # A second one for the same folder finds it, although it is at unusual ports.
             async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
                 assert (second.started_here, second.ports) == (False, azurite.ports)
 
 
 @pytest.mark.azurite
-async def test_two_at_the_same_moment_share_one(tmp_path: Path) -> None:
+async def test_two_starts_at_the_same_time_share_one_server(tmp_path: Path) -> None:
     usual = free_ports()
     both_opened = asyncio.Barrier(2)
 
@@ -390,7 +389,7 @@ async def test_two_at_the_same_moment_share_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.azurite
-async def test_an_azurite_without_all_services_is_used_with_a_warning(tmp_path: Path) -> None:
+async def test_azurite_with_missing_services_is_used_with_a_warning(tmp_path: Path) -> None:
     usual = free_ports()
     said: list[str] = []
     with web_server(server="Azurite-Blob/3.35.0") as blob:
@@ -404,7 +403,7 @@ async def test_an_azurite_without_all_services_is_used_with_a_warning(tmp_path: 
 
 
 @pytest.mark.azurite
-async def test_in_memory_is_always_an_own_one(tmp_path: Path) -> None:
+async def test_in_memory_starts_its_own_server(tmp_path: Path) -> None:
     async with (
         open_azurite(tmp_path, clock=CLOCK, in_memory=True) as one,
         open_azurite(tmp_path, clock=CLOCK, in_memory=True) as other,
@@ -415,7 +414,7 @@ async def test_in_memory_is_always_an_own_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-KEEPER = """
+OPENER = """
 import asyncio, json, pathlib, sys
 from emulator.clock import SystemClock
 from emulator.storage.azurite import open_azurite
@@ -431,34 +430,36 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @asynccontextmanager
-async def kept_by_a_process(folder: Path, usual: Mapping[Service, int] | None = None) -> AsyncIterator[Azurite]:
-    """An Azurite whose keeper is killed in the end; in memory, unless there are ports. Left when it has ended, too."""
-    keeper = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", KEEPER, str(folder), json.dumps(usual) if usual else ""),
+async def opened_by_a_killed_process(
+    folder: Path, usual: Mapping[Service, int] | None = None
+) -> AsyncIterator[Azurite]:
+    """Open an Azurite in a process (in memory if `usual` is None). At exit kill the process and wait for Azurite."""
+    opener = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", OPENER, str(folder), json.dumps(usual) if usual else ""),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
-    assert keeper.stdout is not None
-    ports = json.loads(await keeper.stdout.readline())
-    assert await answers(ports) == {Answer.STORAGE}
-    yield Azurite(ports=ports, started_here=False, origin="kept by a process")
-    keeper.kill()
-    await keeper.wait()
-    while await answers(ports) != {Answer.NOBODY}:
+    assert opener.stdout is not None
+    ports = json.loads(await opener.stdout.readline())
+    assert await port_users(ports) == {PortUser.STORAGE}
+    yield Azurite(ports=ports, started_here=False, origin="opened by another process")
+    opener.kill()
+    await opener.wait()
+    while await port_users(ports) != {PortUser.NOTHING}:
         await asyncio.sleep(0.05)
 
 
 @pytest.mark.azurite
-async def test_it_never_outlives_the_process_that_started_it(tmp_path: Path) -> None:
-    async with kept_by_a_process(tmp_path):
+async def test_azurite_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    async with opened_by_a_killed_process(tmp_path):
         pass
 
 
 @pytest.mark.azurite
-async def test_what_was_stored_last_is_there_after_the_process_that_started_it_was_killed(tmp_path: Path) -> None:
-    """Azurite saves its queues last, and by then nobody reads what it says."""
+async def test_data_is_saved_when_the_parent_is_killed(tmp_path: Path) -> None:
+    """Azurite saves its queues last. By then the other end of its output pipe is closed."""
     usual = free_ports()
-    async with kept_by_a_process(tmp_path, usual) as azurite, _account(azurite) as account:
+    async with opened_by_a_killed_process(tmp_path, usual) as azurite, _account(azurite) as account:
         await account.table("Restartable").create()
         await account.queue("kept").create()
         for number in range(50):
@@ -470,14 +471,14 @@ async def test_what_was_stored_last_is_there_after_the_process_that_started_it_w
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+async def test_read_only_folder_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageUnavailable, match="which cannot be used"):
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=free_ports()):
             pass
 
 
-def test_a_node_is_found_here() -> None:
+def test_node_is_found() -> None:
     node = find_node()
     assert node is not None
     assert shutil.which(node.run) is not None

@@ -1,4 +1,4 @@
-"""What tests with real processes share."""
+"""Fixtures for tests that start azemu as a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cli.processes import PATIENCE_SECONDS
 
 @pytest.fixture
 def usual_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For a test whose azemu starts an Azurite at the usual ports, or finds one: no two of them at a time."""
+    """Lock for tests that use Azurite at its default ports. Only one of them runs at a time, in all test processes."""
     lock = tmp_path_factory.getbasetemp().parent / "usual-ports.lock"
     deadline = time.monotonic() + PATIENCE_SECONDS * 2
     while time.monotonic() < deadline:
@@ -22,4 +22,4 @@ def usual_ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 yield
                 return
         time.sleep(0.1)
-    raise AssertionError("the usual ports of Azurite did not become free")
+    raise AssertionError("the default ports of Azurite did not become free")

@@ -1,4 +1,4 @@
-"""`azemu` as its user starts it: a process, its output line by line, signals, HTTP."""
+"""`azemu` as a child process: run a command, start a host, read its output, send signals and HTTP requests."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
 
-# What this test session's own surroundings say must not change what azemu does.
+# Environment variables of the test session that would change what azemu does. They are not passed on.
 _FOREIGN = ("CI", "NO_COLOR", "FORCE_COLOR", "FUNCTIONS_", "AZURE", "Azure", "WEBSITE_", "PYTHONPATH", "TERM")
 
-# On Windows, Ctrl-Break can be sent to a group only.
+# On Windows, Ctrl-Break can be sent to process groups only.
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 HELLO = """
@@ -47,7 +47,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "emulator", *words],
         cwd=cwd,
@@ -60,7 +60,7 @@ def run(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subproc
 
 
 class Running:
-    """A started `azemu start`. `seen`: all lines so far, of both streams."""
+    """Running `azemu start`. `seen`: all lines of standard output and standard error that were read so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -74,24 +74,24 @@ class Running:
         return "\n".join(self.seen)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first new line that the pattern is found in."""
+        """Wait for a new line that contains the pattern. Return the match."""
         while True:
             try:
                 line = self._lines.get(timeout=PATIENCE_SECONDS)
             except queue.Empty:
-                raise AssertionError(f"no line like {pattern!r} came after:\n{self.output}") from None
+                raise AssertionError(f"no line with {pattern!r} came after:\n{self.output}") from None
             if line is None:
-                raise AssertionError(f"ended without a line like {pattern!r}:\n{self.output}")
+                raise AssertionError(f"azemu ended without a line with {pattern!r}:\n{self.output}")
             self.seen.append(line)
             if match := re.search(pattern, line):
                 return match
 
     def url(self) -> str:
-        """Of the first function in the list, once the host runs."""
+        """Wait for the list of functions. Return the URL of its first function."""
         return self.wait_for(r"http://localhost:\d+/[^\s\"]*")[0].replace("localhost", "127.0.0.1")
 
     def wait(self) -> int:
-        """The exit code, after all output was read."""
+        """Wait for the end and read all output. Return the exit code."""
         code = self.process.wait(timeout=PATIENCE_SECONDS)
         self._reader.join(timeout=PATIENCE_SECONDS)
         while (line := self._lines.get_nowait()) is not None:
@@ -99,7 +99,7 @@ class Running:
         return code
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Send what Ctrl-C in a terminal sends."""
         if sys.platform == "win32":
             self.process.send_signal(signal.CTRL_BREAK_EVENT)
         else:
@@ -114,7 +114,7 @@ class Running:
 
 @contextmanager
 def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """`azemu start` in the folder of an app, on a free port; ended hard at the latest when left."""
+    """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs."""
     words = ["start", *options]
     if "--port" not in options:
         words += ["--port", "0"]
@@ -154,7 +154,7 @@ def get_json(url: str) -> Any:
 def write_app(
     folder: Path, code: str = HELLO, *, host: object = None, settings: Mapping[str, str] | None = None
 ) -> Path:
-    """An app whose files lie in `folder`."""
+    """Write the files of an app to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "function_app.py").write_text(code, encoding="utf-8")
     content = {"version": "2.0"} if host is None else host

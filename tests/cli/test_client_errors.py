@@ -1,4 +1,4 @@
-"""What asyncio says of clients that come in crowds or go away, and what it says of our own mistakes."""
+"""Event loop errors: those that clients cause are short, all others stay as they are."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ GONE = {
 }
 
 
-async def test_a_crowd_is_one_warning_and_a_client_that_goes_none(caplog: pytest.LogCaptureFixture) -> None:
+async def test_too_many_connections_are_one_warning_and_closed_ones_none(caplog: pytest.LogCaptureFixture) -> None:
     with quiet_client_errors():
         for context in (FULL, GONE, FULL, GONE):
             asyncio.get_running_loop().call_exception_handler(context)
     [said] = [record for record in caplog.records if record.levelno > logging.DEBUG]
-    assert said.getMessage().startswith("No more connections can be taken for now")
+    assert said.getMessage().startswith("Too many open connections")
     assert said.exc_info is None
 
 
-async def test_everything_else_is_said_as_before(caplog: pytest.LogCaptureFixture) -> None:
+async def test_other_errors_are_reported_by_asyncio(caplog: pytest.LogCaptureFixture) -> None:
     with quiet_client_errors():
         asyncio.get_running_loop().call_exception_handler({"message": "ours", "exception": ValueError("a mistake")})
     [said] = caplog.records
@@ -34,7 +34,7 @@ async def test_everything_else_is_said_as_before(caplog: pytest.LogCaptureFixtur
     assert said.exc_info is not None
 
 
-async def test_others_who_listened_before_do_so_again() -> None:
+async def test_previous_exception_handler_is_restored() -> None:
     heard: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: heard.append(context["message"]))

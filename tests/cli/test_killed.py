@@ -1,6 +1,6 @@
-"""A host that is killed in the middle of orders, and started again: every order completes, once, and soon.
+"""Hosts that are killed while they process orders, and started again: every order completes once, within a minute.
 
-What a killed host held is locked for minutes; that nothing waits for so long is what the patience of these tests says.
+Without crash recovery the locks and leases of a killed host would last several minutes, longer than these tests wait.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KILLED = "^.*The host before this one was killed in the middle of its work"
 
 @dataclass
 class Provider:
-    """The payment provider. `asked`: the key of every request. It answers when it is `open`."""
+    """Payment provider that responds when `open` is set. `asked`: idempotency keys of its requests."""
 
     asked: queue.Queue[str] = field(default_factory=queue.Queue)
     open: threading.Event = field(default_factory=threading.Event)
@@ -51,7 +51,7 @@ class Provider:
                 key = self.headers["Idempotency-Key"]
                 provider.asked.put(key)
                 provider.open.wait()
-                with suppress(ConnectionError):  # Who asked may be dead by now.
+                with suppress(ConnectionError):  # The host that sent the request may have been killed.
                     self.send_response(200)
                     self.end_headers()
                     self.wfile.write(json.dumps({"reference": f"ref-{key}"}).encode())
@@ -79,7 +79,7 @@ def provider() -> Iterator[Provider]:
 
 @dataclass
 class Shop:
-    """The app of this project, in a folder of its own."""
+    """Copy of the repository's function_app.py in its own folder."""
 
     folder: Path
     options: Sequence[str]
@@ -105,7 +105,7 @@ def new_shop(tmp_path: Path, *options: str, **settings: str) -> Shop:
 
 @dataclass
 class Orders:
-    """Seen through the HTTP side of a running shop."""
+    """HTTP client for the orders of a running shop."""
 
     origin: str
 
@@ -114,7 +114,7 @@ class Orders:
         return cls(azemu.url().split("/api/")[0])
 
     def place(self, id: str) -> None:
-        """Returns when it was accepted."""
+        """Send an order and check that it was accepted."""
         order = {"id": id, "customer": "ada@example.com", "items": [{"sku": "book", "quantity": 1, "price": 12.5}]}
         request = urllib.request.Request(
             f"{self.origin}/api/orders", json.dumps(order).encode(), {"Content-Type": "application/json"}
@@ -123,7 +123,7 @@ class Orders:
             assert answer.status == 202
 
     def completed(self, id: str) -> Any:
-        """Its status with history, once it has ended."""
+        """Wait until the order's workflow has ended. Return its status with the history."""
         url = f"{self.origin}/runtime/webhooks/durabletask/instances/order-{id}?showHistory=true&showHistoryOutput=true"
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (status := get_json(url))["runtimeStatus"] in ("Pending", "Running"):
@@ -133,7 +133,7 @@ class Orders:
 
 
 def check(status: Any) -> None:
-    """It was confirmed, and every step counted once."""
+    """Check that the order was confirmed and every step is in the history once."""
     assert status["output"]["status"] == "confirmed", status
     assert [(event["EventType"], event.get("FunctionName")) for event in status["historyEvents"]] == [
         ("ExecutionStarted", "process_order"),
@@ -148,7 +148,7 @@ def check(status: Any) -> None:
 # Its ends ----------------------------------------------------------------------------------------------------
 
 
-def test_an_order_that_was_being_paid_is_completed_once(shop: Shop, provider: Provider) -> None:
+def test_order_completes_once_if_the_host_is_killed_during_payment(shop: Shop, provider: Provider) -> None:
     shop.settings["PAYMENT_URL"] = provider.url
     with shop.open("--no-reload") as azemu:
         Orders.of(azemu).place("o-1")
@@ -162,13 +162,13 @@ def test_an_order_that_was_being_paid_is_completed_once(shop: Shop, provider: Pr
         assert azemu.wait() == 0
     check(status)
     assert status["output"]["charged"] == "12.50"
-    # The provider cannot know which of two requests counts, so both have the key of the order.
+    # The activity ran a second time. The same key tells the provider that it is the same payment.
     assert provider.next_request() == "o-1"
     assert provider.asked.empty()
 
 
 @pytest.mark.parametrize("mode", [(), ("--no-reload",)])
-def test_orders_on_their_way_are_completed_after_any_number_of_kills(shop: Shop, mode: tuple[str, ...]) -> None:
+def test_orders_complete_after_repeated_kills(shop: Shop, mode: tuple[str, ...]) -> None:
     names = []
     for day, last_words in enumerate(("Order .* accepted", "Executed 'Functions.validate_order'", "Confirmation to")):
         with shop.open(*mode) as azemu:
@@ -187,7 +187,7 @@ def test_orders_on_their_way_are_completed_after_any_number_of_kills(shop: Shop,
         assert azemu.wait() == 0
 
 
-def test_a_change_of_the_app_is_no_kill(shop: Shop, provider: Provider) -> None:
+def test_restart_after_a_change_loses_and_repeats_nothing(shop: Shop, provider: Provider) -> None:
     shop.settings["PAYMENT_URL"] = provider.url
     with shop.open() as azemu:
         orders = Orders.of(azemu)
@@ -206,7 +206,7 @@ def test_a_change_of_the_app_is_no_kill(shop: Shop, provider: Provider) -> None:
 
 @pytest.mark.azurite
 @pytest.mark.usefixtures("usual_ports")
-def test_azurite_outlives_the_host_that_comes_to_its_end(tmp_path: Path, provider: Provider) -> None:
+def test_azurite_stops_after_the_host(tmp_path: Path, provider: Provider) -> None:
     shop = new_shop(tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", PAYMENT_URL=provider.url)
     with shop.open() as azemu:
         Orders.of(azemu).place("o-1")
@@ -226,14 +226,14 @@ def test_azurite_outlives_the_host_that_comes_to_its_end(tmp_path: Path, provide
 @pytest.mark.azurite
 @pytest.mark.usefixtures("usual_ports")
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for Azurite's process in /proc")
-def test_an_azurite_that_is_killed_comes_back_and_the_host_starts_anew(tmp_path: Path) -> None:
+def test_killed_azurite_is_restarted_together_with_the_host(tmp_path: Path) -> None:
     shop = new_shop(tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true")
     with shop.open() as azemu:
         orders = Orders.of(azemu)
         orders.place("o-1")
         orders.completed("o-1")
         kill_process_of(shop.folder / ".azurite")
-        azemu.wait_for(r"^Azurite ended unexpectedly \(killed by SIGKILL\); starting it again\. What it had not saved")
+        azemu.wait_for(r"^Azurite ended unexpectedly \(killed by SIGKILL\)\. Restarting it\.")
         azemu.wait_for("^Restarting the host.$")
         azemu.wait_for("Worker process started and initialized")
         orders.place("o-2")
@@ -283,12 +283,12 @@ def live(nothing: str) -> int:
 """
 
 
-def test_the_host_that_follows_a_killed_one_after_a_repair_goes_on_with_its_work(tmp_path: Path) -> None:
+def test_work_of_a_crashed_host_continues_after_a_repair(tmp_path: Path) -> None:
     app = write_app(tmp_path, MORTAL)
     with started(app, "--storage", "builtin") as azemu:
         get(azemu.url())
         azemu.wait_for("^The host ended unexpectedly")
-        azemu.wait_for("^The host starts again when a file of the app changes.$")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
         (app / "function_app.py").write_text(f"{MORTAL}\n# Repaired.\n")
         azemu.wait_for(KILLED)
         azemu.wait_for("Executed 'Functions.live'")

@@ -1,4 +1,4 @@
-"""Which files of an app restart its host."""
+"""Files whose changes restart the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.hostjson import HostOptions
-from emulator.process.watch import Change, WatchRules, differences, next_changes, picture
+from emulator.process.watch import Change, WatchRules, differences, next_changes, scan
 
 
 @pytest.mark.parametrize(
@@ -34,22 +34,22 @@ from emulator.process.watch import Change, WatchRules, differences, next_changes
         ("node_modules/tool/module.py", False),
     ],
 )
-def test_what_counts(tmp_path: Path, name: str, counts: bool) -> None:
+def test_watched_files(tmp_path: Path, name: str, counts: bool) -> None:
     rules = WatchRules.of(HostOptions(watch_directories=("Shared",), watch_files=("settings.yaml",)))
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    assert list(picture(tmp_path, rules)) == ([path] if counts else [])
+    assert list(scan(tmp_path, rules)) == ([path] if counts else [])
 
 
-def test_a_virtual_environment_of_any_name_does_not_count(tmp_path: Path) -> None:
+def test_virtual_environments_are_not_watched(tmp_path: Path) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "pyvenv.cfg").touch()
     (tmp_path / "env" / "module.py").touch()
-    assert picture(tmp_path, WatchRules()) == {}
+    assert scan(tmp_path, WatchRules()) == {}
 
 
-def test_what_changed() -> None:
+def test_differences_of_two_scans() -> None:
     kept, changed, created, deleted = (Path(name) for name in ("kept", "changed", "created", "deleted"))
     before = {kept: (1, 1), changed: (1, 1), deleted: (1, 1)}
     after = {kept: (1, 1), changed: (2, 1), created: (1, 1)}
@@ -60,9 +60,9 @@ def test_what_changed() -> None:
     ]
 
 
-async def test_a_file_whose_time_alone_changes(tmp_path: Path) -> None:
+async def test_changed_modification_time_is_a_change(tmp_path: Path) -> None:
     path = tmp_path / "function_app.py"
     path.write_text("old")
-    before = picture(tmp_path, WatchRules())
+    before = scan(tmp_path, WatchRules())
     os.utime(path, ns=(0, 0))
     assert await next_changes(tmp_path, WatchRules(), before, SystemClock()) == [Change("Changed", path)]

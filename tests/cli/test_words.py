@@ -1,4 +1,4 @@
-"""The command line itself: help, near words, exit codes."""
+"""Command line: help, suggestions for misspelt words, exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cli.processes import run, write_app
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])
-def test_azemu_explains_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_overview_is_printed_without_a_command(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: azemu <command> [options]" in done.stdout
@@ -19,7 +19,7 @@ def test_azemu_explains_itself(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("words", [("start", "--help"), ("host", "start", "-h"), ("help", "start")])
-def test_start_explains_its_options_with_examples(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_help_of_start_shows_options_and_examples(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for option in ("--port", "--address", "--app", "--script-root", "--functions", "--enableAuth", "--no-reload"):
@@ -28,7 +28,7 @@ def test_start_explains_its_options_with_examples(tmp_path: Path, words: tuple[s
 
 
 @pytest.mark.parametrize("word", ["--version", "-v", "-V", "version"])
-def test_the_version(tmp_path: Path, word: str) -> None:
+def test_version_is_printed(tmp_path: Path, word: str) -> None:
     done = run(word, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("azemu ")
@@ -41,9 +41,9 @@ def test_the_version(tmp_path: Path, word: str) -> None:
         (("hots", "start"), "azemu: unknown command 'hots'. Did you mean 'azemu host'?\n"),
         (("host", "stat"), "azemu: unknown command 'host stat'. Did you mean 'azemu host start'?\n"),
         (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
-        (("--port", "8080"), "azemu: '--port' is no command. Did you mean 'azemu start --port 8080'?\n"),
-        (("--versoin",), "azemu: '--versoin' is no command. Did you mean 'azemu --version'?\n"),
-        (("xyzzy",), "azemu: unknown command 'xyzzy'. Known: start, host, storage, help, version.\n"),
+        (("--port", "8080"), "azemu: expected a command, not '--port'. Did you mean 'azemu start --port 8080'?\n"),
+        (("--versoin",), "azemu: expected a command, not '--versoin'. Did you mean 'azemu --version'?\n"),
+        (("xyzzy",), "azemu: unknown command 'xyzzy'. Known commands: start, host, storage, help, version.\n"),
         (
             ("start", "--prot", "1"),
             "azemu: unknown argument '--prot'. Did you mean '--port'?\nTry 'azemu start --help'.\n",
@@ -55,16 +55,18 @@ def test_the_version(tmp_path: Path, word: str) -> None:
         (("start", "now"), "azemu: unknown argument 'now'.\nTry 'azemu start --help'.\n"),
         (
             ("start", "--port", "many"),
-            "azemu: argument -p/--port: 'many' is no port: 0 to 65535 (0: any free one)\nTry 'azemu start --help'.\n",
+            "azemu: --port: 'many' is not a port number. "
+            "Use 0 to 65535 (0: any free port).\nTry 'azemu start --help'.\n",
         ),
         (
             ("start", "-p", "65536"),
-            "azemu: argument -p/--port: '65536' is no port: 0 to 65535 (0: any free one)\nTry 'azemu start --help'.\n",
+            "azemu: --port: '65536' is not a port number. "
+            "Use 0 to 65535 (0: any free port).\nTry 'azemu start --help'.\n",
         ),
         (
             ("start", "--user-log-level", "loud"),
-            "azemu: argument --user-log-level: 'loud' is no level: "
-            "Trace, Debug, Information, Warning, Error, Critical, None\nTry 'azemu start --help'.\n",
+            "azemu: --user-log-level: 'loud' is not a log level. Use one of: "
+            "Trace, Debug, Information, Warning, Error, Critical, None.\nTry 'azemu start --help'.\n",
         ),
         (
             ("storage", "export"),
@@ -72,12 +74,12 @@ def test_the_version(tmp_path: Path, word: str) -> None:
         ),
     ],
 )
-def test_a_wrong_word_is_answered_with_the_near_one(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
-def test_a_console_that_does_not_know_a_character(tmp_path: Path) -> None:
+def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     words = ("storage", "export", "--app", str(app), "--from", "builtin:hub.db", "\u4e2d\u00e9.jsonl")
     done = run(*words, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
@@ -85,7 +87,7 @@ def test_a_console_that_does_not_know_a_character(tmp_path: Path) -> None:
     assert " to ??.jsonl" in done.stdout
 
 
-def test_arguments_of_the_interpreter_may_begin_with_a_dash() -> None:
+def test_python_arguments_may_begin_with_a_dash() -> None:
     for words in (["--python-arguments", "-Xdev"], ["--language-worker", "-Xdev"], ["--python-arguments=-Xdev"]):
         started = parse(["start", *words, "--verbose"])
         assert isinstance(started, Start)

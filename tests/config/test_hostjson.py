@@ -274,7 +274,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
 def test_a_section_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "host.json").write_text('{"version": "2.0", "retry": null, "retry": null}')
     _, warnings = read_host_json(tmp_path, Settings({}))
-    assert warnings == [f"'{tmp_path / 'host.json'}' has \"retry\" twice in one object; the last one counts."]
+    assert warnings == [f"'{tmp_path / 'host.json'}' contains \"retry\" twice in one object; the last value is used."]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""JSON with the liberties that Newtonsoft.Json takes."""
+"""JSON files with comments, trailing commas and byte order marks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def written(folder: Path, text: str) -> Path:
         ('{"a": "\\\\", /* c */ "b": 2}', {"a": "\\", "b": 2}),
     ],
 )
-def test_comments_and_trailing_commas_are_fine(text: str, value: object, tmp_path: Path) -> None:
+def test_comments_and_trailing_commas_are_allowed(text: str, value: object, tmp_path: Path) -> None:
     assert read_json(written(tmp_path, text)).value == value
 
 
-def test_an_error_is_found_where_the_file_has_it(tmp_path: Path) -> None:
+def test_error_has_line_and_column_of_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, '// a comment\n{\n  /* and\n another */ "a": nothing\n}')
     with pytest.raises(json.JSONDecodeError) as raised:
         read_json(path)
@@ -47,7 +47,7 @@ def test_an_error_is_found_where_the_file_has_it(tmp_path: Path) -> None:
     "text",
     ["", "{", "[1,,2]", "{,}", "// only a comment", '"no end', "{'a': 1}", pytest.param("[" * 100_000, id="deep")],
 )
-def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_json_is_an_error(text: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(json.JSONDecodeError):
         read_json(path)
@@ -62,19 +62,19 @@ def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
         codecs.BOM_UTF16_BE + '{"a": "ü"}'.encode("utf-16-be"),
     ],
 )
-def test_files_of_windows_tools_are_read(tmp_path: Path, content: bytes) -> None:
+def test_encodings_with_byte_order_mark(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     assert read_json(tmp_path / "a.json").value == {"a": "ü"}
 
 
-def test_other_encodings_are_named(tmp_path: Path) -> None:
+def test_other_encodings_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes('{"a": "ü"}'.encode("latin-1"))
-    with pytest.raises(NotText, match=r"It is not UTF-8 text \(byte 8\). Save it as UTF-8."):
+    with pytest.raises(NotText, match=r"The file is not UTF-8 text \(byte 8\). Save it as UTF-8."):
         read_json(tmp_path / "a.json")
 
 
-def test_a_name_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
+def test_duplicate_name_is_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path, '{"a": {"b": 1, "c": 2, "b": 3}, "b": 4}')
     file = read_json(path)
     assert file.value == {"a": {"b": 3, "c": 2}, "b": 4}
-    assert file.warnings == [f"'{path}' has \"b\" twice in one object; the last one counts."]
+    assert file.warnings == [f"'{path}' contains \"b\" twice in one object; the last value is used."]

@@ -1,4 +1,4 @@
-"""local.settings.json and the environment, as `func start` merges them."""
+"""App settings of local.settings.json and the environment."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_values_become_settings_and_are_exported(load: Load) -> None:
     assert loaded.warnings == ()
 
 
-def test_no_file_is_no_settings(tmp_path: Path) -> None:
+def test_missing_file_is_no_error(tmp_path: Path) -> None:
     loaded = load_settings(tmp_path, {"PATH": "/bin"}, overrides={})
     assert loaded.settings["path"] == "/bin"
     assert (loaded.host, loaded.warnings, dict(loaded.settings.exported)) == (HostSection(), (), {})
 
 
-def test_comments_trailing_commas_and_a_byte_order_mark_are_fine(load: Load) -> None:
+def test_comments_trailing_commas_and_a_byte_order_mark_are_allowed(load: Load) -> None:
     loaded = load('\ufeff{ "IsEncrypted": false, // plain\n "Values": { "A": "1", }, }')
     assert loaded.settings["A"] == "1"
 
@@ -57,7 +57,7 @@ def test_numbers_and_booleans_become_text(load: Load, value: object, text: str) 
     assert load({"IsEncrypted": False, "Values": {"N": value}}).settings["N"] == text
 
 
-def test_the_environment_wins_and_that_is_said(load: Load) -> None:
+def test_environment_wins_with_a_warning(load: Load) -> None:
     loaded = load({"IsEncrypted": False, "Values": {"K": "file", "Same": "x"}}, {"K": "env", "Same": "x"})
     assert loaded.settings["K"] == "env"
     assert dict(loaded.settings.exported) == {}
@@ -66,7 +66,7 @@ def test_the_environment_wins_and_that_is_said(load: Load) -> None:
     )
 
 
-def test_overrides_win_over_everything_and_are_exported(load: Load) -> None:
+def test_overrides_win_and_are_exported(load: Load) -> None:
     loaded = load({"IsEncrypted": False, "Values": {"K": "file"}}, {"k": "env"}, K="asked")
     assert loaded.settings["k"] == "asked"
     assert dict(loaded.settings.exported) == {"K": "asked"}
@@ -83,11 +83,11 @@ def test_null_values_and_empty_keys_are_skipped(load: Load) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("A=B", "x"), ("A", "x\0"), ("A\0", "x"), ("A", "\ud800")])
-def test_what_the_environment_cannot_hold_is_skipped(load: Load, name: str, value: str) -> None:
+def test_values_that_no_variable_can_have_are_skipped(load: Load, name: str, value: str) -> None:
     loaded = load(json.dumps({"IsEncrypted": False, "Values": {name: value, "Other": "é"}}))
     assert dict(loaded.settings.exported) == {"Other": "é"}
     [warning] = loaded.warnings
-    assert warning.startswith(f"Skipping {json.dumps(name)}: no environment variable can have this name or value")
+    assert warning.startswith(f"Skipping {json.dumps(name)}: an environment variable cannot have this name or value")
 
 
 def test_connection_strings(load: Load) -> None:
@@ -103,25 +103,25 @@ def test_encrypted_settings_are_refused(load: Load, tmp_path: Path, encrypted: o
         load({"IsEncrypted": encrypted, "Values": {"K": "AQAAANCMnd8"}})
     assert str(raised.value) == (
         "Failed to decrypt settings. Encrypted settings only be edited through 'func settings add'. "
-        f"'{tmp_path / 'local.settings.json'}' has \"IsEncrypted\": true, which only the Windows account that wrote it "
-        "can read: run 'func settings decrypt' there, or write plain values and \"IsEncrypted\": false."
+        f"'{tmp_path / 'local.settings.json'}' has \"IsEncrypted\": true, so only the Windows account that wrote it "
+        "can read it. Run 'func settings decrypt' there, or write plain values and \"IsEncrypted\": false."
     )
 
 
-def test_plain_values_without_the_switch_are_taken_with_a_warning(load: Load, tmp_path: Path) -> None:
+def test_missing_is_encrypted_is_a_warning(load: Load, tmp_path: Path) -> None:
     loaded = load({"Values": {"K": "v"}})
     assert loaded.settings["K"] == "v"
     assert loaded.warnings == (
-        f"'{tmp_path / 'local.settings.json'}' does not say \"IsEncrypted\": false; "
-        "its values are taken as plain text.",
+        f"'{tmp_path / 'local.settings.json'}' has no \"IsEncrypted\": false. Its values are read as plain text; "
+        "add it, because Core Tools cannot read the file without it.",
     )
 
 
-def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) -> None:
+def test_duplicate_setting_is_a_warning(load: Load, tmp_path: Path) -> None:
     loaded = load('{"IsEncrypted": false, "Values": {"A": "1", "A": "2"}}')
     assert loaded.settings["A"] == "2"
     assert loaded.warnings == (
-        f"'{tmp_path / 'local.settings.json'}' has \"A\" twice in one object; the last one counts.",
+        f"'{tmp_path / 'local.settings.json'}' contains \"A\" twice in one object; the last value is used.",
     )
 
 
@@ -129,13 +129,13 @@ def test_a_setting_that_stands_twice_is_a_warning(load: Load, tmp_path: Path) ->
     ("content", "detail"),
     [
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "It holds an array, not an object."),
-        ('{"Values": []}', '"Values" holds an array, not an object.'),
-        ('{"IsEncrypted": false, "Values": {"A": {"b": 1}}}', '"Values.A" holds an object; allowed: a text.'),
-        ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" holds an array; allowed: a text.'),
+        ("[]", "It contains an array, not an object."),
+        ('{"Values": []}', '"Values" is an array; allowed: an object.'),
+        ('{"IsEncrypted": false, "Values": {"A": {"b": 1}}}', '"Values.A" is an object; allowed: a string.'),
+        ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" is an array; allowed: a string.'),
     ],
 )
-def test_a_file_that_cannot_be_read_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
+def test_invalid_file_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
     loaded = load(content, {"FROM": "environment"})
     assert loaded.warnings == (
         f"Failed to read app settings file at '{tmp_path / 'local.settings.json'}'. "
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_a_warning(load: Load, tmp_path: Path, con
     assert loaded.settings["FROM"] == "environment"
 
 
-def test_the_host_section(load: Load) -> None:
+def test_host_section(load: Load) -> None:
     loaded = load(
         {"Host": {"LocalHttpPort": 7075, "LocalHttpAddress": "0.0.0.0", "CORS": "http://a", "CORSCredentials": True}}
     )
@@ -159,23 +159,24 @@ def test_the_host_section(load: Load) -> None:
         ({"CORSCredentials": "yes"}, 'Host.CORSCredentials is "yes"; allowed: true or false.'),
     ],
 )
-def test_a_wrong_host_section_is_refused(load: Load, tmp_path: Path, host: object, message: str) -> None:
+def test_invalid_host_section_is_an_error(load: Load, tmp_path: Path, host: object, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load({"Host": host})
     assert str(raised.value) == f"{tmp_path / 'local.settings.json'}: {message}"
 
 
-def test_a_reserved_setting_is_a_warning(load: Load) -> None:
+def test_reserved_setting_is_a_warning(load: Load) -> None:
     [warning] = load({"IsEncrypted": False, "Values": {"CONTAINER_NAME": "c"}}).warnings
     assert warning.startswith("CONTAINER_NAME is a reserved environment variable")
 
 
-def test_a_key_vault_reference_stays_a_text_with_a_warning(load: Load) -> None:
+def test_key_vault_reference_is_not_resolved_with_a_warning(load: Load) -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)"
     loaded = load({"IsEncrypted": False, "Values": {"Secret": reference}})
     assert loaded.settings["Secret"] == reference
     assert loaded.warnings == (
-        "'Secret' is a Key Vault reference, which is not resolved on this machine; its text is used as it is.",
+        "The setting 'Secret' is a Key Vault reference, which azemu does not resolve: the app gets the text of the "
+        "reference. For local runs, put the value itself into local.settings.json.",
     )
 
 
@@ -199,11 +200,11 @@ def test_children_of_a_section() -> None:
 
 
 @pytest.mark.parametrize(("name", "on"), [("On", True), ("Also", True), ("Off", False), ("Absent", False)])
-def test_switches(name: str, on: bool) -> None:
+def test_flags(name: str, on: bool) -> None:
     assert SETTINGS.flag(name) is on
 
 
-def test_an_absent_switch_has_its_default() -> None:
+def test_missing_flag_is_false() -> None:
     assert SETTINGS.flag("Absent") is False
 
 
@@ -217,7 +218,7 @@ def test_an_absent_switch_has_its_default() -> None:
         ("", ""),
     ],
 )
-def test_expansion(text: str, expanded: str) -> None:
+def test_expand(text: str, expanded: str) -> None:
     assert SETTINGS.expand(text) == expanded
 
 
@@ -231,7 +232,7 @@ def test_expansion(text: str, expanded: str) -> None:
         ("%Queue%-%x", "The '%' at position 8 does not have a closing '%'"),
     ],
 )
-def test_expansion_that_fails(text: str, message: str) -> None:
+def test_expand_of_unknown_names_is_an_error(text: str, message: str) -> None:
     with pytest.raises(SettingUnresolved) as raised:
         SETTINGS.expand(text)
     assert str(raised.value) == message
@@ -241,38 +242,38 @@ def test_expansion_that_fails(text: str, message: str) -> None:
     ("text", "expanded"),
     [("%Queue%Hub", "ordersHub"), ("%Missing%Hub", "%Missing%Hub"), ("%a%Queue%", "%aorders"), ("100%", "100%")],
 )
-def test_expansion_of_what_is_known(text: str, expanded: str) -> None:
+def test_expand_known_keeps_unknown_names(text: str, expanded: str) -> None:
     assert SETTINGS.expand_known(text) == expanded
 
 
-def test_replacing_values_keeps_the_rest() -> None:
+def test_with_values_keeps_other_settings() -> None:
     settings = Settings({"A": "1", "b": "2"}, exported={"A": "1"}).with_values({"B": "3"})
     assert (settings["a"], settings["b"]) == ("1", "3")
     assert dict(settings.exported) == {"A": "1", "B": "3"}
 
 
 @pytest.mark.parametrize("marker", ["host.json", "local.settings.json"])
-def test_the_project_root_is_found_upwards(tmp_path: Path, marker: str) -> None:
+def test_project_root_is_the_nearest_folder_above(tmp_path: Path, marker: str) -> None:
     (tmp_path / marker).write_text("{}")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_project_root(below) == tmp_path
 
 
-def test_a_folder_with_only_an_app_is_a_project(tmp_path: Path) -> None:
+def test_function_app_without_host_json_is_a_project(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text("")
     assert find_project_root(tmp_path) == tmp_path
 
 
-def test_no_project(tmp_path: Path) -> None:
+def test_missing_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         find_project_root(tmp_path)
     assert str(raised.value) == (
         "Unable to find project root. Expecting to find one of host.json in project root. "
-        f"Looked in '{tmp_path}' and the folders above it; name the app's folder with --app DIR."
+        f"Searched '{tmp_path}' and the folders above it. Pass the folder of the app with --app DIR."
     )
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         find_project_root(tmp_path / "nowhere")

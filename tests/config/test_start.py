@@ -1,4 +1,4 @@
-"""From the wishes of the command line to one frozen configuration."""
+"""Configuration of a host: precedence of command line, files and environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def configured(app: Path, environ: Mapping[str, str] | None = None, **options: A
     return configure(StartOptions(app=app, **options), environ or {})
 
 
-def test_the_defaults(app: Path) -> None:
+def test_defaults(app: Path) -> None:
     configuration = configured(app)
     assert (configuration.address, configuration.port) == ("127.0.0.1", 7071)
     assert configuration.cors is None
@@ -40,28 +40,28 @@ def test_the_defaults(app: Path) -> None:
     assert configuration.warnings == ()
 
 
-def test_local_settings_give_other_defaults(app: Path) -> None:
+def test_host_section_of_local_settings_replaces_defaults(app: Path) -> None:
     write_settings(app, host={"LocalHttpPort": 7500, "LocalHttpAddress": "0.0.0.0", "CORS": "http://a/, http://b"})
     configuration = configured(app)
     assert (configuration.address, configuration.port) == ("0.0.0.0", 7500)
     assert configuration.cors == Cors(origins=("http://a", "http://b"), credentials=False)
 
 
-def test_the_command_line_wins(app: Path) -> None:
+def test_command_line_wins_over_local_settings(app: Path) -> None:
     write_settings(app, host={"LocalHttpPort": 7500, "CORS": "http://a", "CORSCredentials": False})
     configuration = configured(app, port=0, address="::1", cors="http://c", cors_credentials=True)
     assert (configuration.address, configuration.port) == ("::1", 0)
     assert configuration.cors == Cors(origins=("http://c",), credentials=True)
 
 
-def test_functions_of_the_command_line_replace_the_list_of_host_json(app: Path) -> None:
+def test_functions_option_replaces_the_list_of_host_json(app: Path) -> None:
     (app / "host.json").write_text('{"version": "2.0", "functions": ["a"]}')
     assert configured(app).host.functions == ("a",)
     assert configured(app, functions=["b", "c"]).host.functions == ("b", "c")
 
 
 @pytest.mark.parametrize("address", ["x", "127.0.0", "example.com"])
-def test_a_bad_address(app: Path, address: str) -> None:
+def test_invalid_address_is_an_error(app: Path, address: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         configured(app, address=address)
     assert str(raised.value) == (
@@ -69,16 +69,16 @@ def test_a_bad_address(app: Path, address: str) -> None:
     )
 
 
-def test_localhost_is_an_address(app: Path) -> None:
+def test_localhost_is_allowed_as_address(app: Path) -> None:
     assert configured(app, address="localhost").address == "127.0.0.1"
 
 
-def test_credentials_for_every_origin_are_refused(app: Path) -> None:
+def test_cors_credentials_for_all_origins_are_an_error(app: Path) -> None:
     with pytest.raises(ConfigurationError, match="credentials cannot be allowed for every origin"):
         configured(app, cors="*", cors_credentials=True)
 
 
-def test_another_environment_is_a_warning(app: Path) -> None:
+def test_other_functions_environment_is_a_warning(app: Path) -> None:
     write_settings(app, AZURE_FUNCTIONS_ENVIRONMENT="Production")
     configuration = configured(app)
     assert configuration.warnings == (
@@ -87,14 +87,14 @@ def test_another_environment_is_a_warning(app: Path) -> None:
     assert configuration.environment(7071)["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
 
 
-def test_another_language_is_a_warning(app: Path) -> None:
+def test_other_worker_runtime_is_a_warning(app: Path) -> None:
     write_settings(app, FUNCTIONS_WORKER_RUNTIME="node")
     assert configured(app).warnings == (
         "FUNCTIONS_WORKER_RUNTIME is 'node', but azemu runs Python apps: set it to 'python'.",
     )
 
 
-def test_what_user_code_finds_in_its_environment(app: Path) -> None:
+def test_environment_of_user_code(app: Path) -> None:
     write_settings(app, MyKey="v", PYTHON_ENABLE_DEBUG_LOGGING="0")
     assert configured(app, {"PATH": "/bin"}).environment(7075) == {
         "MyKey": "v",
@@ -116,7 +116,7 @@ def test_what_user_code_finds_in_its_environment(app: Path) -> None:
         ("AccountName=a;AccountKey=YQ==", "AccountName=a;AccountKey=YQ=="),
     ],
 )
-def test_storage_of_the_command_line(app: Path, storage: str, value: str) -> None:
+def test_storage_option_replaces_development_connections(app: Path, storage: str, value: str) -> None:
     write_settings(
         app, AzureWebJobsStorage="AccountName=real;AccountKey=YQ==", Orders="UseDevelopmentStorage=true", Other="x"
     )
@@ -128,16 +128,16 @@ def test_storage_of_the_command_line(app: Path, storage: str, value: str) -> Non
 @pytest.mark.parametrize(
     ("storage", "path"), [("builtin", ".azemu/storage.db"), ("builtin:data/hub.db", "data/hub.db")]
 )
-def test_the_file_of_the_builtin_store_belongs_to_the_app_folder(app: Path, storage: str, path: str) -> None:
+def test_builtin_storage_option_is_relative_to_the_app_folder(app: Path, storage: str, path: str) -> None:
     assert configured(app, storage=storage).settings["AzureWebJobsStorage"] == f"builtin:{app / path}"
 
 
-def test_given_settings_win_over_storage(app: Path) -> None:
+def test_explicit_settings_win_over_the_storage_option(app: Path) -> None:
     settings = configured(app, storage="builtin:memory", settings={"AzureWebJobsStorage": "AccountName=x"}).settings
     assert settings["AzureWebJobsStorage"] == "AccountName=x"
 
 
-def test_which_settings_mean_development_storage() -> None:
+def test_development_connections() -> None:
     settings = Settings(
         {
             "A": "UseDevelopmentStorage=true",

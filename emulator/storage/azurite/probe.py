@@ -1,4 +1,7 @@
-"""Who listens on a storage port: asked over HTTP, because an open port says nothing about who opened it."""
+"""Probe of the storage ports: is the program that listens there a storage service?
+
+The ports are asked over HTTP, because an open port does not tell which program has opened it.
+"""
 
 from __future__ import annotations
 
@@ -10,51 +13,53 @@ from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, SERVICES, Service
 
 HOST = "127.0.0.1"
-_PATIENCE_SECONDS = 3.0
-_LONGEST_HEAD = 64 * 1024
+_TIMEOUT_SECONDS = 3.0
+_MAX_HEAD_BYTES = 64 * 1024
 
 
-class Answer(enum.Enum):
-    NOBODY = "nobody"
-    STORAGE = "storage"
-    SOMEBODY_ELSE = "somebody else"
+class PortUser(enum.Enum):
+    """What listens on a port."""
+
+    NOTHING = "nothing"
+    STORAGE = "the storage service that belongs there"
+    ANOTHER_PROGRAM = "another program"
 
 
-async def probe(ports: Mapping[Service, int], clock: Clock) -> dict[Service, Answer]:
-    """Ask the three ports side by side."""
-    answers = await asyncio.gather(*(_probe_port(service, ports[service], clock) for service in SERVICES))
-    return dict(zip(SERVICES, answers, strict=True))
+async def probe(ports: Mapping[Service, int], clock: Clock) -> dict[Service, PortUser]:
+    """Find out what listens on the three ports, all at the same time."""
+    users = await asyncio.gather(*(_probe_port(service, ports[service], clock) for service in SERVICES))
+    return dict(zip(SERVICES, users, strict=True))
 
 
-async def _probe_port(service: Service, port: int, clock: Clock) -> Answer:
+async def _probe_port(service: Service, port: int, clock: Clock) -> PortUser:
+    async def response_head() -> str:
+        reader, writer = await asyncio.open_connection(HOST, port, limit=_MAX_HEAD_BYTES)
+        try:
+            # Without credentials: the ports may belong to another emulator with another account. Every response has the
+            # headers that are looked at, also that of a refused request.
+            path = f"/{DEVELOPMENT_ACCOUNT}?comp=list"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+            return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return ""
+        finally:
+            writer.close()
+
     try:
-        head = await within(clock, _PATIENCE_SECONDS, _ask(port))
+        head = await within(clock, _TIMEOUT_SECONDS, response_head())
     except ConnectionRefusedError:
-        return Answer.NOBODY
+        return PortUser.NOTHING
     except (TimeoutError, OSError):
-        return Answer.SOMEBODY_ELSE
-    return Answer.STORAGE if _is_storage(head, service) else Answer.SOMEBODY_ELSE
-
-
-async def _ask(port: int) -> str:
-    """The head of the response to a request without credentials."""
-    reader, writer = await asyncio.open_connection(HOST, port, limit=_LONGEST_HEAD)
-    try:
-        request = f"GET /{DEVELOPMENT_ACCOUNT}?comp=list HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        await writer.drain()
-        return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return ""
-    finally:
-        writer.close()
-
-
-def _is_storage(head: str, service: Service) -> bool:
-    """Azurite names itself and the service; other emulators at least number their requests as Azure Storage does."""
+        # The port is in use: something accepted the connection, or holds the port without accepting.
+        return PortUser.ANOTHER_PROGRAM
     status, *lines = head.split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     server = headers.get("server", "").lower()
     if server.startswith("azurite"):
-        return server.startswith(f"azurite-{service}")
-    return status.startswith("HTTP/1.") and "x-ms-request-id" in headers
+        # Azurite names its service. The ports may be mixed up, for example by --blobPort 10001.
+        is_storage = server.startswith(f"azurite-{service}")
+    else:
+        # Other emulators at least send the request id that every response of Azure Storage has.
+        is_storage = status.startswith("HTTP/1.") and "x-ms-request-id" in headers
+    return PortUser.STORAGE if is_storage else PortUser.ANOTHER_PROGRAM

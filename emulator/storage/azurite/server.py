@@ -1,17 +1,16 @@
-"""Azurite for connections that say UseDevelopmentStorage=true: found, fetched, started, watched and stopped.
+"""Azurite for the connection UseDevelopmentStorage=true: use a running one, or start one for the app.
 
-One that already answers at the usual ports is used as it is. Otherwise the first of these is started: an Azurite
-installed beside the app or on the PATH, the copy in the user's cache folder (fetched once through npm), Docker.
-What is started here keeps its data in `.azurite/` of the app folder and never outlives this process.
+If Azurite answers at the default ports, it is used as it is. Otherwise the first of these is started: an Azurite that
+is installed in the app folder or on the PATH, the copy in the user's cache folder (installed once with npm), Docker.
+An Azurite that is started here keeps its data in `.azurite/` of the app folder and ends with this process.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from emulator.clock import Clock
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, development_connection_string
 from emulator.errors import StorageUnavailable
 from emulator.storage.azurite.install import install, installed_copy
-from emulator.storage.azurite.probe import HOST, Answer, probe
+from emulator.storage.azurite.probe import HOST, PortUser, probe
 from emulator.storage.azurite.process import Launch, Ports, Say, keep_running
 from emulator.storage.azurite.program import Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.file_lock import try_lock
@@ -28,33 +27,35 @@ from emulator.storage.own_folders import hide_from_git
 
 FOLDER = ".azurite"
 _ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)
-_NEIGHBOUR_PATIENCE = 240  # looks, a quarter of a second apart: long enough for a first installation
-_LOOK_SECONDS = 0.25
+# How long to wait for the Azurite of another azemu in the same folder: 60 seconds, which a first installation may take.
+_WAIT_ATTEMPTS = 240
+_WAIT_PAUSE_SECONDS = 0.25
 
 HOW_TO_GET_AZURITE = (
-    "Node.js (https://nodejs.org; azemu then fetches Azurite itself), the same as a Python package "
+    "Node.js (https://nodejs.org; azemu then downloads Azurite itself), Node.js as a Python package "
     "(pip install azemu[node]), or Docker"
 )
 
 
 class NoAzurite(StorageUnavailable):
-    """None answers, and none can be started or fetched. `reason`: a sentence, what stands in the way."""
+    """Azurite neither answers nor can it be started or installed. `reason`: a sentence that says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             "The app's storage is UseDevelopmentStorage=true, but no Azurite answers and none can be started. "
             f"{reason} Install one of these and start again: {HOW_TO_GET_AZURITE}. "
-            "Or do without Azurite: --storage builtin, or a connection string in AzureWebJobsStorage of "
-            "local.settings.json."
+            "To run without Azurite, use --storage builtin, or set AzureWebJobsStorage in local.settings.json to the "
+            "connection string of a storage account."
         )
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Azurite:
-    """A storage server that answers. `started_here`: it ends with the `async with` that gave it.
+    """Running Azurite. `origin`: where it comes from, for messages.
 
-    `again`: set when one that was started here had ended and answers again, without what it had not saved.
+    `started_here`: it ends with the `async with` that returned it. `again`: set when it was started here, has crashed
+    and answers again, possibly without its last changes.
     """
 
     ports: Ports
@@ -68,13 +69,13 @@ class Azurite:
 
     @property
     def has_usual_ports(self) -> bool:
-        """UseDevelopmentStorage=true means exactly this server."""
+        """Whether UseDevelopmentStorage=true means exactly this server."""
         return dict(self.ports) == dict(DEVELOPMENT_PORTS)
 
     @property
     def description(self) -> str:
-        places = ", ".join(f"{self.ports[service]} ({service})" for service in SERVICES)
-        return f"Azurite at {HOST}, ports {places}"
+        ports = ", ".join(f"{self.ports[service]} ({service})" for service in SERVICES)
+        return f"Azurite at {HOST}, ports {ports}"
 
 
 @asynccontextmanager
@@ -86,32 +87,48 @@ async def open_azurite(
     in_memory: bool = False,
     usual_ports: Ports = DEVELOPMENT_PORTS,
 ) -> AsyncIterator[Azurite]:
-    """A storage server for the app in the folder `app`.
+    """Provide an Azurite for the app in the folder `app` while entered.
 
-    `in_memory`: always a server of one's own, on free ports, that keeps nothing; for tests. `usual_ports`: where one
-    may already answer, and where ours listens if they are free. `say` gets lines for the user: what is fetched, which
-    ports were taken, that a crashed server was started again.
+    `in_memory`: always start a new one, on free ports, that stores nothing on disk; for tests. `usual_ports`: where one
+    may be running already, and where a new one listens if they are free. `say`: prints a line for the user.
 
-    Raises NoAzurite at entry, StorageUnavailable: at entry when it cannot be started, inside the body when it cannot be
-    kept running.
+    Raises NoAzurite at entry. Raises StorageUnavailable at entry if it cannot be started, and in the body if it does
+    not keep running.
     """
     if in_memory:
         launch = Launch(program=await find_program(app, clock=clock, say=say), ports=_ANY_PORTS, folder=None)
         async with _started(launch, clock, say) as azurite:
             yield azurite
         return
-    running = await _already_running(usual_ports, clock, say)
-    if running is not None:
-        yield running
+    users = await probe(usual_ports, clock)
+    answering = [service for service in SERVICES if users[service] is PortUser.STORAGE]
+    if answering:
+        for service in SERVICES:
+            if service not in answering:
+                say(
+                    f"Azurite answers at port {usual_ports[answering[0]]} ({answering[0]}), but not at "
+                    f"{usual_ports[service]} ({service}): functions that need {service} storage will fail. "
+                    "Start Azurite with all three services (command: azurite), or stop it and azemu starts its own."
+                )
+        yield Azurite(ports=usual_ports, started_here=False, origin="already running")
         return
-    with _data_lock(app) as ours:
-        opened = _own(app, usual_ports, clock, say) if ours else _neighbours(app, clock)
-        async with opened as azurite:
+    with ExitStack() as locks:
+        try:
+            # Two servers on the same files would damage them, so at most one azemu starts one for a folder.
+            locked = locks.enter_context(try_lock(app / FOLDER / "azemu.lock"))
+        except OSError as error:
+            raise StorageUnavailable(
+                f"Azurite needs the folder {app / FOLDER} for its data, which cannot be used: {error.strerror}. "
+                "Make it writable, or use --storage builtin:PATH with a file elsewhere."
+            ) from error
+        hide_from_git(app / FOLDER)
+        opening = _started_for_app(app, usual_ports, clock, say) if locked else _started_by_other_azemu(app, clock)
+        async with opening as azurite:
             yield azurite
 
 
 async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
-    """How Azurite can be run here, fetching it if need be. Raises NoAzurite."""
+    """Find a way to run Azurite, and install it if necessary. Raises NoAzurite."""
     node = find_node()
     program = find_installed(app, node)
     if program is not None:
@@ -122,7 +139,7 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
         program = installed_copy(cache, node)
         if program is not None:
             return program
-        reason = "The installed Node.js has no npm to fetch it with."
+        reason = "The installed Node.js has no npm to install it with."
         if node.npm is not None:
             try:
                 return await install(cache, node, clock=clock, say=say)
@@ -134,84 +151,54 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
     raise NoAzurite(reason)
 
 
-@contextlib.contextmanager
-def _data_lock(app: Path) -> Iterator[bool]:
-    """At most one process serves the files of a folder."""
-    with contextlib.ExitStack() as stack:
-        try:
-            ours = stack.enter_context(try_lock(app / FOLDER / "azemu.lock"))
-        except OSError as error:
-            raise StorageUnavailable(
-                f"Azurite needs the folder {app / FOLDER} for its data, which cannot be used: {error.strerror}. "
-                "Make it writable, or use --storage builtin:PATH with a file elsewhere."
-            ) from error
-        hide_from_git(app / FOLDER)
-        yield ours
-
-
-async def _already_running(ports: Ports, clock: Clock, say: Say) -> Azurite | None:
-    answers = await probe(ports, clock)
-    there = [service for service in SERVICES if answers[service] is Answer.STORAGE]
-    if not there:
-        return None
-    for service in SERVICES:
-        if service not in there:
-            say(
-                f"Azurite answers at port {ports[there[0]]} ({there[0]}), but not at "
-                f"{ports[service]} ({service}): functions that need {service} storage will fail. "
-                "Start it with all three services (the command `azurite`), or stop it and azemu starts its own."
-            )
-    return Azurite(ports=ports, started_here=False, origin="already running")
-
-
 @asynccontextmanager
-async def _own(app: Path, usual_ports: Ports, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
-    """An Azurite of ours, with the app's data; at the usual ports if nobody else is there."""
+async def _started_for_app(app: Path, usual_ports: Ports, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
+    """Start an Azurite on the app's data, at the default ports if they are free."""
     program = await find_program(app, clock=clock, say=say)
-    answers = await probe(usual_ports, clock)
-    if all(answer is Answer.STORAGE for answer in answers.values()):
-        # Another app's azemu was faster while we looked for a program.
+    # The installation may have taken a minute. Meanwhile azemu may have started one for another app.
+    users = await probe(usual_ports, clock)
+    if all(user is PortUser.STORAGE for user in users.values()):
         yield Azurite(ports=usual_ports, started_here=False, origin="already running")
         return
-    taken = [str(usual_ports[service]) for service in SERVICES if answers[service] is not Answer.NOBODY]
+    taken = [str(usual_ports[service]) for service in SERVICES if users[service] is not PortUser.NOTHING]
     launch = Launch(program=program, ports=_ANY_PORTS if taken else usual_ports, folder=app / FOLDER)
     async with _started(launch, clock, say) as azurite:
         if taken:
-            say(f"Port {', '.join(taken)} is taken by something that is not Azurite. Using {azurite.description}.")
-        with _announced(app / FOLDER / "azemu.json", azurite.ports):
+            say(f"Port {', '.join(taken)} is used by a program that is not Azurite. Using {azurite.description}.")
+        # For a second azemu in the same folder, which must use this server (see `_started_by_other_azemu`).
+        ports_file = app / FOLDER / "azemu.json"
+        ports_file.write_text(json.dumps(dict(azurite.ports)), encoding="utf-8")
+        try:
             yield azurite
+        finally:
+            ports_file.unlink(missing_ok=True)
 
 
 @asynccontextmanager
 async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
     listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-    again = asyncio.Event()
-    async with background(keep_running(launch, listening, clock=clock, say=say, again=again), name="Azurite"):
+    restarted = asyncio.Event()
+    running = keep_running(launch, listening, clock=clock, say=say, restarted=restarted)
+    async with background(running, name="Azurite"):
         ports = await listening
-        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, again=again)
-
-
-@contextlib.contextmanager
-def _announced(file: Path, ports: Ports) -> Iterator[None]:
-    """Tell a second azemu in the same folder, which must not open the same files with a server of its own."""
-    file.write_text(json.dumps(dict(ports)), encoding="utf-8")
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
+        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, again=restarted)
 
 
 @asynccontextmanager
-async def _neighbours(app: Path, clock: Clock) -> AsyncIterator[Azurite]:
-    """The Azurite that another azemu runs, or is about to run, for the same folder."""
-    file = app / FOLDER / "azemu.json"
-    for _ in range(_NEIGHBOUR_PATIENCE):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            ports = {service: int(json.loads(file.read_text(encoding="utf-8"))[service]) for service in SERVICES}
-            if all(answer is Answer.STORAGE for answer in (await probe(ports, clock)).values()):
-                yield Azurite(ports=ports, started_here=False, origin="started by another azemu")
-                return
-        await clock.sleep(_LOOK_SECONDS)
+async def _started_by_other_azemu(app: Path, clock: Clock) -> AsyncIterator[Azurite]:
+    """Wait for the Azurite that another azemu is starting, or has started, for the same folder."""
+    ports_file = app / FOLDER / "azemu.json"
+    for _ in range(_WAIT_ATTEMPTS):
+        ports: Ports | None = None
+        # The file may be missing or half written.
+        with suppress(OSError, ValueError, KeyError):
+            content = json.loads(ports_file.read_text(encoding="utf-8"))
+            ports = {service: int(content[service]) for service in SERVICES}
+        # It may also have been left by a process that was killed. Then nothing answers at its ports.
+        if ports is not None and set((await probe(ports, clock)).values()) == {PortUser.STORAGE}:
+            yield Azurite(ports=ports, started_here=False, origin="started by another azemu")
+            return
+        await clock.sleep(_WAIT_PAUSE_SECONDS)
     raise StorageUnavailable(
-        f"Another azemu holds {file.parent} and has not brought its Azurite up. Stop it, or start this one again."
+        f"Another azemu is running in {app} and its Azurite does not answer. Stop that azemu, or start this one again."
     )
