@@ -40,11 +40,16 @@ class FailureDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
-    """What all events have. `timestamp`: when the event was made, not when it was handled."""
+    """Members of all events. `timestamp` is the time at which the event was created, not handled."""
 
     timestamp: Instant
     event_id: int = -1
     is_played: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The event's name in the EventType enum: in table rows, blob names and log lines."""
+        return type(self).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,9 @@ class ExecutionCompleted(HistoryEvent):
 class ContinueAsNew(HistoryEvent):
     """Never stored: the next generation replaces the history within the same work item."""
 
+    status: RuntimeStatus = RuntimeStatus.CONTINUED_AS_NEW
     result: str | None = None
+    failure: FailureDetails | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

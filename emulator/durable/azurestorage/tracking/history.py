@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, utf16_bytes
@@ -17,9 +18,9 @@ from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_ro
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
-from emulator.durable.core.event_types import EVENT_TYPES
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
+from emulator.durable.core.events import HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
+from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
 from emulator.storage.filters import eq
@@ -72,7 +73,7 @@ class History:
         return replace(
             self,
             events=(*self.events, *new),
-            status=_status_after(self.status, new),
+            status=reduce(status_after, new, self.status),
             episodes=self.episodes + sum(isinstance(event, OrchestratorStarted) for event in new),
             is_rewound=self.is_rewound or any(isinstance(event, events.GenericEvent) for event in new),
             weight=self.weight + sum(_weight(event) for event in new),
@@ -81,22 +82,6 @@ class History:
     def without_events(self) -> History:
         """All that is worth knowing of a finished execution: that it has ended, and the ETag for the next one."""
         return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_settled=True)
-
-
-def _status_after(status: RuntimeStatus | None, new: Sequence[HistoryEvent]) -> RuntimeStatus | None:
-    for event in new:
-        match event:
-            case ExecutionStarted():
-                status = RuntimeStatus.RUNNING
-            case events.ExecutionCompleted():
-                status = event.status
-            case events.ExecutionSuspended() if status is RuntimeStatus.RUNNING:
-                status = RuntimeStatus.SUSPENDED
-            case events.ExecutionResumed() if status is RuntimeStatus.SUSPENDED:
-                status = RuntimeStatus.RUNNING
-            case _:
-                pass
-    return status
 
 
 def _weight(event: HistoryEvent) -> int:
@@ -188,7 +173,7 @@ class HistoryTable:
     ) -> tuple[Row, dict[str, str]]:
         columns = rows.event_columns(event, execution_id)
         row = Row(escape_key(instance_id), history_row_key(number), columns)
-        return await offload(row, EVENT_TYPES[type(event)].name, self._large)
+        return await offload(row, event.type_name, self._large)
 
     async def _commit(
         self, instance_id: str, execution_id: str, batch: Sequence[Row], etag: str | None, *, is_last: bool

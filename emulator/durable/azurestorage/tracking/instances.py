@@ -20,7 +20,7 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, StoredEvent
-from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, ExecutionTerminated
+from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
@@ -161,6 +161,7 @@ class InstanceTable:
         columns = rows.checkpoint_columns(
             [(each.event, each.url) for each in stored],
             execution_id=history.execution_id or "",
+            status=history.status,
             hub=self._hub,
             now=self._now(),
             custom_status=custom_status,
@@ -206,21 +207,19 @@ class InstanceTable:
         status, execution_id = history.status, history.execution_id
         if status is None or (row is not None and not _lags(row, execution_id, status)):
             return False
-        started = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
-        if started is None:  # a history without its beginning tells nothing that a row could say
+        if not any(isinstance(event, ExecutionStarted) for event in history.events):
             return False
-        ended = next((event for event in reversed(history.events) if isinstance(event, ExecutionCompleted)), None)
-        output = rows.output_text(ended) if ended else None
-        if output is not None:
-            output = await self._column_text(history.instance_id, "Output", output)
-        updated_at = history.events[-1].timestamp
         columns = rows.repair_columns(
-            started, ended, status=status, updated_at=updated_at, hub=self._hub, output=output
+            history.events, execution_id=history.execution_id or "", status=status, hub=self._hub
         )
         if row is None:
             columns["CustomStatus"] = rows.NULL_TEXT
-        if (row is None or execution_of(row) != execution_id) and started.input is not None:
-            columns["Input"] = await self._column_text(history.instance_id, "Input", started.input)
+        elif execution_of(row) == history.execution_id:
+            # The row has the input already, as a text or as the URL of a blob.
+            columns.pop("Input", None)
+        for column in ("Input", "Output"):
+            if isinstance(text := columns.get(column), str):
+                columns[column] = await self._column_text(history.instance_id, column, text)
         await self._merge(history.instance_id, columns, None)
         return True
 

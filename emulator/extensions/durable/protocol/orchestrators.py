@@ -31,7 +31,7 @@ from emulator.durable.core.replay.actions import (
 )
 from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
-from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
+from emulator.extensions.durable.protocol.history import boolean_text, event_text, indented_text, string_text
 from emulator.extensions.newtonsoft import read_first
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
@@ -59,10 +59,10 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
     history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
     members = {
         "history": f"[\n{history}\n  ]",
-        "input": nested(_parsed(started.input), "  "),
-        "instanceId": text(started.instance.instance_id),
-        "isReplaying": boolean(started.is_played),
-        "parentInstanceId": text(parent),
+        "input": indented_text(_parsed(started.input), "  "),
+        "instanceId": string_text(started.instance.instance_id),
+        "isReplaying": boolean_text(started.is_played),
+        "parentInstanceId": string_text(parent),
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",
         "longRunningTimerIntervalDuration": '"3.00:00:00"',

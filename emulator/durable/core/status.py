@@ -1,0 +1,39 @@
+"""Runtime status and output of an execution, as its history implies them."""
+
+from __future__ import annotations
+
+from emulator.durable.core.events import (
+    ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    HistoryEvent,
+)
+from emulator.durable.core.identity import RuntimeStatus
+
+
+def status_after(status: RuntimeStatus | None, event: HistoryEvent) -> RuntimeStatus | None:
+    """Return the status after an event. `status` is the one before it, None before ExecutionStarted.
+
+    ExecutionTerminated changes nothing: the episode that receives it appends an ExecutionCompleted with the status
+    Terminated. If the host was killed between storing the two, the episode has to be repeated.
+    """
+    match event:
+        case ExecutionStarted():
+            return RuntimeStatus.RUNNING
+        case ExecutionCompleted():
+            return event.status
+        # Only a running execution can be suspended; a request that arrives after the end has no effect.
+        case ExecutionSuspended() if status is RuntimeStatus.RUNNING:
+            return RuntimeStatus.SUSPENDED
+        case ExecutionResumed() if status is RuntimeStatus.SUSPENDED:
+            return RuntimeStatus.RUNNING
+        case _:
+            return status
+
+
+def output_of(event: ExecutionCompleted) -> str | None:
+    """Return the text that clients see as output: the failure's type and message, or the result."""
+    if event.failure is not None:
+        return f"{event.failure.error_type}: {event.failure.error_message}"
+    return event.result
