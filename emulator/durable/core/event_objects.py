@@ -6,11 +6,11 @@ is ignored, and scalars are converted as Newtonsoft.Json converts them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from emulator.dotnet.json_values import converted_integer, converted_string
 from emulator.durable.core.event_schema import OBJECTS, Kind
 
 ObjectWriter = Callable[[Any], dict[str, Any] | None]
@@ -57,28 +57,10 @@ def _write_map(head: Mapping[str, str], entries: Mapping[str, Any] | None) -> di
     return None if entries is None else {**head, **entries}
 
 
-def read_string(value: object) -> str | None:
-    """A string member. Newtonsoft converts numbers and booleans. Raises TypeError for objects and arrays."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return json.dumps(value)
-    raise TypeError(f"{type(value).__name__} instead of a string")
-
-
-def read_integer(value: object) -> int | None:
-    """An integer member. Newtonsoft converts strings of digits. Raises TypeError or ValueError for anything else."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        return int(value)
-    raise TypeError(f"{type(value).__name__} instead of an integer")
-
-
 def _object_readers() -> Mapping[Kind, ObjectReader]:
     readers: dict[Kind, ObjectReader] = {
-        Kind.STRING: read_string,
-        Kind.INTEGER: read_integer,
+        Kind.STRING: converted_string,
+        Kind.INTEGER: converted_integer,
         Kind.BOOLEAN: bool,
         Kind.STRING_MAP: _read_string_map,
         Kind.OBJECT_MAP: _read_map,
@@ -110,7 +92,7 @@ def _read_map(members: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _read_string_map(members: Mapping[str, Any] | None) -> dict[str, str] | None:
     entries = _read_map(members)
-    return None if entries is None else {name: read_string(value) or "" for name, value in entries.items()}
+    return None if entries is None else {name: converted_string(value) or "" for name, value in entries.items()}
 
 
 READERS = _object_readers()

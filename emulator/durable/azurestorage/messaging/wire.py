@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.durable.core.event_objects import READERS, object_writers, read_integer, read_string
+from emulator.dotnet.json_values import converted_integer, converted_string
+from emulator.dotnet.json_writer import json_text
+from emulator.durable.core.event_objects import READERS, object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
-from emulator.durable.core.json_text import json_text
 from emulator.durable.core.messages import TaskMessage
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
@@ -89,13 +90,13 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
         envelope = json.loads(_plain(text))
         task_message = envelope.get("TaskMessage")
         return MessageData(
-            activity_id=read_string(envelope.get("ActivityId")) or _EMPTY_GUID,
+            activity_id=converted_string(envelope.get("ActivityId")) or _EMPTY_GUID,
             message=_read_task_message(task_message, received_at) if task_message else None,
-            sequence_number=read_integer(envelope.get("SequenceNumber")) or 0,
+            sequence_number=converted_integer(envelope.get("SequenceNumber")) or 0,
             sender=_read_instance(envelope.get("Sender")),
-            episode=read_integer(envelope.get("Episode")),
-            blob_name=read_string(envelope.get("CompressedBlobName")) or None,
-            trace_context=read_string(envelope.get("SerializableTraceContext")),
+            episode=converted_integer(envelope.get("Episode")),
+            blob_name=converted_string(envelope.get("CompressedBlobName")) or None,
+            trace_context=converted_string(envelope.get("SerializableTraceContext")),
         )
     # json.loads and the readers raise these for messages of another shape. RecursionError is among them because
     # anyone with access to the queue can send deeply nested JSON, which must not stop the host.
@@ -148,7 +149,7 @@ def _time_text(instant: Instant | None) -> str | None:
 
 
 def _read_time(value: object) -> Instant | None:
-    text = read_string(value)
+    text = converted_string(value)
     return None if text is None else Instant.parse(text)
 
 
@@ -238,7 +239,7 @@ def read_event(members: Mapping[str, Any], received_at: Instant) -> HistoryEvent
     event_type = _TYPES_BY_CLASS.get(class_name)
     if event_type is None:
         raise ValueError(f"unknown event type {class_name}")
-    event_id = read_integer(members.get("EventId"))
+    event_id = converted_integer(members.get("EventId"))
     values: dict[str, Any] = {
         "event_id": -1 if event_id is None else event_id,
         "is_played": bool(members.get("IsPlayed")),

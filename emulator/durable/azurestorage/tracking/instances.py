@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emulator.clock import Clock
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.large import (
     DamagedPayload,
     LargePayloads,
@@ -22,7 +23,6 @@ from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, StoredEvent
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.filters import Condition, eq, ge, le, lt

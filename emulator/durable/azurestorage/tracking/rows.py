@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.core.event_objects import READERS, ObjectReader, ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, OBJECTS, Kind
@@ -26,7 +27,6 @@ from emulator.durable.core.events import (
     Tags,
 )
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.json_text import json_text
 from emulator.durable.core.status import output_of
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from emulator.dotnet.json_values import json_list, json_object, json_string, read_object
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.decisions import Decision, SendEvent, StartNextGeneration
 from emulator.durable.core.entities.messages import (
     CONTINUE,
@@ -32,7 +34,6 @@ from emulator.durable.core.entities.messages import (
 from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
-from emulator.durable.core.json_text import json_list, json_object, json_string, json_text, read_object
 from emulator.instant import Instant
 
 _EARLY_ENOUGH = timedelta(milliseconds=100)

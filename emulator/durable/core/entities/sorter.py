@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from emulator.dotnet.json_values import json_object, json_string
 from emulator.durable.core.entities.messages import NO_STAMP, Request, Stamp, read_stamp, request_from_members
-from emulator.durable.core.json_text import json_object, json_string
 from emulator.instant import Instant
 
 _SLACK = timedelta(seconds=10)  # the horizon moves only when it has fallen this far behind

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin
 
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.replay.actions import CallHttp
 
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"

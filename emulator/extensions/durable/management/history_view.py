@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from emulator.dotnet.json_reader import lenient_value
 from emulator.durable.core.event_objects import object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import (
@@ -25,7 +26,6 @@ from emulator.durable.core.events import (
     TaskResult,
     TaskScheduled,
 )
-from emulator.extensions.newtonsoft import lenient
 
 Scheduled = TaskScheduled | SubOrchestrationInstanceCreated
 Members = dict[str, Any]
@@ -121,7 +121,7 @@ def _writer(event_type: type[HistoryEvent], member: Member) -> Callable[[Any], A
         # The extension does not know this event and shows it as Newtonsoft writes it.
         return int if member.kind is Kind.STATUS else _WRITERS.get(member.kind, _unchanged)
     if member.name in ("Result", "State"):
-        return lenient
+        return lenient_value
     return _WRITERS.get(member.kind, _unchanged)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.executor import ActivityFailed
 from emulator.worker.port import Datum, FunctionFailed
 
@@ -34,7 +34,7 @@ def trigger_value(input_text: str | None) -> str:
         return argument
     if isinstance(argument, bool):
         return str(argument)  # as .NET writes a Boolean
-    return json_text(argument)
+    return newtonsoft_text(argument, keep_surrogates=True)
 
 
 def result_of(returned: Datum | None) -> str | None:
@@ -45,7 +45,7 @@ def result_of(returned: Datum | None) -> str | None:
         value = json.loads(returned.value)
     except (ValueError, TypeError, RecursionError):
         value = returned.value if isinstance(returned.value, str) else str(returned.value)
-    return None if value is None else json_text(value)
+    return None if value is None else newtonsoft_text(value, keep_surrogates=True)
 
 
 def failure_of(name: str, failure: FunctionFailed) -> ActivityFailed:

@@ -13,7 +13,8 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_reader import read_first
+from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.core.replay.actions import (
     Action,
     Answer,
@@ -32,7 +33,6 @@ from emulator.durable.core.replay.actions import (
 from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean_text, event_text, indented_text, string_text
-from emulator.extensions.newtonsoft import read_first
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
 
@@ -137,7 +137,7 @@ def _answer_of_state(state: object, stack: str) -> Answer:
 
 
 def _json_or_none(value: object) -> str | None:
-    return None if value is None else json_text(value)
+    return None if value is None else newtonsoft_text(value, keep_surrogates=True)
 
 
 def _custom_status(value: object) -> str | None:

@@ -37,7 +37,7 @@ class JsonReaderError(ValueError):
     """The text is not JSON, even by Newtonsoft's rules. `str(error)` is worded as its JsonReaderException."""
 
 
-def lenient(text: str | None) -> Any:
+def lenient_value(text: str | None) -> Any:
     """The value that a status payload shows for a stored text.
 
     The first JSON value in it; the text itself (blanks trimmed) when there is none; "" for blanks; None for None.
@@ -68,13 +68,6 @@ def read_whole(text: str) -> Any:
             "Additional text encountered after finished reading JSON content: " + text[reader.position] + "."
         )
     return value
-
-
-def write(value: Any) -> str:
-    """The value as compact JSON text."""
-    parts: list[str] = []
-    _write(value, parts)
-    return "".join(parts)
 
 
 # Reading -----------------------------------------------------------------------------------------------------
@@ -279,66 +272,3 @@ def _joined_surrogates(text: str) -> str:
 
 def _is_split(text: str) -> bool:
     return not text.isascii() and re.search(r"[\ud800-\udbff][\udc00-\udfff]", text) is not None
-
-
-# Writing -----------------------------------------------------------------------------------------------------
-
-
-def _write(value: Any, parts: list[str]) -> None:
-    match value:
-        case None:
-            parts.append("null")
-        case bool():
-            parts.append("true" if value else "false")
-        case str():
-            parts.append(_string_text(value))
-        case int():
-            parts.append(str(value))
-        case float():
-            parts.append(_float_text(value))
-        case dict():
-            _write_object(value, parts)
-        case list() | tuple():
-            _write_array(value, parts)
-        case _:
-            raise TypeError(f"not a JSON value: {value!r}")
-
-
-def _write_object(members: dict[str, Any], parts: list[str]) -> None:
-    parts.append("{")
-    for number, (name, member) in enumerate(members.items()):
-        parts.append(("," if number else "") + _string_text(name) + ":")
-        _write(member, parts)
-    parts.append("}")
-
-
-def _write_array(items: list[Any] | tuple[Any, ...], parts: list[str]) -> None:
-    parts.append("[")
-    for number, item in enumerate(items):
-        if number:
-            parts.append(",")
-        _write(item, parts)
-    parts.append("]")
-
-
-def _string_text(text: str) -> str:
-    if text.isascii():
-        return json.dumps(text)
-    # A lone surrogate cannot leave as UTF-8; .NET replaces it by U+FFFD, too.
-    sound = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    quoted = json.dumps(sound, ensure_ascii=False)
-    return quoted.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _float_text(number: float) -> str:
-    if not math.isfinite(number):
-        name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-        return f'"{name}"'
-    text = repr(number)
-    # .NET goes over to an exponent at 1E+15, Python at 1e+16.
-    if "e" not in text and abs(number) >= 1e15:
-        digits = text.removesuffix(".0").lstrip("-")
-        exponent = len(digits) - 1
-        mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0").rstrip(".")
-        return f"{'-' if number < 0 else ''}{mantissa}E+{exponent:02d}"
-    return text.replace("e", "E")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from emulator.extensions.newtonsoft import write
+from emulator.dotnet.json_writer import newtonsoft_text
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?(?P<zone>Z|[-+]\d{2}:?\d{2})?")
 
@@ -26,25 +26,25 @@ def scalar_text(value: Any) -> str:
         case bool():
             return str(value)
         case float():
-            return write(value).strip('"').removesuffix(".0")
+            return newtonsoft_text(value).strip('"').removesuffix(".0")
         case int():
             return str(value)
         case _:
-            return write(value)
+            return newtonsoft_text(value)
 
 
 def indented(value: Any, depth: int = 0) -> str:
     """An object or array over several lines, two blanks deep; dates in it as Newtonsoft writes them back."""
     match value:
         case Mapping() if value:
-            items = [f"{write(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
+            items = [f"{newtonsoft_text(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
             return _block("{", items, "}", depth)
         case list() if value:
             return _block("[", [indented(item, depth + 1) for item in value], "]", depth)
         case str():
-            return write(_date_text(value))
+            return newtonsoft_text(_date_text(value))
         case _:
-            return write(value)
+            return newtonsoft_text(value)
 
 
 def _block(opening: str, items: Sequence[str], closing: str, depth: int) -> str:
