@@ -1,8 +1,7 @@
 """History events: one frozen dataclass per Durable Task event.
 
-Payloads are JSON *texts* exactly as stored; nobody here parses them. `event_id` is the action id for what an
-orchestrator decided and -1 for what happened to it. Wire names and member order belong to the modules that write a
-wire: `messaging/wire.py` (queues), `tracking/rows.py` (tables), `extensions/durable/protocol/` (Python SDK).
+Payloads (`input`, `result`, …) are JSON texts exactly as stored. `event_id` is the action id of a decision of the
+orchestrator, and -1 for other events. `event_schema` has the names and the order of the members in the wire formats.
 Source: DurableTask.Core, src/DurableTask.Core/History/*.cs.
 """
 
@@ -19,7 +18,7 @@ Tags = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """DistributedTraceContext: carried, never interpreted."""
+    """DistributedTraceContext. It is stored and passed on, but not interpreted."""
 
     trace_parent: str | None
     trace_state: str | None = None
@@ -100,7 +99,7 @@ class ExecutionResumed(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRewound(HistoryEvent):
-    """Other backends' rewind. Azure Storage hubs never contain it; readers must not fail on it."""
+    """Rewind in other storage providers. Azure Storage hubs never contain it."""
 
     reason: str | None = None
     parent_execution_id: str | None = None
@@ -110,7 +109,7 @@ class ExecutionRewound(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScheduled(HistoryEvent):
-    """`input` travels in the message; the history keeps it only with storeInputsInOrchestrationHistory."""
+    """The message always has the `input`, the history only with storeInputsInOrchestrationHistory."""
 
     name: str
     version: str | None = ""
@@ -170,12 +169,12 @@ class TimerFired(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorStarted(HistoryEvent):
-    """Begins an episode; its timestamp is the orchestrator's current time."""
+    """Start of an episode. Its timestamp is the orchestrator's current time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorCompleted(HistoryEvent):
-    """Ends an episode."""
+    """End of an episode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,14 +193,14 @@ class EventRaised(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenericEvent(HistoryEvent):
-    """A rewind's wake-up (`data` = reason), or what a rewind left of a failed step (`data` None)."""
+    """The message that wakes a rewound instance (`data` is the reason), or a failure that was rewound (None)."""
 
     data: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryState(HistoryEvent):
-    """Unused by the current library; kept as the JSON text that was found."""
+    """Not used by the current library. `state` is kept as JSON text."""
 
     state: str | None = None
 

@@ -1,4 +1,4 @@
-"""Runtime status and output of an execution, as its history implies them."""
+"""Runtime status of an execution, as its history implies it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,3 @@ def status_after(status: RuntimeStatus | None, event: HistoryEvent) -> RuntimeSt
             return RuntimeStatus.RUNNING
         case _:
             return status
-
-
-def output_of(event: ExecutionCompleted) -> str | None:
-    """Return the text that clients see as output: the failure's type and message, or the result."""
-    if event.failure is not None:
-        return f"{event.failure.error_type}: {event.failure.error_message}"
-    return event.result

@@ -27,7 +27,6 @@ from emulator.durable.core.events import (
     Tags,
 )
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.status import output_of
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.port import Row, Value
@@ -136,8 +135,9 @@ def _unreadable(row: Row, problem: str) -> str:
 
 
 def sentinel_columns(execution_id: str, completed_at: Instant | None) -> Columns:
-    """`completed_at` None: more of the same checkpoint follows."""
+    """Return the columns of the sentinel. `completed_at` is None if more transactions of the checkpoint follow."""
     columns: Columns = {"ExecutionId": execution_id, "IsCheckpointComplete": completed_at is not None}
+    # Left out in all transactions but the last, so that the merge keeps the time of the previous checkpoint.
     if completed_at is not None:
         columns["CheckpointCompletedTimestamp"] = completed_at
     return columns
@@ -151,7 +151,7 @@ def is_sentinel(row: Row) -> bool:
 
 
 def pending_columns(started: ExecutionStarted, *, hub: str, now: Instant, status_input: str | None) -> Columns:
-    """The row that a client's start writes. `status_input`: the input, or the URL of a blob that has it."""
+    """Return the row that a client writes at a start. `status_input` is the input, or the URL of its blob."""
     return _present(
         {
             "Input": status_input,
@@ -184,6 +184,7 @@ def checkpoint_columns(
     for a column. `status` is the status after them.
     """
     columns: dict[str, Value | None] = {
+        # Always written: an episode that sets no custom status resets it, as in .NET.
         "CustomStatus": NULL_TEXT if custom_status is None else custom_status,
         "ExecutionId": execution_id,
         "LastUpdatedTime": new_events[-1][0].timestamp if new_events else now,
@@ -228,11 +229,12 @@ def _implied(
                 columns["ScheduledStartTime"] = event.scheduled_start_time
             return columns | {"Input": url or event.input}
         case ExecutionCompleted():
-            # An output made from failure details is short enough for the column even if the result is not.
-            output = output_of(event) if event.failure else url or event.result
+            # .NET shows failure details instead of the result, wherever that is stored.
+            failure = event.failure
+            output = f"{failure.error_type}: {failure.error_message}" if failure else url or event.result
             return {"RuntimeStatus": status_name, "CompletedTime": completed_at, "Output": output}
         case ExecutionTerminated():
-            # The ExecutionCompleted of the same episode normally overwrites all three. .NET writes them first, too.
+            # Normally overwritten by the ExecutionCompleted of the same episode. .NET writes these columns first, too.
             name = RuntimeStatus.TERMINATED.wire_name
             return {"RuntimeStatus": name, "CompletedTime": completed_at, "Output": url or event.input}
         case ExecutionSuspended() | ExecutionResumed():
@@ -242,7 +244,7 @@ def _implied(
 
 
 def terminated_columns(reason: str | None, *, updated_at: Instant, now: Instant) -> Columns:
-    """A termination that came before the instance ever ran."""
+    """Return the columns for an instance that was terminated before it ran."""
     return _present(
         {
             "RuntimeStatus": RuntimeStatus.TERMINATED.wire_name,
@@ -254,6 +256,7 @@ def terminated_columns(reason: str | None, *, updated_at: Instant, now: Instant)
 
 
 def rewound_columns(now: Instant) -> Columns:
+    """Return the columns for a rewound instance. Output and CompletedTime stay until its new end, as in .NET."""
     return {"RuntimeStatus": RuntimeStatus.PENDING.wire_name, "LastUpdatedTime": now}
 
 
