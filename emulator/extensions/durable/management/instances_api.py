@@ -163,7 +163,7 @@ class InstancesApi:
         except CannotChangeState as refusal:
             _refused(hub, operation, refusal.status)
             return server_error(refusal)
-        hub.lifecycle.steered(operation, instance_id, status.name, reason)
+        hub.lifecycle.control_requested(operation, instance_id, status.name, reason)
         return empty(202)
 
     async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
