@@ -1,7 +1,7 @@
-"""A point in time to 100 nanoseconds, as .NET and Azure Tables keep it.
+"""Instant: a point in time in units of 100 nanoseconds, the precision of .NET and Azure Tables.
 
-`datetime` stops at microseconds; a history row or an entity request that lost its seventh digit would no
-longer equal what another host wrote. Protocol data therefore carries `Instant`, everything else `datetime`.
+Protocol data uses Instant instead of datetime. datetime has microseconds only, so a timestamp that is read and written
+again would lose its seventh digit and differ from what another host has stored.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Instant:
-    """`ticks`: units of 100 ns since 0001-01-01T00:00:00 UTC (the .NET tick count)."""
+    """A point in time. `ticks` are units of 100 ns since 0001-01-01T00:00:00 UTC, as in .NET."""
 
     ticks: int
 
     @classmethod
     def of(cls, moment: datetime) -> Self:
-        """The instant of an aware datetime."""
+        """Convert an aware datetime."""
+        # Integers only: total_seconds() is a float, which cannot hold this many digits.
         since = moment - _EPOCH
         return cls((since.days * 86_400 + since.seconds) * TICKS_PER_SECOND + since.microseconds * 10)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ISO 8601 with 0 to 7 (or more, cut) fraction digits; no suffix means UTC.
+        """Read ISO 8601. No time zone means UTC; more than seven digits of a fraction are cut off.
 
         Raises ValueError for anything else.
         """
@@ -48,19 +49,19 @@ class Instant:
 
     @property
     def datetime(self) -> datetime:
-        """The aware UTC datetime, cut to microseconds."""
+        """The datetime in UTC, cut to microseconds."""
         return _EPOCH + timedelta(microseconds=self.ticks // 10)
 
     @property
     def text(self) -> str:
-        """As Newtonsoft.Json writes a UTC DateTime: up to seven digits, trailing zeros trimmed, `Z`."""
+        """Text of a UTC DateTime in Newtonsoft.Json: up to seven digits without trailing zeros, and `Z`."""
         fraction = self.ticks % TICKS_PER_SECOND
         digits = f".{fraction:07d}".rstrip("0") if fraction else ""
         return f"{self._seconds}{digits}Z"
 
     @property
     def text7(self) -> str:
-        """As table columns, OData filters and request ids have it: always seven digits, `Z`."""
+        """Text in table columns, OData filters and entity requests: always seven digits, and `Z`."""
         return f"{self._seconds}.{self.ticks % TICKS_PER_SECOND:07d}Z"
 
     @property

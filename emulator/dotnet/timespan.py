@@ -1,4 +1,7 @@
-"""Durations as .NET writes them: `hh:mm:ss`, `d.hh:mm:ss.fffffff`, a bare whole number of days."""
+"""Durations as .NET's TimeSpan writes them: `hh:mm:ss`, `d.hh:mm:ss.fffffff`, or a whole number of days.
+
+Source: .NET BCL, TimeSpan.Parse and TimeSpan.ToString.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,28 @@ _PATTERN = re.compile(
 
 
 def parse_timespan(text: str) -> timedelta:
-    """Raises ValueError for anything that TimeSpan.Parse refuses.
-
-    As there, `24:00:00` are 24 days: with a first part of 24 or more it is read as `dd:hh:mm`.
-    """
+    """Read a duration. Raises ValueError for a text that TimeSpan.Parse does not accept."""
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"not a time span: {text!r}")
     if match["only_days"] is not None:
         span = timedelta(days=int(match["only_days"]))
     else:
-        span = _clock_time(match)
+        days, hours, minutes = int(match["days"] or 0), int(match["hours"]), int(match["minutes"])
+        seconds = int(match["seconds"] or 0)
+        # .NET reads three parts as dd:hh:mm if the first is no valid hour, so that 24:00:00 means 24 days.
+        if hours >= 24 and match["days"] is None and match["fraction"] is None:
+            days, hours, minutes, seconds = hours, minutes, seconds, 0
+        if hours >= 24 or minutes >= 60 or seconds >= 60:
+            raise ValueError(f"not a time span: {text!r}")
+        # Seven digits in .NET; timedelta has microseconds.
+        microseconds = int((match["fraction"] or "").ljust(7, "0")) // 10
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds)
     return -span if match["sign"] else span
 
 
-def _clock_time(match: re.Match[str]) -> timedelta:
-    days, hours, minutes = int(match["days"] or 0), int(match["hours"]), int(match["minutes"])
-    seconds = int(match["seconds"] or 0)
-    if hours >= 24 and match["days"] is None and match["fraction"] is None:
-        days, hours, minutes, seconds = hours, minutes, seconds, 0
-    if hours >= 24 or minutes >= 60 or seconds >= 60:
-        raise ValueError(f"not a time span: {match.string!r}")
-    microseconds = int((match["fraction"] or "").ljust(7, "0")) // 10
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds)
-
-
 def format_timespan(span: timedelta) -> str:
-    """As TimeSpan.ToString(): `[-][d.]hh:mm:ss[.fffffff]`."""
+    """Write a duration as TimeSpan.ToString() does: `[-][d.]hh:mm:ss[.fffffff]`."""
     sign, span = ("-", -span) if span < timedelta(0) else ("", span)
     hours, rest = divmod(span.seconds, 3600)
     minutes, seconds = divmod(rest, 60)

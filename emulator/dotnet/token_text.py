@@ -1,4 +1,4 @@
-"""JSON values as the text of a response: how .NET prints scalars and indents objects.
+"""JSON values as plain text: what JToken.ToString of Newtonsoft.Json makes of a function's JSON response.
 
 Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5.
 """
@@ -16,16 +16,18 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?
 
 
 def scalar_text(value: Any) -> str:
-    """A single value: null is empty, booleans have capitals, numbers are invariant, texts are themselves."""
+    """Return the text of a scalar: null is empty, booleans are capitalised, strings have no quotes."""
     match value:
         case None:
             return ""
         case str():
+            # Newtonsoft has turned strings that look like dates into DateTime values before they are printed.
             moment = _date(value)
             return value if moment is None else f"{moment.replace(tzinfo=None):%m/%d/%Y %H:%M:%S}"
         case bool():
             return str(value)
         case float():
+            # Double.ToString writes no ".0", and NaN without the quotes that JSON needs.
             return newtonsoft_text(value).strip('"').removesuffix(".0")
         case int():
             return str(value)
@@ -34,7 +36,7 @@ def scalar_text(value: Any) -> str:
 
 
 def indented(value: Any, depth: int = 0) -> str:
-    """An object or array over several lines, two blanks deep; dates in it as Newtonsoft writes them back."""
+    """Return an object or array as JSON over several lines, indented by two spaces."""
     match value:
         case Mapping() if value:
             items = [f"{newtonsoft_text(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
@@ -42,7 +44,7 @@ def indented(value: Any, depth: int = 0) -> str:
         case list() if value:
             return _block("[", [indented(item, depth + 1) for item in value], "]", depth)
         case str():
-            return newtonsoft_text(_date_text(value))
+            return newtonsoft_text(_rewritten_date(value))
         case _:
             return newtonsoft_text(value)
 
@@ -53,27 +55,27 @@ def _block(opening: str, items: Sequence[str], closing: str, depth: int) -> str:
 
 
 def _date(text: str) -> datetime | None:
-    """The local time of a text that Newtonsoft takes for a date (DateParseHandling.DateTime)."""
-    found = _DATE.fullmatch(text)
-    if found is None:
+    """Return the local time of a string that Newtonsoft reads as a date (DateParseHandling.DateTime)."""
+    match = _DATE.fullmatch(text)
+    if match is None:
         return None
     try:
         moment = datetime.fromisoformat(text[:19])
-        if found["zone"] in (None, "Z"):
-            return moment.replace(tzinfo=UTC if found["zone"] else None)
-        return datetime.fromisoformat(text[:19] + found["zone"]).astimezone()
-    except (ValueError, OverflowError, OSError):  # the last one on Windows, for a local time before 1970
+        if match["zone"] in (None, "Z"):
+            return moment.replace(tzinfo=UTC if match["zone"] else None)
+        return datetime.fromisoformat(text[:19] + match["zone"]).astimezone()
+    except (ValueError, OverflowError, OSError):  # OSError on Windows, for a local time before 1970
         return None
 
 
-def _date_text(text: str) -> str:
-    """The same text, or the date in it with the zeros at the end of its fraction gone and its offset the local one."""
+def _rewritten_date(text: str) -> str:
+    """Return a date as Newtonsoft writes it after reading: without trailing zeros, with the local offset."""
     moment = _date(text)
     if moment is None:
         return text
-    found = _DATE.fullmatch(text)
-    assert found is not None
-    ticks = int((found["fraction"] or "").ljust(7, "0")[:7])
+    match = _DATE.fullmatch(text)
+    assert match is not None
+    ticks = int((match["fraction"] or "").ljust(7, "0")[:7])
     fraction = f".{ticks:07d}".rstrip("0") if ticks else ""
-    zone = found["zone"] if found["zone"] in (None, "Z") else moment.isoformat()[19:]
+    zone = match["zone"] if match["zone"] in (None, "Z") else moment.isoformat()[19:]
     return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}{fraction}{zone or ''}"

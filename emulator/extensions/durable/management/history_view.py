@@ -32,28 +32,35 @@ Members = dict[str, Any]
 
 
 def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_output: bool) -> list[Members]:
-    """The `historyEvents` member. Results are values, inputs stay texts."""
+    """Return the `historyEvents` member. Results are JSON values, inputs remain texts."""
     partners = _partners(events)
     finished = {id(scheduled) for scheduled in partners.values()}
     shown = []
     for event in events:
         if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in finished:
             continue
-        members = _members(event)
+        fields, properties = _SHOWN[type(event)]
+        members: Members = {name: write(getattr(event, field)) for name, field, write in fields}
+        members["EventType"] = event.type_name
+        members |= {name: write(getattr(event, field)) for name, field, write in properties}
+        members["Timestamp"] = event.timestamp.text
         if isinstance(event, ExecutionStarted):
             members["FunctionName"] = event.name
         if scheduled := partners.get(id(event)):
             members |= _scheduling(scheduled)
-        hidden = _hidden(event, show_input=show_input, show_output=show_output)
+        hidden = set()
+        if not show_input and isinstance(event, _HAVE_FUNCTION_INPUT):
+            hidden.add("Input")
+        if not show_output and not isinstance(event, ContinueAsNew):
+            hidden.add("Result")
         shown.append({name: value for name, value in members.items() if name not in hidden})
     return shown
 
 
 def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
-    """By the identity of a result: what scheduled it, which is the latest event with its id before it.
-
-    Ids can repeat, for example after a non-determinism; .NET then refuses to show the history.
-    """
+    """Return the scheduling event of each result, by the identity of the result."""
+    # Ids can repeat, for example after a non-determinism. The latest event before the result is used then, where .NET
+    # responds with an error.
     latest: dict[int, Scheduled] = {}
     partners = {}
     for event in events:
@@ -65,7 +72,7 @@ def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
 
 
 def _scheduling(scheduled: Scheduled) -> Members:
-    # .NET shows a local time here, everything else in UTC with a Z.
+    # .NET shows this as local time with an offset and all others as UTC with a Z. This is the text of a host in UTC.
     members = {
         "ScheduledTime": scheduled.timestamp.text.removesuffix("Z") + "+00:00",
         "FunctionName": scheduled.name,
@@ -85,15 +92,6 @@ _HAVE_FUNCTION_INPUT = (
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceFailed,
 )
-
-
-def _hidden(event: HistoryEvent, *, show_input: bool, show_output: bool) -> set[str]:
-    hidden = set()
-    if not show_input and isinstance(event, _HAVE_FUNCTION_INPUT):
-        hidden.add("Input")
-    if not show_output and not isinstance(event, ContinueAsNew):
-        hidden.add("Result")
-    return hidden
 
 
 # The members of one event ------------------------------------------------------------------------------------
@@ -134,13 +132,3 @@ _SHOWN = {
     event_type: (_shown(event_type, schema.fields), _shown(event_type, schema.properties))
     for event_type, schema in EVENTS.items()
 }
-
-
-def _members(event: HistoryEvent) -> Members:
-    fields, properties = _SHOWN[type(event)]
-    members: Members = {name: write(getattr(event, field)) for name, field, write in fields}
-    members["EventType"] = event.type_name
-    for name, field, write in properties:
-        members[name] = write(getattr(event, field))
-    members["Timestamp"] = event.timestamp.text
-    return members

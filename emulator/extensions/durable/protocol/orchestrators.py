@@ -1,4 +1,4 @@
-"""What an orchestrator function is given, and what it answers.
+"""JSON of orchestrator functions: the trigger's value with the history, and the response with the actions.
 
 Source: durable-extension, OrchestrationTriggerAttributeBindingProvider.cs and OutOfProcOrchestrationShim.cs;
 azure-functions-durable 1.7.0, models/OrchestratorState.py.
@@ -40,20 +40,23 @@ _STATE_LABEL = "\n\n$OutOfProcData$:"
 _STATUS_LIMIT_KB = 16
 _MILLISECOND = timedelta(milliseconds=1)
 
-# What reading JSON raises that is not as expected: members missing or of another type, numbers that no duration can
-# be, nesting that is too deep.
+# Raised when members are missing or of another type, when a number is too large for a duration, or when the JSON is
+# nested too deeply.
 _WRONG_SHAPE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class UnreadableAnswer(Exception):
-    """The function returned something that is not an answer. The text is the orchestration's error."""
+    """The function returned something that is not a response. The text becomes the orchestration's error."""
 
 
 # The context ---------------------------------------------------------------------------------------------------
 
 
 def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta) -> str:
-    """The trigger's value, byte for byte as the extension writes it. Raises JsonReaderError for a strange input."""
+    """Return the trigger's value, byte for byte as the extension writes it.
+
+    Raises JsonReaderError if the input is not JSON, even by Newtonsoft's rules.
+    """
     started = request.started
     parent = None if started.parent is None else started.parent.instance.instance_id
     history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
@@ -63,22 +66,24 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
         "instanceId": string_text(started.instance.instance_id),
         "isReplaying": boolean_text(started.is_played),
         "parentInstanceId": string_text(parent),
+        # The SDK answers in the highest schema that it knows: 1 for old releases, 3 for those that read the second one.
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",
         "longRunningTimerIntervalDuration": '"3.00:00:00"',
         "maximumShortTimerDuration": '"6.00:00:00"',
-        # The extension spells it so.
+        # The missing letter is the extension's.
         "defaultHttpAsyncRequestSleepTimeMillseconds": str(http_poll_interval // _MILLISECOND),
     }
     return "{\n" + ",\n".join(f'  "{name}": {member}' for name, member in members.items()) + "\n}"
 
 
 def _parsed(input_text: str | None) -> object:
-    """The input as a value. A start keeps the text that was posted, so it may be JSON by Newtonsoft's rules only."""
     if input_text is None:
         return None
     try:
-        return json.loads(input_text)  # nearly always, and much faster
+        # Much faster than the other reader, and nearly all inputs are strict JSON. A start over HTTP stores the body as
+        # it was posted, so it may contain what only Newtonsoft reads.
+        return json.loads(input_text)
     except (ValueError, RecursionError):
         return read_first(input_text)
 
@@ -87,15 +92,17 @@ def _parsed(input_text: str | None) -> object:
 
 
 def answer_of(returned: str | None) -> Answer:
-    """What the function returned. An orchestrator without the SDK that returns nothing is done."""
+    """Read what the function returned."""
     state = None if returned is None else _loaded(returned)
+    # An orchestrator that is written without the SDK may return nothing; it has completed then.
     if state is None:
         return Answer(actions=(), is_done=True)
     return _answer(state, stack="")
 
 
 def answer_of_failure(failure: FunctionFailed) -> Answer:
-    """What the function raised. The SDK puts the state, with the actions so far, behind the user's message."""
+    """Read the response in the exception that the function raised."""
+    # The SDK appends the state, with the actions so far, to the message of the user's exception.
     _, label, state = failure.text.partition(_STATE_LABEL)
     if label:
         return _answer(_loaded(state), stack=_user_stack(failure))
@@ -103,7 +110,7 @@ def answer_of_failure(failure: FunctionFailed) -> Answer:
 
 
 def cannot_run(message: str, stack: str = "") -> Answer:
-    """The function could not be asked at all, or its answer cannot be used."""
+    """Return the response for a function that could not be called, or whose response cannot be used."""
     return Answer(actions=None, raised=Raised(message, stack))
 
 
@@ -142,6 +149,7 @@ def _json_or_none(value: object) -> str | None:
 
 def _custom_status(value: object) -> str | None:
     text = _json_or_none(value)
+    # .NET measures the text as it keeps it in memory, two bytes per character.
     size = len(text.encode("utf-16-le")) / 1024 if text else 0
     if size > _STATUS_LIMIT_KB:
         raise UnreadableAnswer(
@@ -152,7 +160,8 @@ def _custom_status(value: object) -> str | None:
 
 
 def _user_stack(failure: FunctionFailed) -> str:
-    """The frames of the user's exception, which the SDK has wrapped in its own."""
+    """Return the stack of the user's exception."""
+    # The SDK raises its own exception from the user's.
     original = failure.cause.__cause__ if failure.cause is not None else None
     return failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
 
@@ -163,14 +172,15 @@ def _user_stack(failure: FunctionFailed) -> str:
 def _actions(state: Mapping[str, Any]) -> Sequence[Action]:
     lists = state.get("actions") or []
     if not state.get("schemaVersion"):
-        # The first schema has one list per yield and no compounds: the host waits until any of the list has ended.
-        return [WhenAny([_action(each) for each in actions]) for actions in lists if actions]
+        # The first schema has one list per yield and no compound actions: the host continues when any action of a list
+        # has completed.
+        return [WhenAny([_action(action) for action in actions]) for actions in lists if actions]
     if len(lists) != 1:
         raise UnreadableAnswer(
             f"With OOProc schema V{state['schemaVersion'] + 1}, expected actions array to be of length 1 in outer "
             f"layer but got size: {len(lists)}"
         )
-    return [_action(each) for each in lists[0]]
+    return [_action(action) for action in lists[0]]
 
 
 def _action(members: Mapping[str, Any]) -> Action:
@@ -207,13 +217,10 @@ def _retry(members: Mapping[str, Any]) -> RetryOptions | None:
         first_interval=options["firstRetryIntervalInMilliseconds"] * _MILLISECOND,
         max_attempts=int(options["maxNumberOfAttempts"]),
         backoff_coefficient=options.get("backoffCoefficient") or 1.0,
+        # 0 and null mean "no limit" here.
         max_interval=longest * _MILLISECOND if longest else LONGEST_INTERVAL,
         timeout=timeout * _MILLISECOND if timeout else None,
     )
-
-
-def _create_timer(members: Mapping[str, Any]) -> Action:
-    return CreateTimer(Instant.parse(members["fireAt"]), bool(members.get("isCanceled")))
 
 
 def _signal_entity(members: Mapping[str, Any]) -> Action:
@@ -236,16 +243,17 @@ def _call_http(members: Mapping[str, Any]) -> Action:
 
 
 def _compound(members: Mapping[str, Any]) -> Sequence[Action]:
-    return [_action(each) for each in members["compoundActions"]]
+    return [_action(action) for action in members["compoundActions"]]
 
 
+# By the SDK's ActionType. Every second one of the first four is the call with a retry policy.
 _READERS: Mapping[int, Callable[[Mapping[str, Any]], Action]] = {
     0: _call_activity,
     1: _call_activity,
     2: _call_sub_orchestrator,
     3: _call_sub_orchestrator,
     4: lambda members: ContinueAsNew(members.get("input")),
-    5: _create_timer,
+    5: lambda members: CreateTimer(Instant.parse(members["fireAt"]), bool(members.get("isCanceled"))),
     6: lambda members: WaitForExternalEvent(members["externalEventName"]),
     7: lambda members: CallEntity(members["instanceId"], members["operation"], members.get("input")),
     8: _call_http,
