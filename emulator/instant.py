@@ -45,7 +45,13 @@ class Instant:
         year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
         whole = cls.of(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
         ticks = whole.ticks + int((match.group(7) or "").ljust(7, "0"))
-        return cls(ticks - _offset_ticks(match.group(8)))
+        offset = match.group(8)
+        if offset is None or offset in "Zz":
+            return cls(ticks)
+        minutes = int(offset[1:3]) * 60 + int(offset[-2:])
+        # A clock ahead of UTC (+) shows a later time than UTC, so its offset is subtracted.
+        sign = -1 if offset[0] == "-" else 1
+        return cls(ticks - sign * minutes * 60 * TICKS_PER_SECOND)
 
     @property
     def datetime(self) -> datetime:
@@ -69,7 +75,8 @@ class Instant:
         return self.datetime.isoformat(timespec="seconds").removesuffix("+00:00")
 
     def __add__(self, delta: timedelta) -> Instant:
-        return Instant(self.ticks + _ticks(delta))
+        seconds = delta.days * 86_400 + delta.seconds
+        return Instant(self.ticks + seconds * TICKS_PER_SECOND + delta.microseconds * 10)
 
     def __sub__(self, other: Instant) -> timedelta:
         return timedelta(microseconds=(self.ticks - other.ticks) / 10)
@@ -79,15 +86,3 @@ class Instant:
 
 
 MIN_INSTANT = Instant(0)
-
-
-def _ticks(delta: timedelta) -> int:
-    return (delta.days * 86_400 + delta.seconds) * TICKS_PER_SECOND + delta.microseconds * 10
-
-
-def _offset_ticks(suffix: str | None) -> int:
-    if suffix is None or suffix in ("Z", "z"):
-        return 0
-    sign = -1 if suffix[0] == "-" else 1
-    hours, minutes = int(suffix[1:3]), int(suffix[-2:])
-    return sign * (hours * 60 + minutes) * 60 * TICKS_PER_SECOND

@@ -57,7 +57,15 @@ def format_date(moment: datetime, form: str) -> str:
     """Write an aware datetime by a standard or custom format string."""
     # One letter is a standard format. A custom format of one letter is written with a percent sign, as in %d.
     form = _STANDARD.get(form, form) if len(form) == 1 else form
-    return "".join(_token(moment, match) for match in _TOKEN.finditer(form))
+    parts = []
+    for match in _TOKEN.finditer(form):
+        *literals, field, other = match.groups()
+        if field is not None:
+            # A repeated letter is one field; the number of letters is its width.
+            parts.append(_FIELDS[field[0]](moment, len(field)))
+        else:
+            parts += [literal for literal in (*literals, other) if literal is not None]
+    return "".join(parts)
 
 
 def format_guid(identifier: UUID, form: str) -> str:
@@ -77,16 +85,6 @@ def format_guid(identifier: UUID, form: str) -> str:
             return f"{{0x{first:08x},0x{second:04x},0x{third:04x},{{{tail}}}}}"
         case _:
             raise ValueError(f'"{form}" is no GUID format; allowed: D, N, B, P, X')
-
-
-def _token(moment: datetime, match: re.Match[str]) -> str:
-    single, double, escaped, token, other = match.groups()
-    if token is not None:
-        return _FIELDS[token[0]](moment, len(token))
-    for literal in (single, double, escaped, other):
-        if literal is not None:
-            return literal
-    return ""
 
 
 def _named(names: tuple[str, ...], index: int, number: int, width: int) -> str:

@@ -221,7 +221,9 @@ class _Reader:
             self.position += 1
             if self.text[self.position - 1] == quote:
                 # Two escapes like \ud83d\ude00 are one character.
-                return _SURROGATE_PAIR.sub(_character_of_pair, "".join(parts))
+                return _SURROGATE_PAIR.sub(
+                    lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), "".join(parts)
+                )
             parts.append(self.escape())
 
     def escape(self) -> str:
@@ -267,7 +269,3 @@ def _number(text: str) -> int | float:
     if _DECIMAL.fullmatch(text):
         return float(text)
     raise ValueError(text)
-
-
-def _character_of_pair(pair: re.Match[str]) -> str:
-    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

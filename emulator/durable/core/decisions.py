@@ -20,6 +20,7 @@ class ScheduleTask:
     id: int
     name: str
     input: str | None
+    # The default of TaskScheduled.
     version: str | None = ""
     tags: Tags | None = None
 
@@ -69,6 +70,7 @@ class StartNextGeneration:
     id: int
     input: str | None
     carried: Sequence[EventRaised] = ()
+    # None keeps the version of the current generation.
     version: str | None = None
 
 

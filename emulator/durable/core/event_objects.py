@@ -62,7 +62,7 @@ def _object_readers() -> Mapping[Kind, ObjectReader]:
         Kind.STRING: converted_string,
         Kind.INTEGER: converted_integer,
         Kind.BOOLEAN: bool,
-        Kind.STRING_MAP: _read_string_map,
+        Kind.STRING_MAP: partial(_read_map, read=lambda value: converted_string(value) or ""),
         Kind.OBJECT_MAP: _read_map,
     }
     for kind, schema in OBJECTS.items():
@@ -81,18 +81,17 @@ def _read_object(
         return None
     values: dict[str, Any] = {}
     for name, field, read, default in steps:
+        # Newtonsoft ignores unknown members, so only the known ones are looked up.
         value = members.get(name)
         values[field] = default if value is None else read(value)
     return record(**values)
 
 
-def _read_map(members: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if members is None else {name: value for name, value in members.items() if name != "$type"}
-
-
-def _read_string_map(members: Mapping[str, Any] | None) -> dict[str, str] | None:
-    entries = _read_map(members)
-    return None if entries is None else {name: converted_string(value) or "" for name, value in entries.items()}
+def _read_map(
+    members: Mapping[str, Any] | None, read: Callable[[Any], object] = lambda value: value
+) -> dict[str, Any] | None:
+    # A `$type` is no entry of the dictionary. Other programs leave it out.
+    return None if members is None else {name: read(value) for name, value in members.items() if name != "$type"}
 
 
 READERS = _object_readers()

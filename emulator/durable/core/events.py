@@ -56,12 +56,15 @@ class ExecutionStarted(HistoryEvent):
     instance: OrchestrationInstance
     name: str
     input: str | None = None
+    # Only sub-orchestrations have a parent.
     parent: ParentInstance | None = None
     version: str | None = None
     tags: Tags | None = None
     correlation: str | None = None
     parent_trace_context: TraceContext | None = None
     scheduled_start_time: Instant | None = None
+    # 0 for a new instance id, and one more each time that a client uses the id again. None for sub-orchestrations and
+    # after continue-as-new.
     generation: int | None = None
     generate_new_trace: bool = False
 
@@ -84,6 +87,8 @@ class ContinueAsNew(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionTerminated(HistoryEvent):
+    """Request to end the execution. `input` is the reason, as plain text."""
+
     input: str | None = None
 
 
@@ -112,6 +117,7 @@ class TaskScheduled(HistoryEvent):
     """The message always has the `input`, the history only with storeInputsInOrchestrationHistory."""
 
     name: str
+    # .NET writes an empty version for activities, but null for sub-orchestrations.
     version: str | None = ""
     input: str | None = None
     parent_trace_context: TraceContext | None = None
@@ -126,6 +132,8 @@ class TaskCompleted(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed(HistoryEvent):
+    """Failure of an activity. `reason` is the message, `details` a serialized exception of .NET."""
+
     task_scheduled_id: int
     reason: str | None = None
     details: str | None = None
@@ -163,6 +171,8 @@ class TimerCreated(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired(HistoryEvent):
+    """End of a timer. Its message is created together with the timer, so `timestamp` is not the time of firing."""
+
     timer_id: int
     fire_at: Instant
 

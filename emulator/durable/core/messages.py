@@ -17,5 +17,6 @@ class TaskMessage:
     """
 
     event: HistoryEvent
+    # Without an execution id the message is for the current execution, as clients send it.
     target: OrchestrationInstance
     context_tags: Tags | None = None

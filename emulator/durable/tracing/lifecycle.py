@@ -5,7 +5,6 @@ Source: durable-extension, EndToEndTraceHelper.cs; docs/protocol/durable-client-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from emulator.config.durable import DurableTaskOptions
@@ -144,12 +143,17 @@ class Lifecycle:
             case RuntimeStatus.FAILED:
                 self.failed(function, end.result, task_id=-1)
             case _:
-                # The extension logs a termination when it is requested, so only what azemu adds is left.
-                for child in _open_children(state):
-                    self._lines.info(
-                        f"{function} was terminated, but its sub-orchestration {child} continues to run. The result "
-                        "will be dropped."
-                    )
+                # The extension logs a termination when it is requested. azemu adds the sub-orchestrations that have not
+                # completed, because termination does not reach them.
+                events = [*state.past, *state.new]
+                results = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
+                completed = {event.task_scheduled_id for event in events if isinstance(event, results)}
+                for event in events:
+                    if isinstance(event, SubOrchestrationInstanceCreated) and event.event_id not in completed:
+                        self._lines.info(
+                            f"{function} was terminated, but its sub-orchestration {event.instance_id} continues to "
+                            "run. The result will be dropped."
+                        )
 
     # Clients ---------------------------------------------------------------------------------------------------
 
@@ -209,12 +213,3 @@ _CONTROL_REQUESTS = {
         "{id}: Resuming function '{name} (Orchestrator)'. Reason: {reason}. State: Scheduled. RuntimeStatus: Running."
     ),
 }
-
-
-def _open_children(state: RuntimeState) -> Sequence[str]:
-    """Return the ids of the sub-orchestrations that have not completed."""
-    events = [*state.past, *state.new]
-    results = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
-    completed = {event.task_scheduled_id for event in events if isinstance(event, results)}
-    created = (event for event in events if isinstance(event, SubOrchestrationInstanceCreated))
-    return [event.instance_id for event in created if event.event_id not in completed]

@@ -76,6 +76,7 @@ def encode(data: MessageData) -> str:
     # Episode is the only member that .NET leaves out when it is null.
     if data.episode is not None:
         envelope["Episode"] = data.episode
+    # Sender is the only object without `$type`; a null one is written, although .NET declares it as optional.
     envelope["Sender"] = sender and {"InstanceId": sender.instance_id, "ExecutionId": sender.execution_id}
     envelope["SerializableTraceContext"] = data.trace_context
     return json_text(envelope)
@@ -123,6 +124,7 @@ def _task_message(message: TaskMessage) -> dict[str, Any]:
     return {
         "$type": "DurableTask.Core.TaskMessage",
         "Event": _event(message.event),
+        # .NET counts in the envelope only.
         "SequenceNumber": 0,
         "OrchestrationInstance": _write_instance(message.target),
         "OrchestrationExecutionContext": context,
@@ -154,6 +156,7 @@ def _read_time(value: object) -> Instant | None:
 
 
 def _read_status(value: int | str) -> RuntimeStatus:
+    # Newtonsoft reads an enum from its number, its name, or a string with the number.
     if isinstance(value, str):
         return RuntimeStatus.from_wire_name(value) or RuntimeStatus(int(value))
     return RuntimeStatus(value)
@@ -186,27 +189,27 @@ class _Layout:
     properties: Sequence[tuple[str, str, _Writer | None]]
     readers: Sequence[tuple[str, str, _Reader, object]]
 
+    @classmethod
+    def of(cls, event_type: type[HistoryEvent]) -> _Layout:
+        def writers(members: Sequence[Member]) -> Sequence[tuple[str, str, _Writer | None]]:
+            return [(member.name, member.field, _WRITERS.get(member.kind)) for member in members]
 
-def _layout(event_type: type[HistoryEvent]) -> _Layout:
-    def writers(members: Sequence[Member]) -> Sequence[tuple[str, str, _Writer | None]]:
-        return [(member.name, member.field, _WRITERS.get(member.kind)) for member in members]
-
-    schema, name = EVENTS[event_type], event_type.__name__
-    return _Layout(
-        number=schema.number,
-        # GenericEvent is the only class whose name ends in "Event" without a suffix.
-        class_name="DurableTask.Core.History." + (name if name.endswith("Event") else f"{name}Event"),
-        fields=writers(schema.fields),
-        properties=writers(schema.properties),
-        readers=[
-            (member.name, member.field, _READERS[member.kind], member.default)
-            for member in (*schema.fields, *schema.properties)
-        ],
-    )
+        schema, name = EVENTS[event_type], event_type.__name__
+        return cls(
+            number=schema.number,
+            # The classes are called like the enum members with the suffix "Event". GenericEvent is called so in both.
+            class_name="DurableTask.Core.History." + (name if name.endswith("Event") else f"{name}Event"),
+            fields=writers(schema.fields),
+            properties=writers(schema.properties),
+            readers=[
+                (member.name, member.field, _READERS[member.kind], member.default)
+                for member in (*schema.fields, *schema.properties)
+            ],
+        )
 
 
 # Computed once: an event is written and read without looking at the schema.
-_LAYOUTS = {event_type: _layout(event_type) for event_type in EVENTS}
+_LAYOUTS = {event_type: _Layout.of(event_type) for event_type in EVENTS}
 _TYPES_BY_CLASS = {layout.class_name: event_type for event_type, layout in _LAYOUTS.items()}
 
 CLASS_NAMES = {layout.number: layout.class_name for layout in _LAYOUTS.values()}
@@ -223,6 +226,7 @@ def _event(event: HistoryEvent) -> dict[str, Any]:
     for name, field, write in layout.properties:
         value = getattr(event, field)
         members[name] = value if write is None else write(value)
+    # The members of the base class HistoryEvent come last, in Newtonsoft's order.
     members["EventId"] = event.event_id
     members["IsPlayed"] = event.is_played
     members["Timestamp"] = _time_text(event.timestamp)
@@ -236,9 +240,12 @@ def read_event(members: Mapping[str, Any], received_at: Instant) -> HistoryEvent
     """
     # "DurableTask.Core.History.TaskCompletedEvent, DurableTask.Core" names the same class as without the assembly.
     class_name = str(members["$type"]).partition(",")[0]
+    # Only the classes of the schema are accepted. .NET loads the class that the message names, so that a writer to
+    # the queue can choose it.
     event_type = _TYPES_BY_CLASS.get(class_name)
     if event_type is None:
         raise ValueError(f"unknown event type {class_name}")
+    # .NET reads a missing EventId as -1, too, or as 0 for events whose class has a single constructor.
     event_id = converted_integer(members.get("EventId"))
     values: dict[str, Any] = {
         "event_id": -1 if event_id is None else event_id,

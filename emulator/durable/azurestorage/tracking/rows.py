@@ -66,6 +66,7 @@ _OBJECT_KINDS = (*OBJECTS, Kind.STRING_MAP)
 
 # Kinds that are not listed have an EDM type of their own, and need no conversion.
 _WRITERS: Mapping[Kind, Callable[[Any], Value]] = {
+    # The table converter writes enums by name, unlike Newtonsoft in queue messages.
     Kind.STATUS: lambda status: status.wire_name,
     **{kind: partial(_write_object, writer) for kind, writer in object_writers(type_names=False).items()},
 }
@@ -97,6 +98,7 @@ def event_columns(event: HistoryEvent, execution_id: str) -> Columns:
             columns[name] = value
     columns["EventId"] = event.event_id
     columns["IsPlayed"] = event.is_played
+    # `Timestamp` is the service's own column.
     columns["_Timestamp"] = event.timestamp
     columns["EventType"] = event.type_name
     columns["ExecutionId"] = execution_id
@@ -114,6 +116,7 @@ def read_event(row: Row) -> HistoryEvent:
     event_type = _EVENT_TYPES.get(name)
     if event_type is None:
         raise UnreadableRow(_unreadable(row, f"has the unknown EventType {name!r}"))
+    # .NET's defaults for missing columns are those of the types, so 0 and not -1 for the event id.
     values: dict[str, Any] = {
         "event_id": columns.get("EventId", 0),
         "is_played": columns.get("IsPlayed", False),
@@ -144,6 +147,7 @@ def sentinel_columns(execution_id: str, completed_at: Instant | None) -> Columns
 
 
 def is_sentinel(row: Row) -> bool:
+    """Return whether this row of the History table is the sentinel and not an event."""
     return row.row_key == SENTINEL
 
 
@@ -261,10 +265,12 @@ def rewound_columns(now: Instant) -> Columns:
 
 
 def tags_text(tags: Tags | None) -> str:
+    """Return the text of a Tags column."""
     return NULL_TEXT if tags is None else json_text(dict(tags))
 
 
 def read_tags_text(text: Value | None) -> Tags | None:
+    """Read a Tags column. A missing one and the text `null` are None."""
     if not isinstance(text, str) or not text:
         return None
     tags: Tags | None = _READERS[Kind.STRING_MAP](text)

@@ -37,6 +37,7 @@ def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_outpu
     finished = {id(scheduled) for scheduled in partners.values()}
     shown = []
     for event in events:
+        # A completed task is shown once, at the position of its result.
         if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in finished:
             continue
         fields, properties = _SHOWN[type(event)]
@@ -77,6 +78,7 @@ def _scheduling(scheduled: Scheduled) -> Members:
         "ScheduledTime": scheduled.timestamp.text.removesuffix("Z") + "+00:00",
         "FunctionName": scheduled.name,
     }
+    # The order is the one in which the extension adds them.
     if isinstance(scheduled, SubOrchestrationInstanceCreated):
         members["InstanceId"] = scheduled.instance_id
     return members | {"Input": scheduled.input}
@@ -109,22 +111,18 @@ _LEFT_OUT_OF_EXECUTION_STARTED = {"Name", "Tags"}
 def _shown(event_type: type[HistoryEvent], members: Sequence[Member]) -> list[tuple[str, str, Callable[[Any], Any]]]:
     """Return name, attribute and writer of the members that are shown."""
     left_out = _LEFT_OUT | _LEFT_OUT_OF_EXECUTION_STARTED if event_type is ExecutionStarted else _LEFT_OUT
-    return [
-        (member.name, member.field, _writer(event_type, member)) for member in members if member.name not in left_out
-    ]
-
-
-def _writer(event_type: type[HistoryEvent], member: Member) -> Callable[[Any], Any]:
+    writers = _WRITERS
     if event_type is ContinueAsNew:
         # The extension does not know this event and shows it as Newtonsoft writes it.
-        return int if member.kind is Kind.STATUS else _WRITERS.get(member.kind, _unchanged)
-    if member.name in ("Result", "State"):
-        return lenient_value
-    return _WRITERS.get(member.kind, _unchanged)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
+        writers = {**_WRITERS, Kind.STATUS: int}
+    elif any(member.name in ("Result", "State") for member in members):
+        # These two are parsed, so that they are JSON values in the payload. Their events have no other strings.
+        writers = {**_WRITERS, Kind.STRING: lenient_value}
+    return [
+        (member.name, member.field, writers.get(member.kind, lambda value: value))
+        for member in members
+        if member.name not in left_out
+    ]
 
 
 # The members before and after `EventType`.

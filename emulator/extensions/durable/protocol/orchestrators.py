@@ -66,7 +66,7 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
         "instanceId": string_text(started.instance.instance_id),
         "isReplaying": boolean_text(started.is_played),
         "parentInstanceId": string_text(parent),
-        # The SDK answers in the highest schema that it knows: 1 for old releases, 3 for those that read the second one.
+        # The highest schema of the response. Older releases of the SDK know only the first of these members.
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",
         "longRunningTimerIntervalDuration": '"3.00:00:00"',
@@ -105,7 +105,10 @@ def answer_of_failure(failure: FunctionFailed) -> Answer:
     # The SDK appends the state, with the actions so far, to the message of the user's exception.
     _, label, state = failure.text.partition(_STATE_LABEL)
     if label:
-        return _answer(_loaded(state), stack=_user_stack(failure))
+        # The SDK raises its own exception from the user's, whose stack is the one to show.
+        original = failure.cause.__cause__ if failure.cause is not None else None
+        stack = failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
+        return _answer(_loaded(state), stack=stack)
     return cannot_run(f"One or more errors occurred. ({failure})", failure.stack)
 
 
@@ -127,6 +130,7 @@ def _loaded(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
+        # A plain string is refused with the same message as other JSON that is no response.
         return text
 
 
@@ -157,13 +161,6 @@ def _custom_status(value: object) -> str | None:
             f"The current payload size is {int(size)} KB."
         )
     return text
-
-
-def _user_stack(failure: FunctionFailed) -> str:
-    """Return the stack of the user's exception."""
-    # The SDK raises its own exception from the user's.
-    original = failure.cause.__cause__ if failure.cause is not None else None
-    return failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
 
 
 # The actions ---------------------------------------------------------------------------------------------------
