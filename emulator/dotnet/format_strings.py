@@ -113,5 +113,6 @@ _FIELDS: dict[str, Callable[[datetime, int], str]] = {
     "t": lambda moment, width: ("AM" if moment.hour < 12 else "PM")[:width],
     "z": _offset,
     "K": lambda moment, width: _offset(moment, 3) if moment.utcoffset() else "Z",
+    # The invariant culture knows one era.
     "g": lambda moment, width: "A.D.",
 }

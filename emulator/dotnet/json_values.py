@@ -17,6 +17,7 @@ def read_object(text: str | bytes) -> Mapping[str, Any]:
     """Return the members of a text that is a JSON object."""
     try:
         return json_object(json.loads(text))
+    # Anyone who can write to the storage account can write deeply nested JSON, which must not stop the host.
     except RecursionError:
         raise ValueError("JSON that is nested too deep") from None
 
@@ -56,6 +57,7 @@ def converted_string(value: object) -> str | None:
 
 def converted_integer(value: object) -> int | None:
     """Return an integer as Newtonsoft reads it into an integer member: strings of digits are converted."""
+    # bool is a subclass of int in Python, but true and false are no integers in JSON.
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     if isinstance(value, str):

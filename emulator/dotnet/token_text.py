@@ -38,6 +38,7 @@ def scalar_text(value: Any) -> str:
 def indented(value: Any, depth: int = 0) -> str:
     """Return an object or array as JSON over several lines, indented by two spaces."""
     match value:
+        # Empty objects and arrays stay on one line: {} and [].
         case Mapping() if value:
             items = [f"{newtonsoft_text(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
             return _block("{", items, "}", depth)

@@ -111,6 +111,8 @@ def apply_decisions(
             )
         else:
             recorder.record(decision)
+    # The events that the recorder has collected are dropped with the old history, but their messages are sent: an
+    # activity that was scheduled before continue-as-new runs, and its result is ignored.
     if next_started is not None:
         return Applied(_next_generation(state, next_started, carried, now), continues=True)
     # OrchestratorStarted is never marked, although the replay processes it. DurableTask.Core does the same.
@@ -180,6 +182,7 @@ class _DecisionRecorder:
             input=decision.input,
             tags=decision.tags,
         )
+        # The activity reads its input from the message. In the history it would be transferred in every episode.
         self.events.append(sent if self._store_inputs else replace(sent, input=None))
         self._outbox.activities.append(TaskMessage(sent, self._state.instance, self._tags))
 
@@ -212,6 +215,7 @@ class _DecisionRecorder:
         self._outbox.control.append(TaskMessage(start, child, self._tags))
 
     def send_event(self, decision: SendEvent) -> None:
+        # An EventSent makes the replay recognise that this event was sent. Entities have no replay.
         if decision.recorded:
             self.events.append(
                 EventSent(
@@ -243,7 +247,7 @@ class _DecisionRecorder:
                 timestamp=self._now, task_scheduled_id=parent.task_schedule_id, result=decision.result
             )
         else:
-            # A terminated child counts as failed, with the reason of its termination.
+            # For its parent a terminated child has failed, with the reason of its termination.
             result = SubOrchestrationInstanceFailed(
                 timestamp=self._now,
                 task_scheduled_id=parent.task_schedule_id,

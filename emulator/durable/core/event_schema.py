@@ -116,6 +116,7 @@ class EventSchema:
     fields: Sequence[Member] = ()
 
 
+# Members that several events share. A default is set where the Python class does not allow None.
 _NAME = Member("Name", "name", default="")
 _VERSION = Member("Version", "version")
 _INPUT = Member("Input", "input")
@@ -165,14 +166,17 @@ EVENTS: Mapping[type[HistoryEvent], EventSchema] = {
     events.TimerFired: EventSchema(11, (Member("TimerId", "timer_id", Kind.INTEGER, 0), _FIRE_AT)),
     events.OrchestratorStarted: EventSchema(12),
     events.OrchestratorCompleted: EventSchema(13),
+    # Unlike in the other events, the name may be null here.
     events.EventSent: EventSchema(14, (_INSTANCE_ID, Member("Name", "name"), _INPUT)),
     events.EventRaised: EventSchema(15, (_NAME, _INPUT, _TRACE)),
     # .NET derives ContinueAsNewEvent from ExecutionCompletedEvent.
     events.ContinueAsNew: EventSchema(16, _COMPLETED),
     events.GenericEvent: EventSchema(17, fields=(Member("Data", "data"),)),
+    # Unused in current releases.
     events.HistoryState: EventSchema(18, (Member("State", "state"),)),
     events.ExecutionSuspended: EventSchema(19, (_REASON,)),
     events.ExecutionResumed: EventSchema(20, (_REASON,)),
+    # Unlike in the events before, the instance id may be null here.
     events.ExecutionRewound: EventSchema(
         21,
         (

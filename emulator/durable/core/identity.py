@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class RuntimeStatus(enum.IntEnum):
     """OrchestrationStatus of .NET. Queue messages contain the number, tables and HTTP responses the name."""
 
+    # Running is 0, so a status must be compared with None and not be used as a condition.
     RUNNING = 0
     COMPLETED = 1
     CONTINUED_AS_NEW = 2
@@ -78,7 +79,7 @@ class EntityId:
     @classmethod
     def parse(cls, instance_id: str) -> EntityId | None:
         """Return None if this is not the instance id of an entity."""
-        # Only the key may contain further `@`.
+        # A name is a function name and has no @, so the first one ends it. The key may contain more.
         name, separator, key = instance_id[1:].partition("@")
         return cls(name, key) if instance_id.startswith("@") and separator else None
 

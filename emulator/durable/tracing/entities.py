@@ -56,6 +56,7 @@ class EntityLines:
                 f"{function} granted lock to request {lock.id} by instance {lock.parent}, execution "
                 f"{lock.parent_execution}. State: LockAcquired."
             )
+        # "done/done": every operation of a batch is processed, because a failure does not stop the others.
         done, sorter = len(turn.operations), turn.sorter
         self._lines.info(
             f"{function} received {turn.events} events and processed {done}/{done} entity operations. "

@@ -92,6 +92,7 @@ class Lifecycle:
                     assert_never(happening)
         for decision in result.decisions:
             self._decided(state, decision)
+        # The orchestrator waits for something if it has neither ended nor continued as new.
         if not any(isinstance(decision, Complete | StartNextGeneration) for decision in result.decisions):
             self._lines.info(f"{orchestrator_of(state)} awaited. IsReplay: False. State: Awaited.")
 
@@ -124,6 +125,7 @@ class Lifecycle:
             case StartSubOrchestration():
                 self.scheduled(orchestrator(decision.instance_id, decision.name), caller)
             case CreateTimer():
+                # The extension logs a timer as a wait, with the time at which it ends.
                 self._waits(state, f"CreateTimer:{decision.fire_at.text7}")
             case Complete():
                 self._ended(state, decision)
@@ -132,6 +134,7 @@ class Lifecycle:
 
     def _ended(self, state: RuntimeState, end: Complete) -> None:
         function = orchestrator_of(state)
+        # A termination may end a suspended instance. Users do not expect that it ends in another way.
         if state.is_suspended and end.status is not RuntimeStatus.TERMINATED:
             self._lines.info(
                 f"{function} completed while suspended, because it no longer waited for anything. Cancelling a timer "
@@ -159,6 +162,7 @@ class Lifecycle:
 
     def control_requested(self, verb: str, instance_id: str, name: str, reason: str | None) -> None:
         """Log a request to terminate, suspend or resume. It takes effect when its message is processed."""
+        # Only a termination is logged as a warning.
         text = _CONTROL_REQUESTS[verb].format(orchestrator(instance_id, name), id=instance_id, name=name, reason=reason)
         (self._lines.warning if verb == "terminate" else self._lines.info)(text)
 

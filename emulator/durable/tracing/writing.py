@@ -25,6 +25,7 @@ class Lines:
             f"HubName: {hub_name}. AppName: {app_name}. SlotName: {slot_name}. ExtensionVersion: {EXTENSION_VERSION}."
         )
         self._show_payloads = show_payloads
+        # Numbers the lines of a hub, as EndToEndTraceHelper does, to give those with the same time an order.
         self._numbers = itertools.count()
 
     def info(self, text: str, task_id: int | None = None) -> None:
@@ -38,6 +39,7 @@ class Lines:
 
     def payload(self, text: str | None) -> str:
         """Return an input or output, or only its length if payloads are not shown."""
+        # As .NET shows null. Payloads may contain personal data, so that showing them is an option.
         if text is None:
             return "(null)"
         return text if self._show_payloads else f"(Redacted {len(text)} characters)"

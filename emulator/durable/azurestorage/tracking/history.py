@@ -39,6 +39,7 @@ from emulator.storage.port import (
 
 # The last operation of a transaction is the one on the sentinel.
 ROWS_PER_TRANSACTION = MAX_BATCH_OPERATIONS - 1
+# The service accepts 4 MiB. The size is only estimated, so a transaction is submitted earlier.
 BYTES_PER_TRANSACTION = 3 * 1024 * 1024
 # .NET estimates the size of a row without its large columns like this.
 _BYTES_PER_ROW = 1024
@@ -76,6 +77,7 @@ class History:
             self,
             events=(*self.events, *new),
             status=reduce(status_after, new, self.status),
+            # The number of the last episode is sent with every message.
             episodes=self.episodes + sum(isinstance(event, OrchestratorStarted) for event in new),
             is_rewound=self.is_rewound or any(isinstance(event, events.GenericEvent) for event in new),
             weight=self.weight + sum(map(_weight, new)),
@@ -126,11 +128,13 @@ class HistoryTable:
         """
         where = eq("PartitionKey", escape_key(instance_id))
         if expected is not None:
+            # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
         found = [row async for row in self._table.query(where)]
         # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
+        # If there is no sentinel, .NET takes the execution of the first row.
         current = _execution_of(sentinel or found[0]) if found else None
         if expected is not None and current != expected:
             return History(instance_id=instance_id, execution_id=current, etag=etag, is_loaded=current is None)
@@ -167,12 +171,14 @@ class HistoryTable:
             batch.append(row)
             texts = (row.properties.get(column) for column in rows.LARGE_COLUMNS)
             size += _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
+            # Remembered, because the blobs have to be deleted when another execution replaces these rows.
             blobs += [str(row.properties[f"{column}BlobName"]) for column in urls]
             stored.append(StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
             is_last = len(stored) == len(new)
             if is_last or len(batch) == ROWS_PER_TRANSACTION or size > BYTES_PER_TRANSACTION:
                 etag = await self._commit(history.instance_id, execution_id, batch, etag, is_last=is_last)
                 batch, size = [], 0
+        # Nothing of the replaced execution counts for the new one, not even its number of episodes.
         if past_count == 0 or history.execution_id != execution_id:
             history = History(instance_id=history.instance_id, execution_id=execution_id)
         history = replace(history, etag=etag, blobs=(*history.blobs, *blobs), is_loaded=True)
@@ -183,7 +189,8 @@ class HistoryTable:
     ) -> str | None:
         completed_at = Instant.of(self._clock.now()) if is_last else None
         sentinel = Row(escape_key(instance_id), SENTINEL, rows.sentinel_columns(execution_id, completed_at))
-        # The events need no ETags of their own: the transaction fails as a whole if the sentinel has changed.
+        # The events need no ETags of their own: the transaction fails as a whole if the sentinel has changed. They
+        # replace rows of the same number, which an older execution or an interrupted checkpoint has left.
         operations = [TableOperation(Operation.INSERT_OR_REPLACE, row) for row in batch]
         if etag is None:
             operations.append(TableOperation(Operation.INSERT, sentinel))

@@ -96,6 +96,7 @@ class InstanceTable:
         page = await self._table.page(
             condition(query),
             select=_select(with_input=query.with_input, with_output=query.with_output),
+            # The service accepts page sizes from 1 to 1000.
             limit=min(max(query.limit, 1), 1000),
             continuation=query.continuation,
         )
@@ -107,6 +108,7 @@ class InstanceTable:
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
             name=_text(columns.get("Name")) or "",
+            # None for an unknown name: one strange row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
             created_at=_time(columns.get("CreatedTime")) or MIN_INSTANT,
             last_updated_at=_time(columns.get("LastUpdatedTime")) or MIN_INSTANT,
@@ -152,6 +154,7 @@ class InstanceTable:
             if existing is None:
                 await self._table.submit([TableOperation(Operation.INSERT, row)])
             else:
+                # Replaced and not merged: the output and other columns of the old execution have to disappear.
                 await self._table.submit([TableOperation(Operation.REPLACE, row, existing.etag)])
         except (AlreadyExists, PreconditionFailed, NotFound):
             # Another client or worker was faster. The worker decides which of the two starts is executed.
@@ -181,6 +184,7 @@ class InstanceTable:
 
     async def _merge(self, instance_id: str, columns: rows.Columns, if_match: str | None) -> str | None:
         row = Row(escape_key(instance_id), "", columns)
+        # By default the row needs no ETag: the sentinel of the history has already decided which host may write.
         if if_match is None:
             return (await self._table.submit([TableOperation(Operation.INSERT_OR_MERGE, row)]))[0]
         try:
@@ -202,6 +206,7 @@ class InstanceTable:
 
     async def _merge_existing(self, instance_id: str, columns: rows.Columns) -> bool:
         row = Row(escape_key(instance_id), "", columns)
+        # A merge and not an upsert: an instance that was purged meanwhile must not get a row without a name.
         try:
             await self._table.submit([TableOperation(Operation.MERGE, row, ANY_ETAG)])
         except NotFound:
@@ -301,6 +306,7 @@ def _select(*, with_input: bool = True, with_output: bool = True) -> Sequence[st
         return ()
     unwanted = {"Input"} if with_output else {"Output"} if with_input else {"Input", "Output"}
     wanted = tuple(column for column in _COLUMNS if column not in unwanted)
+    # Where .NET's client has hidden an input, see InstanceTable._input.
     return (*wanted, "InputBlobName") if with_input else wanted
 
 
@@ -312,6 +318,7 @@ def condition(query: InstanceQuery) -> Condition | None:
     if query.created_to is not None:
         parts.append(le("CreatedTime", query.created_to))
     if query.statuses:
+        # Sorted, because the same query should always send the same filter.
         names = sorted(status.wire_name for status in query.statuses)
         parts.append(reduce(or_, (eq("RuntimeStatus", name) for name in names)))
     if query.entity_name is not None:

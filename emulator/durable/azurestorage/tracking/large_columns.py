@@ -30,6 +30,7 @@ async def inline(row: Row, large: LargePayloads) -> tuple[Row, list[str]]:
 
     Raises NotFound or DamagedPayload if a blob is missing or unreadable.
     """
+    # Nearly all rows have no large columns and need no copy.
     if not any(name.endswith("BlobName") for name in row.properties):
         return row, []
     columns: Columns = dict(row.properties)

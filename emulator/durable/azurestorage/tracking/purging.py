@@ -20,6 +20,7 @@ from emulator.errors import EmulatorError
 
 _log = logging.getLogger(__name__)
 
+# Limited, because the running instances of this host need the storage account at the same time.
 _CONCURRENT_PURGES = 8
 _PAGE_SIZE = 100
 
@@ -35,8 +36,10 @@ class Purger:
 
     async def purge(self, instance_id: str) -> PurgeResult:
         """Delete one instance. The result counts no instance if there is none."""
+        # As in .NET, rows of the history are not searched if there is no status row.
         if await self._instances.row(instance_id) is None:
             return PurgeResult(0)
+        # First, so that no episode uses the cached history while its rows are being deleted.
         self._memory.forget(instance_id)
         rows, blobs = await asyncio.gather(self._history.purge(instance_id), self._purge_blobs(instance_id))
         # The status row is deleted last: an instance is found by it, so that an interrupted purge can be repeated.

@@ -43,7 +43,7 @@ class _Rewind:
 
     async def current_execution(self, instance_id: str, partition: Condition) -> str:
         # .NET uses the OrchestratorStarted with the highest number, which may belong to an older, longer execution. The
-        # sentinel names the current execution; very old histories have none.
+        # sentinel names the current execution; .NET's way remains for a history without a sentinel.
         found = [row async for row in self._history.query(partition & eq("RowKey", "sentinel"))]
         found = found or [row async for row in self._history.query(partition & eq("EventType", "OrchestratorStarted"))]
         if not found:
@@ -76,9 +76,11 @@ class _Rewind:
         await self.replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
 
     async def replace(self, row: Row, changes: dict[str, Value]) -> None:
+        # Under the row's ETag, so that two clients that rewind at the same time cannot undo each other's changes.
         changed = Row(row.partition_key, row.row_key, {**row.properties, **changes})
         await self._history.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
 
 
 def _reason(row: Row) -> str:
+    # The only trace of what the event was; .NET writes it, too.
     return f"Rewound: {row.properties.get('EventType')!s}"

@@ -88,7 +88,7 @@ def _parsed(input_text: str | None) -> object:
         return read_first(input_text)
 
 
-# The answer ----------------------------------------------------------------------------------------------------
+# The response --------------------------------------------------------------------------------------------------
 
 
 def answer_of(returned: str | None) -> Answer:
@@ -123,7 +123,7 @@ def _answer(state: object, stack: str) -> Answer:
     except UnreadableAnswer as unreadable:
         return cannot_run(str(unreadable))
     except _WRONG_SHAPE as error:
-        return cannot_run(f"The answer of the out-of-proc orchestrator cannot be read ({error!r}).")
+        return cannot_run(f"The response of the out-of-proc orchestrator cannot be read ({error!r}).")
 
 
 def _loaded(text: str) -> object:
