@@ -244,10 +244,21 @@ class _Reader:
         self.position = token.end()
         if self.position < len(self.text) and not _SEPARATOR.match(self.text, self.position):
             raise self.error(f"Unexpected character encountered while parsing number: {self.text[self.position]}.")
+        text = token[0]
         try:
-            return _number(token[0])
+            if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
+                return int(text, 16)
+            # A leading zero makes a number octal, as in C.
+            if re.fullmatch(r"0[0-7]+", text):
+                return int(text, 8)
+            if re.fullmatch(r"-?\d+", text):
+                return int(text)
+            if _DECIMAL.fullmatch(text):
+                return float(text)
         except ValueError:
-            raise self.error(f"Input string '{token[0]}' is not a valid number.") from None
+            # Python converts at most 4300 digits.
+            pass
+        raise self.error(f"Input string '{text}' is not a valid number.")
 
     def literal(self) -> Any:
         for word, value in _LITERALS.items():
@@ -256,16 +267,3 @@ class _Reader:
                 self.position = end
                 return value
         raise self.error(f"Unexpected character encountered while parsing value: {self.peek()}.")
-
-
-def _number(text: str) -> int | float:
-    """Raises ValueError."""
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
-        return int(text, 16)
-    if re.fullmatch(r"0[0-7]+", text):
-        return int(text, 8)
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
-    if _DECIMAL.fullmatch(text):
-        return float(text)
-    raise ValueError(text)

@@ -11,7 +11,6 @@ History/*.cs).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +87,11 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
     `received_at` replaces a missing event timestamp; .NET uses the current time.
     """
     try:
-        envelope = json.loads(_plain(text))
+        json_or_base64 = text.lstrip("\ufeff \r\n\t")
+        # Extension 2.x always writes base64, 3.x plain JSON unless configured otherwise. One hub can contain both.
+        if not json_or_base64.startswith("{"):
+            json_or_base64 = base64.b64decode(json_or_base64, validate=True).decode("utf-8-sig")
+        envelope = json.loads(json_or_base64)
         task_message = envelope.get("TaskMessage")
         return MessageData(
             activity_id=converted_string(envelope.get("ActivityId")) or _EMPTY_GUID,
@@ -99,21 +102,10 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
             blob_name=converted_string(envelope.get("CompressedBlobName")) or None,
             trace_context=converted_string(envelope.get("SerializableTraceContext")),
         )
-    # json.loads and the readers raise these for messages of another shape. RecursionError is among them because
-    # anyone with access to the queue can send deeply nested JSON, which must not stop the host.
+    # Raised for messages of another shape by base64, json and the readers. RecursionError is among them because anyone
+    # with access to the queue can send deeply nested JSON, which must not stop the host.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableMessage(f"This is not a Durable Task message ({error!r}): {text[:200]}") from error
-
-
-def _plain(text: str) -> str:
-    # Extension 2.x always writes base64, 3.x plain JSON unless configured otherwise. One hub can contain both.
-    text = text.lstrip("\ufeff \r\n\t")
-    if text.startswith("{"):
-        return text
-    try:
-        return base64.b64decode(text, validate=True).decode("utf-8-sig")
-    except binascii.Error as error:
-        raise ValueError("neither JSON nor base64") from error
 
 
 def _task_message(message: TaskMessage) -> dict[str, Any]:

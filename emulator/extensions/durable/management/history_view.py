@@ -48,7 +48,13 @@ def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_outpu
         if isinstance(event, ExecutionStarted):
             members["FunctionName"] = event.name
         if scheduled := partners.get(id(event)):
-            members |= _scheduling(scheduled)
+            # .NET shows this time as local time with an offset and all others as UTC with a Z. This is the text of a
+            # host in UTC. The order is the one in which the extension adds the members.
+            members["ScheduledTime"] = scheduled.timestamp.text.removesuffix("Z") + "+00:00"
+            members["FunctionName"] = scheduled.name
+            if isinstance(scheduled, SubOrchestrationInstanceCreated):
+                members["InstanceId"] = scheduled.instance_id
+            members["Input"] = scheduled.input
         hidden = set()
         if not show_input and isinstance(event, _HAVE_FUNCTION_INPUT):
             hidden.add("Input")
@@ -70,18 +76,6 @@ def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
         elif isinstance(event, TaskResult) and event.task_scheduled_id in latest:
             partners[id(event)] = latest[event.task_scheduled_id]
     return partners
-
-
-def _scheduling(scheduled: Scheduled) -> Members:
-    # .NET shows this as local time with an offset and all others as UTC with a Z. This is the text of a host in UTC.
-    members = {
-        "ScheduledTime": scheduled.timestamp.text.removesuffix("Z") + "+00:00",
-        "FunctionName": scheduled.name,
-    }
-    # The order is the one in which the extension adds them.
-    if isinstance(scheduled, SubOrchestrationInstanceCreated):
-        members["InstanceId"] = scheduled.instance_id
-    return members | {"Input": scheduled.input}
 
 
 # Events whose Input is the input of a function, so that `showInput=false` hides it.

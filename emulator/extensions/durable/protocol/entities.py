@@ -65,10 +65,10 @@ def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
 
 
 def _result(members: Mapping[str, Any]) -> OperationResult:
+    # Only shown in the log, so that a strange value must not fail the batch.
     duration = members.get("duration")
-    return OperationResult(
-        members["result"], bool(members["isError"]), duration if isinstance(duration, int | float) else 0
-    )
+    duration_ms = duration if isinstance(duration, int | float) else 0
+    return OperationResult(members["result"], bool(members["isError"]), duration_ms)
 
 
 def all_failed(batch: EntityBatch, message: str) -> EntityBatchResult:
