@@ -1,7 +1,7 @@
-"""A point in time to 100 nanoseconds, as .NET and Azure Tables keep it.
+"""Instant: a point in time in units of 100 nanoseconds, the precision of .NET and Azure Tables.
 
-`datetime` stops at microseconds; a history row or an entity request that lost its seventh digit would no
-longer equal what another host wrote. Protocol data therefore carries `Instant`, everything else `datetime`.
+Protocol data uses Instant instead of datetime. datetime has microseconds only, so a timestamp that is read and written
+again would lose its seventh digit and differ from what another host has stored.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Instant:
-    """`ticks`: units of 100 ns since 0001-01-01T00:00:00 UTC (the .NET tick count)."""
+    """A point in time. `ticks` are units of 100 ns since 0001-01-01T00:00:00 UTC, as in .NET."""
 
     ticks: int
 
     @classmethod
     def of(cls, moment: datetime) -> Self:
-        """The instant of an aware datetime."""
+        """Convert an aware datetime."""
+        # Integers only: total_seconds() is a float, which cannot hold this many digits.
         since = moment - _EPOCH
         return cls((since.days * 86_400 + since.seconds) * TICKS_PER_SECOND + since.microseconds * 10)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ISO 8601 with 0 to 7 (or more, cut) fraction digits; no suffix means UTC.
+        """Read ISO 8601. No time zone means UTC; more than seven digits of a fraction are cut off.
 
         Raises ValueError for anything else.
         """
@@ -44,23 +45,29 @@ class Instant:
         year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
         whole = cls.of(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
         ticks = whole.ticks + int((match.group(7) or "").ljust(7, "0"))
-        return cls(ticks - _offset_ticks(match.group(8)))
+        offset = match.group(8)
+        if offset is None or offset in "Zz":
+            return cls(ticks)
+        minutes = int(offset[1:3]) * 60 + int(offset[-2:])
+        # A clock ahead of UTC (+) shows a later time than UTC, so its offset is subtracted.
+        sign = -1 if offset[0] == "-" else 1
+        return cls(ticks - sign * minutes * 60 * TICKS_PER_SECOND)
 
     @property
     def datetime(self) -> datetime:
-        """The aware UTC datetime, cut to microseconds."""
+        """The datetime in UTC, cut to microseconds."""
         return _EPOCH + timedelta(microseconds=self.ticks // 10)
 
     @property
     def text(self) -> str:
-        """As Newtonsoft.Json writes a UTC DateTime: up to seven digits, trailing zeros trimmed, `Z`."""
+        """Text of a UTC DateTime in Newtonsoft.Json: up to seven digits without trailing zeros, and `Z`."""
         fraction = self.ticks % TICKS_PER_SECOND
         digits = f".{fraction:07d}".rstrip("0") if fraction else ""
         return f"{self._seconds}{digits}Z"
 
     @property
     def text7(self) -> str:
-        """As table columns, OData filters and request ids have it: always seven digits, `Z`."""
+        """Text in table columns, OData filters and entity requests: always seven digits, and `Z`."""
         return f"{self._seconds}.{self.ticks % TICKS_PER_SECOND:07d}Z"
 
     @property
@@ -68,7 +75,8 @@ class Instant:
         return self.datetime.isoformat(timespec="seconds").removesuffix("+00:00")
 
     def __add__(self, delta: timedelta) -> Instant:
-        return Instant(self.ticks + _ticks(delta))
+        seconds = delta.days * 86_400 + delta.seconds
+        return Instant(self.ticks + seconds * TICKS_PER_SECOND + delta.microseconds * 10)
 
     def __sub__(self, other: Instant) -> timedelta:
         return timedelta(microseconds=(self.ticks - other.ticks) / 10)
@@ -78,15 +86,3 @@ class Instant:
 
 
 MIN_INSTANT = Instant(0)
-
-
-def _ticks(delta: timedelta) -> int:
-    return (delta.days * 86_400 + delta.seconds) * TICKS_PER_SECOND + delta.microseconds * 10
-
-
-def _offset_ticks(suffix: str | None) -> int:
-    if suffix is None or suffix in ("Z", "z"):
-        return 0
-    sign = -1 if suffix[0] == "-" else 1
-    hours, minutes = int(suffix[1:3]), int(suffix[-2:])
-    return sign * (hours * 60 + minutes) * 60 * TICKS_PER_SECOND

@@ -20,7 +20,7 @@ from emulator.config.durable import DurableTaskOptions, read_durable_options
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.schema import Section, option, read_section
 from emulator.config.settings import Settings
-from emulator.config.timespan import format_timespan
+from emulator.dotnet.timespan import format_timespan
 from emulator.errors import ConfigurationError
 
 FILE_NAME: Final = "host.json"

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from emulator.config.timespan import format_timespan, parse_timespan
+from emulator.dotnet.timespan import format_timespan, parse_timespan
 from emulator.errors import ConfigurationError
 
 T = TypeVar("T")

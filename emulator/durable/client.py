@@ -13,6 +13,7 @@ from typing import Literal
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions, OverridableStates
+from emulator.dotnet.json_values import lenient_object
 from emulator.durable.core.entities.messages import RELEASE, Release, Request
 from emulator.durable.core.events import (
     EventRaised,
@@ -24,7 +25,6 @@ from emulator.durable.core.events import (
     TraceContext,
 )
 from emulator.durable.core.identity import TERMINAL, EntityId, OrchestrationInstance, RuntimeStatus, is_entity
-from emulator.durable.core.json_text import lenient_object
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import (
     HubError,

@@ -16,8 +16,8 @@ from functools import cached_property
 from uuid import UUID
 
 from emulator.clock import Clock
+from emulator.dotnet.format_strings import DEFAULT_DATE_FORMAT, format_date, format_guid
 from emulator.errors import EmulatorError
-from emulator.host.formats import DEFAULT_DATE_FORMAT, format_date, format_guid
 from emulator.ids import NewId
 from emulator.worker.port import Datum
 

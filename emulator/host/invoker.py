@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
-from emulator.config.timespan import format_timespan
+from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog

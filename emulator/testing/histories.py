@@ -19,7 +19,6 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import unescape_key
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow, is_sentinel
 from emulator.durable.azurestorage.tracking.rows import read_event as read_row
-from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import is_entity
 from emulator.errors import EmulatorError
@@ -33,7 +32,6 @@ from emulator.storage.transfer.importing import import_account
 Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 
 _HISTORY = "History"
-_CLASS_NAMES = {kind.number: f"DurableTask.Core.History.{kind.class_name}" for kind in EVENT_TYPES.values()}
 # Columns of the History table that are points in time; an export as plain JSON has them as text.
 _TIMES = frozenset(("_Timestamp", "FireAt", "ScheduledStartTime", "CheckpointCompletedTimestamp"))
 
@@ -183,7 +181,7 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
 def _of_context(found: Mapping[str, Any]) -> HistoryEvent:
     kind = found["EventType"]
     try:
-        return wire.read_event({**found, "$type": _CLASS_NAMES.get(kind, kind)}, MIN_INSTANT)
+        return wire.read_event({**found, "$type": wire.CLASS_NAMES.get(kind, kind)}, MIN_INSTANT)
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableHistory(f"The event {json.dumps(found)} cannot be read: {error}") from error
 

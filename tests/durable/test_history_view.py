@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from emulator.dotnet.query_values import parse_bool
 from emulator.durable.azurestorage.names import SENTINEL, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.core.events import HistoryEvent, OrchestratorStarted, TaskCompleted, TaskScheduled
 from emulator.extensions.durable.management.api_request import Query
-from emulator.extensions.durable.management.dotnet import parse_bool
 from emulator.extensions.durable.management.history_view import history_view
 from emulator.instant import Instant
 from tests.recordings import GOLDEN, rows_of

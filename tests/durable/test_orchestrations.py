@@ -220,7 +220,7 @@ async def test_a_rewound_instance_runs_and_the_log_says_what_azure_would_show(tm
     named = "Function 'patient (Orchestrator)'"
     rewound = f"{named} was rewound. Reason: again. State: Rewound."
     goes_on = (
-        f"{named} goes on after its rewind. Its status is Running again; on Azure it stays Pending, with the old "
+        f"{named} continues after its rewind. Its status is Running again; on Azure it stays Pending, with the old "
         "output, until the end."
     )
     assert [line for line in story if "rew" in line] == [rewound, goes_on]

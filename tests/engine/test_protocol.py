@@ -153,7 +153,7 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
         ),
         (
             '{"isDone":false,"schemaVersion":2,"actions":7}',
-            "The answer of the out-of-proc orchestrator cannot be read "
+            "The response of the out-of-proc orchestrator cannot be read "
             "(TypeError(\"object of type 'int' has no len()\")).",
         ),
         (f'{{"isDone":true,"output":{DEEP}}}', "Out of proc orchestrators must return a valid JSON schema"),

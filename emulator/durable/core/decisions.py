@@ -1,8 +1,8 @@
-"""What an orchestrator can decide in one episode.
+"""Decisions: what an orchestrator asks for in one episode, independent of how it is written.
 
-This is the meeting point of all kinds of orchestrators: the Python SDK's cumulative action list goes through
-`replay`, a gRPC worker names its decisions itself, an entity batch is turned into them. Below it there is one road
-(`turn.apply_decisions`). `id` becomes the event id of the history event that records the decision.
+`replay` derives them from the action list of the Python SDK; a batch of entity operations is converted to them, too.
+`episode.apply_decisions` turns them into history events and messages. `id` is the event id of the history event that
+records the decision.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class ScheduleTask:
     id: int
     name: str
     input: str | None
+    # The default of TaskScheduled.
     version: str | None = ""
     tags: Tags | None = None
 
@@ -42,7 +43,7 @@ class StartSubOrchestration:
 
 @dataclass(frozen=True, slots=True)
 class SendEvent:
-    """`recorded` False: only the message goes out, no EventSent is stored (what entities send)."""
+    """An event for another instance. `recorded` False: no EventSent is stored, as for messages of entities."""
 
     id: int
     target: OrchestrationInstance
@@ -53,7 +54,7 @@ class SendEvent:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """End of the execution: COMPLETED, FAILED or TERMINATED. `details` reaches a parent only."""
+    """End of the execution with COMPLETED, FAILED or TERMINATED. Only a parent receives `details`."""
 
     id: int
     status: RuntimeStatus
@@ -64,11 +65,12 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class StartNextGeneration:
-    """Continue as new: `input` is the next ExecutionStarted's input text, `carried` the events it begins with."""
+    """Continue as new. `input` is the input of the next ExecutionStarted, `carried` the events it starts with."""
 
     id: int
     input: str | None
     carried: Sequence[EventRaised] = ()
+    # None keeps the version of the current generation.
     version: str | None = None
 
 

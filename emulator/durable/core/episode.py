@@ -1,4 +1,4 @@
-"""One turn: state plus decisions become new history and outgoing messages.
+"""End of an orchestration episode: the function's decisions become history events and outgoing messages.
 
 Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationDispatcher.cs, Process…Decision.
 """
@@ -42,11 +42,12 @@ from emulator.instant import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeOutcome:
-    """What a work item leaves behind; only the last generation of a continue-as-new is here.
+    """What a work item has to store and send. After continue-as-new it describes the last generation.
 
-    `instance`: the execution that `new_events` belong to. `past_count`: how many events of that execution are stored
-    already (0 for a new execution). `custom_status`: JSON text or None. `status`: after the turn. Messages of all
-    generations are kept, in sending order: activities, then control (starts, events, replies), then timers.
+    `instance` is the execution of `new_events`, and `past_count` the number of its events that are stored already (0
+    for a new execution). `custom_status` is JSON text or None; `status` is the status after the episode. The messages
+    of all generations are included. They are sent in this order: activities, then control (starts, events, results of
+    sub-orchestrations), then timers.
     """
 
     instance: OrchestrationInstance
@@ -61,7 +62,7 @@ class EpisodeOutcome:
 
 @dataclass(slots=True)
 class Outbox:
-    """The messages of a work item, filled by all its generations."""
+    """Outgoing messages of a work item, filled by all its generations."""
 
     activities: list[TaskMessage] = field(default_factory=list)
     control: list[TaskMessage] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """`continues`: `state` is that of the next generation, for which the function has not been called yet."""
+    """State after the decisions. `continues`: it is that of the next generation, whose episode has yet to run."""
 
     state: RuntimeState
     continues: bool
@@ -86,29 +87,48 @@ def apply_decisions(
     new_id: Callable[[], str],
     store_inputs: bool = False,
 ) -> Applied:
-    """Record the decisions, in their order, and put their messages into `outbox`.
+    """Record the decisions in order and put their messages into `outbox`.
 
-    `played`: how many of the state's new events the function's replay handled; only those are marked so.
-    `store_inputs`: keep inputs of activities and sub-orchestrations in the history.
+    `played` is the number of the state's new events that the replay has processed; they are marked as played.
+    `store_inputs`: keep the inputs of activities and sub-orchestrations in the history.
     """
-    writer = _Writer(state, outbox, now=now, new_id=new_id, store_inputs=store_inputs)
+    recorder = _DecisionRecorder(state, outbox, now=now, new_id=new_id, store_inputs=store_inputs)
     next_started: ExecutionStarted | None = None
     carried: Sequence[EventRaised] = ()
     for decision in decisions:
         if isinstance(decision, StartNextGeneration):
-            next_started, carried = _next_start(state.started, decision, now, new_id()), decision.carried
+            carried = decision.carried
+            next_started = replace(
+                state.started,
+                timestamp=now,
+                is_played=False,
+                instance=OrchestrationInstance(state.instance.instance_id, new_id()),
+                input=decision.input,
+                version=state.started.version if decision.version is None else decision.version,
+                # .NET sets both in the start message of a client only.
+                scheduled_start_time=None,
+                generation=None,
+            )
         else:
-            writer.write(decision)
+            recorder.record(decision)
+    # The events that the recorder has collected are dropped with the old history, but their messages are sent: an
+    # activity that was scheduled before continue-as-new runs, and its result is ignored.
     if next_started is not None:
         return Applied(_next_generation(state, next_started, carried, now), continues=True)
-    events = [*_marked_as_played(state.new, played), *writer.events]
-    if not isinstance(events[-1], OrchestratorCompleted):  # a continued generation has one already
+    # OrchestratorStarted is never marked, although the replay processes it. DurableTask.Core does the same.
+    events = [
+        replace(event, is_played=True) if number < played and not isinstance(event, OrchestratorStarted) else event
+        for number, event in enumerate(state.new)
+    ]
+    events += recorder.events
+    # A continued generation begins with an OrchestratorCompleted, and does not get a second one if it decided nothing.
+    if not isinstance(events[-1], OrchestratorCompleted):
         events.append(OrchestratorCompleted(timestamp=now))
-    return Applied(replace(state, new=events, ended=writer.ended), continues=False)
+    return Applied(replace(state, new=events, ended=recorder.ended), continues=False)
 
 
 def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -> EpisodeOutcome:
-    """What is to be stored when no generation follows."""
+    """Return what has to be stored and sent when no further generation follows."""
     return EpisodeOutcome(
         instance=state.instance,
         past_count=len(state.past),
@@ -121,8 +141,8 @@ def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -
     )
 
 
-class _Writer:
-    """Writes decisions as history events and messages."""
+class _DecisionRecorder:
+    """Appends a history event for each decision to `events`, and its message to the outbox."""
 
     def __init__(
         self, state: RuntimeState, outbox: Outbox, *, now: Instant, new_id: Callable[[], str], store_inputs: bool
@@ -134,23 +154,26 @@ class _Writer:
         self._now = now
         self._new_id = new_id
         self._store_inputs = store_inputs
+        self._tags: Tags = state.started.tags or {}
 
-    def write(self, decision: ScheduleTask | CreateTimer | StartSubOrchestration | SendEvent | Complete) -> None:
+    def record(self, decision: ScheduleTask | CreateTimer | StartSubOrchestration | SendEvent | Complete) -> None:
         match decision:
             case ScheduleTask():
-                self._schedule_task(decision)
-            case CreateTimer():
-                self._create_timer(decision)
+                self.schedule_task(decision)
+            case CreateTimer(id=timer_id, fire_at=fire_at):
+                self.events.append(TimerCreated(timestamp=self._now, event_id=timer_id, fire_at=fire_at))
+                fired = TimerFired(timestamp=self._now, timer_id=timer_id, fire_at=fire_at)
+                self._outbox.timers.append(TaskMessage(fired, self._state.instance))
             case StartSubOrchestration():
-                self._start_sub_orchestration(decision)
+                self.start_sub_orchestration(decision)
             case SendEvent():
-                self._send_event(decision)
+                self.send_event(decision)
             case Complete():
-                self._complete(decision)
+                self.complete(decision)
             case _:
                 assert_never(decision)
 
-    def _schedule_task(self, decision: ScheduleTask) -> None:
+    def schedule_task(self, decision: ScheduleTask) -> None:
         sent = TaskScheduled(
             timestamp=self._now,
             event_id=decision.id,
@@ -159,15 +182,11 @@ class _Writer:
             input=decision.input,
             tags=decision.tags,
         )
+        # The activity reads its input from the message. In the history it would be transferred in every episode.
         self.events.append(sent if self._store_inputs else replace(sent, input=None))
         self._outbox.activities.append(TaskMessage(sent, self._state.instance, self._tags))
 
-    def _create_timer(self, decision: CreateTimer) -> None:
-        self.events.append(TimerCreated(timestamp=self._now, event_id=decision.id, fire_at=decision.fire_at))
-        fired = TimerFired(timestamp=self._now, timer_id=decision.id, fire_at=decision.fire_at)
-        self._outbox.timers.append(TaskMessage(fired, self._state.instance))
-
-    def _start_sub_orchestration(self, decision: StartSubOrchestration) -> None:
+    def start_sub_orchestration(self, decision: StartSubOrchestration) -> None:
         self.events.append(
             SubOrchestrationInstanceCreated(
                 timestamp=self._now,
@@ -181,6 +200,9 @@ class _Writer:
         )
         started = self._state.started
         child = OrchestrationInstance(decision.instance_id, self._new_id())
+        # A child has the tags of its parent; its own take precedence. FireAndForget is not inherited, because it
+        # concerns the parent's result only: the parent waits for this child.
+        inherited = {name: value for name, value in self._tags.items() if name != FIRE_AND_FORGET}
         start = ExecutionStarted(
             timestamp=self._now,
             instance=child,
@@ -188,11 +210,12 @@ class _Writer:
             input=decision.input,
             parent=ParentInstance(started.name, started.instance, decision.id, started.version),
             version=decision.version,
-            tags=_inherited(started.tags, decision.tags),
+            tags={**inherited, **(decision.tags or {})} or None,
         )
         self._outbox.control.append(TaskMessage(start, child, self._tags))
 
-    def _send_event(self, decision: SendEvent) -> None:
+    def send_event(self, decision: SendEvent) -> None:
+        # An EventSent makes the replay recognise that this event was sent. Entities have no replay.
         if decision.recorded:
             self.events.append(
                 EventSent(
@@ -206,7 +229,7 @@ class _Writer:
         raised = EventRaised(timestamp=self._now, name=decision.name, input=decision.input)
         self._outbox.control.append(TaskMessage(raised, decision.target))
 
-    def _complete(self, decision: Complete) -> None:
+    def complete(self, decision: Complete) -> None:
         self.ended = ExecutionCompleted(
             timestamp=self._now,
             event_id=decision.id,
@@ -216,71 +239,41 @@ class _Writer:
         )
         self.events.append(self.ended)
         parent = self._state.started.parent
-        if parent is not None and self._state.answers_parent:
-            answer = self._answer_to(parent, decision)
-            self._outbox.control.append(TaskMessage(answer, parent.instance))
-
-    def _answer_to(self, parent: ParentInstance, decision: Complete) -> HistoryEvent:
+        if parent is None or not self._state.answers_parent:
+            return
+        result: HistoryEvent
         if decision.status is RuntimeStatus.COMPLETED:
-            return SubOrchestrationInstanceCompleted(
+            result = SubOrchestrationInstanceCompleted(
                 timestamp=self._now, task_scheduled_id=parent.task_schedule_id, result=decision.result
             )
-        return SubOrchestrationInstanceFailed(
-            timestamp=self._now,
-            task_scheduled_id=parent.task_schedule_id,
-            reason=decision.result,
-            details=decision.details,
-            failure=decision.failure,
-        )
-
-    @property
-    def _tags(self) -> Tags:
-        return self._state.started.tags or {}
-
-
-def _inherited(parent: Tags | None, own: Tags | None) -> Tags | None:
-    """A child has its parent's tags, its own ones win. That nobody waits for the parent says nothing of the child."""
-    tags = {name: value for name, value in (parent or {}).items() if name != FIRE_AND_FORGET}
-    return {**tags, **(own or {})} or None
-
-
-def _next_start(
-    started: ExecutionStarted, decision: StartNextGeneration, now: Instant, execution_id: str
-) -> ExecutionStarted:
-    return replace(
-        started,
-        timestamp=now,
-        is_played=False,
-        instance=OrchestrationInstance(started.instance.instance_id, execution_id),
-        input=decision.input,
-        version=started.version if decision.version is None else decision.version,
-        scheduled_start_time=None,
-        generation=None,
-    )
+        else:
+            # For its parent a terminated child has failed, with the reason of its termination.
+            result = SubOrchestrationInstanceFailed(
+                timestamp=self._now,
+                task_scheduled_id=parent.task_schedule_id,
+                reason=decision.result,
+                details=decision.details,
+                failure=decision.failure,
+            )
+        self._outbox.control.append(TaskMessage(result, parent.instance))
 
 
 def _next_generation(
     state: RuntimeState, started: ExecutionStarted, carried: Sequence[EventRaised], now: Instant
 ) -> RuntimeState:
-    """The new execution's first episode. Nothing is left of the old one but its last OrchestratorCompleted: in .NET
-    the switch happens before it is written. Carried events were handled once and keep their times.
-    """
-    clock = max(now, state.new[0].timestamp)
+    """Return the state in which the first episode of a continued execution calls the function."""
     return RuntimeState(
         started=started,
         past=(),
         new=[
-            OrchestratorStarted(timestamp=clock),
+            # Time must not go back for the orchestrator, whose clock is ahead of `now` if a timer fired early.
+            OrchestratorStarted(timestamp=max(now, state.new[0].timestamp)),
             started,
+            # Events that the last generation did not take. They were processed once, so they are marked as played, and
+            # keep their times.
             *(replace(event, is_played=True) for event in carried),
+            # The one of the last generation. In .NET the history is replaced before this event is appended, so that it
+            # becomes part of the new execution.
             OrchestratorCompleted(timestamp=now),
         ],
     )
-
-
-def _marked_as_played(events: Sequence[HistoryEvent], played: int) -> list[HistoryEvent]:
-    marked: list[HistoryEvent] = []
-    for number, event in enumerate(events):
-        is_played = number < played and not isinstance(event, OrchestratorStarted)
-        marked.append(replace(event, is_played=True) if is_played else event)
-    return marked

@@ -1,8 +1,7 @@
 """History events: one frozen dataclass per Durable Task event.
 
-Payloads are JSON *texts* exactly as stored; nobody here parses them. `event_id` is the action id for what an
-orchestrator decided and -1 for what happened to it. Wire names and member order belong to the modules that write a
-wire: `messaging/wire.py` (queues), `tracking/rows.py` (tables), `extensions/durable/protocol/` (Python SDK).
+Payloads (`input`, `result`, …) are JSON texts exactly as stored. `event_id` is the action id of a decision of the
+orchestrator, and -1 for other events. `event_schema` has the names and the order of the members in the wire formats.
 Source: DurableTask.Core, src/DurableTask.Core/History/*.cs.
 """
 
@@ -19,7 +18,7 @@ Tags = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """DistributedTraceContext: carried, never interpreted."""
+    """DistributedTraceContext. It is stored and passed on, but not interpreted."""
 
     trace_parent: str | None
     trace_state: str | None = None
@@ -40,11 +39,16 @@ class FailureDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
-    """What all events have. `timestamp`: when the event was made, not when it was handled."""
+    """Members of all events. `timestamp` is the time at which the event was created, not handled."""
 
     timestamp: Instant
     event_id: int = -1
     is_played: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The event's name in the EventType enum: in table rows, blob names and log lines."""
+        return type(self).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +56,15 @@ class ExecutionStarted(HistoryEvent):
     instance: OrchestrationInstance
     name: str
     input: str | None = None
+    # Only sub-orchestrations have a parent.
     parent: ParentInstance | None = None
     version: str | None = None
     tags: Tags | None = None
     correlation: str | None = None
     parent_trace_context: TraceContext | None = None
     scheduled_start_time: Instant | None = None
+    # 0 for a new instance id, and one more each time that a client uses the id again. None for sub-orchestrations and
+    # after continue-as-new.
     generation: int | None = None
     generate_new_trace: bool = False
 
@@ -73,11 +80,15 @@ class ExecutionCompleted(HistoryEvent):
 class ContinueAsNew(HistoryEvent):
     """Never stored: the next generation replaces the history within the same work item."""
 
+    status: RuntimeStatus = RuntimeStatus.CONTINUED_AS_NEW
     result: str | None = None
+    failure: FailureDetails | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionTerminated(HistoryEvent):
+    """Request to end the execution. `input` is the reason, as plain text."""
+
     input: str | None = None
 
 
@@ -93,7 +104,7 @@ class ExecutionResumed(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRewound(HistoryEvent):
-    """Other backends' rewind. Azure Storage hubs never contain it; readers must not fail on it."""
+    """Rewind in other storage providers. Azure Storage hubs never contain it."""
 
     reason: str | None = None
     parent_execution_id: str | None = None
@@ -103,9 +114,10 @@ class ExecutionRewound(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScheduled(HistoryEvent):
-    """`input` travels in the message; the history keeps it only with storeInputsInOrchestrationHistory."""
+    """The message always has the `input`, the history only with storeInputsInOrchestrationHistory."""
 
     name: str
+    # .NET writes an empty version for activities, but null for sub-orchestrations.
     version: str | None = ""
     input: str | None = None
     parent_trace_context: TraceContext | None = None
@@ -120,6 +132,8 @@ class TaskCompleted(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed(HistoryEvent):
+    """Failure of an activity. `reason` is the message, `details` a serialized exception of .NET."""
+
     task_scheduled_id: int
     reason: str | None = None
     details: str | None = None
@@ -157,18 +171,20 @@ class TimerCreated(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired(HistoryEvent):
+    """End of a timer. Its message is created together with the timer, so `timestamp` is not the time of firing."""
+
     timer_id: int
     fire_at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorStarted(HistoryEvent):
-    """Begins an episode; its timestamp is the orchestrator's current time."""
+    """Start of an episode. Its timestamp is the orchestrator's current time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorCompleted(HistoryEvent):
-    """Ends an episode."""
+    """End of an episode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,14 +203,14 @@ class EventRaised(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenericEvent(HistoryEvent):
-    """A rewind's wake-up (`data` = reason), or what a rewind left of a failed step (`data` None)."""
+    """The message that wakes a rewound instance (`data` is the reason), or a failure that was rewound (None)."""
 
     data: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryState(HistoryEvent):
-    """Unused by the current library; kept as the JSON text that was found."""
+    """Not used by the current library. `state` is kept as JSON text."""
 
     state: str | None = None
 

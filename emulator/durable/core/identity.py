@@ -1,4 +1,4 @@
-"""Who is meant: instances, executions, parents, entities, and what kind of function a name names."""
+"""Identities: orchestration instances and executions, parents, entities, runtime status, kinds of functions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 
 class RuntimeStatus(enum.IntEnum):
-    """OrchestrationStatus of .NET: the number is on the wire, the name (`wire_name`) in tables and HTTP answers."""
+    """OrchestrationStatus of .NET. Queue messages contain the number, tables and HTTP responses the name."""
 
+    # Running is 0, so a status must be compared with None and not be used as a condition.
     RUNNING = 0
     COMPLETED = 1
     CONTINUED_AS_NEW = 2
@@ -28,7 +29,7 @@ class RuntimeStatus(enum.IntEnum):
 
     @classmethod
     def from_wire_name(cls, name: str) -> RuntimeStatus | None:
-        """None for a name that .NET does not know either."""
+        """Return None for a name that .NET does not know either."""
         return _BY_WIRE_NAME.get(name)
 
 
@@ -48,7 +49,7 @@ TERMINAL = frozenset({RuntimeStatus.COMPLETED, RuntimeStatus.FAILED, RuntimeStat
 
 @dataclass(frozen=True, slots=True)
 class OrchestrationInstance:
-    """`execution_id` None in a message: whatever execution is current."""
+    """An execution of an instance. In a message, `execution_id` None means the current execution."""
 
     instance_id: str
     execution_id: str | None
@@ -56,7 +57,7 @@ class OrchestrationInstance:
 
 @dataclass(frozen=True, slots=True)
 class ParentInstance:
-    """Who started a sub-orchestration, and under which action id it waits for the end."""
+    """The orchestration that started a sub-orchestration, and the action id under which it waits for the result."""
 
     name: str
     instance: OrchestrationInstance
@@ -66,7 +67,7 @@ class ParentInstance:
 
 @dataclass(frozen=True, slots=True)
 class EntityId:
-    """`name` is lower case, `key` as given. Scheduler id (= instance id): `@name@key`."""
+    """Name and key of an entity. `name` is lower case. The entity's state is kept in the instance `@name@key`."""
 
     name: str
     key: str
@@ -77,7 +78,8 @@ class EntityId:
 
     @classmethod
     def parse(cls, instance_id: str) -> EntityId | None:
-        """None when it is not an entity's instance id. The key may contain `@`, the name may not."""
+        """Return None if this is not the instance id of an entity."""
+        # A name is a function name and has no @, so the first one ends it. The key may contain more.
         name, separator, key = instance_id[1:].partition("@")
         return cls(name, key) if instance_id.startswith("@") and separator else None
 

@@ -1,4 +1,4 @@
-"""What travels between instances: one history event and whom it is for."""
+"""Task message: a history event that is sent to an instance."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from emulator.durable.core.identity import OrchestrationInstance
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """`context_tags`: tags of the sending orchestration (OrchestrationExecutionContext), on TaskScheduled and on a
-    sub-orchestration's ExecutionStarted; None elsewhere.
+    """DurableTask.Core.TaskMessage.
+
+    `context_tags` are the tags of the sending orchestration (OrchestrationExecutionContext). Only TaskScheduled and
+    the ExecutionStarted of a sub-orchestration have them.
     """
 
     event: HistoryEvent
+    # Without an execution id the message is for the current execution, as clients send it.
     target: OrchestrationInstance
     context_tags: Tags | None = None

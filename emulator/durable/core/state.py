@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from emulator.durable.core.events import (
     ExecutionCompleted,
-    ExecutionResumed,
     ExecutionStarted,
-    ExecutionSuspended,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -25,6 +24,7 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.status import status_after
 from emulator.instant import MIN_INSTANT, Instant
 
 FIRE_AND_FORGET = "FireAndForget"
@@ -153,14 +153,8 @@ def _result_key(event: HistoryEvent) -> tuple[type[HistoryEvent], int] | None:
 
 
 def _is_suspended(events: Iterable[HistoryEvent], *, before: bool) -> bool:
-    suspended = before
-    for event in events:
-        match event:
-            case ExecutionSuspended():
-                suspended = True
-            case ExecutionResumed():
-                suspended = False
-    return suspended
+    status: RuntimeStatus | None = RuntimeStatus.SUSPENDED if before else RuntimeStatus.RUNNING
+    return reduce(status_after, events, status) is RuntimeStatus.SUSPENDED
 
 
 def _episode_clock(now: Instant, last: Instant, events: Sequence[HistoryEvent]) -> Instant:

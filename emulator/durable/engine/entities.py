@@ -58,7 +58,7 @@ class EntityRunner:
         while True:
             answer = await self._run_batch(entity, turn) if turn.operations else None
             decisions, scheduler = commit(entity, turn, answer, self._now())
-            self._lifecycle.entities.turn_ended(entity, turn, scheduler)
+            self._lifecycle.entities.batch_ended(entity, turn, scheduler)
             applied = apply_decisions(
                 state, decisions, outbox, played=len(state.new), now=self._now(), new_id=self._new_id
             )
@@ -91,7 +91,7 @@ class EntityRunner:
             now=self._now(),
         )
         result = await self._executor.operate(batch)
-        self._lifecycle.entities.operated(batch, result)
+        self._lifecycle.entities.operations_ended(batch, result)
         return BatchResult(
             exists=result.exists,
             state=result.state,

@@ -51,9 +51,9 @@ class OrchestrationRunner:
             return nothing_new(item)
         outbox, custom_status = Outbox(), None
         while True:
-            self._lifecycle.turn_began(state)
+            self._lifecycle.episode_started(state)
             result = await self._decide(state)
-            self._lifecycle.turn_decided(state, result)
+            self._lifecycle.episode_decided(state, result)
             # A status outlives its generation within the work item only; the next one speaks for itself.
             custom_status = custom_status if result.custom_status is None else result.custom_status
             applied = apply_decisions(

@@ -1,1 +1,1 @@
-"""The log lines of the Durable Task extension, in its words, for which users and tools search."""
+"""Log lines of the Durable Task extension, in the words that users and tools search for."""

@@ -1,4 +1,7 @@
-"""The log lines about entities. Source: durable-extension, EndToEndTraceHelper.cs and Listener/TaskEntityShim.cs."""
+"""Log lines about entities.
+
+Source: durable-extension, EndToEndTraceHelper.cs and Listener/TaskEntityShim.cs.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,18 @@ from emulator.durable.tracing.writing import Lines, entity
 
 
 class EntityLines:
+    """Writes the log lines about entities."""
+
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
-    def operated(self, batch: EntityBatch, result: EntityBatchResult) -> None:
-        """What the function made of its operations."""
-        # No operation is named: the function was called once for all of them.
+    def operations_ended(self, batch: EntityBatch, result: EntityBatchResult) -> None:
+        """Log the results of a batch of operations."""
+        # The name of the operation is empty, because one call of the function has executed all of them.
         if result.exists and not batch.exists:
             self._lines.info(
                 f"{entity(batch.entity)} created entity state in '' operation . State: EntityStateCreated."
             )
-        self._operations(batch, result)
-        if batch.exists and not result.exists:
-            self._lines.info(
-                f"{entity(batch.entity)} deleted entity state in '' operation . State: EntityStateDeleted."
-            )
-
-    def _operations(self, batch: EntityBatch, result: EntityBatchResult) -> None:
         for operation, outcome in zip(batch.operations, result.results, strict=True):
             function = f"{entity(batch.entity)} {'failed' if outcome.is_error else 'completed'} '{operation.name}'"
             took, given = f"{outcome.duration_ms:g}ms", self._lines.payload(operation.input)
@@ -39,9 +37,13 @@ class EntityLines:
                     f"{function} operation {operation.id} in {took}. IsReplay: False. Input: {given}. "
                     f"Output: {self._lines.payload(outcome.result)}."
                 )
+        if batch.exists and not result.exists:
+            self._lines.info(
+                f"{entity(batch.entity)} deleted entity state in '' operation . State: EntityStateDeleted."
+            )
 
-    def turn_ended(self, entity_id: EntityId, turn: EntityPlan, after: SchedulerState) -> None:
-        """`after`: what the turn leaves for the next one."""
+    def batch_ended(self, entity_id: EntityId, turn: EntityPlan, after: SchedulerState) -> None:
+        """Log locks and the summary of a batch. `after` is the state in which the next batch starts."""
         function = entity(entity_id)
         for release in turn.released:
             self._lines.info(
@@ -54,6 +56,7 @@ class EntityLines:
                 f"{function} granted lock to request {lock.id} by instance {lock.parent}, execution "
                 f"{lock.parent_execution}. State: LockAcquired."
             )
+        # "done/done": every operation of a batch is processed, because a failure does not stop the others.
         done, sorter = len(turn.operations), turn.sorter
         self._lines.info(
             f"{function} received {turn.events} events and processed {done}/{done} entity operations. "

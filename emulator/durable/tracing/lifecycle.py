@@ -1,11 +1,10 @@
-"""The log lines that tell the story of an instance, in the words of the Durable Task extension.
+"""Log lines about orchestrations and activities, in the words of the Durable Task extension.
 
 Source: durable-extension, EndToEndTraceHelper.cs; docs/protocol/durable-client-http.md 6.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from emulator.config.durable import DurableTaskOptions
@@ -33,7 +32,7 @@ from emulator.durable.tracing.writing import Lines, activity, orchestrator, orch
 
 
 class Lifecycle:
-    """Writes the lines; `entities` those about entities."""
+    """Writes the log lines of a task hub. `entities` writes those about entities."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -63,8 +62,10 @@ class Lifecycle:
 
     # Orchestrations --------------------------------------------------------------------------------------------
 
-    def turn_began(self, state: RuntimeState) -> None:
+    def episode_started(self, state: RuntimeState) -> None:
+        """Log the start of an execution, and timers and rewinds that start an episode."""
         function = orchestrator_of(state)
+        # Only the first episode of an execution has no past.
         if not state.past:
             self.started(function, state.started.input, task_id=-1)
         for event in state.new:
@@ -75,12 +76,12 @@ class Lifecycle:
                 )
             elif isinstance(event, GenericEvent):
                 self._lines.info(
-                    f"{function} goes on after its rewind. Its status is Running again; on Azure it stays Pending, "
+                    f"{function} continues after its rewind. Its status is Running again; on Azure it stays Pending, "
                     "with the old output, until the end."
                 )
 
-    def turn_decided(self, state: RuntimeState, result: OrchestratorResult) -> None:
-        """What one generation was told, and what it decided."""
+    def episode_decided(self, state: RuntimeState, result: OrchestratorResult) -> None:
+        """Log the events that the orchestrator received and its decisions."""
         for happening in result.story:
             match happening:
                 case EventReceived():
@@ -91,6 +92,7 @@ class Lifecycle:
                     assert_never(happening)
         for decision in result.decisions:
             self._decided(state, decision)
+        # The orchestrator waits for something if it has neither ended nor continued as new.
         if not any(isinstance(decision, Complete | StartNextGeneration) for decision in result.decisions):
             self._lines.info(f"{orchestrator_of(state)} awaited. IsReplay: False. State: Awaited.")
 
@@ -123,6 +125,7 @@ class Lifecycle:
             case StartSubOrchestration():
                 self.scheduled(orchestrator(decision.instance_id, decision.name), caller)
             case CreateTimer():
+                # The extension logs a timer as a wait, with the time at which it ends.
                 self._waits(state, f"CreateTimer:{decision.fire_at.text7}")
             case Complete():
                 self._ended(state, decision)
@@ -131,10 +134,11 @@ class Lifecycle:
 
     def _ended(self, state: RuntimeState, end: Complete) -> None:
         function = orchestrator_of(state)
+        # A termination may end a suspended instance. Users do not expect that it ends in another way.
         if state.is_suspended and end.status is not RuntimeStatus.TERMINATED:
             self._lines.info(
-                f"{function} completed while suspended: nothing that it waited for was still running. A cancelled "
-                "timer lets an orchestration pass a suspension, here as on Azure."
+                f"{function} completed while suspended, because it no longer waited for anything. Cancelling a timer "
+                "can have this effect, on Azure, too."
             )
         match end.status:
             case RuntimeStatus.COMPLETED:
@@ -142,24 +146,33 @@ class Lifecycle:
             case RuntimeStatus.FAILED:
                 self.failed(function, end.result, task_id=-1)
             case _:
-                for child in _open_children(state):
-                    self._lines.info(
-                        f"{function} was terminated and leaves its sub-orchestration {child} running; its answer will "
-                        "be dropped."
-                    )
+                # The extension logs a termination when it is requested. azemu adds the sub-orchestrations that have not
+                # completed, because termination does not reach them.
+                events = [*state.past, *state.new]
+                results = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
+                completed = {event.task_scheduled_id for event in events if isinstance(event, results)}
+                for event in events:
+                    if isinstance(event, SubOrchestrationInstanceCreated) and event.event_id not in completed:
+                        self._lines.info(
+                            f"{function} was terminated, but its sub-orchestration {event.instance_id} continues to "
+                            "run. The result will be dropped."
+                        )
 
     # Clients ---------------------------------------------------------------------------------------------------
 
-    def steered(self, verb: str, instance_id: str, name: str, reason: str | None) -> None:
-        """Somebody asked to terminate, suspend or resume an instance. It happens when the message is handled."""
-        text = _STEERED[verb].format(orchestrator(instance_id, name), id=instance_id, name=name, reason=reason)
+    def control_requested(self, verb: str, instance_id: str, name: str, reason: str | None) -> None:
+        """Log a request to terminate, suspend or resume. It takes effect when its message is processed."""
+        # Only a termination is logged as a warning.
+        text = _CONTROL_REQUESTS[verb].format(orchestrator(instance_id, name), id=instance_id, name=name, reason=reason)
         (self._lines.warning if verb == "terminate" else self._lines.info)(text)
 
     def rewound(self, instance_id: str, name: str, reason: str | None) -> None:
+        """Log a request to rewind."""
         self._lines.warning(f"{orchestrator(instance_id, name)} was rewound. Reason: {reason}. State: Rewound.")
 
     def refused(self, verb: str, instance_id: str, name: str, state: RuntimeStatus) -> None:
-        """Somebody asked for what the state of the instance does not allow."""
+        """Log a request that the state of the instance does not allow."""
+        # Two full stops, as in the extension.
         self._lines.warning(
             f"Cannot {verb} orchestration instance in the {state.wire_name} state.. InstanceId: {instance_id}. "
             f"Function: {name}."
@@ -194,7 +207,7 @@ class Lifecycle:
         )
 
 
-_STEERED = {
+_CONTROL_REQUESTS = {
     "terminate": "{0} was terminated. Reason: {reason}. State: Terminated. RuntimeStatus: Terminated.",
     "suspend": (
         "{id}: Suspending function '{name} (Orchestrator)'. Reason: {reason}. State: Suspended. "
@@ -204,12 +217,3 @@ _STEERED = {
         "{id}: Resuming function '{name} (Orchestrator)'. Reason: {reason}. State: Scheduled. RuntimeStatus: Running."
     ),
 }
-
-
-def _open_children(state: RuntimeState) -> Sequence[str]:
-    """The ids of the sub-orchestrations that have not answered."""
-    events = [*state.past, *state.new]
-    answers = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
-    answered = {event.task_scheduled_id for event in events if isinstance(event, answers)}
-    created = (event for event in events if isinstance(event, SubOrchestrationInstanceCreated))
-    return [event.instance_id for event in created if event.event_id not in answered]

@@ -1,4 +1,4 @@
-"""What every log line of the Durable Task extension has: a number, a tail, and its names for functions.
+"""Common parts of the Durable Task extension's log lines: sequence number, hub name, names of functions.
 
 Source: durable-extension, EndToEndTraceHelper.cs; docs/protocol/durable-client-http.md 6.3.
 """
@@ -14,17 +14,18 @@ from emulator.durable.core.state import RuntimeState
 _log = logging.getLogger(__name__)
 
 EXTENSION_VERSION = "3.15.2"
-"""The release of the extension whose behaviour this is."""
+"""The release of the extension whose behaviour is reproduced."""
 
 
 class Lines:
-    """Writes them. `show_payloads`: host.json, tracing.traceInputsAndOutputs."""
+    """Writes log lines for one task hub. `show_payloads`: host.json, tracing.traceInputsAndOutputs."""
 
     def __init__(self, *, hub_name: str, app_name: str = "", slot_name: str = "", show_payloads: bool = False) -> None:
         self._tail = (
             f"HubName: {hub_name}. AppName: {app_name}. SlotName: {slot_name}. ExtensionVersion: {EXTENSION_VERSION}."
         )
         self._show_payloads = show_payloads
+        # Numbers the lines of a hub, as EndToEndTraceHelper does, to give those with the same time an order.
         self._numbers = itertools.count()
 
     def info(self, text: str, task_id: int | None = None) -> None:
@@ -37,33 +38,36 @@ class Lines:
         self._write(logging.ERROR, text, task_id)
 
     def payload(self, text: str | None) -> str:
-        """An input or output as it may be shown."""
+        """Return an input or output, or only its length if payloads are not shown."""
+        # As .NET shows null. Payloads may contain personal data, so that showing them is an option.
         if text is None:
             return "(null)"
         return text if self._show_payloads else f"(Redacted {len(text)} characters)"
 
     def _write(self, level: int, text: str, task_id: int | None) -> None:
         if _log.isEnabledFor(level):
+            # Appended behind everything else, as EndToEndTraceHelper does. Orchestrators have -1.
             task = "" if task_id is None else f" TaskEventId: {task_id}"
             _log.log(level, "%s %s SequenceNumber: %d.%s", text, self._tail, next(self._numbers), task)
 
 
 def activity(instance_id: str, name: str) -> str:
-    """How the lines call an activity function of an instance."""
+    """Return the name of an activity function of an instance."""
     return _function(instance_id, name, "Activity")
 
 
 def orchestrator(instance_id: str, name: str) -> str:
-    """How the lines call the orchestrator function of an instance."""
+    """Return the name of the orchestrator function of an instance."""
     return _function(instance_id, name, "Orchestrator")
 
 
 def orchestrator_of(state: RuntimeState) -> str:
+    """Return the name of the orchestrator function of a running instance."""
     return orchestrator(state.instance.instance_id, state.started.name)
 
 
 def entity(entity: EntityId) -> str:
-    """How the lines call the function of an entity."""
+    """Return the name of the function of an entity."""
     return _function(entity.instance_id, entity.name, "Entity")
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.hubs import HubDirectory
 from emulator.extensions.durable.management.http_api import SystemKey
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
-from emulator.extensions.newtonsoft import write
 from emulator.host.port import BindingContext
 from emulator.worker.port import Datum
 
@@ -60,7 +60,7 @@ class ClientBinding:
             connection=str(connection or self._hubs.own_connection),
             code=await self._system_key(),
         )
-        return Datum("string", write(client_payload(urls, connection, self._rpc_base_url())))
+        return Datum("string", newtonsoft_text(client_payload(urls, connection, self._rpc_base_url())))
 
 
 def client_payload(urls: ManagementUrls, connection: object, rpc_base_url: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
+from emulator.dotnet.json_reader import JsonReaderError
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.diagnostics import Diagnostic
@@ -26,7 +27,6 @@ from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
-from emulator.extensions.newtonsoft import JsonReaderError
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed, Returned, WorkerError

@@ -16,7 +16,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from emulator.clock import Clock, within
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
 from emulator.extensions.durable.managed_identity import ManagedIdentity, TokenSource, TokenUnavailable
 

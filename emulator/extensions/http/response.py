@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from emulator.dotnet.json_reader import JsonReaderError, read_whole
+from emulator.dotnet.json_writer import newtonsoft_text
+from emulator.dotnet.token_text import indented, scalar_text
 from emulator.errors import EmulatorError
-from emulator.extensions.http.texts import indented, scalar_text
-from emulator.extensions.newtonsoft import JsonReaderError, read_whole, write
 from emulator.host.bindings import RETURN
 from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
@@ -158,7 +159,7 @@ def sniffed(text: str) -> HttpAnswer:
 def _response_object(members: Mapping[str, Any], body: Any) -> HttpAnswer:
     headers = _member(members, "headers")
     named = [(name, scalar_text(value)) for name, value in headers.items()] if isinstance(headers, dict) else []
-    text = write(body) if isinstance(body, dict | list) else scalar_text(body)
+    text = newtonsoft_text(body) if isinstance(body, dict | list) else scalar_text(body)
     types = [] if any(name.lower() == "content-type" for name, _ in named) else [("Content-Type", PLAIN_TEXT)]
     return _checked(
         HttpAnswer(

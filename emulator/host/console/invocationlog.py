@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from emulator.config.timespan import format_timespan
+from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
 from emulator.worker.port import LogRecord

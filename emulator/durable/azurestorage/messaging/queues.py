@@ -23,7 +23,6 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
-from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
 from emulator.storage.port import (
@@ -131,7 +130,7 @@ class TaskQueue:
         text, blob_url = wire.encode(data), None
         assert data.message is not None
         if too_large_for_queue(text):
-            event_type = EVENT_TYPES[type(data.message.event)].name
+            event_type = data.message.event.type_name
             blob = message_blob_name(data.message.target.instance_id, data.activity_id, event_type)
             # The blob goes first: whoever finds the reference must find the message.
             blob_url = await self._large.store(blob, text)
@@ -216,7 +215,7 @@ class TaskQueue:
             _log.warning(
                 'Message %s (%s for instance "%s") was given back %d times; it stays in queue %s',
                 received.id,
-                EVENT_TYPES[type(received.task.event)].name,
+                received.task.event.type_name,
                 received.task.target.instance_id,
                 received.dequeue_count,
                 self.name,

@@ -1,9 +1,9 @@
-"""The text of a queue message: .NET's MessageData, as Newtonsoft.Json writes it with TypeNameHandling.Objects.
+"""JSON text of a task hub's queue messages: .NET's MessageData, as Newtonsoft.Json writes it.
 
-{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":…,"TaskMessage":{…,"Event":{"$type":…}},"Sender":{…}}
+    {"$type":"DurableTask.AzureStorage.MessageData","ActivityId":…,"TaskMessage":{…,"Event":{"$type":…}},"Sender":{…}}
 
-Writing is exact: member order, `$type` first in every object but `Sender`, nulls written, times with `Z`. Reading is
-tolerant where .NET is, and takes only the types named here: a message cannot choose a class to be loaded.
+Written byte for byte as by .NET (TypeNameHandling.Objects): same member order, `$type` first in every object except
+`Sender`, nulls included, times with `Z`. Reading is as tolerant as .NET and accepts only the types named here.
 Source: docs/protocol/task-hub-storage.md chapter 2 (durabletask: MessageData.cs, MessageManager.cs, TaskMessage.cs,
 History/*.cs).
 """
@@ -11,49 +11,38 @@ History/*.cs).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.durable.core import events
-from emulator.durable.core.event_types import EVENT_TYPES
-from emulator.durable.core.events import FailureDetails, HistoryEvent, Tags, TraceContext
-from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_values import converted_integer, converted_string
+from emulator.dotnet.json_writer import json_text
+from emulator.durable.core.event_objects import READERS, object_writers
+from emulator.durable.core.event_schema import EVENTS, Kind, Member
+from emulator.durable.core.events import HistoryEvent
+from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 
 CLIENT = OrchestrationInstance("", "")
-"""The `Sender` of everything that a client sends. .NET cannot do without a sender when an event is raised."""
+"""`Sender` of the messages that clients send. The .NET reader fails on an EventRaised whose sender is null."""
 
-_MESSAGE_DATA = "DurableTask.AzureStorage.MessageData"
-_TASK_MESSAGE = "DurableTask.Core.TaskMessage"
-_INSTANCE = "DurableTask.Core.OrchestrationInstance"
-_PARENT = "DurableTask.Core.ParentInstance"
-_CONTEXT = "DurableTask.Core.OrchestrationExecutionContext"
-_FAILURE = "DurableTask.Core.FailureDetails"
-_TRACE = "DurableTask.Core.Tracing.DistributedTraceContext"
-_STRING_MAP = (
-    "System.Collections.Generic.Dictionary`2[[System.String, System.Private.CoreLib],"
-    "[System.String, System.Private.CoreLib]]"
-)
-_NO_ACTIVITY = "00000000-0000-0000-0000-000000000000"
+_EMPTY_GUID = "00000000-0000-0000-0000-000000000000"
 
 
 class UnreadableMessage(EmulatorError):
-    """A queue message that is not a MessageData we know."""
+    """A queue message that is not a MessageData of a known event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageData:
-    """The envelope of a task message.
+    """Envelope of a task message.
 
-    `activity_id`: a GUID per message, 8-4-4-4-12. `sequence_number` counts the messages of a process. `episode`: that
-    of the sender when it sent; None from clients. `sender` as it was when its work item began. `blob_name`: set, and
-    `message` None, when the message proper lies in a blob.
+    `activity_id` is a GUID (8-4-4-4-12) per message; `sequence_number` counts the messages of a process. `episode` is
+    the sender's episode, None for clients. `sender` is the sending execution as its work item began. `blob_name` is
+    the blob that contains the message if it was too large for a queue; `message` is None then.
     """
 
     activity_id: str
@@ -66,338 +55,196 @@ class MessageData:
 
     @classmethod
     def reference(cls, blob_name: str) -> MessageData:
-        """What travels instead of a message that is too large for a queue."""
-        return cls(activity_id=_NO_ACTIVITY, message=None, sequence_number=0, sender=None, blob_name=blob_name)
+        """Return the queue message for a message that is stored in a blob."""
+        return cls(activity_id=_EMPTY_GUID, message=None, sequence_number=0, sender=None, blob_name=blob_name)
 
 
-# Whole messages ----------------------------------------------------------------------------------------------
+# Envelope ----------------------------------------------------------------------------------------------------
 
 
 def encode(data: MessageData) -> str:
-    """The JSON text, without white space."""
+    """Return the JSON text, without white space."""
+    sender = data.sender
     envelope: dict[str, Any] = {
-        "$type": _MESSAGE_DATA,
+        "$type": "DurableTask.AzureStorage.MessageData",
         "ActivityId": data.activity_id,
         "TaskMessage": _task_message(data.message) if data.message else None,
         "CompressedBlobName": data.blob_name,
         "SequenceNumber": data.sequence_number,
     }
+    # Episode is the only member that .NET leaves out when it is null.
     if data.episode is not None:
         envelope["Episode"] = data.episode
-    sender = data.sender
+    # Sender is the only object without `$type`; a null one is written, although .NET declares it as optional.
     envelope["Sender"] = sender and {"InstanceId": sender.instance_id, "ExecutionId": sender.execution_id}
     envelope["SerializableTraceContext"] = data.trace_context
     return json_text(envelope)
 
 
 def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
-    """Read plain or base64 text. `received_at` stands in for a missing event timestamp, like "now" in .NET.
+    """Read a message from JSON or base64 text. Raises UnreadableMessage.
 
-    Raises UnreadableMessage.
+    `received_at` replaces a missing event timestamp; .NET uses the current time.
     """
     try:
-        envelope = json.loads(_plain(text))
+        json_or_base64 = text.lstrip("\ufeff \r\n\t")
+        # Extension 2.x always writes base64, 3.x plain JSON unless configured otherwise. One hub can contain both.
+        if not json_or_base64.startswith("{"):
+            json_or_base64 = base64.b64decode(json_or_base64, validate=True).decode("utf-8-sig")
+        envelope = json.loads(json_or_base64)
         task_message = envelope.get("TaskMessage")
         return MessageData(
-            activity_id=_read_text(envelope.get("ActivityId")) or _NO_ACTIVITY,
+            activity_id=converted_string(envelope.get("ActivityId")) or _EMPTY_GUID,
             message=_read_task_message(task_message, received_at) if task_message else None,
-            sequence_number=_read_number(envelope.get("SequenceNumber")) or 0,
+            sequence_number=converted_integer(envelope.get("SequenceNumber")) or 0,
             sender=_read_instance(envelope.get("Sender")),
-            episode=_read_number(envelope.get("Episode")),
-            blob_name=_read_text(envelope.get("CompressedBlobName")) or None,
-            trace_context=_read_text(envelope.get("SerializableTraceContext")),
+            episode=converted_integer(envelope.get("Episode")),
+            blob_name=converted_string(envelope.get("CompressedBlobName")) or None,
+            trace_context=converted_string(envelope.get("SerializableTraceContext")),
         )
+    # Raised for messages of another shape by base64, json and the readers. RecursionError is among them because anyone
+    # with access to the queue can send deeply nested JSON, which must not stop the host.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableMessage(f"This is not a Durable Task message ({error!r}): {text[:200]}") from error
 
 
-def _plain(text: str) -> str:
-    text = text.lstrip("\ufeff \r\n\t")
-    if text.startswith("{"):
-        return text
-    try:
-        return base64.b64decode(text, validate=True).decode("utf-8-sig")
-    except binascii.Error as error:
-        raise ValueError("neither JSON nor base64") from error
-
-
-def _read_text(found: object) -> str | None:
-    """Newtonsoft takes a number or a truth value for a text, too."""
-    if found is None or isinstance(found, str):
-        return found
-    if isinstance(found, int | float):
-        return json.dumps(found)
-    raise TypeError(f"{type(found).__name__} instead of a text")
-
-
-def _read_number(found: object) -> int | None:
-    """Newtonsoft takes a text of digits for a number, too."""
-    if found is None or (isinstance(found, int) and not isinstance(found, bool)):
-        return found
-    if isinstance(found, str):
-        return int(found)
-    raise TypeError(f"{type(found).__name__} instead of a whole number")
-
-
-# Parts -------------------------------------------------------------------------------------------------------
-
-
 def _task_message(message: TaskMessage) -> dict[str, Any]:
+    context = None
+    if message.context_tags is not None:
+        tags = _WRITERS[Kind.STRING_MAP](message.context_tags)
+        context = {"$type": "DurableTask.Core.OrchestrationExecutionContext", "OrchestrationTags": tags}
     return {
-        "$type": _TASK_MESSAGE,
+        "$type": "DurableTask.Core.TaskMessage",
         "Event": _event(message.event),
+        # .NET counts in the envelope only.
         "SequenceNumber": 0,
-        "OrchestrationInstance": _instance(message.target),
-        "OrchestrationExecutionContext": None
-        if message.context_tags is None
-        else {"$type": _CONTEXT, "OrchestrationTags": _tags(message.context_tags)},
+        "OrchestrationInstance": _write_instance(message.target),
+        "OrchestrationExecutionContext": context,
     }
 
 
-def _read_task_message(found: Mapping[str, Any], received_at: Instant) -> TaskMessage:
-    target = _read_instance(found["OrchestrationInstance"])
+def _read_task_message(members: Mapping[str, Any], received_at: Instant) -> TaskMessage:
+    target = _read_instance(members["OrchestrationInstance"])
     if target is None:
         raise ValueError("a task message without OrchestrationInstance")
-    context = found.get("OrchestrationExecutionContext")
-    tags = _read_tags(context.get("OrchestrationTags")) or {} if context else None
-    return TaskMessage(read_event(found["Event"], received_at), target, tags)
+    context = members.get("OrchestrationExecutionContext")
+    tags = READERS[Kind.STRING_MAP](context.get("OrchestrationTags")) or {} if context else None
+    return TaskMessage(read_event(members["Event"], received_at), target, tags)
 
 
-def _instance(instance: OrchestrationInstance | None) -> dict[str, Any] | None:
-    if instance is None:
+# Values of each kind -----------------------------------------------------------------------------------------
+
+
+def _time_text(instant: Instant | None) -> str | None:
+    if instant is None:
         return None
-    return {"$type": _INSTANCE, "InstanceId": instance.instance_id, "ExecutionId": instance.execution_id}
+    # DateTime.MinValue has no time zone, so Newtonsoft writes it without Z.
+    return instant.text if instant.ticks else instant.text.removesuffix("Z")
 
 
-def _read_instance(found: Mapping[str, Any] | None) -> OrchestrationInstance | None:
-    if found is None:
-        return None
-    return OrchestrationInstance(_read_text(found.get("InstanceId")) or "", _read_text(found.get("ExecutionId")))
-
-
-def _parent(parent: ParentInstance | None) -> dict[str, Any] | None:
-    if parent is None:
-        return None
-    return {
-        "$type": _PARENT,
-        "Name": parent.name,
-        "OrchestrationInstance": _instance(parent.instance),
-        "TaskScheduleId": parent.task_schedule_id,
-        "Version": parent.version,
-    }
-
-
-def _read_parent(found: Mapping[str, Any] | None) -> ParentInstance | None:
-    instance = _read_instance(found.get("OrchestrationInstance")) if found else None
-    if found is None or instance is None:
-        return None
-    return ParentInstance(
-        _read_text(found.get("Name")) or "",
-        instance,
-        _read_number(found.get("TaskScheduleId")) or 0,
-        _read_text(found.get("Version")),
-    )
-
-
-def _tags(tags: Tags | None) -> dict[str, str] | None:
-    return None if tags is None else {"$type": _STRING_MAP, **tags}
-
-
-def _read_tags(found: Mapping[str, Any] | None) -> Tags | None:
-    members = _untyped(found)
-    return None if members is None else {key: _read_text(value) or "" for key, value in members.items()}
-
-
-def _untyped(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if found is None else {key: value for key, value in found.items() if key != "$type"}
-
-
-def _failure(failure: FailureDetails | None) -> dict[str, Any] | None:
-    if failure is None:
-        return None
-    return {
-        "$type": _FAILURE,
-        "ErrorType": failure.error_type,
-        "ErrorMessage": failure.error_message,
-        "StackTrace": failure.stack_trace,
-        "InnerFailure": _failure(failure.inner_failure),
-        "IsNonRetriable": failure.is_non_retriable,
-        # Without $type: the declared type is enough for .NET, and a wrong one would make the message unreadable.
-        "Properties": failure.properties,
-    }
-
-
-def _read_failure(found: Mapping[str, Any] | None) -> FailureDetails | None:
-    if found is None:
-        return None
-    return FailureDetails(
-        error_type=_read_text(found.get("ErrorType")) or "",
-        error_message=_read_text(found.get("ErrorMessage")) or "",
-        stack_trace=_read_text(found.get("StackTrace")),
-        inner_failure=_read_failure(found.get("InnerFailure")),
-        is_non_retriable=bool(found.get("IsNonRetriable")),
-        properties=_untyped(found.get("Properties")),
-    )
-
-
-def _trace(context: TraceContext | None) -> dict[str, Any] | None:
-    if context is None:
-        return None
-    return {
-        "$type": _TRACE,
-        "TraceParent": context.trace_parent,
-        "TraceState": context.trace_state,
-        "Id": context.id,
-        "SpanId": context.span_id,
-        "ActivityStartTime": context.activity_start_time,
-    }
-
-
-def _read_trace(found: Mapping[str, Any] | None) -> TraceContext | None:
-    if found is None:
-        return None
-    members = ("TraceParent", "TraceState", "Id", "SpanId", "ActivityStartTime")
-    return TraceContext(*(_read_text(found.get(member)) for member in members))
-
-
-def _time(instant: Instant | None) -> str | None:
-    # DateTime.MinValue has no kind, and so no Z.
-    return None if instant is None else instant.text.removesuffix("Z") if instant == MIN_INSTANT else instant.text
-
-
-def _read_time(found: object) -> Instant | None:
-    text = _read_text(found)
+def _read_time(value: object) -> Instant | None:
+    text = converted_string(value)
     return None if text is None else Instant.parse(text)
 
 
-def _read_status(found: int | str | None) -> RuntimeStatus:
-    if isinstance(found, str):
-        return RuntimeStatus.from_wire_name(found) or RuntimeStatus(int(found))
-    return RuntimeStatus(found or 0)
+def _read_status(value: int | str) -> RuntimeStatus:
+    # Newtonsoft reads an enum from its number, its name, or a string with the number.
+    if isinstance(value, str):
+        return RuntimeStatus.from_wire_name(value) or RuntimeStatus(int(value))
+    return RuntimeStatus(value)
+
+
+_Writer = Callable[[Any], object]
+_Reader = Callable[[Any], Any]
+
+_WRITERS: Mapping[Kind, _Writer] = {
+    Kind.DATE_TIME: _time_text,
+    Kind.STATUS: int,  # Newtonsoft writes enums as numbers.
+    **object_writers(type_names=True),
+}
+_READERS: Mapping[Kind, _Reader] = {**READERS, Kind.DATE_TIME: _read_time, Kind.STATUS: _read_status}
+
+_write_instance = _WRITERS[Kind.INSTANCE]
+_read_instance = READERS[Kind.INSTANCE]
 
 
 # Events ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
-    """`missing`: what to read when the member is absent or null and our field cannot be None."""
+class _Layout:
+    """Name, attribute and writer of the members before and after `EventType`, and how all of them are read."""
 
-    name: str
-    field: str
-    write: Callable[[Any], object] = lambda value: value
-    read: Callable[[Any], object] = lambda value: value
-    missing: object = None
+    number: int
+    class_name: str
+    fields: Sequence[tuple[str, str, _Writer | None]]
+    properties: Sequence[tuple[str, str, _Writer | None]]
+    readers: Sequence[tuple[str, str, _Reader, object]]
+
+    @classmethod
+    def of(cls, event_type: type[HistoryEvent]) -> _Layout:
+        def writers(members: Sequence[Member]) -> Sequence[tuple[str, str, _Writer | None]]:
+            return [(member.name, member.field, _WRITERS.get(member.kind)) for member in members]
+
+        schema, name = EVENTS[event_type], event_type.__name__
+        return cls(
+            number=schema.number,
+            # The classes are called like the enum members with the suffix "Event". GenericEvent is called so in both.
+            class_name="DurableTask.Core.History." + (name if name.endswith("Event") else f"{name}Event"),
+            fields=writers(schema.fields),
+            properties=writers(schema.properties),
+            readers=[
+                (member.name, member.field, _READERS[member.kind], member.default)
+                for member in (*schema.fields, *schema.properties)
+            ],
+        )
 
 
-def _text(name: str, field: str, missing: str | None = None) -> _Member:
-    return _Member(name, field, read=_read_text, missing=missing)
+# Computed once: an event is written and read without looking at the schema.
+_LAYOUTS = {event_type: _Layout.of(event_type) for event_type in EVENTS}
+_TYPES_BY_CLASS = {layout.class_name: event_type for event_type, layout in _LAYOUTS.items()}
 
-
-def _number(name: str, field: str, missing: int | None = None) -> _Member:
-    return _Member(name, field, read=_read_number, missing=missing)
-
-
-_NAME = _text("Name", "name", "")
-_VERSION = _text("Version", "version")
-_INPUT = _text("Input", "input")
-_REASON = _text("Reason", "reason")
-_RESULT = _text("Result", "result")
-_TAGS = _Member("Tags", "tags", _tags, _read_tags)
-_FAILURE_DETAILS = _Member("FailureDetails", "failure", _failure, _read_failure)
-_TRACE_PARENT = _Member("ParentTraceContext", "parent_trace_context", _trace, _read_trace)
-_TASK_ID = _number("TaskScheduledId", "task_scheduled_id", 0)
-_FIRE_AT = _Member("FireAt", "fire_at", _time, _read_time, missing=MIN_INSTANT)
-_STATUS = _Member("OrchestrationStatus", "status", int, _read_status, missing=RuntimeStatus.RUNNING)
-_EVENT_TYPE = _Member("EventType", "")
-"""Holds the place of the number that is written and never read: `$type` decides."""
-
-_FAILED = (_EVENT_TYPE, _TASK_ID, _REASON, _text("Details", "details"), _FAILURE_DETAILS)
-_MEMBERS: Mapping[type[HistoryEvent], Sequence[_Member]] = {
-    events.ExecutionStarted: (
-        _Member("OrchestrationInstance", "instance", _instance, _read_instance, OrchestrationInstance("", None)),
-        _EVENT_TYPE,
-        _Member("ParentInstance", "parent", _parent, _read_parent),
-        _NAME,
-        _VERSION,
-        _INPUT,
-        _TAGS,
-        _text("Correlation", "correlation"),
-        _TRACE_PARENT,
-        _Member("ScheduledStartTime", "scheduled_start_time", _time, _read_time),
-        _number("Generation", "generation"),
-        _Member("GenerateNewTrace", "generate_new_trace", read=bool, missing=False),
-    ),
-    events.ExecutionCompleted: (_EVENT_TYPE, _STATUS, _RESULT, _FAILURE_DETAILS),
-    events.ContinueAsNew: (_EVENT_TYPE, _RESULT),
-    events.ExecutionTerminated: (_EVENT_TYPE, _INPUT),
-    events.ExecutionSuspended: (_EVENT_TYPE, _REASON),
-    events.ExecutionResumed: (_EVENT_TYPE, _REASON),
-    events.ExecutionRewound: (
-        _EVENT_TYPE,
-        _REASON,
-        _text("ParentExecutionId", "parent_execution_id"),
-        _text("InstanceId", "instance_id"),
-        _TRACE_PARENT,
-    ),
-    events.TaskScheduled: (_EVENT_TYPE, _NAME, _VERSION, _INPUT, _TRACE_PARENT, _TAGS),
-    events.TaskCompleted: (_EVENT_TYPE, _TASK_ID, _RESULT),
-    events.TaskFailed: _FAILED,
-    events.SubOrchestrationInstanceCreated: (
-        _EVENT_TYPE,
-        _NAME,
-        _VERSION,
-        _text("InstanceId", "instance_id", ""),
-        _INPUT,
-        _text("ClientSpanId", "client_span_id"),
-        _TAGS,
-    ),
-    events.SubOrchestrationInstanceCompleted: (_EVENT_TYPE, _TASK_ID, _RESULT),
-    events.SubOrchestrationInstanceFailed: _FAILED,
-    events.TimerCreated: (_EVENT_TYPE, _FIRE_AT),
-    events.TimerFired: (_EVENT_TYPE, _number("TimerId", "timer_id", 0), _FIRE_AT),
-    events.OrchestratorStarted: (_EVENT_TYPE,),
-    events.OrchestratorCompleted: (_EVENT_TYPE,),
-    events.EventSent: (_EVENT_TYPE, _text("InstanceId", "instance_id", ""), _text("Name", "name"), _INPUT),
-    events.EventRaised: (_EVENT_TYPE, _NAME, _INPUT, _TRACE_PARENT),
-    events.GenericEvent: (_text("Data", "data"), _EVENT_TYPE),
-    events.HistoryState: (_EVENT_TYPE, _text("State", "state")),
-}
-
-_NO_ID = -1
-_NAMESPACE = "DurableTask.Core.History."
-_CLASS_NAMES = {kind: _NAMESPACE + EVENT_TYPES[kind].class_name for kind in _MEMBERS}
-_KINDS = {name: kind for kind, name in _CLASS_NAMES.items()}
+CLASS_NAMES = {layout.number: layout.class_name for layout in _LAYOUTS.values()}
+"""The `$type` of an event by the number of its EventType."""
 
 
 def _event(event: HistoryEvent) -> dict[str, Any]:
-    kind = type(event)
-    found: dict[str, Any] = {"$type": _CLASS_NAMES[kind]}
-    for member in _MEMBERS[kind]:
-        if member is _EVENT_TYPE:
-            found["EventType"] = EVENT_TYPES[kind].number
-        else:
-            found[member.name] = member.write(getattr(event, member.field))
-    found["EventId"] = event.event_id
-    found["IsPlayed"] = event.is_played
-    found["Timestamp"] = _time(event.timestamp)
-    return found
+    layout = _LAYOUTS[type(event)]
+    members: dict[str, Any] = {"$type": layout.class_name}
+    for name, field, write in layout.fields:
+        value = getattr(event, field)
+        members[name] = value if write is None else write(value)
+    members["EventType"] = layout.number
+    for name, field, write in layout.properties:
+        value = getattr(event, field)
+        members[name] = value if write is None else write(value)
+    # The members of the base class HistoryEvent come last, in Newtonsoft's order.
+    members["EventId"] = event.event_id
+    members["IsPlayed"] = event.is_played
+    members["Timestamp"] = _time_text(event.timestamp)
+    return members
 
 
-def read_event(found: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
-    """The event of a message's `Event` member. Raises ValueError, KeyError, TypeError for what is none."""
+def read_event(members: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
+    """Read a message's `Event`. Raises ValueError, KeyError, TypeError or AttributeError if it is none.
+
+    The class named by `$type` decides; `EventType` is ignored, as .NET does.
+    """
     # "DurableTask.Core.History.TaskCompletedEvent, DurableTask.Core" names the same class as without the assembly.
-    class_name = str(found["$type"]).partition(",")[0]
-    kind = _KINDS.get(class_name)
-    if kind is None:
+    class_name = str(members["$type"]).partition(",")[0]
+    # Only the classes of the schema are accepted. .NET loads the class that the message names, so that a writer to
+    # the queue can choose it.
+    event_type = _TYPES_BY_CLASS.get(class_name)
+    if event_type is None:
         raise ValueError(f"unknown event type {class_name}")
-    fields: dict[str, Any] = {
-        "event_id": _NO_ID if (event_id := _read_number(found.get("EventId"))) is None else event_id,
-        "is_played": bool(found.get("IsPlayed")),
-        "timestamp": _read_time(found.get("Timestamp")) or received_at,
+    # .NET reads a missing EventId as -1, too, or as 0 for events whose class has a single constructor.
+    event_id = converted_integer(members.get("EventId"))
+    values: dict[str, Any] = {
+        "event_id": -1 if event_id is None else event_id,
+        "is_played": bool(members.get("IsPlayed")),
+        "timestamp": _read_time(members.get("Timestamp")) or received_at,
     }
-    for member in _MEMBERS[kind]:
-        if member is not _EVENT_TYPE:
-            value = found.get(member.name)
-            fields[member.field] = member.missing if value is None else member.read(value)
-    return kind(**fields)
+    for name, field, read, default in _LAYOUTS[event_type].readers:
+        value = members.get(name)
+        values[field] = default if value is None else read(value)
+    return event_type(**values)

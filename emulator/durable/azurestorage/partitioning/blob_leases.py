@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from emulator.clock import Clock
-from emulator.durable.core.json_text import json_text, lenient_object
+from emulator.dotnet.json_values import lenient_object
+from emulator.dotnet.json_writer import json_text
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant

@@ -1,1 +1,1 @@
-"""What is stored of instances: histories and status rows, as DurableTask.AzureStorage (Tracking) writes them."""
+"""Tracking store of a task hub: the History and Instances tables."""

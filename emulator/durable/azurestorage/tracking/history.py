@@ -1,15 +1,17 @@
-"""The History table: load an execution, append a checkpoint under the sentinel's ETag, delete.
+"""History table: load an execution, append a checkpoint, purge an instance.
 
-One partition per instance: the events of the current execution by number, left-overs of an older and longer one
-behind them, and the sentinel, which names the current execution. Every checkpoint moves the sentinel in the same
-transaction as the rows, so two hosts can never both append.
+There is one partition per instance. It contains the events of the current execution by number, possibly followed by
+rows of an older, longer execution, and the sentinel row, which names the current execution. Every checkpoint changes
+the sentinel in the same transaction as the events, under its ETag, so that two hosts cannot both append.
 Source: docs/protocol/task-hub-storage.md chapters 3.6 to 3.8 (durabletask: AzureTableTrackingStore.cs).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, utf16_bytes
@@ -17,9 +19,9 @@ from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_ro
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
-from emulator.durable.core.event_types import EVENT_TYPES
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
+from emulator.durable.core.events import HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
+from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
 from emulator.storage.filters import eq
@@ -35,24 +37,26 @@ from emulator.storage.port import (
     TableOperation,
 )
 
+# The last operation of a transaction is the one on the sentinel.
 ROWS_PER_TRANSACTION = MAX_BATCH_OPERATIONS - 1
+# The service accepts 4 MiB. The size is only estimated, so a transaction is submitted earlier.
 BYTES_PER_TRANSACTION = 3 * 1024 * 1024
+# .NET estimates the size of a row without its large columns like this.
 _BYTES_PER_ROW = 1024
-"""A guess at what a row costs beside its large columns, as .NET makes it."""
 
+# With this weight the cache keeps about 10,000 ended instances, instead of all instances that a host ever runs.
 _ENDED_WEIGHT = 6_000
-"""Ten thousand instances that have ended are remembered, not as many as a host runs in its life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What is stored of an instance.
 
-    `execution_id`: the current execution; None when nothing is stored. `events` are its events, if they were loaded:
-    a load that expected another execution only finds out which one is current (`is_loaded` False). `etag`: the
-    sentinel's, None when there is none. `blobs`: names of the blobs with large columns of these events. `is_settled`:
-    the status row is known to say how the execution ended. `is_rewound`: some of its failures were undone. `weight`:
-    about how many characters this takes in memory, and more for what is hardly ever asked for again.
+    `execution_id` is the current execution, None if nothing is stored. `events` are its events if they were loaded: a
+    load that expected another execution does not load them (`is_loaded` False). `etag` is that of the sentinel, None
+    if there is none. `blobs` are the names of the blobs with large columns of the events. `is_settled`: the status row
+    is known to agree with the end of the execution. `is_rewound`: some failures were undone. `weight` is the cost in
+    the cache: about the number of characters, or more for a history that is unlikely to be used again.
     """
 
     instance_id: str
@@ -68,35 +72,20 @@ class History:
     weight: int = 1000
 
     def with_events(self, new: Sequence[HistoryEvent]) -> History:
-        """The same execution, `new` events later."""
+        """Return the history of the same execution with `new` events appended."""
         return replace(
             self,
             events=(*self.events, *new),
-            status=_status_after(self.status, new),
+            status=reduce(status_after, new, self.status),
+            # The number of the last episode is sent with every message.
             episodes=self.episodes + sum(isinstance(event, OrchestratorStarted) for event in new),
             is_rewound=self.is_rewound or any(isinstance(event, events.GenericEvent) for event in new),
-            weight=self.weight + sum(_weight(event) for event in new),
+            weight=self.weight + sum(map(_weight, new)),
         )
 
     def without_events(self) -> History:
-        """All that is worth knowing of a finished execution: that it has ended, and the ETag for the next one."""
+        """Return what is needed of an ended execution: its status, and the ETag for the next one."""
         return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_settled=True)
-
-
-def _status_after(status: RuntimeStatus | None, new: Sequence[HistoryEvent]) -> RuntimeStatus | None:
-    for event in new:
-        match event:
-            case ExecutionStarted():
-                status = RuntimeStatus.RUNNING
-            case events.ExecutionCompleted():
-                status = event.status
-            case events.ExecutionSuspended() if status is RuntimeStatus.RUNNING:
-                status = RuntimeStatus.SUSPENDED
-            case events.ExecutionResumed() if status is RuntimeStatus.SUSPENDED:
-                status = RuntimeStatus.RUNNING
-            case _:
-                pass
-    return status
 
 
 def _weight(event: HistoryEvent) -> int:
@@ -106,13 +95,16 @@ def _weight(event: HistoryEvent) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """`url`: where the status row finds the event's Input, Result or Reason if that moved to a blob."""
+    """An event and the URL of the blob that contains its Input, Result or Reason, if that is too large for a column.
+
+    The status row refers to the same blob.
+    """
 
     event: HistoryEvent
     url: str | None
 
 
-_SHOWN_COLUMN: Mapping[type[HistoryEvent], str] = {
+_COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
     events.ExecutionStarted: "Input",
     events.ExecutionCompleted: "Result",
     events.ExecutionTerminated: "Input",
@@ -122,37 +114,40 @@ _SHOWN_COLUMN: Mapping[type[HistoryEvent], str] = {
 
 
 class HistoryTable:
+    """The `{hub}History` table of a task hub."""
+
     def __init__(self, table: Table, large: LargePayloads, clock: Clock) -> None:
         self._table = table
         self._large = large
         self._clock = clock
 
     async def load(self, instance_id: str, *, expected: str | None = None) -> History:
-        """The current execution, or, when it is not the `expected` one, only which one it is.
+        """Load the current execution. If it is not `expected`, return only its id.
 
-        Raises UnreadableRow, NotFound or DamagedPayload (the blob of a large column is gone, or no good).
+        Raises UnreadableRow, or NotFound or DamagedPayload if the blob of a large column is missing or unreadable.
         """
         where = eq("PartitionKey", escape_key(instance_id))
         if expected is not None:
+            # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
         found = [row async for row in self._table.query(where)]
+        # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
+        # If there is no sentinel, .NET takes the execution of the first row.
         current = _execution_of(sentinel or found[0]) if found else None
         if expected is not None and current != expected:
             return History(instance_id=instance_id, execution_id=current, etag=etag, is_loaded=current is None)
-        return await self._read(instance_id, current, etag, found)
-
-    async def _read(self, instance_id: str, current: str | None, etag: str | None, found: Sequence[Row]) -> History:
         loaded: list[HistoryEvent] = []
         blobs: list[str] = []
         for row in found:
             if rows.is_sentinel(row):
                 continue
             if _execution_of(row) != current:
-                break  # Left over from an older, longer execution.
-            whole, names = await inline(row, self._large)
-            loaded.append(rows.read_event(whole))
+                # The rest belongs to an older, longer execution. Only a purge deletes such rows.
+                break
+            complete_row, names = await inline(row, self._large)
+            loaded.append(rows.read_event(complete_row))
             blobs += names
         history = History(instance_id=instance_id, execution_id=current, etag=etag, blobs=blobs)
         return history.with_events(loaded)
@@ -160,41 +155,42 @@ class HistoryTable:
     async def append(
         self, history: History, instance: OrchestrationInstance, new: Sequence[HistoryEvent], *, past_count: int
     ) -> tuple[History, Sequence[StoredEvent]]:
-        """Write a checkpoint: rows from number `past_count` on, and the sentinel.
+        """Write a checkpoint: the rows from number `past_count` on, and the sentinel. Returns what is stored now.
 
-        `instance` names the execution the events belong to; another one than the history's replaces it. Returns what
-        is stored now. More than 99 events take several transactions, as in .NET. Raises LockLost.
+        If `instance` is another execution than the history's, it replaces that one. Raises LockLost if another host has
+        changed the history. More than 99 events take several transactions, as in .NET; a crash between two of them
+        leaves an incomplete episode, which the next host repeats.
         """
         execution_id = instance.execution_id or ""
         etag, blobs, stored = history.etag, list[str](), list[StoredEvent]()
         batch, size = list[Row](), 0
         for number, event in enumerate(new, past_count):
-            row, urls = await self._row(history.instance_id, number, event, execution_id)
+            columns = rows.event_columns(event, execution_id)
+            row = Row(escape_key(history.instance_id), history_row_key(number), columns)
+            row, urls = await offload(row, event.type_name, self._large)
             batch.append(row)
-            size += _size(event, row)
+            texts = (row.properties.get(column) for column in rows.LARGE_COLUMNS)
+            size += _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
+            # Remembered, because the blobs have to be deleted when another execution replaces these rows.
             blobs += [str(row.properties[f"{column}BlobName"]) for column in urls]
-            stored.append(StoredEvent(event, urls.get(_SHOWN_COLUMN.get(type(event), ""))))
+            stored.append(StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
             is_last = len(stored) == len(new)
             if is_last or len(batch) == ROWS_PER_TRANSACTION or size > BYTES_PER_TRANSACTION:
                 etag = await self._commit(history.instance_id, execution_id, batch, etag, is_last=is_last)
                 batch, size = [], 0
+        # Nothing of the replaced execution counts for the new one, not even its number of episodes.
         if past_count == 0 or history.execution_id != execution_id:
             history = History(instance_id=history.instance_id, execution_id=execution_id)
         history = replace(history, etag=etag, blobs=(*history.blobs, *blobs), is_loaded=True)
         return history.with_events(new), stored
-
-    async def _row(
-        self, instance_id: str, number: int, event: HistoryEvent, execution_id: str
-    ) -> tuple[Row, dict[str, str]]:
-        columns = rows.event_columns(event, execution_id)
-        row = Row(escape_key(instance_id), history_row_key(number), columns)
-        return await offload(row, EVENT_TYPES[type(event)].name, self._large)
 
     async def _commit(
         self, instance_id: str, execution_id: str, batch: Sequence[Row], etag: str | None, *, is_last: bool
     ) -> str | None:
         completed_at = Instant.of(self._clock.now()) if is_last else None
         sentinel = Row(escape_key(instance_id), SENTINEL, rows.sentinel_columns(execution_id, completed_at))
+        # The events need no ETags of their own: the transaction fails as a whole if the sentinel has changed. They
+        # replace rows of the same number, which an older execution or an interrupted checkpoint has left.
         operations = [TableOperation(Operation.INSERT_OR_REPLACE, row) for row in batch]
         if etag is None:
             operations.append(TableOperation(Operation.INSERT, sentinel))
@@ -203,46 +199,33 @@ class HistoryTable:
         try:
             return (await self._table.submit(operations))[-1]
         except (AlreadyExists, PreconditionFailed, NotFound) as refused:
-            # Moved by another host, or purged: either way this history is not ours any more.
+            # Another host has appended to the history, or it was purged. In both cases this host must not continue.
             raise LockLost(f'The history of instance "{instance_id}" was changed by another host.') from refused
 
     async def delete_blobs(self, blobs: Sequence[str]) -> None:
+        """Delete blobs of a replaced execution. Missing blobs are ignored."""
         for blob in blobs:
             await self._large.delete(blob)
 
     async def purge(self, instance_id: str) -> int:
-        """Delete all rows of the instance, sentinel included; returns how many there were."""
+        """Delete all rows of the instance, including the sentinel, and return their number."""
         where = eq("PartitionKey", escape_key(instance_id))
         found = [row async for row in self._table.query(where, select=["RowKey"])]
         for start in range(0, len(found), MAX_BATCH_OPERATIONS):
-            await self._delete(found[start : start + MAX_BATCH_OPERATIONS])
+            batch = found[start : start + MAX_BATCH_OPERATIONS]
+            keys = [Row(row.partition_key, row.row_key, {}) for row in batch]
+            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in keys]
+            try:
+                await self._table.submit(operations)
+            except NotFound:
+                # Another purge is running. A transaction fails as a whole if one row is missing, so the others have to
+                # be deleted one by one.
+                for operation in operations:
+                    with suppress(NotFound):
+                        await self._table.submit([operation])
         return len(found)
-
-    async def _delete(self, batch: Sequence[Row]) -> None:
-        operations = [TableOperation(Operation.DELETE, _keys(row), ANY_ETAG) for row in batch]
-        try:
-            await self._table.submit(operations)
-        except NotFound:
-            # Somebody else deletes, too; a transaction stops at the first row that is gone.
-            for operation in operations:
-                await self._delete_one(operation)
-
-    async def _delete_one(self, operation: TableOperation) -> None:
-        try:
-            await self._table.submit([operation])
-        except NotFound:
-            return
 
 
 def _execution_of(row: Row) -> str | None:
-    found = row.properties.get("ExecutionId")
-    return str(found) if found else None
-
-
-def _keys(row: Row) -> Row:
-    return Row(row.partition_key, row.row_key, {})
-
-
-def _size(event: HistoryEvent, row: Row) -> int:
-    texts = (row.properties.get(column) for column in rows.LARGE_COLUMNS)
-    return _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
+    execution_id = row.properties.get("ExecutionId")
+    return str(execution_id) if execution_id else None

@@ -7,8 +7,11 @@ OrchestrationInstanceStatusQueryCondition.cs).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 
 from emulator.clock import Clock
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.large import (
     DamagedPayload,
     LargePayloads,
@@ -20,9 +23,8 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, StoredEvent
-from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, ExecutionTerminated
+from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.core.json_text import json_text
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.filters import Condition, eq, ge, le, lt
@@ -53,11 +55,17 @@ _COLUMNS = (
     "Generation",
     "Tags",
 )
-_MESSAGE_BLOB_ENDING = "ExecutionStarted.json.gz"
+
+# A row with one of these belongs to an execution that ran before the one in the history. A row with another status
+# belongs to a newer execution, which is pending or has ended.
+_REPLACED_BY_NEXT = (RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED, RuntimeStatus.CONTINUED_AS_NEW)
 
 
 class InstanceTable:
-    """`fetch_large`: whether status queries download large inputs and outputs, or show their URLs."""
+    """The `{hub}Instances` table of a task hub.
+
+    `fetch_large`: status queries download large inputs and outputs from their blobs. Otherwise they return the URLs.
+    """
 
     def __init__(self, table: Table, large: LargePayloads, *, hub: str, clock: Clock, fetch_large: bool) -> None:
         self._table = table
@@ -69,13 +77,14 @@ class InstanceTable:
     # Reading -------------------------------------------------------------------------------------------------
 
     async def row(self, instance_id: str) -> Row | None:
-        """The row as it is, but without the input, which may be large; None if there is none."""
+        """Return the row without its input, which may be large, or None."""
         try:
             return await self._table.read(escape_key(instance_id), "", select=_select(with_input=False))
         except NotFound:
             return None
 
     async def status(self, instance_id: str) -> InstanceStatus | None:
+        """Return the status with input and output, or None for an unknown instance."""
         try:
             row = await self._table.read(escape_key(instance_id), "")
         except NotFound:
@@ -83,10 +92,11 @@ class InstanceTable:
         return await self._status(row)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
-        """One page, in the order of the partition keys."""
+        """Return one page of instances, in the order of the partition keys."""
         page = await self._table.page(
             condition(query),
             select=_select(with_input=query.with_input, with_output=query.with_output),
+            # The service accepts page sizes from 1 to 1000.
             limit=min(max(query.limit, 1), 1000),
             continuation=query.continuation,
         )
@@ -98,6 +108,7 @@ class InstanceTable:
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
             name=_text(columns.get("Name")) or "",
+            # None for an unknown name: one strange row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
             created_at=_time(columns.get("CreatedTime")) or MIN_INSTANT,
             last_updated_at=_time(columns.get("LastUpdatedTime")) or MIN_INSTANT,
@@ -114,20 +125,18 @@ class InstanceTable:
         text = _text(row.properties.get("Input"))
         blob = _text(row.properties.get("InputBlobName"))
         if text == "" and blob and self._fetch_large:
-            # .NET writes this name for inputs of 30 to 45 KB, and never reads it.
-            return await self._hidden_input(blob)
+            # For inputs of 30 to 45 KB .NET's client stores an empty input and the name of a blob, which .NET never
+            # reads. If the blob cannot be read, the input stays empty as in .NET, so that a list does not fail.
+            try:
+                return await self._large.load(blob)
+            except (NotFound, DamagedPayload):
+                return ""
         resolved = await self._resolved(text)
-        if text is not None and resolved != text and (blob_name_of(text) or "").endswith(_MESSAGE_BLOB_ENDING):
+        # If the start message was too large for the queue, the column refers to the blob of the whole message.
+        if text is not None and resolved != text and (blob_name_of(text) or "").endswith("ExecutionStarted.json.gz"):
             message = wire.decode(resolved or "").message
             return message.event.input if message and isinstance(message.event, ExecutionStarted) else None
         return resolved
-
-    async def _hidden_input(self, blob: str) -> str:
-        try:
-            return await self._large.load(blob)
-        except (NotFound, DamagedPayload):
-            # As .NET shows it; a status without its input is better than none, and than a list that fails for it.
-            return ""
 
     async def _resolved(self, text: str | None) -> str | None:
         return text if text is None or not self._fetch_large else await self._large.resolve(text)
@@ -135,10 +144,9 @@ class InstanceTable:
     # Writing -------------------------------------------------------------------------------------------------
 
     async def create(self, started: ExecutionStarted, *, existing: Row | None, status_input: str | None) -> bool:
-        """The Pending row of a start. False: somebody else made or changed the row in between, and theirs counts.
+        """Write the Pending row of a start. Returns False if the row was created or changed meanwhile.
 
-        `existing`: the row that was read before and may be replaced. `status_input`: the input, or the
-        URL of a blob that has it.
+        `existing` is the row to replace, as it was read before. `status_input` is the input, or the URL of its blob.
         """
         columns = rows.pending_columns(started, hub=self._hub, now=self._now(), status_input=status_input)
         row = Row(escape_key(started.instance.instance_id), "", columns)
@@ -146,31 +154,37 @@ class InstanceTable:
             if existing is None:
                 await self._table.submit([TableOperation(Operation.INSERT, row)])
             else:
+                # Replaced and not merged: the output and other columns of the old execution have to disappear.
                 await self._table.submit([TableOperation(Operation.REPLACE, row, existing.etag)])
         except (AlreadyExists, PreconditionFailed, NotFound):
+            # Another client or worker was faster. The worker decides which of the two starts is executed.
             return False
         return True
 
     async def checkpoint(
         self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, if_match: str | None = None
     ) -> str | None:
-        """Merge an episode into the row; returns its ETag. Raises LockLost when `if_match` is stale.
+        """Merge an episode into the row and return its new ETag.
 
-        A client that rewinds leaves the row at Pending; .NET lets it say so until the new end.
+        Raises LockLost if `if_match` is given and no longer the ETag of the row.
         """
         columns = rows.checkpoint_columns(
-            [(each.event, each.url) for each in stored],
+            [(item.event, item.url) for item in stored],
             execution_id=history.execution_id or "",
+            status=history.status,
             hub=self._hub,
             now=self._now(),
             custom_status=custom_status,
         )
+        # The client that rewinds sets the status to Pending, and no event of the next episodes changes it. .NET shows
+        # Pending until the new end.
         if history.is_rewound and history.status is RuntimeStatus.RUNNING:
             columns["RuntimeStatus"] = RuntimeStatus.RUNNING.wire_name
         return await self._merge(history.instance_id, columns, if_match)
 
     async def _merge(self, instance_id: str, columns: rows.Columns, if_match: str | None) -> str | None:
         row = Row(escape_key(instance_id), "", columns)
+        # By default the row needs no ETag: the sentinel of the history has already decided which host may write.
         if if_match is None:
             return (await self._table.submit([TableOperation(Operation.INSERT_OR_MERGE, row)]))[0]
         try:
@@ -179,7 +193,7 @@ class InstanceTable:
             raise LockLost(f'The status row of instance "{instance_id}" was changed by another host.') from moved
 
     async def terminate_unstarted(self, instance_id: str, terminated: ExecutionTerminated) -> bool:
-        """End an instance that never ran. False: it has no row, so there is nothing to end."""
+        """Set the status of an instance that has not run to Terminated. Returns False if it has no row."""
         output = terminated.input
         if output is not None:
             output = await self._column_text(instance_id, "Output", output)
@@ -187,10 +201,12 @@ class InstanceTable:
         return await self._merge_existing(instance_id, columns)
 
     async def mark_rewound(self, instance_id: str) -> None:
+        """Set the status of a rewound instance to Pending."""
         await self._merge_existing(instance_id, rows.rewound_columns(self._now()))
 
     async def _merge_existing(self, instance_id: str, columns: rows.Columns) -> bool:
         row = Row(escape_key(instance_id), "", columns)
+        # A merge and not an upsert: an instance that was purged meanwhile must not get a row without a name.
         try:
             await self._table.submit([TableOperation(Operation.MERGE, row, ANY_ETAG)])
         except NotFound:
@@ -198,34 +214,32 @@ class InstanceTable:
         return True
 
     async def repair(self, history: History) -> bool:
-        """Make the row say what the history says, if a crash kept it from being written.
+        """Update the row from the history if a crash prevented its last update. Returns whether it was outdated.
 
-        The row of a newer execution stays. Returns whether anything was wrong.
+        The row of a newer execution is not changed.
         """
         row = await self.row(history.instance_id)
-        status, execution_id = history.status, history.execution_id
-        if status is None or (row is not None and not _lags(row, execution_id, status)):
+        status, execution_id = history.status, history.execution_id or ""
+        if status is None or not any(isinstance(event, ExecutionStarted) for event in history.events):
             return False
-        started = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
-        if started is None:  # a history without its beginning tells nothing that a row could say
+        if row is not None and execution_of(row) == execution_id and status_of(row) is status:
             return False
-        ended = next((event for event in reversed(history.events) if isinstance(event, ExecutionCompleted)), None)
-        output = rows.output_text(ended) if ended else None
-        if output is not None:
-            output = await self._column_text(history.instance_id, "Output", output)
-        updated_at = history.events[-1].timestamp
-        columns = rows.repair_columns(
-            started, ended, status=status, updated_at=updated_at, hub=self._hub, output=output
-        )
+        if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
+            return False
+        columns = rows.repair_columns(history.events, execution_id=execution_id, status=status, hub=self._hub)
         if row is None:
             columns["CustomStatus"] = rows.NULL_TEXT
-        if (row is None or execution_of(row) != execution_id) and started.input is not None:
-            columns["Input"] = await self._column_text(history.instance_id, "Input", started.input)
+        elif execution_of(row) == execution_id:
+            # The row has the input already, as a text or as the URL of a blob.
+            columns.pop("Input", None)
+        for column in ("Input", "Output"):
+            if isinstance(text := columns.get(column), str):
+                columns[column] = await self._column_text(history.instance_id, column, text)
         await self._merge(history.instance_id, columns, None)
         return True
 
     async def _column_text(self, instance_id: str, column: str, text: str) -> str:
-        """The text, or the URL of a blob with it if it is too large for a column."""
+        """Return the text, or the URL of a new blob with the text if it is too large for a column."""
         if not too_large_for_column(text):
             return text
         _, url = await self._large.store_column(escape_key(instance_id), "", column, column, text)
@@ -244,7 +258,7 @@ class InstanceTable:
         return await self._column_text(started.instance.instance_id, "Input", text)
 
     async def purge(self, instance_id: str) -> bool:
-        """Delete the row; False if there was none."""
+        """Delete the row. Returns False if there was none."""
         row = Row(escape_key(instance_id), "", {})
         try:
             await self._table.submit([TableOperation(Operation.DELETE, row, ANY_ETAG)])
@@ -273,74 +287,50 @@ def scheduled_start(row: Row) -> Instant | None:
 
 
 def generation_of(row: Row) -> int | None:
-    found = row.properties.get("Generation")
-    return found if isinstance(found, int) else None
+    generation = row.properties.get("Generation")
+    return generation if isinstance(generation, int) else None
 
 
-def _lags(row: Row, execution_id: str | None, status: RuntimeStatus) -> bool:
-    """Another execution in the row is newer if it is pending or has ended, older if it seems to run still."""
-    if execution_of(row) == execution_id:
-        return status_of(row) is not status
-    return status_of(row) in (RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED, RuntimeStatus.CONTINUED_AS_NEW)
+# Other programs may have written the row, so a column of another type counts as missing.
+def _text(value: Value | None) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _text(found: Value | None) -> str | None:
-    return found if isinstance(found, str) else None
-
-
-def _time(found: Value | None) -> Instant | None:
-    return found if isinstance(found, Instant) else None
+def _time(value: Value | None) -> Instant | None:
+    return value if isinstance(value, Instant) else None
 
 
 def _select(*, with_input: bool = True, with_output: bool = True) -> Sequence[str]:
-    """Columns to ask for; none means all. Keys and ETag always come."""
+    """Return the columns to request; none means all. Keys and ETag are always returned."""
     if with_input and with_output:
         return ()
     unwanted = {"Input"} if with_output else {"Output"} if with_input else {"Input", "Output"}
     wanted = tuple(column for column in _COLUMNS if column not in unwanted)
+    # Where .NET's client has hidden an input, see InstanceTable._input.
     return (*wanted, "InputBlobName") if with_input else wanted
 
 
 def condition(query: InstanceQuery) -> Condition | None:
-    """The filter of a query, its parts in .NET's order; None selects everything."""
+    """Return the filter of a query, its parts in .NET's order, or None if it selects everything."""
     parts: list[Condition] = []
     if query.created_from is not None:
         parts.append(ge("CreatedTime", query.created_from))
     if query.created_to is not None:
         parts.append(le("CreatedTime", query.created_to))
     if query.statuses:
+        # Sorted, because the same query should always send the same filter.
         names = sorted(status.wire_name for status in query.statuses)
-        parts.append(_any([eq("RuntimeStatus", name) for name in names]))
-    if query.entities_only or query.entity_name is not None:
-        parts += _entities(query.entity_name)
+        parts.append(reduce(or_, (eq("RuntimeStatus", name) for name in names)))
+    if query.entity_name is not None:
+        # "A" is the character after "@", so this is the range of all keys that begin with the prefix.
+        prefix = f"@{escape_key(query.entity_name)}"
+        parts += [ge("PartitionKey", f"{prefix}@"), lt("PartitionKey", f"{prefix}A")]
+    elif query.entities_only:
+        parts += [ge("PartitionKey", "@"), lt("PartitionKey", "A")]
     elif query.prefix:
-        parts += _prefixed(escape_key(query.prefix))
-    return _all(parts) if parts else None
-
-
-def _entities(name: str | None) -> list[Condition]:
-    low, high = ("@", "A") if name is None else (f"@{escape_key(name)}@", f"@{escape_key(name)}A")
-    return [ge("PartitionKey", low), lt("PartitionKey", high)]
-
-
-def _prefixed(prefix: str) -> list[Condition]:
-    return [ge("PartitionKey", prefix), lt("PartitionKey", prefix[:-1] + _next_character(prefix[-1]))]
-
-
-def _next_character(character: str) -> str:
-    code = ord(character) + 1
-    return chr(0xE000 if 0xD800 <= code < 0xE000 else min(code, 0x10FFFF))  # Surrogates alone cannot be asked for.
-
-
-def _all(parts: Sequence[Condition]) -> Condition:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined &= part
-    return joined
-
-
-def _any(parts: Sequence[Condition]) -> Condition:
-    joined = parts[0]
-    for part in parts[1:]:
-        joined |= part
-    return joined
+        prefix = escape_key(query.prefix)
+        code = ord(prefix[-1]) + 1
+        # Half of a surrogate pair is no valid character in a filter; U+E000 is the first character behind them.
+        following = chr(0xE000 if 0xD800 <= code < 0xE000 else min(code, 0x10FFFF))
+        parts += [ge("PartitionKey", prefix), lt("PartitionKey", prefix[:-1] + following)]
+    return reduce(and_, parts) if parts else None

@@ -1,4 +1,4 @@
-"""History rows with texts that are too large for a column: out to blobs, and back.
+"""Large columns of History rows: move texts that are too large for a column to blobs, and back.
 
 Source: docs/protocol/task-hub-storage.md chapter 3.5 (durabletask: AzureTableTrackingStore.cs).
 """
@@ -11,12 +11,14 @@ from emulator.storage.port import Row
 
 
 async def offload(row: Row, event_type: str, large: LargePayloads) -> tuple[Row, dict[str, str]]:
-    """Move the large columns of a row to blobs. Returns the row and the URL of each column that moved."""
+    """Move the large columns of a row to blobs. Returns the row and the URL of each column that was moved."""
     columns, urls = dict(row.properties), dict[str, str]()
     for name in LARGE_COLUMNS:
         text = columns.get(name)
         if not isinstance(text, str) or not too_large_for_column(text):
             continue
+        # The blob is uploaded before the row that refers to it. A crash in between leaves a blob without a row, which a
+        # purge of the instance deletes; the other order would leave a history that cannot be loaded.
         blob, urls[name] = await large.store_column(row.partition_key, row.row_key, event_type, name, text)
         columns[name] = ""
         columns[f"{name}BlobName"] = blob
@@ -24,10 +26,11 @@ async def offload(row: Row, event_type: str, large: LargePayloads) -> tuple[Row,
 
 
 async def inline(row: Row, large: LargePayloads) -> tuple[Row, list[str]]:
-    """Put large columns back into a row that was read. Returns the row and the names of its blobs.
+    """Put the texts in blobs back into the columns of a row. Returns the row and the names of its blobs.
 
-    Raises NotFound, DamagedPayload.
+    Raises NotFound or DamagedPayload if a blob is missing or unreadable.
     """
+    # Nearly all rows have no large columns and need no copy.
     if not any(name.endswith("BlobName") for name in row.properties):
         return row, []
     columns: Columns = dict(row.properties)

@@ -1,4 +1,4 @@
-"""Purge: everything stored of an instance goes.
+"""Purge: delete everything that is stored of an instance.
 
 Source: docs/protocol/task-hub-storage.md chapter 4.5 (durabletask: AzureTableTrackingStore.cs).
 """
@@ -20,11 +20,14 @@ from emulator.errors import EmulatorError
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 8
-_PAGE = 100
+# Limited, because the running instances of this host need the storage account at the same time.
+_CONCURRENT_PURGES = 8
+_PAGE_SIZE = 100
 
 
 class Purger:
+    """Deletes single instances, or all that a filter selects."""
+
     def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, memory: HubCache) -> None:
         self._history = history
         self._instances = instances
@@ -32,17 +35,20 @@ class Purger:
         self._memory = memory
 
     async def purge(self, instance_id: str) -> PurgeResult:
-        """The status row goes last, so that an interrupted purge can be repeated."""
+        """Delete one instance. The result counts no instance if there is none."""
+        # As in .NET, rows of the history are not searched if there is no status row.
         if await self._instances.row(instance_id) is None:
             return PurgeResult(0)
+        # First, so that no episode uses the cached history while its rows are being deleted.
         self._memory.forget(instance_id)
         rows, blobs = await asyncio.gather(self._history.purge(instance_id), self._purge_blobs(instance_id))
+        # The status row is deleted last: an instance is found by it, so that an interrupted purge can be repeated.
         was_there = await self._instances.purge(instance_id)
         return PurgeResult(int(was_there), rows, blobs)
 
     async def _purge_blobs(self, instance_id: str) -> int:
-        # Messages are filed under the raw id, table columns under the escaped one. Without the slash, as in .NET,
-        # purging "order1" would take the blobs of "order10", too.
+        # Blobs of messages are in a folder with the raw id, those of table columns in one with the escaped id. .NET
+        # searches without the slash, so that purging "order1" deletes the blobs of "order10", too.
         deleted = 0
         for folder in {f"{instance_id}/", f"{escape_key(instance_id)}/"}:
             names = [name async for name in self._large.list(folder)]
@@ -50,34 +56,37 @@ class Purger:
         return deleted
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:
-        """Instances that cannot be purged are logged and not counted."""
-        slots = asyncio.Semaphore(_AT_ONCE)
+        """Delete all instances that a filter selects. Instances that cannot be purged are logged and not counted."""
+        slots = asyncio.Semaphore(_CONCURRENT_PURGES)
         total = PurgeResult(0)
         query = InstanceQuery(
             created_from=where.created_from,
             created_to=where.created_to,
+            # Only ended instances are purged. If the filter names none of their statuses, the intersection is empty and
+            # selects all instances, running ones included, as in .NET.
             statuses=where.statuses & TERMINAL,
             with_input=False,
             with_output=False,
-            limit=_PAGE,
+            limit=_PAGE_SIZE,
         )
         while True:
             page = await self._instances.query(query)
-            found = [each.instance_id for each in page.instances]
-            for result in await asyncio.gather(*(self._limited(each, slots) for each in found)):
-                total = _sum(total, result)
+            purges = (self._purge_or_log(instance.instance_id, slots) for instance in page.instances)
+            for result in await asyncio.gather(*purges):
+                total = PurgeResult(
+                    total.instances + result.instances,
+                    total.history_rows + result.history_rows,
+                    total.blobs + result.blobs,
+                )
             if page.continuation is None:
                 return total
             query = replace(query, continuation=page.continuation)
 
-    async def _limited(self, instance_id: str, slots: asyncio.Semaphore) -> PurgeResult:
+    async def _purge_or_log(self, instance_id: str, slots: asyncio.Semaphore) -> PurgeResult:
         async with slots:
             try:
                 return await self.purge(instance_id)
             except EmulatorError as error:
+                # One damaged instance must not keep all others from being purged.
                 _log.error('Instance "%s" could not be purged: %s', instance_id, error)
                 return PurgeResult(0)
-
-
-def _sum(one: PurgeResult, other: PurgeResult) -> PurgeResult:
-    return PurgeResult(one.instances + other.instances, one.history_rows + other.history_rows, one.blobs + other.blobs)

@@ -1,6 +1,6 @@
-"""Rewind: undo the failures in the history of a failed instance and its failed children, and say whom to wake.
+"""Rewind: undo the failures in the histories of a failed instance and of its failed sub-orchestrations.
 
-No lock is taken, the sentinel is not touched: nobody else works on an instance that has failed.
+The client does this without a lock and without changing the sentinel, because no worker processes a failed instance.
 Source: docs/protocol/task-hub-storage.md chapter 6.9 (durabletask: AzureTableTrackingStore.cs, RewindHistoryAsync).
 """
 
@@ -14,13 +14,11 @@ from emulator.durable.hub import InstanceNotFound
 from emulator.storage.filters import Condition, eq
 from emulator.storage.port import Operation, Row, Table, TableOperation, Value
 
-_FAILED_TYPES = ("TaskFailed", "SubOrchestrationInstanceFailed")
-
 
 async def rewind(instance_id: str, *, history: Table, instances: InstanceTable) -> Sequence[str]:
-    """Change the rows of the instance and of its failed children; returns the ids that need a wake-up message.
+    """Change the rows of the instance and of its failed children. Returns the instances that need a wake-up message.
 
-    Can be repeated after a crash: rows that are rewound already are not found again. Raises InstanceNotFound.
+    It can be repeated after a crash, because rewound rows are no longer selected. Raises InstanceNotFound.
     """
     return await _Rewind(history, instances).run(instance_id)
 
@@ -32,57 +30,57 @@ class _Rewind:
 
     async def run(self, instance_id: str) -> list[str]:
         partition = eq("PartitionKey", escape_key(instance_id))
-        execution = partition & eq("ExecutionId", await self._current_execution(instance_id, partition))
-        failed = [row async for row in self._history.query(execution & _is_failure())]
+        execution = partition & eq("ExecutionId", await self.current_execution(instance_id, partition))
+        ended = eq("OrchestrationStatus", "Failed") & eq("EventType", "ExecutionCompleted")
+        task, child = eq("EventType", "TaskFailed"), eq("EventType", "SubOrchestrationInstanceFailed")
+        failed = [row async for row in self._history.query(execution & (ended | task | child))]
         leaves: list[str] = []
         for row in failed:
-            leaves += await self._undo(row, execution)
+            leaves += await self.undo(row, execution)
         await self._instances.mark_rewound(instance_id)
+        # A parent is woken by the result of its child. Only instances without failed children need a message.
         return leaves or [instance_id]
 
-    async def _current_execution(self, instance_id: str, partition: Condition) -> str:
-        # .NET asks for the highest-numbered OrchestratorStarted, which may be left over from an older execution.
-        # The sentinel knows better; only a history without one needs the other way.
+    async def current_execution(self, instance_id: str, partition: Condition) -> str:
+        # .NET uses the OrchestratorStarted with the highest number, which may belong to an older, longer execution. The
+        # sentinel names the current execution; .NET's way remains for a history without a sentinel.
         found = [row async for row in self._history.query(partition & eq("RowKey", "sentinel"))]
         found = found or [row async for row in self._history.query(partition & eq("EventType", "OrchestratorStarted"))]
         if not found:
             raise InstanceNotFound(instance_id)
         return str(found[-1].properties["ExecutionId"])
 
-    async def _undo(self, failed: Row, execution: Condition) -> list[str]:
-        """Neutralise a failure and what led to it; returns the leaves below it."""
+    async def undo(self, failed: Row, execution: Condition) -> list[str]:
+        """Undo a failure and the event that scheduled the task. Returns the instances below it that need a wake-up."""
         leaves: list[str] = []
         match failed.properties.get("EventType"):
             case "TaskFailed":
-                for row in await self._scheduled(failed, execution, "TaskScheduled"):
-                    await self._neutralise(row)
+                for row in await self.scheduling(failed, execution, "TaskScheduled"):
+                    await self.undo_event(row)
             case "SubOrchestrationInstanceFailed":
-                for row in await self._scheduled(failed, execution, "SubOrchestrationInstanceCreated"):
-                    # It stays an event: the parent goes on waiting for this very child.
-                    await self._replace(row, {"Reason": _reason(row)})
+                for row in await self.scheduling(failed, execution, "SubOrchestrationInstanceCreated"):
+                    # This event is kept, because the parent continues to wait for the same child.
+                    await self.replace(row, {"Reason": _reason(row)})
                     leaves += await self.run(str(row.properties["InstanceId"]))
-        await self._neutralise(failed)
+        await self.undo_event(failed)
         return leaves
 
-    async def _scheduled(self, failed: Row, execution: Condition, event_type: str) -> list[Row]:
+    async def scheduling(self, failed: Row, execution: Condition, event_type: str) -> list[Row]:
         task_id = failed.properties.get("TaskScheduledId", 0)
         assert isinstance(task_id, int)
         where = execution & eq("EventId", task_id) & eq("EventType", event_type)
         return [row async for row in self._history.query(where)]
 
-    async def _neutralise(self, row: Row) -> None:
-        await self._replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
+    async def undo_event(self, row: Row) -> None:
+        """Turn an event into a GenericEvent, which the replay ignores."""
+        await self.replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
 
-    async def _replace(self, row: Row, changes: dict[str, Value]) -> None:
+    async def replace(self, row: Row, changes: dict[str, Value]) -> None:
+        # Under the row's ETag, so that two clients that rewind at the same time cannot undo each other's changes.
         changed = Row(row.partition_key, row.row_key, {**row.properties, **changes})
         await self._history.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
 
 
-def _is_failure() -> Condition:
-    ended = eq("OrchestrationStatus", "Failed") & eq("EventType", "ExecutionCompleted")
-    task, child = (eq("EventType", name) for name in _FAILED_TYPES)
-    return ended | task | child
-
-
 def _reason(row: Row) -> str:
+    # The only trace of what the event was; .NET writes it, too.
     return f"Rewound: {row.properties.get('EventType')!s}"

@@ -13,6 +13,7 @@ import enum
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from emulator.dotnet.json_values import lenient_object
 from emulator.durable.azurestorage.messaging.queues import Received
 from emulator.durable.azurestorage.tracking import instances
 from emulator.durable.azurestorage.tracking.history import History
@@ -32,7 +33,6 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus, is_entity
-from emulator.durable.core.json_text import lenient_object
 from emulator.instant import Instant
 from emulator.storage.port import Row
 

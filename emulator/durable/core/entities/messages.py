@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from emulator.dotnet.json_values import json_int, json_list, json_object, json_string, read_object
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.identity import EntityId
-from emulator.durable.core.json_text import json_int, json_list, json_object, json_string, json_text, read_object
 from emulator.instant import MIN_INSTANT, Instant
 
 OPERATION = "op"

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from emulator.dotnet.json_values import json_list, json_object, json_string, read_object
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.decisions import Decision, SendEvent, StartNextGeneration
 from emulator.durable.core.entities.messages import (
     CONTINUE,
@@ -33,7 +35,6 @@ from emulator.durable.core.entities.messages import (
 from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
-from emulator.durable.core.json_text import json_list, json_object, json_string, json_text, read_object
 from emulator.instant import Instant
 
 # A delayed signal that is due within this time runs now. One that arrives earlier was hidden for one piece of its delay

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from emulator.dotnet.json_values import json_object, json_string
 from emulator.durable.core.entities.messages import (
     NO_TIMESTAMP,
     Request,
@@ -21,7 +22,6 @@ from emulator.durable.core.entities.messages import (
     read_timestamp,
     request_from_members,
 )
-from emulator.durable.core.json_text import json_object, json_string
 from emulator.instant import Instant
 
 # A horizon moves only when it is this much older than the window. Moving it looks at all senders or receivers, which

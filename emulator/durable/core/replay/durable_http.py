@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urljoin
 
-from emulator.durable.core.json_text import json_object, json_text, read_object
+from emulator.dotnet.json_values import json_object, read_object
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.replay.actions import CallHttp
 
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"

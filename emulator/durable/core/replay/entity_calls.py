@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.entities.messages import OPERATION, Request
 from emulator.durable.core.entities.sorter import MessageSorter
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import OrchestrationInstance
-from emulator.durable.core.json_text import json_text
 from emulator.durable.core.replay.actions import CallEntity, SignalEntity
 from emulator.instant import Instant
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, FunctionKind, is_entity
-from emulator.durable.core.json_text import json_text
 from emulator.durable.core.replay import durable_http, retries
 from emulator.durable.core.replay.actions import (
     Action,

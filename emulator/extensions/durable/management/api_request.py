@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from emulator.clock import Clock
+from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.errors import EmulatorError
-from emulator.extensions.newtonsoft import write
 from emulator.host.http.requests import read_body
 
 
@@ -92,7 +92,7 @@ def empty(status: int) -> web.Response:
 def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(
         status=status,
-        body=write(value).encode(),
+        body=newtonsoft_text(value).encode(),
         headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
     )
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
+from emulator.dotnet.json_reader import JsonReaderError, lenient_value, read_first
+from emulator.dotnet.json_writer import newtonsoft_text
+from emulator.dotnet.query_values import parse_bool, parse_datetime
 from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
 from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.tracing.writing import entity as entity_line
@@ -22,10 +25,8 @@ from emulator.extensions.durable.management.api_request import (
     json_answer,
     message_answer,
 )
-from emulator.extensions.durable.management.dotnet import parse_bool, parse_datetime
 from emulator.extensions.durable.management.paging import page_headers, read_paging
 from emulator.extensions.durable.management.starts_api import has_forbidden_characters
-from emulator.extensions.newtonsoft import JsonReaderError, lenient, read_first, write
 
 _EMPTY_KEY = "$"
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class EntitiesApi:
 
     async def get(self, request: ApiRequest, client: DurableClient, name: str, key: str) -> web.Response:
         state = await client.entity_state(EntityId(name.lower(), "" if key == _EMPTY_KEY else key))
-        return empty(404) if state is None else json_answer(200, lenient(state))
+        return empty(404) if state is None else json_answer(200, lenient_value(state))
 
     async def query(self, request: ApiRequest, client: DurableClient, name: str | None) -> web.Response:
         query, paging = request.query, read_paging(request)
@@ -109,8 +110,8 @@ def _operation_input(request: ApiRequest) -> str | None:
     if not request.body:
         return None
     if request.media_type == "application/json":
-        return write(read_first(request.text))
-    return write(request.text)
+        return newtonsoft_text(read_first(request.text))
+    return newtonsoft_text(request.text)
 
 
 def _warn_of_plain_input(entity: EntityId, operation: str, operation_input: str | None) -> None:
@@ -129,5 +130,5 @@ def _listed(entity: EntityStatus) -> dict[str, Any]:
     return {
         "entityId": {"name": entity.entity.name, "key": entity.entity.key},
         "lastOperationTime": entity.last_operation_at.text,
-        "state": lenient(entity.state),
+        "state": lenient_value(entity.state),
     }

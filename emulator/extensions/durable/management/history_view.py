@@ -1,27 +1,21 @@
-"""The history as a status payload shows it: results joined with what scheduled them, bookkeeping left out.
+"""History of an instance as a status payload shows it (`historyEvents`).
 
+A result is shown together with the event that scheduled it, and internal events and members are left out.
 Source: durable-extension, ContextImplementations/DurableClient.cs; docs/protocol/durable-client-http.md chapter 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from emulator.dotnet.json_reader import lenient_value
+from emulator.durable.core.event_objects import object_writers
+from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import (
     ContinueAsNew,
-    EventRaised,
-    EventSent,
-    ExecutionCompleted,
-    ExecutionResumed,
-    ExecutionRewound,
     ExecutionStarted,
-    ExecutionSuspended,
-    ExecutionTerminated,
-    FailureDetails,
-    GenericEvent,
     HistoryEvent,
-    HistoryState,
     OrchestratorCompleted,
     OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
@@ -31,39 +25,49 @@ from emulator.durable.core.events import (
     TaskFailed,
     TaskResult,
     TaskScheduled,
-    TimerCreated,
-    TimerFired,
-    TraceContext,
 )
-from emulator.durable.core.identity import RuntimeStatus
-from emulator.extensions.newtonsoft import lenient
 
 Scheduled = TaskScheduled | SubOrchestrationInstanceCreated
 Members = dict[str, Any]
 
 
 def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_output: bool) -> list[Members]:
-    """The `historyEvents` member. Results are values, inputs stay texts."""
+    """Return the `historyEvents` member. Results are JSON values, inputs remain texts."""
     partners = _partners(events)
     finished = {id(scheduled) for scheduled in partners.values()}
     shown = []
     for event in events:
+        # A completed task is shown once, at the position of its result.
         if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in finished:
             continue
-        members = _members(event)
+        fields, properties = _SHOWN[type(event)]
+        members: Members = {name: write(getattr(event, field)) for name, field, write in fields}
+        members["EventType"] = event.type_name
+        members |= {name: write(getattr(event, field)) for name, field, write in properties}
+        members["Timestamp"] = event.timestamp.text
         if isinstance(event, ExecutionStarted):
             members["FunctionName"] = event.name
         if scheduled := partners.get(id(event)):
-            members |= _scheduling(scheduled)
-        shown.append(_without(members, show_input=show_input, show_output=show_output))
+            # .NET shows this time as local time with an offset and all others as UTC with a Z. This is the text of a
+            # host in UTC. The order is the one in which the extension adds the members.
+            members["ScheduledTime"] = scheduled.timestamp.text.removesuffix("Z") + "+00:00"
+            members["FunctionName"] = scheduled.name
+            if isinstance(scheduled, SubOrchestrationInstanceCreated):
+                members["InstanceId"] = scheduled.instance_id
+            members["Input"] = scheduled.input
+        hidden = set()
+        if not show_input and isinstance(event, _HAVE_FUNCTION_INPUT):
+            hidden.add("Input")
+        if not show_output and not isinstance(event, ContinueAsNew):
+            hidden.add("Result")
+        shown.append({name: value for name, value in members.items() if name not in hidden})
     return shown
 
 
 def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
-    """By the identity of a result: what scheduled it, which is the latest event with its id before it.
-
-    Ids can repeat, for example after a non-determinism; .NET then refuses to show the history.
-    """
+    """Return the scheduling event of each result, by the identity of the result."""
+    # Ids can repeat, for example after a non-determinism. The latest event before the result is used then, where .NET
+    # responds with an error.
     latest: dict[int, Scheduled] = {}
     partners = {}
     for event in events:
@@ -74,127 +78,49 @@ def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
     return partners
 
 
-def _scheduling(scheduled: Scheduled) -> Members:
-    # .NET shows a local time here, everything else in UTC with a Z.
-    members = {
-        "ScheduledTime": scheduled.timestamp.text.removesuffix("Z") + "+00:00",
-        "FunctionName": scheduled.name,
-    }
-    if isinstance(scheduled, SubOrchestrationInstanceCreated):
-        members["InstanceId"] = scheduled.instance_id
-    return members | {"Input": scheduled.input}
+# Events whose Input is the input of a function, so that `showInput=false` hides it.
+_HAVE_FUNCTION_INPUT = (
+    ExecutionStarted,
+    TaskScheduled,
+    TaskCompleted,
+    TaskFailed,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+)
 
 
-def _without(members: Members, *, show_input: bool, show_output: bool) -> Members:
-    hides_input = not show_input and members["EventType"] in _HAVE_FUNCTION_INPUT
-    hidden = {"Input"} if hides_input else set()
-    if not show_output and members["EventType"] != "ContinueAsNew":
-        hidden.add("Result")
-    return {name: value for name, value in members.items() if name not in hidden}
+# The members of one event ------------------------------------------------------------------------------------
 
-
-_HAVE_FUNCTION_INPUT = {
-    each.__name__
-    for each in (
-        ExecutionStarted,
-        TaskScheduled,
-        TaskCompleted,
-        TaskFailed,
-        SubOrchestrationInstanceCreated,
-        SubOrchestrationInstanceCompleted,
-        SubOrchestrationInstanceFailed,
-    )
+_WRITERS: Mapping[Kind, Callable[[Any], Any]] = {
+    Kind.DATE_TIME: lambda instant: None if instant is None else instant.text,
+    Kind.STATUS: lambda status: status.wire_name,
+    **object_writers(type_names=False),
 }
 
-
-def _members(event: HistoryEvent) -> Members:
-    own, kind = _own_members(event), {"EventType": type(event).__name__}
-    # The extension shows a GenericEvent's own member first, that of all others behind the type.
-    members = own | kind if isinstance(event, GenericEvent) else kind | own
-    return members | {"Timestamp": event.timestamp.text}
+_LEFT_OUT = {"OrchestrationInstance", "ParentInstance", "Version", "TaskScheduledId", "TimerId"}
+_LEFT_OUT_OF_EXECUTION_STARTED = {"Name", "Tags"}
 
 
-def _own_members(event: HistoryEvent) -> Members:  # noqa: C901, PLR0911 - one clause per kind of event
-    match event:
-        case ExecutionStarted():
-            return {
-                "Input": event.input,
-                "Correlation": event.correlation,
-                "ParentTraceContext": _trace(event.parent_trace_context),
-                "ScheduledStartTime": event.scheduled_start_time.text if event.scheduled_start_time else None,
-                "Generation": event.generation,
-                "GenerateNewTrace": event.generate_new_trace,
-            }
-        case TaskScheduled():
-            return {
-                "Name": event.name,
-                "Input": event.input,
-                "ParentTraceContext": _trace(event.parent_trace_context),
-                "Tags": _tags(event.tags),
-            }
-        case SubOrchestrationInstanceCreated():
-            return {
-                "Name": event.name,
-                "InstanceId": event.instance_id,
-                "Input": event.input,
-                "ClientSpanId": event.client_span_id,
-                "Tags": _tags(event.tags),
-            }
-        case TaskCompleted() | SubOrchestrationInstanceCompleted():
-            return {"Result": lenient(event.result)}
-        case TaskFailed() | SubOrchestrationInstanceFailed():
-            failure = _failure(event.failure)
-            return {"Reason": event.reason, "Details": event.details, "FailureDetails": failure}
-        case TimerCreated() | TimerFired():
-            return {"FireAt": event.fire_at.text}
-        case EventRaised():
-            trace = _trace(event.parent_trace_context)
-            return {"Name": event.name, "Input": event.input, "ParentTraceContext": trace}
-        case EventSent():
-            return {"InstanceId": event.instance_id, "Name": event.name, "Input": event.input}
-        case ExecutionCompleted():
-            return {
-                "OrchestrationStatus": event.status.wire_name,
-                "Result": lenient(event.result),
-                "FailureDetails": _failure(event.failure),
-            }
-        case ContinueAsNew():
-            return {"OrchestrationStatus": int(RuntimeStatus.CONTINUED_AS_NEW), "Result": event.result}
-        case ExecutionTerminated():
-            return {"Input": event.input}
-        case ExecutionSuspended() | ExecutionResumed() | ExecutionRewound():
-            return {"Reason": event.reason}
-        case GenericEvent():
-            return {"Data": event.data}
-        case HistoryState():
-            return {"State": lenient(event.state)}
-    return {}
+def _shown(event_type: type[HistoryEvent], members: Sequence[Member]) -> list[tuple[str, str, Callable[[Any], Any]]]:
+    """Return name, attribute and writer of the members that are shown."""
+    left_out = _LEFT_OUT | _LEFT_OUT_OF_EXECUTION_STARTED if event_type is ExecutionStarted else _LEFT_OUT
+    writers = _WRITERS
+    if event_type is ContinueAsNew:
+        # The extension does not know this event and shows it as Newtonsoft writes it.
+        writers = {**_WRITERS, Kind.STATUS: int}
+    elif any(member.name in ("Result", "State") for member in members):
+        # These two are parsed, so that they are JSON values in the payload. Their events have no other strings.
+        writers = {**_WRITERS, Kind.STRING: lenient_value}
+    return [
+        (member.name, member.field, writers.get(member.kind, lambda value: value))
+        for member in members
+        if member.name not in left_out
+    ]
 
 
-def _tags(tags: Any) -> Any:
-    return None if tags is None else dict(tags)
-
-
-def _trace(trace: TraceContext | None) -> Members | None:
-    if trace is None:
-        return None
-    return {
-        "TraceParent": trace.trace_parent,
-        "TraceState": trace.trace_state,
-        "Id": trace.id,
-        "SpanId": trace.span_id,
-        "ActivityStartTime": trace.activity_start_time,
-    }
-
-
-def _failure(failure: FailureDetails | None) -> Members | None:
-    if failure is None:
-        return None
-    return {
-        "ErrorType": failure.error_type,
-        "ErrorMessage": failure.error_message,
-        "StackTrace": failure.stack_trace,
-        "InnerFailure": _failure(failure.inner_failure),
-        "IsNonRetriable": failure.is_non_retriable,
-        "Properties": dict(failure.properties) if failure.properties is not None else None,
-    }
+# The members before and after `EventType`.
+_SHOWN = {
+    event_type: (_shown(event_type, schema.fields), _shown(event_type, schema.properties))
+    for event_type, schema in EVENTS.items()
+}

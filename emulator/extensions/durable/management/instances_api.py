@@ -10,6 +10,9 @@ import logging
 
 from aiohttp import web
 
+from emulator.dotnet.json_reader import JsonReaderError, read_first
+from emulator.dotnet.json_writer import newtonsoft_text
+from emulator.dotnet.query_values import parse_bool, parse_datetime
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
@@ -24,12 +27,10 @@ from emulator.extensions.durable.management.api_request import (
     message_answer,
     server_error,
 )
-from emulator.extensions.durable.management.dotnet import parse_bool, parse_datetime
 from emulator.extensions.durable.management.paging import page_headers, read_paging
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_filter import read_statuses
 from emulator.extensions.durable.management.status_payload import full_status_payload, status_payload
-from emulator.extensions.newtonsoft import JsonReaderError, read_first, write
 
 LIFECYCLE = ("terminate", "suspend", "resume")
 
@@ -138,7 +139,7 @@ class InstancesApi:
             return message_answer(400, "Only application/json request content is supported")
         try:
             # The value is stored as it would be written anew, not as it came.
-            event_input = write(read_first(request.text))
+            event_input = newtonsoft_text(read_first(request.text))
         except JsonReaderError as error:
             return json_error(error)
         await hub.client.raise_event(instance_id, name, event_input)
@@ -162,7 +163,7 @@ class InstancesApi:
         except CannotChangeState as refusal:
             _refused(hub, operation, refusal.status)
             return server_error(refusal)
-        hub.lifecycle.steered(operation, instance_id, status.name, reason)
+        hub.lifecycle.control_requested(operation, instance_id, status.name, reason)
         return empty(202)
 
     async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:

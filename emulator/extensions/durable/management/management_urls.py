@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emulator.extensions.durable.management.dotnet import form_encode
+from emulator.dotnet.query_values import form_encode
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from emulator.dotnet.query_values import parse_int
 from emulator.extensions.durable.management.api_request import ApiRequest
-from emulator.extensions.durable.management.dotnet import parse_int
 from emulator.storage.port import InvalidRequest
 
 CONTINUATION_HEADER = "x-ms-continuation-token"

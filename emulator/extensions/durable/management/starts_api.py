@@ -11,6 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
+from emulator.dotnet.json_reader import JsonReaderError, lenient_value, read_whole
+from emulator.dotnet.json_writer import newtonsoft_text
+from emulator.dotnet.query_values import parse_bool, parse_double
 from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus
@@ -28,11 +31,9 @@ from emulator.extensions.durable.management.api_request import (
     message_answer,
     server_error,
 )
-from emulator.extensions.durable.management.dotnet import parse_bool, parse_double
 from emulator.extensions.durable.management.management_urls import ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_payload import full_status_payload
-from emulator.extensions.newtonsoft import JsonReaderError, lenient, read_whole, write
 
 UrlsFor = Callable[[ApiRequest, SelectedHub], Awaitable[ManagementUrls]]
 """The management URLs as the caller of this request can use them. Raises InvalidOrigin."""
@@ -96,7 +97,7 @@ class StartsApi:
         try:
             if self._profile.checks_starts:
                 self._check_start(hub, status.name, None)
-            restarted = await hub.client.restart(status, write(lenient(status.input)), keep_id=keep_id)
+            restarted = await hub.client.restart(status, newtonsoft_text(lenient_value(status.input)), keep_id=keep_id)
             hub.lifecycle.scheduled(orchestrator(restarted, status.name), "NewInstance")
             return await self._started(request, hub, restarted, urls)
         except InstanceAlreadyExists as error:
@@ -124,7 +125,7 @@ class StartsApi:
         if timeout is not None and interval is not None:
             ended = await hub.client.wait_for_end(instance_id, timeout_seconds=timeout, interval_seconds=interval)
             if ended is not None and ended.runtime_status is RuntimeStatus.COMPLETED:
-                return json_answer(200, lenient(ended.output))
+                return json_answer(200, lenient_value(ended.output))
             if ended is not None:
                 return json_answer(200, await full_status_payload(hub.client, ended, request.query))
         payload = urls.check_status(instance_id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from emulator.dotnet.query_values import parse_int
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.extensions.durable.management.dotnet import parse_int
 
 
 @dataclass(frozen=True, slots=True)

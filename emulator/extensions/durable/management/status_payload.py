@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from emulator.dotnet.json_reader import lenient_value
+from emulator.dotnet.query_values import parse_bool
 from emulator.durable.client import DurableClient
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceStatus
 from emulator.extensions.durable.management.api_request import Query
-from emulator.extensions.durable.management.dotnet import parse_bool
 from emulator.extensions.durable.management.history_view import history_view
-from emulator.extensions.newtonsoft import lenient
 from emulator.instant import Instant
 
 
@@ -22,9 +22,9 @@ def status_payload(status: InstanceStatus, *, show_input: bool) -> dict[str, Any
         **version,
         "instanceId": status.instance_id,
         "runtimeStatus": status.runtime_status.wire_name if status.runtime_status is not None else "Unknown",
-        "input": lenient(status.input) if show_input else None,
-        "customStatus": lenient(status.custom_status),
-        "output": lenient(status.output),
+        "input": lenient_value(status.input) if show_input else None,
+        "customStatus": lenient_value(status.custom_status),
+        "output": lenient_value(status.output),
         "createdTime": _whole_seconds(status.created_at),
         "lastUpdatedTime": _whole_seconds(status.last_updated_at),
     }

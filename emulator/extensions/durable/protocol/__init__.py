@@ -1,4 +1,4 @@
-"""The JSON that azure-functions-durable 1.x reads and writes, one module per kind of function.
+"""JSON between the host and Python functions, as azure-functions-durable 1.x reads and writes it.
 
-These texts exist only between the host and a Python function; what is stored is the business of `azurestorage`.
+There is one module per kind of function. None of these texts is stored.
 """

@@ -1,4 +1,4 @@
-"""What an activity function is given, what it returns, and how its failure is recorded.
+"""JSON of activity functions: the trigger's value, the result, and the failure that is recorded.
 
 Source: durable-extension, Listener/TaskActivityShim.cs, Bindings/ActivityTriggerAttributeBindingProvider.cs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.executor import ActivityFailed
 from emulator.worker.port import Datum, FunctionFailed
 
@@ -19,9 +19,9 @@ class UnreadableInput(Exception):
 
 
 def trigger_value(input_text: str | None) -> str:
-    """The trigger's value. `input_text`: a JSON array of one element, in which Python orchestrators put JSON text.
+    """Return the trigger's value for a work item's input, which is a JSON array of one element.
 
-    Raises UnreadableInput.
+    Python orchestrators put a JSON text into the array, .NET orchestrators the value itself. Raises UnreadableInput.
     """
     try:
         arguments = json.loads(input_text or "[null]")
@@ -33,57 +33,39 @@ def trigger_value(input_text: str | None) -> str:
     if isinstance(argument, str):
         return argument
     if isinstance(argument, bool):
-        return str(argument)  # as .NET writes a Boolean
-    return json_text(argument)
+        return str(argument)  # .NET converts the value to text and writes True, not true.
+    return newtonsoft_text(argument, keep_surrogates=True)
 
 
 def result_of(returned: Datum | None) -> str | None:
-    """The result to record: compact JSON, None for nothing."""
+    """Return the result to record, as compact JSON, or None."""
     if returned is None:
         return None
     try:
         value = json.loads(returned.value)
     except (ValueError, TypeError, RecursionError):
+        # A function with another output converter than the library's. Its text is recorded as a JSON string.
         value = returned.value if isinstance(returned.value, str) else str(returned.value)
-    return None if value is None else json_text(value)
+    return None if value is None else newtonsoft_text(value, keep_surrogates=True)
 
 
 def failure_of(name: str, failure: FunctionFailed) -> ActivityFailed:
-    """`name` failed in user code. The reason has two blanks because the extension cuts the worker's text there."""
+    """Return the failure to record when the function `name` raised an exception."""
+    # With the second space that the extension leaves when it cuts the worker's text.
     message = f" {failure.type_name}: {failure.text}"
     return ActivityFailed(f"Activity function '{name}' failed: {message}", _exception_json(message, failure))
 
 
 def failure_without_details(name: str, reason: str) -> ActivityFailed:
-    """`name` failed outside of user code."""
+    """Return the failure to record when the function `name` could not be called."""
     message = f"Activity function '{name}' failed: {reason}"
     return ActivityFailed(message, _exception_json(reason, None))
 
 
 def _exception_json(message: str, failure: FunctionFailed | None) -> str:
-    """A serialized System.Exception: one line, since user code in the wild splits the text at line breaks."""
-    return json_text(
-        {
-            "$type": "System.Exception, System.Private.CoreLib",
-            "ClassName": "System.Exception",
-            "Message": message,
-            "Data": None,
-            "InnerException": None if failure is None else _rpc_exception(failure),
-            "HelpURL": None,
-            "StackTraceString": None,
-            "RemoteStackTraceString": None,
-            "RemoteStackIndex": 0,
-            "ExceptionMethod": None,
-            "HResult": _HRESULT,
-            "Source": None,
-            "WatsonBuckets": None,
-        }
-    )
-
-
-def _rpc_exception(failure: FunctionFailed) -> dict[str, object]:
-    """What the Functions host makes of a worker's failure; here is the Python traceback."""
-    return {
+    """Return a serialized System.Exception."""
+    # The Functions host wraps the worker's failure in an RpcException, which has the Python traceback.
+    inner = failure and {
         "$type": "Microsoft.Azure.WebJobs.Script.Workers.Rpc.RpcException, Microsoft.Azure.WebJobs.Script",
         "IsUserException": False,
         "RemoteStackTrace": failure.stack,
@@ -97,3 +79,21 @@ def _rpc_exception(failure: FunctionFailed) -> dict[str, object]:
         "HResult": _HRESULT,
         "StackTrace": None,
     }
+    # Without line breaks: user code separates this text from the message at the first line break.
+    return json_text(
+        {
+            "$type": "System.Exception, System.Private.CoreLib",
+            "ClassName": "System.Exception",
+            "Message": message,
+            "Data": None,
+            "InnerException": inner,
+            "HelpURL": None,
+            "StackTraceString": None,
+            "RemoteStackTraceString": None,
+            "RemoteStackIndex": 0,
+            "ExceptionMethod": None,
+            "HResult": _HRESULT,
+            "Source": None,
+            "WatsonBuckets": None,
+        }
+    )

@@ -1,4 +1,4 @@
-"""What an entity function is given, and what it answers.
+"""JSON of entity functions: the trigger's value with a batch of operations, and the response.
 
 Source: durable-extension, Listener/TaskEntityShim.cs (OutOfProc); azure-functions-durable 1.7.0, entity.py.
 """
@@ -6,7 +6,7 @@ Source: durable-extension, Listener/TaskEntityShim.cs (OutOfProc); azure-functio
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from emulator.durable.core.identity import EntityId
@@ -14,19 +14,24 @@ from emulator.durable.executor import EntityBatch, EntityBatchResult, EntitySign
 
 
 class UnreadableAnswer(Exception):
-    """The function returned something that is not an answer to its batch."""
+    """The function returned something that is not a response to its batch."""
 
 
 def batch_text(batch: EntityBatch) -> str:
-    """The trigger's value. The SDK accepts no other members."""
+    """Return the trigger's value. The SDK fails if there are other members."""
     return json.dumps(
         {
             "self": {"name": batch.entity.name, "key": batch.entity.key},
             "exists": batch.exists,
             "state": batch.state,
             "batch": [
-                {"name": each.name, "input": each.input, "isSignal": each.is_signal, "id": each.id}
-                for each in batch.operations
+                {
+                    "name": operation.name,
+                    "input": operation.input,
+                    "isSignal": operation.is_signal,
+                    "id": operation.id,
+                }
+                for operation in batch.operations
             ],
         },
         indent=2,
@@ -35,36 +40,38 @@ def batch_text(batch: EntityBatch) -> str:
 
 
 def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
-    """Raises UnreadableAnswer."""
+    """Read the function's response. Raises UnreadableAnswer."""
     try:
-        answer = json.loads(returned or "")
-        results = [_result(each) for each in answer["results"]]
-        exists, state = bool(answer["entityExists"]), answer["entityState"]
-        signals = _signals(answer.get("signals") or ())
+        response = json.loads(returned or "")
+        results = [_result(members) for members in response["results"]]
+        exists, state = bool(response["entityExists"]), response["entityState"]
+        signals = [
+            EntitySignal(
+                # Entity names are compared without case; the lower-case name is part of the instance id.
+                EntityId(signal["target"]["name"].lower(), signal["target"]["key"]),
+                signal["name"],
+                signal.get("input"),
+            )
+            for signal in response.get("signals") or ()
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableAnswer(f"The entity function's answer cannot be read ({error!r}): {returned}") from error
+        raise UnreadableAnswer(f"The entity function's response cannot be read ({error!r}): {returned}") from error
+    # A result is sent to the caller of the operation at the same position, so none may be missing.
     if len(results) != len(batch.operations):
         raise UnreadableAnswer(
-            f"The entity function answered {len(results)} operations, but its batch had {len(batch.operations)}."
+            f"The entity function returned {len(results)} results for a batch of {len(batch.operations)} operations."
         )
     return EntityBatchResult(exists=exists, state=state, results=results, signals=signals)
 
 
-def _result(found: Mapping[str, Any]) -> OperationResult:
-    duration = found.get("duration")
-    return OperationResult(
-        found["result"], bool(found["isError"]), duration if isinstance(duration, int | float) else 0
-    )
+def _result(members: Mapping[str, Any]) -> OperationResult:
+    # Only shown in the log, so that a strange value must not fail the batch.
+    duration = members.get("duration")
+    duration_ms = duration if isinstance(duration, int | float) else 0
+    return OperationResult(members["result"], bool(members["isError"]), duration_ms)
 
 
 def all_failed(batch: EntityBatch, message: str) -> EntityBatchResult:
-    """Every operation gets the same plain text as its error; the state stays."""
+    """Return a result in which every operation failed with the same text and the state is unchanged."""
     results = [OperationResult(message, is_error=True) for _ in batch.operations]
     return EntityBatchResult(exists=batch.exists, state=batch.state, results=results)
-
-
-def _signals(found: Sequence[Mapping[str, Any]]) -> Sequence[EntitySignal]:
-    return [
-        EntitySignal(EntityId(each["target"]["name"].lower(), each["target"]["key"]), each["name"], each.get("input"))
-        for each in found
-    ]

@@ -1,4 +1,4 @@
-"""What an orchestrator function is given, and what it answers.
+"""JSON of orchestrator functions: the trigger's value with the history, and the response with the actions.
 
 Source: durable-extension, OrchestrationTriggerAttributeBindingProvider.cs and OutOfProcOrchestrationShim.cs;
 azure-functions-durable 1.7.0, models/OrchestratorState.py.
@@ -13,7 +13,8 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from emulator.durable.core.json_text import json_text
+from emulator.dotnet.json_reader import read_first
+from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.core.replay.actions import (
     Action,
     CallActivity,
@@ -31,8 +32,7 @@ from emulator.durable.core.replay.actions import (
 )
 from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.executor import OrchestratorRequest
-from emulator.extensions.durable.protocol.history import boolean, event_text, nested, text
-from emulator.extensions.newtonsoft import read_first
+from emulator.extensions.durable.protocol.history import boolean_text, event_text, indented_text, string_text
 from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
 
@@ -40,70 +40,80 @@ _STATE_LABEL = "\n\n$OutOfProcData$:"
 _STATUS_LIMIT_KB = 16
 _MILLISECOND = timedelta(milliseconds=1)
 
-# What reading JSON raises that is not as expected: members missing or of another type, numbers that no duration can
-# be, nesting that is too deep.
+# Raised when members are missing or of another type, when a number is too large for a duration, or when the JSON is
+# nested too deeply.
 _WRONG_SHAPE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 class UnreadableAnswer(Exception):
-    """The function returned something that is not an answer. The text is the orchestration's error."""
+    """The function returned something that is not a response. The text becomes the orchestration's error."""
 
 
 # The context ---------------------------------------------------------------------------------------------------
 
 
 def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta) -> str:
-    """The trigger's value, byte for byte as the extension writes it. Raises JsonReaderError for a strange input."""
+    """Return the trigger's value, byte for byte as the extension writes it.
+
+    Raises JsonReaderError if the input is not JSON, even by Newtonsoft's rules.
+    """
     started = request.started
     parent = None if started.parent is None else started.parent.instance.instance_id
     history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
     members = {
         "history": f"[\n{history}\n  ]",
-        "input": nested(_parsed(started.input), "  "),
-        "instanceId": text(started.instance.instance_id),
-        "isReplaying": boolean(started.is_played),
-        "parentInstanceId": text(parent),
+        "input": indented_text(_parsed(started.input), "  "),
+        "instanceId": string_text(started.instance.instance_id),
+        "isReplaying": boolean_text(started.is_played),
+        "parentInstanceId": string_text(parent),
+        # The highest schema of the response. Older releases of the SDK know only the first of these members.
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",
         "longRunningTimerIntervalDuration": '"3.00:00:00"',
         "maximumShortTimerDuration": '"6.00:00:00"',
-        # The extension spells it so.
+        # The missing letter is the extension's.
         "defaultHttpAsyncRequestSleepTimeMillseconds": str(http_poll_interval // _MILLISECOND),
     }
     return "{\n" + ",\n".join(f'  "{name}": {member}' for name, member in members.items()) + "\n}"
 
 
 def _parsed(input_text: str | None) -> object:
-    """The input as a value. A start keeps the text that was posted, so it may be JSON by Newtonsoft's rules only."""
     if input_text is None:
         return None
     try:
-        return json.loads(input_text)  # nearly always, and much faster
+        # Much faster than the other reader, and nearly all inputs are strict JSON. A start over HTTP stores the body as
+        # it was posted, so it may contain what only Newtonsoft reads.
+        return json.loads(input_text)
     except (ValueError, RecursionError):
         return read_first(input_text)
 
 
-# The answer ----------------------------------------------------------------------------------------------------
+# The response --------------------------------------------------------------------------------------------------
 
 
 def answer_of(returned: str | None) -> OrchestratorResponse:
-    """What the function returned. An orchestrator without the SDK that returns nothing is done."""
+    """Read what the function returned."""
     state = None if returned is None else _loaded(returned)
+    # An orchestrator that is written without the SDK may return nothing; it has completed then.
     if state is None:
         return OrchestratorResponse(actions=(), is_done=True)
     return _answer(state, stack="")
 
 
 def answer_of_failure(failure: FunctionFailed) -> OrchestratorResponse:
-    """What the function raised. The SDK puts the state, with the actions so far, behind the user's message."""
+    """Read the response in the exception that the function raised."""
+    # The SDK appends the state, with the actions so far, to the message of the user's exception.
     _, label, state = failure.text.partition(_STATE_LABEL)
     if label:
-        return _answer(_loaded(state), stack=_user_stack(failure))
+        # The SDK raises its own exception from the user's, whose stack is the one to show.
+        original = failure.cause.__cause__ if failure.cause is not None else None
+        stack = failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
+        return _answer(_loaded(state), stack=stack)
     return cannot_run(f"One or more errors occurred. ({failure})", failure.stack)
 
 
 def cannot_run(message: str, stack: str = "") -> OrchestratorResponse:
-    """The function could not be asked at all, or its answer cannot be used."""
+    """Return the response for a function that could not be called, or whose response cannot be used."""
     return OrchestratorResponse(actions=None, raised=Raised(message, stack))
 
 
@@ -113,13 +123,14 @@ def _answer(state: object, stack: str) -> OrchestratorResponse:
     except UnreadableAnswer as unreadable:
         return cannot_run(str(unreadable))
     except _WRONG_SHAPE as error:
-        return cannot_run(f"The answer of the out-of-proc orchestrator cannot be read ({error!r}).")
+        return cannot_run(f"The response of the out-of-proc orchestrator cannot be read ({error!r}).")
 
 
 def _loaded(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
+        # A plain string is refused with the same message as other JSON that is no response.
         return text
 
 
@@ -137,11 +148,12 @@ def _answer_of_state(state: object, stack: str) -> OrchestratorResponse:
 
 
 def _json_or_none(value: object) -> str | None:
-    return None if value is None else json_text(value)
+    return None if value is None else newtonsoft_text(value, keep_surrogates=True)
 
 
 def _custom_status(value: object) -> str | None:
     text = _json_or_none(value)
+    # .NET measures the text as it keeps it in memory, two bytes per character.
     size = len(text.encode("utf-16-le")) / 1024 if text else 0
     if size > _STATUS_LIMIT_KB:
         raise UnreadableAnswer(
@@ -151,26 +163,21 @@ def _custom_status(value: object) -> str | None:
     return text
 
 
-def _user_stack(failure: FunctionFailed) -> str:
-    """The frames of the user's exception, which the SDK has wrapped in its own."""
-    original = failure.cause.__cause__ if failure.cause is not None else None
-    return failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
-
-
 # The actions ---------------------------------------------------------------------------------------------------
 
 
 def _actions(state: Mapping[str, Any]) -> Sequence[Action]:
     lists = state.get("actions") or []
     if not state.get("schemaVersion"):
-        # The first schema has one list per yield and no compounds: the host waits until any of the list has ended.
-        return [WhenAny([_action(each) for each in actions]) for actions in lists if actions]
+        # The first schema has one list per yield and no compound actions: the host continues when any action of a list
+        # has completed.
+        return [WhenAny([_action(action) for action in actions]) for actions in lists if actions]
     if len(lists) != 1:
         raise UnreadableAnswer(
             f"With OOProc schema V{state['schemaVersion'] + 1}, expected actions array to be of length 1 in outer "
             f"layer but got size: {len(lists)}"
         )
-    return [_action(each) for each in lists[0]]
+    return [_action(action) for action in lists[0]]
 
 
 def _action(members: Mapping[str, Any]) -> Action:
@@ -207,13 +214,10 @@ def _retry(members: Mapping[str, Any]) -> RetryOptions | None:
         first_interval=options["firstRetryIntervalInMilliseconds"] * _MILLISECOND,
         max_attempts=int(options["maxNumberOfAttempts"]),
         backoff_coefficient=options.get("backoffCoefficient") or 1.0,
+        # 0 and null mean "no limit" here.
         max_interval=longest * _MILLISECOND if longest else LONGEST_INTERVAL,
         timeout=timeout * _MILLISECOND if timeout else None,
     )
-
-
-def _create_timer(members: Mapping[str, Any]) -> Action:
-    return CreateTimer(Instant.parse(members["fireAt"]), bool(members.get("isCanceled")))
 
 
 def _signal_entity(members: Mapping[str, Any]) -> Action:
@@ -236,16 +240,17 @@ def _call_http(members: Mapping[str, Any]) -> Action:
 
 
 def _compound(members: Mapping[str, Any]) -> Sequence[Action]:
-    return [_action(each) for each in members["compoundActions"]]
+    return [_action(action) for action in members["compoundActions"]]
 
 
+# By the SDK's ActionType. Every second one of the first four is the call with a retry policy.
 _READERS: Mapping[int, Callable[[Mapping[str, Any]], Action]] = {
     0: _call_activity,
     1: _call_activity,
     2: _call_sub_orchestrator,
     3: _call_sub_orchestrator,
     4: lambda members: ContinueAsNew(members.get("input")),
-    5: _create_timer,
+    5: lambda members: CreateTimer(Instant.parse(members["fireAt"]), bool(members.get("isCanceled"))),
     6: lambda members: WaitForExternalEvent(members["externalEventName"]),
     7: lambda members: CallEntity(members["instanceId"], members["operation"], members.get("input")),
     8: _call_http,

@@ -1,6 +1,7 @@
-""".NET's textual forms of dates and GUIDs, as binding expressions ask for them (`{datetime:yyyy-MM}`).
+"""Dates and GUIDs by .NET format string, as in binding expressions (`{datetime:yyyy-MM}`), in the invariant culture.
 
-Invariant culture. Source: .NET documentation, "Custom date and time format strings", "Guid.ToString".
+Source: .NET documentation, "Standard date and time format strings", "Custom date and time format strings" and
+"Guid.ToString".
 """
 
 from __future__ import annotations
@@ -53,13 +54,22 @@ _TOKEN = re.compile(r"""'([^']*)'|"([^"]*)"|\\(.)|%(?=.)|(y+|M+|d+|H+|h+|m+|s+|f
 
 
 def format_date(moment: datetime, form: str) -> str:
-    """An aware datetime by a standard (one letter) or custom .NET format."""
+    """Write an aware datetime by a standard or custom format string."""
+    # One letter is a standard format. A custom format of one letter is written with a percent sign, as in %d.
     form = _STANDARD.get(form, form) if len(form) == 1 else form
-    return "".join(_token(moment, match) for match in _TOKEN.finditer(form))
+    parts = []
+    for match in _TOKEN.finditer(form):
+        *literals, field, other = match.groups()
+        if field is not None:
+            # A repeated letter is one field; the number of letters is its width.
+            parts.append(_FIELDS[field[0]](moment, len(field)))
+        else:
+            parts += [literal for literal in (*literals, other) if literal is not None]
+    return "".join(parts)
 
 
 def format_guid(identifier: UUID, form: str) -> str:
-    """`D` (also for an empty form), `N`, `B`, `P` or `X`. Raises ValueError for others."""
+    """Write a GUID by one of the formats D (also for an empty string), N, B, P and X. Raises ValueError for others."""
     match form.upper():
         case "" | "D":
             return str(identifier)
@@ -70,19 +80,11 @@ def format_guid(identifier: UUID, form: str) -> str:
         case "P":
             return f"({identifier})"
         case "X":
-            return _guid_as_structure(identifier)
+            first, second, third, *_ = identifier.fields
+            tail = ",".join(f"0x{byte:02x}" for byte in identifier.bytes[8:])
+            return f"{{0x{first:08x},0x{second:04x},0x{third:04x},{{{tail}}}}}"
         case _:
             raise ValueError(f'"{form}" is no GUID format; allowed: D, N, B, P, X')
-
-
-def _token(moment: datetime, match: re.Match[str]) -> str:
-    single, double, escaped, token, other = match.groups()
-    if token is not None:
-        return _FIELDS[token[0]](moment, len(token))
-    for literal in (single, double, escaped, other):
-        if literal is not None:
-            return literal
-    return ""
 
 
 def _named(names: tuple[str, ...], index: int, number: int, width: int) -> str:
@@ -97,17 +99,8 @@ def _offset(moment: datetime, width: int) -> str:
     return f"{sign}{hours:0{min(width, 2)}d}" + (f":{rest:02d}" if width > 2 else "")
 
 
-def _kind(moment: datetime) -> str:
-    return "Z" if not moment.utcoffset() else _offset(moment, 3)
-
-
-def _guid_as_structure(identifier: UUID) -> str:
-    first, second, third, *_ = identifier.fields
-    tail = ",".join(f"0x{byte:02x}" for byte in identifier.bytes[8:])
-    return f"{{0x{first:08x},0x{second:04x},0x{third:04x},{{{tail}}}}}"
-
-
 _FIELDS: dict[str, Callable[[datetime, int], str]] = {
+    # One or two letters are the shortest form, which .NET cuts to two digits.
     "y": lambda moment, width: f"{moment.year % 100:0{width}d}" if width <= 2 else f"{moment.year:0{width}d}",
     "M": lambda moment, width: _named(_MONTHS, moment.month - 1, moment.month, width),
     "d": lambda moment, width: _named(_DAYS, moment.weekday(), moment.day, width),
@@ -119,6 +112,7 @@ _FIELDS: dict[str, Callable[[datetime, int], str]] = {
     "F": lambda moment, width: f"{moment.microsecond * 10:07d}"[:width].rstrip("0"),
     "t": lambda moment, width: ("AM" if moment.hour < 12 else "PM")[:width],
     "z": _offset,
-    "K": lambda moment, width: _kind(moment),
+    "K": lambda moment, width: _offset(moment, 3) if moment.utcoffset() else "Z",
+    # The invariant culture knows one era.
     "g": lambda moment, width: "A.D.",
 }

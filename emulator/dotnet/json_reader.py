@@ -1,8 +1,7 @@
-"""JSON as Newtonsoft.Json reads and writes it, where the Durable extension shows or stores it.
+"""JSON as Newtonsoft.Json reads it, which is more than strict JSON.
 
-Read: the first value of a text, with single quotes, bare names, comments, trailing commas, NaN and hexadecimal
-numbers. Written: compact, a float with its decimal point, non-ASCII as it is.
-Source: Newtonsoft.Json 13, JsonTextReader and JsonTextWriter; docs/protocol/durable-client-http.md 2.5 and 2.6.
+Accepted are also single quotes, bare member names, comments, trailing commas, NaN, hexadecimal and octal numbers.
+Source: Newtonsoft.Json 13, JsonTextReader; docs/protocol/durable-client-http.md 2.5 and 2.6.
 """
 
 from __future__ import annotations
@@ -30,17 +29,18 @@ _LITERALS: dict[str, Any] = {
     "-Infinity": -math.inf,
 }
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "\\": "\\", "/": "/", '"': '"', "'": "'"}
+_SURROGATE_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 _PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 
 
 class JsonReaderError(ValueError):
-    """The text is not JSON, even by Newtonsoft's rules. `str(error)` is worded as its JsonReaderException."""
+    """The text is not JSON, even by Newtonsoft's rules. The message is that of its JsonReaderException."""
 
 
-def lenient(text: str | None) -> Any:
-    """The value that a status payload shows for a stored text.
+def lenient_value(text: str | None) -> Any:
+    """Return the value that a status payload shows for a stored text.
 
-    The first JSON value in it; the text itself (blanks trimmed) when there is none; "" for blanks; None for None.
+    That is the first JSON value in it, or the text itself without surrounding white space if it contains none.
     """
     if text is None:
         return None
@@ -54,12 +54,12 @@ def lenient(text: str | None) -> Any:
 
 
 def read_first(text: str) -> Any:
-    """The first JSON value; what follows it is not looked at. Raises JsonReaderError."""
+    """Return the first JSON value and ignore what follows. Raises JsonReaderError."""
     return _first_value(text)[0]
 
 
 def read_whole(text: str) -> Any:
-    """The only JSON value of the text. Raises JsonReaderError, also when something follows the value."""
+    """Return the only JSON value of the text. Raises JsonReaderError, also if something follows the value."""
     value, end = _first_value(text)
     reader = _Reader(text, end)
     reader.skip_blanks()
@@ -70,26 +70,22 @@ def read_whole(text: str) -> Any:
     return value
 
 
-def write(value: Any) -> str:
-    """The value as compact JSON text."""
-    parts: list[str] = []
-    _write(value, parts)
-    return "".join(parts)
-
-
 # Reading -----------------------------------------------------------------------------------------------------
 
 
 def _first_value(text: str) -> tuple[Any, int]:
-    """The first value and the position after it. Strict JSON, the usual case, is left to the C parser."""
+    """Return the first value and the position after it."""
+    # Nearly all texts are strict JSON, for which the C parser is much faster. Whatever it refuses or reads differently
+    # from Newtonsoft is read again by the lenient reader.
     start = len(text) - len(text.lstrip(" \t\r\n"))
     try:
         value, end = _STRICT.raw_decode(text, start)
     except (ValueError, RecursionError):
         return _lenient_first_value(text)
-    # "01", "1x" and the like: the strict parser stops early where Newtonsoft reads on.
+    # The strict parser stops after the first digit of "01" or "1x"; Newtonsoft reads the whole token.
     if end < len(text) and text[end - 1] not in '"}]' and not _SEPARATOR.match(text, end):
         return _lenient_first_value(text)
+    # An upper limit of the depth, because counting is much faster than parsing. The other reader decides.
     if text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH:
         return _lenient_first_value(text)
     return value, end
@@ -104,7 +100,7 @@ def _lenient_first_value(text: str) -> tuple[Any, int]:
 
 
 class _Reader:
-    """A cursor in a text. Each method reads one thing and leaves the cursor behind it."""
+    """A position in a text. Each method reads one element and moves the position behind it."""
 
     def __init__(self, text: str, position: int = 0) -> None:
         self.text = text
@@ -112,13 +108,13 @@ class _Reader:
 
     def error(self, message: str) -> JsonReaderError:
         before = self.text[: self.position]
-        # Newtonsoft has not counted the first line yet when the very first character is wrong.
+        # Newtonsoft says line 0 if the very first character is wrong.
         line = before.count("\n") + 1 if before else 0
         column = self.position - (before.rfind("\n") + 1)
         return JsonReaderError(f"{message} Path '', line {line}, position {column}.")
 
     def peek(self) -> str:
-        """The character at the cursor. Raises JsonReaderError at the end of the text."""
+        """Return the next character. Raises JsonReaderError at the end of the text."""
         if self.position >= len(self.text):
             raise self.error("Unexpected end of content while loading JSON.")
         return self.text[self.position]
@@ -129,11 +125,11 @@ class _Reader:
             if self.text[self.position].isspace():
                 self.position += 1
             elif self.text[self.position] == "/":
-                self._skip_comment()
+                self.skip_comment()
             else:
                 return
 
-    def _skip_comment(self) -> None:
+    def skip_comment(self) -> None:
         opening = self.text[self.position : self.position + 2]
         if opening == "/*":
             end = self.text.find("*/", self.position + 2)
@@ -147,25 +143,25 @@ class _Reader:
             raise self.error(f"Error parsing comment. Expected: *, got {opening[1:]}.")
 
     def value(self, depth: int) -> Any:
-        """`depth`: how deep this value lies if it is an object or array."""
+        """Read any value. `depth` is its nesting depth if it is an object or array, 1 for the outermost."""
         match self.peek():
             case "{" | "[" if depth > MAX_DEPTH:
                 raise self.error(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
             case "{":
-                return self._object(depth)
+                return self.object(depth)
             case "[":
-                return self._array(depth)
+                return self.array(depth)
             case '"' | "'":
-                return self._string()
-            case first if first.isdigit() or first == "." or (first == "-" and not self._at("-Infinity")):
-                return self._number()
+                return self.string()
+            case first if first.isdigit() or first == "." or (first == "-" and not self.at("-Infinity")):
+                return self.number()
             case _:
-                return self._literal()
+                return self.literal()
 
-    def _at(self, word: str) -> bool:
+    def at(self, word: str) -> bool:
         return self.text.startswith(word, self.position)
 
-    def _object(self, depth: int) -> dict[str, Any]:
+    def object(self, depth: int) -> dict[str, Any]:
         members: dict[str, Any] = {}
         self.position += 1
         while True:
@@ -173,25 +169,25 @@ class _Reader:
             if self.peek() == "}":
                 self.position += 1
                 return members
-            name = self._member_name()
+            name = self.member_name()
             self.skip_blanks()
             if self.peek() != ":":
                 raise self.error(f"Invalid character after parsing property name. Expected ':' but got: {self.peek()}.")
             self.position += 1
             self.skip_blanks()
             members[name] = self.value(depth + 1)
-            self._after_element("}")
+            self.after_element("}")
 
-    def _member_name(self) -> str:
+    def member_name(self) -> str:
         if self.peek() in "\"'":
-            return self._string()
+            return self.string()
         name = _NAME.match(self.text, self.position)
         if name is None:
             raise self.error(f"Invalid property identifier character: {self.peek()}.")
         self.position = name.end()
         return name[0]
 
-    def _array(self, depth: int) -> list[Any]:
+    def array(self, depth: int) -> list[Any]:
         items: list[Any] = []
         self.position += 1
         while True:
@@ -199,35 +195,38 @@ class _Reader:
             if self.peek() == "]":
                 self.position += 1
                 return items
-            # An element left out counts as undefined, which nothing but null can stand for.
+            # Newtonsoft reads a missing element as undefined. Python has no other value for it than None.
             items.append(None if self.peek() == "," else self.value(depth + 1))
-            self._after_element("]")
+            self.after_element("]")
 
-    def _after_element(self, closing: str) -> None:
+    def after_element(self, closing: str) -> None:
         self.skip_blanks()
         if self.peek() == ",":
             self.position += 1
         elif self.peek() != closing:
             raise self.error(f"After parsing a value an unexpected character was encountered: {self.peek()}.")
 
-    def _string(self) -> str:
+    def string(self) -> str:
         quote = self.peek()
         plain = _PLAIN[quote]
         parts: list[str] = []
         self.position += 1
         while True:
-            found = plain.match(self.text, self.position)
-            assert found is not None
-            parts.append(found[0])
-            self.position = found.end()
+            run = plain.match(self.text, self.position)
+            assert run is not None
+            parts.append(run[0])
+            self.position = run.end()
             if self.position >= len(self.text):
                 raise self.error(f"Unterminated string. Expected delimiter: {quote}.")
             self.position += 1
             if self.text[self.position - 1] == quote:
-                return _joined_surrogates("".join(parts))
-            parts.append(self._escape())
+                # Two escapes like \ud83d\ude00 are one character.
+                return _SURROGATE_PAIR.sub(
+                    lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), "".join(parts)
+                )
+            parts.append(self.escape())
 
-    def _escape(self) -> str:
+    def escape(self) -> str:
         letter = self.peek()
         self.position += 1
         if letter in _ESCAPES:
@@ -238,107 +237,33 @@ class _Reader:
         self.position += 4
         return chr(int(digits, 16))
 
-    def _number(self) -> int | float:
-        found = _NUMBER_TEXT.match(self.text, self.position)
-        if found is None:  # a digit of another script, or one that is raised
+    def number(self) -> int | float:
+        token = _NUMBER_TEXT.match(self.text, self.position)
+        if token is None:  # str.isdigit accepts digits of other scripts and superscripts, too
             raise self.error(f"Unexpected character encountered while parsing number: {self.peek()}.")
-        self.position = found.end()
+        self.position = token.end()
         if self.position < len(self.text) and not _SEPARATOR.match(self.text, self.position):
             raise self.error(f"Unexpected character encountered while parsing number: {self.text[self.position]}.")
+        text = token[0]
         try:
-            return _number(found[0])
+            if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
+                return int(text, 16)
+            # A leading zero makes a number octal, as in C.
+            if re.fullmatch(r"0[0-7]+", text):
+                return int(text, 8)
+            if re.fullmatch(r"-?\d+", text):
+                return int(text)
+            if _DECIMAL.fullmatch(text):
+                return float(text)
         except ValueError:
-            raise self.error(f"Input string '{found[0]}' is not a valid number.") from None
+            # Python converts at most 4300 digits.
+            pass
+        raise self.error(f"Input string '{text}' is not a valid number.")
 
-    def _literal(self) -> Any:
+    def literal(self) -> Any:
         for word, value in _LITERALS.items():
             end = self.position + len(word)
-            if self._at(word) and (end >= len(self.text) or _SEPARATOR.match(self.text, end)):
+            if self.at(word) and (end >= len(self.text) or _SEPARATOR.match(self.text, end)):
                 self.position = end
                 return value
         raise self.error(f"Unexpected character encountered while parsing value: {self.peek()}.")
-
-
-def _number(text: str) -> int | float:
-    """Raises ValueError."""
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
-        return int(text, 16)
-    if re.fullmatch(r"0[0-7]+", text):
-        return int(text, 8)
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
-    if _DECIMAL.fullmatch(text):
-        return float(text)
-    raise ValueError(text)
-
-
-def _joined_surrogates(text: str) -> str:
-    r"""Two escapes like \ud83d\ude00 are one character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass") if _is_split(text) else text
-
-
-def _is_split(text: str) -> bool:
-    return not text.isascii() and re.search(r"[\ud800-\udbff][\udc00-\udfff]", text) is not None
-
-
-# Writing -----------------------------------------------------------------------------------------------------
-
-
-def _write(value: Any, parts: list[str]) -> None:
-    match value:
-        case None:
-            parts.append("null")
-        case bool():
-            parts.append("true" if value else "false")
-        case str():
-            parts.append(_string_text(value))
-        case int():
-            parts.append(str(value))
-        case float():
-            parts.append(_float_text(value))
-        case dict():
-            _write_object(value, parts)
-        case list() | tuple():
-            _write_array(value, parts)
-        case _:
-            raise TypeError(f"not a JSON value: {value!r}")
-
-
-def _write_object(members: dict[str, Any], parts: list[str]) -> None:
-    parts.append("{")
-    for number, (name, member) in enumerate(members.items()):
-        parts.append(("," if number else "") + _string_text(name) + ":")
-        _write(member, parts)
-    parts.append("}")
-
-
-def _write_array(items: list[Any] | tuple[Any, ...], parts: list[str]) -> None:
-    parts.append("[")
-    for number, item in enumerate(items):
-        if number:
-            parts.append(",")
-        _write(item, parts)
-    parts.append("]")
-
-
-def _string_text(text: str) -> str:
-    if text.isascii():
-        return json.dumps(text)
-    # A lone surrogate cannot leave as UTF-8; .NET replaces it by U+FFFD, too.
-    sound = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    quoted = json.dumps(sound, ensure_ascii=False)
-    return quoted.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _float_text(number: float) -> str:
-    if not math.isfinite(number):
-        name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-        return f'"{name}"'
-    text = repr(number)
-    # .NET goes over to an exponent at 1E+15, Python at 1e+16.
-    if "e" not in text and abs(number) >= 1e15:
-        digits = text.removesuffix(".0").lstrip("-")
-        exponent = len(digits) - 1
-        mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0").rstrip(".")
-        return f"{'-' if number < 0 else ''}{mantissa}E+{exponent:02d}"
-    return text.replace("e", "E")

@@ -1,6 +1,6 @@
-"""How .NET reads the texts of a query: booleans, numbers, dates; and how it form-encodes.
+"""Values of a query string as .NET reads them (booleans, numbers, dates), and URL encoding as .NET writes it.
 
-Every reader gives None for what the `TryParse` of that type refuses.
+Every parse function returns None for a text that the `TryParse` of the .NET type does not accept.
 Source: .NET BCL; docs/protocol/durable-client-http.md 1.4 and 2.4.
 """
 
@@ -22,21 +22,23 @@ _DATE_TIME = re.compile(_DATE + _TIME + _ZONE, re.IGNORECASE | re.ASCII)
 
 
 def parse_bool(text: str | None) -> bool | None:
-    """bool.TryParse: the words in any case, blanks around them allowed."""
+    """Read a Boolean: the words in any case."""
+    # TryParse also ignores trailing NUL characters.
     return {"true": True, "false": False}.get((text or "").strip().strip("\0").lower())
 
 
 def parse_int(text: str | None) -> int | None:
-    """int.TryParse: an Int32 with an optional sign, blanks around it allowed."""
-    found = re.fullmatch(r"\s*([-+]?)0*([0-9]{1,10})\s*", text or "")
-    if found is None:
+    """Read an Int32 with an optional sign."""
+    # At most ten digits, because converting thousands of them takes long, and a client chooses the text.
+    match = re.fullmatch(r"\s*([-+]?)0*([0-9]{1,10})\s*", text or "")
+    if match is None:
         return None
-    number = int(found[1] + found[2])
+    number = int(match[1] + match[2])
     return number if number in _INT32 else None
 
 
 def parse_double(text: str | None) -> float | None:
-    """double.TryParse in the invariant culture: group commas and an exponent are allowed."""
+    """Read a Double in the invariant culture: thousands separators and an exponent are allowed."""
     bare = (text or "").strip()
     if not re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII):
         return None
@@ -45,24 +47,25 @@ def parse_double(text: str | None) -> float | None:
 
 
 def parse_datetime(text: str | None) -> Instant | None:
-    """DateTime.TryParse in the invariant culture, as far as a query needs it; no zone means UTC.
+    """Read a DateTime in the invariant culture, in the forms that clients use. No time zone means UTC.
 
-    Read are ISO dates (also without a day, with a blank for the T, with up to seven digits of a fraction), month/day/
-    year, and RFC 1123. The year 1 means "not given", as the extension takes it.
+    These are ISO 8601 (also without a day, with a space instead of the T, with seven digits of a fraction), RFC 1123
+    and month/day/year.
     """
     bare = (text or "").strip()
-    found = _DATE_TIME.fullmatch(bare)
-    moment = _instant(found) if found else _rfc1123(bare)
+    match = _DATE_TIME.fullmatch(bare)
+    moment = _instant(match) if match else _rfc1123(bare)
+    # The extension compares with DateTime.MinValue to see whether a date was given.
     return None if moment is None or moment.datetime.year == 1 else moment
 
 
 def form_encode(text: str) -> str:
-    """WebUtility.UrlEncode: a blank becomes +, letters, digits and -_.!*() stay."""
+    """Encode as WebUtility.UrlEncode: a space becomes +, letters, digits and -_.!*() are unchanged."""
     return quote_plus(text, safe="!*()").replace("~", "%7E")
 
 
 def form_decode(text: str) -> str:
-    """WebUtility.UrlDecode: + is a blank; what is not an escape stays."""
+    """Decode as WebUtility.UrlDecode: + is a space, invalid escapes are unchanged."""
     return unquote_plus(text)
 
 
@@ -71,12 +74,12 @@ def percent_decode(text: str) -> str:
     return unquote(text)
 
 
-def _instant(found: re.Match[str]) -> Instant | None:
-    year, month, day = (found[iso] or found[us] for iso, us in (("year", "y"), ("month", "m"), ("day", "d")))
-    clock = f"{int(found['hour'] or 0):02d}:{found['minute'] or '00'}:{found['second'] or '00'}"
+def _instant(match: re.Match[str]) -> Instant | None:
+    year, month, day = (match[iso] or match[us] for iso, us in (("year", "y"), ("month", "m"), ("day", "d")))
+    clock = f"{int(match['hour'] or 0):02d}:{match['minute'] or '00'}:{match['second'] or '00'}"
     date = f"{year}-{int(month):02d}-{int(day or 1):02d}"
     try:
-        return Instant.parse(f"{date}T{clock}{found['fraction'] or ''}{_zone(found['zone'])}")
+        return Instant.parse(f"{date}T{clock}{match['fraction'] or ''}{_zone(match['zone'])}")
     except (ValueError, OverflowError):
         return None
 
@@ -89,8 +92,10 @@ def _zone(text: str | None) -> str:
 
 
 def _rfc1123(text: str) -> Instant | None:
+    # email.utils reads many other forms, which .NET does not accept.
     if not re.match(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} ", text):
         return None
+    # ValueError for a day that does not exist. Some releases of Python raise TypeError for texts they cannot read.
     try:
         moment: datetime = parsedate_to_datetime(text)
     except (ValueError, TypeError):

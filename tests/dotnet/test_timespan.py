@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.config.timespan import format_timespan, parse_timespan
+from emulator.dotnet.timespan import format_timespan, parse_timespan
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Typed members of parsed JSON.
+
+None, a missing value, is read as an empty object or array, 0 or None. The `json_` readers raise ValueError for a value
+of another type; the `converted_` readers convert between strings and numbers as Newtonsoft.Json does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+def read_object(text: str | bytes) -> Mapping[str, Any]:
+    """Return the members of a text that is a JSON object."""
+    try:
+        return json_object(json.loads(text))
+    # Anyone who can write to the storage account can write deeply nested JSON, which must not stop the host.
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None
+
+
+def lenient_object(text: str | bytes) -> Mapping[str, Any]:
+    """Return the members of a text written by others, which may be damaged: none if it is no JSON object."""
+    try:
+        return read_object(text)
+    except ValueError:
+        return {}
+
+
+def json_object(value: object) -> Mapping[str, Any]:
+    return _typed(value, dict, "object") or {}
+
+
+def json_list(value: object) -> Sequence[Any]:
+    return _typed(value, list, "array") or []
+
+
+def json_string(value: object) -> str | None:
+    return _typed(value, str, "string")
+
+
+def json_int(value: object) -> int:
+    return _typed(value, int, "integer") or 0
+
+
+def converted_string(value: object) -> str | None:
+    """Return a string as Newtonsoft reads it into a string member: numbers and booleans are converted."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return json.dumps(value)
+    raise ValueError(f"not a JSON string: {str(value)[:100]}")
+
+
+def converted_integer(value: object) -> int | None:
+    """Return an integer as Newtonsoft reads it into an integer member: strings of digits are converted."""
+    # bool is a subclass of int in Python, but true and false are no integers in JSON.
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str):
+        return int(value)
+    raise ValueError(f"not a JSON integer: {str(value)[:100]}")
+
+
+def _typed(value: object, kind: type[_T], name: str) -> _T | None:
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"not a JSON {name}: {str(value)[:100]}")
+    return value
