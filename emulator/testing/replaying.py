@@ -58,7 +58,7 @@ from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
 from emulator.worker.port import Returned
-from emulator.worker.sdk_warnings import soften_warnings
+from emulator.worker.sdk_patches import apply_sdk_patches
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
@@ -145,7 +145,7 @@ def _load(configuration: Configuration) -> Sequence[LoadedFunction]:
     root = configuration.root
     try:
         app = import_app(root, script_name(dict(configuration.settings.items())))
-        soften_warnings()
+        apply_sdk_patches()
         return [] if app is None else index(app, root, SystemClock())
     except Exception as error:
         raise NotReplayable(str(app_load_error(error, []))) from error

@@ -1,7 +1,9 @@
-"""Real apps in temporary folders, run by the real worker."""
+"""Apps in temporary folders, loaded by the in-process worker."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,12 +12,12 @@ from textwrap import dedent
 
 import pytest
 
-from emulator.clock import SystemClock
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionMetadata, Invocation, LogRecord, Returned
+from tests.worker.apps import new_worker
 
 WriteApp = Callable[..., Path]
-"""write_app(code, **files): a folder with function_app.py, and `name="code"` as name.py beside it."""
+"""write_app(code, **files): write function_app.py, and `name="code"` as name.py beside it; return the folder."""
 
 
 @pytest.fixture
@@ -34,12 +36,12 @@ def write_app(tmp_path: Path) -> WriteApp:
 
 @dataclass(frozen=True)
 class Loaded:
-    """An app in a running worker. `logs`: what it logged in invocations; `elsewhere`: outside of them."""
+    """An app in a running worker. `logs`: records of its invocations; `outside`: records outside invocations."""
 
     worker: InProcessWorker
     functions: Mapping[str, FunctionMetadata]
     logs: list[LogRecord] = field(default_factory=list)
-    elsewhere: list[LogRecord] = field(default_factory=list)
+    outside: list[LogRecord] = field(default_factory=list)
 
     async def call(self, function: str, **inputs: Datum | None) -> Returned:
         return await self.worker.invoke(self.invocation(function, **inputs))
@@ -54,32 +56,28 @@ class Loaded:
 
 @pytest.fixture
 async def load(write_app: WriteApp) -> AsyncIterator[Callable[..., object]]:
-    """await load(code, settings={…}, **files): the app, loaded; its worker is stopped after the test."""
+    """await load(code, settings={…}, **files): load an app; its worker is stopped after the test."""
     async with AsyncExitStack() as stack:
 
         async def load(code: str, /, settings: Mapping[str, str] | None = None, **files: str) -> Loaded:
-            elsewhere: list[LogRecord] = []
+            outside: list[LogRecord] = []
 
             def on_log(record: LogRecord) -> None:
-                # The library's remark about every app without HTTP functions.
+                # The library logs this warning for every app without HTTP functions.
                 if not record.message.startswith("Auth level is not applied"):
-                    elsewhere.append(record)
+                    outside.append(record)
 
-            worker = InProcessWorker(
-                write_app(code, **files), settings=settings or {}, clock=SystemClock(), on_log=on_log
-            )
+            worker = new_worker(write_app(code, **files), settings=settings, on_log=on_log)
             await stack.enter_async_context(worker)
             functions = {function.name: function for function in await worker.load()}
-            return Loaded(worker, functions, elsewhere=elsewhere)
+            return Loaded(worker, functions, outside=outside)
 
         yield load
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Whatever a worker does to the process, it undoes."""
-    import logging
-    import sys
+def process_state_is_restored() -> Iterator[None]:
+    """Check that a stopped worker has undone its changes to the process."""
 
     def state() -> tuple[object, ...]:
         root = logging.getLogger()

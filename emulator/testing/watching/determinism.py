@@ -153,7 +153,7 @@ def checked(
 ) -> AbstractAsyncContextManager[Worker]:
     """What `open_app` puts around the app's worker."""
     if isinstance(worker, InProcessWorker):
-        worker.wrap_calls(determinism.watched)
+        worker.wrap_functions(determinism.watched)
 
     @asynccontextmanager
     async def entered() -> AsyncIterator[Worker]:
