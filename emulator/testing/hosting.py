@@ -192,7 +192,7 @@ class HostThread:
                         # Ending may need time (a drain that polls): from here on it runs by itself, and soon also
                         # under user code that never returns.
                         ending.enter_context(self.clock.running(upkeep=True))
-                        asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.clock.give_up_on_work)
+                        asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.clock.ignore_work)
 
     async def _with_storage(
         self, configuration: Configuration, console: Console, stack: AsyncExitStack
@@ -216,7 +216,7 @@ class HostThread:
     def _steered(self, worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
         if isinstance(worker, InProcessWorker) and isinstance(self.clock, VirtualClock):
             self._stragglers.loop = worker.app_loop
-            self.clock.ask_before_jumping(self._stragglers.at_work)
+            self.clock.wait_for_unreported_work(self._stragglers.at_work)
         if self._determinism is not None:
             worker = checked(worker, self._determinism)
         parts = SteeringParts(self.steering, self.records, self.slowness, self._stragglers, self.awaited, self.clock)

@@ -136,7 +136,7 @@ def test_no_app_is_an_error_that_says_what_to_do(pytester: pytest.Pytester) -> N
     pytester.makepyfile("def test_lost(azemu): pass")
     result = run(pytester)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*which app?*azemu_app*"])
+    result.stdout.fnmatch_lines(["*no function app found*azemu_app*"])
 
 
 def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester) -> None:
