@@ -56,7 +56,16 @@ def response_data(members: Mapping[str, Any]) -> HttpResponseData:
 
 
 def _cookie(morsel: Morsel[str]) -> HttpCookie:
-    max_age = morsel["max-age"]
+    max_age, expires = morsel["max-age"], None
+    if text := morsel["expires"]:
+        # Imported late, because it is large and rarely needed. azure-functions depends on werkzeug, so it is installed.
+        from werkzeug.http import http_date, parse_date
+
+        moment = parse_date(text)
+        if moment is None:
+            # The official worker's text.
+            raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.")
+        expires = http_date(moment)
     return HttpCookie(
         name=morsel.key,
         value=morsel.value,
@@ -64,22 +73,9 @@ def _cookie(morsel: Morsel[str]) -> HttpCookie:
         # header does not have them; expires, SameSite and Max-Age are absent then.
         domain=morsel["domain"],
         path=morsel["path"],
-        expires=_cookie_date(morsel["expires"]),
+        expires=expires,
         secure=bool(morsel["secure"]),
         http_only=bool(morsel["httponly"]),
         same_site=_SAME_SITE.get(str(morsel["samesite"]).lower()),
         max_age=float(max_age) if max_age not in ("", None) else None,
     )
-
-
-def _cookie_date(text: str) -> str | None:
-    if not text:
-        return None
-    # Imported late, because it is large and rarely needed. azure-functions depends on werkzeug, so it is installed.
-    from werkzeug.http import http_date, parse_date
-
-    moment = parse_date(text)
-    if moment is None:
-        # The official worker's text.
-        raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.")
-    return http_date(moment)

@@ -65,7 +65,17 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
 def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFunction:
     name = builder.get_function_name()
     call = builder.get_user_function()
-    bindings = [_parse_binding(text) for text in builder.get_raw_bindings()]
+    bindings = [
+        Binding(
+            type=str(members["type"]),
+            name=str(members["name"]),
+            # The library writes the enum's name, "IN" or "OUT".
+            direction=cast(Literal["in", "out", "inout"], str(members["direction"]).lower()),
+            data_type=members.get("dataType"),
+            properties=members,
+        )
+        for members in map(json.loads, builder.get_raw_bindings())
+    ]
     if not _is_http(builder):
         streaming = None
     signature = Signature(name, call, bindings, streaming)
@@ -101,18 +111,6 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
 def _is_http(builder: Any) -> bool:
     trigger = builder.get_trigger()
     return trigger is not None and trigger.type == "httpTrigger"
-
-
-def _parse_binding(text: str) -> Binding:
-    members = json.loads(text)
-    return Binding(
-        type=str(members["type"]),
-        name=str(members["name"]),
-        # The library writes the enum's name, "IN" or "OUT".
-        direction=cast(Literal["in", "out", "inout"], str(members["direction"]).lower()),
-        data_type=members.get("dataType"),
-        properties=members,
-    )
 
 
 def _parse_retry_policy(setting: Mapping[str, Any] | None) -> RetryPolicy | None:

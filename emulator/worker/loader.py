@@ -163,8 +163,16 @@ class _AppFinder(MetaPathFinder):
         return self._offers(top) and not self._contains(top, module)
 
     def _offers(self, top: str) -> bool:
-        exists = any((folder / f"{top}.py").is_file() or (folder / top).is_dir() for folder in self.folders)
-        return exists and not _is_installed(top)
+        if not any((folder / f"{top}.py").is_file() or (folder / top).is_dir() for folder in self.folders):
+            return False
+        if top in sys.builtin_module_names or top in sys.stdlib_module_names or top in ("__main__", _OWN_PACKAGE):
+            return False
+        libraries = [entry for entry in sys.path if Path(entry).name in _LIBRARY_FOLDERS]
+        try:
+            return PathFinder.find_spec(top, libraries) is None
+        except (ImportError, ValueError):
+            # A broken or half-initialized library module of that name. The app's module is used instead.
+            return True
 
     def _contains(self, top: str, module: ModuleType) -> bool:
         # A namespace package has no __file__, only a __path__.
@@ -182,14 +190,3 @@ def _loaded_modules(tops: Set[str]) -> Sequence[tuple[str, ModuleType]]:
         return ()
     # A copy, because importing threads may change sys.modules meanwhile.
     return [(name, module) for name, module in sys.modules.copy().items() if name.partition(".")[0] in loaded]
-
-
-def _is_installed(top: str) -> bool:
-    if top in sys.builtin_module_names or top in sys.stdlib_module_names or top in ("__main__", _OWN_PACKAGE):
-        return True
-    libraries = [entry for entry in sys.path if Path(entry).name in _LIBRARY_FOLDERS]
-    try:
-        return PathFinder.find_spec(top, libraries) is not None
-    except (ImportError, ValueError):
-        # find_spec imports parent packages and checks __spec__ of loaded modules, which may be broken.
-        return False

@@ -237,15 +237,14 @@ class _UserStream(io.TextIOBase):
     def write(self, text: str) -> int:
         logs = self._logs
         running = logs.current() if logs is not None else None
-        if running is None or running.logs is not logs or self._is_called_by_debugger():
+        if running is None or running.logs is not logs:
+            return self._stream.write(text)
+        # Frame 0 is this method, frame 1 the code that prints.
+        caller = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if caller.partition(".")[0] in _DEBUGGERS:
             return self._stream.write(text)
         running.write(self._name, text)
         return len(text)
-
-    def _is_called_by_debugger(self) -> bool:
-        # Frame 0 is this method, 1 is `write`, 2 is the code that prints.
-        caller = sys._getframe(2)
-        return str(caller.f_globals.get("__name__", "")).partition(".")[0] in _DEBUGGERS
 
     def flush(self) -> None:
         self._stream.flush()
