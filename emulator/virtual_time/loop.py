@@ -13,7 +13,11 @@ import selectors
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    # For the type of `loop.clock` only: at run time the clock imports the loop, not the other way round.
+    from emulator.virtual_time.clock import VirtualClock
 
 T = TypeVar("T")
 
@@ -40,7 +44,7 @@ class LoopClock(Protocol):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """The event loop of a VirtualClock. Work in its executor (`to_thread`, name resolution) counts as busy."""
 
-    def __init__(self, clock: LoopClock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.thread_id: int | None = None
         super().__init__(_IdleSelector(clock))

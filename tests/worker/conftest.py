@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from emulator.worker.inprocess import InProcessWorker
-from emulator.worker.port import Datum, FunctionMetadata, Invocation, LogRecord, Returned
-from tests.worker.apps import new_worker
-
-WriteApp = Callable[..., Path]
-"""write_app(code, **files): write function_app.py, and `name="code"` as name.py beside it; return the folder."""
+from emulator.worker.port import LogRecord
+from tests.worker.apps import Load, Loaded, WriteApp, new_worker
 
 
 @pytest.fixture
@@ -34,28 +29,8 @@ def write_app(tmp_path: Path) -> WriteApp:
     return write
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """An app in a running worker. `logs`: records of its invocations; `outside`: records outside invocations."""
-
-    worker: InProcessWorker
-    functions: Mapping[str, FunctionMetadata]
-    logs: list[LogRecord] = field(default_factory=list)
-    outside: list[LogRecord] = field(default_factory=list)
-
-    async def call(self, function: str, **inputs: Datum | None) -> Returned:
-        return await self.worker.invoke(self.invocation(function, **inputs))
-
-    def invocation(self, function: str, **inputs: Datum | None) -> Invocation:
-        return Invocation(id=f"id-of-{function}", function=function, inputs=inputs, on_log=self.logs.append)
-
-    @property
-    def lines(self) -> list[str]:
-        return [record.message for record in self.logs]
-
-
 @pytest.fixture
-async def load(write_app: WriteApp) -> AsyncIterator[Callable[..., object]]:
+async def load(write_app: WriteApp) -> AsyncIterator[Load]:
     """await load(code, settings={…}, **files): load an app; its worker is stopped after the test."""
     async with AsyncExitStack() as stack:
 

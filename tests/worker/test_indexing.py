@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from emulator.errors import AppLoadError
 from emulator.worker.port import RetryPolicy
+from tests.worker.apps import Load
 
 HEAD = """
 import typing
@@ -19,7 +21,7 @@ app = func.FunctionApp()
 TIMER = '@app.timer_trigger(arg_name="t", schedule="0 * * * * *")\n'
 
 
-async def test_bindings_keep_the_decorators_order_and_members(load) -> None:
+async def test_bindings_keep_the_decorators_order_and_members(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -44,12 +46,12 @@ def greet(req: func.HttpRequest, msg: func.Out[str]) -> func.HttpResponse: ...
     assert greet.source.endswith("function_app.py:6")  # its first decorator
 
 
-async def test_function_id_is_the_uuid5_of_the_name(load) -> None:
+async def test_function_id_is_the_uuid5_of_the_name(load: Load) -> None:
     app = await load(HEAD + '@app.route(route="x")\ndef hello(req: func.HttpRequest) -> str: ...')
     assert app.functions["hello"].id == "4d71d03f-f19b-5d9e-8523-9628ba18063c"
 
 
-async def test_functions_of_blueprints_and_sdk_wrappers_are_indexed(load) -> None:
+async def test_functions_of_blueprints_and_sdk_wrappers_are_indexed(load: Load) -> None:
     app = await load(
         """
         import azure.durable_functions as df
@@ -83,10 +85,13 @@ async def test_functions_of_blueprints_and_sdk_wrappers_are_indexed(load) -> Non
         "act": "activityTrigger",
     }
     # The durable SDK wraps these functions; `source` is nevertheless the user's line.
-    assert app.functions["main"].source.endswith("function_app.py:7")
-    assert app.functions["counter"].source.endswith("function_app.py:10")
-    assert app.functions["start"].source.endswith("function_app.py:13")
-    assert app.functions["act"].source.endswith("more.py:5")
+    sources = {name: Path(function.source or "").name for name, function in app.functions.items()}
+    assert sources == {
+        "main": "function_app.py:7",
+        "counter": "function_app.py:10",
+        "start": "function_app.py:13",
+        "act": "more.py:5",
+    }
 
 
 RETRIES = [
@@ -103,7 +108,7 @@ RETRIES = [
 
 
 @pytest.mark.parametrize(("arguments", "policy"), RETRIES)
-async def test_retry_decorator_becomes_a_retry_policy(load, arguments: str, policy: RetryPolicy) -> None:
+async def test_retry_decorator_becomes_a_retry_policy(load: Load, arguments: str, policy: RetryPolicy) -> None:
     app = await load(HEAD + f"@app.retry({arguments})\n" + TIMER + "def f(t: func.TimerRequest): ...")
     assert app.functions["f"].retry == policy
 
@@ -234,13 +239,13 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("code", "text"), INVALID.values(), ids=list(INVALID))
-async def test_invalid_app_fails_with_the_official_text(load, code: str, text: str) -> None:
+async def test_invalid_app_fails_with_the_official_text(load: Load, code: str, text: str) -> None:
     with pytest.raises(AppLoadError) as caught:
         await load(code, helper="from function_app import x")
     assert str(caught.value).startswith(f"Result: Failure\nException: {text}")
 
 
-async def test_import_error_shows_only_the_users_frames(load) -> None:
+async def test_import_error_shows_only_the_users_frames(load: Load) -> None:
     with pytest.raises(AppLoadError) as caught:
         await load("import azure.functions\nimport helper", helper="def f():\n    1 / 0\nf()")
     frames = re.findall(r'File "(.*?)", line (\d+)', str(caught.value))
@@ -270,13 +275,13 @@ HINTS = {
 
 
 @pytest.mark.parametrize(("code", "hint"), HINTS.values(), ids=list(HINTS))
-async def test_load_error_ends_with_a_hint(load, code: str, hint: str) -> None:
+async def test_load_error_ends_with_a_hint(load: Load, code: str, hint: str) -> None:
     with pytest.raises(AppLoadError) as caught:
         await load(code)
     assert re.search(hint, str(caught.value)), str(caught.value)
 
 
-async def test_script_name_setting_selects_the_file(load) -> None:
+async def test_script_name_setting_selects_the_file(load: Load) -> None:
     app = await load(
         "raise RuntimeError",
         settings={"PYTHON_SCRIPT_FILE_NAME": "main.py"},
@@ -285,12 +290,12 @@ async def test_script_name_setting_selects_the_file(load) -> None:
     assert list(app.functions) == ["f"]
 
 
-async def test_invalid_script_name_fails(load) -> None:
+async def test_invalid_script_name_fails(load: Load) -> None:
     with pytest.raises(AppLoadError, match=r"InvalidFileNameError: Invalid file name: \.\./x\.py"):
         await load("", settings={"PYTHON_SCRIPT_FILE_NAME": "../x.py"})
 
 
-async def test_missing_script_means_no_functions(load) -> None:
+async def test_missing_script_means_no_functions(load: Load) -> None:
     app = await load("", settings={"PYTHON_SCRIPT_FILE_NAME": "missing.py"})
     assert app.functions == {}
 
@@ -310,6 +315,6 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("code", ACCEPTED.values(), ids=list(ACCEPTED))
-async def test_signature_that_the_official_worker_accepts_loads(load, code: str) -> None:
+async def test_signature_that_the_official_worker_accepts_loads(load: Load, code: str) -> None:
     app = await load(HEAD + code)
     assert list(app.functions) == ["f"]

@@ -15,7 +15,7 @@ import pytest
 
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.port import Datum, FunctionFailed, RetryContext, WorkerError
-from tests.worker.apps import http_request, new_invocation, new_worker, text
+from tests.worker.apps import Load, WriteApp, http_request, new_invocation, new_worker, text, value_of
 
 HEAD = """
 import asyncio, contextvars, logging, os, sys, threading, time
@@ -24,7 +24,7 @@ app = func.FunctionApp()
 """
 
 
-async def test_sync_functions_run_on_threads_and_async_functions_on_the_apps_loop(load) -> None:
+async def test_sync_functions_run_on_threads_and_async_functions_on_the_apps_loop(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -39,14 +39,14 @@ async def another(x): return f"{threading.current_thread().name} {id(asyncio.get
 """
     )
     assert (await app.call("sync", x=None)).value == text("function-1")
-    first = (await app.call("asynchronous", x=None)).value.value
-    second = (await app.call("another", x=None)).value.value
+    first = value_of(await app.call("asynchronous", x=None))
+    second = value_of(await app.call("another", x=None))
     assert first == second
     assert first.split() == ["function-app", first.split()[1]]
     assert first.split()[1] != str(id(asyncio.get_running_loop()))
 
 
-async def test_blocking_async_function_does_not_block_the_host_loop(load) -> None:
+async def test_blocking_async_function_does_not_block_the_host_loop(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -64,7 +64,7 @@ def let_go(x): release.set()
     assert (await blocked).value == text("released")
 
 
-async def test_sync_functions_run_concurrently_up_to_the_thread_limit(load) -> None:
+async def test_sync_functions_run_concurrently_up_to_the_thread_limit(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -78,7 +78,7 @@ def meet(x): return str(together.wait(timeout=20) >= 0)
     assert [result.value for result in returned] == [text("True")] * 6
 
 
-async def test_thread_limit_of_one_serializes_sync_functions(load) -> None:
+async def test_thread_limit_of_one_serializes_sync_functions(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -97,7 +97,7 @@ def count(x):
     assert [result.value for result in returned] == [Datum("int", 1)] * 5
 
 
-async def test_context_has_the_attributes_of_the_invocation(load) -> None:
+async def test_context_has_the_attributes_of_the_invocation(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -126,7 +126,7 @@ def f(x, context: func.Context):
     )
 
 
-async def test_context_variables_do_not_leak_into_the_next_call(load) -> None:
+async def test_context_variables_do_not_leak_into_the_next_call(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -157,7 +157,7 @@ FAILURES = [
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize(("statement", "type_name", "message"), FAILURES)
 async def test_worker_survives_any_exception_of_a_function(
-    load, kind: str, statement: str, type_name: str, message: str
+    load: Load, kind: str, statement: str, type_name: str, message: str
 ) -> None:
     app = await load(
         HEAD
@@ -178,7 +178,7 @@ async def test_worker_survives_any_exception_of_a_function(
     assert (await app.call("f", x=text("again"))).value == text("fine")
 
 
-async def test_sys_exit_in_a_background_task_does_not_stop_other_functions(load) -> None:
+async def test_sys_exit_in_a_background_task_does_not_stop_other_functions(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -194,7 +194,7 @@ async def f(x):
     assert (await app.call("f", x=None)).value == text("here")
 
 
-async def test_exception_whose_str_raises_has_the_official_text(load) -> None:
+async def test_exception_whose_str_raises_has_the_official_text(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -208,19 +208,19 @@ def f(x): raise Mute
         await app.call("f", x=None)
 
 
-async def test_unknown_function_raises_worker_error(load) -> None:
+async def test_unknown_function_raises_worker_error(load: Load) -> None:
     app = await load(HEAD)
     with pytest.raises(WorkerError, match='no function "nowhere"'):
         await app.call("nowhere")
 
 
-async def test_missing_input_raises_type_error(load) -> None:
+async def test_missing_input_raises_type_error(load: Load) -> None:
     app = await load(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
     with pytest.raises(FunctionFailed, match=r"missing 1 required positional argument: 'x'"):
         await app.call("f")
 
 
-async def test_cancelled_invoke_does_not_stop_the_function(load) -> None:
+async def test_cancelled_invoke_does_not_stop_the_function(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -242,7 +242,7 @@ def see(x):
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_function_that_never_returns_does_not_block_the_stop(write_app, kind: str) -> None:
+async def test_function_that_never_returns_does_not_block_the_stop(write_app: WriteApp, kind: str) -> None:
     folder = write_app(
         HEAD
         + f"""
@@ -265,7 +265,7 @@ stuck = threading.Event()
     release.set()
 
 
-async def test_asgi_app_receives_lifespan_startup_and_shutdown(write_app, tmp_path: Path) -> None:
+async def test_asgi_app_receives_lifespan_startup_and_shutdown(write_app: WriteApp, tmp_path: Path) -> None:
     messages = tmp_path / "messages"
     folder = write_app(
         f"""
@@ -285,12 +285,12 @@ app = func.AsgiFunctionApp(app=asgi)
     async with new_worker(folder) as worker:
         await worker.load()
         call = new_invocation("http_app_func", inputs={"req": http_request(url="http://localhost:7071/api/x/y")})
-        returned = await worker.invoke(call)
-        assert (returned.value.value.status, returned.value.value.body) == (202, b"/api/x/y")
+        response = value_of(await worker.invoke(call))
+        assert (response.status, response.body) == (202, b"/api/x/y")
     assert messages.read_text().split() == ["lifespan.startup", "lifespan.shutdown"]
 
 
-async def test_worker_extensions_run_only_if_the_setting_is_on(load) -> None:
+async def test_worker_extensions_run_only_if_the_setting_is_on(load: Load) -> None:
     code = """
 import azure.functions as func
 class Hooks(func.AppExtensionBase):
@@ -326,19 +326,20 @@ def _library_hooks_restored() -> Iterator[None]:
         ExtensionMeta._app_exts = before
 
 
-async def test_stopped_worker_leaves_no_threads(write_app) -> None:
+async def test_stopped_worker_leaves_no_threads(write_app: WriteApp) -> None:
     before = set(threading.enumerate())
     folder = write_app(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
     async with new_worker(folder) as worker:
         await worker.load()
         await worker.invoke(new_invocation("f"))
-    ours = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("function")]
-    for thread in ours:
+    started = set(threading.enumerate()) - before
+    threads = [thread for thread in started if thread.name.startswith("function")]
+    for thread in threads:
         thread.join(timeout=20)
-    assert not any(thread.is_alive() for thread in ours)
+    assert not any(thread.is_alive() for thread in threads)
 
 
-async def test_queued_calls_are_not_run_after_the_worker_has_stopped(write_app, tmp_path: Path) -> None:
+async def test_queued_calls_are_not_run_after_the_worker_has_stopped(write_app: WriteApp, tmp_path: Path) -> None:
     folder = write_app(
         HEAD
         + f"""
@@ -365,7 +366,7 @@ def f(x):
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_virtual_time_does_not_advance_while_user_code_runs(write_app, kind: str) -> None:
+async def test_virtual_time_does_not_advance_while_user_code_runs(write_app: WriteApp, kind: str) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     clock = loop.clock

@@ -109,11 +109,16 @@ def test_patched_session_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPa
 # history_timestamps ----------------------------------------------------------------------------------------------
 
 
-def test_sdk_parses_a_timestamp_for_every_event() -> None:
+def test_sdk_parses_a_timestamp_for_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
     module = unpatched(history_timestamps.MODULE)
     texts: list[str] = []
     parse = module.dt_parse
-    module.dt_parse = lambda text: texts.append(text) or parse(text)  # type: ignore[attr-defined]
+
+    def recorded_parse(text: str) -> Any:
+        texts.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(module, "dt_parse", recorded_parse)
     events = [module.HistoryEvent(12, -1, False, "2026-03-01T12:00:00.1234567Z") for _ in range(3)]
     assert len(texts) == 3
     assert events[0].timestamp == events[2].timestamp
@@ -219,5 +224,5 @@ def test_client_of_the_installed_sdk_has_the_replaced_attributes() -> None:
 
 def test_client_without_the_replaced_attributes_is_left_alone() -> None:
     client = type("Client", (), {})()
-    client_requests.redirect_requests(client, lambda *_, **__: None)  # type: ignore[arg-type, return-value]
+    client_requests.redirect_requests(client, lambda *_, **__: None)  # type: ignore[arg-type]
     assert vars(client) == {}

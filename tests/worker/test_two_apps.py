@@ -6,10 +6,13 @@ import importlib
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import LogRecord
-from tests.worker.apps import new_invocation, new_worker
+from tests.worker.apps import new_invocation, new_worker, value_of
 
 APP = """
 import logging
@@ -35,11 +38,9 @@ def write_app(folder: Path, name: str) -> Path:
     return folder
 
 
-async def call(worker: InProcessWorker, logs: list[LogRecord] | None = None) -> str:
+async def call(worker: InProcessWorker, logs: list[LogRecord] | None = None) -> Any:
     on_log = None if logs is None else logs.append
-    returned = await worker.invoke(new_invocation("f", on_log=on_log))
-    assert returned.value is not None
-    return returned.value.value
+    return value_of(await worker.invoke(new_invocation("f", on_log=on_log)))
 
 
 async def test_apps_opened_one_after_another_import_their_own_modules(tmp_path: Path) -> None:
@@ -82,7 +83,9 @@ async def test_first_app_can_be_closed_before_the_second(tmp_path: Path) -> None
     assert type(sys.stdout).__module__ != "emulator.worker.user_logs"
 
 
-async def test_app_uses_its_modules_that_a_test_has_already_imported(tmp_path: Path, monkeypatch) -> None:
+async def test_app_uses_its_modules_that_a_test_has_already_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_app(tmp_path / "a", "a")
     monkeypatch.syspath_prepend(str(folder))
     module = importlib.import_module("shared_name")
@@ -114,7 +117,9 @@ async def test_installed_package_takes_precedence_over_a_module_of_the_app(tmp_p
         assert await worker.load() == []
 
 
-async def test_module_of_the_app_takes_precedence_over_another_folder_on_sys_path(tmp_path: Path, monkeypatch) -> None:
+async def test_module_of_the_app_takes_precedence_over_another_folder_on_sys_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "shared_name.py").write_text("NAME = 'other'")

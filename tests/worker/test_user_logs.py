@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.worker.port import LogRecord
+from tests.worker.apps import Load
 
 HEAD = """
 import asyncio, logging, sys, threading
@@ -22,7 +23,7 @@ log = logging.getLogger("mine.own")
 TRIGGER = '\n@app.generic_trigger(arg_name="x", type="someTrigger")\n'
 
 
-async def test_log_record_has_level_logger_and_traceback(load) -> None:
+async def test_log_record_has_level_logger_and_traceback(load: Load) -> None:
     app = await load(
         HEAD
         + TRIGGER
@@ -44,11 +45,13 @@ def f(x):
         (logging.ERROR, "failed", "mine.own"),
     ]
     assert {record.invocation_id for record in app.logs} == {"id-of-f"}
-    assert app.logs[2].exception.startswith("Traceback (most recent call last):")
-    assert app.logs[2].exception.endswith("ZeroDivisionError: division by zero")
+    traceback = app.logs[2].exception
+    assert traceback is not None
+    assert traceback.startswith("Traceback (most recent call last):")
+    assert traceback.endswith("ZeroDivisionError: division by zero")
 
 
-async def test_debug_logging_setting_lets_debug_records_through(load) -> None:
+async def test_debug_logging_setting_lets_debug_records_through(load: Load) -> None:
     app = await load(HEAD + TRIGGER + "def f(x): log.debug('seen')", settings={"PYTHON_ENABLE_DEBUG_LOGGING": "1"})
     await app.call("f", x=None)
     assert app.lines == ["seen"]
@@ -72,14 +75,14 @@ WHERE = {
 
 
 @pytest.mark.parametrize("code", WHERE.values(), ids=list(WHERE))
-async def test_logs_of_tasks_and_threads_belong_to_their_invocation(load, code: str) -> None:
+async def test_logs_of_tasks_and_threads_belong_to_their_invocation(load: Load, code: str) -> None:
     app = await load(HEAD + "\nasync def say(): logging.info('said')\n" + TRIGGER + code)
     await app.call("f", x=None)
     assert [(record.message, record.invocation_id) for record in app.logs] == [("said", "id-of-f")] * 2
     assert app.outside == []
 
 
-async def test_lines_of_concurrent_invocations_are_kept_separate(load) -> None:
+async def test_lines_of_concurrent_invocations_are_kept_separate(load: Load) -> None:
     app = await load(
         HEAD
         + TRIGGER
@@ -109,7 +112,7 @@ def g(x):
             assert lines == ["None 0", "None 1", "None 2"]
 
 
-async def test_logs_outside_invocations_go_to_the_workers_on_log(load) -> None:
+async def test_logs_outside_invocations_go_to_the_workers_on_log(load: Load) -> None:
     app = await load(
         HEAD
         + "log.warning('importing')\n"
@@ -132,7 +135,7 @@ async def g(x):
     assert app.lines == ["from a callback"]
 
 
-async def test_log_after_the_end_of_its_invocation_goes_to_the_workers_on_log(load) -> None:
+async def test_log_after_the_end_of_its_invocation_goes_to_the_workers_on_log(load: Load) -> None:
     app = await load(
         HEAD
         + TRIGGER
@@ -156,7 +159,7 @@ async def g(x):
     assert [(r.message, r.invocation_id) for r in app.outside] == [("too late", "id-of-f")]
 
 
-async def test_prints_are_logged_line_by_line(load) -> None:
+async def test_prints_are_logged_line_by_line(load: Load) -> None:
     app = await load(
         HEAD
         + TRIGGER
@@ -179,7 +182,9 @@ def f(x):
     ]
 
 
-async def test_prints_and_logs_of_other_code_are_not_captured(load, capsys, caplog) -> None:
+async def test_prints_and_logs_of_other_code_are_not_captured(
+    load: Load, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     app = await load(HEAD + TRIGGER + "def f(x): print('mine'); logging.info('mine too')")
     print("not the function's")
     with caplog.at_level(logging.INFO):
@@ -192,7 +197,7 @@ async def test_prints_and_logs_of_other_code_are_not_captured(load, capsys, capl
     assert "mine too" in caplog.messages
 
 
-async def test_debugger_output_is_not_captured(load, monkeypatch) -> None:
+async def test_debugger_output_is_not_captured(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     said = io.StringIO()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.worker.port import Datum, FunctionFailed, HttpCookie, HttpResponseData
-from tests.worker.apps import http_request, text
+from tests.worker.apps import Load, http_request, text, value_of
 
 HEAD = """
 import json, typing
@@ -72,7 +72,7 @@ DECODED = [
 
 @pytest.mark.parametrize(("binding_type", "expression", "datum", "shown"), DECODED)
 async def test_input_is_decoded_by_the_converter_of_its_binding(
-    load, binding_type: str, expression: str, datum: Datum | None, shown: str
+    load: Load, binding_type: str, expression: str, datum: Datum | None, shown: str
 ) -> None:
     code = show(binding_type, expression) + "\n"
     if binding_type in (
@@ -87,8 +87,9 @@ async def test_input_is_decoded_by_the_converter_of_its_binding(
         code = code.replace("\ndef f", '\n@app.generic_output_binding(arg_name="$return", type="anything")\ndef f')
     app = await load(code)
     returned = await app.call("f", x=datum)
-    value = returned.value.value
-    assert (json.loads(value) if returned.value.type == "json" else value) == shown
+    value = value_of(returned)
+    is_json = returned.value is not None and returned.value.type == "json"
+    assert (json.loads(value) if is_json else value) == shown
 
 
 UNDECODABLE = [
@@ -110,7 +111,7 @@ UNDECODABLE = [
 
 @pytest.mark.parametrize(("binding_type", "datum", "message"), UNDECODABLE)
 async def test_input_that_cannot_be_decoded_fails_the_invocation(
-    load, binding_type: str, datum: Datum | None, message: str
+    load: Load, binding_type: str, datum: Datum | None, message: str
 ) -> None:
     app = await load(show(binding_type).replace("return repr(x)", "..."))
     with pytest.raises(FunctionFailed) as failed:
@@ -118,7 +119,7 @@ async def test_input_that_cannot_be_decoded_fails_the_invocation(
     assert f"Exception: {message}" in str(failed.value)
 
 
-async def test_queue_message_has_its_trigger_metadata(load) -> None:
+async def test_queue_message_has_its_trigger_metadata(load: Load) -> None:
     app = await load(
         show("queueTrigger", "...").replace(
             "return repr(...)", "out = [x.id, x.dequeue_count, x.pop_receipt, str(x.insertion_time)]; print(out)"
@@ -139,7 +140,7 @@ async def test_queue_message_has_its_trigger_metadata(load) -> None:
     assert app.lines == ["['abc', 3, 'pr', '2024-10-25 10:00:00.123456+00:00']"]
 
 
-async def test_event_hub_batch_is_a_list(load) -> None:
+async def test_event_hub_batch_is_a_list(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -169,7 +170,7 @@ GENERIC = [
 
 
 @pytest.mark.parametrize(("value", "datum"), GENERIC)
-async def test_generic_return_value_is_encoded_by_its_type(load, value: str, datum: Datum | None) -> None:
+async def test_generic_return_value_is_encoded_by_its_type(load: Load, value: str, datum: Datum | None) -> None:
     app = await load(
         HEAD
         + f"""
@@ -191,19 +192,19 @@ ACTIVITY = [
 
 
 @pytest.mark.parametrize(("value", "result"), ACTIVITY)
-async def test_activity_results_are_json(load, value: str, result: str) -> None:
+async def test_activity_results_are_json(load: Load, value: str, result: str) -> None:
     app = await load(HEAD + f'@app.activity_trigger(input_name="x")\ndef f(x): return {value}')
     assert (await app.call("f", x=text("1"))).value == Datum("json", result)
 
 
 @pytest.mark.parametrize("value", ["b'x'", "object()", "{1, 2}"])
-async def test_activity_result_that_is_not_json_fails_the_invocation(load, value: str) -> None:
+async def test_activity_result_that_is_not_json_fails_the_invocation(load: Load, value: str) -> None:
     app = await load(HEAD + f'@app.activity_trigger(input_name="x")\ndef f(x): return {value}')
     with pytest.raises(FunctionFailed, match="ValueError: activity trigger output must be json serializable"):
         await app.call("f", x=text("1"))
 
 
-async def test_out_parameters_and_return_value_are_encoded(load) -> None:
+async def test_out_parameters_and_return_value_are_encoded(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -231,7 +232,7 @@ def f(req: func.HttpRequest, one: func.Out[str], many: func.Out[typing.List[str]
     }
 
 
-async def test_http_response_is_encoded_with_headers_and_cookies(load) -> None:
+async def test_http_response_is_encoded_with_headers_and_cookies(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -290,14 +291,14 @@ HTTP_FAILURES = [
 
 
 @pytest.mark.parametrize(("value", "message"), HTTP_FAILURES)
-async def test_invalid_http_response_fails_the_invocation(load, value: str, message: str) -> None:
+async def test_invalid_http_response_fails_the_invocation(load: Load, value: str, message: str) -> None:
     app = await load(HEAD + f'@app.route(route="x")\ndef f(req): return {value}')
     with pytest.raises(FunctionFailed) as failed:
         await app.call("f", req=http_request())
     assert f"Exception: {message}" in str(failed.value)
 
 
-async def test_return_value_without_a_binding_fails_the_invocation(load) -> None:
+async def test_return_value_without_a_binding_fails_the_invocation(load: Load) -> None:
     app = await load(HEAD + '@app.timer_trigger(arg_name="t", schedule="* * * * * *")\ndef f(t): return 1')
     with pytest.raises(FunctionFailed) as failed:
         await app.call("f", t=Datum("json", "{}"))
@@ -305,7 +306,7 @@ async def test_return_value_without_a_binding_fails_the_invocation(load) -> None
     assert failed.value.type_name == "RuntimeError"
 
 
-async def test_failed_function_has_no_outputs(load) -> None:
+async def test_failed_function_has_no_outputs(load: Load) -> None:
     app = await load(
         HEAD
         + """
