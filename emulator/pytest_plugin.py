@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    # Imported late below: every pytest run loads this module, and only tests that use the fixture
-    # should pay for the import of the host.
+    # At run time it is imported in the fixture: every pytest run loads this module, and only tests that use the
+    # fixture should pay for the import of the host.
     from emulator.testing import AppUnderTest, SyncAppUnderTest
 
 _FIXTURE = "azemu"

@@ -31,6 +31,7 @@ class TookTooLong(EmulatorError):
 
     def __init__(self, doing: str, seconds: float, explanation: str) -> None:
         lines = [
+            # "of real time", because a test usually thinks in virtual time, and this limit has nothing to do with it.
             f"Could not {doing} within {seconds:g} s of real time.",
             *([explanation] if explanation else []),
             "If this is expected, allow more time: real_seconds= of emulator.testing.start or of the azemu marker.",

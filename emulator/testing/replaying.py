@@ -135,6 +135,7 @@ def compare(
     """
     histories = read_histories(recorded, instance_id)
     configuration = configure(StartOptions(app=Path(app), settings=settings, create_host_json=False), os.environ)
+    # The host is not started: only the user's modules are imported, and no storage is needed.
     # User code reads its settings from the environment, as under a host.
     with PROCESS.containing(configuration.environment(configuration.port)), AppModules(configuration.root):
         try:
@@ -254,6 +255,7 @@ class _Orchestrator:
         self._handle: Any = (
             function.call if user_function is None else Orchestrator.create(self._yields.observed(user_function))
         )
+        # A call of a function that the app does not have fails in a replay as it fails under a host.
         self._settings = ReplaySettings(missing=known.missing, http_poll_interval=_HTTP_POLL_INTERVAL)
 
     @classmethod

@@ -40,6 +40,8 @@ async def wait_for_end(
     time_passes = True
     while True:
         if isinstance(clock, VirtualClock):
+            # Let everything finish that needs no time. Otherwise the status could be read while the episode that ends
+            # the instance is still being stored.
             await clock.idle()
         row = await hub.status(instance_id)
         status = None if row is None else row.runtime_status

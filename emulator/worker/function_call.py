@@ -41,6 +41,7 @@ class FunctionCall:
         if function.takes_context:
             self.arguments[CONTEXT] = self._context
         self.arguments.update(self._outs)
+        # Last: hooks see the complete arguments and may replace them.
         if extensions is not None:
             extensions.before_invocation(self._context, self.arguments)
 

@@ -133,8 +133,8 @@ class InProcessWorker:
 
     # On the app's threads ------------------------------------------------------------------------------------------
     #
-    # These methods return exceptions instead of raising them: a SystemExit or KeyboardInterrupt
-    # of user code would otherwise end the thread, or stop the app's event loop.
+    # These methods return exceptions instead of raising them: a SystemExit or KeyboardInterrupt of user code would
+    # otherwise end the thread, or stop the app's event loop.
 
     async def _load_on_app_loop(self) -> list[LoadedFunction] | BaseException:
         try:

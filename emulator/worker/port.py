@@ -219,8 +219,8 @@ class FunctionFailed(WorkerError):
     """The user's function has raised, or has returned a value that its binding cannot carry.
 
     `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `cause`:
-    the exception itself, for in-process workers only. `str(error)` is the official worker's text: `Result:
-    Failure\\nException: ValueError: boom\\nStack:   File …`.
+    the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three parts:
+    "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
     """
 
     def __init__(self, *, type_name: str, text: str, stack: str, cause: BaseException | None = None) -> None:
@@ -251,6 +251,7 @@ class Worker(Protocol):
 
         Concurrent calls are allowed; the worker's thread limit applies to sync functions. Not idempotent: the worker
         never retries. Safe to cancel, but cancelling does not stop user code: the function runs to its end and its
-        result is dropped. Raises FunctionFailed if the function fails (none of its outputs may be written then),
+        result is dropped.
+        Raises FunctionFailed if the function fails (none of its outputs may be written then),
         WorkerError if the app has no such function, RuntimeError if the worker has stopped.
         """

@@ -80,6 +80,7 @@ class HttpStreaming:
             # The framework has responded without calling the handler, for example with 405.
             raise RuntimeError("The web framework has rejected the request.")
         request = exchange.request.result()
+        # The framework has one catch-all route and so no route parameters; the host has matched the function's route.
         self._synchronizer.sync_route_params(request, dict(stream.route_params))
         try:
             exchange.response.set_result(await respond(request))

@@ -148,6 +148,8 @@ class UserLogs:
 
     def deliver(self, record: LogRecord, running: RunningInvocation | None) -> None:
         """Pass a record to its invocation's `on_log`, or to the app's if the invocation has ended or has none."""
+        # A task that outlives its invocation still has the invocation's context variable. `on_log` must not be called
+        # after `invoke` has returned, so such records are treated like those outside invocations.
         on_log = running.invocation.on_log if running is not None and running.invocation.id in self._running else None
         (on_log or self._on_log)(record)
 

@@ -49,6 +49,9 @@ async def test_timer_does_not_fire_in_frozen_time(shop: Path) -> None:
         instance = await app.client.start_new("reminder")
         with app.clock.frozen(), pytest.raises(NothingLeft, match="time is frozen"):
             await app.wait(instance)
+        # With a limit too, the advice is to unfreeze time: waiting longer would not help.
+        with app.clock.frozen(), pytest.raises(NothingLeft, match=r"time is frozen.*Leave clock\.frozen\(\)"):
+            await app.wait(instance, within=timedelta(days=4))
         assert (await app.wait(instance)).output == "reminded"
 
 

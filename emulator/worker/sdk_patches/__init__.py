@@ -1,7 +1,7 @@
 """Changes that azemu makes to the azure-functions libraries in the app's process, one module per change.
 
 Each module documents what it changes, why, and for which release it was written. Every change is optional: if a library
-is not imported, or has no longer the attribute that is replaced, the change is skipped and the app runs with the
+is not imported, or no longer has the attribute that is replaced, the change is skipped and the app runs with the
 library as it is. `tests/worker/test_sdk_patches.py` fails if the installed release no longer has one of these
 attributes, or no longer needs the change.
 """
