@@ -1,12 +1,13 @@
-"""Time is something you hold: no module asks the system for it, it asks the Clock it was given.
+"""Clock: the interface through which the host reads the time and waits, and its real-time implementation.
 
-`SystemClock` is real time. Virtual time (`emulator.virtual_time`) stands still while anything works and jumps to
-the next due sleeper when all is idle. For that to be true three rules hold everywhere in the host:
+No module asks the system for the time; it uses the Clock that it was given. That makes virtual time possible
+(`emulator.virtual_time`): time stands still while anything is working and jumps to the next sleeper when everything is
+idle. For that, three rules hold everywhere in the host:
 
 * waiting for time goes through `Clock.sleep` or `within`, never through asyncio's own timers;
-* work that the event loop cannot see (a thread, a socket to another process) happens inside `clock.busy()`;
-* a wait that only keeps something alive (lease renewal, polling back-off) says `upkeep=True`: virtual time never
-  jumps *for* it, it merely finds itself late after a jump.
+* work that the event loop cannot see (a thread, a request to another process) is done inside `clock.busy()`;
+* a wait that only keeps something alive (lease renewal, polling back-off) passes `upkeep=True`. Virtual time does not
+  jump for such a wait; when it jumps for another one, the waiter wakes late.
 """
 
 from __future__ import annotations
@@ -21,38 +22,51 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
+    """The current time and a way to wait."""
+
     def now(self) -> datetime:
-        """The current time, aware, UTC."""
+        """Return the current time, aware, in UTC. Callable on any thread."""
 
     async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
-        """Wait. Zero or less only lets other tasks run."""
+        """Wait for `seconds`. Zero or less only lets other tasks run. Safe to cancel.
+
+        `upkeep`: the wait only keeps something alive, so virtual time must not jump for it.
+        """
 
     def busy(self) -> AbstractContextManager[None]:
-        """Something outside the event loop works: time must not jump meanwhile. May be entered on any thread."""
+        """Return a context manager for work outside the event loop, during which time must not jump.
+
+        It may be entered on any thread, and any number of times at once.
+        """
 
 
 class SystemClock:
-    """Real time."""
+    """Real time. Every wait takes as long as it says, so `upkeep` and `busy` have no effect."""
 
     def now(self) -> datetime:
+        """See Clock.now."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+        """See Clock.sleep."""
         await asyncio.sleep(max(seconds, 0))
 
     def busy(self) -> AbstractContextManager[None]:
+        """See Clock.busy."""
         return nullcontext()
 
 
 async def within(clock: Clock, seconds: float, work: Awaitable[T], *, upkeep: bool = False) -> T:
-    """The result of `work`, if it comes within `seconds` of the clock's time.
+    """Return the result of `work` if it ends within `seconds` of the clock's time.
 
-    Raises TimeoutError otherwise; `work` is cancelled then, and when the caller is.
+    Raises TimeoutError otherwise. `work` is cancelled then, and if the caller is cancelled; in both cases this function
+    returns only after `work` has ended.
     """
     task = asyncio.ensure_future(work)
     alarm = asyncio.create_task(clock.sleep(seconds, upkeep=upkeep), name="time limit")
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        # If both are done in the same pass of the loop, the result counts: it did not come too late.
         if task.done():
             return task.result()
         raise TimeoutError
@@ -60,4 +74,5 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T], *, upkeep: bo
         alarm.cancel()
         if not task.done():
             task.cancel()
+            # Wait for its cleanup, which may use resources that the caller releases next.
             await asyncio.wait({task})

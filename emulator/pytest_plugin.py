@@ -1,13 +1,13 @@
-"""The pytest plugin (entry point `azemu`): a running app as a fixture.
+"""Pytest plugin (entry point `azemu`): the fixture `azemu`, a running function app, and the marker for its options.
 
     @pytest.mark.azemu("samples/human-interaction", settings={"REGION": "test"})
-    async def test_nobody_answers(azemu):
+    async def test_approval_times_out(azemu):
         instance = await azemu.client.start_new("approve_document", client_input={…})
         status = await azemu.wait(instance)
 
-In a test that is no coroutine the fixture has the same verbs without `await`; one that is needs no other plugin. The
-app is the one of the marker, else of `azemu_app` in the pytest configuration, else of the nearest folder above the test
-file that has a host.json or a function_app.py. When a test fails, the app's console is part of the report.
+In a plain (not async) test function the fixture has the same methods without `await`. Async tests need no other plugin.
+The app is the one of the marker, else that of `azemu_app` in the pytest configuration, else the nearest folder above
+the test file that has a host.json or a function_app.py. If a test fails, the app's console is part of the report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    # Every pytest run loads this module; only tests with the fixture should pay for the rest.
+    # At run time it is imported in the fixture: every pytest run loads this module, and only tests that use the
+    # fixture should pay for the import of the host.
     from emulator.testing import AppUnderTest, SyncAppUnderTest
 
 _FIXTURE = "azemu"
@@ -30,40 +31,45 @@ _APP_FILES = ("host.json", "function_app.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the configuration option `azemu_app`."""
     parser.addini("azemu_app", "Folder of the function app that the azemu fixture runs, relative to this file.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that --strict-markers accepts it."""
     config.addinivalue_line(
         "markers",
-        "azemu(path=None, **options): which app the azemu fixture runs, and the options of emulator.testing.start.",
+        "azemu(path=None, **options): the app that the azemu fixture runs, and options of emulator.testing.start.",
     )
 
 
 @pytest.fixture(name=_FIXTURE)
 def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnderTest]:
-    """The app under test, running: see emulator.testing.AppUnderTest; without `await` in a plain test function."""
+    """The running function app: an AppUnderTest in async tests, a SyncAppUnderTest in others (emulator.testing)."""
     from emulator.errors import EmulatorError
     from emulator.testing.sync import start_sync
 
-    path, options = _app(request.node, request.config)
+    path, options = _app_of_test(request.node, request.config)
     try:
-        with _out_of_the_log_report(request.config), start_sync(path, **options) as app:
+        # A sync fixture for both kinds of tests: an async one would need a plugin, and would run on that plugin's loop.
+        with _without_host_logs(request.config), start_sync(path, **options) as app:
             yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
     except EmulatorError as error:
-        # An app that cannot start, or orchestrators that are not deterministic: its words are enough.
+        # The app cannot start, or an orchestrator is not deterministic. The message is for the user; a traceback
+        # through azemu would only hide it.
         pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test of the fixture that no other plugin runs: they come first, or have made a function of it."""
+    """Run an async test that uses the fixture, unless another plugin runs it."""
+    # Plugins for async tests either run before this hook or have replaced the coroutine function by a sync one.
     if not inspect.iscoroutinefunction(pyfuncitem.obj) or _FIXTURE not in pyfuncitem.fixturenames:
         return None
     import asyncio
 
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}
+    parameters = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in parameters}
     asyncio.run(pyfuncitem.obj(**arguments))
     return True
 
@@ -72,6 +78,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the app's console to the report of a failed test."""
     report = yield
     app = getattr(item, "funcargs", {}).get(_FIXTURE)
     if report.failed and app is not None:
@@ -80,25 +87,26 @@ def pytest_runtest_makereport(
 
 
 @contextmanager
-def _out_of_the_log_report(config: pytest.Config) -> Iterator[None]:
-    """What the host has to say is in its console; "Captured log" of a failing test is for the user's own lines."""
+def _without_host_logs(config: pytest.Config) -> Iterator[None]:
+    """Keep the host's log records out of pytest's "Captured log" section, which is for the user's own records."""
+    # The host's lines are in the "azemu console" section already. The attribute is pytest's own, so it may be missing.
     handler = getattr(config.pluginmanager.get_plugin("logging-plugin"), "report_handler", None)
     if handler is None:
         yield
         return
-    handler.addFilter(_is_the_users)
+
+    def is_user_record(record: logging.LogRecord) -> bool:
+        return not record.name.startswith("emulator.")
+
+    handler.addFilter(is_user_record)
     try:
         yield
     finally:
-        handler.removeFilter(_is_the_users)
+        handler.removeFilter(is_user_record)
 
 
-def _is_the_users(record: logging.LogRecord) -> bool:
-    return not record.name.startswith("emulator.")
-
-
-def _app(node: pytest.Item, config: pytest.Config) -> tuple[Path, dict[str, Any]]:
-    """The folder of the app, and the options of the marker. Raises pytest.UsageError."""
+def _app_of_test(node: pytest.Item, config: pytest.Config) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of the app and the options of the marker. Raises pytest.UsageError."""
     marker = node.get_closest_marker(_FIXTURE)
     arguments = marker.args if marker is not None else ()
     options = dict(marker.kwargs) if marker is not None else {}
@@ -106,12 +114,13 @@ def _app(node: pytest.Item, config: pytest.Config) -> tuple[Path, dict[str, Any]
     if path is not None:
         return config.rootpath / path, options
     if configured := config.getini("azemu_app"):
+        # Relative to the configuration file, which is not necessarily in rootdir (pytest -c).
         base = config.inipath.parent if config.inipath is not None else config.rootpath
         return base / configured, options
     for folder in node.path.parents:
         if any((folder / name).is_file() for name in _APP_FILES):
             return folder, options
     raise pytest.UsageError(
-        f"{node.nodeid}: which app? No folder above the test has a host.json or a function_app.py. "
-        'Name it: @pytest.mark.azemu("path/from/rootdir"), or azemu_app in the pytest configuration.'
+        f"{node.nodeid}: no function app found. No folder above the test has a host.json or a function_app.py. "
+        'Name the app with @pytest.mark.azemu("path/from/rootdir"), or with azemu_app in the pytest configuration.'
     )

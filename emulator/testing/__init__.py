@@ -1,11 +1,11 @@
-"""Test a function app as it is: real engine, real SDK, storage in memory, and time that jumps instead of passing.
+"""Testing of function apps: the unmodified app with the real engine and SDK, storage in memory, and virtual time.
 
     async with emulator.testing.start("path/to/app") as app:
         instance = await app.client.start_new("approve_document", client_input={…})
         await app.advance(days=3)
         status = await app.wait(instance)
 
-`start_sync` gives the same verbs without `await`. With pytest, the fixture `azemu` is either of them, by the kind of
+`start_sync` has the same methods without `await`. With pytest, the fixture `azemu` is one or the other, depending on
 the test function (see `emulator.pytest_plugin`).
 """
 
@@ -17,10 +17,10 @@ from emulator.testing.errors import NothingLeft as NothingLeft
 from emulator.testing.errors import TookTooLong as TookTooLong
 from emulator.testing.errors import UnknownActivity as UnknownActivity
 from emulator.testing.http import Answer as Answer
+from emulator.testing.observers.determinism import NotDeterministic as NotDeterministic
+from emulator.testing.observers.log_capture import LogLine as LogLine
+from emulator.testing.observers.real_waits import RealWait as RealWait
 from emulator.testing.replaying import HistoryDiverged as HistoryDiverged
 from emulator.testing.replaying import replay as replay
 from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
 from emulator.testing.sync import start_sync as start_sync
-from emulator.testing.watching.determinism import NotDeterministic as NotDeterministic
-from emulator.testing.watching.records import LogLine as LogLine
-from emulator.testing.watching.slowness import RealWait as RealWait

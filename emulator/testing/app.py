@@ -1,8 +1,10 @@
-"""A running app and the verbs of its tests."""
+"""App under test: a running function app, and the methods with which an async test uses it."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -11,131 +13,156 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from emulator.clock import Clock, SystemClock
+from emulator.config.hostjson import QueueEncoding
 from emulator.config.start import StartOptions
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import ConfigurationError
 from emulator.testing.client import durable_client
-from emulator.testing.hosting import Hosted, HostThread
+from emulator.testing.host_thread import HostThread, RunningApp
 from emulator.testing.http import Answer
+from emulator.testing.observers.log_capture import LogLine
+from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
-from emulator.testing.queues import put_message
 from emulator.testing.waiting import wait_for_end
-from emulator.testing.watching.records import LogLine
-from emulator.testing.watching.slowness import RealWait
 from emulator.virtual_time import VirtualClock
 
 T = TypeVar("T")
 
 REAL_SECONDS = 60.0
-"""How long any verb may take in real time, unless it is told otherwise: user code that hangs should fail its test."""
+"""Default limit of a method in real time. User code that never returns should fail its test, not block the test run."""
 
 
 class AppUnderTest:
-    """One app. Usable from the event loop that it was opened on, whatever that is.
+    """A running app. Its methods may be called on any event loop.
 
-    `client`: the SDK's DurableOrchestrationClient, with all that it can.
+    `client` is the SDK's DurableOrchestrationClient. All async methods raise TookTooLong after `real_seconds`.
     """
 
-    def __init__(self, thread: HostThread, hosted: Hosted, real_seconds: float) -> None:
+    def __init__(self, thread: HostThread, running: RunningApp, real_seconds: float) -> None:
         self._thread = thread
-        self._hosted = hosted
+        self._running = running
         self._seconds = real_seconds
 
     # Orchestrations ----------------------------------------------------------------------------------------------
 
     @cached_property
     def client(self) -> Any:
-        return durable_client(self._hosted.app, self.request)
+        """The durable client, as a function with a durableClient binding gets it."""
+        return durable_client(self._running.app, self.request)
 
     async def wait(self, instance_id: str, *, within: timedelta | None = None) -> Any:
-        """The status object (SDK) of the instance once it has ended; time jumps as far as that needs.
+        """Wait until the instance has ended and return its status (an object of the SDK).
 
-        `within`: not further than this. Raises NothingLeft when it cannot end, TookTooLong.
+        Virtual time jumps as far as needed, but not further than `within`. Raises NothingLeft if the instance does not
+        end within that time, or cannot end.
         """
-        work = wait_for_end(self._hosted.hub, self._thread.clock, self._thread.awaited, instance_id, within)
+        tools = self._thread.instrumentation
+        work = wait_for_end(self._running.hub, self._thread.clock, tools.awaited_events, instance_id, within)
         await self._run(f'wait for the end of instance "{instance_id}"', work)
+        # Through the client, not from the hub: the test gets the class that its own code would get.
         return await self.client.get_status(instance_id, show_input=True)
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """What happened in the instance, large payloads included."""
-        return await self._run(f'read the history of "{instance_id}"', self._hosted.hub.history(instance_id))
+        """Return the history of the instance's last execution, including large payloads."""
+        return await self._run(f'read the history of "{instance_id}"', self._running.hub.history(instance_id))
 
     # Triggers ----------------------------------------------------------------------------------------------------
 
     async def get(self, path: str, **options: Any) -> Answer:
-        """`path`: as in "/api/greet?name=Ada". `options`: aiohttp's (params, headers …)."""
+        """Send a GET request. `path`: for example "/api/greet?name=Ada". `options`: aiohttp's (params, headers …)."""
         return await self.request("GET", path, **options)
 
     async def post(self, path: str, **options: Any) -> Answer:
-        """`options`: aiohttp's (json, data, params, headers …)."""
+        """Send a POST request. `options`: aiohttp's (json, data, params, headers …)."""
         return await self.request("POST", path, **options)
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
-        return await self._run(f"{method} {path}", self._hosted.http.request(method, path, **options))
+        """Send an HTTP request. Redirects are not followed."""
+        return await self._run(f"{method} {path}", self._running.http.request(method, path, **options))
 
     async def put_message(
         self, queue: str, content: object, *, connection: str = "AzureWebJobsStorage", hidden: timedelta = timedelta(0)
     ) -> None:
-        """Put a message as a queue trigger expects it: text or bytes as they are, anything else as JSON."""
-        work = put_message(self._hosted.app, connection, queue, content, hidden)
-        await self._run(f"put a message into queue {queue}", work)
+        """Put a message into a queue, in the encoding that queue triggers expect (host.json, queues.messageEncoding).
+
+        `content`: text or bytes are sent unchanged, anything else as JSON. `hidden`: how long it stays invisible.
+        """
+        if not isinstance(content, str | bytes):
+            content = json.dumps(content)
+        if self._running.app.configuration.host.queues.message_encoding is QueueEncoding.BASE64:
+            body = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+        else:
+            body = content if isinstance(content, str) else content.decode()
+
+        async def put() -> None:
+            target = self._running.app.accounts(connection).queue(queue)
+            # A queue trigger creates its queue too, so a test need not.
+            await target.create()
+            await target.put(body, visible_in=hidden)
+
+        await self._run(f"put a message into queue {queue}", put())
 
     # Time --------------------------------------------------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
-        """The app's time; UTC."""
+        """The app's time, in UTC."""
         return self._thread.clock.now()
 
     @property
     def clock(self) -> VirtualClock:
-        """For `frozen`, `explain`, `sleepers`. Its coroutines belong to the host's loop. Raises ConfigurationError."""
+        """The virtual clock: `frozen`, `explain`, `sleepers`. Its coroutines must run on the host's loop.
+
+        Raises ConfigurationError if the app runs in real time.
+        """
         if not isinstance(self._thread.clock, VirtualClock):
-            raise ConfigurationError('The app runs with clock="real": its time cannot be moved.')
+            raise ConfigurationError('The app runs with clock="real", so a test cannot control its time.')
         return self._thread.clock
 
     async def advance(self, span: timedelta | None = None, **parts: float) -> None:
-        """Let time pass, `advance(days=3)`: whatever falls due on the way runs, in order and to its end."""
+        """Let time pass, for example `advance(days=3)`. Everything that falls due in that time runs, in order."""
         length = (span or timedelta(0)) + timedelta(**parts)
         await self._run(f"advance by {length}", self.clock.advance(length))
 
     async def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
-        """Let everything happen that is due within `limit`; False: something waits beyond it."""
+        """Let everything run that is due within `limit`. Return False if something is due later."""
         return await self._run("run until idle", self.clock.run_until_idle(limit))
 
-    # Steering activities -----------------------------------------------------------------------------------------
+    # Overrides of activities -------------------------------------------------------------------------------------
 
     def fail(self, activity: str, *, times: int = 1, error: BaseException | None = None) -> None:
-        """The next `times` calls of the activity raise `error` instead of running. Raises UnknownActivity."""
-        self._thread.steering.fail(activity, times, error or RuntimeError(f"{activity} fails, as the test wants it"))
+        """Let the next `times` calls of the activity raise `error` instead of running. Raises UnknownActivity."""
+        error = error or RuntimeError(f"{activity} fails because the test has called app.fail")
+        self._thread.instrumentation.overrides.fail(activity, times, error)
 
     def replace(self, activity: str, fake: Fake | None) -> None:
-        """Call `fake` instead, with the activity's input; None: the real one again. Raises UnknownActivity.
+        """Call `fake` with the activity's input instead of the activity; None: call the activity again.
 
-        A function or a coroutine function; it runs on a thread of the host, or on the host's loop.
+        A function runs on a thread of the host, a coroutine function on the host's loop. Raises UnknownActivity.
         """
-        self._thread.steering.replace(activity, fake)
+        self._thread.instrumentation.overrides.replace(activity, fake)
 
-    # What was said -----------------------------------------------------------------------------------------------
+    # Output ------------------------------------------------------------------------------------------------------
 
     @property
     def logs(self) -> Sequence[LogLine]:
-        """What functions logged and printed so far."""
-        return tuple(self._thread.records.lines)
+        """The lines that functions have logged and printed so far."""
+        return tuple(self._thread.instrumentation.logs.lines)
 
     @property
     def console(self) -> str:
         """What `azemu start` would have shown so far."""
-        return self._thread.records.output.getvalue()
+        return self._thread.instrumentation.logs.console.getvalue()
 
     @property
     def real_waits(self) -> Sequence[RealWait]:
-        """Functions that took long in real time so far, while virtual time stood still."""
-        return tuple(self._thread.slowness.seen)
+        """The functions that have taken long in real time so far, while virtual time stood still."""
+        return tuple(self._thread.instrumentation.real_waits.waits)
 
     @property
     def url(self) -> str:
-        return self._hosted.app.url
+        """The app's address, for example "http://127.0.0.1:7071"."""
+        return self._running.app.url
 
     async def _run(self, doing: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._thread.run_async(doing, work, self._seconds)
@@ -154,24 +181,28 @@ async def start(
 ) -> AsyncIterator[AppUnderTest]:
     """Run the app in the folder `path` while entered.
 
-    `storage`: "memory", a file for the built-in store, or what `azemu start --storage` takes; None: what the settings
+    `storage`: "memory", a file for the built-in store, or a value of `azemu start --storage`; None: what the settings
     say. Anything but the built-in store needs clock="real".
-    `now`: when virtual time begins (aware); None: now. `settings`: win over local.settings.json and the environment.
-    `check_determinism`: run every orchestrator twice and watch what it calls (see watching/determinism.py).
-    Raises AppBroken, ConfigurationError, StorageUnavailable; at the end NotDeterministic.
+    `now`: the virtual time at the beginning (aware); None: the real time now.
+    `settings`: override local.settings.json and the environment.
+    `check_determinism`: run every orchestrator twice and observe what it calls (see observers/determinism.py).
+    `real_seconds`: how long a method may take in real time.
+    Raises AppBroken, ConfigurationError, StorageUnavailable, TookTooLong; at the end NotDeterministic.
     """
-    thread = host_thread(
+    thread = new_host_thread(
         path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
     )
-    hosted = await asyncio.to_thread(thread.open)
+    # Opening and closing block, and the test's loop may have other things to do.
+    running = await asyncio.to_thread(thread.open)
     try:
-        yield AppUnderTest(thread, hosted, real_seconds)
+        yield AppUnderTest(thread, running, real_seconds)
     finally:
         await asyncio.to_thread(thread.close)
-    thread.check()
+    # Only if the test has passed: its own error is more important.
+    thread.check_determinism()
 
 
-def host_thread(
+def new_host_thread(
     path: str | Path,
     *,
     storage: str | Path | None,
@@ -180,30 +211,28 @@ def host_thread(
     settings: Mapping[str, str] | None,
     check_determinism: bool,
 ) -> HostThread:
-    """Not opened yet. Raises ConfigurationError."""
-    options = StartOptions(
-        app=Path(path),
-        port=0,
-        storage=_storage_option(storage),
-        settings=dict(settings or {}),
-        create_host_json=False,
-    )
-    return HostThread(options, _clock(clock, now), check_determinism=check_determinism)
-
-
-def _storage_option(storage: str | Path | None) -> str | None:
+    """Return a host for these options of `start`, not opened yet. Raises ConfigurationError."""
     if isinstance(storage, Path):
-        return f"builtin:{storage.resolve()}"
-    return "builtin:memory" if storage == "memory" else storage
-
-
-def _clock(kind: str, now: datetime | None) -> Clock:
-    match kind:
+        storage = f"builtin:{storage.resolve()}"
+    elif storage == "memory":
+        storage = "builtin:memory"
+    host_clock: Clock
+    match clock:
         case "virtual":
             if now is not None and now.tzinfo is None:
-                raise ConfigurationError(f"now={now!r} has no time zone. Give it one: datetime(…, tzinfo=UTC).")
-            return VirtualClock(now)
+                raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
+            host_clock = VirtualClock(now)
         case "real":
-            return SystemClock()
+            host_clock = SystemClock()
         case _:
-            raise ConfigurationError(f'clock="{kind}" is not known. Allowed: "virtual", "real".')
+            raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
+    options = StartOptions(
+        app=Path(path),
+        # Any free port: several apps may run at the same time.
+        port=0,
+        storage=storage,
+        settings=dict(settings or {}),
+        # A test must not change the app's folder.
+        create_host_json=False,
+    )
+    return HostThread(options, host_clock, check_determinism=check_determinism)

@@ -1,4 +1,4 @@
-"""What a test is told when its app does not do what it waits for."""
+"""Errors of `emulator.testing`: the app does not do what the test waits for."""
 
 from __future__ import annotations
 
@@ -6,33 +6,44 @@ from collections.abc import Sequence
 
 from emulator.errors import EmulatorError
 
-_NOTHING_LEFT = "nothing is left that could let it go on (an event that nobody raised?)"
-
 
 class NothingLeft(EmulatorError):
-    """The instance has not ended, and nothing is left that could let it go on. `status`: its last one, or None."""
+    """The instance that a test waits for has not ended and cannot end without the test doing something.
 
-    def __init__(self, instance_id: str, status: str | None, pending: Sequence[str], limited: str = "") -> None:
+    `status`: its runtime status; None if the instance does not exist. `reason`: why it cannot end, and `advice`: what
+    the test can do, both as parts of the message. `pending`: what the instance waits for.
+    """
+
+    def __init__(
+        self, instance_id: str, status: str | None, *, reason: str, advice: str, pending: Sequence[str]
+    ) -> None:
         self.instance_id = instance_id
         self.status = status
-        known = f"is {status}" if status is not None else "does not exist"
+        state = f"is {status}" if status is not None else "does not exist"
         waits = f" It waits for: {'; '.join(pending)}." if pending else ""
-        usual = "nothing but its resumption lets it go on" if status == "Suspended" else _NOTHING_LEFT
-        super().__init__(f'Instance "{instance_id}" {known}, and {limited or usual}.{waits}')
+        super().__init__(
+            f'Waited for the end of instance "{instance_id}", but it {state}, and {reason}.{waits} {advice}'
+        )
 
 
 class TookTooLong(EmulatorError):
-    """Something did not end within `seconds` of real time."""
+    """A method did not end within `seconds` of real time. `doing` completes the sentence "Could not …"."""
 
     def __init__(self, doing: str, seconds: float, explanation: str) -> None:
-        super().__init__(f"Could not {doing} within {seconds:g} s of real time.\n{explanation}")
+        lines = [
+            # "of real time", because a test usually thinks in virtual time, and this limit has nothing to do with it.
+            f"Could not {doing} within {seconds:g} s of real time.",
+            *([explanation] if explanation else []),
+            "If this is expected, allow more time: real_seconds= of emulator.testing.start or of the azemu marker.",
+        ]
+        super().__init__("\n".join(lines))
 
 
 class UnknownActivity(EmulatorError):
     """The app has no activity of that name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f'The app has no activity "{name}". It has: {", ".join(known) or "none"}.')
+        super().__init__(f'The app has no activity "{name}". Its activities are: {", ".join(known) or "none"}.')
 
 
 class AppBroken(EmulatorError):

@@ -1,4 +1,4 @@
-"""Recorded histories, wherever they come from."""
+"""Recorded histories: readers for all forms in which the history of an orchestration can be saved."""
 
 from __future__ import annotations
 
@@ -30,55 +30,55 @@ from emulator.storage.transfer.file import Kind, opened, read_header
 from emulator.storage.transfer.importing import import_account
 
 Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | Mapping[str, Any]
+"""A recorded history in one of the forms of `read_histories`."""
 
 _HISTORY = "History"
-# Columns of the History table that are points in time; an export as plain JSON has them as text.
-_TIMES = frozenset(("_Timestamp", "FireAt", "ScheduledStartTime", "CheckpointCompletedTimestamp"))
+# Columns of the History table that are points in time. JSON has no type for them.
+_TIME_COLUMNS = frozenset(("_Timestamp", "FireAt", "ScheduledStartTime", "CheckpointCompletedTimestamp"))
 
 
 class UnreadableHistory(EmulatorError):
-    """What was given is no recorded history."""
+    """The given object or file is not a recorded history."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`events`: of the instance's last execution."""
+    """The history of an instance. `events`: those of its last execution."""
 
     instance_id: str
     events: Sequence[HistoryEvent]
 
 
 def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequence[History]:
-    """The histories of all orchestrations in it. `recorded` is one of
+    """Return the histories of all orchestrations in `recorded`, or only that of `instance_id`.
 
-    * events, as `app.history(instance_id)` gives them;
+    `recorded` is one of
+
+    * events, as returned by `app.history(instance_id)`;
     * a file of `azemu storage export`;
     * rows of the History table as JSON objects, or a file of them: JSON (`az storage entity query`, the REST API) or
       CSV (Azure Storage Explorer);
-    * a Python orchestrator's trigger value, or its `history` list, or a file of one of them.
+    * the trigger value of a Python orchestrator, or its `history` list, or a file of one of them.
 
-    `instance_id`: only this one's. Raises UnreadableHistory.
+    Raises UnreadableHistory.
     """
     if isinstance(recorded, Path | str):
         return _read_file(Path(recorded), instance_id)
     if isinstance(recorded, Mapping):
-        recorded = _list_in(recorded)
-    found = list(recorded)
-    if not found:
+        if "historyEvents" in recorded:
+            raise UnreadableHistory(
+                "This is the status of an instance. The history in it is abridged and cannot be replayed. "
+                "Use a file of `azemu storage export --hub …` or the rows of the History table."
+            )
+        # The member names of the trigger value, of `az storage entity query`, and of the REST API.
+        recorded = recorded.get("history") or recorded.get("items") or recorded.get("value") or ()
+    items = list(recorded)
+    if not items:
         raise UnreadableHistory("The recorded history is empty.")
-    events = [event for event in found if isinstance(event, HistoryEvent)]
+    events = [event for event in items if isinstance(event, HistoryEvent)]
     if events:
-        return [History(_instance_of(events), events)]
-    return _of_objects([each for each in found if isinstance(each, Mapping)], instance_id)
-
-
-def _list_in(recorded: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    if "historyEvents" in recorded:
-        raise UnreadableHistory(
-            "This is an instance's status. The history in it is shortened for people and cannot be replayed. "
-            "Use a file of `azemu storage export --hub …` or the rows of the History table."
-        )
-    return recorded.get("history") or recorded.get("items") or recorded.get("value") or ()
+        return [_history_of(events)]
+    return _read_objects([item for item in items if isinstance(item, Mapping)], instance_id)
 
 
 def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
@@ -86,12 +86,18 @@ def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
         raise UnreadableHistory(f"There is no file {path}.")
     match path.suffix.lower():
         case ".jsonl":
-            # The caller may be on a running loop; the import needs one of its own.
+            # On a thread, because the import needs an event loop, and the caller may be on a running one.
             with ThreadPoolExecutor(max_workers=1) as thread:
-                return thread.submit(asyncio.run, _of_export(path, instance_id)).result()
+                return thread.submit(asyncio.run, _read_export(path, instance_id)).result()
         case ".csv":
+            # utf-8-sig, here and below, because tools on Windows write a byte order mark.
             with path.open(encoding="utf-8-sig", newline="") as file:
-                return _of_objects([_typed(row) for row in csv.DictReader(file)], instance_id)
+                rows = [
+                    # In CSV every value is text. The type of a column is in another column, "<name>@type", and known.
+                    {name: _COLUMN_TYPES.get(name, str)(text) for name, text in row.items() if text and "@" not in name}
+                    for row in csv.DictReader(file)
+                ]
+            return _read_objects(rows, instance_id)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
@@ -99,75 +105,97 @@ def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
     return read_histories(content, instance_id)
 
 
-async def _of_export(path: Path, instance_id: str | None) -> Sequence[History]:
+async def _read_export(path: Path, instance_id: str | None) -> Sequence[History]:
     with opened(path, "rb") as file:
         items = read_header(file, path).items
     tables = [item.name for item in items if item.kind is Kind.TABLE and item.name.endswith(_HISTORY)]
     clock = SystemClock()
     histories: list[History] = []
+    # Import the file into a store in memory and read it as a task hub. That also loads payloads from blobs.
     async with open_builtin(None, clock) as account:
         await import_account(path, account, clock=clock)
         for table in tables:
             options = DurableTaskOptions(hub_name=table.removesuffix(_HISTORY))
             hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)
             keys = {row.partition_key async for row in account.table(table).query(select=["PartitionKey"])}
-            wanted = [instance for instance in sorted(map(unescape_key, keys)) if not is_entity(instance)]
+            # Entities have histories too, but no decisions of user code that could differ.
+            instances = [instance for instance in sorted(map(unescape_key, keys)) if not is_entity(instance)]
             histories += [
-                History(instance, await hub.history(instance)) for instance in wanted if instance_id in (None, instance)
+                History(instance, await hub.history(instance))
+                for instance in instances
+                if instance_id in (None, instance)
             ]
     if not histories:
-        which = "an orchestration" if instance_id is None else f'the orchestration "{instance_id}"'
-        raise UnreadableHistory(f"{path} holds no history of {which}.")
+        what = "an orchestration" if instance_id is None else f'the orchestration "{instance_id}"'
+        raise UnreadableHistory(f"{path} has no history of {what}.")
     return histories
 
 
-def _of_objects(found: Sequence[Mapping[str, Any]], instance_id: str | None) -> Sequence[History]:
-    if found and all(isinstance(each.get("EventType"), int) for each in found):
-        events = [_of_context(each) for each in found]
-        return [History(_instance_of(events), events)]
-    by_instance: defaultdict[str, list[Row]] = defaultdict(list)
-    for each in found:
-        if "RowKey" in each:
-            row = _row(each)
-            by_instance[unescape_key(row.partition_key)].append(row)
-    if not by_instance:
-        raise UnreadableHistory("This is neither a list of history events nor one of rows of the History table.")
-    chosen = [instance_id] if instance_id is not None else [name for name in by_instance if not is_entity(name)]
-    return [History(name, _of_rows(by_instance[name])) for name in chosen]
+def _read_objects(objects: Sequence[Mapping[str, Any]], instance_id: str | None) -> Sequence[History]:
+    # The worker protocol writes EventType as a number, the History table as text.
+    if objects and all(isinstance(item.get("EventType"), int) for item in objects):
+        events: list[HistoryEvent] = []
+        for item in objects:
+            kind = item["EventType"]
+            try:
+                # Like the event in a queue message, except for the member that names its type.
+                events.append(wire.read_event({**item, "$type": wire.CLASS_NAMES.get(kind, kind)}, MIN_INSTANT))
+            except (ValueError, KeyError, TypeError) as error:
+                raise UnreadableHistory(f"The event {json.dumps(item)} cannot be read: {error}") from error
+        return [_history_of(events)]
+    rows_by_instance: defaultdict[str, list[Row]] = defaultdict(list)
+    for item in objects:
+        if "RowKey" in item:
+            # Members with "@" are annotations of OData.
+            columns = {name: value for name, value in item.items() if value is not None and "@" not in name}
+            partition_key, row_key = str(columns.pop("PartitionKey", "")), str(columns.pop("RowKey"))
+            row = Row(partition_key, row_key, {name: _column_value(name, value) for name, value in columns.items()})
+            rows_by_instance[unescape_key(partition_key)].append(row)
+    if not rows_by_instance:
+        raise UnreadableHistory("This is neither a list of history events nor a list of rows of the History table.")
+    chosen = [instance_id] if instance_id is not None else [name for name in rows_by_instance if not is_entity(name)]
+    return [History(name, _read_rows(rows_by_instance[name])) for name in chosen]
 
 
-def _of_rows(rows: Sequence[Row]) -> Sequence[HistoryEvent]:
+def _read_rows(rows: Sequence[Row]) -> Sequence[HistoryEvent]:
+    # Row keys are event numbers in hexadecimal with leading zeros, so this is the order of the events.
     rows = sorted(rows, key=lambda row: row.row_key)
+    # The sentinel row names the last execution. Rows of earlier ones may be left over.
     execution = next((row.properties.get("ExecutionId") for row in rows if is_sentinel(row)), None)
-    events = [row for row in rows if not is_sentinel(row)]
-    if not events:
+    event_rows = [row for row in rows if not is_sentinel(row)]
+    if not event_rows:
         raise UnreadableHistory("There are no rows with events of this instance.")
-    execution = execution or events[0].properties.get("ExecutionId")
-    if any(name.endswith("BlobName") for row in events for name in row.properties):
+    execution = execution or event_rows[0].properties.get("ExecutionId")
+    if any(name.endswith("BlobName") for row in event_rows for name in row.properties):
         raise UnreadableHistory(
-            "Some payloads of this history lie in blobs, which these rows only name. "
-            "Use a file of `azemu storage export --hub …`, which has them."
+            "Some payloads of this history are stored in blobs, and these rows have only their names. "
+            "Use a file of `azemu storage export --hub …`, which contains the payloads."
         )
     try:
-        return [read_row(row) for row in events if row.properties.get("ExecutionId") == execution]
+        return [read_row(row) for row in event_rows if row.properties.get("ExecutionId") == execution]
     except UnreadableRow as error:
         raise UnreadableHistory(str(error)) from error
 
 
-def _instance_of(events: Sequence[HistoryEvent]) -> str:
-    return next((event.instance.instance_id for event in events if isinstance(event, ExecutionStarted)), "")
+def _history_of(events: Sequence[HistoryEvent]) -> History:
+    started = (event.instance.instance_id for event in events if isinstance(event, ExecutionStarted))
+    return History(next(started, ""), events)
 
 
-def _typed(row: Mapping[str, str]) -> Mapping[str, Any]:
-    """A row of CSV, where everything is text. What the columns are stands beside them, or is known."""
-    return {name: _TYPES.get(name, str)(text) for name, text in row.items() if text and "@" not in name}
+def _column_value(name: str, value: Any) -> Value:
+    if name not in _TIME_COLUMNS:
+        return cast(Value, value)
+    try:
+        return Instant.parse(str(value))
+    except ValueError as error:
+        raise UnreadableHistory(f"The column {name} has the value {value!r}, which is not a point in time.") from error
 
 
 def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-_TYPES: Mapping[str, Callable[[str], Any]] = {
+_COLUMN_TYPES: Mapping[str, Callable[[str], Any]] = {
     "EventId": int,
     "TaskScheduledId": int,
     "TimerId": int,
@@ -176,25 +204,3 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
     "GenerateNewTrace": _boolean,
     "IsCheckpointComplete": _boolean,
 }
-
-
-def _of_context(found: Mapping[str, Any]) -> HistoryEvent:
-    kind = found["EventType"]
-    try:
-        return wire.read_event({**found, "$type": wire.CLASS_NAMES.get(kind, kind)}, MIN_INSTANT)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableHistory(f"The event {json.dumps(found)} cannot be read: {error}") from error
-
-
-def _row(found: Mapping[str, Any]) -> Row:
-    properties = {name: _value(name, value) for name, value in found.items() if value is not None and "@" not in name}
-    return Row(str(properties.pop("PartitionKey", "")), str(properties.pop("RowKey")), properties)
-
-
-def _value(name: str, value: Any) -> Value:
-    if name not in _TIMES:
-        return cast(Value, value)
-    try:
-        return Instant.parse(str(value))
-    except ValueError as error:
-        raise UnreadableHistory(f"The column {name} holds {value!r}, which is no point in time.") from error

@@ -1,4 +1,4 @@
-"""Requests to the app, and their answers."""
+"""HTTP requests of a test to the app, and their responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emulator.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response, read to its end. `headers`: names in any case."""
+    """An HTTP response with its body read. `headers` are looked up in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -22,14 +22,16 @@ class Answer:
 
     @property
     def text(self) -> str:
+        """The body as text (UTF-8)."""
         return self.body.decode()
 
     def json(self) -> Any:
+        """Decode the body as JSON. Raises ValueError."""
         return json.loads(self.body)
 
 
-class Http:
-    """Belongs to the host's loop, like everything that must not outlive the app."""
+class HttpClient:
+    """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app."""
 
     def __init__(self, session: aiohttp.ClientSession, origin: str, clock: Clock) -> None:
         self._session = session
@@ -37,9 +39,13 @@ class Http:
         self._clock = clock
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
-        """`path`: below the app's address, or a whole URL. `options`: aiohttp's: json, data, params, headers …"""
+        """Send a request. `path`: below the app's address, or an absolute URL. `options`: those of aiohttp.
+
+        Redirects are not followed: a test may want to see them.
+        """
         url = path if "://" in path else f"{self._origin}/{path.lstrip('/')}"
-        # A request counts as work: time does not jump under it.
+        # busy(): time must not advance before the response is there. The loop sees the socket, but not that a function
+        # works on the request.
         with self._clock.busy():
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
                 return Answer(response.status, response.headers, await response.read())

@@ -1,4 +1,4 @@
-"""A worker around the app's own: activities that fail or are replaced as a test wants, user code untouched."""
+"""Overrides of activities in a test: activities that fail or are replaced, without a change of user code."""
 
 from __future__ import annotations
 
@@ -12,138 +12,144 @@ from typing import Any
 
 from emulator.clock import Clock
 from emulator.testing.errors import UnknownActivity
-from emulator.testing.watching.awaited import Awaited
-from emulator.testing.watching.leftover_work import Stragglers
-from emulator.testing.watching.records import Records
-from emulator.testing.watching.slowness import Slowness
+from emulator.testing.observers.awaited_events import AwaitedEvents
+from emulator.testing.observers.leftover_work import LeftoverWork
+from emulator.testing.observers.log_capture import LogCapture
+from emulator.testing.observers.real_waits import RealWaits
 from emulator.worker import values
 from emulator.worker.failures import function_failed
 from emulator.worker.port import FunctionMetadata, Invocation, Returned, Worker
 
 Fake = Callable[..., Any]
 
-_ACTIVITY = "activitytrigger"
+_ACTIVITY_TRIGGER = "activitytrigger"
 
 
-class Steering:
-    """What the test wants of activities. Any thread may say it."""
+class ActivityOverrides:
+    """The overrides that the test has asked for. Callable on any thread."""
 
     def __init__(self) -> None:
         self._activities: dict[str, FunctionMetadata] = {}
         self._failures: defaultdict[str, deque[BaseException]] = defaultdict(deque)
         self._fakes: dict[str, Fake] = {}
 
-    def know(self, functions: Sequence[FunctionMetadata]) -> None:
-        self._activities = {function.name: function for function in functions if _is_activity(function)}
+    def functions_loaded(self, functions: Sequence[FunctionMetadata]) -> None:
+        """Note the app's activities."""
+        self._activities = {
+            function.name: function
+            for function in functions
+            if any(binding.type.lower() == _ACTIVITY_TRIGGER for binding in function.bindings)
+        }
 
     def fail(self, name: str, times: int, error: BaseException) -> None:
-        """Raises UnknownActivity."""
-        self._failures[self._known(name)].extend([error] * times)
+        """Let the next `times` calls of an activity raise `error`. Raises UnknownActivity."""
+        # Added to earlier ones, so that a test can let the first call fail with one error and the next with another.
+        self._failures[self._known_name(name)].extend([error] * times)
 
     def replace(self, name: str, fake: Fake | None) -> None:
-        """None: the app's own again. Raises UnknownActivity."""
-        known = self._known(name)
+        """Call `fake` instead of an activity; None: call the activity again. Raises UnknownActivity."""
+        known_name = self._known_name(name)
         if fake is None:
-            self._fakes.pop(known, None)
+            self._fakes.pop(known_name, None)
         else:
-            self._fakes[known] = fake
+            self._fakes[known_name] = fake
 
     def next_failure(self, name: str) -> BaseException | None:
+        """Remove and return the error that this call of a function must raise."""
         failures = self._failures.get(name)
         return failures.popleft() if failures else None
 
     def fake(self, name: str) -> tuple[Fake, FunctionMetadata] | None:
+        """Return the replacement of a function, with the metadata of the activity."""
         fake = self._fakes.get(name)
         return None if fake is None else (fake, self._activities[name])
 
-    def _known(self, name: str) -> str:
-        # As the host compares names.
-        for known in self._activities:
-            if known.lower() == name.lower():
-                return known
+    def _known_name(self, name: str) -> str:
+        # Ignoring case, as the host looks up activities.
+        for known_name in self._activities:
+            if known_name.lower() == name.lower():
+                return known_name
         raise UnknownActivity(name, sorted(self._activities))
 
 
 @dataclass(frozen=True, slots=True)
-class SteeringParts:
-    """What a steered worker works with."""
+class Instrumentation:
+    """What `emulator.testing` puts around an app: overrides of activities and observers of functions."""
 
-    steering: Steering
-    records: Records
-    slowness: Slowness
-    stragglers: Stragglers
-    awaited: Awaited
-    clock: Clock
+    overrides: ActivityOverrides
+    logs: LogCapture
+    real_waits: RealWaits
+    leftover_work: LeftoverWork
+    awaited_events: AwaitedEvents
 
 
 class OverridingWorker:
-    """See worker.api.Worker."""
+    """A worker around the app's that applies the overrides and informs the observers. Implements Worker."""
 
-    def __init__(self, worker: Worker, parts: SteeringParts) -> None:
+    def __init__(self, worker: Worker, instrumentation: Instrumentation, clock: Clock) -> None:
         self._worker = worker
-        self._steering = parts.steering
-        self._records = parts.records
-        self._slowness = parts.slowness
-        self._stragglers = parts.stragglers
-        self._awaited = parts.awaited
-        self._clock = parts.clock
+        self._instrumentation = instrumentation
+        self._clock = clock
 
     async def load(self) -> Sequence[FunctionMetadata]:
+        """See Worker.load."""
         functions = await self._worker.load()
-        self._steering.know(functions)
-        self._awaited.know(functions)
-        self._stragglers.app_loaded()
+        self._instrumentation.overrides.functions_loaded(functions)
+        self._instrumentation.awaited_events.functions_loaded(functions)
+        self._instrumentation.leftover_work.app_loaded()
         return functions
 
     async def invoke(self, invocation: Invocation) -> Returned:
-        invocation = self._records.overhear(invocation)
-        failure = self._steering.next_failure(invocation.function)
+        """See Worker.invoke."""
+        tools = self._instrumentation
+        # First, so that overridden calls are in the log as well.
+        invocation = tools.logs.captured(invocation)
+        failure = tools.overrides.next_failure(invocation.function)
         if failure is not None:
+            # Wrapped like an error of user code, so that retries and the error's text are the real ones.
             raise function_failed(failure)
-        steered = self._steering.fake(invocation.function)
-        if steered is None:
-            return await self._invoke(invocation)
-        fake, function = steered
+        replacement = tools.overrides.fake(invocation.function)
+        if replacement is not None:
+            fake, function = replacement
+            try:
+                with self._clock.busy():
+                    return await _call_fake(fake, function, invocation)
+            except Exception as error:
+                raise function_failed(error) from error
+        tools.leftover_work.function_begins()
         try:
-            with self._clock.busy():
-                return await _call(fake, function, invocation)
-        except Exception as error:
-            raise function_failed(error) from error
-
-    async def _invoke(self, invocation: Invocation) -> Returned:
-        self._stragglers.function_begins()
-        try:
-            with self._slowness.watching(invocation.function):
+            with tools.real_waits.observe(invocation.function):
                 returned = await self._worker.invoke(invocation)
         finally:
-            self._stragglers.function_ended()
-        self._awaited.note(invocation, returned)
+            tools.leftover_work.function_ended()
+        tools.awaited_events.function_returned(invocation, returned)
         return returned
 
 
-def steered(worker: AbstractAsyncContextManager[Worker], parts: SteeringParts) -> AbstractAsyncContextManager[Worker]:
-    """What `open_app` puts around the app's worker."""
+def with_overrides(
+    worker: AbstractAsyncContextManager[Worker], instrumentation: Instrumentation, clock: Clock
+) -> AbstractAsyncContextManager[Worker]:
+    """Return an OverridingWorker around `worker`."""
 
     @asynccontextmanager
     async def entered() -> AsyncIterator[Worker]:
         async with worker as inner:
-            yield OverridingWorker(inner, parts)
+            yield OverridingWorker(inner, instrumentation, clock)
 
     return entered()
 
 
-async def _call(fake: Fake, function: FunctionMetadata, invocation: Invocation) -> Returned:
-    """Call it as the activity is called: its values decoded, by position; what it returns goes back the same way."""
+async def _call_fake(fake: Fake, function: FunctionMetadata, invocation: Invocation) -> Returned:
+    # Input and result go through the activity's converters. A fake thus sees what the activity would see, and a result
+    # that is not JSON fails as it would on Azure. By position, because the fake may name its parameter otherwise.
     trigger = next(binding for binding in function.bindings if binding.is_trigger)
     value = values.decode(trigger.type, invocation.inputs.get(trigger.name), invocation.trigger_metadata)
     if inspect.iscoroutinefunction(fake):
         result = await fake(value)
     else:
+        # On a thread: a fake that blocks must not block the host's loop.
         result = await asyncio.to_thread(fake, value)
+        # For callables that are not coroutine functions but return an awaitable, such as functools.partial or a mock.
         if inspect.isawaitable(result):
             result = await result
     return Returned(values.encode(trigger.type, result, None))
-
-
-def _is_activity(function: FunctionMetadata) -> bool:
-    return any(binding.type.lower() == _ACTIVITY for binding in function.bindings)

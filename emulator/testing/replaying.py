@@ -1,11 +1,11 @@
-"""Replay tests: does today's code still make the decisions that a recorded history holds?
+"""Replay tests: comparison of the decisions of today's code with those in recorded histories.
 
     emulator.testing.replay("path/to/app", "histories/order-17.json")
 
-Instances that are running when an app is deployed go on with the new code on their old history. Where the code would
-have decided otherwise, they fail ("Non-Deterministic workflow detected …") or, worse, do not. A replay test in the
-app's suite finds that before a deployment does. Every episode of the history is run as it was: the same events in, and
-the decisions that come out are held against the recorded ones.
+Instances that are running when an app is deployed continue with the new code on their old history. If the code now
+decides differently, they fail ("Non-Deterministic workflow detected …") or, worse, continue wrongly. A replay test in
+the app's test suite finds that before a deployment does. Every episode of the history is run with the events that it
+had, and the resulting decisions are compared with the recorded ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
-from emulator.config.start import Configuration, StartOptions, configure
+from emulator.config.start import StartOptions, configure
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
@@ -41,7 +41,6 @@ from emulator.durable.core.events import (
     TimerCreated,
 )
 from emulator.durable.core.identity import FunctionKind
-from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.nondeterminism import RecordedAction, agrees
 from emulator.durable.core.replay.program import ReplaySettings
 from emulator.durable.core.replay.program import replay as replay_answer
@@ -53,24 +52,29 @@ from emulator.extensions.durable.protocol import orchestrators
 from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
-from emulator.testing.watching.yields import Place, Yields
+from emulator.testing.observers.yields import Place, Yields
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
 from emulator.worker.port import Returned
-from emulator.worker.sdk_warnings import soften_warnings
+from emulator.worker.sdk_patches import apply_sdk_patches
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
     "activitytrigger": FunctionKind.ACTIVITY,
     "entitytrigger": FunctionKind.ENTITY,
 }
+# The default of host.json (httpSettings.defaultAsyncRequestSleepTimeMilliseconds).
 _HTTP_POLL_INTERVAL = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """`event_number`: the place in the history, counted from 0 as its rows are. `place`: where the code stands."""
+    """A difference between today's decisions and a recorded history.
+
+    `event_number`: the number of the history event, from 0, which is also the number of its row. `episode` counts from
+    1. `place`: the line of user code.
+    """
 
     instance_id: str
     orchestrator: str
@@ -90,7 +94,7 @@ class Divergence:
 
 
 class HistoryDiverged(AssertionError):
-    """Today's code decides otherwise than the recorded history. `divergence`: the first difference."""
+    """Today's code decides differently than a recorded history. `divergence`: the first difference."""
 
     def __init__(self, divergence: Divergence) -> None:
         super().__init__(str(divergence))
@@ -98,7 +102,7 @@ class HistoryDiverged(AssertionError):
 
 
 class NotReplayable(EmulatorError):
-    """The app cannot be loaded, or has no such orchestrator."""
+    """The app cannot be loaded, or it has no orchestrator with the recorded name."""
 
 
 def replay(
@@ -108,10 +112,10 @@ def replay(
     instance_id: str | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> int:
-    """Run recorded histories against the app in the folder `app`; the number of episodes that agreed.
+    """Run recorded histories with the app in the folder `app`. Return the number of episodes, all of which agree.
 
-    `history`: one or many, see `emulator.testing.histories.read_histories`. `instance_id`: only this one's.
-    `settings`: win over local.settings.json and the environment while the app is imported and run.
+    `history`: one or more histories, see `emulator.testing.histories.read_histories`. `instance_id`: only this one's.
+    `settings`: override local.settings.json and the environment while the app is imported and run.
     Raises HistoryDiverged, NotReplayable, UnreadableHistory.
     """
     episodes = 0
@@ -125,30 +129,24 @@ def replay(
 def compare(
     app: str | Path, recorded: Recorded, *, instance_id: str | None, settings: Mapping[str, str]
 ) -> Iterator[Divergence | None]:
-    """The same, episode by episode: None while they agree, and nothing of an instance after its first difference."""
+    """Run recorded histories; yield for each episode its first divergence, or None if it agrees.
+
+    After a divergence the remaining episodes of that instance are skipped.
+    """
     histories = read_histories(recorded, instance_id)
     configuration = configure(StartOptions(app=Path(app), settings=settings, create_host_json=False), os.environ)
+    # The host is not started: only the user's modules are imported, and no storage is needed.
+    # User code reads its settings from the environment, as under a host.
     with PROCESS.containing(configuration.environment(configuration.port)), AppModules(configuration.root):
-        functions = _load(configuration)
+        try:
+            user_app = import_app(configuration.root, script_name(dict(configuration.settings.items())))
+            apply_sdk_patches()
+            functions = [] if user_app is None else index(user_app, configuration.root, SystemClock())
+        except Exception as error:
+            # Without sys.path in the text: the path here is that of the test run, not of a host.
+            raise NotReplayable(str(app_load_error(error, []))) from error
         for history in histories:
-            yield from _compare(history, _Orchestrator.of(functions, _start_of(history)))
-
-
-def _start_of(history: History) -> ExecutionStarted:
-    for event in history.events:
-        if isinstance(event, ExecutionStarted):
-            return event
-    raise UnreadableHistory(f'The recorded history of "{history.instance_id}" has no ExecutionStarted event.')
-
-
-def _load(configuration: Configuration) -> Sequence[LoadedFunction]:
-    root = configuration.root
-    try:
-        app = import_app(root, script_name(dict(configuration.settings.items())))
-        soften_warnings()
-        return [] if app is None else index(app, root, SystemClock())
-    except Exception as error:
-        raise NotReplayable(str(app_load_error(error, []))) from error
+            yield from _compare_history(history, functions)
 
 
 # Episodes ------------------------------------------------------------------------------------------------------
@@ -156,66 +154,82 @@ def _load(configuration: Configuration) -> Sequence[LoadedFunction]:
 
 @dataclass(frozen=True, slots=True)
 class _Episode:
-    """`start`: the number of its first event. `received`: what the function was given. `recorded`: by action id.
+    """An episode of a recorded history, from the event number `start` up to, but not including, `end`.
 
-    `rewound`: a rewind has erased some of what was given or decided here, so that nothing can be compared.
-    `closed`: all that was decided is there; False for the last episode of a history that was cut off.
+    `received`: the events that the orchestrator got. `recorded`: its decisions, as (event number, event) by action ID.
+    `is_rewound`: a rewind has erased some of them, so the episode cannot be compared. `is_complete`: all its decisions
+    are in the history; False for the last episode of a history that was saved while it ran.
     """
 
     start: int
+    end: int
     received: Sequence[HistoryEvent]
     recorded: Mapping[int, tuple[int, HistoryEvent]]
-    end: int
-    rewound: bool
-    closed: bool
+    is_rewound: bool
+    is_complete: bool
 
 
 def _episodes(events: Sequence[HistoryEvent]) -> Iterator[_Episode]:
     starts = [number for number, event in enumerate(events) if isinstance(event, OrchestratorStarted)]
     for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
-        part = list(enumerate(events[start:end], start))
-        recorded = {event.event_id: (number, event) for number, event in part if _is_decision(event)}
-        received = [_unplayed(event) for _, event in part if not _is_decision(event) and not _closes(event)]
-        rewound = any(isinstance(event, GenericEvent) and event.data is None for _, event in part)
-        yield _Episode(start, received, recorded, end, rewound, closed=isinstance(part[-1][1], OrchestratorCompleted))
+        received: list[HistoryEvent] = []
+        recorded: dict[int, tuple[int, HistoryEvent]] = {}
+        for number, event in enumerate(events[start:end], start):
+            if isinstance(event, ExecutionCompleted | RecordedAction):
+                recorded[event.event_id] = number, event
+            elif not isinstance(event, OrchestratorCompleted):
+                # The history says "played"; when the orchestrator received them for the first time, they were not.
+                received.append(replace(event, is_played=False))
+            elif event.is_played:
+                # A played one is the first event of an execution that was continued as new; it ends no episode.
+                received.append(event)
+        yield _Episode(
+            start,
+            end,
+            received,
+            recorded,
+            # A rewind replaces events by generic ones without data.
+            is_rewound=any(isinstance(event, GenericEvent) and event.data is None for event in events[start:end]),
+            is_complete=isinstance(events[end - 1], OrchestratorCompleted),
+        )
 
 
-def _is_decision(event: HistoryEvent) -> bool:
-    return isinstance(event, ExecutionCompleted | RecordedAction)
-
-
-def _closes(event: HistoryEvent) -> bool:
-    """The end of an episode, unless it is the one that a continued generation begins with."""
-    return isinstance(event, OrchestratorCompleted) and not event.is_played
-
-
-def _unplayed(event: HistoryEvent) -> HistoryEvent:
-    return event if isinstance(event, OrchestratorCompleted) else replace(event, is_played=False)
-
-
-def _compare(history: History, orchestrator: _Orchestrator) -> Iterator[Divergence | None]:
+def _compare_history(history: History, functions: Sequence[LoadedFunction]) -> Iterator[Divergence | None]:
     events = history.events
+    started = next((event for event in events if isinstance(event, ExecutionStarted)), None)
+    if started is None:
+        raise UnreadableHistory(f'The recorded history of "{history.instance_id}" has no ExecutionStarted event.')
+    orchestrator = _Orchestrator.find(functions, started)
     for number, episode in enumerate(_episodes(events), start=1):
-        if episode.rewound:
+        if episode.is_rewound:
             yield None
             continue
-        decided = {decision.id: decision for decision in orchestrator.decide(events[: episode.start], episode.received)}
-        for action in sorted({*decided, *episode.recorded}):
-            place_in_history, recorded = episode.recorded.get(action, (episode.end - 1, None))
-            decision = decided.get(action)
-            if recorded is None and not episode.closed:
+        past = events[: episode.start]
+        decisions = {decision.id: decision for decision in orchestrator.decide(past, episode.received)}
+        for action in sorted({*decisions, *episode.recorded}):
+            decision = decisions.get(action)
+            event_number, recorded = episode.recorded.get(action, (episode.end - 1, None))
+            # In an incomplete episode the missing decision may only not have been saved yet.
+            if _agree(recorded, decision) or (recorded is None and not episode.is_complete):
                 continue
-            if not _agree(recorded, decision):
-                words = _in_words(recorded), _decision_in_words(decision)
-                place = orchestrator.place_of(action if decision is not None else None)
-                yield Divergence(history.instance_id, orchestrator.name, number, place_in_history, *words, place)
-                return
+            yield Divergence(
+                history.instance_id,
+                orchestrator.name,
+                number,
+                event_number,
+                expected=_describe_recorded(recorded),
+                found=_describe_decision(decision),
+                place=orchestrator.place_of(action if decision is not None else None),
+            )
+            # Once the code has left the recorded path, all later decisions differ, and comparing them tells nothing.
+            return
         yield None
 
 
 def _agree(recorded: HistoryEvent | None, decision: Decision | None) -> bool:
     match recorded:
         case ExecutionCompleted():
+            # Only the status: the result may contain anything, and the instance has ended anyway.
             return isinstance(decision, Complete) and decision.status is recorded.status
         case TaskScheduled() | TimerCreated() | SubOrchestrationInstanceCreated() | EventSent():
             return agrees(recorded, decision)
@@ -227,70 +241,70 @@ def _agree(recorded: HistoryEvent | None, decision: Decision | None) -> bool:
 
 
 class _Orchestrator:
-    """One orchestrator function of the app, whose yields are watched."""
+    """An orchestrator function of the app, whose yields are observed. `known`: all durable functions of the app."""
 
     def __init__(self, function: LoadedFunction, started: ExecutionStarted, known: DurableFunctions) -> None:
-        # The app's own dependency: azemu can be imported without it.
+        # A dependency of the app, not of azemu.
         from azure.durable_functions import Orchestrator
 
         self.name = function.metadata.name
         self._started = started
         self._yields = Yields()
+        # A function that was not decorated by the SDK is called as it is; its yields cannot be observed.
         user_function = getattr(function.call, "orchestrator_function", None)
-        self._handle = (
-            function.call if user_function is None else Orchestrator.create(self._yields.watch(user_function))
+        self._handle: Any = (
+            function.call if user_function is None else Orchestrator.create(self._yields.observed(user_function))
         )
+        # A call of a function that the app does not have fails in a replay as it fails under a host.
         self._settings = ReplaySettings(missing=known.missing, http_poll_interval=_HTTP_POLL_INTERVAL)
 
     @classmethod
-    def of(cls, functions: Sequence[LoadedFunction], started: ExecutionStarted) -> _Orchestrator:
-        """Raises NotReplayable."""
+    def find(cls, functions: Sequence[LoadedFunction], started: ExecutionStarted) -> _Orchestrator:
+        """Return the orchestrator that the history was recorded with. Raises NotReplayable."""
         known = DurableFunctions()
-        found = None
+        orchestrator = None
         for function in functions:
             trigger = next(binding for binding in function.metadata.bindings if binding.is_trigger)
             kind = _KINDS.get(trigger.type.lower())
             if kind is None:
                 continue
             name = name_of(kind, function.metadata.name, trigger)
-            known.add(kind, name, _never)
+            known.add(kind, name, _never_invoked)
             if kind is FunctionKind.ORCHESTRATOR and name.lower() == started.name.lower():
-                found = function
-        if found is None:
+                orchestrator = function
+        if orchestrator is None:
             raise NotReplayable(str(known.missing(FunctionKind.ORCHESTRATOR, started.name)))
-        return cls(found, started, known)
+        return cls(orchestrator, started, known)
 
     def decide(self, past: Sequence[HistoryEvent], new: Sequence[HistoryEvent]) -> Sequence[Decision]:
-        """What the code decides when this is its past and that is new."""
+        """Run the user's code with the events of earlier episodes and of this one; return its decisions."""
+        # The first episode has ExecutionStarted among its new events.
         started = next((event for event in new if isinstance(event, ExecutionStarted)), self._started)
-        answer = self._answer(OrchestratorRequest(instance=started.instance, started=started, past=past, new=new))
+        request = OrchestratorRequest(instance=started.instance, started=started, past=past, new=new)
+        context = orchestrators.context_text(request, http_poll_interval=_HTTP_POLL_INTERVAL)
+        try:
+            answer = orchestrators.answer_of(self._handle(context))
+        except Exception as error:
+            answer = orchestrators.answer_of_failure(function_failed(error))
         now = new[0].timestamp if new else Instant(0)
         return replay_answer(past, new, answer, started=started, settings=self._settings, wall_clock=now).decisions
 
     def place_of(self, action: int | None) -> Place | None:
-        """Where the action was asked for; None: where the code stands now."""
+        """Return where an action was requested; None: where the code waits now."""
         return self._yields.last if action is None else self._yields.place_of(action)
 
-    def _answer(self, request: OrchestratorRequest) -> OrchestratorResponse:
-        context = orchestrators.context_text(request, http_poll_interval=_HTTP_POLL_INTERVAL)
-        handle: Any = self._handle
-        try:
-            return orchestrators.answer_of(handle(context))
-        except Exception as error:
-            return orchestrators.answer_of_failure(function_failed(error))
+
+async def _never_invoked(event: TriggerEvent) -> Returned:
+    raise AssertionError("a replay does not invoke functions through the host")
 
 
-async def _never(event: TriggerEvent) -> Returned:
-    raise AssertionError("a replay calls no function through the host")
+# Descriptions in messages --------------------------------------------------------------------------------------
 
 
-# Words ---------------------------------------------------------------------------------------------------------
-
-
-def _in_words(recorded: HistoryEvent | None) -> str:
+def _describe_recorded(recorded: HistoryEvent | None) -> str:
     match recorded:
         case None:
-            return "nothing: the recorded orchestrator asked for nothing more here"
+            return "nothing: the recorded execution made no further decision in this episode"
         case TaskScheduled():
             return f'#{recorded.event_id} activity "{recorded.name}"'
         case TimerCreated():
@@ -305,7 +319,7 @@ def _in_words(recorded: HistoryEvent | None) -> str:
             return f"#{recorded.event_id} {type(recorded).__name__}"
 
 
-def _decision_in_words(decision: Decision | None) -> str:
+def _describe_decision(decision: Decision | None) -> str:
     match decision:
         case None:
             return "nothing: the orchestrator waits"

@@ -1,10 +1,10 @@
-"""The app's keys for the length of a test: made anew, written nowhere."""
+"""Host and function keys of an app under test: new for every app, kept in memory only."""
 
 from __future__ import annotations
 
 
 class MemorySecrets:
-    """See host.keys.SecretsRepository."""
+    """Implements SecretsRepository of host/http/keys.py. Nothing is written into the app's folder."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -16,4 +16,5 @@ class MemorySecrets:
         self._texts[name] = text
 
     async def keep_aside(self, name: str) -> None:
+        # Nothing in memory can be unreadable, so there is nothing to keep.
         self._texts.pop(name, None)

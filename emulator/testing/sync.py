@@ -1,4 +1,4 @@
-"""The same verbs for tests that are no coroutines."""
+"""App under test for plain (not async) tests: the methods of AppUnderTest without `await`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emulator.durable.core.events import HistoryEvent
-from emulator.testing.app import REAL_SECONDS, AppUnderTest, host_thread
-from emulator.testing.hosting import HostThread
+from emulator.testing.app import REAL_SECONDS, AppUnderTest, new_host_thread
+from emulator.testing.host_thread import HostThread
 from emulator.testing.http import Answer
+from emulator.testing.observers.log_capture import LogLine
+from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
-from emulator.testing.watching.records import LogLine
-from emulator.testing.watching.slowness import RealWait
 from emulator.virtual_time import VirtualClock
+
+# The async method has its own limit, whose error says more. This one only catches a host that does not react at all.
+_EXTRA_SECONDS = 5
 
 
 class SyncAppUnderTest:
-    """See AppUnderTest: every verb of it, without `await`. Not from a coroutine: it blocks."""
+    """A running app. See AppUnderTest for all methods. They block, so do not call them from a coroutine."""
 
     def __init__(self, app: AppUnderTest, thread: HostThread, real_seconds: float) -> None:
         self._app = app
@@ -34,83 +37,101 @@ class SyncAppUnderTest:
         return self._app
 
     def wait(self, instance_id: str, *, within: timedelta | None = None) -> Any:
+        """See AppUnderTest.wait."""
         return self._run(f'wait for the end of instance "{instance_id}"', self._app.wait(instance_id, within=within))
 
     def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """See AppUnderTest.history."""
         return self._run(f'read the history of "{instance_id}"', self._app.history(instance_id))  # type: ignore[no-any-return]
 
     def get(self, path: str, **options: Any) -> Answer:
+        """See AppUnderTest.get."""
         return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> Answer:
+        """See AppUnderTest.post."""
         return self.request("POST", path, **options)
 
     def request(self, method: str, path: str, **options: Any) -> Answer:
+        """See AppUnderTest.request."""
         return self._run(f"{method} {path}", self._app.request(method, path, **options))  # type: ignore[no-any-return]
 
     def put_message(
         self, queue: str, content: object, *, connection: str = "AzureWebJobsStorage", hidden: timedelta = timedelta(0)
     ) -> None:
+        """See AppUnderTest.put_message."""
         work = self._app.put_message(queue, content, connection=connection, hidden=hidden)
         self._run(f"put a message into queue {queue}", work)
 
     @property
     def now(self) -> datetime:
+        """See AppUnderTest.now."""
         return self._app.now
 
     @property
     def clock(self) -> VirtualClock:
+        """See AppUnderTest.clock."""
         return self._app.clock
 
     def advance(self, span: timedelta | None = None, **parts: float) -> None:
+        """See AppUnderTest.advance."""
         self._run("advance", self._app.advance(span, **parts))
 
     def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
+        """See AppUnderTest.run_until_idle."""
         return bool(self._run("run until idle", self._app.run_until_idle(limit)))
 
     def fail(self, activity: str, *, times: int = 1, error: BaseException | None = None) -> None:
+        """See AppUnderTest.fail."""
         self._app.fail(activity, times=times, error=error)
 
     def replace(self, activity: str, fake: Fake | None) -> None:
+        """See AppUnderTest.replace."""
         self._app.replace(activity, fake)
 
     @property
     def logs(self) -> Sequence[LogLine]:
+        """See AppUnderTest.logs."""
         return self._app.logs
 
     @property
     def console(self) -> str:
+        """See AppUnderTest.console."""
         return self._app.console
 
     @property
     def real_waits(self) -> Sequence[RealWait]:
+        """See AppUnderTest.real_waits."""
         return self._app.real_waits
 
     @property
     def url(self) -> str:
+        """See AppUnderTest.url."""
         return self._app.url
 
     def _run(self, doing: str, work: Any) -> Any:
-        # All the verbs end on the host's loop anyhow; here the coroutine around them runs there, too.
-        return self._thread.run(doing, work, self._seconds + 5)
+        # The async method itself runs on the host's loop here, and submits its work to the same loop. This is safe,
+        # because it waits without blocking.
+        return self._thread.run(doing, work, self._seconds + _EXTRA_SECONDS)
 
 
 class BlockingClient:
-    """The SDK's client, its coroutine methods blocking."""
+    """The SDK's durable client with blocking methods instead of coroutines."""
 
     def __init__(self, client: Any, run: Callable[[str, Any], Any]) -> None:
         self._client = client
         self._run = run
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if not callable(found):
-            return found
+        # Generic, so that it has every method of the SDK that the app has installed.
+        attribute = getattr(self._client, name)
+        if not callable(attribute):
+            return attribute
 
-        @wraps(found)
+        @wraps(attribute)
         def call(*arguments: Any, **options: Any) -> Any:
-            result = found(*arguments, **options)
-            return self._run(f"call {name} of the client", result) if hasattr(result, "__await__") else result
+            result = attribute(*arguments, **options)
+            return self._run(f"call client.{name}", result) if hasattr(result, "__await__") else result
 
         return call
 
@@ -126,13 +147,13 @@ def start_sync(
     check_determinism: bool = True,
     real_seconds: float = REAL_SECONDS,
 ) -> Iterator[SyncAppUnderTest]:
-    """See `start`."""
-    thread = host_thread(
+    """Run the app in the folder `path` while entered. See `start` for the options and errors."""
+    thread = new_host_thread(
         path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
     )
-    hosted = thread.open()
+    running = thread.open()
     try:
-        yield SyncAppUnderTest(AppUnderTest(thread, hosted, real_seconds), thread, real_seconds)
+        yield SyncAppUnderTest(AppUnderTest(thread, running, real_seconds), thread, real_seconds)
     finally:
         thread.close()
-    thread.check()
+    thread.check_determinism()

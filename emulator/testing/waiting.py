@@ -1,4 +1,4 @@
-"""Waiting for an instance to end: run what can run, look, let time jump once, look again."""
+"""Waiting for the end of an orchestration: run what can run, look at the status, let time jump once, look again."""
 
 from __future__ import annotations
 
@@ -20,70 +20,84 @@ from emulator.durable.core.events import (
     TimerCreated,
     TimerFired,
 )
-from emulator.durable.hub import InstanceStatus, TaskHub
+from emulator.durable.hub import TaskHub
 from emulator.testing.errors import NothingLeft
-from emulator.testing.watching.awaited import Awaited
+from emulator.testing.observers.awaited_events import AwaitedEvents
 from emulator.virtual_time import VirtualClock
 
-# How often a real clock's test looks. Nobody has to wait for a jump there.
-_LOOK_SECONDS = 0.02
+# How often the status is read with a real clock. With a virtual clock it is read after every jump.
+_POLL_SECONDS = 0.02
 
 
 async def wait_for_end(
-    hub: TaskHub, clock: Clock, awaited: Awaited, instance_id: str, within: timedelta | None
+    hub: TaskHub, clock: Clock, awaited_events: AwaitedEvents, instance_id: str, within: timedelta | None
 ) -> None:
-    """Return when the instance has ended; virtual time jumps as far as that needs, but not further than `within`.
+    """Return when the instance has ended. Virtual time jumps as far as needed, but not further than `within`.
 
-    Raises NothingLeft.
+    Raises NothingLeft if the instance does not end within that time, or cannot end.
     """
     limit = None if within is None else clock.now() + within
-    passes = True
+    time_passes = True
     while True:
         if isinstance(clock, VirtualClock):
+            # Let everything finish that needs no time. Otherwise the status could be read while the episode that ends
+            # the instance is still being stored.
             await clock.idle()
-        status = await hub.status(instance_id)
-        if status is not None and status.runtime_status is not None and status.runtime_status.is_terminal:
+        row = await hub.status(instance_id)
+        status = None if row is None else row.runtime_status
+        if status is not None and status.is_terminal:
             return
-        if not passes:
-            waits = await _waits(hub, awaited, instance_id)
-            raise NothingLeft(instance_id, _name_of(status), waits, _limited(clock, limit))
-        # Even when time cannot pass, one more look: while this one looked, another wait may have let it pass.
-        passes = await _time_passes(clock, limit)
+        if not time_passes:
+            break
+        # If time cannot advance, look once more before giving up: another wait may have let it advance meanwhile.
+        if isinstance(clock, VirtualClock):
+            time_passes = await clock.step(limit)
+        else:
+            await clock.sleep(_POLL_SECONDS)
+            time_passes = limit is None or clock.now() < limit
+    name = None if status is None else status.wire_name
+    pending = await _pending_with_events(hub, awaited_events, instance_id)
+    reason, advice = _explain(clock, limit, instance_id, name, pending)
+    raise NothingLeft(instance_id, name, reason=reason, advice=advice, pending=pending)
 
 
-async def _time_passes(clock: Clock, limit: datetime | None) -> bool:
-    if isinstance(clock, VirtualClock):
-        return await clock.step(limit)
-    await clock.sleep(_LOOK_SECONDS)
-    return limit is None or clock.now() < limit
+def _explain(
+    clock: Clock, limit: datetime | None, instance_id: str, status: str | None, pending: Sequence[str]
+) -> tuple[str, str]:
+    """Return why the instance does not end, and what the test can do."""
+    if isinstance(clock, VirtualClock) and clock.is_frozen:
+        return "time is frozen", "Leave clock.frozen() before you wait."
+    # With a limit, the wait ends although the instance could continue, unless nothing is due at all. Upkeep sleepers do
+    # not count: they are never the reason why an orchestration continues.
+    if limit is not None and (
+        not isinstance(clock, VirtualClock) or any(not sleeper.upkeep for sleeper in clock.sleepers())
+    ):
+        reason = f"the limit of this wait, {limit.isoformat()}, is reached"
+        return reason, "Allow more time with within=…, or check why the instance takes so long."
+    if status is None:
+        reason = "nothing is running that could start it"
+        return reason, "Check the instance ID: client.start_new returns it."
+    if status == "Suspended":
+        reason = "it continues only when it is resumed"
+        return reason, f'Resume it: client.resume("{instance_id}", "reason").'
+    reason = "no timer, message or running function is left that would continue it"
+    if any('event "' in description for description in pending):
+        return reason, "Raise the missing event: client.raise_event(instance_id, name, data)."
+    return reason, "See app.console for what has run, and app.history(instance_id) for what has happened."
 
 
-def _name_of(status: InstanceStatus | None) -> str | None:
-    return None if status is None or status.runtime_status is None else status.runtime_status.wire_name
-
-
-def _limited(clock: Clock, limit: datetime | None) -> str:
-    if limit is not None and (not isinstance(clock, VirtualClock) or _somebody_sleeps(clock)):
-        return f"the limit of this wait, {limit.isoformat()}, is reached"
-    return "time is frozen" if isinstance(clock, VirtualClock) and clock.is_frozen else ""
-
-
-def _somebody_sleeps(clock: VirtualClock) -> bool:
-    return any(not sleeper.upkeep for sleeper in clock.sleepers())
-
-
-async def _waits(hub: TaskHub, awaited: Awaited, instance_id: str) -> Sequence[str]:
-    """What an instance waits for, for people; with what its children wait for."""
+async def _pending_with_events(hub: TaskHub, awaited_events: AwaitedEvents, instance_id: str) -> Sequence[str]:
+    """Describe what an instance waits for, including what its sub-orchestrations wait for."""
     history = await hub.history(instance_id)
-    waits = [f'event "{name}"' for name in awaited.events(instance_id, history)]
-    for name, child in pending(history):
-        inner = [] if child is None else await _waits(hub, awaited, child)
-        waits.append(f"{name}, which waits for {', '.join(inner)}" if inner else name)
+    waits = [f'event "{name}"' for name in awaited_events.names(instance_id, history)]
+    for description, child in pending_operations(history):
+        inner = [] if child is None else await _pending_with_events(hub, awaited_events, child)
+        waits.append(f"{description}, which waits for {', '.join(inner)}" if inner else description)
     return waits
 
 
-def pending(history: Sequence[HistoryEvent]) -> Sequence[tuple[str, str | None]]:
-    """What an instance has begun and not got an answer to; the id of a sub-orchestration."""
+def pending_operations(history: Sequence[HistoryEvent]) -> Sequence[tuple[str, str | None]]:
+    """Return what an instance has started and got no result of: a description, and the ID of a sub-orchestration."""
     waiting: dict[int | str, tuple[str, str | None]] = {}
     for event in history:
         match event:
@@ -93,8 +107,8 @@ def pending(history: Sequence[HistoryEvent]) -> Sequence[tuple[str, str | None]]
                 waiting[number] = f"timer at {fire_at.text}", None
             case SubOrchestrationInstanceCreated(name=name, instance_id=child, event_id=number):
                 waiting[number] = f'sub-orchestration {name} "{child}"', child
-            case EventSent(instance_id=target, input=text) if (call := _call_id(text)) is not None:
-                waiting[call] = f"answer of the entity {target}", None
+            case EventSent(instance_id=target, input=text) if (request_id := _request_id(text)) is not None:
+                waiting[request_id] = f"response of the entity {target}", None
             case (
                 TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed()
             ):
@@ -102,14 +116,16 @@ def pending(history: Sequence[HistoryEvent]) -> Sequence[tuple[str, str | None]]
             case TimerFired(timer_id=number):
                 waiting.pop(number, None)
             case EventRaised(name=name):
+                # The response of an entity arrives as an event whose name is the ID of the request.
                 waiting.pop(name, None)
             case _:
                 pass
     return list(waiting.values())
 
 
-def _call_id(sent: str | None) -> str | None:
-    """The id of an entity's request that will be answered; None: it is a signal, or no request."""
+def _request_id(sent: str | None) -> str | None:
+    # EventSent is written for calls of entities, for signals, and for events to other instances. Only a call is
+    # answered.
     try:
         request = json.loads(sent or "null")
     except ValueError:

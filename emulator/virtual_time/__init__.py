@@ -1,4 +1,4 @@
-"""Time that stands still while anything works, and jumps to the next due thing when all is idle."""
+"""Virtual time: a clock and an event loop whose time advances only when the whole program is idle."""
 
 from emulator.virtual_time.clock import VirtualClock
 from emulator.virtual_time.loop import VirtualTimeLoop

@@ -1,12 +1,12 @@
-"""Time that stands still while anything works and jumps to the next due sleeper when all is idle.
+"""Virtual clock: time stands still while anything is working and jumps to the next sleeper when everything is idle.
 
     clock = VirtualClock()
     with asyncio.Runner(loop_factory=clock.new_loop) as runner:
         runner.run(main(clock))
 
-Time moves only for somebody who waits for it: inside `running()`, `advance()` or `run_until_idle()`. Everything the
-loop cannot see happens inside `busy()` (see `emulator.clock` for the three rules). asyncio's own timers
-(`loop.call_later`, a library's keep-alive) stay real: they neither move time nor hold it up.
+Time advances only inside `running()`, `advance()` and `run_until_idle()`, so a test decides when. Work that the loop
+cannot see must be inside `busy()` (`emulator.clock` has the three rules for code under this clock). asyncio's own
+timers (`loop.call_later`, a library's keep-alive) stay in real time: they neither advance virtual time nor hold it up.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emulator.clock import SystemClock
+from emulator.virtual_time.busy import BusyPeriods, OngoingWork
 from emulator.virtual_time.loop import VirtualTimeLoop
 from emulator.virtual_time.sleepers import Sleeper, SleeperEntry, Sleepers
-from emulator.virtual_time.work import OngoingWork, Work
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -33,62 +33,77 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 class VirtualClock:
     """The clock of one `VirtualTimeLoop`. See `emulator.clock.Clock` for now, sleep and busy.
 
-    `start`: the first moment (aware); None: the real time now. `now` and `busy` may be called on any thread, the rest
-    belongs to the loop; another thread goes through `asyncio.run_coroutine_threadsafe`.
+    `start`: the time at the beginning (aware); None: the real time now. `now` and `busy` may be called on any thread
+    and `sleep` on any loop; everything else belongs to the loop's thread (elsewhere, use
+    `asyncio.run_coroutine_threadsafe`).
     """
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = (start or SystemClock().now()).astimezone(UTC)
         self._loop: VirtualTimeLoop | None = None
+        # Two heaps, because time normally jumps only for the sleepers of the first.
         self._foreground = Sleepers()
         self._upkeep = Sleepers()
+        # Orders sleepers and waiters with the same time by their arrival, so that a run is repeatable.
         self._numbers = itertools.count()
-        self._work = Work(self._wake_loop)
+        self._busy = BusyPeriods(self._wake_loop)
         self._permits: list[_Permit] = []
         self._frozen = 0
-        self._heeds_work = True
-        self._unseen_work: Callable[[], bool] = lambda: False
+        self._waits_for_work = True
+        self._has_unreported_work: Callable[[], bool] = lambda: False
         self._idle_waiters: list[_IdleWaiter] = []
 
     def new_loop(self) -> VirtualTimeLoop:
-        """The loop that makes this clock go; a loop factory for asyncio.Runner. One open loop at a time."""
+        """Return the loop that advances this clock: a loop factory for asyncio.Runner.
+
+        Raises RuntimeError if the clock has a loop that is not closed.
+        """
         if self._loop is not None and not self._loop.is_closed():
-            raise RuntimeError("This VirtualClock already has a loop. Make one clock per loop.")
+            raise RuntimeError("This VirtualClock already has a loop. Create one clock per loop.")
         self._loop = VirtualTimeLoop(self)
         return self._loop
 
     # The Clock protocol ------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:
+        """See Clock.now."""
         return self._now
 
     async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+        """See Clock.sleep."""
         if seconds <= 0:
-            await _let_others_run()
+            await _yield_to_loop()
             return
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            await self._sleep_elsewhere(seconds, upkeep)
+            # Another loop (the app's) cannot be woken by this clock directly. Sleep on the clock's own loop instead.
+            sleep: Coroutine[Any, Any, None] = self.sleep(seconds, upkeep=upkeep)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sleep, self._own_loop()))
             return
+        try:
+            due = self._now + timedelta(seconds=seconds)
+        except OverflowError:
+            due = _NEVER
         sleepers = self._upkeep if upkeep else self._foreground
-        sleeper = SleeperEntry(self._after(seconds), next(self._numbers), loop.create_future(), sys._getframe(1))
+        sleeper = SleeperEntry(due, next(self._numbers), loop.create_future(), sys._getframe(1))
         sleepers.add(sleeper)
         try:
             await sleeper.future
         finally:
             if not sleeper.woken:
-                sleepers.forget(sleeper)
+                sleepers.remove(sleeper)
 
     def busy(self) -> AbstractContextManager[None]:
-        return self._work.token(sys._getframe(1))
+        """See Clock.busy."""
+        return self._busy.new(sys._getframe(1))
 
-    # Letting time run --------------------------------------------------------------------------------------------
+    # Letting time advance ----------------------------------------------------------------------------------------
 
     @contextmanager
     def running(self, until: datetime | None = None, *, upkeep: bool = False) -> Iterator[None]:
-        """Inside, time jumps by itself whenever all is idle, but not beyond `until`.
+        """Inside, time jumps by itself whenever everything is idle, but not beyond `until`.
 
-        `upkeep`: stop at every upkeep sleeper, too, as real time would. Slow, for tests of leases and polling.
+        `upkeep`: stop at upkeep sleepers too, as in real time. Slow; for tests of leases and polling.
         """
         permit = _Permit(until or _NEVER, upkeep)
         self._permits.append(permit)
@@ -99,7 +114,7 @@ class VirtualClock:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside, time does not jump for anybody: what can happen without time happens, the rest waits."""
+        """Inside, time does not advance: what needs no time still happens, everything else waits."""
         self.freeze()
         try:
             yield
@@ -107,36 +122,44 @@ class VirtualClock:
             self.unfreeze()
 
     def freeze(self) -> None:
+        """Stop time until `unfreeze` has been called as often as `freeze`."""
         self._frozen += 1
 
     def unfreeze(self) -> None:
+        """Undo one `freeze`. Raises RuntimeError if time is not frozen."""
         if not self._frozen:
             raise RuntimeError("Time is not frozen.")
         self._frozen -= 1
 
     @property
     def is_frozen(self) -> bool:
+        """Whether time is frozen."""
         return self._frozen > 0
 
-    def give_up_on_work(self) -> None:
-        """From now on time jumps under work that is still going on: for the end of a program that will not wait."""
-        self._heeds_work = False
+    def ignore_work(self) -> None:
+        """From now on let time advance although work is in progress, for the end of a program that will not wait."""
+        self._waits_for_work = False
 
-    def ask_before_jumping(self, at_work: Callable[[], bool]) -> None:
-        """`at_work`: whether something works that does not say `busy()`. It is asked before every jump, on the loop."""
-        self._unseen_work = at_work
+    def wait_for_unreported_work(self, has_work: Callable[[], bool]) -> None:
+        """Let time stand still while `has_work()` is true, for work that is in no busy period.
+
+        It is called on the loop's thread, before time advances.
+        """
+        self._has_unreported_work = has_work
 
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
-        """Let `span` pass: everything that falls due on the way runs, in order and to its end.
+        """Let `span` pass. Everything that falls due in it runs, in order, until it is idle again.
 
-        Work that is going on is waited for first. `upkeep`: as for `running`.
+        Work in progress is waited for first. `upkeep`: as for `running`. Raises ValueError for a negative span,
+        RuntimeError if time is frozen.
         """
         if span < timedelta(0):
             raise ValueError(f"Time does not go back: advance by {span}.")
         target = self._now + span
         if self._frozen:
             raise RuntimeError("Time is frozen: unfreeze it before you advance it.")
-        # A sleeper of our own at the end, lest somebody else's jump goes past it.
+        # A sleeper at the target, so that time arrives there even if nothing else is due then, and so that a jump for
+        # another task's advance() does not go past it.
         mark = asyncio.create_task(self.sleep(span.total_seconds()), name=f"advance to {target:%Y-%m-%d %H:%M:%S}")
         try:
             while await self.step(target, upkeep=upkeep):
@@ -145,10 +168,10 @@ class VirtualClock:
             mark.cancel()
 
     async def run_until_idle(self, limit: timedelta | None = None) -> bool:
-        """Let everything run that is due within `limit` from now (None: ever), jumping as needed.
+        """Let everything run that falls due within `limit` from now (None: no limit), with as many jumps as needed.
 
-        True: nothing is left that waits for time. False: something waits beyond the limit, or time is frozen; time
-        then stands at the last thing that happened. With something periodic in the program a limit is needed.
+        Return True if no task waits for time any more, False if one waits beyond the limit or time is frozen; time then
+        stands at the last thing that happened. A program that does something periodically needs a limit.
         """
         end = self._now + limit if limit is not None else _NEVER
         while await self.step(end):
@@ -156,112 +179,111 @@ class VirtualClock:
         return not self._foreground
 
     async def idle(self) -> None:
-        """Wait until nothing works any more. Time does not jump for this."""
-        await self._idle(self._now)
+        """Wait until everything is idle. Time does not advance for this."""
+        await self._wait_until_idle(self._now)
 
     async def step(self, limit: datetime | None = None, *, upkeep: bool = False) -> bool:
-        """Let what can work now work to its end; then one jump, to the next due sleeper, but not beyond `limit`.
+        """Wait until everything is idle, then jump once, to the next sleeper, but not beyond `limit`.
 
-        False: nothing is due within the limit, or time is frozen. What the jump woke has not run yet.
+        Return False if no sleeper is due within the limit or time is frozen. The tasks that the jump wakes have not run
+        yet when it returns.
         """
-        await self._idle(limit or _NEVER)
+        await self._wait_until_idle(limit or _NEVER)
         return self._jump(limit or _NEVER, upkeep)
 
-    # Why does it wait? -------------------------------------------------------------------------------------------
+    # What does time wait for? ------------------------------------------------------------------------------------
 
     def sleepers(self) -> Sequence[Sleeper]:
-        """All who wait for time, the next first."""
-        found = [(entry, upkeep) for upkeep, all in ((False, self._foreground), (True, self._upkeep)) for entry in all]
-        return [Sleeper(entry.due, upkeep, entry.where) for entry, upkeep in sorted(found, key=lambda pair: pair[0])]
+        """Return all tasks that wait for time, the next one first."""
+        entries = [(entry, False) for entry in self._foreground] + [(entry, True) for entry in self._upkeep]
+        return [Sleeper(entry.due, upkeep, entry.where) for entry, upkeep in sorted(entries, key=lambda pair: pair[0])]
 
     def at_work(self) -> Sequence[OngoingWork]:
-        """What holds time up at this moment, the oldest first; seconds of real time so far."""
-        return self._work.now()
+        """Return the busy periods that hold time up at this moment, the oldest first."""
+        return self._busy.ongoing()
 
     def explain(self) -> str:
-        """For people: what time is waiting for."""
+        """Describe what time waits for, in lines of text."""
         lines = [f"Virtual time is {self._now.isoformat()}{' and frozen' if self._frozen else ''}."]
         lines += [f"  busy for {work.seconds:.1f} real seconds: {work.where}" for work in self.at_work()]
         lines += [f"  sleeps until {s.due.isoformat()}: {s.where}" for s in self.sleepers() if not s.upkeep]
         return "\n".join(lines)
 
-    # For the loop: its Idleness -------------------------------------------------------------------------------------
+    # Called by the loop: the LoopClock protocol ------------------------------------------------------------------
 
-    def wants_idle(self) -> bool:
+    def awaits_idle(self) -> bool:
+        """See LoopClock.awaits_idle."""
         wanted = bool(self._idle_waiters or (self._permits and not self._frozen))
-        return wanted and not (self._heeds_work and self._work.going_on)
+        return wanted and not (self._waits_for_work and self._busy)
 
-    def something_works_unseen(self) -> bool:
-        return self._heeds_work and self._unseen_work()
+    def has_unreported_work(self) -> bool:
+        """See LoopClock.has_unreported_work."""
+        return self._waits_for_work and self._has_unreported_work()
 
-    def found_idle(self) -> bool:
+    def on_idle(self) -> bool:
+        """See LoopClock.on_idle."""
         if self._idle_waiters:
-            # One at a time, the one who wants to go least far first: what it does next may change what is idle.
+            # Wake only one waiter, the one with the nearest limit: what it does next may start new work, and then the
+            # program is not idle for the others. A farther one first could also jump past the nearer one's limit.
             nearest = min(self._idle_waiters)
             self._idle_waiters.remove(nearest)
             nearest.future.set_result(None)
             return True
+        # No task steps through time by hand, so the `running()` blocks decide.
         return any(self._jump(permit.until, permit.upkeep) for permit in tuple(self._permits))
 
     # -------------------------------------------------------------------------------------------------------------
 
-    async def _idle(self, limit: datetime) -> None:
+    async def _wait_until_idle(self, limit: datetime) -> None:
         waiter = _IdleWaiter(limit, next(self._numbers), self._own_loop().create_future())
         self._idle_waiters.append(waiter)
         try:
             await waiter.future
         finally:
+            # Still in the list if this task was cancelled.
             if waiter in self._idle_waiters:
                 self._idle_waiters.remove(waiter)
 
     def _jump(self, limit: datetime, upkeep: bool) -> bool:
-        due = self._next_due(upkeep)
+        heaps = (self._foreground, self._upkeep) if upkeep else (self._foreground,)
+        due = min((due for heap in heaps if (due := heap.next_due()) is not None), default=None)
         if self._frozen or due is None or due > limit:
             return False
-        self._move(due)
-        return True
-
-    async def _sleep_elsewhere(self, seconds: float, upkeep: bool) -> None:
-        loop = self._own_loop()
-        coroutine: Coroutine[Any, Any, None] = self.sleep(seconds, upkeep=upkeep)
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
-
-    def _next_due(self, upkeep: bool) -> datetime | None:
-        heaps = (self._foreground, self._upkeep) if upkeep else (self._foreground,)
-        return min((due for heap in heaps if (due := heap.next_due()) is not None), default=None)
-
-    def _move(self, moment: datetime) -> None:
-        self._now = max(self._now, moment)
-        for entry in sorted([*self._foreground.due(self._now), *self._upkeep.due(self._now)]):
+        # A guard: time must never go back, whatever the heaps hold.
+        self._now = max(self._now, due)
+        # Upkeep sleepers are woken too when a jump has passed them: they find that they are late, like a process that
+        # was suspended. Both heaps are merged, so that the order is the one in which real time would have woken them.
+        for entry in sorted([*self._foreground.pop_due(self._now), *self._upkeep.pop_due(self._now)]):
             entry.wake()
-
-    def _after(self, seconds: float) -> datetime:
-        try:
-            return self._now + timedelta(seconds=seconds)
-        except OverflowError:
-            return _NEVER
+        return True
 
     def _own_loop(self) -> VirtualTimeLoop:
         if self._loop is None or self._loop.is_closed():
-            raise RuntimeError("A VirtualClock goes only on its own loop: asyncio.Runner(loop_factory=clock.new_loop).")
+            raise RuntimeError(
+                "The time of a VirtualClock advances only on its own loop: asyncio.Runner(loop_factory=clock.new_loop)."
+            )
         return self._loop
 
     def _wake_loop(self) -> None:
         loop = self._loop
-        # On its own thread the loop is awake and looks for idleness after this turn anyhow.
+        # The last busy period has ended, so the program may be idle now, but the loop may be waiting in its selector.
+        # On the loop's own thread no wake-up is needed: the loop is running and asks its selector after this pass
+        # anyway.
         if loop is not None and not loop.is_closed() and loop.thread_id != threading.get_ident():
             loop.call_soon_threadsafe(lambda: None)
 
 
 @dataclass(slots=True, eq=False)
 class _Permit:
+    """A `running()` block. Compared by identity: two blocks may have the same limits."""
+
     until: datetime
     upkeep: bool
 
 
 @dataclass(slots=True, order=True)
 class _IdleWaiter:
-    """`limit`: how far it may want to jump when it wakes."""
+    """A task that waits until everything is idle. `limit`: how far it may jump when it wakes."""
 
     limit: datetime
     number: int
@@ -269,6 +291,6 @@ class _IdleWaiter:
 
 
 @types.coroutine
-def _let_others_run() -> Generator[None, None, None]:
-    """What asyncio.sleep(0) does: one turn of the loop."""
+def _yield_to_loop() -> Generator[None, None, None]:
+    # One pass of the loop, which is what asyncio.sleep(0) does.
     yield

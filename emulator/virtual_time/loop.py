@@ -1,7 +1,9 @@
-"""An event loop that notices when its program is idle, and lets a clock jump then.
+"""Event loop of a virtual clock: an asyncio loop that notices when the program is idle and tells its clock.
 
-An event loop asks its selector to wait when no callback is ready. At that moment, if no socket has anything to say and
-nobody is busy, the program is idle, and the selector tells the clock instead of waiting.
+An event loop asks its selector to wait when it has no callback that is ready to run. If at that moment no socket has
+data either, and no busy period is open, the program is idle: it can only continue when time advances. The selector of
+this loop then tells the clock, which wakes a sleeper, instead of waiting in real time. Trio's autojump clock uses the
+same moment.
 """
 
 from __future__ import annotations
@@ -11,34 +13,38 @@ import selectors
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    # For the type of `loop.clock` only: at run time the clock imports the loop, not the other way round.
+    from emulator.virtual_time.clock import VirtualClock
 
 T = TypeVar("T")
 
-# How often (real) a program looks again that would be idle but for work that does not say when it ends.
-_LOOK_SECONDS = 0.005
+# Real seconds between two looks at work that does not report its end. Short, because a test waits for it.
+_POLL_SECONDS = 0.005
 
 
-class Idleness(Protocol):
-    """What the loop asks and tells its clock."""
+class LoopClock(Protocol):
+    """What the loop needs of its clock. All methods except `busy` are called on the loop's thread."""
 
     def busy(self) -> AbstractContextManager[None]:
-        """Something works that the loop cannot see."""
+        """See Clock.busy."""
 
-    def wants_idle(self) -> bool:
-        """Would anything happen if the program were idle now?"""
+    def awaits_idle(self) -> bool:
+        """Return whether `on_idle` would do anything: time may advance, or a task waits for idleness."""
 
-    def something_works_unseen(self) -> bool:
-        """Does something work that does not say when it ends?"""
+    def has_unreported_work(self) -> bool:
+        """Return whether work is in progress that is in no busy period, for example a thread left by a function."""
 
-    def found_idle(self) -> bool:
-        """No callback is ready and no socket speaks. True if that set something going."""
+    def on_idle(self) -> bool:
+        """Called when the program is idle. Return True if that made a callback ready."""
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """The event loop of a VirtualClock. Work in its executor (`to_thread`, name resolution) counts as busy."""
 
-    def __init__(self, clock: Idleness) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.thread_id: int | None = None
         super().__init__(_IdleSelector(clock))
@@ -48,25 +54,33 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().run_forever()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        token = self.clock.busy()
-        token.__enter__()
+        # Not a `with` block: the period begins here and ends in a callback. It ends on the loop's thread, after the
+        # result has arrived; if it ended on the worker thread, time could advance before the result is seen.
+        busy = self.clock.busy()
+        busy.__enter__()
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(lambda _: token.__exit__(None, None, None))
+        future.add_done_callback(lambda _: busy.__exit__(None, None, None))
         return future
 
 
 class _IdleSelector(selectors.DefaultSelector):
-    def __init__(self, clock: Idleness) -> None:
+    """The selector of the loop. A timeout of 0 means that callbacks are ready, so the program is not idle."""
+
+    def __init__(self, clock: LoopClock) -> None:
         super().__init__()
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         nothing_ready = timeout is None or timeout > 0
-        if nothing_ready and self._clock.wants_idle():
+        if nothing_ready and self._clock.awaits_idle():
+            # Data that has arrived already is work to do; look without waiting. This also sees wake-ups from other
+            # threads (call_soon_threadsafe), which write to the loop's own socket.
             events = super().select(0)
-            if not events and self._clock.something_works_unseen():
-                # Nobody will tell when it ends.
-                return super().select(_LOOK_SECONDS if timeout is None else min(timeout, _LOOK_SECONDS))
-            if events or self._clock.found_idle():
+            if not events and self._clock.has_unreported_work():
+                # No event will come when this work ends, so wait a moment and let the loop ask again. `timeout` is the
+                # loop's next real timer, which must not be late.
+                return super().select(_POLL_SECONDS if timeout is None else min(timeout, _POLL_SECONDS))
+            if events or self._clock.on_idle():
+                # An empty list makes the loop run its ready callbacks, among them those that on_idle has caused.
                 return events
         return super().select(timeout)

@@ -1,4 +1,7 @@
-"""`context: func.Context` as a function sees it. Attributes: docs/protocol/python-worker.md 6.3."""
+"""The `context` parameter of a function: `func.Context` with the attributes that the official worker gives it.
+
+Source: docs/protocol/python-worker.md 6.3.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from emulator.worker.port import Invocation
 
 
 class RpcException(_abc.RpcException):
-    """The failure of the attempt before. All texts are empty when there was none."""
+    """The error of the previous attempt. All texts are empty if there was none."""
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -31,7 +34,7 @@ class RpcException(_abc.RpcException):
 
 
 class TraceContext(_abc.TraceContext):
-    """W3C trace context. `Traceparent`, `Tracestate`, `Attributes` are the old names, still in use."""
+    """W3C trace context of the invocation."""
 
     def __init__(self, parent: str, state: str, attributes: Mapping[str, str]) -> None:
         self._parent = parent
@@ -50,6 +53,7 @@ class TraceContext(_abc.TraceContext):
     def attributes(self) -> dict[str, str]:
         return self._attributes
 
+    # The official worker's class has these capitalized names too; apps written for its first releases use them.
     @property
     def Traceparent(self) -> str:  # noqa: N802
         return self._parent
@@ -64,7 +68,7 @@ class TraceContext(_abc.TraceContext):
 
 
 class RetryContext(_abc.RetryContext):
-    """Counts are zero when the function has no retry policy."""
+    """State of the function's retry policy. The counts are zero if it has none."""
 
     def __init__(self, count: int, maximum: int, exception: str | None) -> None:
         self._count = count
@@ -85,12 +89,12 @@ class RetryContext(_abc.RetryContext):
 
     @property
     def rpc_exception(self) -> RpcException:
-        """The name under which the official worker has it."""
+        # The library declares `exception`; the official worker's class has this name too.
         return self._exception
 
 
 class Context(func.Context):
-    """One invocation's facts."""
+    """Context of one invocation. `local` is shared by all invocations; `directory` is Context.function_directory."""
 
     def __init__(self, invocation: Invocation, *, name: str, directory: str, local: threading.local) -> None:
         retry = invocation.retry
@@ -109,7 +113,7 @@ class Context(func.Context):
     def invocation_id(self) -> str:
         return self._invocation_id
 
-    # The library declares the *type* here; what the official worker gives is an instance.
+    # The library declares the class itself as the return type; the official worker returns an instance.
     @property
     def thread_local_storage(self) -> threading.local:  # type: ignore[override]
         return self._local

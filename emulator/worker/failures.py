@@ -1,6 +1,5 @@
-"""How exceptions of user code are shown: the official worker's texts, with the user's frames.
+"""Texts of user exceptions: message and stack as the official Python worker sends them, without azemu's own frames.
 
-The official worker prints the frames of its own dispatcher first; ours show nobody anything and are left out.
 Source: docs/protocol/python-worker.md chapter 8.
 """
 
@@ -15,8 +14,9 @@ import emulator
 from emulator.errors import AppLoadError
 from emulator.worker.port import FunctionFailed
 
-_OUR_FILES = str(Path(emulator.__file__).parent)
-_IMPORT_MACHINERY = ("<frozen importlib", str(Path("importlib") / "__init__.py"))
+_PACKAGE_FOLDER = str(Path(emulator.__file__).parent)
+_FROZEN_IMPORTLIB = "<frozen importlib"
+_IMPORTLIB_FILE = str(Path("importlib") / "__init__.py")
 
 _MODULE_NOT_FOUND = (
     ". Cannot find module. Please check the requirements.txt file for the missing module. For more info, please refer "
@@ -25,56 +25,61 @@ _MODULE_NOT_FOUND = (
 
 
 def function_failed(error: BaseException) -> FunctionFailed:
-    """The port's error for what a function raised."""
+    """Return the port's error for an exception that a function raised."""
     return FunctionFailed(
         type_name=type(error).__name__, text=message_of(error), stack=stack_of(error.__traceback__), cause=error
     )
 
 
 def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError:
-    """The text of `Worker failed to index functions`. `search_path`: what an import error lists as sys.path."""
+    """Return the error for an app that cannot be imported or indexed, with the official worker's text.
+
+    `search_path` is what the text of an import error lists as sys.path. Hints that the official text does not have
+    follow at the end.
+    """
     text = f"{type(error).__name__}: {message_of(error)}"
+    # A circular import is an ImportError too, but nothing is missing; the official worker leaves the advice out there.
     if isinstance(error, ImportError) and "partially initialized module" not in text:
         text += f"{_MODULE_NOT_FOUND}{search_path}"
-    stack = stack_of(error.__traceback__) + _syntax(error)
-    failed = AppLoadError("\n".join([f"Result: Failure\nException: {text}\nStack: {stack.rstrip()}", *_remarks(error)]))
+    stack = stack_of(error.__traceback__)
+    if isinstance(error, SyntaxError):
+        # The file with the syntax error never ran, so the stack has no frame of it. The exception knows the line.
+        lines = traceback.TracebackException.from_exception(error).format_exception_only()
+        stack += "".join(line for line in lines if line.startswith("  "))
+    # Notes are added where the error is raised, for example the name of the function that cannot be loaded.
+    hints = list(getattr(error, "__notes__", ()))
+    if isinstance(error, ModuleNotFoundError):
+        python = sys.executable
+        hints.append(
+            f"The app runs on {python}. To install its requirements: {python} -m pip install -r requirements.txt"
+        )
+    failed = AppLoadError("\n".join([f"Result: Failure\nException: {text}\nStack: {stack.rstrip()}", *hints]))
     failed.__cause__ = error
     return failed
 
 
-def _syntax(error: BaseException) -> str:
-    """File, line and text of a syntax error, which has no frame there."""
-    if not isinstance(error, SyntaxError):
-        return ""
-    lines = traceback.TracebackException.from_exception(error).format_exception_only()
-    return "".join(line for line in lines if line.startswith("  "))
-
-
-def _remarks(error: BaseException) -> list[str]:
-    """What the official text leaves open: which function it is about, where a module has to be installed."""
-    remarks = list(getattr(error, "__notes__", ()))
-    if isinstance(error, ModuleNotFoundError):
-        python = sys.executable
-        remarks.append(f"The app runs on {python}. If it can be installed: {python} -m pip install -r requirements.txt")
-    return remarks
-
-
 def message_of(error: BaseException) -> str:
+    """Return `str(error)`, or the official worker's text if that raises."""
     try:
         return str(error)
     except Exception:
+        # `__str__` is user code.
         return "Unhandled exception in function. Could not serialize original exception message."
 
 
 def stack_of(trace: TracebackType | None) -> str:
-    """The frames, outermost first, without header and exception line; no causes, as in the official worker."""
+    """Return the frames of user code, outermost first, without header, exception line and chained causes."""
     try:
-        frames = [frame for frame in traceback.extract_tb(trace) if not _is_machinery(frame.filename)]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(trace)
+            # The official worker's stack begins with its own dispatcher. azemu's dispatcher and the import system would
+            # only hide the user's line.
+            if not frame.filename.startswith((_PACKAGE_FOLDER, _FROZEN_IMPORTLIB))
+            and not frame.filename.endswith(_IMPORTLIB_FILE)
+        ]
         return "".join(traceback.format_list(frames))
     except Exception:
-        # Formatting reads the user's source files, which may be anything.
+        # Formatting reads the user's source files, which may have any content. An empty stack is what the official
+        # worker sends in this case.
         return ""
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith((_OUR_FILES, _IMPORT_MACHINERY[0])) or filename.endswith(_IMPORT_MACHINERY[1])

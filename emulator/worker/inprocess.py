@@ -1,10 +1,11 @@
-"""The worker that runs the app in this process: sync functions on threads, async ones on the app's own loop.
+"""In-process worker: implementation of the worker port that runs the user's functions in the host's process.
 
     async with InProcessWorker(root, settings=…, clock=…, on_log=…) as worker:
         functions = await worker.load()
         returned = await worker.invoke(Invocation(…))
 
-Never the host's loop: an app that blocks must not cost the host its leases.
+Sync functions run on a thread pool, async functions on the app's own event loop. Nothing of the app runs on the host's
+loop: an app that blocks it would keep the host from renewing its leases and message locks.
 """
 
 from __future__ import annotations
@@ -24,32 +25,36 @@ from typing import Any, TypeVar
 import azure.functions as func
 
 from emulator.clock import Clock
-from emulator.worker import hooks, values
-from emulator.worker.apploop import AppLoop
-from emulator.worker.context import Context
+from emulator.worker import worker_extensions
+from emulator.worker.app_loop import AppLoop
 from emulator.worker.failures import app_load_error, function_failed
-from emulator.worker.hooks import Hooks
-from emulator.worker.indexing import CONTEXT, LoadedFunction, index
+from emulator.worker.function_call import FunctionCall
+from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
-from emulator.worker.port import Datum, FunctionMetadata, HttpStream, Invocation, LogRecord, Returned, WorkerError
-from emulator.worker.sdk_sessions import loop_sessions
-from emulator.worker.sdk_times import remember_times
-from emulator.worker.sdk_warnings import soften_warnings
-from emulator.worker.streaming import Streaming
-from emulator.worker.switches import is_on
-from emulator.worker.threads import FunctionThreads, thread_limit
-from emulator.worker.userlogs import UserLogs
+from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
+from emulator.worker.sdk_patches import apply_sdk_patches
+from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
+from emulator.worker.streaming import HttpStreaming
+from emulator.worker.threads import FunctionThreadPool, thread_limit
+from emulator.worker.user_logs import UserLogs
+from emulator.worker.worker_extensions import WorkerExtensions
 
 T = TypeVar("T")
 
-WrapCall = Callable[[FunctionMetadata, Callable[..., Any]], Callable[..., Any]]
-"""Gives the function to call instead; it has to take and return the same."""
+WrapFunction = Callable[[FunctionMetadata, Callable[..., Any]], Callable[..., Any]]
+"""Returns the callable to use instead of a user's function. It takes the same arguments and returns the same."""
+
+# The official worker accepts more words for "on" than the host does.
+_ON = frozenset(("1", "true", "t", "yes", "y"))
+
+# Real seconds. An ASGI app that does not answer lifespan.shutdown must not hold up the host's stop for longer.
+_SHUTDOWN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class InProcessWorker:
-    """Implements the Worker port. `on_log`: what user code logs outside of invocations, called on any thread."""
+    """Implements the Worker port. `on_log` receives what user code logs outside invocations; called on any thread."""
 
     def __init__(
         self, root: Path, *, settings: Mapping[str, str], clock: Clock, on_log: Callable[[LogRecord], None]
@@ -58,21 +63,21 @@ class InProcessWorker:
         self._settings = settings
         self._clock = clock
         self._stack = ExitStack()
-        self._logs = UserLogs(on_log, debug=is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
-        self._app_loop = AppLoop(self._logs.app_thread)
-        self._threads = FunctionThreads(thread_limit(settings, _log.warning))
-        self._hooks = Hooks() if is_on(settings, hooks.SETTING) else None
+        self._logs = UserLogs(on_log, debug=_is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
+        self._app_loop = AppLoop(self._logs.register_app_thread)
+        self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
+        self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
         self._app: func.FunctionRegister | None = None
         self._functions: dict[str, LoadedFunction] = {}
-        self._wrap: WrapCall | None = None
+        self._wrap: WrapFunction | None = None
 
     @property
     def app_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the app's async functions. It runs on another thread."""
+        """The event loop of the app's async functions. It runs on another thread."""
         return self._app_loop.loop
 
-    def wrap_calls(self, wrap: WrapCall) -> None:
-        """Put something around the user's functions themselves, for tests that watch them. Call it before `load`."""
+    def wrap_functions(self, wrap: WrapFunction) -> None:
+        """Replace the users' functions when they are loaded, for tests that observe them. Call it before `load`."""
         self._wrap = wrap
 
     async def __aenter__(self) -> InProcessWorker:
@@ -84,64 +89,71 @@ class InProcessWorker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Stopping blocks a thread, which a virtual clock cannot see: busy() keeps time from jumping meanwhile.
         with self._stack, self._clock.busy():
             self._threads.close()
             if not await asyncio.to_thread(self._stop_app_loop):
-                _log.warning("A function blocks the app's event loop; it is left behind")
+                _log.warning("A function blocks the app's event loop; its thread is left running")
 
     async def load(self) -> Sequence[FunctionMetadata]:
+        """See Worker.load."""
         if self._settings.get("FUNCTIONS_WORKER_PROCESS_COUNT", "1") not in ("", "0", "1"):
             _log.warning("FUNCTIONS_WORKER_PROCESS_COUNT has no effect here: all functions run in one process.")
         with self._clock.busy():
-            loaded = await _result_of(self._app_loop.submit(self._load))
+            loaded = await _result_of(self._app_loop.submit(self._load_on_app_loop))
         if isinstance(loaded, BaseException):
             raise app_load_error(loaded, list(sys.path)) from loaded
-        self._functions = {function.metadata.name: self._wrapped(function) for function in loaded}
+        wrap = self._wrap
+        if wrap is not None:
+            loaded = [replace(function, call=wrap(function.metadata, function.call)) for function in loaded]
+        self._functions = {function.metadata.name: function for function in loaded}
         return [function.metadata for function in loaded]
 
-    def _wrapped(self, function: LoadedFunction) -> LoadedFunction:
-        return function if self._wrap is None else replace(function, call=self._wrap(function.metadata, function.call))
-
     async def invoke(self, invocation: Invocation) -> Returned:
+        """See Worker.invoke."""
         function = self._functions.get(invocation.function)
         if function is None:
             raise WorkerError(f'The function app has no function "{invocation.function}".')
-        # Left only when the answer has arrived on this loop: until then there is work that only we know of.
+        streaming = function.streaming
+        # busy() ends only after the result has arrived on this loop. If it ended on the app's thread, a virtual clock
+        # could jump before the host has seen the result.
         with self._clock.busy():
-            outcome = await _result_of(self._start(function, invocation))
+            if streaming is not None:
+                future = self._app_loop.submit(lambda: self._stream(streaming, function, invocation))
+            elif function.is_async:
+                future = self._app_loop.submit(lambda: self._await(function, invocation))
+            else:
+                # Threads are reused, so a fresh context keeps context variables of the last call away from this one.
+                fresh = contextvars.Context()
+                future = self._threads.submit(lambda: fresh.run(self._call, function, invocation))
+            outcome = await _result_of(future)
         if isinstance(outcome, BaseException):
             raise function_failed(outcome)
         return outcome
 
-    def _start(self, function: LoadedFunction, invocation: Invocation) -> Future[Returned | BaseException]:
-        if function.streaming is not None:
-            streaming = function.streaming
-            return self._app_loop.submit(lambda: self._stream(streaming, function, invocation))
-        if function.is_async:
-            return self._app_loop.submit(lambda: self._await(function, invocation))
-        fresh = contextvars.Context()
-        return self._threads.submit(lambda: fresh.run(self._call, function, invocation))
+    # On the app's threads ------------------------------------------------------------------------------------------
+    #
+    # These methods return exceptions instead of raising them: a SystemExit or KeyboardInterrupt of user code would
+    # otherwise end the thread, or stop the app's event loop.
 
-    # On the app's threads: nothing below may raise, a BaseException would end a thread or a loop. ------------------
-
-    async def _load(self) -> list[LoadedFunction] | BaseException:
+    async def _load_on_app_loop(self) -> list[LoadedFunction] | BaseException:
         try:
+            # On the app's loop, because modules may create loop-bound objects while they are imported.
             self._app = import_app(self._root, script_name(self._settings))
-            loop_sessions()
-            remember_times()
-            soften_warnings()
+            # After the import: only now it is known which library modules the app uses.
+            apply_sdk_patches()
             if self._app is None:
                 _log.warning(
-                    "There is no %s in %s. Functions are declared there, in the v2 programming model; another name can "
-                    "be given with the setting PYTHON_SCRIPT_FILE_NAME.",
+                    "There is no %s in %s. Declare the app's functions there (v2 programming model), or set "
+                    "PYTHON_SCRIPT_FILE_NAME to the name of the file that declares them.",
                     script_name(self._settings),
                     self._root,
                 )
                 return []
             functions = index(self._app, self._root, self._clock)
-            if self._hooks is not None:
+            if self._extensions is not None:
                 for function in functions:
-                    self._hooks.after_load(function.metadata.name, function.directory)
+                    self._extensions.after_load(function.metadata.name, function.directory)
         except BaseException as error:
             return error
         return functions
@@ -149,7 +161,7 @@ class InProcessWorker:
     def _call(self, function: LoadedFunction, invocation: Invocation) -> Returned | BaseException:
         with self._logs.invocation(invocation):
             try:
-                call = self._prepare(function, invocation)
+                call = self._new_call(function, invocation)
                 return call.returned(function.call(**call.arguments))
             except BaseException as error:
                 return error
@@ -157,65 +169,53 @@ class InProcessWorker:
     async def _await(self, function: LoadedFunction, invocation: Invocation) -> Returned | BaseException:
         with self._logs.invocation(invocation):
             try:
-                call = self._prepare(function, invocation)
+                call = self._new_call(function, invocation)
                 return call.returned(await function.call(**call.arguments))
             except BaseException as error:
                 return error
 
     async def _stream(
-        self, streaming: Streaming, function: LoadedFunction, invocation: Invocation
+        self, streaming: HttpStreaming, function: LoadedFunction, invocation: Invocation
     ) -> Returned | BaseException:
-        """The function answers through the stream of its request: what it returns is the answer, not an output."""
+        """Call a function that streams HTTP. What it returns goes to the client through the stream of its request."""
         with self._logs.invocation(invocation):
             try:
-                call = self._prepare(function, invocation)
-                name = call.stream_name
+                call = self._new_call(function, invocation)
+                parameter = call.stream_parameter
 
-                async def answer(request: Any) -> Any:
-                    call.arguments[name] = request
+                async def respond(request: Any) -> Any:
+                    call.arguments[parameter] = request
                     if function.is_async:
                         return await function.call(**call.arguments)
-                    # In a copy of the context: what the thread logs belongs to this invocation.
+                    # In a copy of this context, so that what the thread logs belongs to this invocation.
                     context = contextvars.copy_context()
                     work = self._threads.submit(lambda: context.run(function.call, **call.arguments))
                     return await asyncio.wrap_future(work)
 
-                await streaming.run(call.arguments[name], invocation.id, answer)
+                await streaming.run(call.arguments[parameter], invocation.id, respond)
                 return call.returned(None)
             except BaseException as error:
                 return error
 
-    def _prepare(self, function: LoadedFunction, invocation: Invocation) -> _Call:
-        context = Context(
-            invocation,
-            name=function.metadata.name,
-            directory=function.directory,
-            local=self._logs.local,
-        )
-        call = _Call(function, invocation, context, self._hooks)
-        if self._hooks is not None:
-            self._hooks.before(context, call.arguments)
-        return call
+    def _new_call(self, function: LoadedFunction, invocation: Invocation) -> FunctionCall:
+        return FunctionCall(function, invocation, self._logs.local, self._extensions)
 
     # Stopping ------------------------------------------------------------------------------------------------------
 
     def _stop_app_loop(self) -> bool:
         shutdown = self._app_loop.submit(self._shut_down_app)
         try:
-            shutdown.result(timeout=1.0)
+            shutdown.result(timeout=_SHUTDOWN_SECONDS)
         except TimeoutError:
-            _log.debug("the app's loop is busy; its ASGI shutdown is skipped")
+            _log.debug("the app's event loop is busy; its ASGI shutdown is skipped")
         return self._app_loop.stop()
 
     async def _shut_down_app(self) -> None:
-        """End what belongs to the loop. The ASGI app gets its lifespan.shutdown: the library would try from a
-        finaliser, on any thread.
-        """
-        sessions = loop_sessions()
-        if sessions is not None:
-            await sessions.close()
+        await close_session_of_this_loop()
         app = self._app
         if isinstance(app, func.AsgiFunctionApp) and app.startup_task_done:
+            # The library sends lifespan.shutdown from the app object's finalizer, with asyncio.run, on whatever thread
+            # the garbage collector runs. Send it here instead, and reset the flag so that the finalizer does nothing.
             app.startup_task_done = False
             try:
                 await app.middleware.notify_shutdown()  # type: ignore[no-untyped-call]
@@ -223,55 +223,21 @@ class InProcessWorker:
                 _log.exception("The ASGI app's shutdown failed")
 
 
-class _Call:
-    """The arguments of one call and what becomes of its results."""
-
-    def __init__(self, function: LoadedFunction, invocation: Invocation, context: Context, hooks: Hooks | None) -> None:
-        self._function = function
-        self._context = context
-        self._hooks = hooks
-        self._outs = {name: values.Out[Any]() for name in function.outputs}
-        self.arguments: dict[str, Any] = {
-            name: values.decode(function.inputs[name].converter, datum, invocation.trigger_metadata)
-            for name, datum in invocation.inputs.items()
-        }
-        if function.takes_context:
-            self.arguments[CONTEXT] = context
-        self.arguments.update(self._outs)
-
-    @property
-    def stream_name(self) -> str:
-        """The parameter that came as an HttpStream."""
-        return next(name for name, value in self.arguments.items() if isinstance(value, HttpStream))
-
-    def returned(self, value: Any) -> Returned:
-        """Outputs in the order of declaration, those that are None left out; then the return value, None included."""
-        function = self._function
-        if self._hooks is not None:
-            self._hooks.after(self._context, self.arguments, value)
-        if value is not None and function.returns is None:
-            # The missing blank is in the original.
-            raise RuntimeError(
-                f"function {function.metadata.name!r} without a $return bindingreturned a non-None value"
-            )
-        outputs: dict[str, Datum] = {}
-        for name, bound in function.outputs.items():
-            if (set_value := self._outs[name].get()) is not None:
-                encoded = values.encode(bound.converter, set_value, bound.python_type)
-                if encoded is not None:
-                    outputs[name] = encoded
-        if function.returns is None:
-            return Returned(None, outputs)
-        return Returned(values.encode(function.returns.converter, value, function.returns.python_type), outputs)
+def _is_on(settings: Mapping[str, str], name: str) -> bool:
+    return settings.get(name, "").lower() in _ON
 
 
 async def _result_of(future: Future[T]) -> T:
-    """Wait without being able to cancel: user code runs to its end, whoever stops waiting for it."""
+    """Wait for a future of another thread without cancelling it when the caller is cancelled.
+
+    User code cannot be stopped halfway: it runs to its end, and its result is dropped if no task waits for it any more.
+    `asyncio.wrap_future` would cancel the future, and its thread would then fail to set the result.
+    """
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
 
     def wake(_: Future[T]) -> None:
-        # The loop is closed when nobody waits any more: a stuck function that ended after its host.
+        # RuntimeError: the loop is closed. The function ended after its host has stopped without waiting for it.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(arrived.set)
 

@@ -1,7 +1,7 @@
-"""Import the app's script and find the app object in it.
+"""Import of the app's script, and search for the app object in it.
 
     with AppModules(root):
-        app = import_app(root, settings)
+        app = import_app(root, script_name(settings))
 
 Source of rules and texts: docs/protocol/python-worker.md 2.1.
 """
@@ -22,8 +22,9 @@ import azure.functions as func
 
 DEFAULT_SCRIPT = "function_app.py"
 
-_OURSELVES = __name__.partition(".")[0]
+_OWN_PACKAGE = __name__.partition(".")[0]
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
+_LIBRARY_FOLDERS = ("site-packages", "dist-packages")
 
 
 class InvalidFileNameError(Exception):
@@ -31,7 +32,7 @@ class InvalidFileNameError(Exception):
 
 
 def script_name(settings: Mapping[str, str]) -> str:
-    """Raises InvalidFileNameError."""
+    """Return the file name of the app's script. Raises InvalidFileNameError."""
     name = settings.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT
     if _SCRIPT_NAME.fullmatch(name) is None:
         raise InvalidFileNameError(f"Invalid file name: {name}")
@@ -39,9 +40,9 @@ def script_name(settings: Mapping[str, str]) -> str:
 
 
 def import_app(root: Path, script: str) -> func.FunctionRegister | None:
-    """The script's only app object, or None when there is no such script. Enter AppModules(root) before.
+    """Import the script and return its app object; None if there is no such script. Enter AppModules(root) before.
 
-    Raises whatever the user's module raises; ValueError when it has no app object or several.
+    Raises what the user's module raises; ValueError if the module has no app object or more than one.
     """
     if not (root / script).is_file():
         return None
@@ -49,52 +50,53 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
         module = importlib.import_module(Path(script).stem)
     except SyntaxError as error:
         if error.filename is None:
-            error.add_note(f"It was found while importing {root / script}.")
+            # For example "source code string cannot contain null bytes", which does not say in which file.
+            error.add_note(f"The error occurred while importing {root / script}.")
         raise
-    return _only_app(module)
-
-
-def _only_app(module: ModuleType) -> func.FunctionRegister:
     apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
     if not apps:
         raise ValueError("Could not find top level function app instances in function_app.py.")
     [(_, first), *others] = apps.items()
     if others:
-        # Two names of one object count as two, as in the official worker.
+        # Two names of the same object count as two, as in the official worker.
         kind = type(first).__name__
-        error = ValueError(f"More than one {kind} or other top level function app instances are defined.")
-        error.add_note(f"They are the names {', '.join(apps)} in {module.__file__}.")
-        raise error
+        ambiguous = ValueError(f"More than one {kind} or other top level function app instances are defined.")
+        ambiguous.add_note(f"The names are {', '.join(apps)} in {module.__file__}.")
+        raise ambiguous
     return first
 
 
 class AppModules:
-    """While entered, the app's folder can be imported from, and its modules are the ones that are found.
+    """While entered, modules are imported from the app's folder; afterwards they are removed from sys.modules.
 
-    An installed package of the same name wins, as in the official worker, where the folder is last on sys.path.
-    Modules of the same names that another folder brought in (another app in this process) are put aside and come back
-    at the end. Modules of this very folder that are loaded already are used as they are: a test that imported and
-    patched them sees its patches. Of two apps open at the same time, imports inside functions find the later one's.
+    An installed package of the same name takes precedence, as in the official worker, where the app's folder is the
+    last entry of sys.path. Modules of the same names from another folder (of another app in this process) are hidden
+    while this app is open, and restored afterwards. Modules of this folder that are already loaded are used as they
+    are: a test that has imported and patched them sees its patches. If two apps are open at the same time, imports
+    inside functions find the modules of the app that was opened last.
     """
 
     def __init__(self, root: Path) -> None:
         self._finder = _AppFinder(root)
-        self._entries: list[str] = []
-        self._put_aside: dict[str, _PutAside] = {}
+        self._path_entries: list[str] = []
+        self._hidden: dict[str, _HiddenModule] = {}
 
     def __enter__(self) -> AppModules:
+        # A test may have written the app's files a moment ago; the import system caches directory listings.
         importlib.invalidate_caches()
-        others = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
-        # One look at the folder instead of one for each of the many loaded modules.
-        self._put_aside = {
-            name: _PutAside(module, next((other for other in others if other.loaded(name, module)), None))
-            for name, module in _loaded_below(self._finder.top_names())
-            if self._finder.is_namesake(name, module)
+        finders = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
+        # Candidates come from one listing of the folder: checking the file system for each of the hundreds of loaded
+        # modules would be slow.
+        self._hidden = {
+            name: _HiddenModule(module, next((finder for finder in finders if finder.has_loaded(name, module)), None))
+            for name, module in _loaded_modules(self._finder.top_level_names())
+            if self._finder.conflicts_with(name, module)
         }
-        for name in self._put_aside:
+        for name in self._hidden:
             del sys.modules[name]
-        self._entries = [str(path) for path in self._finder.folders]
-        sys.path.extend(self._entries)
+        # The entries on sys.path are for code that looks there itself, such as pkgutil.
+        self._path_entries = [str(path) for path in self._finder.folders]
+        sys.path.extend(self._path_entries)
         sys.meta_path.insert(0, self._finder)
         return self
 
@@ -102,100 +104,89 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        for name, module in _loaded_below(self._finder.served):
-            if self._finder.loaded(name, module):
+        for name, module in _loaded_modules(self._finder.found):
+            if self._finder.has_loaded(name, module):
                 del sys.modules[name]
-        for entry in self._entries:
-            # By identity: an equal entry may belong to somebody else.
+        for entry in self._path_entries:
+            # By identity: another app, or the user, may have added an equal entry.
             sys.path[:] = [other for other in sys.path if other is not entry]
-        for name, aside in self._put_aside.items():
-            if aside.app is None or aside.app in sys.meta_path:
-                sys.modules.setdefault(name, aside.module)
+        for name, hidden in self._hidden.items():
+            # Modules of an app that was closed in the meantime must not come back.
+            if hidden.finder is None or hidden.finder in sys.meta_path:
+                sys.modules.setdefault(name, hidden.module)
 
 
 @dataclass(frozen=True, slots=True)
-class _PutAside:
-    """A module of somebody else. `app`: the open app that loaded it, which may end before it would come back."""
+class _HiddenModule:
+    """A module that was loaded from another folder. `finder`: that of the open app that has loaded it, if any."""
 
     module: ModuleType
-    app: _AppFinder | None
+    finder: _AppFinder | None
 
 
 class _AppFinder(MetaPathFinder):
-    """Finds the top-level modules of an app's folder, unless something installed has the name.
+    """Finds the top-level modules in an app's folder, unless an installed package has the same name.
 
-    sys.path alone cannot do it: other projects' folders may come before the app's (the tests' own, an editable
-    install, another open app's). `served`: the names it was asked for and found.
+    sys.path alone is not enough: folders of other projects may come before the app's there (the tests' own folder, an
+    editable install, another open app). `found`: the names that were asked for and found.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
         # Where Azure's build puts the dependencies (docs/protocol/python-worker.md 1.3).
         packages = root / ".python_packages" / "lib" / "site-packages"
         self.folders = [packages, root] if packages.is_dir() else [root]
-        self.served: set[str] = set()
+        self.found: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        # `path` is set for submodules; their package's own path finds them.
         if path is not None or not self._offers(fullname):
             return None
         spec = PathFinder.find_spec(fullname, [str(folder) for folder in self.folders], target)
         if spec is not None:
-            self.served.add(fullname)
+            self.found.add(fullname)
         return spec
 
-    def loaded(self, name: str, module: ModuleType) -> bool:
-        """Whether the module came from here while the app was open."""
-        top = name.partition(".")[0]
-        return top in self.served and self._owns(top, module)
-
-    def top_names(self) -> set[str]:
-        """What a top-level module of the app could be called: a name for every file and folder there is."""
+    def top_level_names(self) -> set[str]:
+        """Return a possible module name for every file and folder of the app."""
         return {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
 
-    def is_namesake(self, name: str, module: ModuleType) -> bool:
-        """Whether a loaded module stands where a module of the app would have to stand."""
+    def has_loaded(self, name: str, module: ModuleType) -> bool:
+        """Return whether the module was loaded from the app's folder while the app was open."""
         top = name.partition(".")[0]
-        return self._offers(top) and not self._owns(top, module)
+        return top in self.found and self._contains(top, module)
+
+    def conflicts_with(self, name: str, module: ModuleType) -> bool:
+        """Return whether a loaded module has the name of a module of the app but comes from elsewhere."""
+        top = name.partition(".")[0]
+        return self._offers(top) and not self._contains(top, module)
 
     def _offers(self, top: str) -> bool:
-        return any((folder / f"{top}.py").is_file() or (folder / top).is_dir() for folder in self.folders) and not (
-            _is_installed(top)
+        if not any((folder / f"{top}.py").is_file() or (folder / top).is_dir() for folder in self.folders):
+            return False
+        if top in sys.builtin_module_names or top in sys.stdlib_module_names or top in ("__main__", _OWN_PACKAGE):
+            return False
+        libraries = [entry for entry in sys.path if Path(entry).name in _LIBRARY_FOLDERS]
+        try:
+            return PathFinder.find_spec(top, libraries) is None
+        except (ImportError, ValueError):
+            # A broken or half-initialized library module of that name. The app's module is used instead.
+            return True
+
+    def _contains(self, top: str, module: ModuleType) -> bool:
+        # A namespace package has no __file__, only a __path__.
+        locations = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        location = next((Path(text) for text in locations if text), None)
+        return location is not None and any(
+            location == folder / f"{top}.py" or folder / top in (location, *location.parents) for folder in self.folders
         )
 
-    def _owns(self, top: str, module: ModuleType) -> bool:
-        place = _place(module)
-        return place is not None and any(
-            place == folder / f"{top}.py" or folder / top in (place, *place.parents) for folder in self.folders
-        )
 
-
-def _loaded_below(tops: Set[str]) -> Sequence[tuple[str, ModuleType]]:
-    """The loaded modules with these top-level names, and what is in them."""
-    there = {top for top in tops if top in sys.modules}
-    if not there:
+def _loaded_modules(tops: Set[str]) -> Sequence[tuple[str, ModuleType]]:
+    """Return the loaded modules with these top-level names, including their submodules."""
+    loaded = {top for top in tops if top in sys.modules}
+    if not loaded:
         return ()
-    return [(name, module) for name, module in sys.modules.copy().items() if name.partition(".")[0] in there]
-
-
-def _is_installed(top: str) -> bool:
-    if top in sys.builtin_module_names or top in sys.stdlib_module_names or top in ("__main__", _OURSELVES):
-        return True
-    try:
-        return PathFinder.find_spec(top, _library_folders()) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _library_folders() -> list[str]:
-    return [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
-
-
-def _place(module: ModuleType) -> Path | None:
-    file = getattr(module, "__file__", None)
-    if file:
-        return Path(file)
-    for path in getattr(module, "__path__", ()):
-        return Path(path)
-    return None
+    # A copy, because importing threads may change sys.modules meanwhile.
+    return [(name, module) for name, module in sys.modules.copy().items() if name.partition(".")[0] in loaded]

@@ -1,7 +1,8 @@
-"""The worker port: running the user's functions. Shaped after the official FunctionRpc contract.
+"""Worker port: the interface through which the host loads the function app and invokes its functions.
 
-A worker knows no trigger and no host; it gets values (`Datum`) and gives values. Source: azure-functions-host,
-src/WebJobs.Script.Grpc; docs/protocol/python-worker.md.
+It has the shape of the FunctionRpc contract between the official host and its language workers, so that a worker in
+another process can implement it too. A worker knows neither triggers nor the host: it receives and returns typed values
+(`Datum`). Source: azure-functions-host, src/WebJobs.Script.Grpc; docs/protocol/python-worker.md chapter 1.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ DatumType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class HttpRequestData:
-    """`headers`: lower-case names; several values of a name are joined with a comma. `body`: raw bytes."""
+    """An HTTP request (RpcHttp), completely read. `url` is absolute; `headers` have lower-case names.
+
+    Several values of a header are joined with a comma. `body` is empty if the request has none.
+    """
 
     method: str
     url: str
@@ -41,6 +45,11 @@ class HttpRequestData:
 
 @dataclass(frozen=True, slots=True)
 class HttpCookie:
+    """One Set-Cookie header (RpcHttpCookie). `expires`: an RFC 9110 date; `max_age`: seconds. None: not in the header.
+
+    `same_site` is "Lax", "Strict" or "None".
+    """
+
     name: str
     value: str
     domain: str | None = None
@@ -54,6 +63,8 @@ class HttpCookie:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponseData:
+    """An HTTP response (RpcHttp). `headers` keep their order; Set-Cookie headers are in `cookies` instead."""
+
     status: int
     headers: Sequence[tuple[str, str]]
     cookies: Sequence[HttpCookie]
@@ -61,14 +72,16 @@ class HttpResponseData:
 
 
 AsgiMessage = MutableMapping[str, Any]
+"""An event of an ASGI connection, for example `{"type": "http.response.body", …}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpStream:
-    """An HTTP exchange that goes on while the function runs and after it: an ASGI connection (ASGI HTTP 2.3).
+    """An HTTP exchange as an ASGI connection (ASGI HTTP 2.3): request and response bodies are streamed.
 
-    `receive` and `send` may be awaited on any event loop; `send` waits until the client takes more. `close`: nothing
-    more will be sent; to be called once, on any thread. `route_params`: values of the route.
+    It outlives the invocation: the response may still be sent after the function has returned. `receive` and `send` may
+    be awaited on any event loop; `send` waits while the client does not read. Call `close` once, on any thread, when
+    nothing more will be sent. `route_params`: the values of the route's parameters.
     """
 
     scope: Mapping[str, Any]
@@ -80,10 +93,10 @@ class HttpStream:
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData;
-    `http_stream` holds an HttpStream.
+    """A typed value (TypedData). A missing value is None instead of a Datum.
 
-    The absence of a value is None instead of a Datum.
+    `value` by `type`: `json` JSON text; `http` HttpRequestData or HttpResponseData; `http_stream` an HttpStream;
+    `collection_…` a list.
     """
 
     type: DatumType
@@ -92,8 +105,10 @@ class Datum:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One binding as the decorators wrote it, names in camelCase; `properties` has all members, `type`, `name`,
-    `direction` included. `type` keeps its spelling; compare in lower case.
+    """One binding of a function, as in function.json. `properties`: all its members, names in camelCase.
+
+    `type` keeps the spelling of the decorator; compare it in lower case. `data_type`: "STRING", "BINARY", "STREAM" or
+    "UNDEFINED"; None if the decorator does not set it.
     """
 
     type: str
@@ -104,12 +119,17 @@ class Binding:
 
     @property
     def is_trigger(self) -> bool:
+        """Whether it is the function's trigger."""
+        # By the suffix, like the official host: it has no list of the trigger types.
         return self.type.lower().endswith("trigger")
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`max_attempts` -1: for ever. Seconds. `fixed_delay` uses `delay`, exponential `minimum` and `maximum`."""
+    """Retry policy of a function (RpcRetryOptions). Times are in seconds; `max_attempts` -1 means no limit.
+
+    `fixed_delay` uses `delay`; `exponential_backoff` uses `minimum` and `maximum`.
+    """
 
     strategy: Literal["fixed_delay", "exponential_backoff"]
     max_attempts: int
@@ -120,7 +140,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionMetadata:
-    """An indexed function. `id`: UUIDv5 of its name; `bindings` in the decorators' order (trigger usually last)."""
+    """An indexed function (RpcFunctionMetadata). `id`: the UUIDv5 of its name; `directory`: the app's folder.
+
+    `bindings` are in the order in which the decorators are applied, so the trigger is usually the last one.
+    """
 
     name: str
     id: str
@@ -129,13 +152,15 @@ class FunctionMetadata:
     script_file: str = "function_app.py"
     directory: str = ""
     streams_http: bool = False
-    """Wants its HTTP request as `http_stream` and answers through it instead of returning a response."""
+    """Takes its HTTP request as `http_stream` and sends the response through it instead of returning one."""
     source: str | None = None
     """`file:line` of the user's function, for messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryContext:
+    """State of the retries of an invocation. `exception`: the text of the previous attempt's error."""
+
     retry_count: int
     max_retry_count: int
     exception: str | None = None
@@ -143,8 +168,10 @@ class RetryContext:
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """What user code logged or printed. `level`: Python's number (10, 20, …); `category`: logger name or None for
-    print; `exception`: formatted traceback.
+    """A line that user code has logged or printed (RpcLog). `level`: Python's number (10, 20, …).
+
+    `category`: the logger's name, None for print. `invocation_id`: None outside invocations. `exception`: the formatted
+    traceback.
     """
 
     level: int
@@ -156,7 +183,11 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """One call. `inputs`: by parameter name. `trigger_metadata`: extra facts of the trigger (names as the host's)."""
+    """One call of a function (InvocationRequest).
+
+    `inputs`: by parameter name. `trigger_metadata`: names as in the official host. `trace_…`: W3C trace context.
+    `on_log` is called for every line that the function logs or prints, on any thread, before `invoke` returns.
+    """
 
     id: str
     function: str
@@ -171,22 +202,25 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """`outputs`: values of `out` parameters that were set; `value`: the return value, None when there is none."""
+    """Result of a call (InvocationResponse). `outputs`: by parameter name, those that are set.
+
+    `value`: the return value; None if there is none.
+    """
 
     value: Datum | None
     outputs: Mapping[str, Datum] = field(default_factory=dict)
 
 
 class WorkerError(EmulatorError):
-    """Base of what a worker raises."""
+    """Base class of the errors of a worker."""
 
 
 class FunctionFailed(WorkerError):
-    """The user's function raised, or returned what its binding cannot carry.
+    """The user's function has raised, or has returned a value that its binding cannot carry.
 
-    `type_name`: e.g. "ValueError"; `text`: str(exception); `stack`: the formatted traceback, the user's frames first
-    to last; `cause`: the exception itself, in-process workers only. `str(error)` is the official worker's text:
-    `Result: Failure\\nException: ValueError: boom\\nStack:   File …`.
+    `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `cause`:
+    the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three parts:
+    "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
     """
 
     def __init__(self, *, type_name: str, text: str, stack: str, cause: BaseException | None = None) -> None:
@@ -198,10 +232,26 @@ class FunctionFailed(WorkerError):
 
 
 class Worker(Protocol):
-    """Enter it (async with) to start it; leaving stops it after running invocations ended or were given up."""
+    """Runs the functions of one app. An implementation is an async context manager.
+
+    Entering it starts the worker. Leaving it stops the worker; wait for running invocations before. Functions that
+    still run are abandoned, since user code cannot be stopped. It cannot be entered again.
+    """
 
     async def load(self) -> Sequence[FunctionMetadata]:
-        """Import and index the app. Raises AppLoadError with the official worker's text."""
+        """Import and index the app; return its functions, or none if the app has no script file.
+
+        Call it once, after entering. Not safe to cancel: the import of the user's modules continues on its thread.
+        Raises AppLoadError, with the official worker's text, if the app cannot be imported or indexed. No function can
+        be invoked then.
+        """
 
     async def invoke(self, invocation: Invocation) -> Returned:
-        """Call a function. Raises FunctionFailed. Cancelling does not stop user code; its result is dropped."""
+        """Call a function once and return its outputs and return value.
+
+        Concurrent calls are allowed; the worker's thread limit applies to sync functions. Not idempotent: the worker
+        never retries. Safe to cancel, but cancelling does not stop user code: the function runs to its end and its
+        result is dropped.
+        Raises FunctionFailed if the function fails (none of its outputs may be written then),
+        WorkerError if the app has no such function, RuntimeError if the worker has stopped.
+        """

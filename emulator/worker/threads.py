@@ -1,7 +1,7 @@
-"""Threads for sync functions: started on demand, used again, never in the way of the process's end.
+"""Thread pool for sync functions: daemon threads that are started on demand and reused.
 
-`concurrent.futures` joins its threads when the interpreter exits, so one stuck function would keep the process
-alive for ever. These are daemons.
+`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits, so one function that never returns
+would keep the process alive. The threads of this pool are daemons.
 """
 
 from __future__ import annotations
@@ -16,36 +16,40 @@ T = TypeVar("T")
 
 Job = Callable[[], None]
 
-# The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this when the app does not (docs/protocol/python-worker.md
+# The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this if the app does not (docs/protocol/python-worker.md
 # 1.2).
 DEFAULT_THREADS = 1000
 
-_JOB_NAME = "function"
+_THREAD_NAME = "function"
 _STOPPED = "the worker has stopped"
 
 
 def thread_limit(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
-    """PYTHON_THREADPOOL_THREAD_COUNT: a whole number of at least 1; anything else is warned about and ignored."""
+    """Return the setting PYTHON_THREADPOOL_THREAD_COUNT, or its default if it is not an integer of at least 1.
+
+    A wrong value is reported with `warn`, in the official worker's words.
+    """
     text = settings.get("PYTHON_THREADPOOL_THREAD_COUNT")
     if text is None:
         return DEFAULT_THREADS
     try:
-        wanted = int(text)
+        limit = int(text)
     except ValueError:
         warn("PYTHON_THREADPOOL_THREAD_COUNT must be an integer")
         return DEFAULT_THREADS
-    if wanted < 1:
+    if limit < 1:
         warn("PYTHON_THREADPOOL_THREAD_COUNT must be set to a value of 1 or more. Reverting to the default value")
         return DEFAULT_THREADS
-    return wanted
+    return limit
 
 
-class FunctionThreads:
-    """Runs calls on up to `limit` threads; further ones wait their turn, first come, first served."""
+class FunctionThreadPool:
+    """Runs calls on up to `limit` threads. Further calls wait for a free thread, in the order of their arrival."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        # Counts the idle threads that no queued job has claimed yet.
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._threads = 0
@@ -53,15 +57,19 @@ class FunctionThreads:
 
     @property
     def limit(self) -> int:
+        """The maximum number of threads."""
         return self._limit
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Raises RuntimeError after `close`. `call` must not raise what a Future cannot carry to its waiter."""
+        """Run `call` on a thread; the future has its result or exception, BaseException included.
+
+        Raises RuntimeError after `close`.
+        """
         future: Future[T] = Future()
 
         def job() -> None:
             if self._closed:
-                # It waited for a thread, and meanwhile the worker was stopped.
+                # The pool was closed while this job waited for a thread. The caller must not wait for it any longer.
                 future.set_exception(RuntimeError(_STOPPED))
                 return
             try:
@@ -69,28 +77,30 @@ class FunctionThreads:
             except BaseException as error:
                 future.set_exception(error)
 
+        # The lock keeps `close` from counting the threads while one is being started: every thread needs its end
+        # marker.
         with self._lock:
             if self._closed:
                 raise RuntimeError(_STOPPED)
             self._jobs.put(job)
+            # Acquiring claims an idle thread for this job. Without the claim two quick submits would both count on the
+            # same idle thread, and the second job would wait although a thread could be started for it.
             if not self._idle.acquire(blocking=False) and self._threads < self._limit:
-                self._start_thread()
+                self._threads += 1
+                name = f"{_THREAD_NAME}-{self._threads}"
+                threading.Thread(target=self._run_jobs, name=name, daemon=True).start()
         return future
 
     def close(self) -> None:
-        """No more calls, not even those that wait for a thread. Idle threads end now, busy ones after their call."""
+        """End the threads: idle ones now, busy ones after their call. Calls that wait for a thread are not run."""
         with self._lock:
             self._closed = True
             for _ in range(self._threads):
                 self._jobs.put(None)
 
-    def _start_thread(self) -> None:
-        self._threads += 1
-        threading.Thread(target=self._work, name=f"{_JOB_NAME}-{self._threads}", daemon=True).start()
-
-    def _work(self) -> None:
+    def _run_jobs(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-            # Without this the last call's arguments would live until the next call.
+            # Without this the arguments of the last call would stay alive until the thread gets its next job.
             del job
             self._idle.release()

@@ -1,8 +1,8 @@
-"""Between the worker port's Datum and what user code sees, through the library's own converters.
+"""Value conversion between the worker port's Datum and what user code sees, by the library's own converters.
 
-The converters of `azure.functions` are registered there by binding type and work on the library's Datum; this module
-turns ours into theirs and back, and adds the converter for every type that has none. The tables of what becomes what:
-docs/protocol/python-worker.md chapter 4; the texts are the official worker's.
+`azure.functions` registers a converter per binding type; the converters work on the library's Datum. This module
+translates between the two kinds of Datum and adds the generic converter for binding types without one. The tables of
+all conversions are in docs/protocol/python-worker.md chapter 4; the texts are the official worker's.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.cookies import Morsel, SimpleCookie
 from typing import Any, Generic, TypeVar
 
 import azure.functions as func
 from azure.functions import meta
 
-from emulator.worker.port import Datum, DatumType, HttpCookie, HttpRequestData, HttpResponseData
+from emulator.worker.http_values import library_request, response_data
+from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
 
 
 class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
-    """Text, bytes or JSON as they are: for binding types that the library has no converter for."""
+    """Converter for binding types without one in the library: text, bytes or JSON without conversion.
+
+    The official worker has the same class. `binding=None` keeps it out of the library's registry.
+    """
 
     @classmethod
     def check_input_type_annotation(cls, pytype: type) -> bool:
@@ -56,7 +59,7 @@ class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
             ((bytes, bytearray), "bytes"),
             (dict, "dict"),
             (list, "list"),
-            # bool before int, of which it is a subclass.
+            # bool comes before int, because it is a subclass of int.
             (bool, "bool"),
             (int, "int"),
             (float, "double"),
@@ -68,24 +71,21 @@ class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
 
 
 def converter_for(binding_type: str) -> Any:
-    """The converter class of a binding type. The spelling counts, as in the official worker."""
+    """Return the converter class of a binding type. Case matters, as in the official worker."""
     registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
     return registry.get(binding_type) or GenericConverter
 
 
-def is_trigger_capable(binding_type: str) -> bool:
-    """Whether the converter receives trigger metadata; true for `blob` inputs too, which share the trigger's."""
-    return bool(converter_for(binding_type).has_trigger_support())
-
-
 def has_implicit_output(binding_type: str) -> bool:
-    """Whether a function with this binding may return a value without a `$return` binding."""
+    """Return whether a function with this binding may return a value without a `$return` binding."""
     converter = converter_for(binding_type)
-    return bool(getattr(converter, "has_implicit_output", bool)())
+    # Converters that are used for outputs only do not have the method.
+    check = getattr(converter, "has_implicit_output", None)
+    return check is not None and bool(check())
 
 
 class Out(func.Out[T], Generic[T]):
-    """An output parameter. None, whether set or never set, writes nothing."""
+    """The value of an output parameter. If it is None, set or never set, nothing is written."""
 
     def __init__(self) -> None:
         self._value: T | None = None
@@ -98,11 +98,16 @@ class Out(func.Out[T], Generic[T]):
 
 
 def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str, Datum]) -> Any:
-    """The Python value of an input. Raises what the converter raises; TypeError when it cannot take the kind."""
+    """Return the Python value of an input.
+
+    Raises what the converter raises; TypeError if the converter cannot decode the Datum's type.
+    """
     if datum is not None and datum.type == "http_stream":
-        return datum.value  # The web framework will make its request of it.
+        # The library has no converter for it. The web framework makes its own request object from the stream.
+        return datum.value
     converter = converter_for(binding_type)
-    metadata = LibraryMetadata(trigger_metadata) if is_trigger_capable(binding_type) else None
+    # `blob` inputs share the trigger's converter and therefore get the metadata too, as in the official worker.
+    metadata = LibraryMetadata(trigger_metadata) if converter.has_trigger_support() else None
     try:
         return converter.decode(_to_library(datum), trigger_metadata=metadata)
     except NotImplementedError:
@@ -114,26 +119,29 @@ def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str
 
 
 def encode(binding_type: str, value: Any, python_type: object) -> Datum | None:
-    """The Datum of a returned or set value. Raises TypeError when the binding cannot carry it."""
+    """Return the Datum of a value that a function has returned or set; None if there is nothing to write.
+
+    `python_type` is the annotation or None. Raises what the converter raises; TypeError if the binding cannot carry the
+    value.
+    """
     converter = converter_for(binding_type)
     try:
         encoded = converter.encode(value, expected_type=python_type)
-    except NotImplementedError:
-        encoded = _NOT_ENCODED
-    except AttributeError:
-        # A binding type with an input converter only (timerTrigger and the like) has no `encode`.
-        if hasattr(converter, "encode"):
+    except (NotImplementedError, AttributeError) as error:
+        # Converters of input-only bindings (timerTrigger and others) have no `encode` at all. Any other AttributeError
+        # is a mistake in the value, for example in a user's to_json, and must be shown as it is.
+        if isinstance(error, AttributeError) and hasattr(converter, "encode"):
             raise
-        encoded = _NOT_ENCODED
-    if encoded is _NOT_ENCODED:
         raise TypeError(
             f'unable to encode outgoing TypedData: unsupported type "{converter}" '
             f'for Python type "{type(value).__name__}"'
-        )
-    return _from_library(encoded)
-
-
-_NOT_ENCODED = object()
+        ) from None
+    if encoded is None or encoded.type is None:
+        return None
+    convert = _FROM_LIBRARY.get(encoded.type)
+    if convert is None:
+        raise NotImplementedError(f"unexpected Datum type: {encoded.type!r}")
+    return convert(encoded.value)
 
 
 # To the library ----------------------------------------------------------------------------------------------
@@ -141,7 +149,7 @@ _NOT_ENCODED = object()
 
 @dataclass(frozen=True, slots=True)
 class _Collection:
-    """Stands for the protobuf message of the same kind; converters read the attribute that belongs to the kind."""
+    """A collection Datum's value. Like in the protobuf message, the values are in the attribute named by the type."""
 
     string: list[str]
     bytes: list[bytes]
@@ -150,9 +158,9 @@ class _Collection:
 
 
 class LibraryMetadata(Mapping[str, Any]):
-    """Trigger metadata as the library's Datums, converted when a converter asks.
+    """Trigger metadata as the library's Datums, converted on access.
 
-    Most converters never ask, and the metadata of a trigger may be as large as its payload.
+    Most converters read none or few of them, and the metadata of a trigger may be as large as its payload.
     """
 
     def __init__(self, metadata: Mapping[str, Datum]) -> None:
@@ -172,26 +180,12 @@ def _to_library(datum: Datum | None) -> Any:
     if datum is None:
         return None
     if datum.type == "http":
-        return meta.Datum(_http_request(datum.value), "http")
+        return meta.Datum(library_request(datum.value), "http")
     if datum.type.startswith("collection_"):
         field = datum.type.removeprefix("collection_")
         empty: dict[str, list[Any]] = {"string": [], "bytes": [], "double": [], "sint64": []}
         return meta.Datum(_Collection(**{**empty, field: list(datum.value)}), datum.type)
     return meta.Datum(datum.value, datum.type)
-
-
-def _http_request(request: HttpRequestData) -> dict[str, Any]:
-    def texts(values: Mapping[str, str]) -> dict[str, Any]:
-        return {name: meta.Datum(value, "string") for name, value in values.items()}
-
-    return {
-        "method": meta.Datum(request.method, "string"),
-        "url": meta.Datum(request.url, "string"),
-        "headers": texts(request.headers),
-        "query": texts(request.query),
-        "params": texts(request.route_params),
-        "body": meta.Datum(request.body, "bytes"),
-    }
 
 
 # From the library --------------------------------------------------------------------------------------------
@@ -205,77 +199,16 @@ def _as_json(value: Any) -> Datum:
     return Datum("json", json.dumps(value))
 
 
-def _json_or_nothing(value: Any) -> Datum | None:
-    # Orchestrators and entities return their JSON as text; None leaves the field unset.
-    return None if value is None else Datum("json", value)
-
-
 _FROM_LIBRARY: Mapping[str, Callable[[Any], Datum | None]] = {
     "string": _same("string"),
     "bytes": lambda value: Datum("bytes", bytes(value)),
-    "json": _json_or_nothing,
+    # Already text: orchestrators and entities return the JSON of their decisions. None leaves the field unset.
+    "json": lambda value: None if value is None else Datum("json", value),
     "int": _same("int"),
     "double": _same("double"),
+    # TypedData has no field for bool.
     "bool": lambda value: Datum("int", int(value)),
     "dict": _as_json,
     "list": _as_json,
-    "http": lambda value: Datum("http", _http_response(value)),
+    "http": lambda value: Datum("http", response_data(value)),
 }
-
-
-def _from_library(encoded: Any) -> Datum | None:
-    if encoded is None or encoded.type is None:
-        return None
-    convert = _FROM_LIBRARY.get(encoded.type)
-    if convert is None:
-        raise NotImplementedError(f"unexpected Datum type: {encoded.type!r}")
-    return convert(encoded.value)
-
-
-def _http_response(value: Mapping[str, Any]) -> HttpResponseData:
-    status = value["status_code"].value
-    try:
-        code = int(status)
-    except ValueError:
-        raise TypeError(f"an HTTP status code must be a whole number, not {status!r}") from None
-    cookies = [_cookie(morsel) for jar in value.get("cookies") or () for morsel in _morsels(jar)]
-    return HttpResponseData(
-        status=code,
-        headers=[(name, header.value) for name, header in value["headers"].items()],
-        cookies=cookies,
-        body=value["body"].value,
-    )
-
-
-def _morsels(jar: SimpleCookie) -> list[Morsel[str]]:
-    return list(jar.values())
-
-
-def _cookie(morsel: Morsel[str]) -> HttpCookie:
-    """Domain and path are always there, empty if the header has none; so are the two flags."""
-    max_age = morsel["max-age"]
-    same_site = str(morsel["samesite"]).lower()
-    return HttpCookie(
-        name=morsel.key,
-        value=morsel.value,
-        domain=morsel["domain"],
-        path=morsel["path"],
-        expires=_expires(morsel["expires"]),
-        secure=bool(morsel["secure"]),
-        http_only=bool(morsel["httponly"]),
-        same_site={"lax": "Lax", "strict": "Strict", "none": "None"}.get(same_site),
-        max_age=float(max_age) if max_age not in ("", None) else None,
-    )
-
-
-def _expires(text: str) -> str | None:
-    """The date in the form of RFC 9110. Raises ValueError, which fails the invocation, for what is no date."""
-    if not text:
-        return None
-    # azure-functions requires werkzeug, whose HTTP module it has loaded by now.
-    from werkzeug.http import http_date, parse_date
-
-    moment = parse_date(text)
-    if moment is None:
-        raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.")
-    return http_date(moment)

@@ -1,4 +1,4 @@
-"""Small apps for the tests of the test tools."""
+"""Small apps for the tests of `emulator.testing`."""
 
 from __future__ import annotations
 

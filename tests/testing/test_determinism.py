@@ -1,4 +1,4 @@
-"""What orchestrators may not do is found while their tests run, with the line."""
+"""Determinism check: mistakes of orchestrators are reported with their line while tests run."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -58,16 +58,16 @@ def findings_of(folder: Path, line: str) -> list[str]:
         ("date.today()", "calls date.today(): use context.current_utc_datetime"),
         ("time.time()", "calls time(): use context.current_utc_datetime"),
         ("uuid.uuid4()", "calls uuid4(): use context.new_uuid()"),
-        ("os.environ['PATH']", "reads os.environ: read it in an activity, or hand it in as input"),
-        ("os.getenv('PATH')", "calls getenv(): read it in an activity, or hand it in as input"),
+        ("os.environ['PATH']", "reads os.environ: read it in an activity, or pass it as input"),
+        ("os.getenv('PATH')", "calls getenv(): read it in an activity, or pass it as input"),
         ("open(__file__).close()", "calls open(): do it in an activity"),
         ("time.sleep(0)", "calls sleep(): yield context.create_timer(…)"),
         ("now()", "calls datetime.now(): use context.current_utc_datetime"),
         ("time.strftime('%H')", "calls strftime(): use context.current_utc_datetime"),
         ("uuid4()", "calls uuid4(): use context.new_uuid()"),
-        ("os.environ.get('PATH')", "reads os.environ: read it in an activity, or hand it in as input"),
-        ("dict(os.environ)", "reads os.environ: read it in an activity, or hand it in as input"),
-        ("os.getcwd()", "calls getcwd(): read it in an activity, or hand it in as input"),
+        ("os.environ.get('PATH')", "reads os.environ: read it in an activity, or pass it as input"),
+        ("dict(os.environ)", "reads os.environ: read it in an activity, or pass it as input"),
+        ("os.getcwd()", "calls getcwd(): read it in an activity, or pass it as input"),
         ("pathlib.Path(__file__).read_text()", "calls Path.read_text(): do it in an activity"),
         ("os.path.exists(__file__)", "calls exists(): do it in an activity"),
         ("subprocess.run([sys.executable, '-V'], capture_output=True)", "calls run(): do it in an activity"),
@@ -91,11 +91,11 @@ def findings_of(folder: Path, line: str) -> list[str]:
         ),
     ],
 )
-def test_a_forbidden_call_is_named_with_what_to_do_instead(tmp_path: Path, line: str, found: str) -> None:
+def test_forbidden_call_is_reported_with_an_alternative(tmp_path: Path, line: str, found: str) -> None:
     assert findings_of(tmp_path, line) == [found]
 
 
-def test_a_forbidden_call_in_a_helper_is_shown_where_the_helper_makes_it(tmp_path: Path) -> None:
+def test_forbidden_call_in_a_helper_is_reported_at_the_helpers_line(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line="helper()").lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
@@ -112,21 +112,21 @@ def test_a_forbidden_call_in_a_helper_is_shown_where_the_helper_makes_it(tmp_pat
         "socket.create_connection(('127.0.0.1', 1))",
     ],
 )
-def test_a_request_is_found_though_nobody_answers(tmp_path: Path, line: str) -> None:
+def test_request_is_reported_although_the_server_is_down(tmp_path: Path, line: str) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     assert "do it in an activity" in {finding.instead for finding in caught.value.findings}
 
 
-def test_an_error_that_names_an_object_by_its_address_is_the_same_error(tmp_path: Path) -> None:
+def test_memory_address_in_an_error_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line="raise ValueError(object())").lstrip())
     with start_sync(tmp_path) as app:
         assert "<object object at 0x" in app.wait(app.client.start_new("under_test")).output
 
 
 @pytest.mark.parametrize("body", ["return None", 'yield context.call_activity("echo", "x")'])
-def test_an_orchestrator_that_is_a_coroutine_is_found_when_the_app_starts(tmp_path: Path, body: str) -> None:
+def test_async_orchestrator_is_reported_when_the_app_starts(tmp_path: Path, body: str) -> None:
     (tmp_path / "function_app.py").write_text(
         f"""
 import azure.durable_functions as df
@@ -142,22 +142,22 @@ async def under_test(context):
 
 
 @pytest.mark.parametrize("line", ["yield nothing()", "yield asyncio.sleep(0)"])
-def test_what_is_awaited_without_being_durable_is_found(tmp_path: Path, line: str) -> None:
+def test_yield_of_an_awaitable_is_reported(tmp_path: Path, line: str) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
-    awaited = rf"which is no durable task at .*function_app\.py:{LINE}: do it in an activity"
+    awaited = rf"which is not a durable task at .*function_app\.py:{LINE}: do it in an activity"
     with pytest.raises(NotDeterministic, match=awaited), start_sync(tmp_path) as app:  # noqa: PT012 - at its end
         app.client.start_new("under_test")
         app.run_until_idle(timedelta(0))
 
 
-def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> None:
+def test_different_decisions_on_the_same_history_are_reported(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(
         APP.format(line='calls.append(1); yield context.call_activity("echo", len(calls))').lstrip()
     )
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     [finding] = caught.value.findings
-    assert finding.what == "decides otherwise when it is run again on the same history"
+    assert finding.what == "makes other decisions when it runs again on the same history"
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_different_decisions_on_the_same_history_are_found(tmp_path: Path) -> No
         "uuid.uuid5(uuid.NAMESPACE_DNS, 'shop')",
         "import once_only",
         "traceback.format_stack()",
-        # A collector's call comes at any moment, and from nobody.
+        # The garbage collector calls its callbacks at any moment; the orchestrator does not.
         "gc.callbacks.append(lambda *_: time.time()); gc.collect(); gc.callbacks.pop()",
     ],
 )
-def test_what_gives_the_same_again_is_fine_and_heard_once(tmp_path: Path, line: str) -> None:
+def test_repeatable_code_is_not_reported_and_logs_once(tmp_path: Path, line: str) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
     (tmp_path / "once_only.py").write_text("import os, time\nBEGAN, HOME = time.time(), os.environ.get('HOME')\n")
     with start_sync(tmp_path) as app:
@@ -190,7 +190,7 @@ def test_what_gives_the_same_again_is_fine_and_heard_once(tmp_path: Path, line: 
     assert said == (["on its way"] * episodes if "logging" in line else [])
 
 
-def test_the_check_can_be_switched_off(tmp_path: Path) -> None:
+def test_check_determinism_false_switches_the_check_off(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text(APP.format(line="datetime.now()").lstrip())
     with start_sync(tmp_path, check_determinism=False) as app:
         assert app.wait(app.client.start_new("under_test")).runtime_status.value == "Completed"

@@ -1,4 +1,4 @@
-"""Apps in one process do not mix, and nothing is left of them."""
+"""Isolation: apps in one process do not affect each other, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from emulator.testing import start, start_sync
 from tests.testing.apps import SHOP, write_app
 
-TELLING = """
+WORD_APP = """
 from words import WORD
 
 @app.orchestration_trigger(context_name="context")
@@ -32,20 +32,20 @@ def word(nothing: str) -> str:
 
 @app.route(route="tell")
 @app.durable_client_input(client_name="client")
-async def start_telling(req: func.HttpRequest, client) -> func.HttpResponse:
+async def start_tell(req: func.HttpRequest, client) -> func.HttpResponse:
     return client.create_check_status_response(req, await client.start_new("tell"))
 """
 
 
-def telling(folder: Path, word: str) -> Path:
-    """An app with a module that other apps have, too."""
-    write_app(folder, TELLING)
+def write_word_app(folder: Path, word: str) -> Path:
+    """An app whose module `words` has the same name in other apps."""
+    write_app(folder, WORD_APP)
     (folder / "words.py").write_text(f"WORD = {word!r}\n")
     return folder
 
 
-async def test_two_apps_side_by_side_keep_their_modules_storage_logs_and_time(tmp_path: Path) -> None:
-    folders = [telling(tmp_path / word, word) for word in ("left", "right")]
+async def test_two_apps_have_separate_modules_storage_logs_and_time(tmp_path: Path) -> None:
+    folders = [write_word_app(tmp_path / word, word) for word in ("left", "right")]
     async with start(folders[0]) as left, start(folders[1]) as right:
         begun = left.now, right.now
         answers = await asyncio.gather(left.get("/api/tell"), right.get("/api/tell"))
@@ -61,16 +61,16 @@ async def test_two_apps_side_by_side_keep_their_modules_storage_logs_and_time(tm
         assert (right.now - begun[1]).days == 0
 
 
-async def test_one_app_after_the_other(tmp_path: Path) -> None:
+async def test_apps_opened_one_after_another_use_their_own_modules(tmp_path: Path) -> None:
     for word in ("first", "second", "third"):
-        async with start(telling(tmp_path / "app", word)) as app:
+        async with start(write_word_app(tmp_path / "app", word)) as app:
             answer = await app.get("/api/tell")
             assert (await app.wait(answer.json()["id"])).output == word
 
 
 def test_apps_may_close_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGION", "outside")
-    folders = [telling(tmp_path / word, word) for word in ("left", "right")]
+    folders = [write_word_app(tmp_path / word, word) for word in ("left", "right")]
     before = dict(os.environ)
     left, right = ExitStack(), ExitStack()
     left.enter_context(start_sync(folders[0], settings={"REGION": "left"}))
@@ -82,14 +82,15 @@ def test_apps_may_close_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert dict(os.environ) == before
 
 
-def test_nothing_is_left_of_an_app(tmp_path: Path) -> None:
+def test_closed_app_leaves_no_threads_modules_or_handlers(tmp_path: Path) -> None:
     folder = write_app(tmp_path / "app", SHOP)
 
     def run() -> None:
         with start_sync(folder) as app:
             app.wait(app.get("/api/order/book").json()["id"])
 
-    run()  # what is imported once stays imported
+    # The first run imports modules of azemu and the SDK, which stay imported.
+    run()
     threads, modules, path = set(threading.enumerate()), set(sys.modules), list(sys.path)
     handlers, streams = list(logging.getLogger("emulator").handlers), (sys.stdout, sys.stderr)
     run()
@@ -104,7 +105,7 @@ def test_nothing_is_left_of_an_app(tmp_path: Path) -> None:
     assert {entry.name for entry in folder.iterdir()} <= {"function_app.py", "host.json", "__pycache__"}
 
 
-async def test_a_missing_host_json_is_not_made(tmp_path: Path) -> None:
+async def test_missing_host_json_is_not_created(tmp_path: Path) -> None:
     folder = write_app(tmp_path / "app", SHOP)
     (folder / "host.json").unlink()
     async with start(folder) as app:
@@ -112,7 +113,7 @@ async def test_a_missing_host_json_is_not_made(tmp_path: Path) -> None:
     assert not (folder / "host.json").exists()
 
 
-async def test_what_the_body_raises_comes_out_and_the_app_ends(tmp_path: Path) -> None:
+async def test_exception_of_the_test_propagates_and_the_app_is_stopped(tmp_path: Path) -> None:
     folder = write_app(tmp_path / "app", SHOP)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is about the block
         async with start(folder) as app:

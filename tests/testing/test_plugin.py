@@ -1,4 +1,4 @@
-"""The pytest plugin, in pytest runs of its own."""
+"""The pytest plugin, tested with separate pytest runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.testing.apps import SHOP, write_app
 
 pytest_plugins = ["pytester"]
 
-# An installation of today has the entry point; before it is installed anew, the module has to be named.
+# An editable installation may be older than the entry point; then the plugin is loaded by its module name.
 PLUGIN = ("-p", "azemu" if entry_points(group="pytest11", name="azemu") else "emulator.pytest_plugin")
 ORDER = """
     import pytest
@@ -37,7 +37,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", *arguments)
 
 
-def test_the_app_is_found_above_the_test(pytester: pytest.Pytester) -> None:
+def test_app_in_a_folder_above_the_test_is_used(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, SHOP)
     (pytester.mkdir("tests") / "test_order.py").write_text(ORDER.replace("\n    ", "\n"))
     run(pytester).assert_outcomes(passed=2)
@@ -86,7 +86,7 @@ def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
 
 
-def test_what_a_test_patches_in_the_apps_modules_is_patched(pytester: pytest.Pytester) -> None:
+def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, "import parcels\n", SHOP.replace("f\"{item['name']} sent\"", "parcels.send(item)"))
     pytester.makepyfile(parcels="def send(item):\n    return 'really sent'\n")
     pytester.makepyfile(
@@ -107,7 +107,7 @@ def test_what_a_test_patches_in_the_apps_modules_is_patched(pytester: pytest.Pyt
     run(pytester, "-o", "pythonpath=.").assert_outcomes(passed=2)
 
 
-def test_the_app_and_its_options_are_named_by_a_marker(pytester: pytest.Pytester) -> None:
+def test_marker_selects_the_app_and_its_options(pytester: pytest.Pytester) -> None:
     write_app(pytester.path / "shop", SHOP)
     pytester.makepyfile(
         """
@@ -126,20 +126,20 @@ def test_the_app_and_its_options_are_named_by_a_marker(pytester: pytest.Pytester
     run(pytester, "--strict-markers").assert_outcomes(passed=1)
 
 
-def test_the_app_is_named_in_the_configuration(pytester: pytest.Pytester) -> None:
+def test_configuration_selects_the_app(pytester: pytest.Pytester) -> None:
     write_app(pytester.path / "shop", SHOP)
     pytester.makepyfile(ORDER)
     run(pytester, "-o", "azemu_app=shop").assert_outcomes(passed=2)
 
 
-def test_no_app_is_an_error_that_says_what_to_do(pytester: pytest.Pytester) -> None:
+def test_missing_app_is_an_error_with_advice(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_lost(azemu): pass")
     result = run(pytester)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*which app?*azemu_app*"])
+    result.stdout.fnmatch_lines(["*no function app found*azemu_app*"])
 
 
-def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester) -> None:
+def test_report_of_a_failed_test_has_the_console(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, SHOP)
     pytester.makepyfile(
         """
@@ -151,10 +151,10 @@ def test_the_console_is_part_of_a_failing_tests_report(pytester: pytest.Pytester
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*azemu console*", "*sending book"])
-    result.stdout.no_fnmatch_line("*emulator.*.py:*")  # What the host has to say is in its console only.
+    result.stdout.no_fnmatch_line("*emulator.*.py:*")  # The host's records are in its console only.
 
 
-def test_an_app_that_cannot_start_and_one_that_is_not_deterministic_say_so_in_their_own_words(
+def test_app_errors_are_reported_without_traceback(
     pytester: pytest.Pytester,
 ) -> None:
     write_app(pytester.path / "broken", "import there_is_no_such_module\n")
@@ -190,7 +190,7 @@ def test_an_app_that_cannot_start_and_one_that_is_not_deterministic_say_so_in_th
     result.stdout.no_fnmatch_line("*start_sync*")
 
 
-def test_in_parallel(pytester: pytest.Pytester) -> None:
+def test_xdist_runs_tests_in_parallel(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, SHOP)
     pytester.makepyfile(
         """
@@ -205,7 +205,7 @@ def test_in_parallel(pytester: pytest.Pytester) -> None:
     run(pytester, "-n", "2").assert_outcomes(passed=6)
 
 
-def test_a_run_without_the_fixture_pays_nothing_for_the_plugin(pytester: pytest.Pytester) -> None:
+def test_plugin_imports_nothing_if_the_fixture_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys

@@ -1,4 +1,4 @@
-"""Replay tests of recorded histories: every recording agrees with the app it was made with, and changes are found."""
+"""Replay tests: recorded histories agree with the app that they were recorded with, and changed code is reported."""
 
 import csv
 import json
@@ -39,10 +39,11 @@ def Echo(name: str) -> str:
     return name
 """
 
-# Not comparable, each for its own reason.
+# Recordings that cannot be compared.
 LARGE_PAYLOADS = {"big_activity", "big_input", "middle_input"}
 UNKNOWN_ORCHESTRATOR = {"unknown_functions"}
-BETTER_THAN_RECORDED = {"fails_while_retrying"}  # hangs in the real stack on an unknown activity; here it fails
+# The .NET host hangs on an unknown activity; azemu fails the orchestration.
+BETTER_THAN_RECORDED = {"fails_while_retrying"}
 
 
 def recorded_rows(scenario: str) -> list[dict[str, Any]]:
@@ -78,29 +79,29 @@ async def exported(folder: Path, *recordings: dict[str, Any]) -> Path:
     return file
 
 
-async def test_all_histories_of_an_export_with_their_large_payloads(tmp_path: Path) -> None:
+async def test_export_file_is_replayed_with_its_large_payloads(tmp_path: Path) -> None:
     file = await exported(tmp_path, *map(GOLDEN.hub, sorted(LARGE_PAYLOADS)))
     histories = read_histories(file)
     assert len(histories) == len(LARGE_PAYLOADS)
     episodes = replay(RECORDED_APP, file)
-    assert episodes == sum(isinstance(event, OrchestratorStarted) for each in histories for event in each.events)
-    with pytest.raises(UnreadableHistory, match='no history of the orchestration "nobody"'):
-        replay(RECORDED_APP, file, instance_id="nobody")
+    assert episodes == sum(isinstance(event, OrchestratorStarted) for history in histories for event in history.events)
+    with pytest.raises(UnreadableHistory, match='no history of the orchestration "unknown"'):
+        replay(RECORDED_APP, file, instance_id="unknown")
 
 
-async def test_instances_that_a_killed_host_left_follow_their_histories(tmp_path: Path) -> None:
+async def test_instances_left_by_a_killed_host_follow_their_histories(tmp_path: Path) -> None:
     names = GOLDEN.midflight_names
     assert replay(RECORDED_APP, await exported(tmp_path, *map(GOLDEN.midflight, names))) > len(names)
 
 
-def shop(folder: Path, orchestrator: str, *lines: str) -> Path:
+def write_shop(folder: Path, orchestrator: str, *lines: str) -> Path:
     body = "\n".join(f"    {line}" for line in lines)
     (folder / "function_app.py").write_text(SHOP.format(orchestrator=orchestrator, body=body).lstrip())
     return folder
 
 
-def test_another_activity_than_recorded_is_named_with_its_line(tmp_path: Path) -> None:
-    app = shop(
+def test_other_activity_than_recorded_is_reported_with_its_line(tmp_path: Path) -> None:
+    app = write_shop(
         tmp_path,
         "hello_cities",
         'first = yield context.call_activity("Hello", "Tokyo")',
@@ -122,14 +123,14 @@ def test_another_activity_than_recorded_is_named_with_its_line(tmp_path: Path) -
     ]
 
 
-def test_a_step_that_was_removed_is_found(tmp_path: Path) -> None:
-    app = shop(tmp_path, "hello_cities", 'return (yield context.call_activity("Hello", "Tokyo"))')
+def test_removed_step_is_reported(tmp_path: Path) -> None:
+    app = write_shop(tmp_path, "hello_cities", 'return (yield context.call_activity("Hello", "Tokyo"))')
     with pytest.raises(HistoryDiverged, match=r'expected  #1 activity "Hello"\n.*end of the orchestration: Completed'):
         replay(app, recorded_rows("hello_cities"))
 
 
-def test_a_step_that_was_added_in_front_is_found(tmp_path: Path) -> None:
-    app = shop(
+def test_added_step_is_reported(tmp_path: Path) -> None:
+    app = write_shop(
         tmp_path,
         "hello_cities",
         "from datetime import timedelta",
@@ -142,16 +143,16 @@ def test_a_step_that_was_added_in_front_is_found(tmp_path: Path) -> None:
         replay(app, recorded_rows("hello_cities"))
 
 
-def test_code_that_now_waits_is_shown_where_it_stands(tmp_path: Path) -> None:
-    app = shop(tmp_path, "hello_cities", 'yield context.wait_for_external_event("go")')
+def test_code_that_waits_now_is_reported_at_the_line_where_it_waits(tmp_path: Path) -> None:
+    app = write_shop(tmp_path, "hello_cities", 'yield context.wait_for_external_event("go")')
     with pytest.raises(HistoryDiverged) as caught:
         replay(app, recorded_rows("hello_cities"))
     assert caught.value.divergence.found == "nothing: the orchestrator waits"
     assert str(caught.value.divergence.place) == f"{app / 'function_app.py'}:8"
 
 
-def test_the_line_is_the_one_in_the_helper_that_asked(tmp_path: Path) -> None:
-    app = shop(
+def test_reported_line_is_in_the_helper_that_yields(tmp_path: Path) -> None:
+    app = write_shop(
         tmp_path,
         "hello_cities",
         "def helper():",
@@ -163,19 +164,19 @@ def test_the_line_is_the_one_in_the_helper_that_asked(tmp_path: Path) -> None:
     assert str(caught.value.divergence.place) == f"{app / 'function_app.py'}:9"
 
 
-def test_what_the_sdk_was_given_is_a_history_too() -> None:
+def test_trigger_value_of_an_orchestrator_is_a_history() -> None:
     contexts = [call["in"] for call in GOLDEN.invocations("chain") if call["kind"] == "orchestrator"]
     assert replay(RECORDED_APP, json.loads(contexts[-1])) == len(contexts)
 
 
-def test_a_history_in_a_file_of_rows(tmp_path: Path) -> None:
+def test_json_file_of_rows_is_a_history(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
     file.write_text(json.dumps({"items": recorded_rows("hello_cities")}))
     assert replay(RECORDED_APP, file) == 4
 
 
-def test_a_history_in_a_file_of_csv(tmp_path: Path) -> None:
-    """As Azure Storage Explorer writes it: a column with the type beside each."""
+def test_csv_file_of_rows_is_a_history(tmp_path: Path) -> None:
+    """Azure Storage Explorer writes the type of each column into another column."""
     rows = recorded_rows("approval_wins")
     names = sorted({name for row in rows for name in row})
     file = tmp_path / "history.csv"
@@ -186,8 +187,8 @@ def test_a_history_in_a_file_of_csv(tmp_path: Path) -> None:
     assert replay(RECORDED_APP, file) == replay(RECORDED_APP, rows)
 
 
-async def test_a_history_that_the_app_under_test_gives(tmp_path: Path) -> None:
-    app = shop(tmp_path, "hello_cities", 'return (yield context.call_activity("Hello", "Tokyo"))')
+async def test_history_of_an_app_under_test_can_be_replayed(tmp_path: Path) -> None:
+    app = write_shop(tmp_path, "hello_cities", 'return (yield context.call_activity("Hello", "Tokyo"))')
     async with start(app) as running:
         instance = await running.client.start_new("hello_cities")
         await running.wait(instance)
@@ -195,8 +196,8 @@ async def test_a_history_that_the_app_under_test_gives(tmp_path: Path) -> None:
     assert replay(app, history) == 2
 
 
-def test_the_app_has_its_settings(tmp_path: Path) -> None:
-    app = shop(
+def test_app_gets_settings_and_local_settings_json(tmp_path: Path) -> None:
+    app = write_shop(
         tmp_path,
         "hello_cities",
         "first, *others = CITIES",
@@ -215,12 +216,12 @@ def test_the_app_has_its_settings(tmp_path: Path) -> None:
     assert "CITIES" not in os.environ
 
 
-def test_rows_that_only_name_their_payloads_are_refused_with_the_way_out() -> None:
+def test_rows_without_their_blob_payloads_are_rejected_with_advice() -> None:
     with pytest.raises(UnreadableHistory, match="azemu storage export"):
         replay(RECORDED_APP, recorded_rows("big_activity"))
 
 
-def test_an_orchestrator_that_the_app_does_not_have() -> None:
+def test_unknown_orchestrator_is_not_replayable() -> None:
     with pytest.raises(NotReplayable, match="The function 'NoSuchOrchestrator' doesn't exist"):
         replay(RECORDED_APP, recorded_rows("unknown_functions"), instance_id="i1")
 
@@ -229,18 +230,18 @@ def test_an_orchestrator_that_the_app_does_not_have() -> None:
     ("history", "text"),
     [
         ([], "is empty"),
-        ([{"a": 1}], "neither a list of history events nor one of rows"),
+        ([{"a": 1}], "neither a list of history events nor a list of rows"),
         ([{"EventType": 99, "EventId": 1}], "cannot be read"),
         ("no-such-file.json", "There is no file no-such-file.json"),
-        ({"runtimeStatus": "Completed", "historyEvents": []}, "This is an instance's status"),
+        ({"runtimeStatus": "Completed", "historyEvents": []}, "This is the status of an instance"),
     ],
 )
-def test_what_is_no_history_is_refused(history: Any, text: str) -> None:
+def test_invalid_history_is_rejected(history: Any, text: str) -> None:
     with pytest.raises(UnreadableHistory, match=text):
         replay(RECORDED_APP, history)
 
 
-def test_an_app_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+def test_app_that_cannot_be_loaded_is_not_replayable(tmp_path: Path) -> None:
     (tmp_path / "function_app.py").write_text("import no_such_module_at_all\n")
     with pytest.raises(NotReplayable, match="No module named 'no_such_module_at_all'"):
         replay(tmp_path, recorded_rows("hello_cities"))

@@ -1,4 +1,4 @@
-"""A virtual clock and a way to run a coroutine by it."""
+"""A virtual clock, and a runner whose loop advances it."""
 
 from __future__ import annotations
 

@@ -1,21 +1,18 @@
-"""Real apps in temporary folders, run by the real worker."""
+"""Apps in temporary folders, loaded by the in-process worker."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from emulator.clock import SystemClock
-from emulator.worker.inprocess import InProcessWorker
-from emulator.worker.port import Datum, FunctionMetadata, Invocation, LogRecord, Returned
-
-WriteApp = Callable[..., Path]
-"""write_app(code, **files): a folder with function_app.py, and `name="code"` as name.py beside it."""
+from emulator.worker.port import LogRecord
+from tests.worker.apps import Load, Loaded, WriteApp, new_worker
 
 
 @pytest.fixture
@@ -32,54 +29,30 @@ def write_app(tmp_path: Path) -> WriteApp:
     return write
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """An app in a running worker. `logs`: what it logged in invocations; `elsewhere`: outside of them."""
-
-    worker: InProcessWorker
-    functions: Mapping[str, FunctionMetadata]
-    logs: list[LogRecord] = field(default_factory=list)
-    elsewhere: list[LogRecord] = field(default_factory=list)
-
-    async def call(self, function: str, **inputs: Datum | None) -> Returned:
-        return await self.worker.invoke(self.invocation(function, **inputs))
-
-    def invocation(self, function: str, **inputs: Datum | None) -> Invocation:
-        return Invocation(id=f"id-of-{function}", function=function, inputs=inputs, on_log=self.logs.append)
-
-    @property
-    def lines(self) -> list[str]:
-        return [record.message for record in self.logs]
-
-
 @pytest.fixture
-async def load(write_app: WriteApp) -> AsyncIterator[Callable[..., object]]:
-    """await load(code, settings={…}, **files): the app, loaded; its worker is stopped after the test."""
+async def load(write_app: WriteApp) -> AsyncIterator[Load]:
+    """await load(code, settings={…}, **files): load an app; its worker is stopped after the test."""
     async with AsyncExitStack() as stack:
 
         async def load(code: str, /, settings: Mapping[str, str] | None = None, **files: str) -> Loaded:
-            elsewhere: list[LogRecord] = []
+            outside: list[LogRecord] = []
 
             def on_log(record: LogRecord) -> None:
-                # The library's remark about every app without HTTP functions.
+                # The library logs this warning for every app without HTTP functions.
                 if not record.message.startswith("Auth level is not applied"):
-                    elsewhere.append(record)
+                    outside.append(record)
 
-            worker = InProcessWorker(
-                write_app(code, **files), settings=settings or {}, clock=SystemClock(), on_log=on_log
-            )
+            worker = new_worker(write_app(code, **files), settings=settings, on_log=on_log)
             await stack.enter_async_context(worker)
             functions = {function.name: function for function in await worker.load()}
-            return Loaded(worker, functions, elsewhere=elsewhere)
+            return Loaded(worker, functions, outside=outside)
 
         yield load
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Whatever a worker does to the process, it undoes."""
-    import logging
-    import sys
+def process_state_is_restored() -> Iterator[None]:
+    """Check that a stopped worker has undone its changes to the process."""
 
     def state() -> tuple[object, ...]:
         root = logging.getLogger()

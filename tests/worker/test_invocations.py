@@ -1,4 +1,4 @@
-"""Functions run where they should, see what they should, and cannot take the worker down."""
+"""Invocations: threads and loops that functions run on, their context, and their failures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator.clock import SystemClock
 from emulator.virtual_time import VirtualTimeLoop
-from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryContext, WorkerError
+from tests.worker.apps import Load, WriteApp, http_request, new_invocation, new_worker, text, value_of
 
 HEAD = """
 import asyncio, contextvars, logging, os, sys, threading, time
@@ -25,11 +24,7 @@ app = func.FunctionApp()
 """
 
 
-def text(value: str) -> Datum:
-    return Datum("string", value)
-
-
-async def test_sync_functions_run_on_threads_and_async_ones_on_one_loop_of_their_own(load) -> None:
+async def test_sync_functions_run_on_threads_and_async_functions_on_the_apps_loop(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -44,14 +39,14 @@ async def another(x): return f"{threading.current_thread().name} {id(asyncio.get
 """
     )
     assert (await app.call("sync", x=None)).value == text("function-1")
-    first = (await app.call("asynchronous", x=None)).value.value
-    second = (await app.call("another", x=None)).value.value
+    first = value_of(await app.call("asynchronous", x=None))
+    second = value_of(await app.call("another", x=None))
     assert first == second
     assert first.split() == ["function-app", first.split()[1]]
     assert first.split()[1] != str(id(asyncio.get_running_loop()))
 
 
-async def test_a_blocking_app_does_not_block_the_host(load) -> None:
+async def test_blocking_async_function_does_not_block_the_host_loop(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -69,7 +64,7 @@ def let_go(x): release.set()
     assert (await blocked).value == text("released")
 
 
-async def test_as_many_sync_functions_at_once_as_there_are_threads(load) -> None:
+async def test_sync_functions_run_concurrently_up_to_the_thread_limit(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -80,10 +75,10 @@ def meet(x): return str(together.wait(timeout=20) >= 0)
         settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"},
     )
     returned = await asyncio.gather(*(app.call("meet", x=None) for _ in range(6)))
-    assert [one.value for one in returned] == [text("True")] * 6
+    assert [result.value for result in returned] == [text("True")] * 6
 
 
-async def test_one_thread_is_one_after_the_other(load) -> None:
+async def test_thread_limit_of_one_serializes_sync_functions(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -99,10 +94,10 @@ def count(x):
         settings={"PYTHON_THREADPOOL_THREAD_COUNT": "1"},
     )
     returned = await asyncio.gather(*(app.call("count", x=text(str(n))) for n in range(5)))
-    assert [one.value for one in returned] == [Datum("int", 1)] * 5
+    assert [result.value for result in returned] == [Datum("int", 1)] * 5
 
 
-async def test_the_context(load) -> None:
+async def test_context_has_the_attributes_of_the_invocation(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -131,7 +126,7 @@ def f(x, context: func.Context):
     )
 
 
-async def test_context_variables_do_not_leak_from_one_call_into_the_next(load) -> None:
+async def test_context_variables_do_not_leak_into_the_next_call(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -161,8 +156,8 @@ FAILURES = [
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize(("statement", "type_name", "message"), FAILURES)
-async def test_nothing_that_a_function_raises_ends_the_worker(
-    load, kind: str, statement: str, type_name: str, message: str
+async def test_worker_survives_any_exception_of_a_function(
+    load: Load, kind: str, statement: str, type_name: str, message: str
 ) -> None:
     app = await load(
         HEAD
@@ -183,7 +178,7 @@ async def test_nothing_that_a_function_raises_ends_the_worker(
     assert (await app.call("f", x=text("again"))).value == text("fine")
 
 
-async def test_a_background_task_that_exits_does_not_end_the_other_functions(load) -> None:
+async def test_sys_exit_in_a_background_task_does_not_stop_other_functions(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -199,7 +194,7 @@ async def f(x):
     assert (await app.call("f", x=None)).value == text("here")
 
 
-async def test_an_exception_that_cannot_be_shown(load) -> None:
+async def test_exception_whose_str_raises_has_the_official_text(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -213,19 +208,19 @@ def f(x): raise Mute
         await app.call("f", x=None)
 
 
-async def test_an_unknown_function(load) -> None:
+async def test_unknown_function_raises_worker_error(load: Load) -> None:
     app = await load(HEAD)
     with pytest.raises(WorkerError, match='no function "nowhere"'):
         await app.call("nowhere")
 
 
-async def test_a_missing_input_is_pythons_own_error(load) -> None:
+async def test_missing_input_raises_type_error(load: Load) -> None:
     app = await load(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
     with pytest.raises(FunctionFailed, match=r"missing 1 required positional argument: 'x'"):
         await app.call("f")
 
 
-async def test_who_stops_waiting_does_not_stop_the_function(load) -> None:
+async def test_cancelled_invoke_does_not_stop_the_function(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -247,7 +242,7 @@ def see(x):
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_a_stuck_function_does_not_keep_the_worker_from_stopping(write_app, kind: str) -> None:
+async def test_function_that_never_returns_does_not_block_the_stop(write_app: WriteApp, kind: str) -> None:
     folder = write_app(
         HEAD
         + f"""
@@ -260,18 +255,18 @@ stuck = threading.Event()
     )
     entered = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+    async with new_worker(folder) as worker:
         await worker.load()
         release = sys.modules["function_app"].stuck
-        invocation = replace(_invocation("f"), on_log=lambda record: loop.call_soon_threadsafe(entered.set))
+        invocation = new_invocation("f", on_log=lambda record: loop.call_soon_threadsafe(entered.set))
         running = asyncio.create_task(worker.invoke(invocation))
         await entered.wait()
         running.cancel()
     release.set()
 
 
-async def test_asgi_apps_are_told_when_they_start_and_stop(write_app, tmp_path: Path) -> None:
-    story = tmp_path / "story"
+async def test_asgi_app_receives_lifespan_startup_and_shutdown(write_app: WriteApp, tmp_path: Path) -> None:
+    messages = tmp_path / "messages"
     folder = write_app(
         f"""
 import azure.functions as func
@@ -279,7 +274,7 @@ async def asgi(scope, receive, send):
     if scope["type"] == "lifespan":
         for _ in range(2):
             message = await receive()
-            with open({str(story)!r}, "a") as file: file.write(message["type"] + "\\n")
+            with open({str(messages)!r}, "a") as file: file.write(message["type"] + "\\n")
             await send({{"type": message["type"] + ".complete"}})
         return
     await send({{"type": "http.response.start", "status": 202, "headers": [(b"x-a", b"1")]}})
@@ -287,17 +282,15 @@ async def asgi(scope, receive, send):
 app = func.AsgiFunctionApp(app=asgi)
 """
     )
-    from tests.worker.test_values import request
-
-    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+    async with new_worker(folder) as worker:
         await worker.load()
-        call = replace(_invocation("http_app_func"), inputs={"req": request(url="http://localhost:7071/api/x/y")})
-        returned = await worker.invoke(call)
-        assert (returned.value.value.status, returned.value.value.body) == (202, b"/api/x/y")
-    assert story.read_text().split() == ["lifespan.startup", "lifespan.shutdown"]
+        call = new_invocation("http_app_func", inputs={"req": http_request(url="http://localhost:7071/api/x/y")})
+        response = value_of(await worker.invoke(call))
+        assert (response.status, response.body) == (202, b"/api/x/y")
+    assert messages.read_text().split() == ["lifespan.startup", "lifespan.shutdown"]
 
 
-async def test_worker_extensions_run_when_they_are_asked_for(load) -> None:
+async def test_worker_extensions_run_only_if_the_setting_is_on(load: Load) -> None:
     code = """
 import azure.functions as func
 class Hooks(func.AppExtensionBase):
@@ -323,7 +316,7 @@ def f(x): return x
 
 @contextmanager
 def _library_hooks_restored() -> Iterator[None]:
-    """The library keeps extensions in its own class for the life of the process."""
+    """Remove the extensions afterwards: the library keeps them in its own class until the process ends."""
     from azure.functions import ExtensionMeta
 
     before = ExtensionMeta._app_exts
@@ -333,25 +326,20 @@ def _library_hooks_restored() -> Iterator[None]:
         ExtensionMeta._app_exts = before
 
 
-def _invocation(function: str):
-    from emulator.worker.port import Invocation
-
-    return Invocation(id="i", function=function, inputs={"x": None})
-
-
-async def test_no_thread_is_left_when_the_worker_has_stopped(write_app) -> None:
+async def test_stopped_worker_leaves_no_threads(write_app: WriteApp) -> None:
     before = set(threading.enumerate())
     folder = write_app(HEAD + '@app.generic_trigger(arg_name="x", type="someTrigger")\ndef f(x): ...')
-    async with InProcessWorker(folder, settings={}, clock=SystemClock(), on_log=lambda record: None) as worker:
+    async with new_worker(folder) as worker:
         await worker.load()
-        await worker.invoke(_invocation("f"))
-    ours = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("function")]
-    for thread in ours:
+        await worker.invoke(new_invocation("f"))
+    started = set(threading.enumerate()) - before
+    threads = [thread for thread in started if thread.name.startswith("function")]
+    for thread in threads:
         thread.join(timeout=20)
-    assert not any(thread.is_alive() for thread in ours)
+    assert not any(thread.is_alive() for thread in threads)
 
 
-async def test_calls_that_wait_for_a_thread_are_not_begun_when_the_worker_stops(write_app, tmp_path: Path) -> None:
+async def test_queued_calls_are_not_run_after_the_worker_has_stopped(write_app: WriteApp, tmp_path: Path) -> None:
     folder = write_app(
         HEAD
         + f"""
@@ -363,11 +351,11 @@ def f(x):
 """
     )
     settings = {"PYTHON_THREADPOOL_THREAD_COUNT": "1"}
-    async with InProcessWorker(folder, settings=settings, clock=SystemClock(), on_log=lambda record: None) as worker:
+    async with new_worker(folder, settings=settings) as worker:
         await worker.load()
         release = sys.modules["function_app"].go_on
         first, second = (
-            asyncio.create_task(worker.invoke(replace(_invocation("f"), inputs={"x": text(name)}))) for name in "12"
+            asyncio.create_task(worker.invoke(new_invocation("f", inputs={"x": text(name)}))) for name in "12"
         )
         await asyncio.sleep(0)
     release.set()
@@ -378,19 +366,19 @@ def f(x):
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_virtual_time_stands_still_while_user_code_runs(write_app, kind: str) -> None:
+async def test_virtual_time_does_not_advance_while_user_code_runs(write_app: WriteApp, kind: str) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     clock = loop.clock
     wait = "await asyncio.sleep(0.02)" if kind == "async def" else "time.sleep(0.02)"
     folder = write_app(HEAD + f'@app.generic_trigger(arg_name="x", type="someTrigger")\n{kind} f(x): {wait}')
-    async with InProcessWorker(folder, settings={}, clock=clock, on_log=lambda record: None) as worker:
+    async with new_worker(folder, clock=clock) as worker:
         with clock.running():
             began = clock.now()
             sleeping = asyncio.create_task(clock.sleep(3600))
             await worker.load()
-            await worker.invoke(_invocation("f"))
+            await worker.invoke(new_invocation("f"))
             assert clock.now() == began
-            # Only now nothing else is left to do.
+            # User code has ended, so virtual time may advance to the sleeper now.
             await sleeping
     assert clock.now() - began == timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Logs and prints of user code: which invocation they belong to, and that nobody else's are touched."""
+"""Logs and prints of user code: the invocation that they belong to; those of other code are not captured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.worker.port import LogRecord
+from tests.worker.apps import Load
 
 HEAD = """
 import asyncio, logging, sys, threading
@@ -19,13 +20,13 @@ app = func.FunctionApp()
 log = logging.getLogger("mine.own")
 """
 
-F = '\n@app.generic_trigger(arg_name="x", type="someTrigger")\n'
+TRIGGER = '\n@app.generic_trigger(arg_name="x", type="someTrigger")\n'
 
 
-async def test_levels_loggers_and_tracebacks(load) -> None:
+async def test_log_record_has_level_logger_and_traceback(load: Load) -> None:
     app = await load(
         HEAD
-        + F
+        + TRIGGER
         + """
 def f(x):
     logging.info("plain %s", 1)
@@ -44,12 +45,14 @@ def f(x):
         (logging.ERROR, "failed", "mine.own"),
     ]
     assert {record.invocation_id for record in app.logs} == {"id-of-f"}
-    assert app.logs[2].exception.startswith("Traceback (most recent call last):")
-    assert app.logs[2].exception.endswith("ZeroDivisionError: division by zero")
+    traceback = app.logs[2].exception
+    assert traceback is not None
+    assert traceback.startswith("Traceback (most recent call last):")
+    assert traceback.endswith("ZeroDivisionError: division by zero")
 
 
-async def test_debug_logs_when_they_are_asked_for(load) -> None:
-    app = await load(HEAD + F + "def f(x): log.debug('seen')", settings={"PYTHON_ENABLE_DEBUG_LOGGING": "1"})
+async def test_debug_logging_setting_lets_debug_records_through(load: Load) -> None:
+    app = await load(HEAD + TRIGGER + "def f(x): log.debug('seen')", settings={"PYTHON_ENABLE_DEBUG_LOGGING": "1"})
     await app.call("f", x=None)
     assert app.lines == ["seen"]
 
@@ -72,24 +75,24 @@ WHERE = {
 
 
 @pytest.mark.parametrize("code", WHERE.values(), ids=list(WHERE))
-async def test_what_belongs_to_the_invocation(load, code: str) -> None:
-    app = await load(HEAD + "\nasync def say(): logging.info('said')\n" + F + code)
+async def test_logs_of_tasks_and_threads_belong_to_their_invocation(load: Load, code: str) -> None:
+    app = await load(HEAD + "\nasync def say(): logging.info('said')\n" + TRIGGER + code)
     await app.call("f", x=None)
     assert [(record.message, record.invocation_id) for record in app.logs] == [("said", "id-of-f")] * 2
-    assert app.elsewhere == []
+    assert app.outside == []
 
 
-async def test_concurrent_invocations_keep_their_lines_apart(load) -> None:
+async def test_lines_of_concurrent_invocations_are_kept_separate(load: Load) -> None:
     app = await load(
         HEAD
-        + F
+        + TRIGGER
         + """
 async def f(x):
     for n in range(3):
         print(x, n)
         await asyncio.sleep(0)
 """
-        + F
+        + TRIGGER
         + """
 def g(x):
     for n in range(3): print(x, n)
@@ -109,16 +112,16 @@ def g(x):
             assert lines == ["None 0", "None 1", "None 2"]
 
 
-async def test_outside_of_invocations(load) -> None:
+async def test_logs_outside_invocations_go_to_the_workers_on_log(load: Load) -> None:
     app = await load(
         HEAD
         + "log.warning('importing')\n"
-        + F
+        + TRIGGER
         + """
 def f(x):
     thread = threading.Thread(target=log.warning, args=("from a thread of its own",)); thread.start(); thread.join()
 """
-        + F
+        + TRIGGER
         + """
 async def g(x):
     asyncio.get_running_loop().call_later(0.001, lambda: done.set_result(log.warning("from a callback")))
@@ -128,14 +131,14 @@ async def g(x):
     )
     await app.call("f", x=None)
     await app.call("g", x=None)
-    assert [record.message for record in app.elsewhere] == ["importing", "from a thread of its own"]
+    assert [record.message for record in app.outside] == ["importing", "from a thread of its own"]
     assert app.lines == ["from a callback"]
 
 
-async def test_a_line_after_the_end_of_its_invocation(load) -> None:
+async def test_log_after_the_end_of_its_invocation_goes_to_the_workers_on_log(load: Load) -> None:
     app = await load(
         HEAD
-        + F
+        + TRIGGER
         + """
 async def f(x):
     async def later():
@@ -144,7 +147,7 @@ async def f(x):
     go, said = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(later())
 """
-        + F
+        + TRIGGER
         + """
 async def g(x):
     go.set(); await said.wait()
@@ -153,13 +156,13 @@ async def g(x):
     await app.call("f", x=None)
     await app.call("g", x=None)
     assert app.lines == []
-    assert [(r.message, r.invocation_id) for r in app.elsewhere] == [("too late", "id-of-f")]
+    assert [(r.message, r.invocation_id) for r in app.outside] == [("too late", "id-of-f")]
 
 
-async def test_prints_come_line_by_line(load) -> None:
+async def test_prints_are_logged_line_by_line(load: Load) -> None:
     app = await load(
         HEAD
-        + F
+        + TRIGGER
         + """
 def f(x):
     print("one"); print("t", end=""); sys.stdout.flush(); print("wo")
@@ -179,27 +182,29 @@ def f(x):
     ]
 
 
-async def test_prints_and_logs_of_others_pass_by(load, capsys, caplog) -> None:
-    app = await load(HEAD + F + "def f(x): print('mine'); logging.info('mine too')")
+async def test_prints_and_logs_of_other_code_are_not_captured(
+    load: Load, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await load(HEAD + TRIGGER + "def f(x): print('mine'); logging.info('mine too')")
     print("not the function's")
     with caplog.at_level(logging.INFO):
-        logging.getLogger("somebody.else").info("not the function's either")
+        logging.getLogger("other.code").info("not the function's either")
         await app.call("f", x=None)
     assert app.lines == ["mine", "mine too"]
-    assert app.elsewhere == []
+    assert app.outside == []
     assert "not the function's either" in caplog.messages
-    # Handlers of the user, or of a test, hear the functions as well.
+    # Other handlers on the root logger, such as pytest's, receive the function's records too.
     assert "mine too" in caplog.messages
 
 
-async def test_a_debugger_talks_to_its_user(load, monkeypatch) -> None:
+async def test_debugger_output_is_not_captured(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     said = io.StringIO()
     monkeypatch.setattr(sys, "stdout", said)
     app = await load(
         HEAD
-        + F
+        + TRIGGER
         + """
 def f(x):
     import io, pdb

@@ -1,12 +1,14 @@
-"""What becomes of values on their way in and out: docs/protocol/python-worker.md 4.3 and 4.6."""
+"""Conversion of inputs and outputs: docs/protocol/python-worker.md 4.3 and 4.6."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from emulator.worker.port import Datum, FunctionFailed, HttpCookie, HttpRequestData, HttpResponseData
+from emulator.worker.port import Datum, FunctionFailed, HttpCookie, HttpResponseData
+from tests.worker.apps import Load, http_request, text, value_of
 
 HEAD = """
 import json, typing
@@ -15,21 +17,12 @@ import azure.durable_functions as df
 app = df.DFApp()
 """
 
-# An activity hands back whatever an expression makes of its parameter `x`.
+# A function that returns the repr of an expression of its parameter `x`.
 SHOW = '@app.generic_trigger(arg_name="x", type="{type}")\ndef f(x{annotation}): return repr({expression})\n'
 
 
 def show(binding_type: str, expression: str = "x", annotation: str = "") -> str:
     return HEAD + SHOW.format(type=binding_type, annotation=annotation, expression=expression)
-
-
-def text(value: str) -> Datum:
-    return Datum("string", value)
-
-
-def request(**changes: object) -> Datum:
-    members = {"method": "GET", "url": "http://h/api/x", "headers": {}, "query": {}, "route_params": {}, "body": b""}
-    return Datum("http", HttpRequestData(**{**members, **changes}))
 
 
 DECODED = [
@@ -49,11 +42,11 @@ DECODED = [
     ("blobTrigger", "x.read()", Datum("bytes", b"\x00\xff"), r"b'\x00\xff'"),
     ("blobTrigger", "x.read()", text("é"), r"b'\xc3\xa9'"),
     ("timerTrigger", "x.past_due", Datum("json", '{"IsPastDue": true}'), "True"),
-    ("httpTrigger", "(x.method, x.url)", request(), "('GET', 'http://h/api/x')"),
-    ("httpTrigger", "x.params.get('a')", request(query={"a": "1"}), "'1'"),
-    ("httpTrigger", "x.route_params['id']", request(route_params={"id": "7"}), "'7'"),
-    ("httpTrigger", "x.headers['X-Key']", request(headers={"x-key": "v"}), "'v'"),
-    ("httpTrigger", "x.get_json()", request(body=b'{"a": 1}'), "{'a': 1}"),
+    ("httpTrigger", "(x.method, x.url)", http_request(), "('GET', 'http://h/api/x')"),
+    ("httpTrigger", "x.params.get('a')", http_request(query={"a": "1"}), "'1'"),
+    ("httpTrigger", "x.route_params['id']", http_request(route_params={"id": "7"}), "'7'"),
+    ("httpTrigger", "x.headers['X-Key']", http_request(headers={"x-key": "v"}), "'v'"),
+    ("httpTrigger", "x.get_json()", http_request(body=b'{"a": 1}'), "{'a': 1}"),
     ("warmupTrigger", "type(x).__name__", text(""), "'WarmUpContext'"),
     (
         "eventGridTrigger",
@@ -78,7 +71,9 @@ DECODED = [
 
 
 @pytest.mark.parametrize(("binding_type", "expression", "datum", "shown"), DECODED)
-async def test_inputs(load, binding_type: str, expression: str, datum: Datum | None, shown: str) -> None:
+async def test_input_is_decoded_by_the_converter_of_its_binding(
+    load: Load, binding_type: str, expression: str, datum: Datum | None, shown: str
+) -> None:
     code = show(binding_type, expression) + "\n"
     if binding_type in (
         "queueTrigger",
@@ -88,12 +83,13 @@ async def test_inputs(load, binding_type: str, expression: str, datum: Datum | N
         "warmupTrigger",
         "eventGridTrigger",
     ):
-        # These may not return a value by themselves; an output binding takes it.
+        # These triggers do not allow a return value without a `$return` binding.
         code = code.replace("\ndef f", '\n@app.generic_output_binding(arg_name="$return", type="anything")\ndef f')
     app = await load(code)
     returned = await app.call("f", x=datum)
-    value = returned.value.value
-    assert (json.loads(value) if returned.value.type == "json" else value) == shown
+    value = value_of(returned)
+    is_json = returned.value is not None and returned.value.type == "json"
+    assert (json.loads(value) if is_json else value) == shown
 
 
 UNDECODABLE = [
@@ -107,29 +103,29 @@ UNDECODABLE = [
     ("activityTrigger", None, "AttributeError: 'NoneType' object has no attribute 'type'"),
     (
         "someTrigger",
-        request(),
+        http_request(),
         "ValueError: ('unexpected type of data received for the \"generic\" binding ', \"'http'\")",
     ),
 ]
 
 
 @pytest.mark.parametrize(("binding_type", "datum", "message"), UNDECODABLE)
-async def test_inputs_that_do_not_fit(load, binding_type: str, datum: Datum | None, message: str) -> None:
+async def test_input_that_cannot_be_decoded_fails_the_invocation(
+    load: Load, binding_type: str, datum: Datum | None, message: str
+) -> None:
     app = await load(show(binding_type).replace("return repr(x)", "..."))
     with pytest.raises(FunctionFailed) as failed:
         await app.call("f", x=datum)
     assert f"Exception: {message}" in str(failed.value)
 
 
-async def test_queue_metadata_reaches_the_message(load) -> None:
+async def test_queue_message_has_its_trigger_metadata(load: Load) -> None:
     app = await load(
         show("queueTrigger", "...").replace(
             "return repr(...)", "out = [x.id, x.dequeue_count, x.pop_receipt, str(x.insertion_time)]; print(out)"
         )
     )
     invocation = app.invocation("f", x=text("{}"))
-    from dataclasses import replace
-
     await app.worker.invoke(
         replace(
             invocation,
@@ -144,7 +140,7 @@ async def test_queue_metadata_reaches_the_message(load) -> None:
     assert app.lines == ["['abc', 3, 'pr', '2024-10-25 10:00:00.123456+00:00']"]
 
 
-async def test_many_event_hub_events_come_as_a_list(load) -> None:
+async def test_event_hub_batch_is_a_list(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -152,8 +148,6 @@ async def test_many_event_hub_events_come_as_a_list(load) -> None:
 def f(e: typing.List[func.EventHubEvent]): print([one.get_body() for one in e])
 """
     )
-    from dataclasses import replace
-
     invocation = app.invocation("f", e=Datum("collection_string", ["a", "b"]))
     metadata = {"SystemPropertiesArray": Datum("json", "[{}, {}]")}
     await app.worker.invoke(replace(invocation, trigger_metadata=metadata))
@@ -176,7 +170,7 @@ GENERIC = [
 
 
 @pytest.mark.parametrize(("value", "datum"), GENERIC)
-async def test_generic_outputs(load, value: str, datum: Datum | None) -> None:
+async def test_generic_return_value_is_encoded_by_its_type(load: Load, value: str, datum: Datum | None) -> None:
     app = await load(
         HEAD
         + f"""
@@ -198,19 +192,19 @@ ACTIVITY = [
 
 
 @pytest.mark.parametrize(("value", "result"), ACTIVITY)
-async def test_activity_results_are_json(load, value: str, result: str) -> None:
+async def test_activity_results_are_json(load: Load, value: str, result: str) -> None:
     app = await load(HEAD + f'@app.activity_trigger(input_name="x")\ndef f(x): return {value}')
     assert (await app.call("f", x=text("1"))).value == Datum("json", result)
 
 
 @pytest.mark.parametrize("value", ["b'x'", "object()", "{1, 2}"])
-async def test_activity_results_that_are_no_json(load, value: str) -> None:
+async def test_activity_result_that_is_not_json_fails_the_invocation(load: Load, value: str) -> None:
     app = await load(HEAD + f'@app.activity_trigger(input_name="x")\ndef f(x): return {value}')
     with pytest.raises(FunctionFailed, match="ValueError: activity trigger output must be json serializable"):
         await app.call("f", x=text("1"))
 
 
-async def test_out_parameters_and_the_return_value(load) -> None:
+async def test_out_parameters_and_return_value_are_encoded(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -229,7 +223,7 @@ def f(req: func.HttpRequest, one: func.Out[str], many: func.Out[typing.List[str]
     return "done"
 """
     )
-    returned = await app.call("f", req=request())
+    returned = await app.call("f", req=http_request())
     assert returned.value == text("done")
     assert returned.outputs == {
         "one": text(""),
@@ -238,7 +232,7 @@ def f(req: func.HttpRequest, one: func.Out[str], many: func.Out[typing.List[str]
     }
 
 
-async def test_http_responses(load) -> None:
+async def test_http_response_is_encoded_with_headers_and_cookies(load: Load) -> None:
     app = await load(
         HEAD
         + """
@@ -250,7 +244,7 @@ def f(req: func.HttpRequest) -> func.HttpResponse:
     return response
 """
     )
-    returned = await app.call("f", req=request())
+    returned = await app.call("f", req=http_request())
     assert returned.value == Datum(
         "http",
         HttpResponseData(
@@ -297,14 +291,14 @@ HTTP_FAILURES = [
 
 
 @pytest.mark.parametrize(("value", "message"), HTTP_FAILURES)
-async def test_what_is_no_response(load, value: str, message: str) -> None:
+async def test_invalid_http_response_fails_the_invocation(load: Load, value: str, message: str) -> None:
     app = await load(HEAD + f'@app.route(route="x")\ndef f(req): return {value}')
     with pytest.raises(FunctionFailed) as failed:
-        await app.call("f", req=request())
+        await app.call("f", req=http_request())
     assert f"Exception: {message}" in str(failed.value)
 
 
-async def test_a_value_that_nothing_takes(load) -> None:
+async def test_return_value_without_a_binding_fails_the_invocation(load: Load) -> None:
     app = await load(HEAD + '@app.timer_trigger(arg_name="t", schedule="* * * * * *")\ndef f(t): return 1')
     with pytest.raises(FunctionFailed) as failed:
         await app.call("f", t=Datum("json", "{}"))
@@ -312,7 +306,7 @@ async def test_a_value_that_nothing_takes(load) -> None:
     assert failed.value.type_name == "RuntimeError"
 
 
-async def test_a_failing_function_writes_nothing(load) -> None:
+async def test_failed_function_has_no_outputs(load: Load) -> None:
     app = await load(
         HEAD
         + """

@@ -1,4 +1,4 @@
-"""Time jumps when all is idle, for whoever lets it run, and never under work."""
+"""Virtual time jumps when everything is idle and a test lets it advance, and never while anything is working."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[[Any], Any]
 DAYS = 86_400
 
 
-def test_a_sleeper_of_three_days_wakes_at_once_and_three_days_later(clock: VirtualClock, run: Run) -> None:
+def test_sleep_of_three_days_advances_virtual_time_by_three_days(clock: VirtualClock, run: Run) -> None:
     async def main() -> datetime:
         with clock.running():
             await clock.sleep(3 * DAYS)
@@ -28,7 +28,7 @@ def test_a_sleeper_of_three_days_wakes_at_once_and_three_days_later(clock: Virtu
     assert run(main()) == START + timedelta(days=3)
 
 
-def test_sleepers_wake_in_the_order_of_their_times_and_then_of_their_coming(clock: VirtualClock, run: Run) -> None:
+def test_sleepers_wake_in_order_of_due_time_then_arrival(clock: VirtualClock, run: Run) -> None:
     woken: list[tuple[str, float]] = []
 
     async def sleeper(name: str, seconds: float) -> None:
@@ -43,7 +43,7 @@ def test_sleepers_wake_in_the_order_of_their_times_and_then_of_their_coming(cloc
     assert woken == [("a", 5), ("b", 6.5), ("c", 9), ("d", 9)]
 
 
-def test_time_stands_still_when_nobody_lets_it_run(clock: VirtualClock, run: Run) -> None:
+def test_time_does_not_advance_by_itself(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         sleeper = asyncio.create_task(clock.sleep(60))
         await clock.idle()
@@ -55,7 +55,7 @@ def test_time_stands_still_when_nobody_lets_it_run(clock: VirtualClock, run: Run
     run(main())
 
 
-def test_upkeep_never_makes_time_jump_but_wakes_late_when_it_does(clock: VirtualClock, run: Run) -> None:
+def test_upkeep_sleeper_causes_no_jump_and_wakes_late(clock: VirtualClock, run: Run) -> None:
     renewals: list[datetime] = []
 
     async def renew() -> None:
@@ -74,7 +74,7 @@ def test_upkeep_never_makes_time_jump_but_wakes_late_when_it_does(clock: Virtual
     assert renewals == [START + timedelta(hours=1)]
 
 
-def test_upkeep_ticks_as_in_real_time_when_asked_to(clock: VirtualClock, run: Run) -> None:
+def test_advance_with_upkeep_stops_at_every_upkeep_sleeper(clock: VirtualClock, run: Run) -> None:
     renewals: list[datetime] = []
 
     async def renew() -> None:
@@ -92,7 +92,7 @@ def test_upkeep_ticks_as_in_real_time_when_asked_to(clock: VirtualClock, run: Ru
     assert renewals == [START + timedelta(seconds=s) for s in (10, 20, 30)]
 
 
-def test_advance_runs_all_that_is_due_on_the_way_to_its_end(clock: VirtualClock, run: Run) -> None:
+def test_advance_runs_everything_that_falls_due(clock: VirtualClock, run: Run) -> None:
     seen: list[str] = []
 
     async def chain() -> None:
@@ -110,7 +110,7 @@ def test_advance_runs_all_that_is_due_on_the_way_to_its_end(clock: VirtualClock,
     run(main())
 
 
-def test_two_who_advance_side_by_side_each_end_at_their_own_time(clock: VirtualClock, run: Run) -> None:
+def test_concurrent_advances_end_at_their_own_targets(clock: VirtualClock, run: Run) -> None:
     ends: list[datetime] = []
 
     async def pass_time(minutes: int) -> None:
@@ -124,7 +124,7 @@ def test_two_who_advance_side_by_side_each_end_at_their_own_time(clock: VirtualC
     assert ends == [START + timedelta(minutes=2), START + timedelta(minutes=5)]
 
 
-def test_run_until_idle_says_whether_something_waits_beyond_the_limit(clock: VirtualClock, run: Run) -> None:
+def test_run_until_idle_returns_whether_a_sleeper_is_left(clock: VirtualClock, run: Run) -> None:
     async def hourly() -> None:
         while True:
             await clock.sleep(3600)
@@ -139,7 +139,7 @@ def test_run_until_idle_says_whether_something_waits_beyond_the_limit(clock: Vir
     run(main())
 
 
-def test_running_goes_no_further_than_its_limit(clock: VirtualClock, run: Run) -> None:
+def test_running_does_not_jump_beyond_its_limit(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         near, far = asyncio.create_task(clock.sleep(10)), asyncio.create_task(clock.sleep(30))
         with clock.running(until=START + timedelta(seconds=20)):
@@ -152,7 +152,7 @@ def test_running_goes_no_further_than_its_limit(clock: VirtualClock, run: Run) -
     run(main())
 
 
-def test_frozen_time_lets_work_go_on_but_not_time(clock: VirtualClock, run: Run) -> None:
+def test_frozen_time_does_not_advance(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         task = asyncio.create_task(clock.sleep(5))
         with clock.running():
@@ -167,7 +167,7 @@ def test_frozen_time_lets_work_go_on_but_not_time(clock: VirtualClock, run: Run)
     run(main())
 
 
-def test_time_waits_for_work_on_a_thread(clock: VirtualClock, run: Run) -> None:
+def test_time_waits_for_busy_thread(clock: VirtualClock, run: Run) -> None:
     started, may_end = threading.Event(), threading.Event()
     seen: list[datetime] = []
 
@@ -181,7 +181,7 @@ def test_time_waits_for_work_on_a_thread(clock: VirtualClock, run: Run) -> None:
         thread = threading.Thread(target=work)
         thread.start()
         started.wait()
-        # The loop's own timer, real: it lets the thread go while the program would otherwise be idle.
+        # A real timer of the loop ends the work; until then the program would be idle but for the busy thread.
         asyncio.get_running_loop().call_later(0.05, may_end.set)
         with clock.running():
             await clock.sleep(DAYS)
@@ -192,9 +192,9 @@ def test_time_waits_for_work_on_a_thread(clock: VirtualClock, run: Run) -> None:
     assert seen == [START, START + timedelta(days=1)]
 
 
-def test_who_gives_up_on_work_lets_time_jump_under_it(clock: VirtualClock, run: Run) -> None:
+def test_ignore_work_lets_time_jump_while_busy(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
-        asyncio.get_running_loop().call_later(0.01, clock.give_up_on_work)
+        asyncio.get_running_loop().call_later(0.01, clock.ignore_work)
         with clock.running(), clock.busy():
             await clock.sleep(DAYS)
         assert clock.now() == START + timedelta(days=1)
@@ -202,7 +202,7 @@ def test_who_gives_up_on_work_lets_time_jump_under_it(clock: VirtualClock, run: 
     run(main())
 
 
-def test_time_waits_for_what_runs_in_the_loops_executor(clock: VirtualClock, run: Run) -> None:
+def test_time_waits_for_the_loops_executor(clock: VirtualClock, run: Run) -> None:
     may_end = threading.Event()
 
     async def main() -> None:
@@ -217,7 +217,7 @@ def test_time_waits_for_what_runs_in_the_loops_executor(clock: VirtualClock, run
     run(main())
 
 
-def test_time_waits_for_bytes_that_have_arrived(clock: VirtualClock, run: Run) -> None:
+def test_time_waits_for_received_socket_data(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         left, right = socket.socketpair()
         left.setblocking(False)
@@ -233,7 +233,7 @@ def test_time_waits_for_bytes_that_have_arrived(clock: VirtualClock, run: Run) -
     run(main())
 
 
-def test_timers_of_the_loop_itself_are_real_and_hold_nothing_up(clock: VirtualClock, run: Run) -> None:
+def test_call_later_stays_real_and_does_not_hold_time_up(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         late = asyncio.get_running_loop().call_later(3600, lambda: None)
         with clock.running():
@@ -245,10 +245,10 @@ def test_timers_of_the_loop_itself_are_real_and_hold_nothing_up(clock: VirtualCl
     run(main())
 
 
-def test_within_gives_up_when_virtual_time_is_over(clock: VirtualClock, run: Run) -> None:
+def test_within_times_out_in_virtual_time(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         with clock.running():
-            assert await within(clock, 60, clock.sleep(59)) is None
+            await within(clock, 60, clock.sleep(59))
             with pytest.raises(TimeoutError):
                 await within(clock, 60, clock.sleep(61))
         assert clock.now() == START + timedelta(seconds=59 + 60)
@@ -257,7 +257,7 @@ def test_within_gives_up_when_virtual_time_is_over(clock: VirtualClock, run: Run
     run(main())
 
 
-def test_within_for_upkeep_does_not_make_time_jump(clock: VirtualClock, run: Run) -> None:
+def test_within_with_upkeep_causes_no_jump(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         task = asyncio.create_task(within(clock, 60, asyncio.Event().wait(), upkeep=True))
         assert await clock.run_until_idle()
@@ -267,7 +267,7 @@ def test_within_for_upkeep_does_not_make_time_jump(clock: VirtualClock, run: Run
     run(main())
 
 
-def test_a_cancelled_sleeper_is_forgotten(clock: VirtualClock, run: Run) -> None:
+def test_cancelled_sleepers_are_removed(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         tasks = [asyncio.create_task(clock.sleep(n + 1)) for n in range(1000)]
         await clock.idle()
@@ -280,7 +280,7 @@ def test_a_cancelled_sleeper_is_forgotten(clock: VirtualClock, run: Run) -> None
     run(main())
 
 
-def test_another_thread_drives_the_loop_from_outside(clock: VirtualClock) -> None:
+def test_advance_can_be_called_from_another_thread(clock: VirtualClock) -> None:
     loop = clock.new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -293,7 +293,7 @@ def test_another_thread_drives_the_loop_from_outside(clock: VirtualClock) -> Non
         loop.close()
 
 
-def test_a_sleeper_on_another_loop_is_woken_there(clock: VirtualClock, run: Run) -> None:
+def test_sleep_on_another_loop(clock: VirtualClock, run: Run) -> None:
     ended: list[datetime] = []
 
     async def elsewhere() -> None:
@@ -312,7 +312,7 @@ def test_a_sleeper_on_another_loop_is_woken_there(clock: VirtualClock, run: Run)
     assert ended == [START + timedelta(seconds=60)]
 
 
-def test_it_says_who_waits_and_who_works(clock: VirtualClock, run: Run) -> None:
+def test_explain_lists_sleepers_and_busy_code(clock: VirtualClock, run: Run) -> None:
     async def long_wait() -> None:
         await clock.sleep(60)
 
@@ -330,7 +330,7 @@ def test_it_says_who_waits_and_who_works(clock: VirtualClock, run: Run) -> None:
     run(main())
 
 
-def test_a_clock_has_one_loop_at_a_time(clock: VirtualClock) -> None:
+def test_clock_has_only_one_open_loop(clock: VirtualClock) -> None:
     clock.new_loop().close()
     loop = clock.new_loop()
     with pytest.raises(RuntimeError, match="already has a loop"):

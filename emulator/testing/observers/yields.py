@@ -1,7 +1,7 @@
-"""Where in the user's code an orchestrator asked for something: its generator, watched from outside.
+"""Yields of an orchestrator: what its generator yields, and at which line of the user's code.
 
-steps = Yields()
-handle = azure.durable_functions.Orchestrator.create(steps.watch(user_function))
+yields = Yields()
+handle = azure.durable_functions.Orchestrator.create(yields.observed(user_function))
 """
 
 from __future__ import annotations
@@ -29,48 +29,56 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Yielded:
-    """`what` the user's code yielded, normally a task of the SDK, and where."""
+    """A yield of user code. `value` is normally a task of the SDK."""
 
-    what: Any
+    value: Any
     place: Place
 
 
 class Yields:
-    """What one call of an orchestrator yielded, in order. `around`: entered whenever user code runs."""
+    """The yields of one call of an orchestrator, in order. `around` is entered whenever user code runs."""
 
     def __init__(self, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
         self.steps: list[Yielded] = []
         self._around = around
 
-    def watch(self, function: Orchestrate) -> Orchestrate:
-        """The same function for the SDK. Only when it is called can be told whether it is a generator function."""
+    def observed(self, function: Orchestrate) -> Orchestrate:
+        """Return a function for the SDK that does the same and records the yields of its last call."""
 
         @functools.wraps(function)
         def orchestrate(context: Any) -> Any:
             self.steps.clear()
             with self._around():
                 result = function(context)
+            # By the result, not by the function: a plain function may return a generator.
             return self._follow(result) if inspect.isgenerator(result) else result
 
         return orchestrate
 
     @property
     def last(self) -> Place | None:
+        """The place of the last yield."""
         return self.steps[-1].place if self.steps else None
 
     def place_of(self, number: int) -> Place | None:
-        """Where the action with this number was asked for; the step before it when that cannot be told exactly."""
-        found = None
+        """Return where the action with this number was requested, or the yield before it if that cannot be told.
+
+        The SDK numbers tasks when they are created, but only yields are observed; a task may be created long before it
+        is yielded, or never be yielded.
+        """
+        place = None
         for step in self.steps:
-            numbers = list(_numbers(step.what))
+            numbers = list(_task_numbers(step.value))
             if numbers and min(numbers) > number:
                 break
-            found = step.place
+            place = step.place
             if number in numbers:
                 break
-        return found
+        return place
 
     def _follow(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Behave like the generator, and record each yield."""
+        # Not `yield from`: user code must run inside `around`, and only there.
         advance: Callable[[], Any] = functools.partial(next, generator)
         while True:
             try:
@@ -78,7 +86,13 @@ class Yields:
                     task = advance()
             except StopIteration as end:
                 return end.value
-            self.steps.append(Yielded(task, _place(generator)))
+            # The place is in the innermost generator: user code may delegate with `yield from`.
+            inner: Any = generator
+            while inspect.isgenerator(inner.gi_yieldfrom):
+                inner = inner.gi_yieldfrom
+            frame, code = inner.gi_frame, inner.gi_code
+            line = code.co_firstlineno if frame is None else frame.f_lineno
+            self.steps.append(Yielded(task, Place(code.co_filename, line)))
             try:
                 result = yield task
             except Exception as error:
@@ -87,20 +101,11 @@ class Yields:
                 advance = functools.partial(generator.send, result)
 
 
-def _place(generator: Generator[Any, Any, Any]) -> Place:
-    """Where it stands: in the innermost of the generators that it delegates to."""
-    inner: Any = generator
-    while inspect.isgenerator(inner.gi_yieldfrom):
-        inner = inner.gi_yieldfrom
-    frame = inner.gi_frame
-    return Place(inner.gi_code.co_filename, inner.gi_code.co_firstlineno if frame is None else frame.f_lineno)
-
-
-def _numbers(task: Any) -> Iterator[int]:
-    """The numbers that the SDK has given to a task and to the tasks that it is made of."""
+def _task_numbers(task: Any) -> Iterator[int]:
+    # The SDK gives numbers to actions only; a compound task (task_all, task_any) has those of its children.
     number = getattr(task, "id", None)
     if isinstance(number, int) and number >= 0:
         yield number
     children: Sequence[Any] = getattr(task, "children", None) or ()
     for child in children:
-        yield from _numbers(child)
+        yield from _task_numbers(child)

@@ -1,4 +1,4 @@
-"""The verbs of an app under test, asynchronous and synchronous."""
+"""Methods of AppUnderTest and SyncAppUnderTest, and the texts of their failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shop(tmp_path: Path) -> Path:
     return write_app(tmp_path, SHOP)
 
 
-async def test_three_days_pass_in_no_time(shop: Path) -> None:
+async def test_wait_advances_virtual_time_to_the_timer(shop: Path) -> None:
     async with start(shop, now=START) as app:
         instance = await app.client.start_new("reminder")
         status = await app.wait(instance)
@@ -34,7 +34,7 @@ async def test_three_days_pass_in_no_time(shop: Path) -> None:
         assert status.last_updated_time == START + timedelta(days=3)
 
 
-async def test_time_stands_still_until_it_is_asked_to_pass(shop: Path) -> None:
+async def test_time_passes_only_when_advanced(shop: Path) -> None:
     async with start(shop, now=START) as app:
         instance = await app.client.start_new("reminder")
         assert app.now == START
@@ -44,15 +44,18 @@ async def test_time_stands_still_until_it_is_asked_to_pass(shop: Path) -> None:
         assert (await app.client.get_status(instance)).runtime_status.name == "Completed"
 
 
-async def test_frozen_time_keeps_a_timer_from_firing(shop: Path) -> None:
+async def test_timer_does_not_fire_in_frozen_time(shop: Path) -> None:
     async with start(shop, now=START) as app:
         instance = await app.client.start_new("reminder")
         with app.clock.frozen(), pytest.raises(NothingLeft, match="time is frozen"):
             await app.wait(instance)
+        # With a limit too, the advice is to unfreeze time: waiting longer would not help.
+        with app.clock.frozen(), pytest.raises(NothingLeft, match=r"time is frozen.*Leave clock\.frozen\(\)"):
+            await app.wait(instance, within=timedelta(days=4))
         assert (await app.wait(instance)).output == "reminded"
 
 
-async def test_an_activity_fails_as_often_as_it_is_told_and_the_retries_take_their_time(shop: Path) -> None:
+async def test_fail_lets_the_next_calls_fail_and_retries_take_virtual_time(shop: Path) -> None:
     async with start(shop, now=START) as app:
         app.fail("charge", times=2, error=ValueError("no money"))
         status = await app.wait(await app.client.start_new("order", client_input=BOOK))
@@ -60,7 +63,7 @@ async def test_an_activity_fails_as_often_as_it_is_told_and_the_retries_take_the
         assert app.now == START + timedelta(minutes=2)
 
 
-async def test_an_activity_that_keeps_failing_fails_its_orchestration(shop: Path) -> None:
+async def test_orchestration_fails_after_the_last_retry(shop: Path) -> None:
     async with start(shop) as app:
         app.fail("Charge", times=3, error=ValueError("no money"))
         status = await app.wait(await app.client.start_new("order", client_input=BOOK))
@@ -68,7 +71,7 @@ async def test_an_activity_that_keeps_failing_fails_its_orchestration(shop: Path
         assert "ValueError: no money" in status.output
 
 
-async def test_a_fake_gets_the_input_and_gives_the_result(shop: Path) -> None:
+async def test_replaced_activity_gets_the_input_and_returns_the_result(shop: Path) -> None:
     sent: list[object] = []
 
     def send(item: dict[str, str]) -> str:
@@ -86,7 +89,7 @@ async def test_a_fake_gets_the_input_and_gives_the_result(shop: Path) -> None:
     assert sent == [BOOK]
 
 
-async def test_what_a_fake_raises_is_the_activitys_failure(shop: Path) -> None:
+async def test_exception_of_a_fake_fails_the_activity(shop: Path) -> None:
     def send(item: object) -> str:
         raise LookupError("no such address")
 
@@ -96,13 +99,13 @@ async def test_what_a_fake_raises_is_the_activitys_failure(shop: Path) -> None:
         assert "LookupError: no such address" in status.output
 
 
-async def test_an_activity_that_the_app_does_not_have(shop: Path) -> None:
+async def test_override_of_an_unknown_activity_lists_the_known_ones(shop: Path) -> None:
     async with start(shop) as app:
         with pytest.raises(UnknownActivity, match=r'no activity "order".*charge, send'):
             app.replace("order", lambda item: None)
 
 
-async def test_http_in_and_out(shop: Path) -> None:
+async def test_http_request_starts_an_orchestration(shop: Path) -> None:
     async with start(shop) as app:
         answer = await app.get("/api/order/book")
         assert answer.status == 202
@@ -112,7 +115,7 @@ async def test_http_in_and_out(shop: Path) -> None:
         assert (await app.post("/api/nothing", json={})).status == 404
 
 
-async def test_the_client_has_all_that_the_sdk_has(shop: Path) -> None:
+async def test_client_has_the_methods_of_the_sdk(shop: Path) -> None:
     async with start(shop) as app:
         instance = await app.client.start_new("approval", instance_id="a1")
         await app.client.raise_event(instance, "decision", {"approved": True})
@@ -124,24 +127,26 @@ async def test_the_client_has_all_that_the_sdk_has(shop: Path) -> None:
         assert (await app.client.purge_instance_history("a1")).instances_deleted == 1
 
 
-async def test_waiting_for_what_cannot_end_says_what_is_missing(shop: Path) -> None:
+async def test_wait_raises_nothing_left_if_the_instance_cannot_end(shop: Path) -> None:
     async with start(shop) as app:
         await app.client.start_new("approval", instance_id="a1")
-        with pytest.raises(NothingLeft, match='"a1" is Running, and nothing is left'):
+        with pytest.raises(
+            NothingLeft, match=r'"a1", but it is Running, and no timer.*event "decision".*client.raise_event'
+        ):
             await app.wait("a1")
-        with pytest.raises(NothingLeft, match='"a2" does not exist'):
+        with pytest.raises(NothingLeft, match=r'"a2", but it does not exist.*Check the instance ID'):
             await app.wait("a2")
 
 
-async def test_a_wait_with_a_limit_goes_no_further(shop: Path) -> None:
+async def test_wait_does_not_advance_time_beyond_its_limit(shop: Path) -> None:
     async with start(shop, now=START) as app:
         instance = await app.client.start_new("reminder")
-        with pytest.raises(NothingLeft, match=r"limit.*2026-03-03T12:00:00.*timer at 2026-03-04T12:00:00Z"):
+        with pytest.raises(NothingLeft, match=r"limit.*2026-03-03T12:00:00.*timer at 2026-03-04T12:00:00Z.*within="):
             await app.wait(instance, within=timedelta(days=2))
         assert app.now <= START + timedelta(days=2)
 
 
-async def test_waits_side_by_side_all_come_to_their_ends(shop: Path) -> None:
+async def test_concurrent_waits_all_end(shop: Path) -> None:
     async with start(shop, now=START) as app:
         first = await app.client.start_new("reminder")
         await app.advance(days=1)
@@ -151,7 +156,7 @@ async def test_waits_side_by_side_all_come_to_their_ends(shop: Path) -> None:
         assert app.now == START + timedelta(days=4)
 
 
-async def test_time_that_makes_no_sense_is_refused(shop: Path) -> None:
+async def test_naive_start_time_and_negative_advance_are_rejected(shop: Path) -> None:
     with pytest.raises(ConfigurationError, match="no time zone"):
         async with start(shop, now=START.replace(tzinfo=None)):
             pass
@@ -160,7 +165,7 @@ async def test_time_that_makes_no_sense_is_refused(shop: Path) -> None:
             await app.advance(days=-1)
 
 
-async def test_waiting_for_an_orchestration_without_an_end_says_how_far_time_went(tmp_path: Path) -> None:
+async def test_wait_for_an_eternal_orchestration_tells_how_far_time_advanced(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
         """
@@ -172,11 +177,11 @@ async def test_waiting_for_an_orchestration_without_an_end_says_how_far_time_wen
     )
     async with start(app_folder, real_seconds=0.5) as app:
         instance = await app.client.start_new("monitor")
-        with pytest.raises(TookTooLong, match=r"Meanwhile virtual time went on by \d+ day"):
+        with pytest.raises(TookTooLong, match=r"Meanwhile virtual time advanced by \d+ day[\s\S]*real_seconds="):
             await app.wait(instance)
 
 
-async def test_run_until_idle_tells_whether_all_is_done(shop: Path) -> None:
+async def test_run_until_idle_returns_whether_nothing_is_left(shop: Path) -> None:
     async with start(shop) as app:
         await app.client.start_new("reminder")
         assert not await app.run_until_idle(timedelta(days=1))
@@ -197,7 +202,7 @@ async def test_history_logs_and_console(shop: Path) -> None:
         assert f"[{app.now:%Y-%m-%dT%H:%M}" in app.console
 
 
-async def test_a_message_is_put_as_queue_triggers_read_it(shop: Path, tmp_path: Path) -> None:
+async def test_put_message_uses_the_encoding_of_queue_triggers(shop: Path, tmp_path: Path) -> None:
     async with start(shop, storage=tmp_path / "storage.db") as app:
         await app.put_message("orders", {"id": 7})
         await app.put_message("orders", "text")
@@ -206,7 +211,7 @@ async def test_a_message_is_put_as_queue_triggers_read_it(shop: Path, tmp_path: 
     assert bodies == ["eyJpZCI6IDd9", "dGV4dA=="]
 
 
-async def test_a_file_outlives_the_app(shop: Path, tmp_path: Path) -> None:
+async def test_storage_file_can_be_used_by_the_next_app(shop: Path, tmp_path: Path) -> None:
     async with start(shop, storage=tmp_path / "storage.db", now=START) as app:
         instance = await app.client.start_new("reminder")
         await app.advance(days=1)
@@ -215,7 +220,7 @@ async def test_a_file_outlives_the_app(shop: Path, tmp_path: Path) -> None:
         assert app.now == START + timedelta(days=3)
 
 
-async def test_real_time_when_it_is_asked_for(shop: Path) -> None:
+async def test_app_can_run_in_real_time(shop: Path) -> None:
     async with start(shop, clock="real") as app:
         status = await app.wait(await app.client.start_new("order", client_input=BOOK))
         assert status.output == "book sent"
@@ -223,7 +228,7 @@ async def test_real_time_when_it_is_asked_for(shop: Path) -> None:
             await app.advance(days=1)
 
 
-def test_the_same_without_coroutines(shop: Path) -> None:
+def test_sync_app_has_the_same_methods(shop: Path) -> None:
     with start_sync(shop, now=START) as app:
         instance = app.client.start_new("reminder")
         app.advance(days=1)
@@ -239,24 +244,24 @@ def test_the_same_without_coroutines(shop: Path) -> None:
         assert app.logs
         assert app.console
         with pytest.raises(NothingLeft):
-            app.wait("nobody")
+            app.wait("unknown")
 
 
-async def test_an_app_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+async def test_app_that_cannot_be_loaded_raises_app_broken(tmp_path: Path) -> None:
     write_app(tmp_path, "import there_is_no_such_module")
     with pytest.raises(AppBroken, match="there_is_no_such_module"):
         async with start(tmp_path):
             pass
 
 
-async def test_virtual_time_needs_storage_that_lives_by_it(shop: Path) -> None:
+async def test_virtual_time_needs_the_builtin_storage(shop: Path) -> None:
     with pytest.raises(ConfigurationError, match="built-in storage"):
         async with start(shop, storage="DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="):
             pass
 
 
-async def test_user_code_that_sleeps_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.testing.watching.slowness.SLOW_SECONDS", 0.05)
+async def test_sleeping_user_code_is_reported_as_a_real_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.testing.observers.real_waits.SLOW_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
         """
@@ -280,7 +285,7 @@ async def test_user_code_that_sleeps_is_pointed_out(tmp_path: Path, monkeypatch:
     assert "doze" in app.console
 
 
-async def test_a_verb_that_takes_too_long_in_real_time_says_what_is_going_on(tmp_path: Path) -> None:
+async def test_method_that_takes_too_long_tells_what_is_busy(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
         """
@@ -301,7 +306,7 @@ async def test_a_verb_that_takes_too_long_in_real_time_says_what_is_going_on(tmp
             await app.wait(instance)
 
 
-async def test_an_activity_that_never_returns_does_not_keep_the_app_from_ending(tmp_path: Path) -> None:
+async def test_activity_that_never_returns_does_not_block_the_apps_end(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
         """
@@ -328,7 +333,7 @@ async def test_an_activity_that_never_returns_does_not_keep_the_app_from_ending(
     del os.environ["LET_GO"]
 
 
-async def test_time_waits_for_tasks_and_threads_that_a_function_left_behind(tmp_path: Path) -> None:
+async def test_time_waits_for_tasks_and_threads_of_ended_functions(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
         """
@@ -363,10 +368,10 @@ async def test_time_waits_for_tasks_and_threads_that_a_function_left_behind(tmp_
         assert (await app.get("/api/done")).text == "task thread"
 
 
-async def test_time_does_not_wait_for_ever_for_what_a_function_left_behind(
+async def test_time_waits_for_leftover_work_only_for_a_limited_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emulator.testing.watching.leftover_work.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("emulator.testing.observers.leftover_work.MAX_WAIT_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
         """
@@ -385,7 +390,7 @@ async def test_time_does_not_wait_for_ever_for_what_a_function_left_behind(
         await app.get("/api/begin")
         await app.advance(hours=1)
         assert app.now == START + timedelta(hours=1)
-        assert "A function left code running" in app.console
+        assert "a task or thread that it started still runs" in app.console
         assert f"function_app.py:{line_of(app_folder, '# here')}." in app.console
 
 
@@ -394,7 +399,7 @@ def line_of(app: Path, text: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
-async def test_waiting_says_which_event_is_missing_also_in_a_child(tmp_path: Path) -> None:
+async def test_nothing_left_names_the_missing_event_also_of_a_sub_orchestration(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
         """
@@ -419,5 +424,7 @@ async def test_waiting_says_which_event_is_missing_also_in_a_child(tmp_path: Pat
         with pytest.raises(NothingLeft, match=waits):
             await app.wait("p1")
         await app.client.suspend("p1", "for now")
-        with pytest.raises(NothingLeft, match="is Suspended, and nothing but its resumption"):
+        with pytest.raises(
+            NothingLeft, match=r'is Suspended, and it continues only when it is resumed.*client\.resume\("p1"'
+        ):
             await app.wait("p1")

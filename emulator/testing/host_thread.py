@@ -1,0 +1,251 @@
+"""Test host: a functions host on a thread and an event loop of its own, opened and closed from another thread.
+
+The test's own loop can therefore be any loop, or none, and a test that blocks does not block the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import aiohttp
+
+from emulator.accounts import DEFAULT_CONNECTION
+from emulator.app import App, open_app
+from emulator.app_storage import open_app_storage
+from emulator.clock import Clock, SystemClock
+from emulator.config.connections import BuiltinConnection, resolve_connection
+from emulator.config.start import Configuration, StartOptions, configure
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.hub import TaskHub
+from emulator.errors import ConfigurationError
+from emulator.host.console.output import Console, LevelRules, console_logging
+from emulator.host.status import HostState
+from emulator.ids import new_id
+from emulator.testing.errors import AppBroken, TookTooLong
+from emulator.testing.http import HttpClient
+from emulator.testing.observers.app_files import AppFiles
+from emulator.testing.observers.awaited_events import AwaitedEvents
+from emulator.testing.observers.determinism import DeterminismCheck, NotDeterministic, with_determinism_check
+from emulator.testing.observers.leftover_work import LeftoverWork
+from emulator.testing.observers.log_capture import LogCapture
+from emulator.testing.observers.real_waits import RealWaits
+from emulator.testing.overrides import ActivityOverrides, Instrumentation, with_overrides
+from emulator.testing.secrets import MemorySecrets
+from emulator.virtual_time import VirtualClock
+from emulator.worker.inprocess import InProcessWorker
+from emulator.worker.port import Worker
+
+T = TypeVar("T")
+
+# Real seconds.
+START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+# An invocation that still runs when the test is over is abandoned after this time.
+_DRAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningApp:
+    """The parts of a running app. They are used on the host's loop only."""
+
+    app: App
+    hub: TaskHub
+    http: HttpClient
+
+
+class HostThread:
+    """A host on its own thread: `open` it, `run` coroutines on its loop from any other thread, `close` it."""
+
+    def __init__(self, options: StartOptions, clock: Clock, *, check_determinism: bool) -> None:
+        self.clock = clock
+        self._options = options
+        files = AppFiles(options.app)
+        self._determinism = DeterminismCheck(files) if check_determinism else None
+        self.instrumentation = Instrumentation(
+            overrides=ActivityOverrides(),
+            logs=LogCapture(),
+            real_waits=RealWaits(files),
+            leftover_work=LeftoverWork(files),
+            awaited_events=AwaitedEvents(),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._opened: Future[RunningApp] = Future()
+        self._ended: Future[None] = Future()
+        # A daemon: if the host cannot be stopped, the test run must still be able to end.
+        self._thread = threading.Thread(target=self._run_host, name="azemu test host", daemon=True)
+
+    def open(self) -> RunningApp:
+        """Start the host; block until the app runs. Raises AppBroken, TookTooLong and what `open_app` raises."""
+        self._thread.start()
+        try:
+            return self._opened.result(START_SECONDS)
+        except TimeoutError:
+            raise self._too_long("start the app", START_SECONDS) from None
+
+    def close(self) -> None:
+        """Stop the host; block until everything has ended. Raises TookTooLong, and errors of the running host."""
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            raise self._too_long("stop the app", _STOP_SECONDS)
+        self._ended.result(timeout=0)
+
+    def check_determinism(self) -> None:
+        """Raise NotDeterministic if an orchestrator of the app has made a mistake so far."""
+        if self._determinism is not None and self._determinism.findings:
+            raise NotDeterministic(self._determinism.findings)
+
+    def run(self, doing: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Run a coroutine on the host's loop; block until it has ended.
+
+        `doing` completes the sentence "Could not …". Raises TookTooLong after `seconds` of real time.
+        """
+        begun = self.clock.now()
+        future = self._submit(work)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            # A TimeoutError of the coroutine itself.
+            if future.done():
+                raise
+            future.cancel()
+            raise self._too_long(doing, seconds, begun) from None
+
+    async def run_async(self, doing: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Do the same as `run` without blocking the caller's loop."""
+        begun = self.clock.now()
+        future = asyncio.wrap_future(self._submit(work))
+        # Not emulator.clock.within: the limit is in real time, and the caller's loop may be any loop.
+        done, _ = await asyncio.wait({future}, timeout=seconds)
+        if not done:
+            future.cancel()
+            raise self._too_long(doing, seconds, begun)
+        return future.result()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            # Otherwise Python warns that the coroutine was never awaited.
+            work.close()
+            raise RuntimeError("The app has been stopped.")
+        return asyncio.run_coroutine_threadsafe(work, loop)
+
+    def _too_long(self, doing: str, seconds: float, begun: datetime | None = None) -> TookTooLong:
+        explanation = self.clock.explain() if isinstance(self.clock, VirtualClock) else ""
+        if begun is not None and (passed := self.clock.now() - begun) > timedelta(seconds=seconds):
+            explanation += (
+                f"\nMeanwhile virtual time advanced by {passed}. An orchestration that never ends (continue_as_new) "
+                "needs a limit: wait(…, within=…) or advance(…)."
+            )
+        return TookTooLong(doing, seconds, explanation)
+
+    # On the host's thread ----------------------------------------------------------------------------------------
+
+    def _run_host(self) -> None:
+        async def run_until_closed() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            self.instrumentation.logs.register_host_thread()
+            async with self._running_app() as running:
+                self._opened.set_result(running)
+                await self._stop.wait()
+
+        # Virtual time needs the clock's own loop; real time takes asyncio's default.
+        factory = self.clock.new_loop if isinstance(self.clock, VirtualClock) else None
+        try:
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(run_until_closed())
+        except BaseException as error:
+            # BaseException too: the thread that opens or closes the host waits for one of these two futures.
+            if self._opened.done():
+                self._ended.set_exception(error)
+            else:
+                self._opened.set_exception(error)
+                self._ended.set_result(None)
+        else:
+            self._ended.set_result(None)
+
+    @asynccontextmanager
+    async def _running_app(self) -> AsyncIterator[RunningApp]:
+        # `ending` is left last: time must still advance while the resources on the other stack are closed.
+        with ExitStack() as ending:
+            async with AsyncExitStack() as stack:
+                configuration = configure(self._options, os.environ)
+                rules = LevelRules(configured=configuration.host.logging.log_level, verbose=self._options.verbose)
+                console = Console(self.instrumentation.logs.console, clock=self.clock, rules=rules)
+                console.addFilter(self.instrumentation.logs.filter)
+                stack.enter_context(console_logging(console))
+                configuration = await self._open_storage(configuration, console, stack)
+                app = await stack.enter_async_context(
+                    open_app(
+                        configuration,
+                        clock=self.clock,
+                        drain_seconds=_DRAIN_SECONDS,
+                        around_worker=self._instrumented,
+                        secrets=MemorySecrets(),
+                    )
+                )
+                # `azemu start` keeps running and shows the error; a test must fail.
+                if app.host.status.state is HostState.ERROR:
+                    raise AppBroken("\n".join(app.host.status.errors))
+                session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+                # A task hub client of its own, which shares only the storage with the app's engine: what a test reads
+                # has been stored.
+                options = app.configuration.host.durable_task
+                tracking = options.storage_provider.tracking_store_connection_name
+                hub = AzureStorageTaskHub(
+                    options,
+                    app.accounts(options.storage_provider.connection_name),
+                    clock=self.clock,
+                    new_id=new_id,
+                    tracking=app.accounts(tracking) if tracking else None,
+                )
+                # Without a cookie jar: a test that wants cookies sends them itself.
+                http = HttpClient(session, f"http://127.0.0.1:{app.port}", self.clock)
+                try:
+                    yield RunningApp(app, hub, http)
+                finally:
+                    if isinstance(self.clock, VirtualClock):
+                        # Stopping may need time (the drain polls), and no test lets it advance any more. After the
+                        # drain time has to advance even if user code never returns.
+                        ending.enter_context(self.clock.running(upkeep=True))
+                        asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.clock.ignore_work)
+
+    async def _open_storage(
+        self, configuration: Configuration, console: Console, stack: AsyncExitStack
+    ) -> Configuration:
+        """Open the storage that the configuration asks for. Return the configuration with its connection settings."""
+        if isinstance(self.clock, VirtualClock) and not isinstance(
+            resolve_connection(configuration.settings, DEFAULT_CONNECTION), BuiltinConnection
+        ):
+            # A server hides messages and expires leases by its own time, so time in the test would not match.
+            raise ConfigurationError(
+                'clock="virtual" needs the built-in storage, because a storage server runs in real time. Use '
+                'storage="memory" or a file, or clock="real".'
+            )
+        opening = open_app_storage(configuration, clock=SystemClock(), say=console.print)
+        storage = await stack.enter_async_context(opening)
+        if not storage.settings:
+            return configuration
+        settings = {**self._options.settings, **storage.settings}
+        return configure(replace(self._options, settings=settings), os.environ)
+
+    def _instrumented(self, worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
+        if isinstance(worker, InProcessWorker) and isinstance(self.clock, VirtualClock):
+            leftover_work = self.instrumentation.leftover_work
+            leftover_work.app_loop = worker.app_loop
+            self.clock.wait_for_unreported_work(leftover_work.exists)
+        # The check is inside: it runs orchestrators twice, and the other observers must see one invocation.
+        if self._determinism is not None:
+            worker = with_determinism_check(worker, self._determinism)
+        return with_overrides(worker, self.instrumentation, self.clock)

@@ -1,1 +1,0 @@
-"""What a test sees of the app's code while it runs."""

@@ -1,0 +1,76 @@
+"""SDK patch: one aiohttp session per event loop for the requests of the durable client, instead of one per process.
+
+Changes: `_get_session` and `_handle_request_error` of `azure.durable_functions.models.utils.http_utils`.
+Why: the SDK keeps one `aiohttp.ClientSession` for the whole process, which belongs to the event loop of the first
+    request. A process that opens a second app, at the same time or later (as tests do), would use that session on
+    another loop, where it fails, or on a loop that is closed.
+Written for: azure-functions-durable 1.7.0.
+Otherwise: a module without these two functions is left alone. The app runs; a second app in the same process may fail
+    with "Event loop is closed" when it uses its durable client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import ModuleType
+
+import aiohttp
+
+MODULE = "azure.durable_functions.models.utils.http_utils"
+
+_GET_SESSION = "_get_session"
+_HANDLE_REQUEST_ERROR = "_handle_request_error"
+
+
+class SessionPerLoop:
+    """The aiohttp sessions of all event loops that have sent a request."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+    async def get(self) -> aiohttp.ClientSession:
+        """Return the session of the running loop; open it if there is none. Replaces `_get_session`."""
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None or session.closed:
+            # The SDK's own limits: user code must see the same timeouts as on Azure.
+            timeout = aiohttp.ClientTimeout(total=240, sock_connect=10)
+            session = self._sessions[loop] = aiohttp.ClientSession(timeout=timeout)
+        return session
+
+    async def close(self) -> None:
+        """Close the session of the running loop, if there is one. Replaces `_handle_request_error`."""
+        # The SDK closes its session after a failed request, because the host may have been restarted. The next request
+        # opens a new one.
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
+
+
+def patch(module: ModuleType) -> bool:
+    """Replace the functions of the SDK's module. Return False if it does not have them. Idempotent."""
+    if not hasattr(module, _GET_SESSION) or not hasattr(module, _HANDLE_REQUEST_ERROR):
+        return False
+    if _sessions_of(module) is None:
+        sessions = SessionPerLoop()
+        setattr(module, _GET_SESSION, sessions.get)
+        setattr(module, _HANDLE_REQUEST_ERROR, sessions.close)
+    return True
+
+
+async def close_session_of_this_loop() -> None:
+    """Close the durable client's session of the running loop. Call it before the loop ends.
+
+    An open session would be reported as "Unclosed client session" when it is garbage-collected.
+    """
+    sessions = _sessions_of(sys.modules.get(MODULE))
+    if sessions is not None:
+        await sessions.close()
+
+
+def _sessions_of(module: ModuleType | None) -> SessionPerLoop | None:
+    # The replaced function is a bound method, so the module itself holds the state. A module-level variable here would
+    # be out of step when the SDK is imported again, as some test suites do.
+    owner = getattr(getattr(module, _GET_SESSION, None), "__self__", None)
+    return owner if isinstance(owner, SessionPerLoop) else None

@@ -1,0 +1,186 @@
+"""Check of a function's signature against its bindings: which converter each parameter and the return value use.
+
+Rules, order of the checks and texts are the official worker's, so an app that fails on Azure fails here with the same
+text. Source: docs/protocol/python-worker.md 2.4.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import azure.functions as func
+
+from emulator.worker import values
+from emulator.worker.port import Binding
+from emulator.worker.streaming import HttpStreaming
+
+RETURN = "$return"
+CONTEXT = "context"
+
+_HTTP_TYPES = frozenset(("httpTrigger", "http"))
+# Binding.data_type is the decorator's text; the official message shows the number of the protobuf enum.
+_DATA_TYPES = {"UNDEFINED": 0, "STRING": 1, "BINARY": 2, "STREAM": 3}
+
+
+class FunctionLoadError(RuntimeError):
+    """A function's signature does not fit its bindings. The class name is part of the official text."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"cannot load the {name} function: {problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundType:
+    """How a value is converted: by the converter of the binding type `converter`; `python_type` is the annotation."""
+
+    converter: str
+    python_type: Any = None
+
+
+class Signature:
+    """The checked signature of a function: `inputs` and `outputs` by parameter name, `returns`, `takes_context`.
+
+    `streaming` is None unless the function streams HTTP. Creating it raises FunctionLoadError, and what
+    `typing.get_type_hints` and the converters raise (NameError, TypeError).
+    """
+
+    def __init__(
+        self, name: str, call: Callable[..., Any], bindings: Sequence[Binding], streaming: HttpStreaming | None
+    ) -> None:
+        self._name = name
+        self._streaming = streaming
+        self._annotations = typing.get_type_hints(call)
+        self.inputs: dict[str, BoundType] = {}
+        self.outputs: dict[str, BoundType] = {}
+        # Type of the `$return` binding, and of the last binding whose converter also takes the return value.
+        self._explicit_return: str | None = None
+        self._implicit_return: str | None = None
+
+        # The order of these checks decides which of several mistakes the user is told about.
+        parameter_bindings = self._sort_bindings(bindings)
+        parameters = set(inspect.signature(call).parameters)
+        # A binding called "context" wins: durable orchestrators have one.
+        self.takes_context = CONTEXT in parameters and CONTEXT not in parameter_bindings
+        if self.takes_context:
+            parameters.remove(CONTEXT)
+            annotation = self._annotations.get(CONTEXT, func.Context)
+            # By name, like the official worker: any class called Context is accepted.
+            if not isinstance(annotation, type) or annotation.__name__ != "Context":
+                raise self._error(
+                    f'the "context" parameter is expected to be of type azure.functions.Context, got {annotation!r}'
+                )
+        if undeclared := parameters - set(parameter_bindings):
+            raise self._error(
+                f"the following parameters are declared in Python but not in function.json: {undeclared!r}"
+            )
+        if unbound := set(parameter_bindings) - parameters:
+            raise self._error(f"the following parameters are declared in function.json but not in Python: {unbound!r}")
+        for binding in parameter_bindings.values():
+            bound = self._check_parameter(binding)
+            (self.outputs if binding.direction == "out" else self.inputs)[binding.name] = bound
+        self.returns = self._check_return()
+
+    def _error(self, problem: str) -> FunctionLoadError:
+        return FunctionLoadError(self._name, problem)
+
+    def _sort_bindings(self, bindings: Sequence[Binding]) -> dict[str, Binding]:
+        """Note the return bindings; return the others by parameter name."""
+        parameter_bindings: dict[str, Binding] = {}
+        for binding in bindings:
+            if binding.direction == "inout":
+                raise self._error('"inout" bindings are not supported')
+            if binding.name == RETURN:
+                if binding.direction != "out":
+                    raise self._error('"$return" binding must have direction set to "out"')
+                self._explicit_return = binding.type
+                continue
+            if values.has_implicit_output(binding.type):
+                self._implicit_return = binding.type
+            parameter_bindings[binding.name] = binding
+        return parameter_bindings
+
+    def _check_parameter(self, binding: Binding) -> BoundType:
+        name, is_output = binding.name, binding.direction == "out"
+        if name not in self._annotations:
+            return BoundType(binding.type)
+        annotation = python_type = self._annotations[name]
+        is_annotated_out = _is_out(annotation)
+        if is_annotated_out:
+            arguments = typing.get_args(annotation)
+            if len(arguments) != 1:
+                raise self._error(f"binding {name} has invalid Out annotation {annotation!r}")
+            python_type = arguments[0]
+        # `typing.List[X]` is accepted, `list[X]` is not: the official worker knows only generics of `typing`.
+        is_generic = typing.get_origin(python_type) is not None and type(python_type).__module__ == "typing"
+        if not isinstance(python_type, type) and not is_generic:
+            raise self._error(f"binding {name} has invalid non-type annotation {annotation!r}")
+        if is_output and not is_annotated_out:
+            raise self._error(
+                f'binding {name} is declared to have the "out" direction, but its annotation in Python is not '
+                f"a subclass of azure.functions.Out"
+            )
+        if is_annotated_out and not is_output:
+            raise self._error(
+                f'binding {name} is declared to have the "in" direction in function.json, but its annotation is '
+                f"azure.functions.Out in Python"
+            )
+        # `str` and `bytes` take the value without conversion, except for bindings whose converter also handles the
+        # return value, such as activity triggers.
+        is_plain = python_type in (str, bytes) and not values.has_implicit_output(binding.type)
+        bound = BoundType("generic" if is_plain else binding.type, python_type)
+        if not self._accepts(bound, as_output=is_output):
+            raise self._error(_type_mismatch(binding, python_type))
+        return bound
+
+    def _check_return(self) -> BoundType | None:
+        binding_type, annotation = self._explicit_return, self._annotations.get("return")
+        if binding_type is None:
+            # Without `$return` the official worker does not check the return annotation.
+            return None if self._implicit_return is None else BoundType(self._implicit_return, annotation)
+        bound = BoundType(binding_type, annotation)
+        if annotation is None:
+            return bound
+        if _is_out(annotation) and typing.get_origin(annotation) is not None:
+            raise self._error("return annotation should not be azure.functions.Out")
+        if not isinstance(annotation, type):
+            raise self._error(f"has invalid non-type return annotation {annotation!r}")
+        if not self._accepts(bound, as_output=True):
+            raise self._error(
+                f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"'
+            )
+        return bound
+
+    def _accepts(self, bound: BoundType, *, as_output: bool) -> bool:
+        if self._streaming is not None and bound.converter in _HTTP_TYPES:
+            # In an app that streams HTTP the web framework's classes replace func.HttpRequest and func.HttpResponse.
+            tracker = self._streaming.response_types if as_output else self._streaming.request_types
+            return tracker.check_type(bound.python_type)
+        converter = values.converter_for(bound.converter)
+        check = converter.check_output_type_annotation if as_output else converter.check_input_type_annotation
+        return bool(check(bound.python_type))
+
+
+def _is_out(annotation: Any) -> bool:
+    # By name, like the official worker: `func.Out`, `func.Out[str]`, and any other class called Out.
+    candidate = typing.get_origin(annotation) or annotation
+    return isinstance(candidate, type) and candidate.__name__ == "Out"
+
+
+def _type_mismatch(binding: Binding, python_type: Any) -> str:
+    annotation = getattr(python_type, "__name__", repr(python_type))
+    data_type = None if binding.data_type is None else _DATA_TYPES.get(binding.data_type)
+    # A binding without data type is "not undefined" for the official worker, so the common message is the second one
+    # and contains the text "None".
+    if data_type == 0:
+        return (
+            f'type of {binding.name} binding in function.json "{binding.type}" does not match its Python '
+            f'annotation "{annotation}"'
+        )
+    return (
+        f'{binding.name!r} binding type "{binding.type}" and dataType "{data_type}" in function.json do not match the '
+        f'corresponding function parameter\'s Python type annotation "{annotation}"'
+    )
