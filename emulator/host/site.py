@@ -22,13 +22,13 @@ from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHos
 from emulator.host.admin.functions import FunctionsApi, Spawn
 from emulator.host.admin.keys import KeysApi
 from emulator.host.host_id import host_id
-from emulator.host.http import easyauth
-from emulator.host.http.auth import Authorizer
-from emulator.host.http.connections import Listener
-from emulator.host.http.keys import FileSecrets, KeyRing, SecretsRepository
-from emulator.host.http.routes import FunctionRoutes, Route
-from emulator.host.http.server import Site, serve
-from emulator.host.http.webhooks import system_key_name, webhook_routes
+from emulator.host.http.keys import easyauth
+from emulator.host.http.keys.authorization import Authorizer
+from emulator.host.http.keys.key_store import FileSecrets, KeyRing, SecretsRepository
+from emulator.host.http.routing.routes import FunctionRoutes, Route
+from emulator.host.http.routing.webhooks import system_key_name, webhook_routes
+from emulator.host.http.server.connections import Listener
+from emulator.host.http.server.request_handling import Site, serve
 from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 

@@ -41,7 +41,7 @@ class Port:
         try:
             listener = socket.create_server((self._address, self.number), family=family, backlog=_BACKLOG)
         except OSError as error:
-            from emulator.host.http.connections import PortUnavailable  # It loads the web server.
+            from emulator.host.http.server.connections import PortUnavailable  # It loads the web server.
 
             raise PortUnavailable(self._address, self.number, error) from error
         self.number = listener.getsockname()[1]

@@ -15,9 +15,9 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.host.admin.api import HostCommands
-from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyRing, KeyScope
-from emulator.host.http.routes import FunctionRoutes, Route
-from emulator.host.http.secret_format import KeyKind
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyRing, KeyScope
+from emulator.host.http.keys.secret_format import KeyKind
+from emulator.host.http.routing.routes import FunctionRoutes, Route
 from emulator.host.site import SiteParts, open_keys, open_site
 from tests.host.live import Live, live
 

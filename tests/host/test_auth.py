@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.host.http.auth import (
+from emulator.host.http.keys.authorization import (
     Access,
     AdminApi,
     AdminFunction,
@@ -16,7 +16,7 @@ from emulator.host.http.auth import (
     granted,
     presented_key,
 )
-from emulator.host.http.secret_format import HostSecrets, Key
+from emulator.host.http.keys.secret_format import HostSecrets, Key
 
 HOST = HostSecrets(
     master=Key("master", "the-master"),

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from emulator.clock import SystemClock
-from emulator.host.http.connections import PortUnavailable, listen
+from emulator.host.http.server.connections import PortUnavailable, listen
 from tests.host.live import Live, live
 
 APP = """

@@ -18,7 +18,7 @@ import pytest
 from emulator.app import open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
-from emulator.host.http.easyauth import principal_headers
+from emulator.host.http.keys.easyauth import principal_headers
 from tests.host.live import PREAMBLE, live
 
 APP = """

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from emulator.host.http.auth import Authorizer, FunctionLevel
-from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, FileSecrets, KeyRing, KeyScope
-from emulator.host.http.secret_format import (
+from emulator.host.http.keys.authorization import Authorizer, FunctionLevel
+from emulator.host.http.keys.key_store import (
+    HOST_FUNCTION_KEYS,
+    HOST_SYSTEM_KEYS,
+    MASTER,
+    FileSecrets,
+    KeyRing,
+    KeyScope,
+)
+from emulator.host.http.keys.secret_format import (
     Key,
     KeyKind,
     SecretsUnreadable,

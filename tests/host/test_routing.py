@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.host.http.matching import match
-from emulator.host.http.paths import has_dot_segments, normalized_path, split_path
-from emulator.host.http.templates import TemplateError, parse_template
+from emulator.host.http.routing.matching import match
+from emulator.host.http.routing.paths import has_dot_segments, normalized_path, split_path
+from emulator.host.http.routing.templates import TemplateError, parse_template
 
 Values = dict[str, str] | None
 

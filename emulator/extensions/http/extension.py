@@ -18,10 +18,10 @@ from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
-from emulator.host.http.auth import function_access
-from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
-from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
-from emulator.host.http.templates import TemplateError, parse_template
+from emulator.host.http.keys.authorization import function_access
+from emulator.host.http.routing.routes import FunctionRoutes, HttpCall, Route
+from emulator.host.http.routing.templates import TemplateError, parse_template
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.port import Extension, Function, Invoke, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData
 

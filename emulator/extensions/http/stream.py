@@ -19,9 +19,9 @@ from aiohttp.abc import AbstractStreamWriter
 
 from emulator.clock import Clock
 from emulator.extensions.http.response import HOP_BY_HOP
-from emulator.host.http.connections import client_gone
-from emulator.host.http.requests import BodyBroken, accept_body, next_chunk
-from emulator.host.http.routes import HttpCall
+from emulator.host.http.routing.routes import HttpCall
+from emulator.host.http.server.connections import client_gone
+from emulator.host.http.server.requests import BodyBroken, accept_body, next_chunk
 from emulator.worker.port import AsgiMessage, HttpStream
 
 T = TypeVar("T")

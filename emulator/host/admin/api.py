@@ -23,11 +23,11 @@ from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
 from emulator.host.catalog import Catalog
 from emulator.host.console.banner import RUNTIME_VERSION
-from emulator.host.http.auth import Access, AdminApi, Anonymous
-from emulator.host.http.pipeline import APP_OFFLINE
-from emulator.host.http.requests import read_body
-from emulator.host.http.routes import Answer, HttpCall, Route
-from emulator.host.http.templates import parse_template
+from emulator.host.http.keys.authorization import Access, AdminApi, Anonymous
+from emulator.host.http.routing.routes import Answer, HttpCall, Route
+from emulator.host.http.routing.templates import parse_template
+from emulator.host.http.server.pipeline import APP_OFFLINE
+from emulator.host.http.server.requests import read_body
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState, HostStatus
 from emulator.worker.port import Returned

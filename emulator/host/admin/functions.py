@@ -20,9 +20,9 @@ from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
 from emulator.host.bindings import HTTP_TRIGGER
 from emulator.host.console.categories import function_category
-from emulator.host.http.auth import AdminApi, Anonymous
-from emulator.host.http.requests import BodyBroken, BodyTooLarge, read_body
-from emulator.host.http.routes import HttpCall, Route
+from emulator.host.http.keys.authorization import AdminApi, Anonymous
+from emulator.host.http.routing.routes import HttpCall, Route
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.port import EventByHand, Function, TriggerEvent
 from emulator.worker.port import Datum
 

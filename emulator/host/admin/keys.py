@@ -12,11 +12,11 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.host.admin.api import RunningHost, admin_route, json_response
-from emulator.host.http.auth import AdminApi
-from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyRing, KeyScope
-from emulator.host.http.requests import BodyBroken, BodyTooLarge, read_body
-from emulator.host.http.routes import HttpCall, Route
-from emulator.host.http.secret_format import Key, KeyKind
+from emulator.host.http.keys.authorization import AdminApi
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyRing, KeyScope
+from emulator.host.http.keys.secret_format import Key, KeyKind
+from emulator.host.http.routing.routes import HttpCall, Route
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 
 _MAX_BODY_BYTES = 64 * 1024
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.newtonsoft import write
-from emulator.host.http.requests import read_body
+from emulator.host.http.server.requests import read_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from emulator.extensions.durable.management.routing import (
     find_target,
 )
 from emulator.extensions.durable.management.starts_api import StartsApi
-from emulator.host.http.requests import BodyBroken, BodyTooLarge
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.storage.port import StorageError, StorageUnreachable
 
 SystemKey = Callable[[], Awaitable[str]]

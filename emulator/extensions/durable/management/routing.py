@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emulator.extensions.durable.management.dotnet import form_decode, percent_decode
-from emulator.host.http.paths import normalized_path
+from emulator.host.http.routing.paths import normalized_path
 
 
 @dataclass(frozen=True, slots=True)

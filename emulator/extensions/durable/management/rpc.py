@@ -17,7 +17,7 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.management.api_request import error_answer
-from emulator.host.http.connections import Listener, PortUnavailable, listen
+from emulator.host.http.server.connections import Listener, PortUnavailable, listen
 
 ADDRESS = "127.0.0.1"
 BASE_PATH = "/durabletask/"

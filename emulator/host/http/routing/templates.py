@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from emulator.host.http.constraints import Constraint, parse_constraint
+from emulator.host.http.routing.constraints import Constraint, parse_constraint
 
 
 class TemplateError(ValueError):

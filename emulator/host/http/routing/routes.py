@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from emulator.host.http.auth import Access
-from emulator.host.http.matching import match
-from emulator.host.http.templates import Template
+from emulator.host.http.keys.authorization import Access
+from emulator.host.http.routing.matching import match
+from emulator.host.http.routing.templates import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

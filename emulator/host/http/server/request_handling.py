@@ -24,14 +24,14 @@ from yarl import URL
 from emulator.clock import Clock
 from emulator.config.hostjson import HttpOptions
 from emulator.config.start import Cors
-from emulator.host.http import pipeline
-from emulator.host.http.auth import Authorizer
-from emulator.host.http.connections import Listener, listen
-from emulator.host.http.homepage import homepage
-from emulator.host.http.paths import has_dot_segments, normalized_path, split_path
-from emulator.host.http.pipeline import Incoming, Stage
-from emulator.host.http.requests import BodyBroken, BodyTooLarge
-from emulator.host.http.routes import FunctionRoutes, HttpCall, Route, first_match
+from emulator.host.http.keys.authorization import Authorizer
+from emulator.host.http.routing.paths import has_dot_segments, normalized_path, split_path
+from emulator.host.http.routing.routes import FunctionRoutes, HttpCall, Route, first_match
+from emulator.host.http.server import pipeline
+from emulator.host.http.server.connections import Listener, listen
+from emulator.host.http.server.homepage import homepage
+from emulator.host.http.server.pipeline import Incoming, Stage
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from emulator.clock import Clock, within
-from emulator.host.http.auth import KEY_QUERY
-from emulator.host.http.routes import HttpCall
+from emulator.host.http.keys.authorization import KEY_QUERY
+from emulator.host.http.routing.routes import HttpCall
 from emulator.worker.port import HttpRequestData
 
 # A client that sends nothing of its body for so long has gone away without saying so.

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from emulator.host.http.keys import KeyRing
-from emulator.host.http.secret_format import HostSecrets, Key
+from emulator.host.http.keys.key_store import KeyRing
+from emulator.host.http.keys.secret_format import HostSecrets, Key
 
 KEY_HEADER = "x-functions-key"
 KEY_QUERY = "code"

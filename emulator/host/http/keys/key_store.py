@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from emulator.clock import Clock
-from emulator.host.http.secret_format import (
+from emulator.host.http.keys.secret_format import (
     HostSecrets,
     Key,
     KeyKind,

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from emulator.host.http.auth import SystemLevel
-from emulator.host.http.routes import HttpCall, Route
-from emulator.host.http.templates import parse_template
+from emulator.host.http.keys.authorization import SystemLevel
+from emulator.host.http.routing.routes import HttpCall, Route
+from emulator.host.http.routing.templates import parse_template
 from emulator.host.port import Webhook
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")

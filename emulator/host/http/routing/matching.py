@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from emulator.host.http.templates import Parameter, Part, Segment, Template
+from emulator.host.http.routing.templates import Parameter, Part, Segment, Template
 
 
 def match(template: Template, path: Sequence[str]) -> dict[str, str] | None:
