@@ -184,9 +184,9 @@ async def test_entities_have_no_lifecycle_to_interfere_with(tmp_path: Path, oper
     assert "@counter@a is an entity" in body["ExceptionMessage"]
 
 
-async def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e99".*default, e24, e26'):
-        async with running(APP, tmp_path, settings={PROFILE: "e99"}):
+async def test_unknown_profile_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e24".*default, e26'):
+        async with running(APP, tmp_path, settings={PROFILE: "e24"}):
             pass
 
 

@@ -150,8 +150,4 @@ def test_statuses(values: list[str], found: StatusFilter) -> None:
     ],
 )
 def test_paths(path: str, target: Target | None) -> None:
-    assert find_target(path, plus_is_blank=True) == target
-
-
-def test_the_older_extension_leaves_a_plus_alone() -> None:
-    assert find_target("/instances/a+b", plus_is_blank=False) == Instance("a+b")
+    assert find_target(path) == target

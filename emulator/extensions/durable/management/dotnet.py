@@ -10,7 +10,7 @@ import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote_plus, unquote, unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from emulator.instant import Instant
 
@@ -64,11 +64,6 @@ def form_encode(text: str) -> str:
 def form_decode(text: str) -> str:
     """WebUtility.UrlDecode: + is a blank; what is not an escape stays."""
     return unquote_plus(text)
-
-
-def percent_decode(text: str) -> str:
-    """Uri.UnescapeDataString: + stays."""
-    return unquote(text)
 
 
 def _instant(found: re.Match[str]) -> Instant | None:

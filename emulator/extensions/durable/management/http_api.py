@@ -114,7 +114,7 @@ class HttpApi:
             return server_error(error)
 
     async def _dispatch(self, request: ApiRequest) -> web.Response:
-        target = find_target(request.path, plus_is_blank=self._profile.plus_is_blank)
+        target = find_target(request.path)
         if target is None:
             return empty(404)
         hub = self._hubs.select(request.query.first_filled("taskHub"), request.query.first_filled("connection"))
@@ -201,8 +201,7 @@ class HttpApi:
         """There is one app only, so it is the primary one already."""
         if self._options.use_app_lease:
             return empty(200)
-        refusal = "Cannot make current app primary. This app is not using the AppLease feature."
-        return message_answer(400, refusal) if self._profile.conflicts else server_error(refusal)
+        return message_answer(400, "Cannot make current app primary. This app is not using the AppLease feature.")
 
     # URLs
 

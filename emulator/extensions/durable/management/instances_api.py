@@ -33,7 +33,6 @@ from emulator.extensions.newtonsoft import JsonReaderError, read_first, write
 
 LIFECYCLE = ("terminate", "suspend", "resume")
 
-_FINISHED_BUT_NOT_FAILED = (RuntimeStatus.COMPLETED, RuntimeStatus.TERMINATED, RuntimeStatus.CANCELED)
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +86,7 @@ class InstancesApi:
 
     async def purge(self, request: ApiRequest, client: DurableClient, instance_id: str) -> web.Response:
         try:
-            result = await client.purge(instance_id, in_any_state=not self._profile.explains_states)
+            result = await client.purge(instance_id)
         except InstanceNotFound:
             return empty(404)
         except NotPurgeable as refusal:
@@ -147,7 +146,7 @@ class InstancesApi:
 
     async def lifecycle(self, request: ApiRequest, hub: SelectedHub, instance_id: str, operation: str) -> web.Response:
         """Terminate, suspend or resume."""
-        if self._profile.spares_entities and is_entity(instance_id):
+        if self._profile.refuses_entity_lifecycle and is_entity(instance_id):
             raise InvalidArgument(f"{instance_id} is an entity: only orchestrations can be told to {operation}.")
         client = hub.client
         steer = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}[operation]
@@ -172,13 +171,9 @@ class InstancesApi:
         except InstanceNotFound:
             # The dollar sign is a slip of the extension, and clients may compare the text.
             text = f'No orchestration with instance ID "${instance_id}" found.'
-            return json_answer(404, text) if self._profile.explains_states else empty(404)
+            return json_answer(404, text)
         except NotRewindable as refusal:
-            if self._profile.explains_states:
-                return json_answer(412, str(refusal))
-            if refusal.status.runtime_status in _FINISHED_BUT_NOT_FAILED:
-                return empty(410)
-            return server_error("The rewind operation is only supported on failed orchestration instances.")
+            return json_answer(412, str(refusal))
         hub.lifecycle.rewound(instance_id, status.name, reason)
         return empty(202)
 

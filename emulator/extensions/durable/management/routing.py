@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.extensions.durable.management.dotnet import form_decode, percent_decode
+from emulator.extensions.durable.management.dotnet import form_decode
 from emulator.host.http.routing.paths import normalized_path
 
 
@@ -68,7 +68,7 @@ class CleanEntities:
 Target = Orchestrators | Entities | Instances | Instance | Operation | Event | MakePrimary | CleanEntities
 
 
-def find_target(path: str, *, plus_is_blank: bool) -> Target | None:
+def find_target(path: str) -> Target | None:
     """What a path below the base names; None if nothing.
 
     `path` is percent-encoded, as it came. It is decoded twice and before it is split, as in the real stack: the web
@@ -77,8 +77,7 @@ def find_target(path: str, *, plus_is_blank: bool) -> Target | None:
     once = normalized_path("/" + path.lstrip("/"))
     if once is None:
         return None
-    decoded = form_decode(once) if plus_is_blank else percent_decode(once)
-    segments = decoded.strip("/").split("/")
+    segments = form_decode(once).strip("/").split("/")
     return None if "" in segments else _target([segments[0].lower(), *segments[1:]])
 
 

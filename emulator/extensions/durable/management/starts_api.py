@@ -26,7 +26,6 @@ from emulator.extensions.durable.management.api_request import (
     json_answer,
     json_error,
     message_answer,
-    server_error,
 )
 from emulator.extensions.durable.management.dotnet import parse_bool, parse_double
 from emulator.extensions.durable.management.management_urls import ManagementUrls
@@ -66,7 +65,7 @@ class StartsApi:
                 function,
                 body,
                 instance_id=instance_id,
-                version=request.query.get("version") if self._profile.takes_version else None,
+                version=request.query.get("version"),
                 trace=_trace(request) if self._takes_traces else None,
             )
             hub.lifecycle.scheduled(orchestrator(started, function), "NewInstance")
@@ -75,9 +74,9 @@ class StartsApi:
         except JsonReaderError as error:
             return json_error(error)
         except InstanceAlreadyExists as error:
-            return message_answer(409, str(error)) if self._profile.conflicts else server_error(error)
+            return message_answer(409, str(error))
         except (InvalidArgument, TimeoutTooShort) as error:
-            return message_answer(400, str(error)) if self._profile.terse_starts else argument_error(error)
+            return message_answer(400, str(error)) if self._profile.short_start_errors else argument_error(error)
 
     def _check_start(self, hub: SelectedHub, function: str, instance_id: str | None) -> None:
         if hub.is_own and (why := self._functions.missing(FunctionKind.ORCHESTRATOR, function)):
@@ -90,8 +89,7 @@ class StartsApi:
         status = await hub.client.status(instance_id)
         if status is None:
             text = f"No instance with ID '{instance_id}' was found. (Parameter 'instanceId')"
-            old_text = f"An orchestrastion with the instanceId {instance_id} was not found."
-            return error_answer(400, _NOT_FOUND, exception=text if self._profile.conflicts else old_text)
+            return error_answer(400, _NOT_FOUND, exception=text)
         keep_id = parse_bool(request.query.get("restartWithNewInstanceId")) is False
         try:
             if self._profile.checks_starts:
@@ -100,20 +98,15 @@ class StartsApi:
             hub.lifecycle.scheduled(orchestrator(restarted, status.name), "NewInstance")
             return await self._started(request, hub, restarted, urls)
         except InstanceAlreadyExists as error:
-            return self._restart_conflict(error)
+            return error_answer(
+                409,
+                "A non-terminal instance with this instance ID already exists.",
+                exception=error,
+                exception_type="DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
+            )
         except (InvalidArgument, TimeoutTooShort) as error:
             # The same Message whatever is wrong: the extension takes every ArgumentException for a missing instance.
             return error_answer(400, _NOT_FOUND, exception=error)
-
-    def _restart_conflict(self, error: InstanceAlreadyExists) -> web.Response:
-        if not self._profile.conflicts:
-            return server_error(error)
-        return error_answer(
-            409,
-            "A non-terminal instance with this instance ID already exists.",
-            exception=error,
-            exception_type="DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
-        )
 
     async def _started(
         self, request: ApiRequest, hub: SelectedHub, instance_id: str, urls: ManagementUrls
