@@ -15,6 +15,7 @@ from aiohttp import web
 from emulator.clock import Clock, within
 from emulator.host.http.keys.authorization import KEY_QUERY
 from emulator.host.http.routing.routes import HttpCall
+from emulator.host.http.server.aiohttp_internals import send_continue
 from emulator.worker.port import HttpRequestData
 
 # A client that sends nothing of its body for so long has gone away without saying so.
@@ -51,9 +52,7 @@ async def accept_body(request: web.Request) -> None:
     """Ask for the body, if the client waits to be asked."""
     # A client of HTTP/1.0 would take the interim answer for the answer.
     if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The interim answer is not the begin of the answer.
-        request.writer.output_size = 0
+        await send_continue(request)
 
 
 async def next_chunk(request: web.Request, clock: Clock) -> bytes:
