@@ -15,7 +15,7 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.host.admin.api import HostCommands
-from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyRing, KeyScope
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyScope, KeyStore
 from emulator.host.http.keys.secret_format import KeyKind
 from emulator.host.http.routing.routes import FunctionRoutes, Route
 from emulator.host.site import SiteParts, open_keys, open_site
@@ -93,7 +93,7 @@ FUNCTIONS: Mapping[str, tuple[int | None, ...]] = {
 
 
 @pytest.fixture
-async def keys(tmp_path: Path) -> KeyRing:
+async def keys(tmp_path: Path) -> KeyStore:
     """The app's keys, every value of which is the name of its caller."""
     keys = open_keys(configure(StartOptions(app=tmp_path), os.environ), SystemClock())
     await keys.put(HOST_FUNCTION_KEYS, "default", "host")
@@ -106,7 +106,7 @@ async def keys(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, keys: KeyRing) -> AsyncIterator[Live]:
+async def site(tmp_path: Path, keys: KeyStore) -> AsyncIterator[Live]:
     async with live(tmp_path, APP, enable_auth=True) as site:
         yield site
 
@@ -132,7 +132,7 @@ async def test_functions_and_other_paths(site: Live, by: str) -> None:
 
 
 @pytest.fixture
-async def beside(site: Live, keys: KeyRing) -> AsyncIterator[tuple[Live, list[Route]]]:
+async def beside(site: Live, keys: KeyStore) -> AsyncIterator[tuple[Live, list[Route]]]:
     """A second site for the same host, with every command there is."""
     done: list[str] = []
     commands = HostCommands(restart=lambda: done.append("restart"), drain=lambda: done.append("drain"))

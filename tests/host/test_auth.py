@@ -11,10 +11,10 @@ from emulator.host.http.keys.authorization import (
     Anonymous,
     FunctionLevel,
     SystemLevel,
-    decide,
     function_access,
-    granted,
+    grant_of,
     presented_key,
+    rejection_status,
 )
 from emulator.host.http.keys.secret_format import HostSecrets, Key
 
@@ -39,17 +39,17 @@ KEYS = [None, "", "wrong", "own-key", "host-key", "durable-key", "blobs-key", "t
     ],
 )
 def test_what_each_key_opens(access: Access, statuses: list[int | None]) -> None:
-    assert [decide(access, granted(key, HOST, OWN_KEYS)) for key in KEYS] == statuses
+    assert [rejection_status(access, grant_of(key, HOST, OWN_KEYS)) for key in KEYS] == statuses
 
 
 @pytest.mark.parametrize("key", ["OWN-KEY", "own-key ", "own-ke", "own-keyy", "\udcff", "ключ"])
 def test_a_key_is_right_to_the_letter_or_wrong(key: str) -> None:
-    assert granted(key, HOST, OWN_KEYS) is None
+    assert grant_of(key, HOST, OWN_KEYS) is None
 
 
 def test_a_key_with_several_meanings_has_the_strongest() -> None:
     host = HostSecrets(master=Key("master", "same"), function_keys=[Key("default", "same")])
-    grant = granted("same", host, [Key("default", "same")])
+    grant = grant_of("same", host, [Key("default", "same")])
     assert grant is not None
     assert grant.key_name == "master"
 

@@ -18,8 +18,8 @@ from emulator.host.http.keys.key_store import (
     HOST_SYSTEM_KEYS,
     MASTER,
     FileSecrets,
-    KeyRing,
     KeyScope,
+    KeyStore,
 )
 from emulator.host.http.keys.secret_format import (
     Key,
@@ -34,8 +34,8 @@ from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 ORIGIN = {"hostName": "localhost:7071", "instanceId": "i-1"}
 
 
-def ring(folder: Path, clock: VirtualClock | None = None) -> KeyRing:
-    return KeyRing(FileSecrets(folder), clock or VirtualClock(), ORIGIN)
+def ring(folder: Path, clock: VirtualClock | None = None) -> KeyStore:
+    return KeyStore(FileSecrets(folder), clock or VirtualClock(), ORIGIN)
 
 
 @pytest.mark.parametrize("kind", KeyKind)
@@ -117,7 +117,7 @@ async def test_a_file_that_cannot_be_read_is_set_aside(
     await ring(tmp_path).host_secrets()
     assert (tmp_path / "host.unreadable").read_bytes() == content
     assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
-    assert "set aside" in caplog.text
+    assert "Their file is renamed, and new keys are generated." in caplog.text
 
 
 async def test_what_is_no_file_is_set_aside(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ async def test_where_no_file_can_be_written_keys_last_as_long_as_the_host(
     keys = ring(tmp_path / "secrets")
     secrets = await keys.host_secrets()
     key, _ = await keys.put(HOST_FUNCTION_KEYS, "ci", None)
-    keys.forget()
+    keys.drop_cache()
     assert (await keys.host_secrets()).master == secrets.master
     assert key in await keys.keys(HOST_FUNCTION_KEYS)
-    assert caplog.text.count("Keys cannot be saved in") == 1
+    assert caplog.text.count("Access keys cannot be saved in") == 1
 
 
 async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path
     await ours.host_secrets()
 
     async def refusal(key: str) -> int | None:
-        return await authorizer.refusal(FunctionLevel("Greet"), {"x-functions-key": key}, {})
+        return await authorizer.rejection_status(FunctionLevel("Greet"), {"x-functions-key": key}, {})
 
     await theirs.put(HOST_FUNCTION_KEYS, "ci", "first")
     assert await refusal("first") is None

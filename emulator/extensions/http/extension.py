@@ -44,10 +44,10 @@ def http_extension(
             template=parse_template(route_text(function, binding, prefix)),
             methods=methods_of(binding),
             access=function_access(binding.properties.get("authLevel"), function.name),
-            answer=endpoint.answer,
+            handler=endpoint.answer,
         )
         with routes.serving(route):
-            _say_mapped(route, routes.hiding(route))
+            _say_mapped(route, routes.shadowing(route))
             yield
 
     return Extension(name="http", triggers={HTTP_TRIGGER: listen}, by_hand={HTTP_TRIGGER: _no_request})

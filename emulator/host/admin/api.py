@@ -24,7 +24,7 @@ from emulator.config.hostjson import HostOptions
 from emulator.host.catalog import Catalog
 from emulator.host.console.banner import RUNTIME_VERSION
 from emulator.host.http.keys.authorization import Access, AdminApi, Anonymous
-from emulator.host.http.routing.routes import Answer, HttpCall, Route
+from emulator.host.http.routing.routes import Handler, HttpCall, Route
 from emulator.host.http.routing.templates import parse_template
 from emulator.host.http.server.pipeline import APP_OFFLINE
 from emulator.host.http.server.requests import read_body
@@ -74,14 +74,14 @@ class HostCommands:
     drain: Callable[[], None] | None = None
 
 
-def admin_route(methods: str, template: str, access: Access, answer: Answer) -> Route:
+def admin_route(methods: str, template: str, access: Access, handler: Handler) -> Route:
     """`methods`: separated by blanks."""
     return Route(
         name=f"{methods} /{template}",
         template=parse_template(template),
         methods=methods.split(),
         access=access,
-        answer=answer,
+        handler=handler,
     )
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.host.admin.api import RunningHost, admin_route, json_response
 from emulator.host.http.keys.authorization import AdminApi
-from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyRing, KeyScope
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyScope, KeyStore
 from emulator.host.http.keys.secret_format import Key, KeyKind
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
@@ -24,7 +24,7 @@ KeyAnswer = Callable[[HttpCall, KeyScope], Awaitable[web.Response]]
 
 
 class KeysApi:
-    def __init__(self, host: RunningHost, keys: KeyRing, clock: Clock) -> None:
+    def __init__(self, host: RunningHost, keys: KeyStore, clock: Clock) -> None:
         self._host = host
         self._keys = keys
         self._clock = clock

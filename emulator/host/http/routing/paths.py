@@ -1,6 +1,8 @@
-"""What a path is made of, decided in one place: keys, built-in routes and those of functions judge the same text.
+"""Normalisation of request paths: percent escapes and dot segments, as Kestrel processes them.
 
-Source: Kestrel's path normalisation; docs/protocol/functions-host.md 4.1.
+Keys, built-in routes and function routes all judge the normalised path. If they decoded on their own, a path could
+pass the check of one as something else than what the other serves.
+Source: Kestrel, PathNormalizer.cs, UrlDecoder.cs; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations
@@ -10,26 +12,37 @@ from urllib.parse import unquote_to_bytes
 
 
 def normalized_path(raw: str) -> str | None:
-    """The path of a request target as everything behind the server sees it; None if it is not acceptable.
+    """Return the normalised path of a request target; None if it is not acceptable and needs a 400 response.
 
-    Percent escapes are decoded, but `%2F` stays and so does what is not UTF-8; then `.` and `..` segments are resolved
-    and can never climb above the root. A NUL is refused. Same order as Kestrel: an encoded `..` is a `..`.
+    Percent escapes are decoded except `%2F` and bytes that are not UTF-8. Then `.` and `..` segments are resolved; they
+    cannot climb above the root. A NUL character is not acceptable.
     """
-    decoded = _decoded(raw)
+    decoded = _decode(raw)
     if "\0" in decoded or not decoded.startswith("/"):
         return None
-    return _without_dot_segments(decoded) if "/." in decoded else decoded
+    if "/." not in decoded:
+        return decoded
+    # Kestrel too resolves after decoding, so that an encoded `..` cannot bypass a check of the first segment.
+    kept: list[str] = []
+    segments = decoded.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    ends_in_folder = segments[-1] in (".", "..") and kept
+    return "/" + "/".join(kept) + ("/" if ends_in_folder else "")
 
 
 def has_dot_segments(raw: str) -> bool:
-    """Whether `.` or `..` stand in a path, plain or encoded."""
-    return any(segment in (".", "..") for segment in _decoded(raw).split("/"))
+    """Return whether a path has `.` or `..` segments, plain or percent-encoded."""
+    return any(segment in (".", "..") for segment in _decode(raw).split("/"))
 
 
 def split_path(path: str) -> list[str] | None:
-    """The segments of a normalised path; None for a path that no route can match, one with an empty segment.
+    """Return the segments of a normalised path; None if it has an empty segment, which no route matches.
 
-    One slash at the end means nothing.
+    One slash at the end is ignored.
     """
     if path == "/":
         return []
@@ -40,28 +53,15 @@ def split_path(path: str) -> list[str] | None:
 _ESCAPES = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 
 
-def _decoded(raw: str) -> str:
-    return _ESCAPES.sub(_decoded_run, raw) if "%" in raw else raw
+def _decode(raw: str) -> str:
+    def decode_run(run: re.Match[str]) -> str:
+        # Neighbouring escapes are decoded together, because one character may need several of them.
+        pieces = re.split(r"(%2[fF])", run[0])
+        return "".join(piece if piece.upper() == "%2F" else decode_utf8(piece) for piece in pieces)
 
+    def decode_utf8(escapes: str) -> str:
+        # Bytes that are not UTF-8 stay escaped one by one, while the valid ones around them are decoded.
+        text = unquote_to_bytes(escapes).decode("utf-8", "surrogateescape")
+        return re.sub(r"[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
-def _decoded_run(run: re.Match[str]) -> str:
-    pieces = re.split(r"(%2[fF])", run[0])
-    return "".join(piece if piece.upper() == "%2F" else _decoded_text(piece) for piece in pieces)
-
-
-def _decoded_text(escapes: str) -> str:
-    # Bytes that are not UTF-8 stay escaped, each for itself, while what is sound around them is decoded.
-    text = unquote_to_bytes(escapes).decode("utf-8", "surrogateescape")
-    return re.sub(r"[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
-
-
-def _without_dot_segments(path: str) -> str:
-    kept: list[str] = []
-    segments = path.split("/")[1:]
-    for segment in segments:
-        if segment == "..":
-            del kept[-1:]
-        elif segment != ".":
-            kept.append(segment)
-    ends_in_folder = segments[-1] in (".", "..") and kept
-    return "/" + "/".join(kept) + ("/" if ends_in_folder else "")
+    return _ESCAPES.sub(decode_run, raw) if "%" in raw else raw

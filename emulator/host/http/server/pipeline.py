@@ -1,12 +1,13 @@
-"""What happens to a request before and after its route: each stage wraps the next, from the inside out.
+"""Middleware of the HTTP server: CORS, trace lines, availability, throttling, response headers and EasyAuth.
 
     handle = router.handle
-    handle = limited(handle, options, clock)
-    handle = available(handle, status, clock, root)
-    handle = cross_origin(handle, cors)
+    handle = throttling(handle, options)
+    handle = availability(handle, status, clock, root)
+    handle = cors(handle, settings)
 
-A stage may answer by itself or change the answer of the next one, which has not been sent yet.
-Source: host, WebJobsApplicationBuilderExtension.cs and Middleware/*; docs/protocol/functions-host.md 4.2, 4.7, 5.
+Each function wraps the next stage. A stage may respond itself or change the response of the next one, which has not
+been sent yet. Source: host, WebJobsApplicationBuilderExtension.cs and Middleware/*;
+docs/protocol/functions-host.md 4.2, 4.7 and 5.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from emulator.clock import Clock, within
-from emulator.config.hostjson import HstsOptions, HttpOptions
+from emulator.config.hostjson import HttpOptions
 from emulator.config.start import Cors
 from emulator.host.console.categories import category
 from emulator.host.status import HostState, HostStatus
@@ -38,13 +39,14 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request with its normalised path (see `paths.normalized_path`)."""
+    """A request with its normalised path (see `routing.paths`)."""
 
     request: web.Request
     path: str
 
     @property
     def is_admin(self) -> bool:
+        """Whether the path is below /admin."""
         first, _, _ = self.path[1:].partition("/")
         return first.lower() == "admin"
 
@@ -52,59 +54,56 @@ class Incoming:
 Stage = Callable[[Incoming], Awaitable[web.StreamResponse]]
 
 
-def cross_origin(then: Stage, cors: Cors | None) -> Stage:
-    """CORS as `func start --cors` does it: before everything else, preflights included."""
-    if cors is None:
+def cors(then: Stage, settings: Cors | None) -> Stage:
+    """Return a stage that answers preflight requests and adds CORS headers, as `func start --cors` does it."""
+    if settings is None:
         return then
+
+    def allowed_origin(origin: str) -> dict[str, str]:
+        if "*" in settings.origins:
+            return {"Access-Control-Allow-Origin": "*"}
+        if origin.lower().rstrip("/") not in (allowed.lower() for allowed in settings.origins):
+            return {}
+        credentials = {"Access-Control-Allow-Credentials": "true"} if settings.credentials else {}
+        # The response depends on the Origin header, so a cache must not give it to another origin.
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **credentials}
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         headers = incoming.request.headers
         origin = headers.get("Origin")
         if origin is None:
             return await then(incoming)
-        allowed = _allowed_origin(cors, origin)
+        allowed = allowed_origin(origin)
         if incoming.request.method == "OPTIONS" and "Access-Control-Request-Method" in headers:
-            return _preflight(headers, allowed)
-        response = await then(incoming)
-        response.headers.update(allowed)
-        return response
+            # A preflight request carries no key and no function has a route for it, so it is answered here. An origin
+            # that is not allowed gets the same 204 without the headers, on which the browser gives up.
+            response = web.Response(status=204, headers=allowed)
+            if allowed:
+                response.headers["Access-Control-Allow-Methods"] = headers["Access-Control-Request-Method"]
+                if "Access-Control-Request-Headers" in headers:
+                    response.headers["Access-Control-Allow-Headers"] = headers["Access-Control-Request-Headers"]
+            return response
+        final = await then(incoming)
+        final.headers.update(allowed)
+        return final
 
     return stage
 
 
-def _allowed_origin(cors: Cors, origin: str) -> dict[str, str]:
-    if "*" in cors.origins:
-        return {"Access-Control-Allow-Origin": "*"}
-    if origin.lower().rstrip("/") not in (one.lower() for one in cors.origins):
-        return {}
-    credentials = {"Access-Control-Allow-Credentials": "true"} if cors.credentials else {}
-    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **credentials}
-
-
-def _preflight(headers: Mapping[str, str], allowed: Mapping[str, str]) -> web.Response:
-    response = web.Response(status=204)
-    if allowed:
-        response.headers.update(allowed)
-        response.headers["Access-Control-Allow-Methods"] = headers["Access-Control-Request-Method"]
-        wanted = headers.get("Access-Control-Request-Headers")
-        if wanted is not None:
-            response.headers["Access-Control-Allow-Headers"] = wanted
-    return response
-
-
-def traced(then: Stage, clock: Clock, new_id: NewId) -> Stage:
-    """The two log lines around every request, which `--verbose` shows."""
+def tracing(then: Stage, clock: Clock, new_id: NewId) -> Stage:
+    """Return a stage that logs the lines Executing and Executed around each request, which `--verbose` shows."""
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         request = incoming.request
+        # Most hosts run without --verbose; they save ids and JSON texts for every request.
         if not _trace.isEnabledFor(logging.INFO):
             return await then(incoming)
         request_id = request.headers.get("X-ARR-LOG-ID") or hyphenated(new_id())
-        began = clock.now()
-        facts = {"method": request.method, "userAgent": request.headers.get("User-Agent", ""), "uri": incoming.path}
-        _trace.info("Executing HTTP request: %s", json.dumps({"requestId": request_id, **facts}, indent=2))
+        started_at = clock.now()
+        details = {"method": request.method, "userAgent": request.headers.get("User-Agent", ""), "uri": incoming.path}
+        _trace.info("Executing HTTP request: %s", json.dumps({"requestId": request_id, **details}, indent=2))
         response = await then(incoming)
-        milliseconds = (clock.now() - began) // timedelta(milliseconds=1)
+        milliseconds = (clock.now() - started_at) // timedelta(milliseconds=1)
         outcome = {"status": str(response.status), "duration": str(milliseconds)}
         _trace.info("Executed HTTP request: %s", json.dumps({"requestId": request_id, **outcome}, indent=2))
         return response
@@ -112,8 +111,11 @@ def traced(then: Stage, clock: Clock, new_id: NewId) -> Stage:
     return stage
 
 
-def available(then: Stage, status: HostStatus, clock: Clock, root: Path) -> Stage:
-    """Nothing but the admin API is served before the host is ready: requests wait for it, up to 30 seconds."""
+def availability(then: Stage, status: HostStatus, clock: Clock, root: Path) -> Stage:
+    """Return a stage that lets requests wait up to 30 seconds until the host is ready; then they get a 503.
+
+    Requests to the admin API pass: they are the way to ask a host that does not start for the reason.
+    """
     offline = root / APP_OFFLINE
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
@@ -123,7 +125,7 @@ def available(then: Stage, status: HostStatus, clock: Clock, root: Path) -> Stag
             try:
                 return web.Response(status=503, body=offline.read_bytes(), content_type="text/html")
             except OSError:
-                # Taking the file away brings the host back, as on Azure.
+                # Deleting app_offline.htm brings the host back online, as in Azure.
                 status.change(HostState.RUNNING)
         if not status.can_invoke:
             with suppress(TimeoutError):
@@ -135,10 +137,10 @@ def available(then: Stage, status: HostStatus, clock: Clock, root: Path) -> Stag
     return stage
 
 
-def limited(then: Stage, options: HttpOptions) -> Stage:
-    """maxConcurrentRequests lets requests wait, maxOutstandingRequests refuses what would make too many.
+def throttling(then: Stage, options: HttpOptions) -> Stage:
+    """Return a stage that applies maxConcurrentRequests (requests wait) and maxOutstandingRequests (they get a 429).
 
-    dynamicThrottlesEnabled compares counters of the Azure sandbox with their limits; nowhere else does it do anything.
+    dynamicThrottlesEnabled has no effect: it reads performance counters of the Azure sandbox.
     """
     outstanding = 0
     slots = asyncio.Semaphore(options.max_concurrent_requests) if options.max_concurrent_requests > 0 else None
@@ -149,6 +151,7 @@ def limited(then: Stage, options: HttpOptions) -> Stage:
             return await then(incoming)
         if 0 < options.max_outstanding_requests <= outstanding:
             return web.Response(status=429, headers={"X-FUNCTION-SCALEOUT": "1"})
+        # Waiting requests count as outstanding, as in HttpThrottleMiddleware.
         outstanding += 1
         try:
             if slots is None:
@@ -161,39 +164,35 @@ def limited(then: Stage, options: HttpOptions) -> Stage:
     return stage
 
 
-def with_headers(then: Stage, options: HttpOptions) -> Stage:
-    """customHeaders of host.json on every answer, and HSTS on those over HTTPS."""
-    strict = _strict_transport(options.hsts)
+def response_headers(then: Stage, options: HttpOptions) -> Stage:
+    """Return a stage that adds `customHeaders` of host.json to all responses, and HSTS to those over HTTPS."""
+    hsts = options.hsts
+    directives = [f"max-age={int(hsts.max_age.total_seconds())}"]
+    if hsts.include_sub_domains:
+        directives.append("includeSubDomains")
+    if hsts.preload:
+        directives.append("preload")
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         response = await then(incoming)
         for name, value in options.custom_headers.items():
             response.headers[name] = value
-        if strict and incoming.request.secure and incoming.request.url.host not in options.hsts.excluded_hosts:
-            response.headers["Strict-Transport-Security"] = strict
+        # RFC 6797 7.2 forbids the header over plain HTTP. By default localhost is excluded, as in ASP.NET Core.
+        if hsts.is_enabled and incoming.request.secure and incoming.request.url.host not in hsts.excluded_hosts:
+            response.headers["Strict-Transport-Security"] = "; ".join(directives)
         return response
 
     return stage
 
 
-def _strict_transport(hsts: HstsOptions) -> str | None:
-    if not hsts.is_enabled:
-        return None
-    parts = [f"max-age={int(hsts.max_age.total_seconds())}"]
-    if hsts.include_sub_domains:
-        parts.append("includeSubDomains")
-    if hsts.preload:
-        parts.append("preload")
-    return "; ".join(parts)
-
-
-def signed_in(then: Stage, principal: Mapping[str, str] | None) -> Stage:
-    """App Service authentication for development: its headers, on requests that do not bring their own."""
+def easyauth_headers(then: Stage, principal: Mapping[str, str] | None) -> Stage:
+    """Return a stage that adds the headers of App Service authentication. `principal`: see `keys.easyauth`."""
     if principal is None:
         return then
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         request = incoming.request
+        # A test that sends a principal of its own means that one.
         if any(name in request.headers for name in principal):
             return await then(incoming)
         headers: CIMultiDict[str] = CIMultiDict(request.headers)
