@@ -1,4 +1,4 @@
-"""Query values as .NET reads them, and paths as the management API splits them."""
+"""Query parameters as .NET parses them, and paths of the durable HTTP API."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from emulator.extensions.durable.management.dotnet import (
     parse_double,
     parse_int,
 )
+from emulator.extensions.durable.management.list_query import StatusFilter, read_statuses
 from emulator.extensions.durable.management.routing import (
     Entities,
     Event,
@@ -24,7 +25,6 @@ from emulator.extensions.durable.management.routing import (
     Target,
     find_target,
 )
-from emulator.extensions.durable.management.status_filter import StatusFilter, read_statuses
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ def test_dates(text: str, value: str) -> None:
         *("0001-01-01T00:00:00Z", "1-01-01T00:00:00.000000Z", "Xxx, 99 Nov 2026 00:00:00 GMT"),
     ],
 )
-def test_what_is_not_a_date_counts_as_not_given(text: str) -> None:
+def test_an_invalid_date_is_ignored(text: str) -> None:
     assert parse_datetime(text) is None
 
 
-def test_form_encoding_keeps_what_net_keeps() -> None:
+def test_form_encoding_keeps_the_same_characters_as_net() -> None:
     assert form_encode("a b@c:d/é~'-_.!*()") == "a+b%40c%3Ad%2F%C3%A9%7E%27-_.!*()"
 
 
-def test_a_repeated_parameter_is_joined_whatever_its_case() -> None:
+def test_repeated_parameters_are_joined_ignoring_case() -> None:
     query = Query.parse("reason=one+1&REASON=two&blank=&blank=%20x")
     assert query.get("Reason") == "one 1,two"
     assert query.first_filled("blank") == " x"

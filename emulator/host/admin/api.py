@@ -114,6 +114,7 @@ class HostApi:
             admin_route("POST", "admin/host/scale/status", admin, self.scale_status),
             admin_route("GET", "admin/host/drain/status", admin, self.drain_status),
         ]
+        # A host in a test has no process that could restart or drain it.
         if self._commands.drain is not None:
             routes.append(admin_route("POST", "admin/host/drain", admin, self.drain))
         if self._commands.restart is not None:
@@ -122,6 +123,7 @@ class HostApi:
         return routes
 
     async def ping(self, call: HttpCall) -> web.Response:
+        # Availability checks use it. A cached response would say nothing about the host.
         return web.Response(headers={"Cache-Control": "no-store,no-cache", "Pragma": "no-cache"})
 
     async def health(self, call: HttpCall) -> web.Response:
@@ -152,9 +154,11 @@ class HostApi:
         return json_response({name: value for name, value in members.items() if value is not None})
 
     async def config(self, call: HttpCall) -> web.Response:
+        # The text of host.json as it is, not what the host has made of it.
         return web.Response(text=self._facts.options.text or "{}", content_type="application/json")
 
     async def processes(self, call: HttpCall) -> web.Response:
+        # The worker runs inside the host, so there is one process.
         process = {"processId": os.getpid(), "processName": Path(sys.executable).name}
         return json_response([{**process, "debugEngine": "", "isEligibleForOpenInBrowser": False}])
 
@@ -163,6 +167,7 @@ class HostApi:
         return json_response({"status": "success"})
 
     async def scale_status(self, call: HttpCall) -> web.Response:
+        # What the original responds without the scale monitoring of a Premium plan.
         return web.Response(status=400, text="Runtime scale monitoring is not enabled.")
 
     async def drain(self, call: HttpCall) -> web.Response:
@@ -173,6 +178,7 @@ class HostApi:
         return web.Response(status=202)
 
     async def drain_status(self, call: HttpCall) -> web.Response:
+        # Retries wait inside their invocation here, so they count as invocations and not separately.
         running = self._host.running_invocations
         state = "Disabled" if not self._draining else "InProgress" if running else "Completed"
         return json_response({"state": state, "outstandingInvocations": running, "outstandingRetries": 0})
@@ -181,6 +187,7 @@ class HostApi:
         assert self._commands.restart is not None
         if self._host.status.state is not HostState.RUNNING:
             return web.Response(status=409)
+        # Stopped listeners cannot be started again without a restart. A host that is not draining needs nothing.
         if self._draining:
             self._commands.restart()
         return json_response({"state": HostState.RUNNING.value})
@@ -196,6 +203,7 @@ class HostApi:
             new_state = json.loads(body)
         except (ValueError, RecursionError):
             return web.Response(status=400)
+        # The body is a JSON string, for example "offline" with its quotes.
         if not isinstance(new_state, str) or new_state.lower() not in ("offline", "running"):
             return web.Response(status=400)
         status, page = self._host.status, self._facts.root / APP_OFFLINE

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Start a background task that is cancelled when the host stops."""
 
+# The input of a manual invocation is trigger data, so it has the limit of request bodies.
 _MAX_INPUT_BYTES = 100 * 1024 * 1024
 _WARMUP = "warmuptrigger"
 
@@ -84,6 +85,7 @@ class FunctionsApi:
 
     async def function_status(self, call: HttpCall) -> web.Response:
         name = call.values["name"]
+        # A function with an indexing error is not in the catalog, but its errors are.
         errors = list(self._host.catalog.errors_of(name))
         if not errors and self._host.catalog.find(name) is None:
             return web.Response(status=404)
@@ -102,6 +104,7 @@ class FunctionsApi:
         function = self._host.catalog.find(call.values["name"])
         if function is None:
             return web.Response(status=404)
+        # Requests to the admin API do not wait for the host to start, unlike those to functions.
         if not self._host.status.can_invoke:
             return web.Response(status=503)
         # The response does not wait for the invocation, as in the original.
@@ -159,6 +162,7 @@ class FunctionsApi:
             "href": f"{base}/admin/functions/{quote(name)}",
             **invoke_url,
             "language": "python",
+            # The content of function.json, which functions of the v2 programming model do not have as a file.
             "config": {
                 "name": name,
                 "entryPoint": name,

@@ -34,6 +34,7 @@ class KeysApi:
     def routes(self) -> list[Route]:
         """Return the routes; all of them require the master key."""
         scopes: dict[str, Callable[[HttpCall], KeyScope | None]] = {
+            # Both paths list the function keys of the host.
             "admin/host/keys": lambda call: HOST_FUNCTION_KEYS,
             "admin/host/functionkeys": lambda call: HOST_FUNCTION_KEYS,
             "admin/host/systemkeys": lambda call: HOST_SYSTEM_KEYS,
@@ -91,6 +92,7 @@ class KeysApi:
 
     async def delete_key(self, call: HttpCall, scope: KeyScope) -> web.Response:
         name = call.values["key"]
+        # The master key can be renewed, but there must always be one.
         if scope == HOST_SYSTEM_KEYS and name == MASTER:
             return web.Response(status=400, text="Cannot delete System Key.")
         return web.Response(status=204 if await self._keys.delete(scope, name) else 404)

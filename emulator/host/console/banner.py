@@ -53,6 +53,7 @@ def print_functions(
         if function not in http:
             console.print(f"\t{function.name}: {function.trigger.type}")
             console.print()
+    # Disabled functions are missing in the list, so a line says why.
     for function in functions:
         if function.disabled:
             console.print(f"Function {function.name} is disabled.", level=LogLevel.WARNING)

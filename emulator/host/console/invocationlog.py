@@ -26,6 +26,7 @@ class InvocationLog:
         self._function = function
         self._id = invocation_id
         self._log = function_category(function)
+        # Members of JSON lines; see `output.JSON_FIELDS`.
         self._fields = {"invocation_id": invocation_id, "function": function}
 
     def executing(self, reason: str, details: Mapping[str, str]) -> None:

@@ -95,6 +95,7 @@ class LevelRules:
 
     def minimum(self, category: str) -> LogLevel:
         """Return the lowest level that is shown for a category."""
+        # Category names ignore case, as in the configuration of .NET.
         folded = category.lower()
         prefixes = [name for name in self.configured if name.lower() != "default" and folded.startswith(name.lower())]
         if prefixes:
@@ -116,6 +117,8 @@ class LevelRules:
 
     def lowest_python_level(self) -> int:
         """Return the Python level below which no category is shown."""
+        # The level of the logger: Python drops records below it before it creates them, which is much cheaper than
+        # asking the rules for each.
         levels = [LogLevel.INFORMATION, *self.configured.values(), *([self.user_level] if self.user_level else [])]
         return {LogLevel.TRACE: 1, LogLevel.DEBUG: logging.DEBUG}.get(min(levels, key=_ORDER.__getitem__), logging.INFO)
 
@@ -129,6 +132,7 @@ def category_for(logger_name: str) -> str:
     category = category_of(logger_name)
     if category is not None:
         return category
+    # Compared with a dot at the end, so that `emulator.workers` does not belong to `emulator.worker`.
     prefixes = [prefix for prefix in MODULE_CATEGORIES if f"{logger_name}.".startswith(f"{prefix}.")]
     return MODULE_CATEGORIES[max(prefixes, key=len)] if prefixes else logger_name
 
@@ -153,6 +157,7 @@ class Console(logging.Handler):
     def __init__(self, stream: TextIO, *, clock: Clock, rules: LevelRules, style: Style = Style()) -> None:
         super().__init__()
         self._clock = clock
+        # Functions print on their own threads, and a line must not be torn.
         self._write_lock = threading.Lock()
         self.rules = rules
         self._stream = stream
@@ -205,6 +210,7 @@ class Console(logging.Handler):
         self, moment: datetime, level: LogLevel, category: str, message: str, members: Mapping[str, object]
     ) -> None:
         content = {"timestamp": _timestamp(moment), "level": level.value, "category": category, "message": message}
+        # `default`: a field may be any object. A log line must not fail because of it.
         self._write(json.dumps({**content, **members}, ensure_ascii=False, default=str))
 
     def _coloured(self, text: str, colour: str) -> str:
@@ -219,6 +225,7 @@ class Console(logging.Handler):
                 # A terminal with an old code page shows a line with question marks, which is better than none.
                 encoding = self._stream.encoding or "ascii"
                 self._stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+            # Into a pipe Python would buffer blocks of 8 KiB, and a reader would see lines late.
             self._stream.flush()
 
 
@@ -231,6 +238,7 @@ def console_logging(console: Console) -> Iterator[Console]:
     # Handlers on the root logger belong to the app or to a test runner and are meant for the user's own lines.
     loggers = (logging.getLogger("emulator"), logging.getLogger("asyncio"))
     own_thread = _OwnThread()
+    # asyncio logs exceptions of forgotten tasks, for example. On the host's loop they are defects of the host.
     console.addFilter(own_thread)
     for logger in loggers:
         logger.addHandler(console)

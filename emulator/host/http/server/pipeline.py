@@ -98,6 +98,7 @@ def tracing(then: Stage, clock: Clock, new_id: NewId) -> Stage:
         # Most hosts run without --verbose; they save ids and JSON texts for every request.
         if not _trace.isEnabledFor(logging.INFO):
             return await then(incoming)
+        # The front end of App Service numbers requests with this header.
         request_id = request.headers.get("X-ARR-LOG-ID") or hyphenated(new_id())
         started_at = clock.now()
         details = {"method": request.method, "userAgent": request.headers.get("User-Agent", ""), "uri": incoming.path}
@@ -147,6 +148,7 @@ def throttling(then: Stage, options: HttpOptions) -> Stage:
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         nonlocal outstanding
+        # A throttled host can still be asked for its state.
         if incoming.is_admin:
             return await then(incoming)
         if 0 < options.max_outstanding_requests <= outstanding:
@@ -175,6 +177,7 @@ def response_headers(then: Stage, options: HttpOptions) -> Stage:
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         response = await then(incoming)
+        # They replace headers of the same name that the function has set.
         for name, value in options.custom_headers.items():
             response.headers[name] = value
         # RFC 6797 7.2 forbids the header over plain HTTP. By default localhost is excluded, as in ASP.NET Core.

@@ -21,7 +21,7 @@ from emulator.host.http.server.aiohttp_internals import send_continue
 from emulator.worker.port import HttpRequestData
 
 # A client that pauses this long within a body is treated as disconnected. Otherwise a client that vanished without
-# closing its connection would hold an invocation slot.
+# closing its connection would keep its place among the concurrent requests.
 _BODY_PAUSE_SECONDS = 30.0
 _CHUNK_BYTES = 64 * 1024
 
@@ -50,6 +50,7 @@ async def read_body(request: web.Request, clock: Clock, *, limit: int) -> bytes:
     with clock.busy():
         while chunk := await next_chunk(request, clock):
             body += chunk
+            # A chunked body has no Content-Length, so its size is known only now.
             if len(body) > limit:
                 raise BodyTooLarge
     return bytes(body)
@@ -66,7 +67,7 @@ async def next_chunk(request: web.Request, clock: Clock) -> bytes:
     """Return the next bytes of the body, b"" at its end. Raises BodyBroken."""
     content = request.content
     try:
-        # The rest is in memory already; no need for a timer, which costs as much as a small request.
+        # The rest of the body is in memory already, so no timer is needed.
         if content.is_eof():
             return await content.read(_CHUNK_BYTES)
         return await within(clock, _BODY_PAUSE_SECONDS, content.readany(), upkeep=True)
@@ -80,6 +81,7 @@ def request_data(call: HttpCall, body: bytes) -> HttpRequestData:
     return HttpRequestData(
         method=request.method.upper(),
         url=f"{request.scheme}://{request.host}{request.rel_url.raw_path_qs}",
+        # Lower case, as the Functions host sends header names to workers.
         headers=joined((name.lower(), value) for name, value in request.headers.items()),
         query=query_parameters(request.rel_url.raw_query_string),
         route_params=call.values,
