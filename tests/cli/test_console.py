@@ -1,4 +1,4 @@
-"""Lines of the console: which are seen, how they look, the list of functions."""
+"""Console log: categories and levels, format of lines, function list."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def test_the_category_of_a_logger(logger: str, found: str) -> None:
         ({"Host.Triggers.Timer": "Information"}, False, "Host.Triggers.Queue", "Warning"),
     ],
 )
-def test_the_lowest_level_that_is_seen(configured: Mapping[str, str], verbose: bool, name: str, minimum: str) -> None:
+def test_the_minimum_level_of_a_category(configured: Mapping[str, str], verbose: bool, name: str, minimum: str) -> None:
     rules = LevelRules(configured={key: LogLevel(level) for key, level in configured.items()}, verbose=verbose)
     assert rules.minimum(name) is LogLevel(minimum)
 
 
-def test_the_user_level_is_for_what_functions_log() -> None:
+def test_the_user_level_applies_to_logs_of_functions() -> None:
     rules = LevelRules(user_level=LogLevel.ERROR)
     assert rules.minimum("Function.F.User") is LogLevel.ERROR
     assert rules.minimum("Function.F") is LogLevel.INFORMATION
 
 
-def test_what_is_seen_by_default() -> None:
+def test_lines_that_are_shown_by_default() -> None:
     screen = Screen()
     with console_logging(screen.console):
         category("Host.General").info("unseen")
@@ -104,7 +104,7 @@ def test_what_is_seen_by_default() -> None:
     ]
 
 
-def test_debug_lines_when_host_json_asks_for_them() -> None:
+def test_debug_lines_are_shown_if_host_json_enables_them() -> None:
     screen = Screen(configured={"Host.Triggers.DurableTask": LogLevel.DEBUG})
     with console_logging(screen.console):
         logging.getLogger("emulator.durable.engine").debug("protocol")
@@ -112,14 +112,14 @@ def test_debug_lines_when_host_json_asks_for_them() -> None:
     assert screen.messages == ["protocol"]
 
 
-def test_none_silences_even_errors() -> None:
+def test_the_level_none_hides_errors_too() -> None:
     screen = Screen(configured={"Function.F": LogLevel.NONE})
     with console_logging(screen.console):
         function_category("F").critical("unseen")
     assert screen.lines == []
 
 
-def test_lines_inside_a_message_stay_as_they_are() -> None:
+def test_line_breaks_in_a_message_are_kept() -> None:
     screen = Screen()
     with console_logging(screen.console):
         user_category("F").info("one\ntwo")
@@ -127,7 +127,7 @@ def test_lines_inside_a_message_stay_as_they_are() -> None:
     assert screen.lines[1] == "two"
 
 
-def test_what_a_request_says_cannot_control_the_terminal() -> None:
+def test_control_characters_in_host_lines_are_escaped() -> None:
     screen = Screen(verbose=True)
     with console_logging(screen.console):
         category("Host.General").info("instance %s", "a\x1b]0;title\x07\r\x00b")
@@ -135,7 +135,7 @@ def test_what_a_request_says_cannot_control_the_terminal() -> None:
     assert screen.messages == ["instance a\\x1b]0;title\\x07\\x0d\\x00b", "\x1b[32mgreen\x1b[0m"]
 
 
-def test_an_error_follows_as_a_second_entry() -> None:
+def test_an_exception_is_written_as_a_second_entry() -> None:
     screen = Screen()
     with console_logging(screen.console):
         for error in (ConfigurationError("the message for the user"), ValueError("a bug")):
@@ -152,7 +152,7 @@ def test_an_error_follows_as_a_second_entry() -> None:
     assert screen.lines[-1] == "ValueError: a bug"
 
 
-def test_json_lines_have_all_facts() -> None:
+def test_json_lines_have_all_fields() -> None:
     screen = Screen(style=Style(format="json"))
     with console_logging(screen.console):
         user_category("F").warning("careful\nnow", extra={"invocation_id": "i-1"})
@@ -210,13 +210,13 @@ class Terminal(io.StringIO):
         (Terminal(), {}, True, False),
     ],
 )
-def test_colours_only_where_they_are_wanted(
+def test_colours_are_used_on_terminals_only(
     stream: io.StringIO, environ: Mapping[str, str], refused: bool, wanted: bool
 ) -> None:
     assert wants_colour(stream, environ, refused=refused) is wanted
 
 
-def test_a_terminal_that_cannot_write_a_character() -> None:
+def test_characters_that_the_terminal_cannot_encode_are_replaced() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
     console = Console(stream, clock=SystemClock(), rules=LevelRules())
@@ -268,13 +268,13 @@ def test_the_list_without_a_route_prefix_and_verbose() -> None:
     assert screen.lines == ["", "Functions:", "", "\tany:  http://localhost:80/any", ""]
 
 
-def test_no_functions_no_heading() -> None:
+def test_no_heading_without_functions() -> None:
     screen = Screen()
     print_functions(screen.console, [], port=80, route_prefix="api", verbose=False)
     assert screen.lines == ["For detailed output, run azemu with --verbose flag."]
 
 
-def test_an_app_without_storage_is_told_so() -> None:
+def test_the_banner_says_that_there_is_no_storage() -> None:
     screen = Screen()
     print_banner(screen.console, storage=None)
     assert "Storage:                  none (AzureWebJobsStorage is not set)" in screen.lines

@@ -1,4 +1,4 @@
-"""What the client gets of a function's result."""
+"""HTTP responses made from the results of functions."""
 
 from __future__ import annotations
 
