@@ -93,7 +93,7 @@ class InvocationLog:
 
 def outside_of_invocations(record: LogRecord) -> None:
     """Log a line of user code that runs outside of an invocation, for example on a thread of its own."""
-    # The Functions host drops such lines. At debug level they do not differ from it by default, and can be found.
+    # The Functions host drops such lines. Here they are hidden by default and can be made visible by the log level.
     name = logging.getLevelName(record.level)
     text = record.message if record.exception is None else f"{record.message}\n{record.exception}"
     category(WORKER).debug("Outside of invocations, %s of %s: %s", name, record.category or "print", text)

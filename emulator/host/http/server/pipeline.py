@@ -55,7 +55,7 @@ Stage = Callable[[Incoming], Awaitable[web.StreamResponse]]
 
 
 def cors(then: Stage, settings: Cors | None) -> Stage:
-    """Return a stage that answers preflight requests and adds CORS headers, as `func start --cors` does it."""
+    """Return a stage that responds to preflight requests and adds CORS headers, as `func start --cors` does it."""
     if settings is None:
         return then
 
@@ -75,7 +75,7 @@ def cors(then: Stage, settings: Cors | None) -> Stage:
             return await then(incoming)
         allowed = allowed_origin(origin)
         if incoming.request.method == "OPTIONS" and "Access-Control-Request-Method" in headers:
-            # A preflight request carries no key and no function has a route for it, so it is answered here. An origin
+            # A preflight request carries no key and no function has a route for it, so this stage responds. An origin
             # that is not allowed gets the same 204 without the headers, on which the browser gives up.
             response = web.Response(status=204, headers=allowed)
             if allowed:
