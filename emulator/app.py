@@ -28,9 +28,9 @@ from emulator.extensions.registry import builtin_extensions
 from emulator.host.admin.api import HostCommands
 from emulator.host.console.invocationlog import outside_of_invocations
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
-from emulator.host.http.connections import PortUnavailable
-from emulator.host.http.keys import SecretsRepository
-from emulator.host.http.routes import FunctionRoutes
+from emulator.host.http.keys.key_store import SecretsRepository
+from emulator.host.http.routing.routes import FunctionRoutes
+from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id

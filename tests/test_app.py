@@ -16,7 +16,7 @@ import pytest
 
 from emulator.app import App, open_app
 from emulator.config.start import StartOptions
-from emulator.host.http.connections import PortUnavailable
+from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
 from emulator.worker.port import Datum

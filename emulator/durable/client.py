@@ -276,14 +276,14 @@ class DurableClient:
         await self.hub.rewind(instance_id, reason)
         return status
 
-    async def purge(self, instance_id: str, *, in_any_state: bool = False) -> PurgeResult:
+    async def purge(self, instance_id: str) -> PurgeResult:
         """Delete all that is stored of one instance.
 
         Entities have no end, so their state is not looked at. Raises InstanceNotFound, NotPurgeable.
         """
         if not is_entity(instance_id):
             status = await self._existing(instance_id)
-            if not in_any_state and status.runtime_status not in TERMINAL:
+            if status.runtime_status not in TERMINAL:
                 raise NotPurgeable(status)
         return await self.hub.purge(instance_id)
 

@@ -9,7 +9,7 @@ from emulator.config.start import Configuration
 from emulator.errors import ConfigurationError
 from emulator.extensions.http.extension import MAX_BODY_BYTES, http_extension
 from emulator.extensions.warmup import warmup_extension
-from emulator.host.http.routes import FunctionRoutes
+from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.port import Extension
 
 BODY_LIMIT_SETTING = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"

@@ -22,13 +22,12 @@ from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHos
 from emulator.host.admin.functions import FunctionsApi, Spawn
 from emulator.host.admin.keys import KeysApi
 from emulator.host.host_id import host_id
-from emulator.host.http import easyauth
-from emulator.host.http.auth import Authorizer
-from emulator.host.http.connections import Listener
-from emulator.host.http.keys import FileSecrets, KeyRing, SecretsRepository
-from emulator.host.http.routes import FunctionRoutes, Route
-from emulator.host.http.server import Site, serve
-from emulator.host.http.webhooks import system_key_name, webhook_routes
+from emulator.host.http.keys import easyauth
+from emulator.host.http.keys.authorization import Authorizer
+from emulator.host.http.keys.key_store import FileSecrets, KeyStore, SecretsRepository
+from emulator.host.http.routing.routes import FunctionRoutes, Route, system_key_name, webhook_routes
+from emulator.host.http.server.connections import Listener
+from emulator.host.http.server.request_handling import Site, serve
 from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 
@@ -37,11 +36,11 @@ SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 def open_keys(
     configuration: Configuration, clock: Clock, *, new_id: NewId = new_id, secrets: SecretsRepository | None = None
-) -> KeyRing:
+) -> KeyStore:
     """The app's keys: in `secrets`, or else in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
     folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
     origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
-    return KeyRing(secrets or FileSecrets(configuration.root / folder), clock, origin)
+    return KeyStore(secrets or FileSecrets(configuration.root / folder), clock, origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class SiteParts:
     host: RunningHost
     extensions: Sequence[Extension]
     routes: FunctionRoutes
-    keys: KeyRing
+    keys: KeyStore
     commands: HostCommands = field(default_factory=HostCommands)
 
 

@@ -47,7 +47,7 @@ class ListeningSocket:
             bound = socket.create_server((self._address, self.port), family=family, backlog=_BACKLOG)
         except OSError as error:
             # Imported here because it loads the web server, which the supervisor does not need.
-            from emulator.host.http.connections import PortUnavailable
+            from emulator.host.http.server.connections import PortUnavailable
 
             raise PortUnavailable(self._address, self.port, error) from error
         self.port = bound.getsockname()[1]

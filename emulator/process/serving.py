@@ -13,7 +13,7 @@ from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions
-from emulator.host.console.banner import print_banner, print_functions, tell_stopping
+from emulator.host.console.banner import print_banner, print_functions, print_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
@@ -72,7 +72,7 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
     assert task is not None
 
     def stop() -> None:
-        tell_stopping(console)
+        print_stopping(console)
         task.cancel()
 
     try:

@@ -20,7 +20,7 @@ from emulator.clock import Clock
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
-from emulator.host.console.banner import print_banner, tell_stopping
+from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
 from emulator.process.child import HostProcess
 from emulator.process.handover import Handover
@@ -51,7 +51,7 @@ async def supervise(options: SupervisorOptions, configuration: Configuration, co
     supervisor = _Supervisor(options, configuration, console, clock)
 
     def stop() -> None:
-        tell_stopping(console)
+        print_stopping(console)
         task.cancel()
 
     with interruptible(first=stop, again=supervisor.urgent.set):

@@ -104,7 +104,7 @@ def test_default_levels() -> None:
     ]
 
 
-def test_debug_lines_when_host_json_asks_for_them() -> None:
+def test_debug_lines_are_shown_if_host_json_enables_them() -> None:
     screen = Screen(configured={"Host.Triggers.DurableTask": LogLevel.DEBUG})
     with console_logging(screen.console):
         logging.getLogger("emulator.durable.engine").debug("protocol")

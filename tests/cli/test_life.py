@@ -155,7 +155,7 @@ def test_second_ctrl_c_stops_at_once(tmp_path: Path, mode: tuple[str, ...]) -> N
         caller.start()
         azemu.wait_for("in the function")
         azemu.interrupt()
-        azemu.wait_for("Ctrl-C again to end at once")
+        azemu.wait_for("Ctrl-C again to exit immediately")
         azemu.interrupt()
         assert azemu.wait() == 130
         caller.join()

@@ -6,6 +6,7 @@ import pytest
 
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.extensions.durable.management.api_request import Query
+from emulator.extensions.durable.management.list_query import StatusFilter, read_statuses
 from emulator.extensions.durable.management.routing import (
     Entities,
     Event,
@@ -17,7 +18,6 @@ from emulator.extensions.durable.management.routing import (
     Target,
     find_target,
 )
-from emulator.extensions.durable.management.status_filter import StatusFilter, read_statuses
 
 
 def test_a_repeated_parameter_is_joined_whatever_its_case() -> None:
@@ -74,8 +74,4 @@ def test_statuses(values: list[str], found: StatusFilter) -> None:
     ],
 )
 def test_paths(path: str, target: Target | None) -> None:
-    assert find_target(path, plus_is_blank=True) == target
-
-
-def test_the_older_extension_leaves_a_plus_alone() -> None:
-    assert find_target("/instances/a+b", plus_is_blank=False) == Instance("a+b")
+    assert find_target(path) == target

@@ -1,4 +1,4 @@
-"""What the conformance cases leave open: settings of ours, the RPC listener, apps and hosts of another kind."""
+"""Durable HTTP API beyond the conformance cases: azemu's own settings, RPC listener, several hubs and hosts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
             taken.close()
 
 
-async def test_the_rpc_listener_cuts_its_base_off_by_length(tmp_path: Path) -> None:
+async def test_the_rpc_listener_removes_its_base_path_by_length(tmp_path: Path) -> None:
     async with running(CONFORMANCE_APP, tmp_path) as app:
         origin = str((await app.client_binding())["rpcBaseUrl"]).removesuffix("/durabletask/")
         assert await ask(app, "GET", f"{origin}/ANYTHING.GO/instances") == (200, [])
@@ -149,7 +149,7 @@ async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("strict", "status"), [("true", 400), ("false", 200)])
-async def test_a_purge_of_everything_by_mistake_can_be_refused(tmp_path: Path, strict: str, status: int) -> None:
+async def test_strict_purge_rejects_a_purge_without_terminal_statuses(tmp_path: Path, strict: str, status: int) -> None:
     async with running(CONFORMANCE_APP, tmp_path, settings={STRICT_PURGE_SETTING: strict}) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         purge = {"createdTimeFrom": "2020-01-01", "runtimeStatus": "Running"}
@@ -159,7 +159,7 @@ async def test_a_purge_of_everything_by_mistake_can_be_refused(tmp_path: Path, s
         assert (await ask(app, "GET", "instances/i"))[0] == (202 if status == 400 else 404)
 
 
-async def test_entities_that_are_gone_can_be_cleaned_up(tmp_path: Path) -> None:
+async def test_empty_entities_are_removed_by_clean_entity_storage(tmp_path: Path) -> None:
     settings = {f"{OPTION}entityMessageReorderWindowInMinutes": "0"}
     async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
         await ask(app, "POST", "entities/counter/c?op=erase", json="null")
@@ -171,29 +171,29 @@ async def test_entities_that_are_gone_can_be_cleaned_up(tmp_path: Path) -> None:
         assert await ask(app, "GET", "instances") == (200, [])
 
 
-async def test_the_real_extension_has_no_endpoint_for_cleaning_up(tmp_path: Path) -> None:
+async def test_profile_e26_has_no_endpoint_clean_entity_storage(tmp_path: Path) -> None:
     async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e26"}) as app:
         assert await ask(app, "POST", "cleanEntityStorage") == (404, None)
 
 
 @pytest.mark.parametrize("operation", ["terminate", "suspend", "resume"])
-async def test_entities_have_no_lifecycle_to_interfere_with(tmp_path: Path, operation: str) -> None:
+async def test_lifecycle_operations_on_entities_are_rejected(tmp_path: Path, operation: str) -> None:
     async with running(CONFORMANCE_APP, tmp_path) as app:
         status, body = await ask(app, "POST", f"instances/@counter@a/{operation}")
     assert status == 400
     assert "@counter@a is an entity" in body["ExceptionMessage"]
 
 
-async def test_an_unknown_profile_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e99".*default, e24, e26'):
-        async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e99"}):
+async def test_unknown_profile_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e24".*default, e26'):
+        async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e24"}):
             pass
 
 
 # Users -----------------------------------------------------------------------------------------------------------
 
 
-async def test_plain_json_that_python_cannot_read_is_warned_of(
+async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(CONFORMANCE_APP, tmp_path) as app:
@@ -205,7 +205,7 @@ async def test_plain_json_that_python_cannot_read_is_warned_of(
         assert 'The operation "add" of @counter@c was sent plain JSON' in caplog.text
 
 
-async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_client_operations_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     async with running(CONFORMANCE_APP, tmp_path) as app:
         wait = {"timeout": "20", "pollingInterval": "0.05"}
@@ -217,7 +217,7 @@ async def test_the_log_tells_what_clients_did(tmp_path: Path, caplog: pytest.Log
     assert "@counter@c: Function 'counter (Entity)' scheduled. Reason: EntitySignal:add." in caplog.text
 
 
-async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Path) -> None:
+async def test_a_waiting_start_responds_when_the_instance_completes(tmp_path: Path) -> None:
     async with running(CONFORMANCE_APP, tmp_path) as app:
         wait = {"timeout": "20", "pollingInterval": "0.02"}
         waiting = asyncio.create_task(ask(app, "POST", "orchestrators/wait_for_approval/i", params=wait))
@@ -226,7 +226,7 @@ async def test_a_waiting_start_answers_as_soon_as_the_instance_ends(tmp_path: Pa
         assert await waiting == (200, {"approved": True})
 
 
-async def test_odd_texts_of_clients_are_answered_and_shown(tmp_path: Path) -> None:
+async def test_unusual_texts_of_clients_get_a_response(tmp_path: Path) -> None:
     async with running(CONFORMANCE_APP, tmp_path) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         status, _ = await ask(app, "GET", "instances", params={"top": "9" * 5000})

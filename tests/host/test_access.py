@@ -1,4 +1,4 @@
-"""With keys switched on, every route refuses who has no business there. A route without a line here fails the test."""
+"""Access to all routes with authorization enabled. A route that is missing in the tables here fails a test."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.host.admin.api import HostCommands
-from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyRing, KeyScope
-from emulator.host.http.routes import FunctionRoutes, Route
-from emulator.host.http.secret_format import KeyKind
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyScope, KeyStore
+from emulator.host.http.keys.secret_format import KeyKind
+from emulator.host.http.routing.routes import FunctionRoutes, Route
 from emulator.host.site import SiteParts, open_keys, open_site
 from tests.host.live import Live, live
 
@@ -93,8 +93,8 @@ FUNCTIONS: Mapping[str, tuple[int | None, ...]] = {
 
 
 @pytest.fixture
-async def keys(tmp_path: Path) -> KeyRing:
-    """The app's keys, every value of which is the name of its caller."""
+async def keys(tmp_path: Path) -> KeyStore:
+    """Keys of the app; the value of each is the name that the tables use for its caller."""
     keys = open_keys(configure(StartOptions(app=tmp_path), os.environ), SystemClock())
     await keys.put(HOST_FUNCTION_KEYS, "default", "host")
     await keys.put(HOST_SYSTEM_KEYS, "_master", "master")
@@ -106,7 +106,7 @@ async def keys(tmp_path: Path) -> KeyRing:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, keys: KeyRing) -> AsyncIterator[Live]:
+async def site(tmp_path: Path, keys: KeyStore) -> AsyncIterator[Live]:
     async with live(tmp_path, APP, enable_auth=True) as site:
         yield site
 
@@ -118,7 +118,7 @@ def presented(caller: str, by: str) -> dict[str, dict[str, str]]:
 
 
 async def refusal(site: Live, method: str, path: str, caller: str, by: str = "header") -> int | None:
-    """401 or 403; None if the caller was let in, whatever came of it."""
+    """Return 401 or 403; None if the request was authorized, whatever its response."""
     status = (await site.request(method, path, **presented(caller, by))).status
     return status if status in (401, 403) else None
 
@@ -132,8 +132,8 @@ async def test_functions_and_other_paths(site: Live, by: str) -> None:
 
 
 @pytest.fixture
-async def beside(site: Live, keys: KeyRing) -> AsyncIterator[tuple[Live, list[Route]]]:
-    """A second site for the same host, with every command there is."""
+async def beside(site: Live, keys: KeyStore) -> AsyncIterator[tuple[Live, list[Route]]]:
+    """A second site for the same host, with all commands."""
     done: list[str] = []
     commands = HostCommands(restart=lambda: done.append("restart"), drain=lambda: done.append("drain"))
     host = site.app.host
@@ -143,7 +143,7 @@ async def beside(site: Live, keys: KeyRing) -> AsyncIterator[tuple[Live, list[Ro
             yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
 
 
-async def test_every_built_in_route_has_its_rule(beside: tuple[Live, list[Route]]) -> None:
+async def test_access_of_every_built_in_route(beside: tuple[Live, list[Route]]) -> None:
     site, routes = beside
     assert sorted(route.name for route in routes) == sorted(BUILTIN)
     for route in routes:
@@ -153,7 +153,7 @@ async def test_every_built_in_route_has_its_rule(beside: tuple[Live, list[Route]
             assert found == BUILTIN[route.name], f"{method} {path}"
 
 
-async def test_the_keys_of_webhooks_are_made_when_the_host_starts(tmp_path: Path) -> None:
+async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -> None:
     async with live(tmp_path, APP, enable_auth=True) as site:
         text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
         [key] = json.loads(text)["systemKeys"]
@@ -161,19 +161,19 @@ async def test_the_keys_of_webhooks_are_made_when_the_host_starts(tmp_path: Path
         assert await refusal(site, "GET", "/runtime/webhooks/durabletask/instances/x", key["value"]) is None
 
 
-async def test_a_refusal_is_empty(site: Live) -> None:
+async def test_a_rejection_has_an_empty_body(site: Live) -> None:
     for path in ("/api/top", "/admin/host/status", "/runtime/webhooks/durabletask/instances"):
         answer = await site.get(path)
         assert (answer.status, answer.body, answer.headers["Content-Length"]) == (401, b"", "0")
 
 
-async def test_a_detour_is_judged_by_where_it_leads(site: Live) -> None:
+async def test_dot_segments_are_resolved_before_authorization(site: Live) -> None:
     for target in ("/api/open/../../admin/host/status", "/api/%2e%2e/admin/host/keys", "/ADMIN/host/status/"):
         answer = await site.raw(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 401 ")
 
 
-async def test_without_keys_switched_on_everything_is_open(tmp_path: Path) -> None:
+async def test_all_requests_are_authorized_without_enable_auth(tmp_path: Path) -> None:
     async with live(tmp_path, APP) as site:
         for path in (*FUNCTIONS, "/admin/host/status", "/admin/host/keys"):
             assert await refusal(site, "GET", path, "nobody") is None
@@ -181,7 +181,7 @@ async def test_without_keys_switched_on_everything_is_open(tmp_path: Path) -> No
 
 
 def outer_address() -> str | None:
-    """The address under which others would reach this machine; nothing is sent to find out."""
+    """Return the address of this machine in its network. Nothing is sent for that."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

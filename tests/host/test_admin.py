@@ -1,4 +1,4 @@
-"""The admin API."""
+"""Admin API of the host."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_status(site: Live) -> None:
     assert {"instanceId", "computerName", "versionDetails", "functionAppContentEditingState"} <= set(status)
 
 
-async def test_the_bundle_is_shown(tmp_path: Path) -> None:
+async def test_status_contains_the_extension_bundle(tmp_path: Path) -> None:
     bundle = {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"}
     async with live(tmp_path, "", host={"extensionBundle": bundle}) as site:
         assert (await site.get("/admin/host/status")).json()["extensionBundle"] == bundle
@@ -89,7 +89,7 @@ async def test_status_of_functions(site: Live) -> None:
     assert (await site.get("/admin/functions/unknown/status")).status == 404
 
 
-async def test_a_function_is_run_by_hand(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_is_invoked_manually(site: Live, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     answer = await site.post("/admin/functions/SAY", '{"input": "Tokyo"}')
     assert (answer.status, answer.body) == (202, b"")
@@ -102,15 +102,15 @@ async def test_a_function_is_run_by_hand(site: Live, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}', DEEP])
-async def test_a_call_by_hand_needs_an_object(site: Live, body: str) -> None:
+async def test_a_manual_invocation_requires_an_object(site: Live, body: str) -> None:
     assert (await site.post("/admin/functions/say", body)).status == 400
 
 
-async def test_an_unknown_function_cannot_be_run(site: Live) -> None:
+async def test_an_unknown_function_cannot_be_invoked(site: Live) -> None:
     assert (await site.post("/admin/functions/unknown", "{}")).status == 404
 
 
-async def test_an_http_function_cannot_be_run_by_hand(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_http_function_cannot_be_invoked_manually(site: Live, caplog: pytest.LogCaptureFixture) -> None:
     assert (await site.post("/admin/functions/Greet", "{}")).status == 202
     await said(caplog, "An HttpRequest is required")
 
@@ -123,7 +123,7 @@ async def test_warmup_runs_once(site: Live, caplog: pytest.LogCaptureFixture) ->
     assert len(executed) == 1
 
 
-async def test_offline_and_back(site: Live) -> None:
+async def test_going_offline_and_online(site: Live) -> None:
     page = site.app.configuration.root / "app_offline.htm"
     assert (await site.request("PUT", "/admin/host/state", data='"offline"')).status == 202
     assert (await site.request("PUT", "/admin/host/state", data='"offline"')).status == 200
@@ -136,14 +136,14 @@ async def test_offline_and_back(site: Live) -> None:
     assert not page.exists()
 
 
-async def test_taking_the_page_away_brings_the_host_back(site: Live) -> None:
+async def test_deleting_app_offline_htm_brings_the_host_back(site: Live) -> None:
     await site.request("PUT", "/admin/host/state", data='"offline"')
     (site.app.configuration.root / "app_offline.htm").unlink()
     assert (await site.get("/api/items/1")).text == "hi"
 
 
 @pytest.mark.parametrize("body", ["", "offline", '"asleep"', "{}", DEEP])
-async def test_no_other_states(site: Live, body: str) -> None:
+async def test_other_states_are_rejected(site: Live, body: str) -> None:
     assert (await site.request("PUT", "/admin/host/state", data=body)).status == 400
 
 
@@ -152,12 +152,12 @@ async def test_no_other_states(site: Live, body: str) -> None:
     ("body", "status"),
     [("Content-Length: 11000000\r\n\r\n", 413), ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", 400)],
 )
-async def test_bodies_that_are_not_taken(site: Live, request_line: str, body: str, status: int) -> None:
+async def test_invalid_bodies_are_rejected(site: Live, request_line: str, body: str, status: int) -> None:
     answer = await site.raw(f"{request_line} HTTP/1.1\r\nHost: a\r\n{body}".encode(), until=b"\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-async def test_small_answers(site: Live) -> None:
+async def test_small_responses(site: Live) -> None:
     assert (await site.post("/admin/host/synctriggers")).json() == {"status": "success"}
     assert (await site.post("/admin/host/log", "[]")).status == 200
     assert (await site.post("/admin/host/debug")).status == 200
@@ -176,7 +176,7 @@ async def test_small_answers(site: Live) -> None:
 @pytest.mark.parametrize(
     "folder", ["/admin/host/keys", "/admin/host/functionkeys", "/admin/host/systemkeys", "/admin/functions/greet/keys"]
 )
-async def test_the_life_of_a_key(site: Live, folder: str) -> None:
+async def test_a_key_is_created_replaced_and_deleted(site: Live, folder: str) -> None:
     before = (await site.get(folder)).json()
     assert before["links"] == [{"rel": "self", "href": f"http://127.0.0.1:{site.app.port}{folder}"}]
 
@@ -198,7 +198,7 @@ async def test_the_life_of_a_key(site: Live, folder: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"value": ""}', '{"value": 5}', '{"value": "\\ud800"}', "[]", DEEP])
-async def test_a_key_needs_a_value(site: Live, body: str) -> None:
+async def test_a_key_requires_a_value(site: Live, body: str) -> None:
     answer = await site.request("PUT", "/admin/host/keys/ci", data=body)
     assert (answer.status, answer.text) == (400, "Invalid key value")
 

@@ -1,22 +1,22 @@
-"""Keys and levels: what each key opens."""
+"""Authorization: access by key and authorization level."""
 
 from __future__ import annotations
 
 import pytest
 
-from emulator.host.http.auth import (
+from emulator.host.http.keys.authorization import (
     Access,
     AdminApi,
     AdminFunction,
     Anonymous,
     FunctionLevel,
     SystemLevel,
-    decide,
     function_access,
-    granted,
+    grant_of,
     presented_key,
+    rejection_status,
 )
-from emulator.host.http.secret_format import HostSecrets, Key
+from emulator.host.http.keys.secret_format import HostSecrets, Key
 
 HOST = HostSecrets(
     master=Key("master", "the-master"),
@@ -38,18 +38,18 @@ KEYS = [None, "", "wrong", "own-key", "host-key", "durable-key", "blobs-key", "t
         (SystemLevel("durabletask_extension"), [401, 401, 401, 401, 401, None, 401, None]),
     ],
 )
-def test_what_each_key_opens(access: Access, statuses: list[int | None]) -> None:
-    assert [decide(access, granted(key, HOST, OWN_KEYS)) for key in KEYS] == statuses
+def test_access_by_key_and_level(access: Access, statuses: list[int | None]) -> None:
+    assert [rejection_status(access, grant_of(key, HOST, OWN_KEYS)) for key in KEYS] == statuses
 
 
 @pytest.mark.parametrize("key", ["OWN-KEY", "own-key ", "own-ke", "own-keyy", "\udcff", "ключ"])
-def test_a_key_is_right_to_the_letter_or_wrong(key: str) -> None:
-    assert granted(key, HOST, OWN_KEYS) is None
+def test_a_key_that_differs_slightly_is_rejected(key: str) -> None:
+    assert grant_of(key, HOST, OWN_KEYS) is None
 
 
-def test_a_key_with_several_meanings_has_the_strongest() -> None:
+def test_a_key_with_several_levels_has_the_highest() -> None:
     host = HostSecrets(master=Key("master", "same"), function_keys=[Key("default", "same")])
-    grant = granted("same", host, [Key("default", "same")])
+    grant = grant_of("same", host, [Key("default", "same")])
     assert grant is not None
     assert grant.key_name == "master"
 
@@ -69,7 +69,7 @@ def test_auth_levels(level: str | None, access: Access) -> None:
     assert function_access(level, "F") == access
 
 
-def test_the_header_wins_over_the_query() -> None:
+def test_the_header_takes_precedence_over_the_query() -> None:
     assert presented_key({"x-functions-key": "a"}, {"code": "b"}) == "a"
     assert presented_key({}, {"code": "b"}) == "b"
     assert presented_key({"x-functions-key": ""}, {"code": "b"}) == ""

@@ -1,4 +1,4 @@
-"""Clients that misbehave: each is answered or closed, the host lives, and no traceback is logged for it."""
+"""Invalid requests and slow clients: they get a response or are disconnected, without a traceback in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from emulator.clock import SystemClock
-from emulator.host.http.connections import PortUnavailable, listen
+from emulator.host.http.server.connections import PortUnavailable, listen
 from tests.host.live import Live, live
 
 APP = """
@@ -25,7 +25,7 @@ POST = "POST /api/size HTTP/1.1\r\nHost: a\r\n"
 
 @pytest.fixture
 async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Live]:
-    """Whatever a test sends, the host must live on and have nothing to complain of."""
+    """A running app that must still respond, and must have logged no warning, after each test."""
     async with live(tmp_path, APP, settings={"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "1000000"}) as site:
         yield site
         assert (await site.post("/api/size", b"12345")).text == "5"
@@ -66,14 +66,16 @@ async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         (POST + "Transfer-Encoding: chunked\r\n\r\n" + f"10000\r\n{'z' * 65536}\r\n" * 20 + "0\r\n\r\n", 413),
     ],
 )
-async def test_a_bad_request_is_refused_and_the_connection_closed(site: Live, request_text: str, status: int) -> None:
+async def test_an_invalid_request_is_rejected_and_the_connection_closed(
+    site: Live, request_text: str, status: int
+) -> None:
     answer = await site.raw(request_text.encode("utf-8"), until=b"\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"Content-Length: 0\r\n" in answer
     assert b"Connection: close\r\n" in answer
 
 
-async def test_headers_that_are_not_utf_8_are_refused(site: Live) -> None:
+async def test_headers_that_are_not_utf_8_are_rejected(site: Live) -> None:
     answer = await site.raw(b"GET /api/size HTTP/1.1\r\nHost: a\r\nX: \xff\xfe\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
 
@@ -91,7 +93,7 @@ async def test_ten_megabytes_of_headers(site: Live) -> None:
     writer.close()
 
 
-async def test_a_client_that_goes_away_in_the_middle_of_its_body(site: Live) -> None:
+async def test_a_client_that_disconnects_within_its_body(site: Live) -> None:
     for piece in (b"Content-Length: 100\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel"):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
         writer.write(POST.encode() + piece)
@@ -101,21 +103,21 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body(site: Live) -> 
         del reader
 
 
-async def test_a_client_that_does_not_wait_for_its_answer(site: Live) -> None:
+async def test_a_client_that_disconnects_before_the_response(site: Live) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
     writer.write(POST.encode() + b"Content-Length: 2\r\n\r\nhi")
     await writer.drain()
     writer.close()
 
 
-async def test_requests_in_a_row_on_one_connection(site: Live) -> None:
+async def test_pipelined_requests_on_one_connection(site: Live) -> None:
     one = POST.encode() + b"Content-Length: 2\r\n\r\nhi"
     last = POST.encode() + b"Content-Length: 3\r\nConnection: close\r\n\r\nbye"
     answer = await site.raw(one * 3 + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 4
 
 
-async def test_a_body_as_large_as_allowed(site: Live) -> None:
+async def test_the_body_size_limit(site: Live) -> None:
     assert (await site.post("/api/size", b"x" * 1_000_000)).text == "1000000"
     assert (await site.post("/api/size", b"x" * 1_000_001)).status == 413
 
@@ -124,8 +126,8 @@ async def answer_ok(request: web.Request) -> web.StreamResponse:
     return web.Response(text=request.path)
 
 
-async def test_nobody_is_refused_while_one_server_follows_another_on_a_socket() -> None:
-    """Accepted and not yet heard of, heard of and without a request, waiting at the socket: all are answered."""
+async def test_no_client_is_rejected_when_a_new_server_takes_over_the_socket() -> None:
+    """Clients in the backlog, accepted ones and connected ones without a request all get a response."""
     request, clients = b"GET /in HTTP/1.1\r\nHost: a\r\n\r\n", []
     with socket.create_server(("127.0.0.1", 0)) as sock:
         for turns in range(8):
@@ -145,7 +147,7 @@ async def test_nobody_is_refused_while_one_server_follows_another_on_a_socket() 
 
 
 @pytest.mark.parametrize("beginning", [b"GE", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "])
-async def test_a_client_that_sends_its_head_too_slowly_is_sent_away(beginning: bytes) -> None:
+async def test_a_client_that_sends_its_head_too_slowly_gets_a_408(beginning: bytes) -> None:
     async with listen(answer_ok, SystemClock(), head_seconds=0.05) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(beginning)
@@ -153,7 +155,7 @@ async def test_a_client_that_sends_its_head_too_slowly_is_sent_away(beginning: b
         writer.close()
 
 
-async def test_the_time_for_a_head_begins_anew_with_every_request() -> None:
+async def test_the_time_limit_for_a_head_restarts_with_every_request() -> None:
     async with listen(answer_ok, SystemClock(), head_seconds=0.05) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -163,7 +165,7 @@ async def test_the_time_for_a_head_begins_anew_with_every_request() -> None:
         writer.close()
 
 
-async def test_a_port_in_use_is_named_and_so_is_the_way_out() -> None:
+async def test_an_error_about_a_port_in_use_names_the_options() -> None:
     async with listen(answer_ok, SystemClock()) as listener:
         with pytest.raises(PortUnavailable) as refused:
             async with listen(answer_ok, SystemClock(), port=listener.port):
@@ -172,7 +174,7 @@ async def test_a_port_in_use_is_named_and_so_is_the_way_out() -> None:
     assert "--port" in str(refused.value)
 
 
-async def test_an_address_of_another_machine() -> None:
+async def test_an_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(PortUnavailable, match=r"Cannot listen on address 192\.0\.2\.1"):
         async with listen(answer_ok, SystemClock(), address="192.0.2.1"):
             pass

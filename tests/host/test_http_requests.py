@@ -1,4 +1,4 @@
-"""What a function sees of a request."""
+"""HTTP requests as functions receive them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_an_absolute_target_is_the_same_as_a_path(site: Live) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", "PROPFIND"])
-async def test_a_route_without_methods_takes_them_all(site: Live, method: str) -> None:
+async def test_a_route_without_methods_accepts_all(site: Live, method: str) -> None:
     assert (await site.request(method, "/api/echo")).json()["method"] == method.upper()
 
 
@@ -104,18 +104,18 @@ async def test_a_chunked_body_arrives(site: Live) -> None:
     assert (await site.post("/api/body", pieces())).text == "bytes 1000000"
 
 
-async def test_a_client_that_waits_to_be_asked_is_asked(site: Live) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(site: Live) -> None:
     assert (await site.post("/api/body", b"x" * 5, expect100=True)).text == "bytes 5"
 
 
-async def test_a_client_of_http_1_0_is_not_asked(site: Live) -> None:
+async def test_a_client_of_http_1_0_gets_no_100_continue(site: Live) -> None:
     head = b"POST /api/body HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
     answer = await site.raw(head + b"hello")
     assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\nbytes 5")
 
 
-async def test_a_client_that_offers_another_protocol_gets_http_1_1(site: Live) -> None:
+async def test_an_upgrade_request_gets_http_1_1(site: Live) -> None:
     """Java's HTTP client and `curl --http2` do so with every request."""
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
     request = b"POST /api/body HTTP/1.1\r\nHost: a\r\n" + offer + b"Content-Length: 5\r\n\r\nhello"
@@ -127,7 +127,7 @@ async def test_a_client_that_offers_another_protocol_gets_http_1_1(site: Live) -
     writer.close()
 
 
-async def test_a_packed_body_stays_packed(site: Live) -> None:
+async def test_a_compressed_body_is_not_decompressed(site: Live) -> None:
     packed = (await site.post("/api/echo", b"\x1f\x8b rest", headers={"Content-Encoding": "gzip"})).json()
     assert packed["body"] == "\x1f\x8b rest"
 

@@ -1,4 +1,4 @@
-"""What the client gets of a function's result."""
+"""HTTP responses made from the results of functions."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_an_empty_body_has_a_length(site: Live) -> None:
     assert "Transfer-Encoding" not in answer.headers
 
 
-async def test_bytes_come_back_as_they_went(site: Live) -> None:
+async def test_bytes_are_not_changed(site: Live) -> None:
     body = bytes(range(256)) * 2000
     assert (await site.post("/api/made?type=application/octet-stream", body)).body == body
 
@@ -100,7 +100,7 @@ async def test_some_statuses_have_no_body(site: Live, status: int) -> None:
     assert b"chunked" not in head
 
 
-async def test_the_answer_to_head_has_no_body(site: Live) -> None:
+async def test_the_response_to_head_has_no_body(site: Live) -> None:
     raw = await site.raw(b"HEAD /api/made?body=x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
@@ -114,7 +114,7 @@ async def test_http_1_0_gets_no_chunks(site: Live) -> None:
     assert body == b"hello"
 
 
-async def test_a_length_that_the_function_gives_is_kept(site: Live) -> None:
+async def test_a_content_length_of_the_function_is_kept(site: Live) -> None:
     answer = await site.get('/api/made?body=four&headers={"Content-Length":"4"}')
     assert (answer.text, answer.headers["Content-Length"]) == ("four", "4")
 
@@ -122,7 +122,7 @@ async def test_a_length_that_the_function_gives_is_kept(site: Live) -> None:
 @pytest.mark.parametrize(
     "query", ["status=42", 'body=four&headers={"Content-Length":"3"}', 'headers={"bad%20name":"x"}']
 )
-async def test_what_cannot_be_sent_is_an_error_of_the_function(
+async def test_a_response_that_cannot_be_sent_is_an_error_of_the_function(
     site: Live, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await site.get(f"/api/made?{query}")
@@ -133,7 +133,7 @@ async def test_what_cannot_be_sent_is_an_error_of_the_function(
     assert (await site.get("/api/made?body=next")).text == "next"
 
 
-async def test_cookies_are_sent_again_by_the_host(site: Live) -> None:
+async def test_cookies_are_serialised_by_the_host(site: Live) -> None:
     answer = await site.get('/api/made?headers={"Set-Cookie":"foo=bar"}')
     assert answer.cookies == ["foo=bar; domain=; path="]
     answer = await site.get('/api/made?headers={"Set-Cookie":"foo=bar;%20Path=/;%20HttpOnly;%20SameSite=Lax"}')
@@ -141,7 +141,7 @@ async def test_cookies_are_sent_again_by_the_host(site: Live) -> None:
     assert (await site.get('/api/made?headers={"Set-Cookie":""}')).cookies == []
 
 
-async def test_text_is_searched_for_json(site: Live) -> None:
+async def test_text_that_is_json_is_indented_or_read_as_a_response(site: Live) -> None:
     assert (await site.get("/api/text?t=hi")).text == "hi"
     assert (await site.get('/api/text?t={"a":1}')).text == '{\n  "a": 1\n}'
     answer = await site.get('/api/text?t={"body":"no","status":409,"headers":{"X-A":"b"}}')
@@ -161,12 +161,12 @@ async def test_a_named_output_is_the_response(site: Live) -> None:
     assert (answer.status, answer.body) == (204, b"")
 
 
-async def test_a_function_without_output_answers_204(site: Live) -> None:
+async def test_a_function_without_output_responds_with_204(site: Live) -> None:
     assert (await site.get("/api/bare")).status == 204
 
 
 @pytest.mark.parametrize("route", ["nothing", "dictionary", "raises"])
-async def test_a_function_that_fails_is_an_empty_500(site: Live, route: str) -> None:
+async def test_a_failed_function_is_an_empty_500(site: Live, route: str) -> None:
     answer = await site.get(f"/api/{route}")
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (500, b"", "0")
     assert "Content-Type" not in answer.headers

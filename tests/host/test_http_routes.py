@@ -1,4 +1,4 @@
-"""Which function a request reaches, and what it gets when it reaches none."""
+"""Routing of HTTP requests to functions, and responses to requests that no route matches."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ async def test_routes_are_tried_in_the_order_of_the_names(tmp_path: Path) -> Non
         assert (await site.get("/api/items/7")).text == 'A_any {"id": "7"}'
 
 
-async def test_a_route_that_can_never_be_reached_is_pointed_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_shadowed_route_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = routes("'a', 'items/{id}', methods=['GET']", "'b', 'items/new'", "'c', 'items/old', methods=['GET']")
     async with live(tmp_path, source):
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -64,7 +62,7 @@ async def test_a_route_that_can_never_be_reached_is_pointed_out(
     assert warnings[0].startswith("Function 'c' will never be called: function 'a' takes all requests")
 
 
-async def test_constraints_let_others_have_a_turn(tmp_path: Path) -> None:
+async def test_a_failed_constraint_lets_the_next_route_match(tmp_path: Path) -> None:
     source = routes("'a', 'items/{id:int}'", "'b', 'items/{name:alpha}'", "'c', '{*rest}'")
     async with live(tmp_path, source) as site:
         assert (await site.get("/api/items/7")).text == 'a {"id": "7"}'
@@ -81,7 +79,7 @@ async def test_route_prefix(tmp_path: Path, prefix: str, path: str) -> None:
         assert (await site.get("/other/f")).status == 404
 
 
-async def test_paths_cannot_climb_out_of_where_they_are(tmp_path: Path) -> None:
+async def test_paths_stay_below_the_root(tmp_path: Path) -> None:
     async with live(tmp_path, routes("'f', 'files/{*path}'")) as site:
 
         async def get(target: str) -> bytes:
@@ -106,7 +104,7 @@ async def test_paths_cannot_climb_out_of_where_they_are(tmp_path: Path) -> None:
         ("ITEMS/", "The route specified conflicts with the route defined by function 'a'."),
     ],
 )
-async def test_a_bad_route_disables_its_function_only(
+async def test_an_invalid_route_disables_its_function_only(
     tmp_path: Path, route: str, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with live(tmp_path, routes("'a', 'items'", f"'b', '{route}'", "'c', 'other'")) as site:
@@ -118,7 +116,7 @@ async def test_a_bad_route_disables_its_function_only(
     assert said == [f"The 'b' function is in error: {errors[0]}"]
 
 
-async def test_routes_that_only_look_alike_do_not_conflict(tmp_path: Path) -> None:
+async def test_similar_routes_do_not_conflict(tmp_path: Path) -> None:
     source = routes("'a', 'x/{p}'", "'b', 'x/{q}'", "'c', 'y', methods=['GET']", "'d', 'y', methods=['POST']")
     async with live(tmp_path, source) as site:
         assert len(site.app.host.catalog.functions) == 4

@@ -1,4 +1,4 @@
-"""What is around the functions: CORS, added headers, throttling, a host that starts or stops, signed-in users."""
+"""HTTP middleware: CORS, response headers, throttling, availability of the host, client principals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from emulator.app import open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
-from emulator.host.http.easyauth import principal_headers
+from emulator.host.http.keys.easyauth import principal_headers
 from tests.host.live import PREAMBLE, live
 
 APP = """
@@ -66,7 +66,7 @@ async def test_a_simple_request_of_an_allowed_origin(allowed: tuple[Any, str]) -
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-async def test_a_preflight_never_reaches_the_function(allowed: tuple[Any, str]) -> None:
+async def test_a_preflight_request_does_not_reach_the_function(allowed: tuple[Any, str]) -> None:
     site, origins = allowed
     headers = {"Origin": "http://a.test", "Access-Control-Request-Method": "PUT"}
     headers["Access-Control-Request-Headers"] = "x-one, x-two"
@@ -97,7 +97,7 @@ async def test_cors_from_local_settings_with_credentials(tmp_path: Path) -> None
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
-async def test_without_cors_options_is_a_method_like_others(tmp_path: Path) -> None:
+async def test_without_cors_options_requests_reach_the_function(tmp_path: Path) -> None:
     async with live(tmp_path, APP) as site:
         headers = {"Origin": "http://a.test", "Access-Control-Request-Method": "PUT"}
         answer = await site.request("OPTIONS", "/api/hello", headers=headers)
@@ -108,7 +108,7 @@ async def test_without_cors_options_is_a_method_like_others(tmp_path: Path) -> N
 # host.json: extensions.http ----------------------------------------------------------------------------------
 
 
-async def test_custom_headers_are_on_every_answer(tmp_path: Path) -> None:
+async def test_custom_headers_are_on_every_response(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"customHeaders": {"X-Content-Type-Options": "nosniff", "X-Mine": "host"}}}}
     async with live(tmp_path, APP, host=host) as site:
         for path in ("/api/hello", "/", "/nowhere", "/admin/host/status"):
@@ -123,7 +123,7 @@ async def test_hsts_is_for_https_only(tmp_path: Path) -> None:
         assert "Strict-Transport-Security" not in (await site.get("/api/hello")).headers
 
 
-async def test_too_many_outstanding_requests_are_refused(tmp_path: Path) -> None:
+async def test_too_many_outstanding_requests_get_a_429(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"maxOutstandingRequests": 1}}}
     async with live(tmp_path, APP, host=host) as site:
         waiting = asyncio.create_task(site.get("/api/patient"))
@@ -136,7 +136,7 @@ async def test_too_many_outstanding_requests_are_refused(tmp_path: Path) -> None
         assert (await site.get("/api/hello")).status == 200
 
 
-async def test_concurrent_requests_wait_for_their_turn(tmp_path: Path) -> None:
+async def test_requests_above_the_concurrency_limit_wait(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"maxConcurrentRequests": 1}}}
     async with live(tmp_path, APP, host=host) as site:
         first = asyncio.create_task(site.get("/api/patient"))
@@ -153,7 +153,7 @@ async def test_concurrent_requests_wait_for_their_turn(tmp_path: Path) -> None:
 # Starting and stopping ---------------------------------------------------------------------------------------
 
 
-async def test_requests_wait_for_a_host_that_starts(tmp_path: Path) -> None:
+async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
     waiting_app = PREAMBLE + APP + "\nwhile not (FOLDER / 'go').exists():\n    time.sleep(0.005)\n"
     (tmp_path / "function_app.py").write_text(waiting_app)
     async with AsyncExitStack() as stack:
@@ -171,7 +171,7 @@ async def test_requests_wait_for_a_host_that_starts(tmp_path: Path) -> None:
         await opening
 
 
-async def test_a_host_whose_app_is_broken_says_so_at_once(tmp_path: Path) -> None:
+async def test_a_host_in_error_responds_with_503_at_once(tmp_path: Path) -> None:
     async with live(tmp_path, "raise ValueError('broken')") as site:
         answer = await site.get("/api/hello")
         assert (answer.status, answer.text) == (503, "Function host is not running.")
@@ -216,7 +216,7 @@ async def test_both_log_lines_of_a_request_have_its_id(tmp_path: Path, caplog: p
 # Signed-in users ---------------------------------------------------------------------------------------------
 
 
-async def test_a_signed_in_user_from_a_file(tmp_path: Path) -> None:
+async def test_client_principal_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "user.json").write_text('{"name": "ada@example.com", "id": "7", "roles": ["admin"]}')
     async with live(tmp_path, APP, settings={"AZEMU_CLIENT_PRINCIPAL": "user.json"}) as site:
         headers = (await site.get("/api/who")).json()
@@ -252,7 +252,7 @@ def test_principals_in_the_forms_of_azure_are_passed_on(
 
 
 @pytest.mark.parametrize("source", ["missing.json", "{", "list.json"])
-def test_a_principal_that_cannot_be_read(tmp_path: Path, source: str) -> None:
+def test_an_unreadable_principal_is_a_configuration_error(tmp_path: Path, source: str) -> None:
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ConfigurationError, match="client principal"):
         principal_headers(source, tmp_path)

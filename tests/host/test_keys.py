@@ -1,4 +1,4 @@
-"""Keys: how they look, where they lie, and that they stay."""
+"""Access keys: format, secrets files and persistence."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from emulator.host.http.auth import Authorizer, FunctionLevel
-from emulator.host.http.keys import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, FileSecrets, KeyRing, KeyScope
-from emulator.host.http.secret_format import (
+from emulator.host.http.keys.authorization import Authorizer, FunctionLevel
+from emulator.host.http.keys.key_store import (
+    HOST_FUNCTION_KEYS,
+    HOST_SYSTEM_KEYS,
+    MASTER,
+    FileSecrets,
+    KeyScope,
+    KeyStore,
+)
+from emulator.host.http.keys.secret_format import (
     Key,
     KeyKind,
     SecretsUnreadable,
@@ -27,8 +34,8 @@ from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 ORIGIN = {"hostName": "localhost:7071", "instanceId": "i-1"}
 
 
-def ring(folder: Path, clock: VirtualClock | None = None) -> KeyRing:
-    return KeyRing(FileSecrets(folder), clock or VirtualClock(), ORIGIN)
+def ring(folder: Path, clock: VirtualClock | None = None) -> KeyStore:
+    return KeyStore(FileSecrets(folder), clock or VirtualClock(), ORIGIN)
 
 
 @pytest.mark.parametrize("kind", KeyKind)
@@ -40,13 +47,13 @@ def test_a_generated_key_is_recognised_by_secret_scanners(kind: KeyKind) -> None
     assert generate_key(kind) != key
 
 
-def test_the_checksum_tells_the_kinds_apart() -> None:
+def test_the_checksum_depends_on_the_kind_of_key() -> None:
     keys = {generate_key(kind, random_bytes=bytes) for kind in KeyKind}
     assert len({key[:48] for key in keys}) == 1
     assert len(keys) == len(KeyKind)
 
 
-async def test_keys_are_made_at_first_use_and_stay(tmp_path: Path) -> None:
+async def test_keys_are_generated_at_first_use_and_kept(tmp_path: Path) -> None:
     first = ring(tmp_path)
     host, own = await first.host_secrets(), await first.function_keys("Greet")
     system = await first.system_key("durabletask_extension")
@@ -78,7 +85,7 @@ async def test_only_the_user_can_read_the_files(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "secrets" / "host.json").stat().st_mode) == 0o600
 
 
-async def test_git_does_not_see_the_keys(tmp_path: Path) -> None:
+async def test_git_ignores_the_keys(tmp_path: Path) -> None:
     await ring(tmp_path / "secrets").host_secrets()
     assert (tmp_path / "secrets" / ".gitignore").read_text() == "*\n"
 
@@ -103,34 +110,34 @@ async def test_the_master_key_can_be_renewed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{ broken", b"\xff\xfe{", b"[" * 50_000], ids=["broken", "no text", "deep"])
-async def test_a_file_that_cannot_be_read_is_set_aside(
+async def test_an_unreadable_file_is_renamed_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (tmp_path / "host.json").write_bytes(content)
     await ring(tmp_path).host_secrets()
     assert (tmp_path / "host.unreadable").read_bytes() == content
     assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
-    assert "set aside" in caplog.text
+    assert "Their file is renamed, and new keys are generated." in caplog.text
 
 
-async def test_what_is_no_file_is_set_aside(tmp_path: Path) -> None:
+async def test_a_folder_in_place_of_a_file_is_renamed_and_replaced(tmp_path: Path) -> None:
     (tmp_path / "host.json").mkdir()
     await ring(tmp_path).host_secrets()
     assert (tmp_path / "host.unreadable").is_dir()
     assert json.loads((tmp_path / "host.json").read_text())["masterKey"]["value"]
 
 
-async def test_where_no_file_can_be_written_keys_last_as_long_as_the_host(
+async def test_keys_are_kept_in_memory_if_the_folder_is_not_writable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "secrets").write_text("a file where the folder should be")
     keys = ring(tmp_path / "secrets")
     secrets = await keys.host_secrets()
     key, _ = await keys.put(HOST_FUNCTION_KEYS, "ci", None)
-    keys.forget()
+    keys.drop_cache()
     assert (await keys.host_secrets()).master == secrets.master
     assert key in await keys.keys(HOST_FUNCTION_KEYS)
-    assert caplog.text.count("Keys cannot be saved in") == 1
+    assert caplog.text.count("Access keys cannot be saved in") == 1
 
 
 async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path) -> None:
@@ -141,7 +148,7 @@ async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path
     await ours.host_secrets()
 
     async def refusal(key: str) -> int | None:
-        return await authorizer.refusal(FunctionLevel("Greet"), {"x-functions-key": key}, {})
+        return await authorizer.rejection_status(FunctionLevel("Greet"), {"x-functions-key": key}, {})
 
     await theirs.put(HOST_FUNCTION_KEYS, "ci", "first")
     assert await refusal("first") is None
@@ -160,11 +167,11 @@ async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path
         ('{"keys": []}', []),
     ],
 )
-def test_function_files_of_all_ages(text: str, keys: list[Key]) -> None:
+def test_function_secrets_in_all_formats(text: str, keys: list[Key]) -> None:
     assert read_function_keys(text) == keys
 
 
-def test_the_oldest_host_file() -> None:
+def test_host_secrets_in_the_oldest_format() -> None:
     host = read_host_secrets('{"masterKey": "m", "functionKey": "f"}')
     assert (host.master, host.function_keys) == (Key("master", "m"), [Key("default", "f")])
 
@@ -181,6 +188,6 @@ def test_the_oldest_host_file() -> None:
         '{"masterKey": "m", "systemKeys": [null]}',
     ],
 )
-def test_what_is_no_host_file(text: str) -> None:
+def test_invalid_host_secrets(text: str) -> None:
     with pytest.raises(SecretsUnreadable):
         read_host_secrets(text)

@@ -1,4 +1,4 @@
-"""Route templates against paths: the tables of ASP.NET Core's conventional routing."""
+"""Matching of paths against route templates, as in ASP.NET Core's conventional routing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.host.http.matching import match
-from emulator.host.http.paths import has_dot_segments, normalized_path, split_path
-from emulator.host.http.templates import TemplateError, parse_template
+from emulator.host.http.routing.matching import match
+from emulator.host.http.routing.paths import has_dot_segments, normalized_path, split_path
+from emulator.host.http.routing.templates import TemplateError, parse_template
 
 Values = dict[str, str] | None
 
@@ -130,13 +130,13 @@ def test_constraints(constraint: str, accepted: list[str], refused: list[str]) -
     assert [value for value in refused if matched(template, f"/x/{value}") is not None] == []
 
 
-def test_a_constraint_on_an_optional_parameter_holds_when_it_is_absent() -> None:
+def test_an_absent_optional_parameter_satisfies_its_constraint() -> None:
     assert matched("x/{id:int?}", "/x") == {}
     assert matched("x/{id:int?}", "/x/7") == {"id": "7"}
     assert matched("x/{id:int?}", "/x/seven") is None
 
 
-def test_a_constraint_judges_a_default_and_the_whole_of_a_catch_all() -> None:
+def test_constraints_apply_to_defaults_and_whole_catch_all_values() -> None:
     assert matched("x/{id:int=7}", "/x") == {"id": "7"}
     assert matched("x/{*path:regex(^a/b$)}", "/x/a/b") == {"path": "a/b"}
     assert matched("x/{*path:required}", "/x") is None
@@ -167,7 +167,7 @@ def test_a_constraint_judges_a_default_and_the_whole_of_a_catch_all() -> None:
         ("{a:regex([)}", "is not a regular expression"),
     ],
 )
-def test_a_bad_template_says_what_is_wrong(template: str, problem: str) -> None:
+def test_an_invalid_template_has_the_message_of_asp_net_core(template: str, problem: str) -> None:
     with pytest.raises(TemplateError) as refused:
         parse_template(template)
     assert problem in str(refused.value)
@@ -195,12 +195,12 @@ def test_a_bad_template_says_what_is_wrong(template: str, problem: str) -> None:
         ("", None),
     ],
 )
-def test_paths_are_decoded_once_and_never_climb(raw: str, path: str | None) -> None:
+def test_paths_are_decoded_once_and_stay_below_the_root(raw: str, path: str | None) -> None:
     assert normalized_path(raw) == path
 
 
 @given(st.text(alphabet="/.%2eEfFaä\\\0", max_size=30))
-def test_no_path_leaves_the_root(raw: str) -> None:
+def test_no_generated_path_leaves_the_root(raw: str) -> None:
     path = normalized_path("/" + raw)
     if path is not None:
         assert path.startswith("/")
@@ -208,10 +208,10 @@ def test_no_path_leaves_the_root(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["/a/../b", "/a/./b", "/a/%2e%2E/b", "/a/.", "/a/.%2e"])
-def test_dot_segments_are_noticed(raw: str) -> None:
+def test_dot_segments_are_detected(raw: str) -> None:
     assert has_dot_segments(raw)
 
 
 @pytest.mark.parametrize("raw", ["/a/b", "/a..b", "/.a", "/a/...", "/a/..%2fb"])
-def test_other_dots_are_no_dot_segments(raw: str) -> None:
+def test_other_dots_are_not_dot_segments(raw: str) -> None:
     assert not has_dot_segments(raw)

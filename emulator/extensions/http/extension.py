@@ -18,10 +18,10 @@ from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
-from emulator.host.http.auth import function_access
-from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
-from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
-from emulator.host.http.templates import TemplateError, parse_template
+from emulator.host.http.keys.authorization import function_access
+from emulator.host.http.routing.routes import FunctionRoutes, HttpCall, Route
+from emulator.host.http.routing.templates import TemplateError, parse_template
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.port import Extension, Function, Invoke, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData
 
@@ -44,10 +44,10 @@ def http_extension(
             template=parse_template(route_text(function, binding, prefix)),
             methods=methods_of(binding),
             access=function_access(binding.properties.get("authLevel"), function.name),
-            answer=endpoint.answer,
+            handler=endpoint.answer,
         )
         with routes.serving(route):
-            _say_mapped(route, routes.hiding(route))
+            _say_mapped(route, routes.shadowing(route))
             yield
 
     return Extension(name="http", triggers={HTTP_TRIGGER: listen}, by_hand={HTTP_TRIGGER: _no_request})

@@ -19,9 +19,9 @@ from aiohttp.abc import AbstractStreamWriter
 
 from emulator.clock import Clock
 from emulator.extensions.http.response import HOP_BY_HOP
-from emulator.host.http.connections import client_gone
-from emulator.host.http.requests import BodyBroken, accept_body, next_chunk
-from emulator.host.http.routes import HttpCall
+from emulator.host.http.routing.routes import HttpCall
+from emulator.host.http.server.connections import wait_until_disconnected
+from emulator.host.http.server.requests import BodyBroken, accept_body, next_chunk
 from emulator.worker.port import AsgiMessage, HttpStream
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Exchange:
     async def _next_message(self) -> AsgiMessage:
         if self._body_over:
             # As a server does: the next thing to tell is that the client has gone, whenever that is.
-            await client_gone(self._request)
+            await wait_until_disconnected(self._request)
             return {"type": "http.disconnect"}
         if not self._asked_for_body:
             self._asked_for_body = True

@@ -1,1 +1,1 @@
-"""The admin API, /admin/…"""
+"""Admin API of the Functions host, /admin/…: host status and commands, functions, access keys."""

@@ -1,4 +1,4 @@
-"""/admin/functions: what functions there are, what is wrong with them, and running one by hand.
+"""Admin API of functions, /admin/functions/… and /admin/warmup: list, status, manual invocation.
 
 Source: host, WebHost/Controllers/FunctionsController.cs, Extensions/FunctionMetadataExtensions.cs;
 docs/protocol/functions-host.md 6.
@@ -20,23 +20,28 @@ from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
 from emulator.host.bindings import HTTP_TRIGGER
 from emulator.host.console.categories import function_category
-from emulator.host.http.auth import AdminApi, Anonymous
-from emulator.host.http.requests import BodyBroken, BodyTooLarge, read_body
-from emulator.host.http.routes import HttpCall, Route
+from emulator.host.http.keys.authorization import AdminApi, Anonymous
+from emulator.host.http.routing.routes import HttpCall, Route
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.port import EventByHand, Function, TriggerEvent
 from emulator.worker.port import Datum
 
 logger = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Starts background work that somebody waits for at the end."""
+"""Start a background task that is cancelled when the host stops."""
 
+# The input of a manual invocation is trigger data, so it has the limit of request bodies.
 _MAX_INPUT_BYTES = 100 * 1024 * 1024
 _WARMUP = "warmuptrigger"
 
 
 class FunctionsApi:
-    """`by_hand`: how a text becomes the event of a trigger, by type in lower case; a plain text is the default."""
+    """Request handlers of /admin/functions/… and /admin/warmup.
+
+    `by_hand`: per trigger type in lower case, a function that turns the text of a manual invocation into the trigger's
+    event. Other trigger types receive the text as it is.
+    """
 
     def __init__(
         self,
@@ -55,79 +60,98 @@ class FunctionsApi:
         self._warmed_up = False
 
     def routes(self) -> list[Route]:
+        """Return the routes, each with the access that the original requires."""
         admin = AdminApi()
         return [
-            admin_route("GET POST", "admin/warmup", Anonymous(), self._warm_up),
-            admin_route("GET", "admin/functions", admin, self._list),
-            admin_route("GET", "admin/functions/{name}", admin, self._get),
-            admin_route("POST", "admin/functions/{name}", admin, self._run),
-            admin_route("GET", "admin/functions/{name}/status", admin, self._status),
+            admin_route("GET POST", "admin/warmup", Anonymous(), self.warm_up),
+            admin_route("GET", "admin/functions", admin, self.list_functions),
+            admin_route("GET", "admin/functions/{name}", admin, self.get_function),
+            admin_route("POST", "admin/functions/{name}", admin, self.invoke_manually),
+            admin_route("GET", "admin/functions/{name}/status", admin, self.function_status),
         ]
 
-    async def _list(self, call: HttpCall) -> web.Response:
-        # The list says https whatever the request came by, as the original does.
-        base = f"https://localhost:{_port(call.request)}"
-        return json_response([self._described(function, base) for function in self._host.catalog.functions])
+    async def list_functions(self, call: HttpCall) -> web.Response:
+        # The list has https URLs even for requests over HTTP, as in FunctionsController.
+        sockname = call.request.transport.get_extra_info("sockname") if call.request.transport else None
+        base = f"https://localhost:{sockname[1] if sockname else 80}"
+        return json_response([self._function_info(function, base) for function in self._host.catalog.functions])
 
-    async def _get(self, call: HttpCall) -> web.Response:
+    async def get_function(self, call: HttpCall) -> web.Response:
         function = self._host.catalog.find(call.values["name"])
         if function is None:
             return web.Response(status=404)
         base = f"{call.request.scheme}://{call.request.host}"
-        return json_response(self._described(function, base))
+        return json_response(self._function_info(function, base))
 
-    async def _status(self, call: HttpCall) -> web.Response:
+    async def function_status(self, call: HttpCall) -> web.Response:
         name = call.values["name"]
+        # A function with an indexing error is not in the catalog, but its errors are.
         errors = list(self._host.catalog.errors_of(name))
         if not errors and self._host.catalog.find(name) is None:
             return web.Response(status=404)
         return json_response({"errors": errors} if errors else {})
 
-    async def _run(self, call: HttpCall) -> web.Response:
+    async def invoke_manually(self, call: HttpCall) -> web.Response:
         try:
-            text = _input(await read_body(call.request, self._clock, limit=_MAX_INPUT_BYTES))
-        except (BodyBroken, BodyTooLarge, _NoInput):
+            body = json.loads(await read_body(call.request, self._clock, limit=_MAX_INPUT_BYTES))
+        except (BodyBroken, BodyTooLarge, ValueError, RecursionError):
             return web.Response(status=400)
+        # FunctionInvocation.Input is a string: .NET converts numbers and booleans and rejects objects and arrays.
+        value = body.get("input") if isinstance(body, dict) else None
+        if not isinstance(body, dict) or isinstance(value, dict | list):
+            return web.Response(status=400)
+        text = value if isinstance(value, str | None) else json.dumps(value)
         function = self._host.catalog.find(call.values["name"])
         if function is None:
             return web.Response(status=404)
+        # Requests to the admin API do not wait for the host to start, unlike those to functions.
         if not self._host.status.can_invoke:
             return web.Response(status=503)
-        self._spawn(self._run_by_hand(function, text))
+        # The response does not wait for the invocation, as in the original.
+        self._spawn(self._invoke_with_text(function, text))
         return web.Response(status=202)
 
-    async def _run_by_hand(self, function: Function, text: str | None) -> None:
+    async def _invoke_with_text(self, function: Function, text: str | None) -> None:
+        by_hand = self._by_hand.get(function.trigger.type.lower())
         try:
-            await self._invoke(function, await self._event(function, text))
+            if by_hand is not None:
+                event = await by_hand(function, function.trigger, text)
+            else:
+                event = TriggerEvent(value=None if text is None else Datum("string", text))
+            await self._invoke(function, event)
         except EmulatorError as error:
-            function_category(function.name).error("The function cannot be run by hand: %s", error)
+            function_category(function.name).error("The function cannot be invoked manually: %s", error)
         except Exception:
-            # One call by hand must not take the host down.
-            logger.exception("Running function '%s' by hand failed.", function.name)
+            # An exception in a background task would stop the host.
+            logger.exception("The manual invocation of function '%s' failed.", function.name)
 
     async def _invoke(self, function: Function, event: TriggerEvent) -> None:
         try:
             await self._host.invoke(function.name, event)
         except EmulatorError:
-            # The invoker has said it; nobody waits for the outcome.
-            logger.debug("Function '%s' failed when it was run by hand.", function.name)
+            # The invoker has logged it already, and the caller of the admin API has its response.
+            logger.debug("Function '%s' failed when it was invoked through the admin API.", function.name)
 
-    async def _event(self, function: Function, text: str | None) -> TriggerEvent:
-        by_hand = self._by_hand.get(function.trigger.type.lower())
-        if by_hand is not None:
-            return await by_hand(function, function.trigger, text)
-        return TriggerEvent(value=None if text is None else Datum("string", text))
-
-    async def _warm_up(self, call: HttpCall) -> web.Response:
-        warmup = (one for one in self._host.catalog.functions if one.trigger.type.lower() == _WARMUP)
-        function = next(warmup, None)
+    async def warm_up(self, call: HttpCall) -> web.Response:
+        functions = self._host.catalog.functions
+        function = next((function for function in functions if function.trigger.type.lower() == _WARMUP), None)
+        # Azure sends this request once to each new instance; a warmup function may count on being called once only.
         if function is not None and not self._warmed_up and self._host.status.can_invoke:
             self._warmed_up = True
             await self._invoke(function, TriggerEvent(value=Datum("string", "")))
         return web.Response()
 
-    def _described(self, function: Function, base: str) -> dict[str, Any]:
+    def _function_info(self, function: Function, base: str) -> dict[str, Any]:
+        """Return FunctionMetadataResponse. `base`: scheme and authority of its URLs."""
         name, script = function.name, function.metadata.script_file
+        invoke_url = {}
+        if function.trigger.type.lower() == HTTP_TRIGGER:
+            # In lower case, templates included, as FunctionMetadataExtensions writes it.
+            route = str(function.trigger.properties.get("route") or function.name).strip("/")
+            prefix = self._facts.options.http.route_prefix.strip("/")
+            path = f"{prefix}/{route}" if prefix else route
+            invoke_url["invoke_url_template"] = f"{base}/{path}".lower()
+        # The files API below /admin/vfs does not exist here, but clients expect its URLs.
         files = f"{base}/admin/vfs"
         return {
             "name": name,
@@ -136,8 +160,9 @@ class FunctionsApi:
             "config_href": f"{files}/{quote(name)}/function.json",
             "test_data_href": f"{files}/data/Functions/sampledata/{quote(name)}.dat",
             "href": f"{base}/admin/functions/{quote(name)}",
-            **self._invoke_url(function, base),
+            **invoke_url,
             "language": "python",
+            # The content of function.json, which functions of the v2 programming model do not have as a file.
             "config": {
                 "name": name,
                 "entryPoint": name,
@@ -152,31 +177,3 @@ class FunctionsApi:
             "isDirect": False,
             "isProxy": False,
         }
-
-    def _invoke_url(self, function: Function, base: str) -> dict[str, str]:
-        if function.trigger.type.lower() != HTTP_TRIGGER:
-            return {}
-        route = str(function.trigger.properties.get("route") or function.name).strip("/")
-        prefix = self._facts.options.http.route_prefix.strip("/")
-        return {"invoke_url_template": f"{base}/{prefix}/{route}".lower() if prefix else f"{base}/{route}".lower()}
-
-
-def _port(request: web.Request) -> int:
-    name = request.transport.get_extra_info("sockname") if request.transport else None
-    return name[1] if name else 80
-
-
-class _NoInput(Exception):
-    """The body of a call by hand is not an object with a text `input`, or without any."""
-
-
-def _input(body: bytes) -> str | None:
-    """`{"input": "text"}` → the text. Raises _NoInput."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _NoInput from None
-    value = content.get("input") if isinstance(content, dict) else content
-    if not isinstance(content, dict) or isinstance(value, dict | list):
-        raise _NoInput
-    return value if isinstance(value, str | None) else json.dumps(value)

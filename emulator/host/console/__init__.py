@@ -1,1 +1,1 @@
-"""What the host tells on the console."""
+"""Console of the host: log categories, log lines, banner and function list."""

@@ -1,6 +1,6 @@
-"""The first screen: who runs, where storage lives, and the list of functions.
+"""Console output at startup: version and storage of the host, and the list of functions.
 
-Order and wording of the list: core-tools, Actions/HostActions/DisplayFunctionsInfoUtilities;
+The list has order and wording of core-tools: Actions/HostActions/DisplayFunctionsInfoUtilities;
 docs/protocol/functions-host.md 10.2.
 """
 
@@ -15,15 +15,16 @@ from emulator.config.hostjson import LogLevel
 from emulator.host.console.output import Console
 
 if TYPE_CHECKING:
-    # The supervisor prints the banner and must not load the web server for that.
+    # The supervisor process prints the banner. Importing the port would load the web server there, which takes longer
+    # than the rest of its start.
     from emulator.host.port import Function
 
-# The Functions host whose behaviour is reproduced.
 RUNTIME_VERSION = "4.1037.0.0"
+"""Version of the Functions host whose behaviour azemu reproduces."""
 
 
 def print_banner(console: Console, *, storage: str | None) -> None:
-    """`storage`: where AzureWebJobsStorage lives, for people; None: the app has none."""
+    """Print name and versions. `storage`: description of AzureWebJobsStorage; None: the setting is missing."""
     console.print()
     console.print("azemu, local Azure Functions and Durable Functions", level=LogLevel.WARNING)
     console.print(f"Version:                  {__version__} (Python {platform.python_version()})")
@@ -35,7 +36,7 @@ def print_banner(console: Console, *, storage: str | None) -> None:
 def print_functions(
     console: Console, functions: Sequence[Function], *, port: int, route_prefix: str, verbose: bool
 ) -> None:
-    """Once, when the host is running. `functions`: in name order."""
+    """Print the list of functions. `functions`: in name order."""
     enabled = [function for function in functions if not function.disabled]
     if enabled:
         console.print()
@@ -43,14 +44,16 @@ def print_functions(
         console.print()
     http = [function for function in enabled if is_http(function)]
     for function in http:
-        console.print(
-            f"\t{function.name}: {_methods(function)} {url_of(function, port=port, route_prefix=route_prefix)}"
-        )
+        names = function.trigger.properties.get("methods") or ()
+        methods = f"[{','.join(str(name).upper() for name in names)}]" if names else ""
+        console.print(f"\t{function.name}: {methods} {url_of(function, port=port, route_prefix=route_prefix)}")
         console.print()
+    # core-tools lists HTTP functions first, because their URLs are what users look for.
     for function in enabled:
         if function not in http:
             console.print(f"\t{function.name}: {function.trigger.type}")
             console.print()
+    # Disabled functions are missing in the list, so a line says why.
     for function in functions:
         if function.disabled:
             console.print(f"Function {function.name} is disabled.", level=LogLevel.WARNING)
@@ -58,21 +61,19 @@ def print_functions(
         console.print("For detailed output, run azemu with --verbose flag.")
 
 
-def tell_stopping(console: Console) -> None:
-    console.print("Stopping the host … (Ctrl-C again to end at once)")
+def print_stopping(console: Console) -> None:
+    """Print that the host is shutting down."""
+    console.print("Stopping the host … (press Ctrl-C again to exit immediately)")
 
 
 def is_http(function: Function) -> bool:
+    """Return whether a function has an HTTP trigger."""
     return function.trigger.type.lower() == "httptrigger"
 
 
 def url_of(function: Function, *, port: int, route_prefix: str) -> str:
-    """The URL of an HTTP function: always localhost, template braces as they are."""
+    """Return the URL of an HTTP function, with route parameters in braces."""
+    # Always localhost, whatever address the host listens on, as in core-tools.
     route = str(function.trigger.properties.get("route") or function.name)
     path = "/".join(part for part in (route_prefix.strip("/"), route.strip("/")) if part)
     return f"http://localhost:{port}/{path}"
-
-
-def _methods(function: Function) -> str:
-    methods = function.trigger.properties.get("methods") or ()
-    return f"[{','.join(str(method).upper() for method in methods)}]" if methods else ""

@@ -1,13 +1,14 @@
-"""Log categories of the Functions host: the names that host.json's `logging.logLevel` speaks of.
+"""Log categories of the Functions host, as `logging.logLevel` in host.json names them, as Python loggers.
 
-Ordinary Python loggers below one common name, so that whoever shows or collects logs needs one handler, and so that
-they can never be taken for the loggers of the user's code. Facts: docs/protocol/functions-host.md 10.4.
+Source: docs/protocol/functions-host.md 10.4.
 """
 
 from __future__ import annotations
 
 import logging
 
+# All categories are loggers below one name. So one handler on the logger `emulator` receives them all, and a category
+# such as `Host.General` cannot collide with a logger of user code.
 _PREFIX = "emulator.categories."
 
 STARTUP = "Host.Startup"
@@ -17,20 +18,20 @@ WORKER = "Worker.python"
 
 
 def category(name: str) -> logging.Logger:
-    """The logger of a category, for example `Function.F`. Records carry `invocation_id` where there is one."""
+    """Return the logger of a category, for example `Function.F`."""
     return logging.getLogger(_PREFIX + name)
 
 
 def function_category(function: str) -> logging.Logger:
-    """What the host says about one function: executing, executed, failed."""
+    """Return the logger for what the host reports about a function: executing, executed, failed."""
     return category(f"Function.{function}")
 
 
 def user_category(function: str) -> logging.Logger:
-    """What the function itself logs."""
+    """Return the logger for what a function itself logs."""
     return category(f"Function.{function}.User")
 
 
 def category_of(logger_name: str) -> str | None:
-    """The category that a logger stands for; None for an ordinary module logger."""
+    """Return the category of a logger; None if it is an ordinary module logger."""
     return logger_name.removeprefix(_PREFIX) if logger_name.startswith(_PREFIX) else None

@@ -1,4 +1,4 @@
-"""What the host says about an invocation, in the words and categories of the Functions host.
+"""Log lines of an invocation, in the words and categories of the Functions host.
 
 Source: webjobs-sdk, Host/Loggers; host, WorkerFunctionInvoker.cs; docs/protocol/functions-host.md 7.9, 7.10, 10.5.
 """
@@ -14,34 +14,40 @@ from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
 from emulator.worker.port import LogRecord
 
-# The worker's and the library's own loggers: system logs, which the console shows only on request.
+# Loggers of the Python worker and library. The Functions host treats their lines as system logs, which the console
+# shows with --verbose only, and not as logs of the user.
 _SYSTEM_LOGGERS = ("azure_functions_worker", "azure.functions")
 
 
 class InvocationLog:
-    """The story of one invocation; `user` may be called on any thread."""
+    """Logger of one invocation. `user` may be called on any thread, all other methods on the host's."""
 
     def __init__(self, function: str, invocation_id: str | None = None) -> None:
         self._function = function
         self._id = invocation_id
         self._log = function_category(function)
-        self._facts = {"invocation_id": invocation_id, "function": function}
+        # Members of JSON lines; see `output.JSON_FIELDS`.
+        self._fields = {"invocation_id": invocation_id, "function": function}
 
     def executing(self, reason: str, details: Mapping[str, str]) -> None:
-        self._say(logging.INFO, "Executing 'Functions.%s' (Reason='%s', Id=%s)", self._function, reason, self._id)
+        """Log the start. `reason`: what triggered the function. `details`: trigger details, such as a message id."""
+        self._write(logging.INFO, "Executing 'Functions.%s' (Reason='%s', Id=%s)", self._function, reason, self._id)
         if details:
-            told = ", ".join(f"{name}: {value}" for name, value in details.items())
-            self._say(logging.INFO, "Trigger Details: %s", told)
+            joined = ", ".join(f"{name}: {value}" for name, value in details.items())
+            self._write(logging.INFO, "Trigger Details: %s", joined)
 
     def succeeded(self, took: timedelta) -> None:
+        """Log the end of a successful invocation."""
         self._ended(logging.INFO, "Succeeded", took)
 
     def failed(self, took: timedelta, error: EmulatorError) -> None:
+        """Log the end of a failed invocation and its error."""
         self._ended(logging.ERROR, "Failed", took)
-        self._say(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, error)
+        self._write(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, error)
 
     def timed_out(self, limit: str) -> None:
-        self._say(
+        """Log that `functionTimeout` is exceeded. `limit`: the timeout as a .NET TimeSpan."""
+        self._write(
             logging.ERROR,
             "Timeout value of %s exceeded by function 'Functions.%s' (Id: '%s'). Initiating cancellation.",
             limit,
@@ -50,7 +56,8 @@ class InvocationLog:
         )
 
     def waiting(self, delay: timedelta, attempt: int, maximum: int) -> None:
-        self._say(
+        """Log the delay before a retry."""
+        self._write(
             logging.DEBUG,
             "Waiting for `%s` before retrying function execution. Next attempt: '%d'. Max retry count: '%d'.",
             format_timespan(delay),
@@ -59,32 +66,34 @@ class InvocationLog:
         )
 
     def gave_up(self, retries: int) -> None:
-        self._say(logging.ERROR, "Function execution failed after '%d' retries.", retries)
+        """Log that the last retry failed."""
+        self._write(logging.ERROR, "Function execution failed after '%d' retries.", retries)
 
     def user(self, record: LogRecord) -> None:
-        """A line of the function itself: its logger's, or printed."""
+        """Log a line that the function has logged or printed."""
         text = record.message if record.exception is None else f"{record.message}\n{record.exception}"
-        self._category_of(record).log(record.level, "%s", text, extra=self._facts)
+        if record.category is None:  # It was printed.
+            log = category(CONSOLE)
+        elif record.category.startswith(_SYSTEM_LOGGERS):
+            log = category(WORKER)
+        else:
+            log = user_category(self._function)
+        # The text is an argument and not the format, because it may contain percent signs.
+        log.log(record.level, "%s", text, extra=self._fields)
 
-    def _category_of(self, record: LogRecord) -> logging.Logger:
-        if record.category is None:
-            return category(CONSOLE)
-        if record.category.startswith(_SYSTEM_LOGGERS):
-            return category(WORKER)
-        return user_category(self._function)
-
-    def _ended(self, level: int, how: str, took: timedelta) -> None:
+    def _ended(self, level: int, outcome: str, took: timedelta) -> None:
         milliseconds = took // timedelta(milliseconds=1)
-        self._say(
-            level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms)", self._function, how, self._id, milliseconds
+        self._write(
+            level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms)", self._function, outcome, self._id, milliseconds
         )
 
-    def _say(self, level: int, message: str, *arguments: object) -> None:
-        self._log.log(level, message, *arguments, extra=self._facts)
+    def _write(self, level: int, message: str, *arguments: object) -> None:
+        self._log.log(level, message, *arguments, extra=self._fields)
 
 
 def outside_of_invocations(record: LogRecord) -> None:
-    """User code that logs while no function runs. The real host drops it; a debugging aid here."""
+    """Log a line of user code that runs outside of an invocation, for example on a thread of its own."""
+    # The Functions host drops such lines. Here they are hidden by default and can be made visible by the log level.
     name = logging.getLevelName(record.level)
     text = record.message if record.exception is None else f"{record.message}\n{record.exception}"
     category(WORKER).debug("Outside of invocations, %s of %s: %s", name, record.category or "print", text)

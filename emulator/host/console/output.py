@@ -1,16 +1,17 @@
-"""What the user reads while the host runs: `[timestamp] message` lines, or the same as JSON.
+"""Console log of the host: `[timestamp] message` lines or JSON lines, filtered by category and level.
 
-How to log (all of it is Python's logging; nothing here has to be imported for it):
+How to log (with Python's logging; nothing of this module needs to be imported):
 
-* `logging.getLogger(__name__)` in a module of the host: the line belongs to the system category that
-  `MODULE_CATEGORIES` gives to the module, and is seen from Warning up (Information with --verbose).
-* `category("Host.Triggers.Timer")`, `function_category(f)`, `user_category(f)` of categories.py: exactly that category.
-  `Function.*` and `Host.Function.Console` are seen from Information up.
-* Levels: DEBUG, INFO, WARNING, ERROR, CRITICAL are .NET's Debug … Critical, anything below DEBUG is Trace.
-* `exc_info`: a second entry; an EmulatorError is shown by its message, anything else with its traceback.
+* `logging.getLogger(__name__)` in a module of the host: the category is that of the module in `MODULE_CATEGORIES`. It
+  is shown from Warning up, with --verbose from Information up.
+* `category("Host.Triggers.Timer")`, `function_category(f)`, `user_category(f)` of categories.py: that category.
+  `Function.*` and `Host.Function.Console` are shown from Information up.
+* Levels: DEBUG, INFO, WARNING, ERROR, CRITICAL are .NET's Debug to Critical; anything below DEBUG is Trace.
+* `exc_info`: shown as a second entry, an EmulatorError by its message, other exceptions with their traceback.
 * `extra={"invocation_id": …, "function": …, "instance_id": …}`: members of the JSON line (`JSON_FIELDS`).
 
-host.json's `logging.logLevel` replaces these minima: the longest prefix of the category wins, `default` is the rest.
+`logging.logLevel` in host.json replaces these minimum levels: the longest prefix of the category counts, and `default`
+applies to all other categories.
 Source: core-tools, Diagnostics/ColoredConsoleLogger.cs, Common/LoggingFilterHelper.cs;
 docs/protocol/functions-host.md 10.3, 10.4.
 """
@@ -35,7 +36,6 @@ from emulator.config.hostjson import LogLevel
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import category_of
 
-# The longest prefix wins. Modules that are not named here are Host.General.
 MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator": "Host.General",
     "emulator.app": "Host.Startup",
@@ -51,18 +51,32 @@ MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator.extensions.durable": "Host.Triggers.DurableTask",
     "emulator.extensions.http": "Host.Triggers.Http",
 }
+"""Category per module name; the longest prefix counts."""
 JSON_FIELDS: Final = ("invocation_id", "function", "instance_id")
-# core-tools shows these whatever the levels say.
+"""Attributes of log records that become members of JSON lines."""
+
+# Messages with these beginnings are shown at all levels (core-tools, LoggingFilterHelper.cs).
 _ALWAYS_SHOWN: Final = ("Worker process started and initialized.", "Host lock lease acquired by instance ID")
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ORDER: Final = {level: rank for rank, level in enumerate(LogLevel)}
 _RED, _YELLOW, _CYAN, _GREEN, _GREY, _PLAIN = "\x1b[91m", "\x1b[33m", "\x1b[36m", "\x1b[32m", "\x1b[90m", "\x1b[0m"
+# Colours of ColoredConsoleLogger.
+_LINE_COLOURS: Final = {LogLevel.WARNING: _YELLOW, LogLevel.ERROR: _RED, LogLevel.CRITICAL: _RED}
+_RECORD_COLOURS: Final = {
+    LogLevel.CRITICAL: _RED,
+    LogLevel.ERROR: _RED,
+    LogLevel.WARNING: _YELLOW,
+    LogLevel.INFORMATION: _CYAN,
+    LogLevel.DEBUG: _GREEN,
+    LogLevel.TRACE: _GREY,
+    LogLevel.NONE: _GREY,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How lines look. `colour`: the stream is a terminal that shows it."""
+    """Format of lines. `colour`: use terminal colours."""
 
     colour: bool = False
     format: Literal["text", "json"] = "text"
@@ -70,13 +84,18 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelRules:
-    """Which lines are seen. `configured`: logging.logLevel of host.json. `user_level`: for what functions log."""
+    """Rules for which lines are shown.
+
+    `configured`: `logging.logLevel` of host.json. `user_level`: minimum for what functions log, if set.
+    """
 
     configured: Mapping[str, LogLevel] = field(default_factory=dict)
     verbose: bool = False
     user_level: LogLevel | None = None
 
     def minimum(self, category: str) -> LogLevel:
+        """Return the lowest level that is shown for a category."""
+        # Category names ignore case, as in the configuration of .NET.
         folded = category.lower()
         prefixes = [name for name in self.configured if name.lower() != "default" and folded.startswith(name.lower())]
         if prefixes:
@@ -86,27 +105,22 @@ class LevelRules:
         fallback = next((level for name, level in self.configured.items() if name.lower() == "default"), None)
         if fallback is not None:
             return fallback
-        return LogLevel.INFORMATION if self.verbose or _is_function(category) else LogLevel.WARNING
+        is_function = category.startswith("Function.") or category == "Host.Function.Console"
+        return LogLevel.INFORMATION if self.verbose or is_function else LogLevel.WARNING
 
     def allows(self, category: str, level: LogLevel, message: str) -> bool:
+        """Return whether a line is shown."""
         if message.startswith(_ALWAYS_SHOWN):
             return True
         minimum = self.minimum(category)
         return minimum is not LogLevel.NONE and _ORDER[level] >= _ORDER[minimum]
 
     def lowest_python_level(self) -> int:
-        """Below this, no category shows anything."""
+        """Return the Python level below which no category is shown."""
+        # The level of the logger: Python drops records below it before it creates them, which is much cheaper than
+        # asking the rules for each.
         levels = [LogLevel.INFORMATION, *self.configured.values(), *([self.user_level] if self.user_level else [])]
         return {LogLevel.TRACE: 1, LogLevel.DEBUG: logging.DEBUG}.get(min(levels, key=_ORDER.__getitem__), logging.INFO)
-
-
-def _is_function(category: str) -> bool:
-    return category.startswith("Function.") or category == "Host.Function.Console"
-
-
-def _without_controls(text: str) -> str:
-    """Control characters spelt out: in a terminal they could do more than be seen."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _is_user(category: str) -> bool:
@@ -114,16 +128,17 @@ def _is_user(category: str) -> bool:
 
 
 def category_for(logger_name: str) -> str:
-    """The category of a record, by the name of its logger."""
-    named = category_of(logger_name)
-    if named is not None:
-        return named
+    """Return the category of a record by the name of its logger."""
+    category = category_of(logger_name)
+    if category is not None:
+        return category
+    # Compared with a dot at the end, so that `emulator.workers` does not belong to `emulator.worker`.
     prefixes = [prefix for prefix in MODULE_CATEGORIES if f"{logger_name}.".startswith(f"{prefix}.")]
     return MODULE_CATEGORIES[max(prefixes, key=len)] if prefixes else logger_name
 
 
 def level_of(number: int) -> LogLevel:
-    """Python's level number as .NET's level."""
+    """Return .NET's level for Python's level number."""
     for lowest, level in (
         (logging.CRITICAL, LogLevel.CRITICAL),
         (logging.ERROR, LogLevel.ERROR),
@@ -137,17 +152,19 @@ def level_of(number: int) -> LogLevel:
 
 
 class Console(logging.Handler):
-    """Writes log records, and plain lines that are no log, to one stream."""
+    """Log handler that writes records, and lines without category, to one stream."""
 
     def __init__(self, stream: TextIO, *, clock: Clock, rules: LevelRules, style: Style = Style()) -> None:
         super().__init__()
         self._clock = clock
-        self._writing = threading.Lock()
+        # Functions print on their own threads, and a line must not be torn.
+        self._write_lock = threading.Lock()
         self.rules = rules
         self._stream = stream
         self._style = style
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record if the rules allow it."""
         try:
             category, level, message = category_for(record.name), level_of(record.levelno), record.getMessage()
             if self.rules.allows(category, level, message):
@@ -156,26 +173,36 @@ class Console(logging.Handler):
             self.handleError(record)
 
     def print(self, line: str = "", *, level: LogLevel = LogLevel.NONE, **members: object) -> None:
-        """A line of the host's own: banner, function list, errors. As JSON, empty lines are left out."""
+        """Write a line without timestamp and category: banner, function list, errors.
+
+        In JSON format empty lines are left out, and `members` are added to the others.
+        """
         if self._style.format == "text":
-            self._write(self._coloured(line, _line_colour(level)))
+            self._write(self._coloured(line, _LINE_COLOURS.get(level, "")))
         elif line.strip() or members:
-            shown = LogLevel.INFORMATION if level is LogLevel.NONE else level
-            self._write_json(self._clock.now(), shown, "Host.Console", line.strip(), members)
+            json_level = LogLevel.INFORMATION if level is LogLevel.NONE else level
+            self._write_json(self._clock.now(), json_level, "Host.Console", line.strip(), members)
 
     def _write_record(self, record: logging.LogRecord, category: str, level: LogLevel, message: str) -> None:
         moment = self._clock.now()
-        failure = _failure(record)
+        failure: str | None = None
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            # The message of an EmulatorError says what to do; a traceback through the host would hide it.
+            is_own = isinstance(error, EmulatorError)
+            failure = str(error) if is_own else "".join(traceback.format_exception(error)).rstrip()
         if self._style.format == "json":
             members = {name: value for name in JSON_FIELDS if (value := getattr(record, name, None)) is not None}
             self._write_json(
                 moment, level, category, message, {**members, **({"exception": failure} if failure else {})}
             )
             return
-        colour = _record_colour(level, category)
-        # What functions print may have colours of its own. What the host says may quote whoever sent a request.
-        own = message if _is_user(category) else _without_controls(message)
-        for text in (own, failure):
+        colour = "" if level is LogLevel.INFORMATION and _is_user(category) else _RECORD_COLOURS[level]
+        if not _is_user(category):
+            # Lines of the host can quote requests, for example a path, and escape sequences in it could control the
+            # user's terminal. Functions may print escape sequences, for example colours, on purpose.
+            message = _CONTROLS.sub(lambda control: f"\\x{ord(control[0]):02x}", message)
+        for text in (message, failure):
             if text is not None:
                 self._write(self._coloured(f"[{_timestamp(moment)}] {text}", colour))
 
@@ -183,54 +210,57 @@ class Console(logging.Handler):
         self, moment: datetime, level: LogLevel, category: str, message: str, members: Mapping[str, object]
     ) -> None:
         content = {"timestamp": _timestamp(moment), "level": level.value, "category": category, "message": message}
+        # `default`: a field may be any object. A log line must not fail because of it.
         self._write(json.dumps({**content, **members}, ensure_ascii=False, default=str))
 
     def _coloured(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._style.colour and colour and text else text
 
     def _write(self, text: str) -> None:
-        with (
-            self._writing,
-            suppress(BrokenPipeError),
-        ):  # Who reads us has gone (`azemu start | head`); the host goes on.
+        # A broken pipe means that the reader has exited, as in `azemu start | head`. The host continues without it.
+        with self._write_lock, suppress(BrokenPipeError):
             try:
                 self._stream.write(text + "\n")
             except UnicodeEncodeError:
-                # A terminal with an old code page; a line with question marks is better than none.
+                # A terminal with an old code page shows a line with question marks, which is better than none.
                 encoding = self._stream.encoding or "ascii"
                 self._stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+            # Into a pipe Python would buffer blocks of 8 KiB, and a reader would see lines late.
             self._stream.flush()
 
 
 @contextmanager
 def console_logging(console: Console) -> Iterator[Console]:
-    """Show the host's logs on `console` while entered, and nowhere else: what the app or a test runner has put on the
-    root logger is for the user's own lines. Several may be entered, and left in any order.
+    """Show the host's log lines on `console` while entered, and not on the handlers of the root logger.
+
+    Several consoles can be entered at once, and left in any order.
     """
+    # Handlers on the root logger belong to the app or to a test runner and are meant for the user's own lines.
     loggers = (logging.getLogger("emulator"), logging.getLogger("asyncio"))
     own_thread = _OwnThread()
+    # asyncio logs exceptions of forgotten tasks, for example. On the host's loop they are defects of the host.
     console.addFilter(own_thread)
     for logger in loggers:
         logger.addHandler(console)
-    _settle(loggers[0])
+    _set_level(loggers[0])
     try:
         yield console
     finally:
         for logger in loggers:
             logger.removeHandler(console)
         console.removeFilter(own_thread)
-        _settle(loggers[0])
+        _set_level(loggers[0])
 
 
-def _settle(host: logging.Logger) -> None:
-    """Let through what the consoles that are there want to see."""
+def _set_level(host: logging.Logger) -> None:
+    """Set the level of the host's logger to the lowest that one of its consoles shows."""
     consoles = [handler for handler in host.handlers if isinstance(handler, Console)]
     host.setLevel(min((console.rules.lowest_python_level() for console in consoles), default=logging.NOTSET))
     host.propagate = not consoles
 
 
 class _OwnThread(logging.Filter):
-    """asyncio's complaints are the host's only on the host's own loop; the app's loop is user code."""
+    """Filter that drops warnings of asyncio about other event loops than the host's: they run user code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,43 +271,17 @@ class _OwnThread(logging.Filter):
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str], *, refused: bool = False) -> bool:
-    """Only on a terminal that can show it, and never against NO_COLOR (https://no-color.org)."""
+    """Return whether to use colours: on a terminal that shows them, unless NO_COLOR is set (https://no-color.org).
+
+    `refused`: the user has switched colours off.
+    """
     if refused or environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
         return False
-    return sys.platform != "win32" or _enable_windows_colour()
-
-
-def _enable_windows_colour() -> bool:
-    # An empty command makes the Windows console understand colour sequences, as a side effect of starting a shell.
-    return sys.platform == "win32" and os.system("") == 0
-
-
-def _failure(record: logging.LogRecord) -> str | None:
-    if not record.exc_info or record.exc_info[1] is None:
-        return None
-    error = record.exc_info[1]
-    if isinstance(error, EmulatorError):
-        return str(error)
-    return "".join(traceback.format_exception(error)).rstrip()
+    if sys.platform == "win32":
+        # An empty command makes the Windows console understand colour sequences, as a side effect of starting a shell.
+        return os.system("") == 0
+    return True
 
 
 def _timestamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def _line_colour(level: LogLevel) -> str:
-    return {LogLevel.WARNING: _YELLOW, LogLevel.ERROR: _RED, LogLevel.CRITICAL: _RED}.get(level, "")
-
-
-def _record_colour(level: LogLevel, category: str) -> str:
-    match level:
-        case LogLevel.CRITICAL | LogLevel.ERROR:
-            return _RED
-        case LogLevel.WARNING:
-            return _YELLOW
-        case LogLevel.INFORMATION:
-            return "" if _is_user(category) else _CYAN
-        case LogLevel.DEBUG:
-            return _GREEN
-        case _:
-            return _GREY

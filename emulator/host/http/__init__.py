@@ -1,1 +1,1 @@
-"""The HTTP side of the host: the server, its routes, keys and access."""
+"""HTTP side of the Functions host, in three packages: server on top of routing, routing on top of keys."""

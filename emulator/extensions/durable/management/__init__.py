@@ -1,1 +1,1 @@
-"""The management API of Durable Functions, /runtime/webhooks/durabletask/…, and what it answers."""
+"""HTTP API of Durable Functions, /runtime/webhooks/durabletask/…: start, query and manage instances and entities."""

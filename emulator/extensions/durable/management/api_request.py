@@ -1,4 +1,7 @@
-"""A request to the management API, as both doors (webhook and RPC listener) hand it in, and the answers to it."""
+"""Requests to the durable HTTP API and its JSON responses, the same for the webhook and the RPC listener.
+
+Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md chapter 2.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,41 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.errors import EmulatorError
-from emulator.host.http.requests import read_body
+from emulator.host.http.server.requests import read_body
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Query parameters; names in any case."""
+    """Query parameters, whose names ignore case."""
 
     pairs: Sequence[tuple[str, str]]
 
     @classmethod
     def parse(cls, text: str) -> Query:
+        """Parse the query string of a URL."""
+        # ASP.NET Core keeps parameters without a value; `?runtimeStatus=` is not the same as no parameter.
         return cls([(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)])
 
     def all(self, name: str) -> list[str]:
-        return [value for each, value in self.pairs if each == name.lower()]
+        """Return the values of a parameter, which may be repeated."""
+        return [value for key, value in self.pairs if key == name.lower()]
 
     def get(self, name: str) -> str | None:
-        """The value, repeated ones joined by commas as .NET does it; None when it is not there."""
+        """Return the value of a parameter; None if it is missing. .NET joins repeated ones with commas."""
         values = self.all(name)
         return ",".join(values) if values else None
 
     def first_filled(self, name: str) -> str | None:
-        """The first value that is not blank."""
+        """Return the first value that is not blank."""
         return next((value for value in self.all(name) if value.strip()), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """`path`: below the base, percent-encoded. `url`: as it was asked for. `origin`: scheme and authority of `url`."""
+    """A request with its body.
+
+    `path`: the part behind the base path, percent-encoded. `url`: as requested. `origin`: its scheme and authority.
+    """
 
     method: str
     path: str
@@ -52,19 +61,22 @@ class ApiRequest:
 
     @property
     def text(self) -> str:
+        """The body as UTF-8 text, invalid bytes replaced."""
+        # .NET's StreamReader also skips a byte order mark and replaces invalid bytes.
         return self.body.decode("utf-8-sig", "replace")
 
     @property
     def media_type(self) -> str:
-        """Content type without parameters, in lower case; empty when there is none."""
+        """The content type without parameters, in lower case; empty if there is none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 async def read_request(request: web.Request, clock: Clock, *, base_length: int, body_limit: int) -> ApiRequest:
-    """`base_length`: how many characters of the path come before what the API looks at.
+    """Read a request with its body.
 
-    Raises BodyTooLarge, BodyBroken.
+    `base_length`: number of characters of the base path. `body_limit`: in bytes. Raises BodyTooLarge, BodyBroken.
     """
+    # The raw path, because ids in it are decoded in another way than aiohttp does it; see `routing.find_target`.
     path, _, query = request.raw_path.partition("?")
     origin = f"{request.scheme}://{request.host}"
     return ApiRequest(
@@ -78,18 +90,17 @@ async def read_request(request: web.Request, clock: Clock, *, base_length: int, 
     )
 
 
-# Answers -----------------------------------------------------------------------------------------------------
-
-
 class InvalidArgument(EmulatorError):
-    """What .NET reports as an ArgumentException: the request asks for something impossible."""
+    """The request has an invalid argument. The extension throws ArgumentException in these cases."""
 
 
-def empty(status: int) -> web.Response:
+def empty_response(status: int) -> web.Response:
+    """Return a response without a body."""
     return web.Response(status=status)
 
 
-def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a response with a JSON value as Newtonsoft.Json writes it."""
     return web.Response(
         status=status,
         body=newtonsoft_text(value).encode(),
@@ -97,26 +108,30 @@ def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = Non
     )
 
 
-def message_answer(status: int, message: str) -> web.Response:
-    return json_answer(status, {"Message": message})
+def message_response(status: int, message: str) -> web.Response:
+    """Return an error response with the member Message only."""
+    return json_response(status, {"Message": message})
 
 
-def error_answer(
+def error_response(
     status: int, message: str, *, exception: object, exception_type: str = "System.ArgumentException"
 ) -> web.Response:
-    """`exception`: its text is shown. There is no .NET stack to show."""
-    return json_answer(
+    """Return an error response with the four members of HttpError. `exception`: its text becomes ExceptionMessage."""
+    # StackTrace is present because clients may read it, and empty because there is no .NET stack.
+    return json_response(
         status,
         {"Message": message, "ExceptionMessage": str(exception), "ExceptionType": exception_type, "StackTrace": ""},
     )
 
 
-def argument_error(error: Exception) -> web.Response:
-    return error_answer(400, "One or more of the arguments submitted is incorrect", exception=error)
+def argument_error_response(error: Exception) -> web.Response:
+    """Return the 400 response to an invalid argument."""
+    return error_response(400, "One or more of the arguments submitted is incorrect", exception=error)
 
 
-def json_error(error: Exception) -> web.Response:
-    return error_answer(
+def json_error_response(error: Exception) -> web.Response:
+    """Return the 400 response to a body that is not JSON."""
+    return error_response(
         400,
         "Invalid JSON content",
         exception=error,
@@ -124,6 +139,7 @@ def json_error(error: Exception) -> web.Response:
     )
 
 
-def server_error(error: object, exception_type: str = "System.InvalidOperationException") -> web.Response:
+def server_error_response(error: object, exception_type: str = "System.InvalidOperationException") -> web.Response:
+    """Return the 500 response to an unexpected error."""
     message = "Something went wrong while processing your request"
-    return error_answer(500, message, exception=error, exception_type=exception_type)
+    return error_response(500, message, exception=error, exception_type=exception_type)

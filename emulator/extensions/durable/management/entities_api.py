@@ -1,4 +1,4 @@
-"""The endpoints under entities/: read, list, signal.
+"""Entity endpoints of the durable HTTP API: read, list, signal, clean up.
 
 Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.14 to 2.16.
 """
@@ -6,14 +6,13 @@ Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from aiohttp import web
 
 from emulator.dotnet.json_reader import JsonReaderError, lenient_value, read_first
 from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.query_values import parse_bool, parse_datetime
-from emulator.durable.client import DurableClient, EntityQuery, EntityStatus
+from emulator.durable.client import DurableClient, EntityQuery
 from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.tracing.writing import entity as entity_line
 from emulator.extensions.durable.functions import DurableFunctions
@@ -21,31 +20,57 @@ from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
     InvalidArgument,
-    empty,
-    json_answer,
-    message_answer,
+    empty_response,
+    json_response,
+    message_response,
 )
-from emulator.extensions.durable.management.paging import page_headers, read_paging
+from emulator.extensions.durable.management.list_query import page_headers, read_paging
+from emulator.extensions.durable.management.profiles import HttpProfile
+from emulator.extensions.durable.management.routing import CleanEntities, Entities
 from emulator.extensions.durable.management.starts_api import has_forbidden_characters
 
+# A path cannot have an empty segment, so the empty entity key has this placeholder.
 _EMPTY_KEY = "$"
 _log = logging.getLogger(__name__)
 
 
 class EntitiesApi:
-    def __init__(self, functions: DurableFunctions) -> None:
+    """Handlers of the entity endpoints."""
+
+    def __init__(self, profile: HttpProfile, functions: DurableFunctions) -> None:
+        self._profile = profile
         self._functions = functions
 
-    async def get(self, request: ApiRequest, client: DurableClient, name: str, key: str) -> web.Response:
+    async def handle(self, request: ApiRequest, hub: SelectedHub, target: Entities | CleanEntities) -> web.Response:
+        """Respond to a request for entities; 404 for other methods than those of the endpoint."""
+        match request.method, target:
+            case "GET", Entities(str(name), str(key)):
+                return await self.get(hub.client, name, key)
+            case "GET", Entities(name, _):
+                return await self.query(request, hub.client, name)
+            case "POST", Entities(name, key):
+                return await self.signal(request, hub, name, key, request.query.get("op") or "")
+            case "DELETE", Entities(name, key):
+                # Deleting an entity is an operation that the entity processes, like any other.
+                return await self.signal(request, hub, name, key, "delete")
+            case "POST", CleanEntities() if self._profile.cleans_entities:
+                return await self.clean(request, hub.client)
+        return empty_response(404)
+
+    async def get(self, client: DurableClient, name: str, key: str) -> web.Response:
+        """Return the state of an entity."""
         state = await client.entity_state(EntityId(name.lower(), "" if key == _EMPTY_KEY else key))
-        return empty(404) if state is None else json_answer(200, lenient_value(state))
+        return empty_response(404) if state is None else json_response(200, lenient_value(state))
 
     async def query(self, request: ApiRequest, client: DurableClient, name: str | None) -> web.Response:
+        """Return a page of entities. `name`: only entities of this name; None: all."""
         query, paging = request.query, read_paging(request)
+        # Storage accepts no page without rows.
         if paging.limit == 0:
-            return json_answer(200, [], page_headers(paging.unmoved))
+            return json_response(200, [], page_headers(paging.same_page))
         page = await client.query_entities(
             EntityQuery(
+                # Entity names are stored in lower case; entity keys keep their case.
                 name=name.lower() if name is not None else None,
                 last_operation_from=parse_datetime(query.get("lastOperationTimeFrom")),
                 last_operation_to=parse_datetime(query.get("lastOperationTimeTo")),
@@ -54,81 +79,70 @@ class EntitiesApi:
                 continuation=paging.continuation,
             )
         )
-        return json_answer(200, [_listed(entity) for entity in page.entities], page_headers(page.continuation))
+        items = [
+            {
+                "entityId": {"name": status.entity.name, "key": status.entity.key},
+                "lastOperationTime": status.last_operation_at.text,
+                "state": lenient_value(status.state),
+            }
+            for status in page.entities
+        ]
+        return json_response(200, items, page_headers(page.continuation))
 
     async def signal(
         self, request: ApiRequest, hub: SelectedHub, name: str | None, key: str | None, operation: str
     ) -> web.Response:
+        """Send an operation to an entity."""
+        operation_input: str | None = None
         try:
-            entity = self._addressed(hub, name, key)
+            entity = self._entity_id(hub, name, key)
+            if request.body:
+                is_json = request.media_type == "application/json"
+                # Stored is the value as Newtonsoft.Json writes it, not the text of the request.
+                operation_input = newtonsoft_text(read_first(request.text) if is_json else request.text)
         except InvalidArgument as error:
-            # Unlike all other endpoints, this one shows nothing but the message.
-            return message_answer(400, str(error))
-        try:
-            operation_input = _operation_input(request)
+            # Unlike all other endpoints this one responds with the message only.
+            return message_response(400, str(error))
         except JsonReaderError as error:
-            return message_answer(400, f"Could not parse JSON content: {error}")
-        _warn_of_plain_input(entity, operation, operation_input)
+            return message_response(400, f"Could not parse JSON content: {error}")
+        # get_input of an entity in azure-functions-durable 1.7.0 decodes the input twice, which raises TypeError for
+        # anything but a JSON string that holds JSON text.
+        if operation_input is not None and operation_input != "null" and not operation_input.startswith('"'):
+            _log.warning(
+                'The operation "%s" of %s was sent plain JSON. get_input() of azure-functions-durable raises TypeError '
+                "for it; send a JSON string that holds the JSON text.",
+                operation,
+                entity.instance_id,
+            )
+        # Not checked is whether the entity exists: the first operation creates it.
         await hub.client.signal_entity(entity, operation, operation_input)
         hub.lifecycle.scheduled(entity_line(entity), f"EntitySignal:{operation}")
-        return empty(202)
+        return empty_response(202)
 
     async def clean(self, request: ApiRequest, client: DurableClient) -> web.Response:
+        """Remove empty entities and release orphaned locks, as CleanEntityStorageAsync of the .NET client does."""
         cleaned = await client.clean_entities(
             remove_empty=parse_bool(request.query.get("removeEmptyEntities")) is not False,
             release_locks=parse_bool(request.query.get("releaseOrphanedLocks")) is not False,
         )
-        answer = {
+        counts = {
             "numberOfEmptyEntitiesRemoved": cleaned.empty_removed,
             "numberOfOrphanedLocksRemoved": cleaned.locks_released,
         }
-        return json_answer(200, answer)
+        return json_response(200, counts)
 
-    def _addressed(self, hub: SelectedHub, name: str | None, key: str | None) -> EntityId:
-        """Raises InvalidArgument."""
-        entity = _entity(name, key)
-        if hub.is_own and (why := self._functions.missing(FunctionKind.ENTITY, entity.name)):
-            raise InvalidArgument(why)
-        return entity
-
-
-def _entity(name: str | None, key: str | None) -> EntityId:
-    """Raises InvalidArgument in the extension's words (whose arguments are swapped)."""
-    if not name:
-        raise InvalidArgument(
-            "Invalid entity id: entity name must not be a null or empty string. (Parameter 'entityName')"
-        )
-    if has_forbidden_characters(key or ""):
-        raise InvalidArgument(
-            "entityKey (Parameter 'Entity keys must not contain /, \\, #, ?, or control characters.')"
-        )
-    return EntityId(name.lower(), key or "")
-
-
-def _operation_input(request: ApiRequest) -> str | None:
-    """The operation's input as JSON text: a JSON body's value, or any other body as a string."""
-    if not request.body:
-        return None
-    if request.media_type == "application/json":
-        return newtonsoft_text(read_first(request.text))
-    return newtonsoft_text(request.text)
-
-
-def _warn_of_plain_input(entity: EntityId, operation: str, operation_input: str | None) -> None:
-    """What azure-functions-durable 1.7.0 cannot read: `get_input` of an entity loads JSON twice."""
-    if operation_input is None or operation_input == "null" or operation_input.startswith('"'):
-        return
-    _log.warning(
-        'The operation "%s" of %s was sent plain JSON. get_input() of azure-functions-durable raises TypeError for it; '
-        "send a JSON string that holds the JSON text.",
-        operation,
-        entity.instance_id,
-    )
-
-
-def _listed(entity: EntityStatus) -> dict[str, Any]:
-    return {
-        "entityId": {"name": entity.entity.name, "key": entity.entity.key},
-        "lastOperationTime": entity.last_operation_at.text,
-        "state": lenient_value(entity.state),
-    }
+    def _entity_id(self, hub: SelectedHub, name: str | None, key: str | None) -> EntityId:
+        """Return a valid id of an existing entity function. Raises InvalidArgument with a message of the extension."""
+        if not name:
+            raise InvalidArgument(
+                "Invalid entity id: entity name must not be a null or empty string. (Parameter 'entityName')"
+            )
+        # The extension swaps message and parameter name of this exception; clients may compare the text.
+        if has_forbidden_characters(key or ""):
+            raise InvalidArgument(
+                "entityKey (Parameter 'Entity keys must not contain /, \\, #, ?, or control characters.')"
+            )
+        # The functions of another app's task hub are unknown here.
+        if hub.is_own and (problem := self._functions.missing(FunctionKind.ENTITY, name.lower())):
+            raise InvalidArgument(problem)
+        return EntityId(name.lower(), key or "")

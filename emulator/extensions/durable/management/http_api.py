@@ -1,4 +1,4 @@
-"""The management API: one handler for both doors, the webhook `durabletask` and the RPC listener.
+"""Durable HTTP API: the request handler of the webhook `durabletask` and of the RPC listener.
 
 Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md chapter 2.
 """
@@ -20,14 +20,14 @@ from emulator.extensions.durable.hubs import HubDirectory, SelectedHub, UnknownC
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
     InvalidArgument,
-    argument_error,
-    empty,
-    message_answer,
+    argument_error_response,
+    empty_response,
+    message_response,
     read_request,
-    server_error,
+    server_error_response,
 )
 from emulator.extensions.durable.management.entities_api import EntitiesApi
-from emulator.extensions.durable.management.instances_api import LIFECYCLE, InstancesApi
+from emulator.extensions.durable.management.instances_api import InstancesApi
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import (
@@ -42,23 +42,25 @@ from emulator.extensions.durable.management.routing import (
     find_target,
 )
 from emulator.extensions.durable.management.starts_api import StartsApi
-from emulator.host.http.requests import BodyBroken, BodyTooLarge
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.storage.port import StorageError, StorageUnreachable
 
 SystemKey = Callable[[], Awaitable[str]]
-"""The system key `durabletask_extension`, or the empty text when there is none."""
+"""Return the system key `durabletask_extension`; empty if authorization is off."""
 
 MAX_WEBHOOK_BODY_BYTES = 100 * 1024 * 1024
-"""As for all requests to the Functions host."""
+"""The default limit of the Functions host for request bodies."""
 
 _log = logging.getLogger(__name__)
 
 
 class InvalidOrigin(EmulatorError):
-    """The forwarded headers make no URL."""
+    """The headers X-Forwarded-Host and X-Forwarded-Proto do not make a URL."""
 
 
 class HttpApi:
+    """Request handler of the durable HTTP API. `strict_purge`: see `InstancesApi`."""
+
     def __init__(
         self,
         options: DurableTaskOptions,
@@ -73,156 +75,86 @@ class HttpApi:
         self._options = options
         self._hubs = hubs
         self._clock = clock
-        self._profile = profile
         self._system_key = system_key
         takes_traces = options.tracing.distributed_tracing_enabled
         self._starts = StartsApi(profile, functions, self._urls_for, takes_traces=takes_traces)
         self._instances = InstancesApi(profile, strict_purge=strict_purge)
-        self._entities = EntitiesApi(functions)
+        self._entities = EntitiesApi(profile, functions)
 
     async def handle_webhook(self, request: web.Request) -> web.Response:
-        """Any request below /runtime/webhooks/durabletask."""
+        """Respond to a request below /runtime/webhooks/durabletask."""
         return await self.handle(request, base_length=len(WEBHOOK_PATH), body_limit=MAX_WEBHOOK_BODY_BYTES)
 
     async def handle(self, request: web.Request, *, base_length: int, body_limit: int) -> web.Response:
-        """`base_length`: how many characters of the path come before what the API looks at."""
+        """Respond to a request. `base_length`: length of the base path. `body_limit`: in bytes."""
         try:
-            read = await read_request(request, self._clock, base_length=base_length, body_limit=body_limit)
+            api_request = await read_request(request, self._clock, base_length=base_length, body_limit=body_limit)
+            return await self._dispatch(api_request)
         except BodyTooLarge:
-            return empty(413)
+            return empty_response(413)
         except BodyBroken:
-            return empty(400)
-        return await self._answer(read)
-
-    async def _answer(self, request: ApiRequest) -> web.Response:
-        """Never raises for what a request can be wrong about."""
-        try:
-            return await self._dispatch(request)
+            return empty_response(400)
         except InvalidArgument as error:
-            return argument_error(error)
+            return argument_error_response(error)
+        # The subclasses of EmulatorError come first; all others are unexpected here.
         except InvalidOrigin as error:
-            return message_answer(400, str(error))
+            return message_response(400, str(error))
         except UnknownConnection as error:
-            return server_error(error)
+            return server_error_response(error)
         except (StorageError, StorageUnreachable) as error:
-            _log.error("%s %s: %s", request.method, request.path, error)
-            return server_error(
+            # The client gets no detail of the storage, as in the extension; the console shows it.
+            _log.error("%s %s: %s", request.method, request.rel_url.raw_path, error)
+            return server_error_response(
                 "An error occurred while communicating with Azure Storage",
                 "DurableTask.AzureStorage.Storage.DurableTaskStorageException",
             )
         except EmulatorError as error:
-            return server_error(error)
+            return server_error_response(error)
 
     async def _dispatch(self, request: ApiRequest) -> web.Response:
-        target = find_target(request.path, plus_is_blank=self._profile.plus_is_blank)
+        target = find_target(request.path)
         if target is None:
-            return empty(404)
+            return empty_response(404)
+        # After the target: an unknown path is 404 even if the connection in its query does not exist.
         hub = self._hubs.select(request.query.first_filled("taskHub"), request.query.first_filled("connection"))
         match target:
             case Orchestrators(function, instance_id):
-                return await self._orchestrators(request, hub, function, instance_id)
-            case Entities(name, key):
-                return await self._entity(request, hub, name, key)
-            case Instances():
-                return await self._all_instances(request, hub)
-            case Instance(instance_id):
-                return await self._instance(request, hub, instance_id)
-            case Operation(instance_id, operation):
-                return await self._operation(request, hub, instance_id, operation)
-            case Event(instance_id, name):
-                return await self._event(request, hub, instance_id, name)
+                # As for all endpoints, another method is 404 and not 405.
+                if request.method != "POST":
+                    return empty_response(404)
+                return await self._starts.start(request, hub, function, instance_id)
+            case Operation(instance_id, "restart") if request.method == "POST":
+                return await self._starts.restart(request, hub, instance_id)
+            case Entities() | CleanEntities():
+                return await self._entities.handle(request, hub, target)
+            case Instances() | Instance() | Operation() | Event():
+                return await self._instances.handle(request, hub, target)
             case MakePrimary():
-                return self._make_primary()
-            case CleanEntities():
-                return await self._clean_entities(request, hub)
+                # A local app has no second slot, so with the app lease it is the primary app already.
+                if self._options.use_app_lease:
+                    return empty_response(200)
+                problem = "Cannot make current app primary. This app is not using the AppLease feature."
+                return message_response(400, problem)
             case _:
                 assert_never(target)
 
-    # One method per kind of path; a verb that it does not have is not found.
-
-    async def _orchestrators(
-        self, request: ApiRequest, hub: SelectedHub, function: str, instance_id: str | None
-    ) -> web.Response:
-        if request.method != "POST":
-            return empty(404)
-        return await self._starts.start(request, hub, function, instance_id)
-
-    async def _entity(self, request: ApiRequest, hub: SelectedHub, name: str | None, key: str | None) -> web.Response:
-        match request.method:
-            case "GET" if name is not None and key is not None:
-                return await self._entities.get(request, hub.client, name, key)
-            case "GET":
-                return await self._entities.query(request, hub.client, name)
-            case "POST":
-                return await self._entities.signal(request, hub, name, key, request.query.get("op") or "")
-            case "DELETE":
-                return await self._entities.signal(request, hub, name, key, "delete")
-        return empty(404)
-
-    async def _all_instances(self, request: ApiRequest, hub: SelectedHub) -> web.Response:
-        match request.method:
-            case "GET":
-                return await self._instances.query(request, hub.client)
-            case "DELETE":
-                return await self._instances.purge_many(request, hub.client)
-        return empty(404)
-
-    async def _instance(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
-        match request.method:
-            case "GET":
-                return await self._instances.get(request, hub.client, instance_id)
-            case "DELETE":
-                return await self._instances.purge(request, hub.client, instance_id)
-        return empty(404)
-
-    async def _operation(self, request: ApiRequest, hub: SelectedHub, instance_id: str, operation: str) -> web.Response:
-        if request.method != "POST":
-            return empty(404)
-        match operation:
-            case "rewind":
-                return await self._instances.rewind(request, hub, instance_id)
-            case "restart":
-                return await self._starts.restart(request, hub, instance_id)
-            case _ if operation in LIFECYCLE:
-                return await self._instances.lifecycle(request, hub, instance_id, operation)
-        return empty(404)
-
-    async def _event(self, request: ApiRequest, hub: SelectedHub, instance_id: str, name: str) -> web.Response:
-        if request.method != "POST":
-            return empty(404)
-        return await self._instances.raise_event(request, hub, instance_id, name)
-
-    async def _clean_entities(self, request: ApiRequest, hub: SelectedHub) -> web.Response:
-        if request.method != "POST" or not self._profile.cleans_entities:
-            return empty(404)
-        return await self._entities.clean(request, hub.client)
-
-    def _make_primary(self) -> web.Response:
-        """There is one app only, so it is the primary one already."""
-        if self._options.use_app_lease:
-            return empty(200)
-        refusal = "Cannot make current app primary. This app is not using the AppLease feature."
-        return message_answer(400, refusal) if self._profile.conflicts else server_error(refusal)
-
-    # URLs
-
     async def _urls_for(self, request: ApiRequest, hub: SelectedHub) -> ManagementUrls:
-        """Raises InvalidOrigin."""
+        """Return the management URLs for the caller of a request. Raises InvalidOrigin."""
+        origin = request.origin
+        host, scheme = request.headers.get("X-Forwarded-Host"), request.headers.get("X-Forwarded-Proto")
+        if self._options.http_settings.use_forwarded_host and host and scheme:
+            # Several proxies append their values. Which of them the caller can reach is unknown.
+            if "," in host or "," in scheme:
+                raise InvalidOrigin(
+                    f'X-Forwarded-Host "{host}" and X-Forwarded-Proto "{scheme}" must hold one value each, not lists.'
+                )
+            # The extension replaces scheme and host of the request URL and leaves its port.
+            port = urlsplit(request.origin).port
+            origin = f"{scheme}://{host}" + (f":{port}" if port is not None else "")
         return ManagementUrls(
-            base=self._origin(request) + WEBHOOK_PATH,
+            # Also for the RPC listener, whose own URL only the SDK in this process can reach.
+            base=origin + WEBHOOK_PATH,
             hub=hub.hub,
             connection=hub.connection,
             code=await self._system_key(),
         )
-
-    def _origin(self, request: ApiRequest) -> str:
-        """Where the caller finds this host: as it asked, or as its proxy says. Raises InvalidOrigin."""
-        host, scheme = request.headers.get("X-Forwarded-Host"), request.headers.get("X-Forwarded-Proto")
-        if not (self._options.http_settings.use_forwarded_host and host and scheme):
-            return request.origin
-        if "," in host or "," in scheme:
-            raise InvalidOrigin(
-                f'X-Forwarded-Host "{host}" and X-Forwarded-Proto "{scheme}" must hold one value each, not lists.'
-            )
-        port = urlsplit(request.origin).port
-        return f"{scheme}://{host}" + (f":{port}" if port is not None else "")

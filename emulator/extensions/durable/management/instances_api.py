@@ -1,6 +1,6 @@
-"""The endpoints under instances/: look, list, purge, send events, terminate, suspend, resume, rewind.
+"""Instance endpoints of the durable HTTP API: status, list, purge, raise event, terminate, suspend, resume, rewind.
 
-Each takes a request and the hub it means, and gives the answer; the order of checks is the extension's.
+The order of checks is that of the extension, because it decides which error a request with two of them gets.
 Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.6 to 2.11.
 """
 
@@ -15,93 +15,138 @@ from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.query_values import parse_bool, parse_datetime
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
-from emulator.durable.hub import InstanceNotFound, InstanceQuery, InstanceStatus, PurgeFilter
+from emulator.durable.hub import InstanceNotFound, InstanceQuery, PurgeFilter
 from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
     InvalidArgument,
-    empty,
-    json_answer,
-    json_error,
-    message_answer,
-    server_error,
+    empty_response,
+    json_error_response,
+    json_response,
+    message_response,
+    server_error_response,
 )
-from emulator.extensions.durable.management.paging import page_headers, read_paging
+from emulator.extensions.durable.management.list_query import page_headers, read_paging, read_statuses
 from emulator.extensions.durable.management.profiles import HttpProfile
-from emulator.extensions.durable.management.status_filter import read_statuses
+from emulator.extensions.durable.management.routing import Event, Instance, Instances, Operation
 from emulator.extensions.durable.management.status_payload import full_status_payload, status_payload
 
 LIFECYCLE = ("terminate", "suspend", "resume")
 
-_FINISHED_BUT_NOT_FAILED = (RuntimeStatus.COMPLETED, RuntimeStatus.TERMINATED, RuntimeStatus.CANCELED)
 _log = logging.getLogger(__name__)
 
 
 class InstancesApi:
+    """Handlers of the instance endpoints.
+
+    `strict_purge`: reject a purge whose filter by status would be ignored.
+    """
+
     def __init__(self, profile: HttpProfile, *, strict_purge: bool) -> None:
         self._profile = profile
         self._strict_purge = strict_purge
 
-    # Looking
+    async def handle(
+        self, request: ApiRequest, hub: SelectedHub, target: Instances | Instance | Operation | Event
+    ) -> web.Response:
+        """Respond to a request for instances; 404 for other methods than those of the endpoint."""
+        match request.method, target:
+            case "GET", Instances():
+                return await self.query(request, hub.client)
+            case "DELETE", Instances():
+                return await self.purge_many(request, hub.client)
+            case "GET", Instance(instance_id):
+                return await self.get(request, hub.client, instance_id)
+            case "DELETE", Instance(instance_id):
+                return await self.purge(hub.client, instance_id)
+            case "POST", Operation(instance_id, "rewind"):
+                return await self.rewind(request, hub, instance_id)
+            case "POST", Operation(instance_id, operation) if operation in LIFECYCLE:
+                return await self.lifecycle(request, hub, instance_id, operation)
+            case "POST", Event(instance_id, name):
+                return await self.raise_event(request, hub, instance_id, name)
+        return empty_response(404)
 
     async def get(self, request: ApiRequest, client: DurableClient, instance_id: str) -> web.Response:
+        """Return the status of an instance."""
         status = await client.status(instance_id)
         if status is None:
-            return empty(404)
+            return empty_response(404)
         payload = await full_status_payload(client, status, request.query)
         match status.runtime_status:
             case None:
+                # A status that this version does not know, written by a newer extension.
                 _log.error("Unknown runtime state of instance %s.", instance_id)
-                return json_answer(500, payload)
+                return json_response(500, payload)
+            # A failed instance is a successful status query, unless the caller asks for an error.
             case RuntimeStatus.FAILED if parse_bool(request.query.get("returnInternalServerErrorOnFailure")):
-                return json_answer(500, payload)
+                return json_response(500, payload)
             case ended if ended.is_terminal:
-                return json_answer(200, payload)
-        return json_answer(202, payload, {"Location": request.url, "Retry-After": "5"})
+                return json_response(200, payload)
+        # The same URL with its query, so that a client that follows Location keeps showInput and the like.
+        return json_response(202, payload, {"Location": request.url, "Retry-After": "5"})
 
     async def query(self, request: ApiRequest, client: DurableClient) -> web.Response:
+        """Return a page of instances."""
         query, paging = request.query, read_paging(request)
-        wanted = read_statuses(query.all("runtimeStatus"))
-        if wanted.has_unknown:
+        status_filter = read_statuses(query.all("runtimeStatus"))
+        if status_filter.has_unknown:
+            # Unknown is a member of the extension's enum, but not of the one that it is converted to.
             raise InvalidArgument("Requested value 'Unknown' was not found.")
+        # Nothing is read in these cases: storage accepts no page without rows, and no row has such a status.
         if paging.limit == 0:
-            return json_answer(200, [], page_headers(paging.unmoved))
-        if wanted.matches_nothing:
-            return json_answer(200, [], page_headers(None))
+            return json_response(200, [], page_headers(paging.same_page))
+        if status_filter.matches_nothing:
+            return json_response(200, [], page_headers(None))
         show_input = parse_bool(query.get("showInput")) is not False
         page = await client.query(
             InstanceQuery(
                 prefix=query.get("instanceIdPrefix") or None,
                 created_from=parse_datetime(query.get("createdTimeFrom")),
                 created_to=parse_datetime(query.get("createdTimeTo")),
-                statuses=wanted.statuses,
+                statuses=status_filter.statuses,
                 with_input=show_input,
                 limit=paging.limit,
                 continuation=paging.continuation,
             )
         )
         items = [status_payload(status, show_input=show_input) for status in page.instances]
-        return json_answer(200, items, page_headers(page.continuation))
+        return json_response(200, items, page_headers(page.continuation))
 
-    # Purging
-
-    async def purge(self, request: ApiRequest, client: DurableClient, instance_id: str) -> web.Response:
+    async def purge(self, client: DurableClient, instance_id: str) -> web.Response:
+        """Delete a finished instance."""
         try:
-            result = await client.purge(instance_id, in_any_state=not self._profile.explains_states)
+            result = await client.purge(instance_id)
         except InstanceNotFound:
-            return empty(404)
-        except NotPurgeable as refusal:
-            return json_answer(412, str(refusal))
-        return json_answer(200, {"instancesDeleted": result.instances})
+            return empty_response(404)
+        # Body is a JSON string here and for rewind, not an object with Message.
+        except NotPurgeable as error:
+            return json_response(412, str(error))
+        return json_response(200, {"instancesDeleted": result.instances})
 
     async def purge_many(self, request: ApiRequest, client: DurableClient) -> web.Response:
+        """Delete instances by creation time and status."""
         query = request.query
         created_from = parse_datetime(query.get("createdTimeFrom"))
+        # Required by the extension: a purge by status alone does not exist.
         if created_from is None:
-            return json_answer(400, "Please provide value for 'createdTimeFrom' parameter.")
-        statuses = read_statuses(query.all("runtimeStatus")).statuses
-        self._check_purge(query.all("runtimeStatus"), statuses)
+            return json_response(400, "Please provide value for 'createdTimeFrom' parameter.")
+        requested = query.all("runtimeStatus")
+        statuses = read_statuses(requested).statuses
+        # The storage provider drops statuses that are not terminal from the filter. If none is left it filters by time
+        # only, and deletes running instances and entities too.
+        if requested and not any(status.is_terminal for status in statuses):
+            if self._strict_purge:
+                raise InvalidArgument(
+                    f"runtimeStatus={','.join(requested)} names no status of a finished instance, so the purge would "
+                    "delete everything in the time window."
+                )
+            _log.warning(
+                "The purge with runtimeStatus=%s names no status of a finished instance. As in Azure it deletes all "
+                "instances and entities in the time window, running ones included.",
+                ",".join(requested),
+            )
         result = await client.purge_many(
             PurgeFilter(
                 created_from=created_from,
@@ -109,81 +154,59 @@ class InstancesApi:
                 statuses=statuses,
             )
         )
-        return json_answer(200, {"instancesDeleted": result.instances}) if result.instances else empty(404)
-
-    def _check_purge(self, asked_for: list[str], statuses: frozenset[RuntimeStatus]) -> None:
-        """Say when a purge is about to delete more than its caller thinks."""
-        if not asked_for or any(status.is_terminal for status in statuses):
-            return
-        if self._strict_purge:
-            raise InvalidArgument(
-                f"runtimeStatus={','.join(asked_for)} names no status of an ended instance, so the purge would delete "
-                "everything in the time window."
-            )
-        _log.warning(
-            "Purge with runtimeStatus=%s: no status of an ended instance is among them, so all instances and entities "
-            "of the time window are deleted, running ones included, as Azure does it.",
-            ",".join(asked_for),
-        )
-
-    # Sending
+        # Nothing to delete is 404, although the request is a filter and not an instance.
+        return json_response(200, {"instancesDeleted": result.instances}) if result.instances else empty_response(404)
 
     async def raise_event(self, request: ApiRequest, hub: SelectedHub, instance_id: str, name: str) -> web.Response:
+        """Send an external event to an instance."""
         try:
             status = await hub.client.active(instance_id)
         except InstanceNotFound:
-            return empty(404)
+            return empty_response(404)
         except InstanceFinished:
-            return empty(410)
+            return empty_response(410)
+        # Checked after the instance: an event without content type for a finished instance is 410.
         if request.media_type != "application/json":
-            return message_answer(400, "Only application/json request content is supported")
+            return message_response(400, "Only application/json request content is supported")
         try:
-            # The value is stored as it would be written anew, not as it came.
+            # Stored is the value as Newtonsoft.Json writes it, not the text of the request.
             event_input = newtonsoft_text(read_first(request.text))
         except JsonReaderError as error:
-            return json_error(error)
+            return json_error_response(error)
         await hub.client.raise_event(instance_id, name, event_input)
         hub.lifecycle.scheduled(orchestrator(instance_id, status.name), f"RaiseEvent:{name}")
-        return empty(202)
+        return empty_response(202)
 
     async def lifecycle(self, request: ApiRequest, hub: SelectedHub, instance_id: str, operation: str) -> web.Response:
-        """Terminate, suspend or resume."""
-        if self._profile.spares_entities and is_entity(instance_id):
-            raise InvalidArgument(f"{instance_id} is an entity: only orchestrations can be told to {operation}.")
+        """Terminate, suspend or resume an instance."""
+        if self._profile.refuses_entity_lifecycle and is_entity(instance_id):
+            raise InvalidArgument(f"{instance_id} is an entity. Only orchestrations support the operation {operation}.")
         client = hub.client
-        steer = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}[operation]
+        # The message is only sent here. The instance changes its state when it processes it, hence 202.
+        send = {"terminate": client.terminate, "suspend": client.suspend, "resume": client.resume}[operation]
         reason = request.query.get("reason")
         try:
-            status = await steer(instance_id, reason)
+            status = await send(instance_id, reason)
         except InstanceNotFound:
-            return empty(404)
-        except InstanceFinished as refusal:
-            _refused(hub, operation, refusal.status)
-            return empty(410)
-        except CannotChangeState as refusal:
-            _refused(hub, operation, refusal.status)
-            return server_error(refusal)
+            return empty_response(404)
+        except (InstanceFinished, CannotChangeState) as error:
+            if error.status.runtime_status is not None:
+                hub.lifecycle.refused(operation, instance_id, error.status.name, error.status.runtime_status)
+            # Suspending a suspended instance is an unhandled InvalidOperationException in the extension.
+            return empty_response(410) if isinstance(error, InstanceFinished) else server_error_response(error)
         hub.lifecycle.control_requested(operation, instance_id, status.name, reason)
-        return empty(202)
+        return empty_response(202)
 
     async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
+        """Restart a failed instance from before its failure."""
         reason = request.query.get("reason")
         try:
             status = await hub.client.rewind(instance_id, reason)
         except InstanceNotFound:
-            # The dollar sign is a slip of the extension, and clients may compare the text.
+            # The dollar sign is a mistake of the extension; clients may compare the text.
             text = f'No orchestration with instance ID "${instance_id}" found.'
-            return json_answer(404, text) if self._profile.explains_states else empty(404)
-        except NotRewindable as refusal:
-            if self._profile.explains_states:
-                return json_answer(412, str(refusal))
-            if refusal.status.runtime_status in _FINISHED_BUT_NOT_FAILED:
-                return empty(410)
-            return server_error("The rewind operation is only supported on failed orchestration instances.")
+            return json_response(404, text)
+        except NotRewindable as error:
+            return json_response(412, str(error))
         hub.lifecycle.rewound(instance_id, status.name, reason)
-        return empty(202)
-
-
-def _refused(hub: SelectedHub, operation: str, status: InstanceStatus) -> None:
-    if status.runtime_status is not None:
-        hub.lifecycle.refused(operation, status.instance_id, status.name, status.runtime_status)
+        return empty_response(202)

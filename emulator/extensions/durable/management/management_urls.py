@@ -1,4 +1,4 @@
-"""The URLs of the management API: those of one instance, and the templates that the client binding hands to Python.
+"""Management URLs: those of one instance, and the URL templates in the payload of the durableClient binding.
 
 Source: durable-extension, HttpManagementPayload.cs, HttpCreationPayload.cs; docs/protocol/durable-client-http.md 1.3
 and 1.4.
@@ -13,6 +13,7 @@ from emulator.dotnet.query_values import form_encode
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
 
+# In the order of HttpManagementPayload, which clients see in the JSON.
 _CHECK_STATUS = (
     "statusQueryGetUri",
     "sendEventPostUri",
@@ -26,22 +27,22 @@ _CHECK_STATUS = (
 
 @dataclass(frozen=True, slots=True)
 class ManagementUrls:
-    """`base`: the webhook's URL without a query. `code`: the system key, or empty."""
+    """Management URLs of a task hub. `base`: the webhook's URL. `code`: the system key, or empty."""
 
     base: str
     hub: str
     connection: str
     code: str
 
-    @property
-    def _suffix(self) -> str:
-        hub, connection = form_encode(self.hub), form_encode(self.connection)
-        return f"taskHub={hub}&connection={connection}" + (f"&code={self.code}" if self.code else "")
-
     def all(self, instance: str) -> dict[str, str]:
-        """Every URL of an instance; `instance` is put in as it is. Words in braces stay for the reader to replace."""
+        """Return all URLs of an instance by payload member. `instance`: the encoded instance id, or a placeholder.
+
+        Words in braces are placeholders for the caller.
+        """
         url = f"{self.base}/instances/{instance}"
-        suffix = self._suffix
+        hub, connection = form_encode(self.hub), form_encode(self.connection)
+        # The key is not encoded, as in the extension. Generated keys have URL-safe characters only.
+        suffix = f"taskHub={hub}&connection={connection}" + (f"&code={self.code}" if self.code else "")
         return {
             "statusQueryGetUri": f"{url}?{suffix}",
             "sendEventPostUri": f"{url}/raiseEvent/{{eventName}}?{suffix}",
@@ -54,12 +55,15 @@ class ManagementUrls:
         }
 
     def check_status(self, instance_id: str) -> dict[str, str]:
-        """The body of a start's answer. Unlike the binding's payload it has no rewind URL."""
+        """Return the body of the 202 response to a start. Unlike the binding's payload it has no rewind URL."""
+        # Instance ids may have blanks and other characters that a path segment cannot.
         urls = self.all(form_encode(instance_id))
         return {"id": instance_id} | {name: urls[name] for name in _CHECK_STATUS}
 
     def creation(self) -> Mapping[str, str]:
+        """Return the URL templates for starting instances."""
         url = f"{self.base}/orchestrators/{{functionName}}[/{{instanceId}}]"
+        # The extension writes the question mark even if nothing follows it.
         code = f"code={self.code}" if self.code else ""
         return {
             "createNewInstancePostUri": f"{url}?{code}",

@@ -1,7 +1,6 @@
-"""Which version of the real extension the management API answers like.
+"""Behaviour profiles of the durable HTTP API: the versions of the real extension whose responses it can give.
 
-`default` is what azemu recommends: 3.15 of 2026, but with the older checks of function names and instance ids and with
-four-key bodies of every 400, because azure-functions-durable 1.7.0 reads `ExceptionMessage` of any 400.
+Profile `e26` is extension 3.15 of 2026. Profile `default` is `e26` with four differences that help users of Python.
 Source: docs/protocol/durable-client-http.md chapter 0.
 """
 
@@ -12,51 +11,55 @@ from dataclasses import dataclass
 from emulator.errors import ConfigurationError
 
 PROFILE_SETTING = "AZEMU_DURABLE_HTTP_PROFILE"
-"""The app setting that selects a profile."""
+"""App setting that selects a profile by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpProfile:
-    """Where the versions differ.
+    """Differences between the profiles.
 
-    `plus_is_blank`: the path is form-decoded. `checks_starts`: an unknown orchestrator or a strange instance id is
-    refused. `terse_starts`: a start's 400 has only the key Message. `takes_version`: `?version=` of a start counts.
-    `conflicts`: a start over a living instance answers 409 instead of 500. `explains_states`: rewind and purge in the
-    wrong state, or a rewind of nothing, answer with a text. `spares_entities`: no lifecycle operations on entities.
-    `cleans_entities`: there is an endpoint for it.
+    `checks_starts`: starting an unknown orchestrator or an invalid instance id is answered with 400.
+    `short_start_errors`: the 400 body of a start has the member Message only.
+    `refuses_entity_lifecycle`: terminate, suspend and resume of an entity are answered with 400.
+    `cleans_entities`: POST cleanEntityStorage exists.
     """
 
     name: str
-    plus_is_blank: bool = True
-    checks_starts: bool = True
-    terse_starts: bool = False
-    takes_version: bool = True
-    conflicts: bool = True
-    explains_states: bool = True
-    spares_entities: bool = True
-    cleans_entities: bool = True
+    checks_starts: bool
+    short_start_errors: bool
+    refuses_entity_lifecycle: bool
+    cleans_entities: bool
 
 
-DEFAULT = HttpProfile(name="default")
-E26 = HttpProfile(name="e26", checks_starts=False, terse_starts=True, spares_entities=False, cleans_entities=False)
-E24 = HttpProfile(
-    name="e24",
-    plus_is_blank=False,
-    takes_version=False,
-    conflicts=False,
-    explains_states=False,
-    spares_entities=False,
+DEFAULT = HttpProfile(
+    name="default",
+    checks_starts=True,
+    # azure-functions-durable 1.7.0 reads ExceptionMessage of every 400 and raises KeyError if it is missing.
+    short_start_errors=False,
+    # A task hub stores an entity as an orchestration, so the real extension would terminate or suspend that.
+    refuses_entity_lifecycle=True,
+    # In Azure clients ask for it over gRPC, which azure-functions-durable 1.x does not speak.
+    cleans_entities=True,
+)
+E26 = HttpProfile(
+    name="e26",
+    checks_starts=False,
+    short_start_errors=True,
+    refuses_entity_lifecycle=False,
     cleans_entities=False,
 )
 
-_PROFILES = {profile.name: profile for profile in (DEFAULT, E24, E26)}
+_PROFILES = {profile.name: profile for profile in (DEFAULT, E26)}
 
 
 def profile_named(name: str | None) -> HttpProfile:
-    """The profile of that name; None or blank means the default. Raises ConfigurationError."""
-    found = _PROFILES.get((name or DEFAULT.name).strip().lower())
-    if found is None:
+    """Return the profile of this name in any case; None or blank means `default`.
+
+    Raises ConfigurationError for an unknown name.
+    """
+    profile = _PROFILES.get((name or DEFAULT.name).strip().lower())
+    if profile is None:
         raise ConfigurationError(
-            f'The setting {PROFILE_SETTING} is "{name}", but there are only the profiles {", ".join(_PROFILES)}.'
+            f'App setting {PROFILE_SETTING} is "{name}". Set it to one of: {", ".join(_PROFILES)}.'
         )
-    return found
+    return profile

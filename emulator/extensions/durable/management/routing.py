@@ -1,4 +1,4 @@
-"""The paths of the management API.
+"""Routing of the durable HTTP API: paths below the base, parsed into targets.
 
 Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.3.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.dotnet.query_values import form_decode, percent_decode
-from emulator.host.http.paths import normalized_path
+from emulator.dotnet.query_values import form_decode
+from emulator.host.http.routing.paths import normalized_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """instances/{instance}/{operation}; `name` in lower case"""
+    """instances/{instance}/{operation}; `name`: in lower case"""
 
     instance_id: str
     name: str
@@ -62,23 +62,21 @@ class MakePrimary:
 
 @dataclass(frozen=True, slots=True)
 class CleanEntities:
-    """cleanEntityStorage: ours; clients of the extension ask for it by gRPC"""
+    """cleanEntityStorage; azemu's own, because the extension offers it over gRPC only"""
 
 
 Target = Orchestrators | Entities | Instances | Instance | Operation | Event | MakePrimary | CleanEntities
 
 
-def find_target(path: str, *, plus_is_blank: bool) -> Target | None:
-    """What a path below the base names; None if nothing.
-
-    `path` is percent-encoded, as it came. It is decoded twice and before it is split, as in the real stack: the web
-    server decodes all but %2F, the extension decodes the rest. Hence %2F separates, and only %252B is a plus.
-    """
+def find_target(path: str) -> Target | None:
+    """Return the target of a percent-encoded path below the base; None if there is none."""
+    # Decoded twice and before it is split, as in the real stack: the web server decodes everything but %2F, the
+    # extension decodes the rest. Hence %2F separates segments, and only %252B is a plus.
     once = normalized_path("/" + path.lstrip("/"))
     if once is None:
         return None
-    decoded = form_decode(once) if plus_is_blank else percent_decode(once)
-    segments = decoded.strip("/").split("/")
+    segments = form_decode(once).strip("/").split("/")
+    # The first segment ignores case; names and instance ids keep it.
     return None if "" in segments else _target([segments[0].lower(), *segments[1:]])
 
 
@@ -100,6 +98,7 @@ def _target(segments: list[str]) -> Target | None:
             return Instance(instance_id)
         case ["instances", instance_id, operation]:
             return Operation(instance_id, operation.lower())
+        # Also the fixed segment inside ignores case.
         case ["instances", instance_id, literal, event] if literal.lower() == "raiseevent":
             return Event(instance_id, event)
         case ["makeprimary"]:

@@ -1,4 +1,4 @@
-"""The RPC listener: the management API on a loopback port, for the SDK inside the worker. It checks no keys.
+"""RPC listener: the durable HTTP API on a loopback port, without keys, for the SDK in the Python worker.
 
 Source: durable-extension, LocalHttpListener.cs; docs/protocol/durable-client-http.md 1.7.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
@@ -16,25 +16,30 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.durable.management.api_request import error_answer
-from emulator.host.http.connections import Listener, PortUnavailable, listen
+from emulator.extensions.durable.management.api_request import error_response
+from emulator.host.http.server.connections import Listener, PortUnavailable, listen
 
+# Loopback only: requests need no key.
 ADDRESS = "127.0.0.1"
 BASE_PATH = "/durabletask/"
 
+# LocalHttpListener tries its preferred port, then random ones of a range.
 _PREFERRED_PORT = 17071
 _OTHER_PORTS = range(30_000, 31_000)
 _ATTEMPTS = 10
+# Unlike the Functions host, LocalHttpListener does not limit request bodies. The caller is the app itself.
 _NO_LIMIT = sys.maxsize
 _log = logging.getLogger(__name__)
 
 
 class Handle(Protocol):
+    """Handler of the durable HTTP API; see `HttpApi.handle`."""
+
     def __call__(self, request: web.Request, *, base_length: int, body_limit: int) -> Awaitable[web.Response]: ...
 
 
 class NoFreePort(EmulatorError):
-    """The RPC listener found no port."""
+    """The RPC listener found no free port."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -44,9 +49,9 @@ class NoFreePort(EmulatorError):
 
 
 class RpcListener:
-    """`base_url`: where the SDK finds it, with the trailing slash that the SDK relies on; None while it is closed.
+    """Server of the durable HTTP API for the SDK.
 
-    `any_port`: take what is free instead of the port that the extension prefers.
+    `base_url`: its URL; None while it is closed. `any_port`: use a port that the system chooses, not the extension's.
     """
 
     def __init__(self, handle: Handle, clock: Clock, *, any_port: bool = False) -> None:
@@ -57,37 +62,36 @@ class RpcListener:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[None]:
-        """Listen while the body runs. Raises NoFreePort."""
+        """Listen while entered. Raises NoFreePort."""
         async with AsyncExitStack() as stack:
             listener = await self._open(stack)
+            # The SDK appends paths without a slash of its own.
             self.base_url = f"http://{ADDRESS}:{listener.port}{BASE_PATH}"
             _log.info("Opened local http RPC endpoint: %s", self.base_url)
             try:
                 yield
             finally:
                 _log.info("Closing local http RPC endpoint: %s", self.base_url)
+                # From here on client bindings fail at once instead of sending requests to a closed port.
                 self.base_url = None
 
     async def _open(self, stack: AsyncExitStack) -> Listener:
-        for attempt, port in enumerate([0] if self._any_port else _ports(), start=1):
+        ports = [0] if self._any_port else [_PREFERRED_PORT, *random.sample(_OTHER_PORTS, _ATTEMPTS - 1)]
+        for attempt, port in enumerate(ports, start=1):
             try:
-                return await stack.enter_async_context(listen(self._answer, self._clock, address=ADDRESS, port=port))
+                return await stack.enter_async_context(listen(self._respond, self._clock, address=ADDRESS, port=port))
             except PortUnavailable:
                 _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
         raise NoFreePort
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        # The base is cut off by its length, whatever the path says there.
+    async def _respond(self, request: web.Request) -> web.Response:
+        # The extension removes the base by its length, whatever the path begins with. For a shorter path Substring
+        # throws, and the client sees this exception.
         if len(request.raw_path.partition("?")[0]) < len(BASE_PATH):
-            return error_answer(
+            return error_response(
                 400,
                 "One or more of the arguments submitted is incorrect",
                 exception="startIndex cannot be larger than length of string. (Parameter 'startIndex')",
                 exception_type="System.ArgumentOutOfRangeException",
             )
         return await self._handle(request, base_length=len(BASE_PATH), body_limit=_NO_LIMIT)
-
-
-def _ports() -> Iterator[int]:
-    yield _PREFERRED_PORT
-    yield from random.sample(_OTHER_PORTS, _ATTEMPTS - 1)

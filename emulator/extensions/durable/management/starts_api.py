@@ -1,4 +1,4 @@
-"""Starting and restarting, with or without waiting for the end.
+"""Start and restart of orchestrations in the durable HTTP API, optionally waiting for completion.
 
 Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.md 2.5 and 2.12.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -24,28 +23,32 @@ from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
     InvalidArgument,
-    argument_error,
-    error_answer,
-    json_answer,
-    json_error,
-    message_answer,
-    server_error,
+    argument_error_response,
+    error_response,
+    json_error_response,
+    json_response,
+    message_response,
 )
 from emulator.extensions.durable.management.management_urls import ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_payload import full_status_payload
 
 UrlsFor = Callable[[ApiRequest, SelectedHub], Awaitable[ManagementUrls]]
-"""The management URLs as the caller of this request can use them. Raises InvalidOrigin."""
+"""Return the management URLs that the caller of a request can reach. Raises InvalidOrigin."""
 
 FORBIDDEN_IN_IDS = frozenset("/\\#?")
-LONGEST_ID = 256
+MAX_ID_LENGTH = 256
 
 _NOT_FOUND = "InstanceId does not match a valid orchestration instance."
 _log = logging.getLogger(__name__)
 
 
 class StartsApi:
+    """Handlers of the endpoints that start orchestrations.
+
+    `takes_traces`: continue the trace of a request's `traceparent` header.
+    """
+
     def __init__(
         self, profile: HttpProfile, functions: DurableFunctions, urls_for: UrlsFor, *, takes_traces: bool
     ) -> None:
@@ -57,115 +60,113 @@ class StartsApi:
     async def start(
         self, request: ApiRequest, hub: SelectedHub, function: str, instance_id: str | None
     ) -> web.Response:
+        """Start an orchestration."""
+        # First, because invalid forwarded headers must not leave a running instance behind an error response.
         urls = await self._urls_for(request, hub)
         try:
             body = request.text if request.body else None
-            value = _checked_input(body)
+            # A blank body is accepted here and fails as input before any user code runs, as in the extension.
+            value = read_whole(body) if body and body.strip() else None
             if self._profile.checks_starts:
                 self._check_start(hub, function, instance_id)
+            # As in the extension, a trace context is stored only if distributed tracing is on.
+            parent = request.headers.get("traceparent") if self._takes_traces else None
+            trace = TraceContext(parent, request.headers.get("tracestate")) if parent else None
             started = await hub.client.start(
                 function,
                 body,
                 instance_id=instance_id,
-                version=request.query.get("version") if self._profile.takes_version else None,
-                trace=_trace(request) if self._takes_traces else None,
+                version=request.query.get("version"),
+                trace=trace,
             )
             hub.lifecycle.scheduled(orchestrator(started, function), "NewInstance")
-            _warn_of_plain_input(function, started, value)
-            return await self._started(request, hub, started, urls)
+            # get_input in azure-functions-durable 1.7.0 decodes a value once more if it is not an object.
+            if value is not None and not isinstance(value, dict | str):
+                _log.warning(
+                    "Instance %s of %s was started with a plain JSON %s. get_input() of azure-functions-durable raises "
+                    "TypeError for it; send a JSON object, or a JSON string that holds the JSON text.",
+                    started,
+                    function,
+                    type(value).__name__,
+                )
+            return await self._started_response(request, hub, started, urls)
         except JsonReaderError as error:
-            return json_error(error)
+            return json_error_response(error)
         except InstanceAlreadyExists as error:
-            return message_answer(409, str(error)) if self._profile.conflicts else server_error(error)
+            return message_response(409, str(error))
         except (InvalidArgument, TimeoutTooShort) as error:
-            return message_answer(400, str(error)) if self._profile.terse_starts else argument_error(error)
+            if self._profile.short_start_errors:
+                return message_response(400, str(error))
+            return argument_error_response(error)
 
     def _check_start(self, hub: SelectedHub, function: str, instance_id: str | None) -> None:
-        if hub.is_own and (why := self._functions.missing(FunctionKind.ORCHESTRATOR, function)):
-            raise InvalidArgument(why)
+        if hub.is_own and (problem := self._functions.missing(FunctionKind.ORCHESTRATOR, function)):
+            raise InvalidArgument(problem)
+        # Without one the client generates a valid id.
         if instance_id is not None:
             check_instance_id(instance_id)
 
     async def restart(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
+        """Start an orchestration again with its original input."""
+        # Before the start, for the same reason as there.
         urls = await self._urls_for(request, hub)
         status = await hub.client.status(instance_id)
         if status is None:
             text = f"No instance with ID '{instance_id}' was found. (Parameter 'instanceId')"
-            old_text = f"An orchestrastion with the instanceId {instance_id} was not found."
-            return error_answer(400, _NOT_FOUND, exception=text if self._profile.conflicts else old_text)
+            return error_response(400, _NOT_FOUND, exception=text)
+        # A new instance id is the default: with the old one the new run replaces the history of the first.
         keep_id = parse_bool(request.query.get("restartWithNewInstanceId")) is False
         try:
             if self._profile.checks_starts:
                 self._check_start(hub, status.name, None)
+            # The stored input may be text that is not JSON. It is restarted as a JSON string then.
             restarted = await hub.client.restart(status, newtonsoft_text(lenient_value(status.input)), keep_id=keep_id)
             hub.lifecycle.scheduled(orchestrator(restarted, status.name), "NewInstance")
-            return await self._started(request, hub, restarted, urls)
+            return await self._started_response(request, hub, restarted, urls)
         except InstanceAlreadyExists as error:
-            return self._restart_conflict(error)
+            return error_response(
+                409,
+                "A non-terminal instance with this instance ID already exists.",
+                exception=error,
+                exception_type="DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
+            )
         except (InvalidArgument, TimeoutTooShort) as error:
-            # The same Message whatever is wrong: the extension takes every ArgumentException for a missing instance.
-            return error_answer(400, _NOT_FOUND, exception=error)
+            # The extension takes every ArgumentException for a missing instance, so the message is the same.
+            return error_response(400, _NOT_FOUND, exception=error)
 
-    def _restart_conflict(self, error: InstanceAlreadyExists) -> web.Response:
-        if not self._profile.conflicts:
-            return server_error(error)
-        return error_answer(
-            409,
-            "A non-terminal instance with this instance ID already exists.",
-            exception=error,
-            exception_type="DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException",
-        )
-
-    async def _started(
+    async def _started_response(
         self, request: ApiRequest, hub: SelectedHub, instance_id: str, urls: ManagementUrls
     ) -> web.Response:
-        """The check-status answer, or the outcome if the caller wants to wait for it. Raises TimeoutTooShort."""
+        """Return the check-status response, or the outcome if the request wants to wait. Raises TimeoutTooShort."""
+        # One of the two parameters alone is ignored, as in the extension.
         timeout = parse_double(request.query.get("timeout"))
         interval = parse_double(request.query.get("pollingInterval"))
         if timeout is not None and interval is not None:
             ended = await hub.client.wait_for_end(instance_id, timeout_seconds=timeout, interval_seconds=interval)
             if ended is not None and ended.runtime_status is RuntimeStatus.COMPLETED:
-                return json_answer(200, lenient_value(ended.output))
+                return json_response(200, lenient_value(ended.output))
+            # Any other end, a failure included, is a 200 response with the status.
             if ended is not None:
-                return json_answer(200, await full_status_payload(hub.client, ended, request.query))
+                return json_response(200, await full_status_payload(hub.client, ended, request.query))
         payload = urls.check_status(instance_id)
-        return json_answer(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
+        # Not finished in time, or not asked to wait: the caller polls.
+        return json_response(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
 
 
 def check_instance_id(instance_id: str) -> None:
-    """Raises InvalidArgument, with the words of the extension (whose arguments are swapped)."""
+    """Raise InvalidArgument with a message of the extension if an instance id is invalid."""
+    # The extension swaps message and parameter name of these exceptions; clients may compare the texts.
     if instance_id.startswith("@"):
         raise InvalidArgument("instanceId (Parameter 'Orchestration instance ids must not start with @.')")
     if has_forbidden_characters(instance_id):
         raise InvalidArgument(
             "instanceId (Parameter 'Orchestration instance ids must not contain /, \\, #, ?, or control characters.')"
         )
-    if len(instance_id) > LONGEST_ID:
-        raise InvalidArgument(f"Instance ID lengths must not exceed {LONGEST_ID} characters.")
+    if len(instance_id) > MAX_ID_LENGTH:
+        raise InvalidArgument(f"Instance ID lengths must not exceed {MAX_ID_LENGTH} characters.")
 
 
 def has_forbidden_characters(text: str) -> bool:
+    """Return whether a text has characters that instance ids and entity keys must not contain."""
+    # They are not allowed in the keys of Azure tables, where ids are stored.
     return any(letter in FORBIDDEN_IN_IDS or ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in text)
-
-
-def _checked_input(body: str | None) -> Any:
-    """The value of the body. Blanks pass here: the instance then fails before any user code. Raises JsonReaderError."""
-    return read_whole(body) if body and body.strip() else None
-
-
-def _warn_of_plain_input(function: str, instance_id: str, value: Any) -> None:
-    """What azure-functions-durable 1.7.0 cannot read: `get_input` loads JSON from what was not a JSON text."""
-    if value is None or isinstance(value, dict | str):
-        return
-    _log.warning(
-        "Instance %s of %s was started with a plain JSON %s. get_input() of azure-functions-durable raises TypeError "
-        "for it; send a JSON object, or a JSON string that holds the JSON text.",
-        instance_id,
-        function,
-        type(value).__name__,
-    )
-
-
-def _trace(request: ApiRequest) -> TraceContext | None:
-    parent = request.headers.get("traceparent")
-    return TraceContext(parent, request.headers.get("tracestate")) if parent else None

@@ -1,4 +1,4 @@
-"""Keys as the Functions host makes them, and the JSON files that it keeps them in.
+"""Format of access keys and of the JSON secrets files of the Functions host.
 
 Source: host, Security/KeyManagement/* (HostSecrets, FunctionSecrets, SecretGenerator);
 docs/protocol/functions-host.md 5.3.
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 _KEY_BYTES = 40
+# Secret scanners recognise keys of Azure Functions by this signature and the checksum behind it.
 _SIGNATURE = base64.b64decode("AzFu")
 
 
 class KeyKind(enum.Enum):
-    """The value is the seed of the checksum in a generated key, which tells the kinds apart."""
+    """Kind of a key. The value is the seed of the checksum in generated keys, which differs by kind."""
 
     MASTER = b"Master00"
     SYSTEM = b"System00"
@@ -29,25 +30,29 @@ class KeyKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """An access key with its name."""
+
     name: str
     value: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSecrets:
+    """Content of the file `host.json` in the secrets folder."""
+
     master: Key
     function_keys: Sequence[Key] = ()
     system_keys: Sequence[Key] = ()
 
 
 class SecretsUnreadable(ValueError):
-    """The text is not a secrets file. `str(error)` says what is wrong with it."""
+    """A text is not a secrets file. `str(error)` is the reason, as the end of a sentence."""
 
 
 def generate_key(kind: KeyKind, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """A new key: 56 characters of URL-safe base64 with `AzFu` in it and a checksum at the end.
+    """Generate a key: 56 characters of URL-safe base64 that hold random bytes, the signature `AzFu` and a checksum.
 
-    Secret scanners know keys of Azure Functions by these two (Microsoft.Security.Utilities, IdentifiableSecrets).
+    Source: Microsoft.Security.Utilities, IdentifiableSecrets.
     """
     checked = random_bytes(_KEY_BYTES - len(_SIGNATURE) - 4) + _SIGNATURE
     checksum = _marvin32(checked, int.from_bytes(kind.value, "big"))
@@ -55,6 +60,7 @@ def generate_key(kind: KeyKind, random_bytes: Callable[[int], bytes] = secrets.t
 
 
 def new_host_secrets() -> HostSecrets:
+    """Generate the keys that a host has at first: a master key and a function key named `default`."""
     return HostSecrets(
         master=Key("master", generate_key(KeyKind.MASTER)),
         function_keys=[Key("default", generate_key(KeyKind.FUNCTION))],
@@ -62,11 +68,12 @@ def new_host_secrets() -> HostSecrets:
 
 
 def new_function_keys() -> list[Key]:
+    """Generate the keys that a function has at first: one named `default`."""
     return [Key("default", generate_key(KeyKind.FUNCTION))]
 
 
 def host_secrets_text(host: HostSecrets, origin: Mapping[str, str]) -> str:
-    """`origin`: `hostName` and `instanceId` of the writer."""
+    """Return the text of the host's secrets file. `origin`: members `hostName` and `instanceId`."""
     return _text(
         {
             "masterKey": _key_json(host.master),
@@ -78,11 +85,15 @@ def host_secrets_text(host: HostSecrets, origin: Mapping[str, str]) -> str:
 
 
 def function_keys_text(keys: Sequence[Key], origin: Mapping[str, str]) -> str:
+    """Return the text of a function's secrets file. `origin`: members `hostName` and `instanceId`."""
     return _text({"keys": [_key_json(key) for key in keys]}, origin)
 
 
 def read_host_secrets(text: str) -> HostSecrets:
-    """Also reads the oldest form, `{"masterKey": "k", "functionKey": "k"}`. Raises SecretsUnreadable."""
+    """Parse a host's secrets file, also in the oldest form `{"masterKey": "k", "functionKey": "k"}`.
+
+    Raises SecretsUnreadable.
+    """
     content = _content(text)
     legacy = content.get("functionKey")
     return HostSecrets(
@@ -93,7 +104,7 @@ def read_host_secrets(text: str) -> HostSecrets:
 
 
 def read_function_keys(text: str) -> list[Key]:
-    """Also reads the oldest form, `{"key": "k"}`. Raises SecretsUnreadable."""
+    """Parse a function's secrets file, also in the oldest form `{"key": "k"}`. Raises SecretsUnreadable."""
     content = _content(text)
     if "key" in content:
         return [_key(content["key"], "default")]
@@ -101,6 +112,7 @@ def read_function_keys(text: str) -> list[Key]:
 
 
 def _text(content: Mapping[str, Any], origin: Mapping[str, str]) -> str:
+    # Keys are never encrypted here; the Functions host too writes them in plain text when it runs locally.
     return json.dumps({**content, **origin, "source": "runtime", "decryptionKeyId": ""}, indent=2)
 
 
@@ -130,16 +142,19 @@ def _key(item: Any, name: str) -> Key:
     if not isinstance(item, dict) or not isinstance(item.get("value"), str) or not item["value"]:
         raise SecretsUnreadable(f'the key "{name}" has no value' if name else "a key has no value")
     if item.get("encrypted"):
-        raise SecretsUnreadable("its keys are encrypted, which only the host that wrote it can undo")
+        # Encrypted with the machine key of the App Service instance that wrote the file.
+        raise SecretsUnreadable("its keys are encrypted, and only the host that wrote it can decrypt them")
     return Key(str(item.get("name") or name), item["value"])
 
 
 def _marvin32(content: bytes, seed: int) -> int:
-    """The Marvin checksum, 64 bits folded to 32 (US patent 20130262421; .NET: Marvin.ComputeHash32)."""
+    """Return the Marvin checksum, folded from 64 to 32 bits (.NET: Marvin.ComputeHash32; US patent 20130262421)."""
     low, high = seed & 0xFFFFFFFF, seed >> 32
+    # The input is terminated by the byte 0x80 and padded to whole 32-bit words.
     padded = content + b"\x80" + b"\0" * (-(len(content) + 1) % 4)
     for (word,) in struct.iter_unpack("<I", padded):
         low, high = _marvin_block((low + word) & 0xFFFFFFFF, high)
+    # One more block without input mixes the bits of the last word.
     low, high = _marvin_block(low, high)
     return low ^ high
 

@@ -1,26 +1,28 @@
-"""Inline constraints of route templates: `{id:int:min(1)}`.
+"""Inline constraints of route templates, such as `int` and `min(1)` in `{id:int:min(1)}`.
 
-A constraint is a predicate over the route value; None means that the path has no such value.
 Source: ASP.NET Core, src/Http/Routing/src/Constraints; docs/protocol/functions-host.md 4.1.
 """
 
 from __future__ import annotations
 
+import calendar
 import math
 import re
+import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
 Constraint = Callable[[str | None], bool]
-"""Whether the value may stand for the parameter."""
+"""Predicate over a route value; None means that the path has no such value."""
 
 _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
+# The exclusive limit of System.Decimal, whose mantissa has 96 bits.
 _DECIMAL_LIMIT = Decimal(2**96)
 
 
 def parse_constraint(text: str) -> Constraint:
-    """The constraint that `name` or `name(arguments)` stands for. Raises ValueError: unknown, or wrong arguments."""
+    """Return the constraint `name` or `name(arguments)`. Raises ValueError if it is unknown or has wrong arguments."""
     name, parenthesis, arguments = text.partition("(")
     key = name.strip().lower()
     if not parenthesis:
@@ -33,33 +35,30 @@ def parse_constraint(text: str) -> Constraint:
 
 
 def _present(test: Callable[[str], bool]) -> Constraint:
+    """Return a constraint that an absent value violates."""
     return lambda value: value is not None and test(value)
 
 
-# Values ------------------------------------------------------------------------------------------------------
+# Constraints without arguments. A value is accepted if the TryParse of the .NET type accepts it in the invariant
+# culture, which allows more than Python's int() and float() and sometimes less.
 
 
 def _integer(text: str) -> int | None:
-    """As long.Parse in the invariant culture: blanks around it and a sign are allowed."""
+    """Parse like long.Parse, but without a limit. Python's int() would accept underscores and other digits too."""
     return int(text) if re.fullmatch(r"\s*[-+]?[0-9]+\s*", text) else None
 
 
-def _is_int32(text: str) -> bool:
-    number = _integer(text)
-    return number is not None and number in _INT32
+def _integer_in(accepted: range) -> Constraint:
+    def is_accepted(text: str) -> bool:
+        number = _integer(text)
+        return number is not None and number in accepted
 
-
-def _is_int64(text: str) -> bool:
-    number = _integer(text)
-    return number is not None and number in _INT64
-
-
-def _is_bool(text: str) -> bool:
-    return text.strip().lower() in ("true", "false")
+    return _present(is_accepted)
 
 
 def _is_decimal(text: str) -> bool:
     bare = text.strip()
+    # NumberStyles.Number: group separators anywhere, and a sign at either end.
     if not re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)[-+]?", bare, re.ASCII):
         return False
     try:
@@ -70,6 +69,7 @@ def _is_decimal(text: str) -> bool:
 
 def _is_float(text: str) -> bool:
     bare = text.strip()
+    # .NET spells the symbols of the invariant culture out; Python's float() would accept "inf" too.
     if bare.lower() in ("nan", "-nan", "infinity", "-infinity", "+infinity", "∞", "-∞"):
         return True
     number = re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII)
@@ -89,21 +89,17 @@ _DATE_TIMES = re.compile(
 
 
 def _is_datetime(text: str) -> bool:
-    """As far as texts in a URL go: ISO dates, month/day/year, dates with month names, times."""
-    found = _DATE_TIMES.fullmatch(text.strip())
-    if found is None:
+    """Return whether DateTime.TryParse accepts the text: ISO dates, month/day/year, dates with month names, times."""
+    date = _DATE_TIMES.fullmatch(text.strip())
+    if date is None:
         return False
-    month, day = int(found["m"] or found["m2"] or 1), int(found["d"] or found["d2"] or 1)
-    year = int(found["y"] or found["y2"] or 2000)
-    return year > 0 and 1 <= month <= 12 and 1 <= day <= _days_in(year, month)
+    month, day = int(date["m"] or date["m2"] or 1), int(date["d"] or date["d2"] or 1)
+    # A leap year for dates without a year, so that February 29 is accepted.
+    year = int(date["y"] or date["y2"] or 2000)
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
 
 
-def _days_in(year: int, month: int) -> int:
-    if month == 2:
-        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
-    return 30 if month in (4, 6, 9, 11) else 31
-
-
+# The formats N, D, B, P and X of System.Guid.
 _HEX = r"0x[0-9a-fA-F]"
 _GUID = re.compile(
     r"[0-9a-f]{32}"
@@ -115,25 +111,21 @@ _GUID = re.compile(
 )
 
 
-def _is_guid(text: str) -> bool:
-    return _GUID.fullmatch(text.strip()) is not None
-
-
 def _is_file(value: str | None) -> bool:
-    """The last segment has a dot with something behind it."""
+    """Return whether the last segment has a dot with something behind it."""
     _, dot, extension = (value or "").rpartition("/")[2].partition(".")
     return bool(dot and extension.strip("."))
 
 
 _PLAIN: dict[str, Constraint] = {
-    "int": _present(_is_int32),
-    "long": _present(_is_int64),
-    "bool": _present(_is_bool),
+    "int": _integer_in(_INT32),
+    "long": _integer_in(_INT64),
+    "bool": _present(lambda value: value.strip().lower() in ("true", "false")),
     "decimal": _present(_is_decimal),
     "double": _present(_is_float),
     "float": _present(_is_float),
     "datetime": _present(_is_datetime),
-    "guid": _present(_is_guid),
+    "guid": _present(lambda value: _GUID.fullmatch(value.strip()) is not None),
     "alpha": _present(lambda value: re.fullmatch(r"[a-zA-Z]*", value) is not None),
     "required": bool,
     "file": _is_file,
@@ -141,80 +133,48 @@ _PLAIN: dict[str, Constraint] = {
 }
 
 
-# Constraints with arguments ----------------------------------------------------------------------------------
+# Constraints with arguments.
 
 
-def _numbers(arguments: str, *counts: int) -> list[int]:
-    numbers = [_integer(argument) for argument in arguments.split(",")]
-    known = [number for number in numbers if number is not None]
-    if len(known) != len(numbers) or len(numbers) not in counts:
+def _integers(arguments: str, *counts: int) -> list[int]:
+    """Parse arguments. Raises ValueError if one is not an integer or their number is none of `counts`."""
+    parsed = [_integer(argument) for argument in arguments.split(",")]
+    numbers = [number for number in parsed if number is not None]
+    if len(numbers) != len(parsed) or len(parsed) not in counts:
         raise ValueError(f"'{arguments}' should be {' or '.join(str(count) for count in counts)} whole number(s)")
-    return known
+    return numbers
 
 
-def _in_order(low: int, high: int) -> None:
+def _bounds(arguments: str, *counts: int) -> range:
+    low, *rest = _integers(arguments, *counts)
+    high = rest[0] if rest else low
     if low > high:
         raise ValueError(
             f"the value for argument 'min' ({low}) must be less than or equal to the value for 'max' ({high})"
         )
+    return range(low, high + 1)
 
 
-def _length(arguments: str) -> Constraint:
-    low, *rest = _numbers(arguments, 1, 2)
-    high = rest[0] if rest else low
-    _in_order(low, high)
-    return _present(lambda value: low <= len(value) <= high)
-
-
-def _minlength(arguments: str) -> Constraint:
-    [low] = _numbers(arguments, 1)
-    return _present(lambda value: len(value) >= low)
-
-
-def _maxlength(arguments: str) -> Constraint:
-    [high] = _numbers(arguments, 1)
-    return _present(lambda value: len(value) <= high)
-
-
-def _range(arguments: str) -> Constraint:
-    low, high = _numbers(arguments, 2)
-    _in_order(low, high)
-    return _between(low, high)
-
-
-def _min(arguments: str) -> Constraint:
-    [low] = _numbers(arguments, 1)
-    return _between(low, _INT64.stop - 1)
-
-
-def _max(arguments: str) -> Constraint:
-    [high] = _numbers(arguments, 1)
-    return _between(_INT64.start, high)
-
-
-def _between(low: int, high: int) -> Constraint:
-    def holds(value: str) -> bool:
-        number = _integer(value)
-        return number is not None and low <= number <= high
-
-    return _present(holds)
+def _length_in(accepted: range) -> Constraint:
+    return _present(lambda value: len(value) in accepted)
 
 
 def _regex(expression: str) -> Constraint:
-    # .NET writes named groups without the P; the rest of what routes use is the same in both worlds.
+    # .NET writes named groups without the P. The rest of what routes use has the same syntax in both languages.
     try:
         pattern = re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", expression), re.IGNORECASE)
     except re.error as error:
         raise ValueError(f"'{expression}' is not a regular expression: {error}") from None
+    # As in .NET the expression may match anywhere in the value, unless it has anchors.
     return _present(lambda value: pattern.search(value) is not None)
 
 
 _WITH_ARGUMENTS: dict[str, Callable[[str], Constraint]] = {
-    "length": _length,
-    "minlength": _minlength,
-    "maxlength": _maxlength,
-    "min": _min,
-    "max": _max,
-    "range": _range,
+    "length": lambda arguments: _length_in(_bounds(arguments, 1, 2)),
+    "minlength": lambda arguments: _length_in(range(_integers(arguments, 1)[0], sys.maxsize)),
+    "maxlength": lambda arguments: _length_in(range(_integers(arguments, 1)[0] + 1)),
+    "min": lambda arguments: _integer_in(range(_integers(arguments, 1)[0], _INT64.stop)),
+    "max": lambda arguments: _integer_in(range(_INT64.start, _integers(arguments, 1)[0] + 1)),
+    "range": lambda arguments: _integer_in(_bounds(arguments, 2)),
     "regex": _regex,
 }

@@ -1,6 +1,6 @@
-"""The keys of this app: made at first use, kept over restarts, changed through the admin API.
+"""Store of an app's access keys: generated at first use, saved in files, changed through the admin API.
 
-    keys = KeyRing(FileSecrets(root / ".azemu" / "secrets"), clock, origin={...})
+    keys = KeyStore(FileSecrets(root / ".azemu" / "secrets"), clock, origin={...})
     await keys.system_key("durabletask_extension")
 
 Source: host, Security/KeyManagement/SecretManager.cs; docs/protocol/functions-host.md 5.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from emulator.clock import Clock
-from emulator.host.http.secret_format import (
+from emulator.host.http.keys.secret_format import (
     HostSecrets,
     Key,
     KeyKind,
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How often a wrong key may make us look whether another process has written new ones.
+# Requests with wrong keys cause the files to be read again at most this often, so that guessing keys costs no disk I/O.
 _RELOAD_EVERY = timedelta(minutes=1)
 _HOST = "host"
 MASTER = "_master"
@@ -45,21 +45,21 @@ MASTER = "_master"
 
 
 class SecretsRepository(Protocol):
-    """Where secrets lie: texts by name, `host` or a function's name in lower case."""
+    """Storage of secrets files by name: `host`, or a function's name in lower case."""
 
     async def read(self, name: str) -> str | None:
-        """None: there is none. Raises SecretsUnreadable."""
+        """Return the text; None if there is none. Raises SecretsUnreadable."""
 
     async def write(self, name: str, text: str) -> None: ...
 
     async def keep_aside(self, name: str) -> None:
-        """Move a text that cannot be read out of the way, so that nobody loses it."""
+        """Move an unreadable text to another name before new keys are written, so that its keys are not lost."""
 
 
 class FileSecrets:
-    """A folder of JSON files that only the current user can read.
+    """Secrets files in a folder, readable for the current user only.
 
-    Where no file can be written the secrets last as long as this object, and the log says so.
+    If the folder is not writable, secrets are kept in memory only, and a warning is logged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,6 +67,7 @@ class FileSecrets:
         self._unsaved: dict[str, str] = {}
 
     async def read(self, name: str) -> str | None:
+        # What could not be written is newer than the file.
         if name in self._unsaved:
             return self._unsaved[name]
         try:
@@ -82,9 +83,10 @@ class FileSecrets:
         try:
             self._replace(self._path(name), text)
         except OSError as error:
+            # One warning is enough, however many functions get keys.
             if not self._unsaved:
                 logger.warning(
-                    "Keys cannot be saved in %s (%s): they are made anew with every start.",
+                    "Access keys cannot be saved in %s (%s). New keys are generated at every start.",
                     self._folder,
                     error.strerror,
                 )
@@ -99,10 +101,11 @@ class FileSecrets:
     def _replace(self, path: Path, text: str) -> None:
         if not self._folder.exists():
             self._folder.mkdir(parents=True)
-            # Keys must not end up in the repository of an app whose author has never heard of this folder.
+            # Otherwise an author who does not know this folder could commit the keys.
             (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
         draft = path.with_suffix(".new")
-        # Never readable for others, not even for a moment; and never half a file under the real name.
+        # The mode is set at creation, so the keys are never readable for others. The complete draft is renamed, so that
+        # neither a crash nor a concurrent reader meets half a file.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         draft.replace(path)
@@ -113,7 +116,7 @@ class FileSecrets:
 
 @dataclass(frozen=True, slots=True)
 class KeyScope:
-    """A set of keys. `kind`: FUNCTION or SYSTEM; `function` None: keys of the host."""
+    """A set of keys. `kind`: FUNCTION or SYSTEM. `function`: None means the keys of the host."""
 
     kind: KeyKind
     function: str | None = None
@@ -123,8 +126,11 @@ HOST_FUNCTION_KEYS = KeyScope(KeyKind.FUNCTION)
 HOST_SYSTEM_KEYS = KeyScope(KeyKind.SYSTEM)
 
 
-class KeyRing:
-    """All keys, read when they are first needed. `origin`: `hostName` and `instanceId`, for the files."""
+class KeyStore:
+    """All keys of an app, cached in memory.
+
+    `origin`: the members `hostName` and `instanceId` of the files that are written.
+    """
 
     def __init__(self, repository: SecretsRepository, clock: Clock, origin: Mapping[str, str]) -> None:
         self._repository = repository
@@ -132,66 +138,78 @@ class KeyRing:
         self._origin = origin
         self._host: HostSecrets | None = None
         self._functions: dict[str, Sequence[Key]] = {}
-        self._changing = asyncio.Lock()
-        self._reloaded_at: datetime | None = None
+        # Held while keys are read too: reading may generate and save them, and two requests must not do that at once.
+        self._lock = asyncio.Lock()
+        self._cache_dropped_at: datetime | None = None
 
     async def host_secrets(self) -> HostSecrets:
-        """Master, host and system keys; made and saved if there are none."""
-        async with self._changing:
-            return await self._loaded_host()
+        """Return master, function and system keys of the host; generate and save them if there are none."""
+        async with self._lock:
+            return await self._load_host()
 
     async def function_keys(self, function: str) -> Sequence[Key]:
-        """The keys of a function; made and saved if there are none. The name must be that of a known function."""
-        async with self._changing:
-            return await self._loaded_function(function.lower())
+        """Return the keys of an existing function; generate and save a default key if there are none."""
+        async with self._lock:
+            return await self._load(KeyScope(KeyKind.FUNCTION, function))
 
     async def keys(self, scope: KeyScope) -> Sequence[Key]:
-        if scope.function is not None:
-            return await self.function_keys(scope.function)
-        return _of_host(await self.host_secrets(), scope.kind)
+        """Return the keys of a scope, without the master key."""
+        async with self._lock:
+            return await self._load(scope)
 
     async def system_key(self, name: str) -> str:
-        """The value of a system key, which is made if there is none."""
+        """Return the value of a system key; generate and save it if it does not exist."""
         known = next((key for key in await self.keys(HOST_SYSTEM_KEYS) if key.name == name), None)
         return known.value if known else (await self.put(HOST_SYSTEM_KEYS, name))[0].value
 
     async def put(self, scope: KeyScope, name: str, value: str | None = None) -> tuple[Key, bool]:
-        """Add or replace a key; without a value a new one is generated. The bool: whether the name is new."""
-        async with self._changing:
+        """Add or replace a key and return it, and whether the name is new. Without a value generate one."""
+        async with self._lock:
             if scope == HOST_SYSTEM_KEYS and name == MASTER:
+                # The admin API lists the master key as `_master`; in the file its name is `master`.
                 master = Key("master", value or generate_key(KeyKind.MASTER))
-                await self._save_host(replace(await self._loaded_host(), master=master))
+                await self._save_host(replace(await self._load_host(), master=master))
                 return Key(MASTER, master.value), False
-            key = Key(name, value or generate_key(scope.kind))
-            before = await self._loaded(scope)
-            await self._save(scope, [*(one for one in before if not _same(one, name)), key])
-            return key, not any(_same(one, name) for one in before)
+            new = Key(name, value or generate_key(scope.kind))
+            # Names of keys ignore case, as in the Functions host.
+            before = await self._load(scope)
+            others = [key for key in before if not _has_name(key, name)]
+            await self._save(scope, [*others, new])
+            return new, len(others) == len(before)
 
     async def delete(self, scope: KeyScope, name: str) -> bool:
-        """False: there is no such key."""
-        async with self._changing:
-            before = await self._loaded(scope)
-            rest = [one for one in before if not _same(one, name)]
-            if len(rest) < len(before):
-                await self._save(scope, rest)
-            return len(rest) < len(before)
+        """Delete a key. Return False if it does not exist."""
+        async with self._lock:
+            before = await self._load(scope)
+            others = [key for key in before if not _has_name(key, name)]
+            if len(others) < len(before):
+                await self._save(scope, others)
+            return len(others) < len(before)
 
-    def forget(self) -> bool:
-        """Read everything anew at its next use, but at most once a minute: False if it is too early for that."""
+    def drop_cache(self) -> bool:
+        """Read the files again at the next use. Does nothing and returns False within a minute after the last time."""
         now = self._clock.now()
-        if self._reloaded_at is not None and now - self._reloaded_at < _RELOAD_EVERY:
+        if self._cache_dropped_at is not None and now - self._cache_dropped_at < _RELOAD_EVERY:
             return False
-        self._reloaded_at = now
+        self._cache_dropped_at = now
         self._host = None
         self._functions.clear()
         return True
 
-    async def _loaded(self, scope: KeyScope) -> Sequence[Key]:
-        if scope.function is not None:
-            return await self._loaded_function(scope.function.lower())
-        return _of_host(await self._loaded_host(), scope.kind)
+    async def _load(self, scope: KeyScope) -> Sequence[Key]:
+        if scope.function is None:
+            host = await self._load_host()
+            return host.system_keys if scope.kind is KeyKind.SYSTEM else host.function_keys
+        name = scope.function.lower()
+        if name not in self._functions:
+            keys = await self._read(name, read_function_keys)
+            if keys is None:
+                await self._save(scope, new_function_keys())
+            else:
+                self._functions[name] = keys
+        return self._functions[name]
 
-    async def _loaded_host(self) -> HostSecrets:
+    async def _load_host(self) -> HostSecrets:
         if self._host is None:
             self._host = await self._read(_HOST, read_host_secrets)
         if self._host is None:
@@ -199,21 +217,18 @@ class KeyRing:
         assert self._host is not None
         return self._host
 
-    async def _loaded_function(self, name: str) -> Sequence[Key]:
-        if name not in self._functions:
-            keys = await self._read(name, read_function_keys)
-            if keys is None:
-                await self._save(KeyScope(KeyKind.FUNCTION, name), new_function_keys())
-            else:
-                self._functions[name] = keys
-        return self._functions[name]
-
     async def _read(self, name: str, parse: Callable[[str], T]) -> T | None:
         try:
             text = await self._repository.read(name)
             return None if text is None else parse(text)
         except SecretsUnreadable as error:
-            logger.warning("The keys of '%s' cannot be read: %s. They are set aside and made anew.", name, error)
+            # Like SecretManager, which replaces secrets that it cannot decrypt: a damaged file must not lock the user
+            # out of the admin API.
+            logger.warning(
+                "The access keys of '%s' cannot be read: %s. Their file is renamed, and new keys are generated.",
+                name,
+                error,
+            )
             await self._repository.keep_aside(name)
             return None
 
@@ -223,18 +238,15 @@ class KeyRing:
             await self._repository.write(name, function_keys_text(keys, self._origin))
             self._functions[name] = keys
         elif scope.kind is KeyKind.SYSTEM:
-            await self._save_host(replace(await self._loaded_host(), system_keys=keys))
+            await self._save_host(replace(await self._load_host(), system_keys=keys))
         else:
-            await self._save_host(replace(await self._loaded_host(), function_keys=keys))
+            await self._save_host(replace(await self._load_host(), function_keys=keys))
 
     async def _save_host(self, host: HostSecrets) -> None:
         await self._repository.write(_HOST, host_secrets_text(host, self._origin))
+        # After the write: if it fails, the cache must not promise keys that the next start does not have.
         self._host = host
 
 
-def _of_host(host: HostSecrets, kind: KeyKind) -> Sequence[Key]:
-    return host.system_keys if kind is KeyKind.SYSTEM else host.function_keys
-
-
-def _same(key: Key, name: str) -> bool:
+def _has_name(key: Key, name: str) -> bool:
     return key.name.lower() == name.lower()

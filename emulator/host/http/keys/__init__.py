@@ -1,0 +1,1 @@
+"""Access keys: the key store, the secrets file format, authorization levels and EasyAuth headers."""

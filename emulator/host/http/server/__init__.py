@@ -1,0 +1,1 @@
+"""HTTP server: connections, request limits, the middleware pipeline and request bodies."""
