@@ -18,7 +18,7 @@ def without_blob_names(columns: dict[str, Value]) -> dict[str, Value]:
 
 
 @pytest.mark.parametrize("scenario", golden.SCENARIOS)
-def test_recorded_history_writes_survive_reading_and_writing(scenario: str) -> None:
+def test_recorded_event_rows_are_read_and_written_back(scenario: str) -> None:
     for write in golden.writes(scenario):
         if write.table.endswith("History") and write.operation == "insert or replace":
             event = rows.read_event(Row(write.partition_key, write.row_key, write.columns))
@@ -27,7 +27,7 @@ def test_recorded_history_writes_survive_reading_and_writing(scenario: str) -> N
 
 
 @pytest.mark.parametrize("scenario", golden.SCENARIOS)
-def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
+def test_recorded_sentinels_are_read_and_written_back(scenario: str) -> None:
     for write in golden.writes(scenario):
         if write.row_key == SENTINEL:
             completed_at = write.columns.get("CheckpointCompletedTimestamp")
@@ -37,12 +37,12 @@ def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", golden.SCENARIOS)
-def test_stored_histories_read_and_write_back_the_same_columns(scenario: str) -> None:
+def test_stored_histories_are_read_and_written_back(scenario: str) -> None:
     check_stored(golden.rows(golden.hub(scenario), "History"))
 
 
 @pytest.mark.parametrize("name", golden.MIDFLIGHT)
-def test_histories_of_a_killed_host_read_and_write_back_the_same_columns(name: str) -> None:
+def test_histories_of_killed_hosts_are_read_and_written_back(name: str) -> None:
     check_stored(golden.rows(golden.midflight(name)["storage"], "History"))
 
 
@@ -60,12 +60,12 @@ def check_stored(found: list[Row]) -> None:
         assert rows.event_columns(event, str(columns["ExecutionId"])) == columns
 
 
-def test_an_unknown_event_type_is_named() -> None:
+def test_unknown_event_type_is_in_the_error() -> None:
     with pytest.raises(rows.UnreadableRow, match="unknown EventType 'Surprise'"):
         rows.read_event(Row("i1", "0000000000000000", {"EventType": "Surprise"}))
 
 
-def test_missing_columns_read_as_defaults() -> None:
+def test_missing_columns_have_defaults() -> None:
     assert rows.read_event(Row("i1", "0", {"EventType": "OrchestratorStarted"})) == OrchestratorStarted(
         timestamp=Instant(0), event_id=0
     )

@@ -20,7 +20,7 @@ from emulator.extensions.durable.management.routing import (
 from emulator.extensions.durable.management.status_filter import StatusFilter, read_statuses
 
 
-def test_a_repeated_parameter_is_joined_whatever_its_case() -> None:
+def test_repeated_parameters_are_joined_without_case() -> None:
     query = Query.parse("reason=one+1&REASON=two&blank=&blank=%20x")
     assert query.get("Reason") == "one 1,two"
     assert query.first_filled("blank") == " x"
@@ -77,5 +77,5 @@ def test_paths(path: str, target: Target | None) -> None:
     assert find_target(path, plus_is_blank=True) == target
 
 
-def test_the_older_extension_leaves_a_plus_alone() -> None:
+def test_older_extension_does_not_decode_plus() -> None:
     assert find_target("/instances/a+b", plus_is_blank=False) == Instance("a+b")
