@@ -62,6 +62,7 @@ def _read_status(name: str) -> RuntimeStatus:
     return status
 
 
+# An OBJECT_MAP occurs only inside failure details, never as a column.
 _OBJECT_KINDS = (*OBJECTS, Kind.STRING_MAP)
 
 # Kinds that are not listed have an EDM type of their own, and need no conversion.
