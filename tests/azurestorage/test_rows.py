@@ -6,7 +6,16 @@ import pytest
 
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.azurestorage.tracking import rows
-from emulator.durable.core.events import GenericEvent, OrchestratorStarted
+from emulator.durable.core.events import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
+    HistoryEvent,
+    OrchestratorStarted,
+)
+from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.instant import Instant
 from emulator.storage.port import Row, Value
 
@@ -69,3 +78,45 @@ def test_missing_columns_have_defaults() -> None:
     assert rows.read_event(Row("i1", "0", {"EventType": "OrchestratorStarted"})) == OrchestratorStarted(
         timestamp=Instant(0), event_id=0
     )
+
+
+STARTED = ExecutionStarted(
+    timestamp=Instant(10), instance=OrchestrationInstance("i1", "e1"), name="order", input="1", generation=2
+)
+FROM_START = {
+    "ExecutionId": "e1",
+    "TaskHubName": "hub",
+    "Name": "order",
+    "CreatedTime": Instant(10),
+    "Tags": "null",
+    "Generation": 2,
+    "Input": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "columns"),
+    [
+        (
+            ExecutionCompleted(timestamp=Instant(20), status=RuntimeStatus.FAILED, result="boom"),
+            RuntimeStatus.FAILED,
+            {"RuntimeStatus": "Failed", "CompletedTime": Instant(20), "Output": "boom"},
+        ),
+        (
+            ExecutionSuspended(timestamp=Instant(20), reason="lunch"),
+            RuntimeStatus.SUSPENDED,
+            {"RuntimeStatus": "Suspended", "Output": "lunch"},
+        ),
+        # The host was killed before the ExecutionCompleted was stored, so the instance is still running.
+        (
+            ExecutionTerminated(timestamp=Instant(20), input="enough"),
+            RuntimeStatus.RUNNING,
+            {"RuntimeStatus": "Running"},
+        ),
+    ],
+)
+def test_status_row_is_repaired_from_the_history(
+    event: HistoryEvent, status: RuntimeStatus, columns: dict[str, Value]
+) -> None:
+    repaired = rows.repair_columns([STARTED, event], execution_id="e1", status=status, hub="hub")
+    assert repaired == FROM_START | {"LastUpdatedTime": Instant(20)} | columns

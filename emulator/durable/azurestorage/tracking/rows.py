@@ -211,8 +211,10 @@ def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status:
         "TaskHubName": hub,
     }
     for event in events:
-        columns |= _implied(event, None, status, event.timestamp)
-    return _present(columns | {"RuntimeStatus": status.wire_name})
+        # A termination whose ExecutionCompleted was not stored has not ended the execution: the episode is repeated.
+        if not isinstance(event, ExecutionTerminated):
+            columns |= _implied(event, None, status, event.timestamp)
+    return _present(columns)
 
 
 def _implied(
