@@ -39,6 +39,7 @@ class Instant:
 
         Raises ValueError for anything else.
         """
+        # datetime.fromisoformat accepts other forms, too, and loses the seventh digit.
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not a point in time: {text!r}")
@@ -79,6 +80,7 @@ class Instant:
         return Instant(self.ticks + seconds * TICKS_PER_SECOND + delta.microseconds * 10)
 
     def __sub__(self, other: Instant) -> timedelta:
+        # Differences are used for waiting, for which microseconds are enough.
         return timedelta(microseconds=(self.ticks - other.ticks) / 10)
 
     def plus_ticks(self, ticks: int) -> Instant:

@@ -145,6 +145,7 @@ class _Reader:
     def value(self, depth: int) -> Any:
         """Read any value. `depth` is its nesting depth if it is an object or array, 1 for the outermost."""
         match self.peek():
+            # The limit also keeps the recursion of this reader small.
             case "{" | "[" if depth > MAX_DEPTH:
                 raise self.error(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
             case "{":
@@ -175,10 +176,12 @@ class _Reader:
                 raise self.error(f"Invalid character after parsing property name. Expected ':' but got: {self.peek()}.")
             self.position += 1
             self.skip_blanks()
+            # Of several members with the same name the last one is kept, as in a JObject.
             members[name] = self.value(depth + 1)
             self.after_element("}")
 
     def member_name(self) -> str:
+        # A bare name consists of the characters of JavaScript identifiers.
         if self.peek() in "\"'":
             return self.string()
         name = _NAME.match(self.text, self.position)
@@ -200,6 +203,7 @@ class _Reader:
             self.after_element("]")
 
     def after_element(self, closing: str) -> None:
+        # The caller looks for the closing bracket after a comma, too, so that a trailing comma is accepted.
         self.skip_blanks()
         if self.peek() == ",":
             self.position += 1
@@ -227,6 +231,7 @@ class _Reader:
             parts.append(self.escape())
 
     def escape(self) -> str:
+        # Newtonsoft accepts \' in addition to JSON's escapes, and nothing else.
         letter = self.peek()
         self.position += 1
         if letter in _ESCAPES:
@@ -261,6 +266,7 @@ class _Reader:
         raise self.error(f"Input string '{text}' is not a valid number.")
 
     def literal(self) -> Any:
+        # Whole words only: the text "trueish" is not the value true.
         for word, value in _LITERALS.items():
             end = self.position + len(word)
             if self.at(word) and (end >= len(self.text) or _SEPARATOR.match(self.text, end)):

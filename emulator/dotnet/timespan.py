@@ -37,6 +37,7 @@ def parse_timespan(text: str) -> timedelta:
 
 def format_timespan(span: timedelta) -> str:
     """Write a duration as TimeSpan.ToString() does: `[-][d.]hh:mm:ss[.fffffff]`."""
+    # A negative timedelta has negative days and positive seconds; .NET writes the sign once, in front.
     sign, span = ("-", -span) if span < timedelta(0) else ("", span)
     hours, rest = divmod(span.seconds, 3600)
     minutes, seconds = divmod(rest, 60)

@@ -24,6 +24,7 @@ def scalar_text(value: Any) -> str:
             # Newtonsoft has turned strings that look like dates into DateTime values before they are printed.
             moment = _date(value)
             return value if moment is None else f"{moment.replace(tzinfo=None):%m/%d/%Y %H:%M:%S}"
+        # Before int, of which bool is a subclass. Python and .NET spell True and False alike.
         case bool():
             return str(value)
         case float():

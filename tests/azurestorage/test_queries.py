@@ -98,7 +98,7 @@ async def test_times_are_inclusive(world: World) -> None:
     assert await found(world, InstanceQuery(created_from=second, created_to=second)) == ["order10"]
 
 
-async def test_inputs_and_outputs_come_when_they_are_wanted(world: World) -> None:
+async def test_inputs_and_outputs_are_returned_on_request(world: World) -> None:
     query = InstanceQuery(prefix="order1", limit=1)
     for with_input in (True, False):
         for with_output in (True, False):
@@ -114,7 +114,7 @@ async def status_of(world: World, id: str) -> InstanceStatus:
     return status
 
 
-def test_the_filters_are_those_of_dotnet() -> None:
+def test_filters_equal_those_of_dotnet() -> None:
     query = InstanceQuery(created_to=NOON, entities_only=True)
     assert rendered(query) == (
         "((CreatedTime le datetime'2026-03-01T12:00:00.0000000Z') and (PartitionKey ge '@')) and (PartitionKey lt 'A')"
@@ -136,7 +136,7 @@ def rendered(query: InstanceQuery) -> str:
     return where.odata()
 
 
-def test_a_prefix_may_end_anywhere() -> None:
+def test_prefix_may_end_with_any_character() -> None:
     for last in ("\ud7ff", "\uffff", "\U0010ffff", "🐍"):
         rendered(InstanceQuery(prefix=f"a{last}")).encode()
 
@@ -175,7 +175,7 @@ async def test_a_purge_has_bounds(world: World) -> None:
     assert "order10" not in await found(world, InstanceQuery())
 
 
-async def test_a_purged_instance_can_be_started_anew(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_purged_instance_can_be_started_again(account: StorageAccount, clock: VirtualClock) -> None:
     script = app()
     async with open_world(account, clock, script) as world:
         for _ in range(3):
@@ -187,7 +187,7 @@ async def test_a_purged_instance_can_be_started_anew(account: StorageAccount, cl
     assert await messages_left(account) == {}
 
 
-async def test_a_running_instance_that_is_purged_is_gone(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_purged_running_instance_does_not_come_back(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock) as client, open_world(account, clock, app()) as world:
         await world.start("listens", 1)
         await world.becomes("i1", RuntimeStatus.RUNNING)

@@ -1,4 +1,4 @@
-"""Rewind changes exactly the rows that the real one changed, and wakes the same instances."""
+"""Rewind: changed rows and woken instances, compared with recordings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def stored(account: StorageAccount, write: Write) -> dict[str, Value]:
 
 
 @pytest.mark.parametrize("scenario", sorted(HUBS))
-async def test_the_rows_are_the_recorded_ones(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
+async def test_rewound_rows_equal_the_recording(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
     hub = await as_before_the_rewind(account, clock, scenario)
     before = {name: [row async for row in account.table(name).query()] for name in (f"{hub.name}History",)}
     await hub.rewind("i1", "fixed")
@@ -66,7 +66,9 @@ async def status_of(hub: AzureStorageTaskHub, instance_id: str) -> str:
 
 
 @pytest.mark.parametrize("scenario", sorted(HUBS))
-async def test_the_deepest_instances_are_woken(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
+async def test_instances_without_failed_children_are_woken(
+    scenario: str, account: StorageAccount, clock: VirtualClock
+) -> None:
     hub = await as_before_the_rewind(account, clock, scenario)
     await hub.rewind("i1", "fixed")
     recorded = [wire.decode(text) for _, text in GOLDEN.messages(scenario)]
@@ -79,7 +81,7 @@ async def test_the_deepest_instances_are_woken(scenario: str, account: StorageAc
     assert message.event == GenericEvent(timestamp=Instant.of(clock.now()), data="fixed")
 
 
-async def test_a_rewind_can_be_repeated(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_rewind_can_be_repeated(account: StorageAccount, clock: VirtualClock) -> None:
     hub = await as_before_the_rewind(account, clock, "rewind_with_child")
     await hub.rewind("i1", "fixed")
     before = [row async for row in account.table(f"{hub.name}History").query()]
@@ -87,7 +89,7 @@ async def test_a_rewind_can_be_repeated(account: StorageAccount, clock: VirtualC
     assert [row async for row in account.table(f"{hub.name}History").query()] == before
 
 
-async def test_nobody_can_be_rewound_who_never_ran(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_unstarted_instance_cannot_be_rewound(account: StorageAccount, clock: VirtualClock) -> None:
     hub = AzureStorageTaskHub(DurableTaskOptions(hub_name="Empty"), account, clock=clock, new_id=new_id)
     with pytest.raises(InstanceNotFound, match='no instance with the id "i9"'):
         await hub.rewind("i9", None)

@@ -6,7 +6,16 @@ import pytest
 
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.azurestorage.tracking import rows
-from emulator.durable.core.events import GenericEvent, OrchestratorStarted
+from emulator.durable.core.events import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
+    HistoryEvent,
+    OrchestratorStarted,
+)
+from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.instant import Instant
 from emulator.storage.port import Row, Value
 from tests.recordings import GOLDEN, rows_of
@@ -17,7 +26,7 @@ def without_blob_names(columns: dict[str, Value]) -> dict[str, Value]:
 
 
 @pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_history_writes_survive_reading_and_writing(scenario: str) -> None:
+def test_recorded_event_rows_are_read_and_written_back(scenario: str) -> None:
     for write in GOLDEN.writes(scenario):
         if write.table.endswith("History") and write.operation == "insert or replace":
             event = rows.read_event(Row(write.partition_key, write.row_key, write.columns))
@@ -26,7 +35,7 @@ def test_recorded_history_writes_survive_reading_and_writing(scenario: str) -> N
 
 
 @pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
+def test_recorded_sentinels_are_read_and_written_back(scenario: str) -> None:
     for write in GOLDEN.writes(scenario):
         if write.row_key == SENTINEL:
             completed_at = write.columns.get("CheckpointCompletedTimestamp")
@@ -36,12 +45,12 @@ def test_recorded_sentinels_survive_reading_and_writing(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_stored_histories_read_and_write_back_the_same_columns(scenario: str) -> None:
+def test_stored_histories_are_read_and_written_back(scenario: str) -> None:
     check_stored(rows_of(GOLDEN.hub(scenario), "History"))
 
 
 @pytest.mark.parametrize("name", GOLDEN.midflight_names)
-def test_histories_of_a_killed_host_read_and_write_back_the_same_columns(name: str) -> None:
+def test_histories_of_killed_hosts_are_read_and_written_back(name: str) -> None:
     check_stored(rows_of(GOLDEN.midflight(name)["storage"], "History"))
 
 
@@ -59,12 +68,54 @@ def check_stored(found: list[Row]) -> None:
         assert rows.event_columns(event, str(columns["ExecutionId"])) == columns
 
 
-def test_an_unknown_event_type_is_named() -> None:
+def test_unknown_event_type_is_in_the_error() -> None:
     with pytest.raises(rows.UnreadableRow, match="unknown EventType 'Surprise'"):
         rows.read_event(Row("i1", "0000000000000000", {"EventType": "Surprise"}))
 
 
-def test_missing_columns_read_as_defaults() -> None:
+def test_missing_columns_have_defaults() -> None:
     assert rows.read_event(Row("i1", "0", {"EventType": "OrchestratorStarted"})) == OrchestratorStarted(
         timestamp=Instant(0), event_id=0
     )
+
+
+STARTED = ExecutionStarted(
+    timestamp=Instant(10), instance=OrchestrationInstance("i1", "e1"), name="order", input="1", generation=2
+)
+FROM_START = {
+    "ExecutionId": "e1",
+    "TaskHubName": "hub",
+    "Name": "order",
+    "CreatedTime": Instant(10),
+    "Tags": "null",
+    "Generation": 2,
+    "Input": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "columns"),
+    [
+        (
+            ExecutionCompleted(timestamp=Instant(20), status=RuntimeStatus.FAILED, result="boom"),
+            RuntimeStatus.FAILED,
+            {"RuntimeStatus": "Failed", "CompletedTime": Instant(20), "Output": "boom"},
+        ),
+        (
+            ExecutionSuspended(timestamp=Instant(20), reason="lunch"),
+            RuntimeStatus.SUSPENDED,
+            {"RuntimeStatus": "Suspended", "Output": "lunch"},
+        ),
+        # The host was killed before the ExecutionCompleted was stored, so the instance is still running.
+        (
+            ExecutionTerminated(timestamp=Instant(20), input="enough"),
+            RuntimeStatus.RUNNING,
+            {"RuntimeStatus": "Running"},
+        ),
+    ],
+)
+def test_status_row_is_repaired_from_the_history(
+    event: HistoryEvent, status: RuntimeStatus, columns: dict[str, Value]
+) -> None:
+    repaired = rows.repair_columns([STARTED, event], execution_id="e1", status=status, hub="hub")
+    assert repaired == FROM_START | {"LastUpdatedTime": Instant(20)} | columns

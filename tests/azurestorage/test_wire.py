@@ -20,7 +20,7 @@ NOON = Instant.parse("2026-06-24T12:00:00Z")
 
 
 @pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_messages_survive_reading_and_writing(scenario: str) -> None:
+def test_recorded_messages_are_read_and_written_back(scenario: str) -> None:
     for _, text in GOLDEN.messages(scenario):
         assert wire.encode(wire.decode(text)) == text
     for _, text in message_blobs(GOLDEN.hub(scenario)):
@@ -28,7 +28,7 @@ def test_recorded_messages_survive_reading_and_writing(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN.midflight_names)
-def test_messages_of_a_killed_host_survive_reading_and_writing(name: str) -> None:
+def test_messages_of_killed_hosts_are_read_and_written_back(name: str) -> None:
     storage = GOLDEN.midflight(name)["storage"]
     texts = [message["text"] for found in storage["queues"].values() for message in found]
     texts += [text for _, text in message_blobs(storage)]
@@ -37,7 +37,7 @@ def test_messages_of_a_killed_host_survive_reading_and_writing(name: str) -> Non
 
 
 @pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_messages_lie_in_the_queue_of_their_instance(scenario: str) -> None:
+def test_recorded_messages_are_in_the_queue_of_their_instance(scenario: str) -> None:
     for queue, text in GOLDEN.messages(scenario):
         message = wire.decode(text).message
         if message is not None and "-control-" in queue:
@@ -51,17 +51,17 @@ def completed(result: str | None = '"ok"') -> MessageData:
     return MessageData(activity_id="3f2504e0-4f89-41d3-9a0c-0305e82c3006", message=message, sequence_number=7)
 
 
-def test_base64_reads_like_plain_text() -> None:
+def test_base64_is_read_like_plain_text() -> None:
     text = wire.encode(completed('"żółć 🐍"'))
     assert wire.decode(base64.b64encode(text.encode()).decode()) == completed('"żółć 🐍"')
 
 
-def test_type_names_may_carry_an_assembly() -> None:
+def test_type_names_may_contain_an_assembly() -> None:
     text = wire.encode(completed()).replace("TaskCompletedEvent", "TaskCompletedEvent, DurableTask.Core")
     assert wire.decode(text) == completed()
 
 
-def test_unknown_members_are_ignored_and_missing_ones_have_defaults() -> None:
+def test_unknown_members_are_ignored_and_missing_members_have_defaults() -> None:
     found = json.loads(wire.encode(completed()))
     event = found["TaskMessage"]["Event"]
     for member in ("EventId", "IsPlayed", "Timestamp", "Result", "EventType"):
@@ -71,7 +71,7 @@ def test_unknown_members_are_ignored_and_missing_ones_have_defaults() -> None:
     assert read == completed(None)
 
 
-def test_tags_may_lack_their_type_name() -> None:
+def test_tags_need_no_type_name() -> None:
     [text] = [text for _, text in GOLDEN.messages("chain") if "TaskScheduledEvent" in text][:1]
     untyped = json.loads(text)
     untyped["TaskMessage"]["OrchestrationExecutionContext"]["OrchestrationTags"] = {"a": "b"}
@@ -97,19 +97,19 @@ def test_tags_may_lack_their_type_name() -> None:
         '{"TaskMessage":' + "[" * 100_000,
     ],
 )
-def test_anything_else_is_unreadable(text: str) -> None:
+def test_other_texts_raise_unreadable_message(text: str) -> None:
     with pytest.raises(UnreadableMessage, match="not a Durable Task message"):
         wire.decode(text)
 
 
-def test_numbers_and_texts_are_taken_for_each_other_as_newtonsoft_takes_them() -> None:
+def test_numbers_and_strings_are_converted_as_by_newtonsoft() -> None:
     text = wire.encode(completed("5"))
     assert wire.decode(
         text.replace('"Result":"5"', '"Result":5').replace('"EventId":-1', '"EventId":"-1"')
     ) == completed("5")
 
 
-def test_only_what_xml_and_newtonsoft_forbid_is_escaped() -> None:
+def test_only_characters_forbidden_by_xml_or_newtonsoft_are_escaped() -> None:
     event = EventRaised(timestamp=NOON, name="n", input='é\u2028\x85\ufffe\ud800"\\\n\x7f🐍')
     data = MessageData(activity_id="a", message=TaskMessage(event, OrchestrationInstance("i", None)), sequence_number=1)
     text = wire.encode(data)
@@ -117,7 +117,7 @@ def test_only_what_xml_and_newtonsoft_forbid_is_escaped() -> None:
     assert wire.decode(text) == data
 
 
-def test_failure_details_travel_with_their_inner_failure() -> None:
+def test_failure_details_contain_inner_failure() -> None:
     found = json.loads(wire.encode(completed()))
     details = {
         "$type": "DurableTask.Core.FailureDetails",

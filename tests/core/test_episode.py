@@ -1,4 +1,4 @@
-"""Messages in, history and messages out."""
+"""Episodes: from received messages and decisions to history events and sent messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None,
 # Which messages count ------------------------------------------------------------------------------------------
 
 
-def test_messages_for_an_older_execution_are_left_out() -> None:
+def test_messages_for_older_execution_are_ignored() -> None:
     instance = Instance()
     instance.episode(waiting(CallActivity("A", "1")))
     assert begin_episode(instance.history, [to("e0", done(0))], BEGIN) is None
@@ -62,7 +62,7 @@ def test_messages_for_an_older_execution_are_left_out() -> None:
     assert [type(event).__name__ for event in state.new] == ["OrchestratorStarted", "EventRaised", "TaskCompleted"]
 
 
-def test_a_second_start_is_left_out() -> None:
+def test_repeated_start_is_ignored() -> None:
     again = replace(started(), instance=OrchestrationInstance("i1", "e2"))
     assert len(first_turn().new) == 2
     state = begin_episode([], [to("e1", started()), to("e2", again)], BEGIN)
@@ -73,7 +73,7 @@ def test_a_second_start_is_left_out() -> None:
     assert begin_episode(instance.history, [to("e1", started())], BEGIN) is None
 
 
-def test_an_instance_that_never_began_or_has_ended_takes_no_messages() -> None:
+def test_no_episode_for_unstarted_or_ended_instance() -> None:
     assert begin_episode([], [to(None, raised("go"))], BEGIN) is None
     instance = Instance()
     instance.episode(finished())
@@ -87,7 +87,7 @@ def terminated() -> ExecutionTerminated:
 # What goes out -------------------------------------------------------------------------------------------------
 
 
-def test_inputs_travel_in_messages_and_stay_out_of_the_history() -> None:
+def test_inputs_are_in_messages_but_not_in_history() -> None:
     outbox = Outbox()
     decisions = (ScheduleTask(0, "A", '["1"]'), StartSubOrchestration(1, "child", "c1", '"1"'))
     applied = apply(first_turn(), *decisions, outbox=outbox)
@@ -103,7 +103,7 @@ def test_inputs_travel_in_messages_and_stay_out_of_the_history() -> None:
     ]
 
 
-def test_a_child_knows_its_parent_and_has_its_tags() -> None:
+def test_child_has_parent_and_its_tags() -> None:
     outbox = Outbox()
     state = first_turn(replace(started(), tags={"a": "1", "b": "1", "FireAndForget": ""}, version="2.0"))
     apply(state, StartSubOrchestration(3, "child", "c1", "1", tags={"b": "2"}), outbox=outbox)
@@ -132,20 +132,20 @@ def test_a_child_knows_its_parent_and_has_its_tags() -> None:
         ),
     ],
 )
-def test_the_end_is_told_to_the_parents_execution(end: Complete, answer: object) -> None:
+def test_result_is_sent_to_parent_execution(end: Complete, answer: object) -> None:
     outbox = Outbox()
     apply(first_turn(started(parent=PARENT)), end, outbox=outbox)
     assert outbox.control == [TaskMessage(answer, PARENT.instance)]  # type: ignore[arg-type]
 
 
-def test_nobody_is_told_of_the_end_of_a_child_that_nobody_waits_for() -> None:
+def test_fire_and_forget_child_sends_no_result() -> None:
     outbox = Outbox()
     forgotten = replace(started(parent=PARENT), tags={"FireAndForget": ""})
     apply(first_turn(forgotten), Complete(0, RuntimeStatus.COMPLETED, None), outbox=outbox)
     assert outbox.control == []
 
 
-def test_an_outcome_says_how_much_is_stored_already() -> None:
+def test_outcome_has_number_of_stored_events() -> None:
     instance = Instance()
     instance.episode(waiting(CallActivity("A", "1")))
     stored = len(instance.history)
@@ -162,7 +162,7 @@ def test_an_outcome_says_how_much_is_stored_already() -> None:
 # Generations ---------------------------------------------------------------------------------------------------
 
 
-def test_the_next_generation_begins_with_what_is_carried_over() -> None:
+def test_next_generation_starts_with_carried_events() -> None:
     carried = raised("tick", "1")
     state = first_turn(replace(started(parent=PARENT), version="1.0", tags={"a": "1"}, generation=3))
     applied = apply(state, StartNextGeneration(0, '"2"', (carried,)))
@@ -191,7 +191,7 @@ def test_messages_of_all_generations_are_sent() -> None:
     assert [message.target.execution_id for message in outbox.activities] == ["e1", second.state.instance.execution_id]
 
 
-def test_a_generation_that_only_waits_is_closed_once() -> None:
+def test_waiting_generation_has_one_orchestrator_completed() -> None:
     instance = Instance()
     instance.episode(waiting(WaitForExternalEvent("x")))
     applied = apply(first_turn(), StartNextGeneration(0, "1"))
@@ -204,7 +204,7 @@ def test_a_generation_that_only_waits_is_closed_once() -> None:
     assert [event.is_played for event in idle.state.new] == [False, True, True]
 
 
-def test_continuing_as_new_waits_for_the_tasks_that_run() -> None:
+def test_continue_as_new_waits_for_running_tasks() -> None:
     instance, child = Instance(), CallSubOrchestrator("child", "1")
     instance.episode(waiting(child, CallActivity("A", "1")))
     ended = SubOrchestrationInstanceCompleted(timestamp=BEGIN, task_scheduled_id=0)

@@ -27,7 +27,7 @@ DATES = [
 
 
 @pytest.mark.parametrize(("form", "text"), DATES)
-def test_date_formats(form: str, text: str) -> None:
+def test_format_date(form: str, text: str) -> None:
     assert format_date(NOON, form) == text
 
 
@@ -42,5 +42,5 @@ GUIDS = [
 
 
 @pytest.mark.parametrize(("form", "text"), GUIDS)
-def test_guid_formats(form: str, text: str) -> None:
+def test_format_guid(form: str, text: str) -> None:
     assert format_guid(UUID("12345678123456781234567812345678"), form) == text

@@ -44,24 +44,24 @@ from emulator.dotnet.json_writer import newtonsoft_text
         ("[" * 100_000, "[" * 100_000),
     ],
 )
-def test_a_stored_text_shows_as_its_first_json_value_or_as_itself(text: str | None, shown: Any) -> None:
+def test_lenient_value_returns_first_json_value_or_text(text: str | None, shown: Any) -> None:
     assert lenient_value(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["{not json", "{oops", "[1", '{"a":1} tail', "", "  ", "'open", "1 2", "{a:1,,}", "/x", "²"]
 )
-def test_a_body_that_is_not_one_json_value_is_refused(text: str) -> None:
+def test_read_whole_raises_unless_text_is_one_value(text: str) -> None:
     with pytest.raises(JsonReaderError):
         read_whole(text)
 
 
-def test_an_error_tells_line_and_position() -> None:
+def test_error_has_line_and_position() -> None:
     with pytest.raises(JsonReaderError, match=r"got: c\. Path '', line 2, position 5\.$"):
         read_whole('{"a": 1,\n "b" c}')
 
 
-def test_comments_and_blanks_may_follow_a_value() -> None:
+def test_read_whole_ignores_comments_and_spaces_after_value() -> None:
     assert read_whole('{"a": 1} /* end */ // really\n ') == {"a": 1}
 
 
@@ -73,11 +73,11 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES)
-def test_what_is_written_reads_as_the_same_value(value: Any) -> None:
+def test_written_value_is_read_back(value: Any) -> None:
     assert read_whole(newtonsoft_text(value)) == value
 
 
 @given(JSON_VALUES, st.sampled_from(["", " ", "\n/* c */"]))
-def test_json_of_python_reads_as_python_reads_it(value: Any, tail: str) -> None:
+def test_strict_json_is_read_as_by_python(value: Any, tail: str) -> None:
     for ascii_only in (True, False):
         assert read_first(json.dumps(value, ensure_ascii=ascii_only) + tail) == value

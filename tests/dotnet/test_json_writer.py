@@ -28,12 +28,12 @@ VALUES = st.recursive(
         ("\ud800\uffff", '"\\ud800\\uffff"'),
     ],
 )
-def test_texts(value: object, text: str) -> None:
+def test_json_text(value: object, text: str) -> None:
     assert json_text(value) == text
 
 
 @given(VALUES)
-def test_whatever_is_written_can_be_sent_and_read(value: object) -> None:
+def test_json_text_is_valid_utf8_and_read_back(value: object) -> None:
     assert json.loads(json_text(value).encode()) == value
 
 
@@ -60,14 +60,14 @@ def test_whatever_is_written_can_be_sent_and_read(value: object) -> None:
         ("\ud800\ufffe", '"\N{REPLACEMENT CHARACTER}\ufffe"'),
     ],
 )
-def test_values_are_written_as_newtonsoft_writes_them(value: Any, text: str) -> None:
+def test_newtonsoft_text(value: Any, text: str) -> None:
     assert newtonsoft_text(value) == text
 
 
-def test_lone_surrogates_are_kept_on_request() -> None:
+def test_lone_surrogates_are_escaped_on_request() -> None:
     assert newtonsoft_text(["\ud800", 1e16], keep_surrogates=True) == '["\\ud800",1E+16]'
 
 
 @given(VALUES)
-def test_values_without_floats_are_written_alike(value: Any) -> None:
+def test_both_writers_agree_on_values_without_floats(value: Any) -> None:
     assert newtonsoft_text(value, keep_surrogates=True) == json_text(value)

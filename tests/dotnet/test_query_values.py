@@ -11,7 +11,7 @@ from emulator.dotnet.query_values import form_encode, parse_bool, parse_datetime
     ("text", "value"),
     [("true", True), (" TRUE ", True), ("False", False), ("1", None), ("yes", None), ("", None), (None, None)],
 )
-def test_booleans(text: str | None, value: bool | None) -> None:
+def test_parse_bool(text: str | None, value: bool | None) -> None:
     assert parse_bool(text) is value
 
 
@@ -30,7 +30,7 @@ def test_booleans(text: str | None, value: bool | None) -> None:
         ("007", 7),
     ],
 )
-def test_integers(text: str, value: int | None) -> None:
+def test_parse_int(text: str, value: int | None) -> None:
     assert parse_int(text) == value
 
 
@@ -38,7 +38,7 @@ def test_integers(text: str, value: int | None) -> None:
     ("text", "value"),
     [("0.2", 0.2), (" 30 ", 30.0), ("1,000.5", 1000.5), ("1e2", 100.0), (".5", 0.5), ("5.", 5.0), ("abc", None)],
 )
-def test_seconds(text: str, value: float | None) -> None:
+def test_parse_double(text: str, value: float | None) -> None:
     assert parse_double(text) == value
 
 
@@ -55,7 +55,7 @@ def test_seconds(text: str, value: float | None) -> None:
         ("Tue, 24 Nov 2026 00:00:00 GMT", "2026-11-24T00:00:00Z"),
     ],
 )
-def test_dates(text: str, value: str) -> None:
+def test_parse_datetime(text: str, value: str) -> None:
     moment = parse_datetime(text)
     assert moment is not None
     assert moment.text == value
@@ -68,9 +68,9 @@ def test_dates(text: str, value: str) -> None:
         *("0001-01-01T00:00:00Z", "1-01-01T00:00:00.000000Z", "Xxx, 99 Nov 2026 00:00:00 GMT"),
     ],
 )
-def test_what_is_not_a_date_counts_as_not_given(text: str) -> None:
+def test_parse_datetime_returns_none_for_other_texts(text: str) -> None:
     assert parse_datetime(text) is None
 
 
-def test_form_encoding_keeps_what_net_keeps() -> None:
+def test_form_encode_leaves_the_same_characters_as_dotnet() -> None:
     assert form_encode("a b@c:d/é~'-_.!*()") == "a+b%40c%3Ad%2F%C3%A9%7E%27-_.!*()"

@@ -27,12 +27,12 @@ from emulator.dotnet.timespan import format_timespan, parse_timespan
         ("25:10:30", timedelta(days=25, hours=10, minutes=30)),
     ],
 )
-def test_reading(text: str, span: timedelta) -> None:
+def test_parse_timespan(text: str, span: timedelta) -> None:
     assert parse_timespan(text) == span
 
 
 @pytest.mark.parametrize("text", ["", "five", "1:60:00", "00:00:60", "1.24:00:00", "00:00:00.12345678", "1:2:3:4:5"])
-def test_what_is_no_time_span_is_refused(text: str) -> None:
+def test_parse_timespan_raises_for_other_texts(text: str) -> None:
     with pytest.raises(ValueError, match="not a time span"):
         parse_timespan(text)
 
@@ -47,5 +47,5 @@ def test_what_is_no_time_span_is_refused(text: str) -> None:
         (timedelta(0), "00:00:00"),
     ],
 )
-def test_writing(span: timedelta, text: str) -> None:
+def test_format_timespan(span: timedelta, text: str) -> None:
     assert format_timespan(span) == text

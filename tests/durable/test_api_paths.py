@@ -20,7 +20,7 @@ from emulator.extensions.durable.management.routing import (
 )
 
 
-def test_a_repeated_parameter_is_joined_whatever_its_case() -> None:
+def test_repeated_parameters_are_joined_without_case() -> None:
     query = Query.parse("reason=one+1&REASON=two&blank=&blank=%20x")
     assert query.get("Reason") == "one 1,two"
     assert query.first_filled("blank") == " x"

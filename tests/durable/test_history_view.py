@@ -1,4 +1,4 @@
-"""The history in a status payload, against what the real extension answered for the same rows."""
+"""History in a status payload, compared with the responses of the real extension for the same rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCENARIOS = sorted(set(GOLDEN.scenarios) - {"big_activity", "big_input", "middle
 
 @dataclass(frozen=True)
 class Shown:
-    """A history that the real extension showed of a finished instance."""
+    """A history of a finished instance in a response of the real extension."""
 
     instance_id: str
     show_input: bool
@@ -62,19 +62,19 @@ def stored_history(scenario: str, instance_id: str) -> list[HistoryEvent]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_stored_histories_are_shown_as_the_real_extension_shows_them(scenario: str) -> None:
+def test_stored_histories_are_shown_as_by_the_real_extension(scenario: str) -> None:
     for shown in last_shown(scenario):
         history = stored_history(scenario, shown.instance_id)
         ours = history_view(history, show_input=shown.show_input, show_output=shown.show_output)
         assert [list(event.items()) for event in ours] == [list(event.items()) for event in shown.events]
 
 
-def test_the_recordings_show_enough_histories() -> None:
+def test_recordings_contain_enough_histories() -> None:
     assert sum(len(list(last_shown(scenario))) for scenario in SCENARIOS) > 50
 
 
-def test_two_tasks_of_one_id_do_not_hide_the_history() -> None:
-    """As after a non-determinism; the real extension answers 400 then."""
+def test_history_with_repeated_event_id_is_shown() -> None:
+    """As after a non-determinism. The real extension responds with 400."""
     at = Instant.parse("2026-01-05T10:00:00Z")
     history: list[HistoryEvent] = [
         OrchestratorStarted(timestamp=at),

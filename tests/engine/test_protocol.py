@@ -1,4 +1,4 @@
-"""The JSON between host and Python functions, where the recordings do not reach."""
+"""JSON between the host and Python functions, for cases that are not in the recordings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_trigger_values(input_text: str | None, value: str) -> None:
 
 
 @pytest.mark.parametrize("input_text", ["[]", "[1,2]", "{}", "5", "not json"])
-def test_an_activity_has_exactly_one_argument(input_text: str) -> None:
+def test_activity_input_without_exactly_one_element_is_refused(input_text: str) -> None:
     with pytest.raises(activities.UnreadableInput, match="must be a JSON array of one element"):
         activities.trigger_value(input_text)
 
@@ -68,12 +68,12 @@ def test_an_activity_has_exactly_one_argument(input_text: str) -> None:
         (Datum("json", DEEP), f'"{DEEP}"'),
     ],
 )
-def test_results(returned: Datum | None, result: str | None) -> None:
+def test_activity_results(returned: Datum | None, result: str | None) -> None:
     assert activities.result_of(returned) == result
 
 
-def test_a_failure_is_one_line_of_json_with_the_python_traceback() -> None:
-    """User code in the wild takes the second line of the exception's text apart."""
+def test_failure_details_are_one_line_of_json_with_the_traceback() -> None:
+    """User code parses the second line of the exception's text."""
     failure = FunctionFailed(type_name="ValueError", text="boom", stack='  File "a.py", line 7, in x\n')
     failed = activities.failure_of("X", failure)
     assert failed.reason == "Activity function 'X' failed:  ValueError: boom"
@@ -159,11 +159,11 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
         (f'{{"isDone":true,"output":{DEEP}}}', "Out of proc orchestrators must return a valid JSON schema"),
     ],
 )
-def test_what_is_no_answer_fails_the_orchestration(returned: str, why: str) -> None:
+def test_unreadable_response_fails_the_orchestration(returned: str, why: str) -> None:
     assert orchestrators.answer_of(returned) == OrchestratorResponse(actions=None, raised=Raised(why))
 
 
-def test_a_retry_interval_that_no_time_span_can_hold_fails_the_orchestration() -> None:
+def test_too_long_retry_interval_fails_the_orchestration() -> None:
     options = {"firstRetryIntervalInMilliseconds": 10**30, "maxNumberOfAttempts": 3}
     found = answer({"actionType": 1, "functionName": "F", "input": "1", "retryOptions": options})
     assert found.raised is not None
@@ -171,24 +171,24 @@ def test_a_retry_interval_that_no_time_span_can_hold_fails_the_orchestration() -
     assert "cannot be read (OverflowError(" in found.raised.message
 
 
-def test_a_timer_without_a_time_fails_the_orchestration() -> None:
+def test_timer_without_time_fails_the_orchestration() -> None:
     found = answer({"actionType": 5, "fireAt": None})
     assert found.raised is not None
     assert found.raised.message.startswith('The action {"actionType":5,"fireAt":null} cannot be read')
 
 
-def test_an_orchestrator_without_sdk_may_return_nothing() -> None:
+def test_orchestrator_without_sdk_may_return_nothing() -> None:
     assert orchestrators.answer_of(None) == OrchestratorResponse(actions=(), is_done=True)
 
 
-def test_a_custom_status_has_16_kilobytes_in_utf16() -> None:
+def test_custom_status_is_limited_to_16_kb_of_utf16() -> None:
     assert answer(customStatus="x" * 8190).custom_status == f'"{"x" * 8190}"'
     assert answer(customStatus="x" * 8191).raised == Raised(
         "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. The current payload size is 16 KB."
     )
 
 
-def test_a_failure_carries_the_actions_so_far_and_the_users_own_frames() -> None:
+def test_failure_contains_previous_actions_and_user_stack() -> None:
     state = {"isDone": False, "schemaVersion": 2, "actions": [[]], "error": "bad", "customStatus": 1}
     original = ValueError("bad")
     try:
@@ -211,14 +211,14 @@ def context(input_text: str | None) -> Any:
     return json.loads(orchestrators.context_text(request, http_poll_interval=timedelta(seconds=5)))
 
 
-def test_the_poll_interval_of_host_json_is_told() -> None:
+def test_context_contains_poll_interval_of_host_json() -> None:
     assert context(None)["defaultHttpAsyncRequestSleepTimeMillseconds"] == 5000
 
 
 @pytest.mark.parametrize(
     ("input_text", "value"), [(None, None), ('{"a": [1, 2.5]}', {"a": [1, 2.5]}), ("{'a': 1}", {"a": 1})]
 )
-def test_the_input_is_read_as_leniently_as_newtonsoft_does(input_text: str | None, value: object) -> None:
+def test_input_is_read_as_by_newtonsoft(input_text: str | None, value: object) -> None:
     assert context(input_text)["input"] == value
 
 
@@ -243,7 +243,7 @@ BATCH = EntityBatch(
         '{"entityExists":true,"entityState":"1","results":[{"isError":false}]}',
     ],
 )
-def test_what_is_no_answer_to_the_batch_is_refused(returned: str | None) -> None:
+def test_unreadable_entity_response_is_refused(returned: str | None) -> None:
     with pytest.raises(entities.UnreadableAnswer, match=r"^The entity function"):
         entities.result_of(returned, BATCH)
 

@@ -26,7 +26,7 @@ _STRING_MAP_TYPE = (
 
 
 def object_writers(*, type_names: bool) -> Mapping[Kind, ObjectWriter]:
-    """The writer of each kind of object, with or without `$type`."""
+    """Return the writer of each kind of object, with or without `$type`."""
     writers: dict[Kind, ObjectWriter] = {
         Kind.STRING_MAP: partial(_write_map, {"$type": _STRING_MAP_TYPE} if type_names else {}),
         # Without `$type` in messages, too: .NET knows the declared type, and a wrong name would make the whole message
@@ -46,6 +46,7 @@ def _write_object(
 ) -> dict[str, Any] | None:
     if record is None:
         return None
+    # `$type` has to be the first member: Newtonsoft reads objects from front to back.
     members: dict[str, Any] = {**head}
     for name, field, write in steps:
         value = getattr(record, field)
@@ -95,4 +96,4 @@ def _read_map(
 
 
 READERS = _object_readers()
-"""The reader of each kind of object, and of the scalars that are alike in all JSON formats."""
+"""The reader of each kind of object, and of the scalars that all JSON formats write alike."""

@@ -20,7 +20,7 @@ from emulator.instant import MIN_INSTANT
 
 
 class Kind(enum.Enum):
-    """Type of a member's value."""
+    """Type of a member's value. A format has one encoding for each."""
 
     STRING = enum.auto()
     INTEGER = enum.auto()
@@ -72,6 +72,7 @@ OBJECTS: Mapping[Kind, ObjectSchema] = {
         (
             Member("Name", "name", default=""),
             Member("OrchestrationInstance", "instance", Kind.INSTANCE, OrchestrationInstance("", None)),
+            # Not "TaskScheduledId", as in events.
             Member("TaskScheduleId", "task_schedule_id", Kind.INTEGER, 0),
             Member("Version", "version"),
         ),
@@ -137,6 +138,7 @@ _TASK_FAILED = (_TASK_ID, _REASON, Member("Details", "details"), _FAILURE)
 EVENTS: Mapping[type[HistoryEvent], EventSchema] = {
     events.ExecutionStarted: EventSchema(
         0,
+        # The order of declaration in ExecutionStartedEvent.cs.
         properties=(
             Member("ParentInstance", "parent", Kind.PARENT),
             _NAME,
@@ -149,6 +151,7 @@ EVENTS: Mapping[type[HistoryEvent], EventSchema] = {
             Member("Generation", "generation", Kind.INTEGER),
             Member("GenerateNewTrace", "generate_new_trace", Kind.BOOLEAN, False),
         ),
+        # A public field in .NET, unlike the other members. The same is true of GenericEvent.Data.
         fields=(Member("OrchestrationInstance", "instance", Kind.INSTANCE, OrchestrationInstance("", None)),),
     ),
     events.ExecutionCompleted: EventSchema(1, _COMPLETED),

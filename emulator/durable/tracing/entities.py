@@ -24,6 +24,7 @@ class EntityLines:
             self._lines.info(
                 f"{entity(batch.entity)} created entity state in '' operation . State: EntityStateCreated."
             )
+        # The number of results was checked when they were read.
         for operation, outcome in zip(batch.operations, result.results, strict=True):
             function = f"{entity(batch.entity)} {'failed' if outcome.is_error else 'completed'} '{operation.name}'"
             took, given = f"{outcome.duration_ms:g}ms", self._lines.payload(operation.input)

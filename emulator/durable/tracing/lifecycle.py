@@ -67,6 +67,7 @@ class Lifecycle:
         function = orchestrator_of(state)
         # Only the first episode of an execution has no past.
         if not state.past:
+            # Orchestrators are logged with -1 where activities have the id of their task.
             self.started(function, state.started.input, task_id=-1)
         for event in state.new:
             if isinstance(event, TimerFired):
@@ -74,6 +75,7 @@ class Lifecycle:
                     f"{function} was resumed by a timer scheduled for '{event.fire_at.text7}'. IsReplay: False. "
                     "State: TimerExpired."
                 )
+            # Only the wake-up message of a rewind is a new GenericEvent.
             elif isinstance(event, GenericEvent):
                 self._lines.info(
                     f"{function} continues after its rewind. Its status is Running again; on Azure it stays Pending, "
@@ -105,6 +107,7 @@ class Lifecycle:
                 self._lines.info(
                     f"{function} received an entity response. OperationId: {name}. State: ExternalEventRaised."
                 )
+            # The extension calls this state "dropped", although the event is delivered as soon as it is awaited.
             case EventDelivery.BUFFERED:
                 self._lines.info(
                     f"{function} saved a '{name}' event to an in-memory queue. State: ExternalEventDropped."

@@ -89,6 +89,7 @@ class History:
 
 
 def _weight(event: HistoryEvent) -> int:
+    # A rough constant for the event itself: only the sizes of the payloads differ much.
     texts = (getattr(event, field, None) for field in ("input", "result", "reason", "details"))
     return 300 + sum(len(text) for text in texts if text)
 

@@ -62,6 +62,7 @@ def _read_status(name: str) -> RuntimeStatus:
     return status
 
 
+# An OBJECT_MAP occurs only inside failure details, never as a column.
 _OBJECT_KINDS = (*OBJECTS, Kind.STRING_MAP)
 
 # Kinds that are not listed have an EDM type of their own, and need no conversion.
@@ -210,8 +211,10 @@ def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status:
         "TaskHubName": hub,
     }
     for event in events:
-        columns |= _implied(event, None, status, event.timestamp)
-    return _present(columns | {"RuntimeStatus": status.wire_name})
+        # A termination whose ExecutionCompleted was not stored has not ended the execution: the episode is repeated.
+        if not isinstance(event, ExecutionTerminated):
+            columns |= _implied(event, None, status, event.timestamp)
+    return _present(columns)
 
 
 def _implied(
