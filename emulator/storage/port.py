@@ -203,12 +203,6 @@ class Table(Protocol):
     async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
         """One row. Raises NotFound."""
 
-    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        """All rows that fulfil `where`, ordered by partition key, then row key (ordinal), over all pages.
-
-        `select`: only these properties (keys and ETag always come). Raises NotFound (table), InvalidRequest.
-        """
-
     async def page(
         self,
         where: Condition | None = None,
@@ -217,7 +211,12 @@ class Table(Protocol):
         limit: int = 1000,
         continuation: str | None = None,
     ) -> Page:
-        """One page of at most `limit` (1..1000) rows. Raises as `query`; InvalidRequest for a bad token."""
+        """Read one page of at most `limit` (1 to 1000) rows that fulfil `where`.
+
+        Rows come by partition key, then row key, both in ordinal order. `select`: only these properties; keys and ETag
+        always come. `continuation`: from the page before. See `storage.paging.query_rows` for all pages. Raises
+        NotFound (the table), InvalidRequest (also for a token that is not one of this service).
+        """
 
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
         """One operation, or up to 100 of one partition as one transaction: all or nothing.

@@ -26,6 +26,7 @@ from emulator.errors import EmulatorError
 from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
 from emulator.storage.transfer.file import Kind, opened, read_header
 from emulator.storage.transfer.importing import import_account
@@ -112,7 +113,7 @@ async def _of_export(path: Path, instance_id: str | None) -> Sequence[History]:
         for table in tables:
             options = DurableTaskOptions(hub_name=table.removesuffix(_HISTORY))
             hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)
-            keys = {row.partition_key async for row in account.table(table).query(select=["PartitionKey"])}
+            keys = {row.partition_key async for row in query_rows(account.table(table), select=["PartitionKey"])}
             wanted = [instance for instance in sorted(map(unescape_key, keys)) if not is_entity(instance)]
             histories += [
                 History(instance, await hub.history(instance)) for instance in wanted if instance_id in (None, instance)

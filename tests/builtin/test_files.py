@@ -22,6 +22,7 @@ from emulator.storage.builtin import opening as builtin_opening
 from emulator.storage.builtin import schema as builtin_schema
 from emulator.storage.builtin.arrivals import Arrivals
 from emulator.storage.builtin.file import FileDatabase
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Queue, StorageUnreachable
 from tests.storage.bench import bodies, collected, fill, row
 
@@ -59,7 +60,7 @@ async def test_a_file_keeps_everything_and_needs_nothing_beside_it(path: Path) -
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     async with open_builtin(path, CLOCK) as account:
         assert await bodies(account.queue("letters")) == ["kept"]
-        assert len(await collected(account.table("Rows").query())) == 3
+        assert len(await collected(query_rows(account.table("Rows")))) == 3
 
 
 async def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:

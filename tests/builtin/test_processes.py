@@ -13,6 +13,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from tests.storage.bench import collected, take_all
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ async def stored(path: Path) -> tuple[set[int], set[int]]:
     """The numbers among the messages and among the rows."""
     async with open_builtin(path, SystemClock()) as account:
         messages = await account.queue("numbers").every()
-        rows = await collected(account.table("Numbers").query())
+        rows = await collected(query_rows(account.table("Numbers")))
     assert all(row.properties["Half"] == int(row.row_key) // 2 for row in rows)
     return {int(message.body) for message in messages}, {int(row.row_key) for row in rows}
 

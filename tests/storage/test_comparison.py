@@ -33,6 +33,7 @@ from emulator.instant import Instant
 from emulator.storage import rest
 from emulator.storage.builtin import open_builtin
 from emulator.storage.filters import Both, Compare, Condition, Either
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
@@ -161,7 +162,7 @@ class Side:
         return None
 
     async def query(self, where: Condition | None, select: list[str]) -> object:
-        return [seen(row) async for row in self.table.query(where, select=select)]
+        return [seen(row) async for row in query_rows(self.table, where, select=select)]
 
     async def pages(self, where: Condition | None, limit: int) -> object:
         page = await self.table.page(where, limit=limit)

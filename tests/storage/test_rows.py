@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     AlreadyExists,
     Int64,
@@ -261,7 +262,7 @@ async def test_a_table_is_created_once_and_dropped_once(bench: Bench) -> None:
     assert await table.drop()
     assert not await table.drop()
     assert await table.create()
-    assert [found async for found in table.query()] == []
+    assert [found async for found in query_rows(table)] == []
 
 
 async def test_table_names_ignore_case(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from azure.core import MatchConditions
@@ -15,7 +15,6 @@ from emulator.instant import Instant
 from emulator.storage.azure.errors import Calls
 from emulator.storage.error_mapping import invalid, refusal
 from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
 from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
@@ -59,10 +58,6 @@ class AzureTable:
             self._client.get_entity(partition_key, row_key, select=_selected(select)),
         )
         return _row(entity)
-
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        async for row in every_row(self, where, select):
-            yield row
 
     async def page(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,6 @@ from emulator.storage.builtin.rows import check_keys, check_properties, loaded, 
 from emulator.storage.builtin.schema import ordinal_key, text_of_key
 from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
 from emulator.storage.port import ANY_ETAG, MAX_BATCH_OPERATIONS, Operation, Page, Row, TableOperation
 
 _PAGE = 1000
@@ -71,10 +70,6 @@ class BuiltinTable:
             return _row(found, select)
 
         return await self._database.read(f"read row {partition_key!r}, {row_key!r} of table {self.name}", work)
-
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        async for row in every_row(self, where, select):
-            yield row
 
     async def page(
         self,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from emulator.storage.error_mapping import invalid, refusal
 from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
 from emulator.storage.port import (
     MAX_BATCH_OPERATIONS,
     NotFound,
@@ -77,10 +76,6 @@ class RestTable:
             headers=_READING,
         )
         return row_of(json.loads(answer.body))
-
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        async for row in every_row(self, where, select):
-            yield row
 
     async def page(
         self,

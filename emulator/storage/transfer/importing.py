@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emulator.clock import Clock
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
@@ -120,7 +121,7 @@ class _Ledger:
 
     async def close(self) -> None:
         await self._table.submit([TableOperation(Operation.DELETE, Row(self._file_id, "", {}), ANY_ETAG)])
-        async for _ in self._table.query():
+        async for _ in query_rows(self._table):
             return  # another import is unfinished
         await self._table.drop()
 

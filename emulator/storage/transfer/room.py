@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from emulator.storage.paging import query_rows
 from emulator.storage.port import ANY_ETAG, NotFound, Operation, Row, StorageAccount, TableOperation
 from emulator.storage.row_batches import RowBatch
 from emulator.storage.transfer.file import Item, Kind
@@ -33,7 +34,7 @@ async def _is_empty(account: StorageAccount, item: Item) -> bool:
             case Kind.QUEUE:
                 return await account.queue(item.name).count() == 0
             case Kind.TABLE:
-                async for _ in account.table(item.name).query(select=["RowKey"]):
+                async for _ in query_rows(account.table(item.name), select=["RowKey"]):
                     return False
             case Kind.CONTAINER:
                 async for _ in account.container(item.name).list():
@@ -50,7 +51,7 @@ async def _empty(account: StorageAccount, item: Item) -> None:
             await account.queue(item.name).clear()
         case Kind.TABLE:
             batch = RowBatch(account.table(item.name))
-            async for row in account.table(item.name).query(select=["RowKey"]):
+            async for row in query_rows(account.table(item.name), select=["RowKey"]):
                 await batch.add(
                     TableOperation(Operation.DELETE, Row(row.partition_key, row.row_key, {}), ANY_ETAG), _DELETE_BYTES
                 )

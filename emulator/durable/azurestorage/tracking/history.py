@@ -23,6 +23,7 @@ from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
 from emulator.storage.filters import eq
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
@@ -135,7 +136,7 @@ class HistoryTable:
         where = eq("PartitionKey", escape_key(instance_id))
         if expected is not None:
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
-        found = [row async for row in self._table.query(where)]
+        found = [row async for row in query_rows(self._table, where)]
         sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
         current = _execution_of(sentinel or found[0]) if found else None
@@ -213,7 +214,7 @@ class HistoryTable:
     async def purge(self, instance_id: str) -> int:
         """Delete all rows of the instance, sentinel included; returns how many there were."""
         where = eq("PartitionKey", escape_key(instance_id))
-        found = [row async for row in self._table.query(where, select=["RowKey"])]
+        found = [row async for row in query_rows(self._table, where, select=["RowKey"])]
         for start in range(0, len(found), MAX_BATCH_OPERATIONS):
             await self._delete(found[start : start + MAX_BATCH_OPERATIONS])
         return len(found)

@@ -12,6 +12,7 @@ from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.hub import InstanceNotFound
 from emulator.storage.filters import Condition, eq
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, Table, TableOperation, Value
 
 _FAILED_TYPES = ("TaskFailed", "SubOrchestrationInstanceFailed")
@@ -33,7 +34,7 @@ class _Rewind:
     async def run(self, instance_id: str) -> list[str]:
         partition = eq("PartitionKey", escape_key(instance_id))
         execution = partition & eq("ExecutionId", await self._current_execution(instance_id, partition))
-        failed = [row async for row in self._history.query(execution & _is_failure())]
+        failed = [row async for row in query_rows(self._history, execution & _is_failure())]
         leaves: list[str] = []
         for row in failed:
             leaves += await self._undo(row, execution)
@@ -43,8 +44,10 @@ class _Rewind:
     async def _current_execution(self, instance_id: str, partition: Condition) -> str:
         # .NET asks for the highest-numbered OrchestratorStarted, which may be left over from an older execution.
         # The sentinel knows better; only a history without one needs the other way.
-        found = [row async for row in self._history.query(partition & eq("RowKey", "sentinel"))]
-        found = found or [row async for row in self._history.query(partition & eq("EventType", "OrchestratorStarted"))]
+        found = [row async for row in query_rows(self._history, partition & eq("RowKey", "sentinel"))]
+        found = found or [
+            row async for row in query_rows(self._history, partition & eq("EventType", "OrchestratorStarted"))
+        ]
         if not found:
             raise InstanceNotFound(instance_id)
         return str(found[-1].properties["ExecutionId"])
@@ -68,7 +71,7 @@ class _Rewind:
         task_id = failed.properties.get("TaskScheduledId", 0)
         assert isinstance(task_id, int)
         where = execution & eq("EventId", task_id) & eq("EventType", event_type)
-        return [row async for row in self._history.query(where)]
+        return [row async for row in query_rows(self._history, where)]
 
     async def _neutralise(self, row: Row) -> None:
         await self._replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
