@@ -269,8 +269,8 @@ def _parse_transfer(action: str, words: list[str]) -> Transfer:
 
 _TRANSFERS: Final = {
     "export": "Save all queues, tables and blobs of an account to one file. Stop the hosts that use it first.",
-    "import": "Put a saved file into an account. An interrupted import goes on where it stopped.",
-    "copy": "Copy all queues, tables and blobs from one account to another. An interrupted copy goes on.",
+    "import": "Import a saved file into an account. Repeat the command if it was interrupted.",
+    "copy": "Copy all queues, tables and blobs from one account to another. Repeat the command if it was interrupted.",
 }
 
 

@@ -28,7 +28,7 @@ from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
-from emulator.storage.transfer.file import Kind, opened, read_header
+from emulator.storage.transfer.export_file import Kind, opened, read_header
 from emulator.storage.transfer.importing import import_account
 
 Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | Mapping[str, Any]

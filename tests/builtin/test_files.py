@@ -195,11 +195,11 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(path: Path) -> None:
     # A small one may still fit where a large one does not; what was acknowledged is there either way.
     database._connection.execute("PRAGMA max_page_count = 1000000")
     await queue.put("after")
-    found = [message.body[:5] for message in await queue.every()]
+    found = [message.body[:5] for message in await queue.list_messages()]
     assert found == [*put, "after"]
     database.close()
     async with open_builtin(path, CLOCK) as reopened:
-        assert [message.body[:5] for message in await reopened.queue("letters").every()] == found
+        assert [message.body[:5] for message in await reopened.queue("letters").list_messages()] == found
 
 
 async def fill_up(queue: Queue) -> list[str]:

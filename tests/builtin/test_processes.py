@@ -41,7 +41,7 @@ def killed_at_random(path: Path, first: int, chance: random.Random) -> set[int]:
 async def stored(path: Path) -> tuple[set[int], set[int]]:
     """The numbers among the messages and among the rows."""
     async with open_builtin(path, SystemClock()) as account:
-        messages = await account.queue("numbers").every()
+        messages = await account.queue("numbers").list_messages()
         rows = await collected(query_rows(account.table("Numbers")))
     assert all(row.properties["Half"] == int(row.row_key) // 2 for row in rows)
     return {int(message.body) for message in messages}, {int(row.row_key) for row in rows}

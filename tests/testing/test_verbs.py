@@ -202,7 +202,7 @@ async def test_a_message_is_put_as_queue_triggers_read_it(shop: Path, tmp_path: 
         await app.put_message("orders", {"id": 7})
         await app.put_message("orders", "text")
     async with open_builtin(tmp_path / "storage.db", SystemClock()) as account:
-        bodies = [message.body for message in await account.queue("orders").every()]
+        bodies = [message.body for message in await account.queue("orders").list_messages()]
     assert bodies == ["eyJpZCI6IDd9", "dGV4dA=="]
 
 

@@ -69,9 +69,9 @@ class BuiltinQueue:
         return await self._database.write(f"delete queue {self.name}", work, then=self._announce)
 
     async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
-        return await self.put_as(hyphenated(self._new_id()), body, visible_in=visible_in, lives_for=lives_for)
+        return await self.restore_message(hyphenated(self._new_id()), body, visible_in=visible_in, lives_for=lives_for)
 
-    async def put_as(
+    async def restore_message(
         self,
         message_id: str,
         body: str,
@@ -80,10 +80,7 @@ class BuiltinQueue:
         lives_for: timedelta | None = None,
         dequeue_count: int = 0,
     ) -> QueueMessage:
-        """Put a message that was in another queue: with its id and how often it was taken there.
-
-        One with an id that is there already changes nothing, so that a repeated import doubles no message.
-        """
+        """Add a message with a given id and dequeue count (an import). A message with this id that exists stays."""
         hidden, life = whole_seconds(visible_in), None if lives_for is None else whole_seconds(lives_for)
 
         def work(connection: sqlite3.Connection) -> QueueMessage:
@@ -150,8 +147,8 @@ class BuiltinQueue:
 
         return await self._database.read(f"peek into queue {self.name}", work)
 
-    async def every(self) -> list[QueueMessage]:
-        """All messages, hidden ones included, as `peek` gives them; the oldest first."""
+    async def list_messages(self) -> list[QueueMessage]:
+        """List all messages, hidden ones included, without pop receipts; the oldest first. Raises NotFound."""
 
         def work(connection: sqlite3.Connection) -> list[QueueMessage]:
             arguments = {"queue": self._id(connection), "now": micros(self._clock.now())}

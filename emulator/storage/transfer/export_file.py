@@ -1,7 +1,7 @@
-"""The file that storage is exported to: JSON lines, described in docs/storage-file-format.md.
+"""Format of an export file: JSON lines, described in docs/storage-file-format.md.
 
-A header, then the records of one queue, table or container after the other, marks between them, and an end. A file
-without an end is an export that was interrupted; a mark says where it can go on.
+A header, then the records of each queue, table or container between a begin and a mark, then an end. A file without an
+end is incomplete.
 """
 
 from __future__ import annotations
@@ -105,13 +105,9 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Everything of `item` up to `position` is in the file; None: all of it.
-
-    `unreadable`: but for so many hidden messages.
-    """
+    """End of an item. `unreadable`: number of hidden messages that could not be read and are missing."""
 
     item: Item
-    position: str | None
     unreadable: int = 0
 
 
@@ -159,9 +155,10 @@ def record_line(record: Record) -> bytes:
                     "content": content,
                 }
             )
-        case Mark(item, position, unreadable):
+        case Mark(item, unreadable):
             hidden = {"unreadableMessages": unreadable} if unreadable else {}
-            return _line({"mark": [item.kind.value, item.name], "position": position, **hidden})
+            # Earlier versions of azemu refuse a mark without a position.
+            return _line({"mark": [item.kind.value, item.name], "position": None, **hidden})
         case End():
             return _line({"end": True})
 
@@ -198,7 +195,7 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def opened(path: Path, mode: Literal["rb", "wb", "r+b"]) -> Iterator[BinaryIO]:
+def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
     """The file, open. Raises TransferFileError when it cannot be opened, read or written."""
     try:
         with path.open(mode) as file:
@@ -234,21 +231,22 @@ def read_header(file: BinaryIO, path: Path) -> Header:
 
 
 def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
-    """The records from the file's position on, each with the position behind it.
+    """Yield the records from the file's position on, each with the position behind it.
 
-    A last line that is cut short ends them. Raises TransferFileError for a damaged line.
+    Raises TransferFileError for a line that is damaged or cut short.
     """
     while line := file.readline():
-        if not line.endswith(b"\n"):
-            return
         try:
-            yield _record(json.loads(line)), file.tell()
+            record = _record(json.loads(line))
         except (ValueError, KeyError, TypeError):
-            place = file.tell() - len(line)
-            raise TransferFileError(f"{path} is damaged: the line at byte {place} cannot be read.") from None
+            start = file.tell() - len(line)
+            raise TransferFileError(f"{path} is damaged: the line at byte {start} cannot be read.") from None
+        if record is not None:
+            yield record, file.tell()
 
 
-def _record(content: Mapping[str, Any]) -> Record:
+def _record(content: Mapping[str, Any]) -> Record | None:
+    """Read a record; None for one that has no meaning any more."""
     match content:
         case {"begin": item}:
             return Begin(_item(item))
@@ -264,8 +262,11 @@ def _record(content: Mapping[str, Any]) -> Record:
             return Row(partition_key, row_key, {name: _value(value) for name, value in properties.items()})
         case {"blob": name, "contentType": content_type, "metadata": metadata, "content": data}:
             return Blob(name=name, content_type=content_type, metadata=metadata, content=base64.b64decode(data))
-        case {"mark": item, "position": position}:
-            return Mark(_item(item), position, content.get("unreadableMessages", 0))
+        case {"mark": item, "position": None}:
+            return Mark(_item(item), content.get("unreadableMessages", 0))
+        case {"mark": _, "position": str()}:
+            # From an earlier version: the place in a table where an interrupted export could be resumed.
+            return None
         case {"end": True}:
             return End()
     raise ValueError(f"unknown record {content!r}")
