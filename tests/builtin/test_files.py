@@ -18,10 +18,10 @@ from emulator.clock import SystemClock
 from emulator.errors import EmulatorError, StorageUnavailable
 from emulator.ids import new_id
 from emulator.storage.builtin import BuiltinAccount, open_builtin
-from emulator.storage.builtin import opening as builtin_opening
 from emulator.storage.builtin import schema as builtin_schema
-from emulator.storage.builtin.arrivals import Arrivals
-from emulator.storage.builtin.file import FileDatabase
+from emulator.storage.builtin import sqlite as builtin_sqlite
+from emulator.storage.builtin.file_database import FileDatabase
+from emulator.storage.builtin.notifications import QueueNotifications
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Queue, StorageUnreachable
 from tests.storage.bench import bodies, collected, fill, row
@@ -43,7 +43,7 @@ async def filled(path: Path, *, rows: int = 0) -> None:
         await fill(account.table("Rows"), [row("p", f"{number:04}", Text="x" * 500) for number in range(rows)])
 
 
-async def refusal(path: Path) -> str:
+async def service_error(path: Path) -> str:
     """The message with which opening fails; the file is as before."""
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(StorageUnavailable) as refused:
@@ -77,7 +77,7 @@ async def test_git_does_not_see_our_own_folder_and_others_are_left_alone(tmp_pat
 
 async def test_something_else_than_a_database(path: Path) -> None:
     path.write_text("These are notes, and somebody may need them.\n" * 50)
-    assert "is not a file of azemu's built-in storage" in await refusal(path)
+    assert "is not a file of azemu's built-in storage" in await service_error(path)
 
 
 async def test_a_database_of_another_program(path: Path) -> None:
@@ -101,7 +101,7 @@ async def refusal_of_rows(path: Path, connection: sqlite3.Connection, table: str
 async def test_a_newer_azemus_file(path: Path) -> None:
     await filled(path)
     set_version(path, 99)
-    message = await refusal(path)
+    message = await service_error(path)
     assert "a newer azemu" in message
     assert "format 99" in message
 
@@ -130,7 +130,7 @@ async def test_a_damaged_file(path: Path, part: float) -> None:
     start = int(len(content) * part)
     content[start : start + 8192] = os.urandom(8192)
     path.write_bytes(content)
-    message = await refusal(path)
+    message = await service_error(path)
     assert "damaged" in message
     assert ".recover" in message
 
@@ -138,17 +138,17 @@ async def test_a_damaged_file(path: Path, part: float) -> None:
 async def test_a_file_that_was_cut_off(path: Path) -> None:
     await filled(path, rows=400)
     path.write_bytes(path.read_bytes()[:100_000])
-    assert "damaged" in await refusal(path)
+    assert "damaged" in await service_error(path)
 
 
 async def test_a_folder_instead_of_a_file(path: Path) -> None:
     path.mkdir()
-    assert "cannot be opened" in await refusal(path)
+    assert "cannot be opened" in await service_error(path)
 
 
 async def test_a_file_where_the_folder_should_be(path: Path) -> None:
     path.write_text("")
-    with pytest.raises(StorageUnavailable, match="cannot be made"):
+    with pytest.raises(StorageUnavailable, match="cannot be created"):
         async with open_builtin(path / "storage.db", CLOCK):
             pass
 
@@ -166,7 +166,7 @@ def read_only_copy() -> Iterator[Path]:
     """A new store that this user may read but not write. Root may write anything: it becomes somebody else."""
     folder = Path(tempfile.mkdtemp())
     path = folder / "storage.db"
-    connection = builtin_opening.open_file(path)
+    connection = builtin_sqlite.open_file(path)
     connection.close()
     folder.chmod(0o555)
     path.chmod(stat.S_IREAD | stat.S_IRGRP | stat.S_IROTH)
@@ -188,7 +188,7 @@ async def test_a_full_disk_takes_nothing_and_loses_nothing(path: Path) -> None:
     # SQLite's own limit stands for the disk's: it fails in the same places with the same error.
     [pages] = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count = {pages + 40}")
-    account = BuiltinAccount(database, Arrivals(), CLOCK, new_id)
+    account = BuiltinAccount(database, QueueNotifications(), CLOCK, new_id)
     queue = account.queue("letters")
     await queue.create()
     put = await fill_up(queue)
@@ -214,7 +214,7 @@ async def fill_up(queue: Queue) -> list[str]:
 
 
 async def test_a_file_that_another_program_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builtin_opening, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(builtin_sqlite, "LOCK_SECONDS", 0.05)
     await filled(path)
     other = sqlite3.connect(path, isolation_level=None)
     async with open_builtin(path, CLOCK) as account:
@@ -223,7 +223,7 @@ async def test_a_file_that_another_program_locks(path: Path, monkeypatch: pytest
         with pytest.raises(StorageUnreachable, match=r"storage\.db is locked by another program"):
             await queue.put("lost")
         assert [message.body for message in await queue.peek(limit=32)] == ["kept"]
-        assert "is locked" in await refusal(path)
+        assert "is locked" in await service_error(path)
         other.execute("ROLLBACK")
         await queue.put("new")
         assert await bodies(queue) == ["kept", "new"]

@@ -38,7 +38,7 @@ def killed_at_random(path: Path, first: int, chance: random.Random) -> set[int]:
     return acknowledged
 
 
-async def stored(path: Path) -> tuple[set[int], set[int]]:
+async def encode_properties(path: Path) -> tuple[set[int], set[int]]:
     """The numbers among the messages and among the rows."""
     async with open_builtin(path, SystemClock()) as account:
         messages = await account.queue("numbers").list_messages()
@@ -54,7 +54,7 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
     acknowledged: set[int] = set()
     for attempt in range(kills):
         acknowledged |= await asyncio.to_thread(killed_at_random, path, attempt * 10_000, chance)
-        messages, rows = await stored(path)
+        messages, rows = await encode_properties(path)
         assert acknowledged <= messages
         assert acknowledged <= rows
     assert len(acknowledged) > kills

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.storage.rest.answers import AnswerReader
-from emulator.storage.rest.transport import Answer
+from emulator.storage.rest.response_parser import ResponseParser
+from emulator.storage.rest.transport import Response
 
 ANSWERS = {
     "length": (b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "0x1"\r\n\r\nhello', 200, b"hello"),
@@ -29,7 +29,7 @@ ANSWERS = {
 }
 
 
-def read(reader: AnswerReader, pieces: list[bytes]) -> Answer | None:
+def read(reader: ResponseParser, pieces: list[bytes]) -> Response | None:
     answer = None
     for piece in pieces:
         assert answer is None
@@ -43,13 +43,13 @@ def test_an_answer_may_come_in_any_pieces(name: str, cuts: list[int]) -> None:
     content, status, body = ANSWERS[name]
     places = [0, *sorted({cut for cut in cuts if cut < len(content)}), len(content)]
     pieces = [content[start:end] for start, end in itertools.pairwise(places)]
-    answer = read(AnswerReader(bodiless=False), pieces)
+    answer = read(ResponseParser(bodiless=False), pieces)
     assert answer is not None
     assert (answer.status, answer.body) == (status, body)
 
 
 def test_headers_ignore_case_and_keep_their_spelling() -> None:
-    answer = AnswerReader(bodiless=False).feed(
+    answer = ResponseParser(bodiless=False).feed(
         b"HTTP/1.1 200 OK\r\nx-ms-meta-Author: ada : lovelace \r\nContent-Length:0\r\n\r\n"
     )
     assert answer is not None
@@ -59,17 +59,17 @@ def test_headers_ignore_case_and_keep_their_spelling() -> None:
 
 
 def test_an_answer_to_head_has_no_body_whatever_it_says() -> None:
-    answer = AnswerReader(bodiless=True).feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+    answer = ResponseParser(bodiless=True).feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
     assert answer is not None
     assert answer.body == b""
     assert answer.headers["Content-Length"] == "99"
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
-    reader = AnswerReader(bodiless=False)
+    reader = ResponseParser(bodiless=False)
     assert reader.feed(b"HTTP/1.0 200 OK\r\n\r\nhel") is None
     assert reader.feed(b"lo") is None
-    answer = reader.at_end()
+    answer = reader.end_of_connection()
     assert answer is not None
     assert answer.body == b"hello"
 
@@ -84,9 +84,9 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
     ],
 )
 def test_half_an_answer_is_none_even_when_the_connection_ends(content: bytes) -> None:
-    reader = AnswerReader(bodiless=False)
+    reader = ResponseParser(bodiless=False)
     assert reader.feed(content) is None
-    assert reader.at_end() is None
+    assert reader.end_of_connection() is None
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_half_an_answer_is_none_even_when_the_connection_ends(content: bytes) ->
 )
 def test_what_is_no_answer_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        AnswerReader(bodiless=False).feed(content)
+        ResponseParser(bodiless=False).feed(content)

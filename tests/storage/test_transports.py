@@ -13,10 +13,10 @@ from aiohttp import web
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
 from emulator.storage.rest.blobs import RestContainer
-from emulator.storage.rest.http import Service
+from emulator.storage.rest.http_connection import DirectTransport
+from emulator.storage.rest.service import StorageService
 from emulator.storage.rest.signatures import SharedKeySignature
-from emulator.storage.rest.transport import AiohttpTransport, Interrupted, NotConnected, Transport
-from emulator.storage.rest.wire import WireTransport
+from emulator.storage.rest.transport import AiohttpTransport, NotConnected, ResponseLost, Transport
 from tests.storage.bench import unique
 
 Open = Callable[[str], Transport]
@@ -27,10 +27,10 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 async def open_transport(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Gives a transport to an origin."""
     if request.param == "wire":
-        wires: list[WireTransport] = []
+        wires: list[DirectTransport] = []
 
         def to(origin: str) -> Transport:
-            wires.append(WireTransport(origin))
+            wires.append(DirectTransport(origin))
             return wires[-1]
 
         yield to
@@ -149,7 +149,7 @@ async def test_a_server_that_breaks_off(open_transport: Open, said: bytes) -> No
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Interrupted):
+        with pytest.raises(ResponseLost):
             await open_transport(f"http://127.0.0.1:{port}").send("GET", "/", {}, b"")
 
 
@@ -179,7 +179,7 @@ async def test_signatures_hold_on_either_way(open_transport: Open, azurite_conne
     assert endpoint is not None
     transport = open_transport(endpoint.removesuffix(f"/{DEVELOPMENT_ACCOUNT}"))
     signature = SharedKeySignature(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
-    container = RestContainer(unique("container"), Service(transport, endpoint, signature, SystemClock()))
+    container = RestContainer(unique("container"), StorageService(transport, endpoint, signature, SystemClock()))
     await container.create()
     await container.write("a b/ä", bytes(2_000_000), metadata={"Name": "x"}, only_if_new=True)
     assert await container.read("a b/ä") == bytes(2_000_000)
