@@ -33,6 +33,7 @@ DEFAULT_SETTING = "AzureWebJobsStorage"
 # The file between export and import of a copy lies beside the built-in store: the system's temporary folder may be
 # small, or in memory.
 _COPY_FOLDER = ".azemu"
+# The largest partition count of a task hub. The hub may have been created with another one than host.json says now.
 _MAX_PARTITIONS = 16
 _BAR_WIDTH = 24
 
@@ -53,6 +54,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
     if command.action == "export":
         assert command.file is not None  # argparse requires it for an export and an import
         async with accounts.open(command.source) as account:
+            # Without this check, a misspelled name would give an empty file and no error.
             await _require_hub(account, command.hub)
             return await export_account(
                 account, command.file, clock=clock, chosen=chosen, force=command.force, report=line.show
@@ -76,6 +78,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
             )
             return await import_account(file, target, clock=clock, force=command.force, report=line.show)
         finally:
+            # Also after an error: a repeated copy reads the source again.
             file.unlink(missing_ok=True)
 
 
@@ -137,8 +140,10 @@ class _Accounts:
         return folder
 
     def _connection(self, name: str) -> Connection:
+        # First, the values of --storage. A setting of such a name is unlikely.
         if name.lower() in ("builtin", "azurite") or name.lower().startswith("builtin:"):
             return parse_connection(storage_value(name, self._root()), setting="the command line")
+        # Names of settings contain neither.
         if "=" in name or "://" in name:
             return parse_connection(name, setting="the command line")
         settings = load_settings(find_project_root(self._app), self._environ, overrides={}).settings
@@ -175,6 +180,7 @@ class _ProgressLine:
         self._out.flush()
 
     def show(self, progress: Progress) -> None:
+        # Log files get a line per item. A line per record would make them unreadable.
         if not self._is_terminal:
             if str(progress.item) != self._shown:
                 self._shown = str(progress.item)
@@ -184,6 +190,7 @@ class _ProgressLine:
         bar = "#" * int(share * _BAR_WIDTH)
         text = f"[{bar:<{_BAR_WIDTH}}] {share:4.0%}  {progress.item}: {progress.records}"[:100]
         if text != self._shown:
+            # Padded, so that nothing of a longer text before remains.
             self._out.write(f"\r{text:<{len(self._shown)}}")
             self._out.flush()
             self._shown = text

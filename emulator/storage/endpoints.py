@@ -29,10 +29,12 @@ def account_description(connection: StorageConnection) -> str:
 
 def is_local(connection: StorageConnection) -> bool:
     """Tell if the account is on this machine. Proxy settings do not apply to it then."""
+    # One endpoint decides for all three: no emulator is split over machines.
     host = urlsplit(connection.blob or connection.queue or connection.table or "").hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        # A name, not an address. Other names are not resolved, since that could take seconds.
         return host == "localhost"
 
 

@@ -16,6 +16,7 @@ from emulator.storage.port import (
     StorageUnreachable,
 )
 
+# Statuses that callers handle differently. Others, such as 401 and 403, are a plain StorageError.
 _BY_STATUS: dict[int, type[StorageError]] = {
     400: InvalidRequest,
     404: NotFound,

@@ -30,6 +30,7 @@ Operator = Literal["eq", "ne", "gt", "ge", "lt", "le"]
 class Condition:
     """A filter that a row fulfils or not. Combine conditions with & and |."""
 
+    # The subclasses are dataclasses with slots, which need a base without a __dict__.
     __slots__ = ()
 
     def __and__(self, other: Condition) -> Condition:
@@ -43,6 +44,7 @@ class Condition:
         match self:
             case Compare(name, operator, value):
                 return f"{name} {operator} {_literal(value)}"
+            # Always in parentheses, so that the text does not depend on the precedence of operators.
             case Both(left, right):
                 return f"({left.odata()}) and ({right.odata()})"
             case Either(left, right):
@@ -122,6 +124,7 @@ def _literal(value: Value) -> str:
         case bool():
             return "true" if value else "false"
         case str():
+            # OData doubles a quote inside a text.
             return "'" + value.replace("'", "''") + "'"
         case Instant():
             return f"datetime'{value.text7}'"
@@ -163,6 +166,7 @@ def _sort_key(value: object) -> Any:
             # .NET string may hold a lone surrogate.
             return value.encode("utf-16-be", "surrogatepass")
         case Int64():
+            # A dataclass without an order of its own.
             return value.value
         case _:
             return value

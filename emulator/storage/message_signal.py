@@ -30,6 +30,7 @@ class MessageSignal:
 
     async def wait(self, at_most: timedelta) -> None:
         """Wait for `set`, at the longest for `at_most`. Returns at once if it was called since the last `clear`."""
+        # The event stays set until the next poll clears it. A message that comes between two waits is not missed.
         if self._maybe_visible.is_set():
             return
         # Upkeep: virtual time must not jump for a poll that will find nothing.

@@ -14,6 +14,7 @@ async def query_rows(table: Table, where: Condition | None = None, *, select: Se
     `select`: only these properties; keys and ETag always come. Each page is one request, so rows that others write
     meanwhile may or may not be among them. Raises NotFound (the table), InvalidRequest.
     """
+    # A generator: callers that need a few rows do not request the other pages.
     continuation: str | None = None
     while True:
         page = await table.page(where, select=select, continuation=continuation)

@@ -36,7 +36,9 @@ from emulator.storage.filters import Int64 as Int64  # noqa: PLC0414
 from emulator.storage.filters import Value as Value  # noqa: PLC0414
 
 ZERO = timedelta(0)
+# Matches any existing row, as an If-Match header of *.
 ANY_ETAG = "*"
+# Limits of the service.
 MAX_BATCH_OPERATIONS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_HIDE = timedelta(days=7)
@@ -157,6 +159,7 @@ class Queue(Protocol):
     async def count(self) -> int:
         """Count all messages, hidden ones included. Approximate while others use the queue. Raises NotFound."""
 
+    # `wait` is no operation of the service. It is here because only the store knows how it can learn of new messages.
     async def wait(self, at_most: timedelta) -> None:
         """Return when a `get` may return something, at the latest after `at_most` of the clock's time.
 
@@ -187,6 +190,7 @@ class Row:
 class Operation(enum.Enum):
     """What to do with a row. The names are those of the REST operations."""
 
+    # The values are used in error messages: "Storage refused to insert or merge row …".
     INSERT = "insert"  # raises AlreadyExists if the row exists
     REPLACE = "replace"  # needs if_match; removes properties that are not given
     MERGE = "merge"  # needs if_match; keeps properties that are not given
@@ -311,6 +315,7 @@ class Lease(Protocol):
         Raises AlreadyExists, NotFound.
         """
 
+    # With an underscore, because `break` is a keyword.
     async def break_(self, *, after: timedelta | None = None) -> None:
         """End the lease without its id: at once for zero, else when `after` or the rest of the lease has passed.
 
@@ -337,6 +342,7 @@ class BlobContainer(Protocol):
     async def exists(self) -> bool:
         """Tell if the container exists."""
 
+    # A generator, because a container may have more blobs than fit into memory.
     def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
         """Yield the blobs whose names begin with `prefix`, in ordinal order. Raises NotFound (the container)."""
 

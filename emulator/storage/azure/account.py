@@ -69,6 +69,7 @@ class AzureAccount:
         self._queue_service: QueueServiceClient | None = None
         self._table_service: TableServiceClient | None = None
         self._blob_service: BlobServiceClient | None = None
+        # By name. A client of the SDK is expensive to create, and a queue's signal must be shared.
         self._queues: dict[str, AzureQueue] = {}
         self._tables: dict[str, AzureTable] = {}
         self._containers: dict[str, AzureContainer] = {}
@@ -76,6 +77,8 @@ class AzureAccount:
     @property
     def description(self) -> str:
         return account_description(self._connection)
+
+    # Imports are inside the methods, so that only the SDK of a service in use is loaded.
 
     def queue(self, name: str) -> AzureQueue:
         queue = self._queues.get(name)
@@ -180,6 +183,7 @@ async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIter
         ) as session,
         open_credential(connection) as credential,
     ):
+        # One session for all clients, so that they share its connections. The account owns it, not the SDK's transport.
         yield AzureAccount(connection, credential, AioHttpTransport(session=session, session_owner=False), clock)
 
 

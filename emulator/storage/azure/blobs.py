@@ -15,6 +15,7 @@ from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
 
+# How the SDK and the service write an infinite duration.
 _INFINITE = -1
 
 
@@ -46,6 +47,7 @@ class AzureContainer:
     async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
         action = f"list the blobs of container {self.name}"
         pages = self._client.list_blobs(name_starts_with=prefix or None, include=["metadata"]).by_page()
+        # By page, so that each request is a call of its own, with its errors translated.
         while True:
             try:
                 page = await self._calls.run(action, anext(pages))
@@ -98,6 +100,7 @@ class AzureContainer:
             last_modified=answer["last_modified"],
             content_type=content_type,
             metadata=dict(metadata or {}),
+            # The response does not tell. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 
@@ -154,6 +157,7 @@ class AzureLease:
         )
 
     def _lease(self, lease_id: str | None) -> BlobLeaseClient:
+        # A new client per call: it keeps the id, and changes it after some calls.
         return BlobLeaseClient(self._client, lease_id)
 
 

@@ -40,6 +40,7 @@ def open_identity(settings: Mapping[str, str]) -> Any:
     client_id, tenant_id = settings.get("clientid"), settings.get("tenantid")
     if settings.get("credential", "").lower() == "managedidentity":
         return aio.ManagedIdentityCredential(client_id=client_id)
+    # A secret before a certificate, and both only with client and tenant: the order of ClientFactory.
     if client_id and tenant_id and (secret := settings.get("clientsecret")):
         return aio.ClientSecretCredential(tenant_id, client_id, secret)
     if client_id and tenant_id and (certificate := settings.get("certificate")):

@@ -11,6 +11,7 @@ from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.message_signal import MessageSignal
 from emulator.storage.port import ZERO, NotFound, QueueMessage, StorageError
 
+# Time to live that does not end.
 _UNLIMITED = -1
 # Year of the expiry of a message with an unlimited time to live.
 _UNLIMITED_YEAR = 9999

@@ -27,6 +27,7 @@ class SdkCalls:
         try:
             with self._clock.busy():
                 return await call
+        # ValueError and TypeError: how the SDKs refuse arguments without a request.
         except (AzureError, ValueError, TypeError) as error:
             raise self._translate(action, error) from error
 

@@ -75,11 +75,13 @@ class AzureTable:
         self, where: Condition | None, select: Sequence[str], limit: int, start: Mapping[str, str] | None
     ) -> Page:
         chosen = _selected(select)
+        # The SDK has no query without a filter.
         if where is None:
             entities = self._client.list_entities(results_per_page=limit, select=chosen)
         else:
             entities = self._client.query_entities(where.odata(), results_per_page=limit, select=chosen)
         pages = entities.by_page(continuation_token=start)  # type: ignore[arg-type]
+        # Only the first page: each further one would be a request of its own.
         async for page in pages:
             rows = [_row(entity) async for entity in page]
             token: Any = pages.continuation_token  # type: ignore[attr-defined]
@@ -89,20 +91,19 @@ class AzureTable:
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
         if not operations:
             return []
-        if len(operations) == 1:
-            return [await self._submit_one(operations[0])]
-        return await self._submit_batch(operations)
-
-    async def _submit_one(self, operation: TableOperation) -> str | None:
+        if len(operations) > 1:
+            return await self._submit_batch(operations)
+        # One operation is a plain request, which is much less work for client and service than a transaction of one.
+        [operation] = operations
         row = operation.row
         action = f"{operation.kind.value} row {row.partition_key!r}, {row.row_key!r} of table {self.name}"
         if operation.kind is Operation.DELETE:
             await self._delete(action, row, operation.if_match)
-            return None
+            return [None]
         entity = _entity(action, row)
         call = self._write(operation.kind, entity, _condition(operation.if_match))
         answer = await self._calls.run(action, call)
-        return str(answer["etag"])
+        return [str(answer["etag"])]
 
     def _write(self, kind: Operation, entity: dict[str, Any], condition: dict[str, Any]) -> Any:
         match kind:
@@ -135,6 +136,7 @@ class AzureTable:
             raise invalid_request(
                 action, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations."
             )
+        # The SDK checks the partitions, too, but does not say which operation is wrong.
         for index, operation in enumerate(operations):
             if operation.row.partition_key != operations[0].row.partition_key:
                 code = "CommandsInBatchActOnDifferentPartitions"

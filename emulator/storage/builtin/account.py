@@ -54,8 +54,10 @@ class BuiltinAccount:
 
     async def _names(self, kind: str, prefix: str) -> AsyncIterator[str]:
         def work(connection: sqlite3.Connection) -> list[str]:
+            # `kind` is one of three constants, never a text from outside.
             return [name for [name] in connection.execute(f"SELECT name FROM {kind} ORDER BY name")]
 
+        # The prefix is compared here, because LIKE ignores case and has wildcards. There are few names.
         for name in await self._database.read(f"list {kind}", work):
             if name.startswith(prefix):
                 yield name
@@ -75,12 +77,14 @@ async def open_builtin(
     """
     notifications = QueueNotifications()
     if path is None:
+        # No other process can write into it, so there is nothing to watch.
         memory = MemoryDatabase(clock)
         try:
             yield BuiltinAccount(memory, notifications, clock, new_id)
         finally:
             memory.close()
         return
+    # It belongs to the loop, and its thread stops when the account is closed.
     file = FileDatabase(path, clock, synchronous=synchronous)
     try:
         async with watch_for_other_processes(file, notifications, clock):

@@ -45,7 +45,9 @@ _MAX_CONTENT = 1_000_000_000
 _MAX_METADATA = 8 * 1024
 _LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
 _SET_LEASE = "lease_state = ?, lease_id = ?, lease_seconds = ?, lease_ends_at = ?"
+# All but the content, which may be large.
 _PROPERTIES = f"name, size, etag, created_at, modified_at, content_type, content_md5, metadata, {_LEASE_COLUMNS}"
+# An existing blob keeps its row, and with it the time of its creation.
 _WRITE = f"""
     INSERT INTO blobs (container_id, ordinal, name, size, etag, created_at, modified_at, content_type, content_md5,
         metadata, content, {_LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -66,6 +68,7 @@ class BuiltinContainer:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_container_name(self.name)
+            # The result tells which of several processes has created it.
             sql = "INSERT OR IGNORE INTO containers (name) VALUES (?)"
             return connection.execute(sql, (self.name,)).rowcount == 1
 
@@ -141,6 +144,7 @@ class BuiltinContainer:
     ) -> BlobProperties:
         def work(connection: sqlite3.Connection) -> BlobProperties:
             check_blob_name(blob)
+            # First, because it needs no access to the database.
             new = _CheckedBlob.of(content, content_type, metadata)
             container, now = self._id(connection), to_micros(self._clock.now())
             old = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
@@ -181,6 +185,7 @@ class BuiltinContainer:
         return BuiltinLease(what, target, self._database, self._clock)
 
     def url(self, blob: str) -> str:
+        # Slashes in the name of a blob separate segments of the path and are not escaped.
         return f"{_URL}/{self.name}/" + "/".join(quote(part, safe="") for part in blob.split("/"))
 
     def _action(self, verb: str, blob: str) -> str:
@@ -235,6 +240,7 @@ class BuiltinLease:
 
     async def _change(self, verb: str, rule: Callable[[LeaseRecord, int], LeaseRecord]) -> None:
         def work(connection: sqlite3.Connection) -> None:
+            # Inside the transaction: blob or container may be deleted and created again at any time.
             kind, key = self._target(connection)
             now = to_micros(self._clock.now())
             lease = rule(lease_at(_lease_of(connection, f"{kind}s", key), now), now)
@@ -265,6 +271,7 @@ class _CheckedBlob:
                 raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
         if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
             raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+        # The service computes it for every blob that is written in one request, and clients may verify it.
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         return cls(md5, content_type or _CONTENT_TYPE, json.dumps(metadata))
 

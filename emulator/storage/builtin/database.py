@@ -108,16 +108,19 @@ class MemoryDatabase:
             raise refused.as_storage_error(action) from None
 
     async def write(self, action: str, work: Work[T], *, then: Callable[[], None] | None = None) -> T:
+        # See `read`.
         await self._clock.sleep(0)
         try:
             result = in_transaction(self._connection, work)
         except Refused as refused:
             raise refused.as_storage_error(action) from None
+        # Outside the transaction: what it notifies may read at once.
         if then is not None:
             then()
         return result
 
     async def changed_by_others(self) -> bool:
+        # No other connection can reach this database.
         return False
 
     def close(self) -> None:
@@ -126,6 +129,7 @@ class MemoryDatabase:
 
 def in_transaction(connection: sqlite3.Connection, work: Work[T], begin: str = "BEGIN") -> T:
     """Execute an operation and commit it, or roll it back if it raises."""
+    # The caller chooses the kind: only a file that other processes use needs a lock from the beginning.
     connection.execute(begin)
     try:
         result = work(connection)

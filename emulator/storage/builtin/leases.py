@@ -33,6 +33,7 @@ class LeaseRecord:
         return self.state in (LeaseState.LEASED, LeaseState.BREAKING)
 
 
+# The lease of a new blob or container, and of one that was released.
 FREE = LeaseRecord()
 
 
@@ -61,6 +62,7 @@ def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -
         raise Refused(
             409, "LeaseIsBreakingAndCannotBeAcquired", "There is already a breaking lease, and can't be acquired."
         )
+    # An expired or broken lease may be acquired under any id.
     if lease.locked and lease.id != lease_id:
         raise Refused(409, "LeaseAlreadyPresent", "There is already a lease present.")
     if seconds is not None and not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
@@ -73,6 +75,7 @@ def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -
 def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
     """Start the duration again. An expired lease can be renewed until it is acquired or the blob is written."""
     _check_held(lease, lease_id)
+    # An expired lease may be renewed: its id is still stored, so it was not acquired since.
     if lease.state in (LeaseState.BREAKING, LeaseState.BROKEN):
         raise Refused(
             409,
@@ -112,6 +115,7 @@ def broken(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseReco
     match lease.state:
         case LeaseState.AVAILABLE:
             raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
+        # The id stays, so that the holder gets LeaseIsBroken… from its next renewal.
         case LeaseState.LEASED | LeaseState.BREAKING:
             # The lease ends after the break period, but not later than it would have expired. Without a break period it
             # ends when it would have expired; an infinite lease ends at once.
@@ -138,6 +142,7 @@ def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
                 f"LeaseIdMismatchWith{scope}Operation",
                 f"The lease ID specified did not match the lease ID for the {kind}.",
             )
+    # A writer that gives an id relies on the lease. Without one it must learn so instead of writing.
     elif lease_id is not None:
         raise Refused(
             412,

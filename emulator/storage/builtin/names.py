@@ -11,10 +11,12 @@ from functools import lru_cache
 
 from emulator.storage.builtin.database import Refused
 
+# Lower case, digits and single hyphens between them.
 _DNS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _SPECIAL_CONTAINERS = frozenset({"$root", "$web", "$logs"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# C# allows letters of all scripts, so this pattern is not ASCII.
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 _BAD_NAME = "The specified resource name contains invalid characters."

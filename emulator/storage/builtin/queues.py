@@ -28,6 +28,7 @@ _MAX_MESSAGES = 32
 # Characters that XML 1.0 does not allow. Messages travel as XML.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_EXPIRED = "(expires_at IS NULL OR expires_at > :now)"
+# By time first, which is what the index message_by_time gives without sorting.
 _VISIBLE = f"""
     SELECT sequence, id, pop_receipt, dequeue_count, inserted_at, visible_at, expires_at, body FROM messages
     WHERE queue_id = :queue AND visible_at <= :now AND {_NOT_EXPIRED}
@@ -57,6 +58,7 @@ class BuiltinQueue:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_queue_name(self.name)
+            # The result tells which of several processes has created it.
             done = connection.execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", (self.name,))
             return done.rowcount == 1
 
@@ -137,6 +139,7 @@ class BuiltinQueue:
             connection.execute("DELETE FROM messages WHERE queue_id = ? AND expires_at <= ?", (queue, now))
             visible = connection.execute(_VISIBLE, {"queue": queue, "now": now, "limit": limit}).fetchall()
             taken = [(self._database.tokens.next(), now + hidden, columns[0]) for columns in visible]
+            # New receipts: the earlier ones of these messages are invalid from now on.
             connection.executemany(
                 "UPDATE messages SET pop_receipt = ?, visible_at = ?, dequeue_count = dequeue_count + 1"
                 " WHERE sequence = ?",
@@ -192,6 +195,7 @@ class BuiltinQueue:
             current = self._find(connection, message, to_micros(self._clock.now()))
             connection.execute("DELETE FROM messages WHERE sequence = ?", (current.sequence,))
 
+        # Waiters may be waiting for the time of this message.
         await self._database.write(f"delete a message of queue {self.name}", work, then=self._notify)
 
     async def clear(self) -> None:
@@ -209,6 +213,7 @@ class BuiltinQueue:
         return await self._database.read(f"count the messages of queue {self.name}", work)
 
     async def wait(self, at_most: timedelta) -> None:
+        # Upkeep: the longest wait is a polling interval, for which virtual time must not stop.
         end = asyncio.create_task(self._clock.sleep(at_most.total_seconds(), upkeep=True))
         try:
             while not end.done() and not await self._wait_for_change(end):
@@ -270,6 +275,7 @@ class BuiltinQueue:
         columns = connection.execute(sql, arguments).fetchone()
         if columns is None:
             raise Refused(404, "MessageNotFound", "The specified message does not exist.")
+        # An expired visibility timeout alone does not invalidate a receipt. Only the next `get` or `hide` does.
         if columns[1] != message.pop_receipt:
             raise Refused(
                 400,

@@ -22,6 +22,7 @@ from emulator.storage.builtin.names import is_identifier
 from emulator.storage.port import Int64, Row, Value
 
 _BAD_KEY = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
+# 1 KiB of UTF-16.
 _MAX_KEY_UNITS = 512
 _MAX_PROPERTIES = 252  # 255 with PartitionKey, RowKey and Timestamp
 _MAX_NAME = 255
@@ -102,6 +103,7 @@ def _to_pair(value: object) -> list[Any]:
             raise TypeError(f"not a table value: {value!r}")
 
 
+# One encoder for all rows: json.dumps with these arguments would make one per call. allow_nan: see `encode_properties`.
 _encode = json.JSONEncoder(separators=(",", ":"), default=_to_pair, allow_nan=False).encode
 
 
@@ -130,6 +132,7 @@ def _check_value(name: str, value: Value) -> None:
             if len(value) > _MAX_VALUE_BYTES // 4 and _value_bytes(value) > _MAX_VALUE_BYTES:
                 raise Refused(400, "PropertyValueTooLarge", f"The value of {name} is larger than 64 KiB.")
         case int() | Int64():
+            # Without the sign.
             bits = 31 if isinstance(value, int) else 63
             number = value if isinstance(value, int) else value.value
             if not -(1 << bits) <= number < 1 << bits:
@@ -164,6 +167,7 @@ def _size(value: Value) -> int:
         case int():
             return 4
         case str() | bytes():
+            # Four bytes for the length.
             return 4 + _value_bytes(value)
         case uuid.UUID():
             return 16

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emulator.errors import StorageUnavailable
 
+# In PRAGMA user_version. A file of another version is refused, never converted.
 SCHEMA_VERSION = 1
 # "azem" in ASCII, in the header of the file (PRAGMA application_id). It tells the file from other SQLite databases.
 APPLICATION_ID = 0x617A656D
@@ -21,6 +22,7 @@ APPLICATION_ID = 0x617A656D
 _TABLES = (
     "CREATE TABLE openings (number INTEGER PRIMARY KEY AUTOINCREMENT)",
     "CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+    # `sequence` orders messages that become visible at the same time.
     """CREATE TABLE messages (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         queue_id INTEGER NOT NULL,
@@ -35,6 +37,7 @@ _TABLES = (
     "CREATE INDEX message_by_time ON messages (queue_id, visible_at, sequence)",
     "CREATE INDEX message_by_expiry ON messages (queue_id, expires_at) WHERE expires_at IS NOT NULL",
     "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE)",
+    # The primary key is the clustered index, so a query of a partition reads neighbouring pages.
     """CREATE TABLE entities (
         table_id INTEGER NOT NULL,
         partition_key BLOB NOT NULL,
@@ -50,6 +53,7 @@ _TABLES = (
         lease_id TEXT,
         lease_seconds INTEGER,
         lease_ends_at INTEGER)""",
+    # `ordinal` is the key of the name: SQLite would order names by UTF-8.
     """CREATE TABLE blobs (
         id INTEGER PRIMARY KEY,
         container_id INTEGER NOT NULL,
@@ -124,6 +128,7 @@ def prepare(connection: sqlite3.Connection, path: Path | None) -> int:
         )
     elif version != SCHEMA_VERSION:
         raise StorageUnavailable(other_version(path, version))
+    # A row per opening, which is never deleted: the number must not come again, also after a crash.
     return connection.execute("INSERT INTO openings DEFAULT VALUES").lastrowid or 0
 
 

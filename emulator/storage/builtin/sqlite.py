@@ -29,6 +29,7 @@ def open_file(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
             f"The folder {path.parent} for the built-in storage cannot be created: {error.strerror}. "
             "Choose another path: azemu start --storage builtin:PATH"
         ) from error
+    # Only the default folder .azemu. A folder that the user has chosen is left alone.
     hide_from_git(path.parent)
     with explain_errors(path, StorageUnavailable):
         connection = connect(str(path))

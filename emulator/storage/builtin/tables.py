@@ -23,6 +23,7 @@ from emulator.storage.builtin.schema import ordinal_key, text_of_key
 from emulator.storage.filters import Condition
 from emulator.storage.port import ANY_ETAG, MAX_BATCH_OPERATIONS, Operation, Page, Row, TableOperation
 
+# The service's limit of rows per page.
 _MAX_PAGE = 1000
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 # Approximate size of the headers of an operation in a batch request.
@@ -44,6 +45,7 @@ class BuiltinTable:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_table_name(self.name)
+            # The result tells which of several processes has created it.
             sql = "INSERT OR IGNORE INTO tables (name, folded) VALUES (?, ?)"
             return connection.execute(sql, (self.name, self._folded)).rowcount == 1
 
@@ -53,6 +55,7 @@ class BuiltinTable:
         def work(connection: sqlite3.Connection) -> bool:
             with suppress(_NoTable):
                 table = self._id(connection)
+                # There are no foreign keys: SQLite would check them at every insert.
                 connection.execute("DELETE FROM entities WHERE table_id = ?", (table,))
                 connection.execute("DELETE FROM tables WHERE id = ?", (table,))
                 return True
@@ -144,6 +147,7 @@ class BuiltinTable:
             # Both parts are valid, but together they may have too many properties.
             check_properties(merged)
             properties = encode_properties(Row(row.partition_key, row.row_key, merged))
+        # A new one also if nothing has changed, as at the service.
         etag = f'W/"{self._database.tokens.next()}"'
         connection.execute(
             "INSERT INTO entities VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
@@ -186,6 +190,7 @@ class _CheckedOperation:
         properties = ""
         if operation.kind is not Operation.DELETE:
             check_properties(row.properties)
+            # Encoded here, because this refuses a row that is too large.
             properties = encode_properties(row)
         return cls(operation, ordinal_key(row.partition_key), ordinal_key(row.row_key), properties)
 

@@ -141,6 +141,7 @@ class _Transports:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # The direct ones first, since they close without waiting.
         for transport in self._direct.values():
             transport.close()
         if self._session is not None:

@@ -98,6 +98,7 @@ class RestContainer:
             **_lease(lease_id),
             **_metadata_headers(action, metadata or {}),
         }
+        # Both conditions together would never be fulfilled.
         if only_if_new:
             headers["If-None-Match"] = "*"
         elif if_match is not None:
@@ -110,6 +111,7 @@ class RestContainer:
             last_modified=parse_http_date(response.headers["Last-Modified"]),
             content_type=content_type,
             metadata=dict(metadata or {}),
+            # The response does not tell. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 

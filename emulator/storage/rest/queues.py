@@ -44,6 +44,7 @@ class RestQueue:
 
     async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
         action = f"put a message into queue {self.name}"
+        # Always given: without it the service removes a message after seven days.
         query: Query = (("messagettl", _UNLIMITED if lives_for is None else _seconds(lives_for)),)
         if visible_in:
             query = (("visibilitytimeout", _seconds(visible_in)), *query)
@@ -121,6 +122,7 @@ class RestQueue:
         await self._signal.wait(at_most)
 
     def _text(self, action: str, body: str) -> bytes:
+        # The service would refuse it, too, but only say that the XML is invalid.
         try:
             return queue_message(body, ascii_only=self._ascii_only)
         except ValueError as error:

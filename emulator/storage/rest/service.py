@@ -81,6 +81,7 @@ class StorageService:
                     return response
                 code, detail = _error_details(response)
                 failure = service_error(action, status=response.status, code=code, detail=detail)
+                # The same request would be refused again.
                 if response.status not in _TRANSIENT:
                     raise failure
             if attempt >= len(waits):

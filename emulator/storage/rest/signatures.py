@@ -47,6 +47,7 @@ class SharedKeySignature:
         self._key = base64.b64decode(key)
 
     def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+        # Names are compared in lower case and sorted; the service does the same with what it receives.
         lower = {name.lower(): value for name, value in headers.items()}
         # Since version 2015-02-21 a length of zero is signed as an empty string.
         if lower.get("content-length") == "0":
@@ -73,6 +74,7 @@ class SharedKeyLiteSignature:
         self._key = base64.b64decode(key)
 
     def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
+        # Of the query, only a parameter "comp" would be signed. No request to tables has one here.
         text = f"{headers['x-ms-date']}\n/{self._account}{path}"
         headers["Authorization"] = f"SharedKeyLite {self._account}:{_hash(self._key, text)}"
         return ""

@@ -89,12 +89,14 @@ class RestTable:
         query: Query = _selected(select)
         if where is not None:
             query = (*query, ("$filter", where.odata()))
+        # 1000 is what the service returns without $top.
         if limit != _PAGE:
             query = (*query, ("$top", str(limit)))
         if continuation is not None:
             query = (*query, *_position(action, continuation))
         response = await self._service.request(action, "GET", f"/{self.name}()", query=query, headers=_READING)
         rows = [row_of(entity) for entity in json.loads(response.body)["value"]]
+        # The next row key may be absent.
         next_partition = response.headers.get("x-ms-continuation-NextPartitionKey")
         if next_partition is None:
             return Page(rows)
@@ -103,11 +105,10 @@ class RestTable:
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
         if not operations:
             return []
-        if len(operations) == 1:
-            return [await self._submit_one(operations[0])]
-        return await self._submit_batch(operations)
-
-    async def _submit_one(self, operation: TableOperation) -> str | None:
+        if len(operations) > 1:
+            return await self._submit_batch(operations)
+        # One operation is a plain request, which is much less work for client and service than a transaction of one.
+        [operation] = operations
         row = operation.row
         action = f"{operation.kind.value} row {row.partition_key!r}, {row.row_key!r} of table {self.name}"
         try:
@@ -115,7 +116,7 @@ class RestTable:
         except UnsupportedValue as error:
             raise invalid_request(action, "InvalidInput", str(error)) from None
         response = await self._service.request(action, method, path, headers=headers, body=body)
-        return response.headers.get("ETag") if operation.kind is not Operation.DELETE else None
+        return [response.headers.get("ETag") if operation.kind is not Operation.DELETE else None]
 
     def _request(self, operation: TableOperation) -> tuple[str, str, dict[str, str], bytes]:
         """Method, path, headers and body of one operation."""
@@ -126,6 +127,7 @@ class RestTable:
         condition = {} if operation.if_match is None else {"If-Match": operation.if_match}
         if operation.kind is Operation.DELETE:
             return "DELETE", path, {**_READING, **condition}, b""
+        # Without If-Match these two methods insert a row that does not exist.
         merging = operation.kind in (Operation.MERGE, Operation.INSERT_OR_MERGE)
         body = entity_json(row, ascii_only=self._ascii_only)
         return "PATCH" if merging else "PUT", path, {**_WRITING, **condition}, body

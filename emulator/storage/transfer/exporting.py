@@ -127,7 +127,9 @@ class _Export:
                     case Kind.QUEUE:
                         unreadable = await self._export_queue(self._account.queue(item.name))
                     case Kind.TABLE:
-                        await self._export_table(item.name)
+                        async for row in query_rows(self._account.table(item.name)):
+                            self._write(row)
+                            self.result.rows += 1
                     case Kind.CONTAINER:
                         await self._export_container(item.name)
             if unreadable:
@@ -172,11 +174,6 @@ class _Export:
         for message in messages:
             self._write(Message.of(message, now))
         self.result.messages += len(messages)
-
-    async def _export_table(self, name: str) -> None:
-        async for row in query_rows(self._account.table(name)):
-            self._write(row)
-            self.result.rows += 1
 
     async def _export_container(self, name: str) -> None:
         container = self._account.container(name)

@@ -52,6 +52,7 @@ async def import_account(
     with opened(file, "rb") as source:
         header = read_header(source, file)
         start = source.tell()
+        # Before anything is cleared or written: a file without its end must leave the target as it is.
         size = _complete_size(source, file)
         await prepare_target(account, header.items, header.id, force=force)
         source.seek(start)
@@ -61,8 +62,10 @@ async def import_account(
         for record, end in read_records(source, file):
             await importing.write(record, size=end - position)
             position = end
+            # The end belongs to no item, and a file may have none.
             if not isinstance(record, End):
                 report(importing.progress(position, size))
+    # If the process is killed before this, the next run writes everything again. That costs time only.
     await mark.remove()
     return importing.result
 
@@ -109,6 +112,7 @@ class _Import:
                 )
                 self.result.blobs += 1
             case Mark(item, unreadable):
+                # Before the item counts as imported, and before messages that may refer to its rows.
                 await self._flush()
                 self.result.items += 1
                 if unreadable:
@@ -127,6 +131,7 @@ class _Import:
         # Earlier versions resumed exports: their files may begin an item a second time, with rows left in the batch.
         await self._flush()
         self._item, self._batch = item, None
+        # Before the item is created. After a crash in between, the mark names an empty item, which is harmless.
         await self._mark.add(item)
         match item.kind:
             case Kind.QUEUE:
@@ -145,6 +150,7 @@ class _Import:
             return
         visible_in = ZERO if message.visible_at is None else max(message.visible_at - now, ZERO)
         queue = self._account.queue(self._current().name)
+        # Over the network a message gets a new id, and its dequeue count begins at zero.
         if isinstance(queue, RestorableQueue):
             await queue.restore_message(
                 message.id,
@@ -171,12 +177,14 @@ class _BlobLinks:
     """URLs in rows that point to exported blobs, such as the large payloads of a task hub. They move with the blobs."""
 
     def __init__(self, header: Header, account: StorageAccount) -> None:
+        # With a slash at the end, so that "hub-large" does not match "hub-largemessages".
         containers = (item.name for item in header.items if item.kind is Kind.CONTAINER)
         self._prefixes = tuple(f"{header.blobs}/{name}/" for name in containers)
         self._old = header.blobs
         self._new = blobs_url(account)
 
     def moved(self, row: Row) -> Row:
+        # The usual case is a copy between two stores of one kind, or a file without blobs: then no row changes.
         if self._old == self._new or not self._prefixes:
             return row
         properties = {name: self._moved(value) for name, value in row.properties.items()}

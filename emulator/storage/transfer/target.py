@@ -12,6 +12,7 @@ from emulator.storage.transfer.export_file import Item, Kind
 from emulator.storage.transfer.row_batches import RowBatch
 from emulator.storage.transfer.types import TransferRefused
 
+# Not exported, and not part of any task hub. Earlier versions used the same table for their notes.
 MARK_TABLE = "AzemuTransfer"
 
 # Approximate size of one deletion in a transaction request.
@@ -51,6 +52,7 @@ class UnfinishedMark:
 
     async def remove(self) -> None:
         """Remove the rows of this import, and the table unless another import is unfinished."""
+        # There is no table if the file had no items.
         with suppress(NotFound):
             await _delete_rows(self._table, self._own_rows)
             async for _ in query_rows(self._table, select=["RowKey"]):
@@ -63,6 +65,7 @@ async def check_target(account: StorageAccount, items: Sequence[Item], export_id
     marked = await UnfinishedMark(account, export_id).items(items)
     occupied = [item for item in items if item not in marked and not await _is_empty(account, item)]
     if occupied:
+        # A task hub alone has ten items.
         names = ", ".join(str(item) for item in occupied[:5]) + (", …" if len(occupied) > 5 else "")
         raise TransferRefused(
             f"{account.description} is not empty, it has: {names}. Import into another account, or use --force to "
@@ -89,6 +92,7 @@ async def _is_empty(account: StorageAccount, item: Item) -> bool:
     try:
         match item.kind:
             case Kind.QUEUE:
+                # Hidden messages count, too: they are work that a host has not finished.
                 return await account.queue(item.name).count() == 0
             case Kind.TABLE:
                 async for _ in query_rows(account.table(item.name), select=["RowKey"]):

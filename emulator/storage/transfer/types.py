@@ -40,6 +40,7 @@ class TransferResult:
     unreadable: dict[str, int] = field(default_factory=dict)
 
 
+# A protocol, because transfers may not import a concrete store.
 @runtime_checkable
 class RestorableQueue(Protocol):
     """A queue that lists hidden messages and restores messages unchanged. Only the built-in store has such queues."""
@@ -61,4 +62,5 @@ class RestorableQueue(Protocol):
 
 def blobs_url(account: StorageAccount) -> str:
     """Return the URL that all container URLs of an account begin with."""
+    # The port has no such method. The URL of a blob without a name ends with the name of its container.
     return account.container("any").url("").removesuffix("/any/")
