@@ -1,4 +1,4 @@
-"""Several processes on one file, and killed ones: nothing acknowledged is lost, nothing is taken twice."""
+"""Several processes on one file, some of them killed: nothing acknowledged is lost or dequeued twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def killed_at_random(path: Path, first: int, chance: random.Random) -> set[int]:
-    """Let a writer work until it is killed; the numbers that it said were acknowledged."""
+    """Kill a writer at work. Return the numbers that it reported as acknowledged."""
     with start("writer", path, first) as writer:
         assert writer.stdout is not None
         acknowledged = set()
@@ -60,7 +60,7 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
     assert len(acknowledged) > kills
 
 
-async def test_processes_share_a_queue_and_nobody_gets_what_another_has(tmp_path: Path) -> None:
+async def test_processes_share_a_queue_without_dequeuing_twice(tmp_path: Path) -> None:
     path = tmp_path / "storage.db"
     async with open_builtin(path, SystemClock()) as account:
         queue = account.queue("numbers")

@@ -19,9 +19,9 @@ from tests.storage.bench import Bench, all_of, delete, insert, keys, merge, repl
 async def test_one_hundred_rows_at_once(bench: Bench) -> None:
     table = await bench.new_table()
     etags = await table.submit([insert(row("p", f"{number:03}", n=number)) for number in range(100)])
-    rows = [found async for found in query_rows(table)]
-    assert [found.properties["n"] for found in rows] == list(range(100))
-    assert [found.etag for found in rows] == etags
+    rows = [row async for row in query_rows(table)]
+    assert [row.properties["n"] for row in rows] == list(range(100))
+    assert [row.etag for row in rows] == etags
 
 
 async def test_one_hundred_and_one_are_refused(bench: Bench) -> None:
@@ -31,7 +31,7 @@ async def test_one_hundred_and_one_are_refused(bench: Bench) -> None:
     assert await keys(query_rows(table)) == []
 
 
-async def test_nothing_is_nothing(bench: Bench) -> None:
+async def test_empty_transaction_does_nothing(bench: Bench) -> None:
     table = await bench.new_table()
     assert await table.submit([]) == []
 
@@ -50,15 +50,15 @@ async def test_every_kind_of_operation_in_one_transaction(bench: Bench) -> None:
             delete(row("p", "f")),
         ]
     )
-    found = {each.row_key: each async for each in query_rows(table)}
-    assert {key: dict(each.properties) for key, each in found.items()} == {
+    stored = {row.row_key: row async for row in query_rows(table)}
+    assert {key: dict(row.properties) for key, row in stored.items()} == {
         "a": {"new": 1},
         "b": {"old": 1, "new": 1},
         "c": {"new": 1},
         "d": {"old": 1, "new": 1},
         "e": {"new": 1},
     }
-    assert etags == [*(found[key].etag for key in "abcde"), None]
+    assert etags == [*(stored[key].etag for key in "abcde"), None]
 
 
 async def test_a_failing_operation_undoes_all_and_is_named(bench: Bench) -> None:
@@ -109,7 +109,7 @@ async def test_all_rows_must_be_of_one_partition(bench: Bench) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_4_mib_is_the_most_for_a_transaction(bench: Bench) -> None:
+async def test_transaction_over_4_mib_is_refused(bench: Bench) -> None:
     table = await bench.new_table()
     block = "x" * (30 * 1024)
     await table.submit([upsert(row("p", f"{number:03}", a=block, b=block)) for number in range(60)])
@@ -118,7 +118,7 @@ async def test_4_mib_is_the_most_for_a_transaction(bench: Bench) -> None:
     assert len(await keys(query_rows(table))) == 60
 
 
-async def test_odd_keys_and_texts_survive_a_transaction(bench: Bench) -> None:
+async def test_special_characters_survive_a_transaction(bench: Bench) -> None:
     table = await bench.new_table()
     odd = ["it's", "a b", "ä€😀", "100%", "a=b&c", "^0"]
     await table.submit([insert(row("o'p ä", key, text=f"--{key}\r\n\r\n--")) for key in odd])
@@ -129,7 +129,7 @@ async def test_odd_keys_and_texts_survive_a_transaction(bench: Bench) -> None:
     assert await keys(query_rows(table)) == []
 
 
-async def test_of_two_transactions_with_one_sentinel_etag_one_wins_whole(bench: Bench) -> None:
+async def test_one_of_two_transactions_with_the_same_etag_succeeds(bench: Bench) -> None:
     table = await bench.new_table()
     [etag] = await table.submit([insert(row("p", "sentinel"))])
     results = await all_of(
@@ -145,4 +145,4 @@ async def test_of_two_transactions_with_one_sentinel_etag_one_wins_whole(bench: 
     )
     [winner] = [writer for writer, result in enumerate(results) if isinstance(result, list)]
     assert all(isinstance(result, list | PreconditionFailed) for result in results)
-    assert {found.properties["writer"] async for found in query_rows(table)} == {winner}
+    assert {row.properties["writer"] async for row in query_rows(table)} == {winner}

@@ -360,7 +360,7 @@ def both_accounts(connection: StorageConnection) -> Iterator[type[Comparison]]:
 @pytest.mark.parametrize(
     "examples", [pytest.param(20, id="some"), pytest.param(1000, id="many", marks=pytest.mark.soak)]
 )
-def test_both_stores_answer_alike(azurite_connection: StorageConnection, examples: int) -> None:
+def test_both_stores_give_the_same_results(azurite_connection: StorageConnection, examples: int) -> None:
     effort = settings(
         max_examples=examples,
         stateful_step_count=40,

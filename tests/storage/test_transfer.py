@@ -24,7 +24,7 @@ from tests.storage.test_rows import VALUES
 
 @dataclass
 class Stock:
-    """Things of one test in an account, all under names that begin with `word`."""
+    """Content of an account for one test, under names that begin with `word`."""
 
     account: StorageAccount
     word: str
@@ -49,7 +49,7 @@ class Stock:
         await table.submit([insert(row("links", "r", link=container.url("a/b.txt"), text="http://else.where/x"))])
 
     async def seen(self) -> dict[str, object]:
-        """All there is, but for what is not carried over. Takes the visible messages."""
+        """Return everything that an export transfers. Dequeues the visible messages."""
         table = self.account.table(f"{self.word}Table")
         container = self.account.container(f"{self.word}blobs")
         blobs = await collected(container.list())
@@ -57,9 +57,9 @@ class Stock:
             "queues": await collected(self.account.queues(self.word)),
             "messages": await bodies(self.account.queue(f"{self.word}queue")),
             "rows": [
-                (found.partition_key, found.row_key, dict(found.properties))
-                async for found in query_rows(table)
-                if found.partition_key != "links"
+                (row.partition_key, row.row_key, dict(row.properties))
+                async for row in query_rows(table)
+                if row.partition_key != "links"
             ],
             "link": (await table.read("links", "r")).properties["link"] == container.url("a/b.txt"),
             "blobs": [(blob.name, blob.content_type, dict(blob.metadata)) for blob in blobs],
@@ -80,7 +80,7 @@ async def elsewhere(bench: Bench) -> AsyncIterator[StorageAccount]:
         yield account
 
 
-async def test_an_account_arrives_whole_in_another_one(
+async def test_exported_account_is_imported_completely(
     bench: Bench, stock: Stock, elsewhere: StorageAccount, tmp_path: Path
 ) -> None:
     file = tmp_path / "all.jsonl"
@@ -93,7 +93,9 @@ async def test_an_account_arrives_whole_in_another_one(
     assert MARK_TABLE not in await collected(elsewhere.tables())
 
 
-async def test_and_back(bench: Bench, elsewhere: StorageAccount, tmp_path: Path) -> None:
+async def test_built_in_account_is_imported_into_every_storage(
+    bench: Bench, elsewhere: StorageAccount, tmp_path: Path
+) -> None:
     there = Stock(elsewhere, unique("stock"))
     await there.fill()
     file = tmp_path / "all.jsonl"
@@ -108,7 +110,9 @@ async def test_exporting_leaves_the_messages_as_they_were(bench: Bench, stock: S
     assert sorted(message.dequeue_count for message in messages) == [1, 1, 1]
 
 
-async def test_a_queue_of_any_length_arrives(bench: Bench, elsewhere: StorageAccount, tmp_path: Path) -> None:
+async def test_queue_with_more_messages_than_a_peek_returns_is_exported_completely(
+    bench: Bench, elsewhere: StorageAccount, tmp_path: Path
+) -> None:
     queue = await bench.new_queue()
     await asyncio.gather(*(queue.put(str(number)) for number in range(70)))
     file = tmp_path / "queue.jsonl"
@@ -142,7 +146,7 @@ async def test_hidden_messages_keep_their_time_or_are_counted(
     assert "hidden" in await bodies(there)
 
 
-async def test_a_message_keeps_the_end_of_its_life(bench: Bench, elsewhere: StorageAccount, tmp_path: Path) -> None:
+async def test_message_keeps_its_expiry(bench: Bench, elsewhere: StorageAccount, tmp_path: Path) -> None:
     queue = await bench.new_queue()
     await queue.put("mortal", lives_for=timedelta(hours=1))
     file = tmp_path / "queue.jsonl"
@@ -155,11 +159,11 @@ async def test_a_message_keeps_the_end_of_its_life(bench: Bench, elsewhere: Stor
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Raised instead of the end of the process."""
 
 
 def killed_after(count: int) -> Callable[[Progress], None]:
-    """A report that ends the run at its `count`-th call."""
+    """Return a progress callback that raises Killed when it is called for the `count`-th time."""
     left = count
 
     def report(progress: Progress) -> None:
@@ -362,9 +366,7 @@ async def test_import_that_an_earlier_version_began_is_repeated_without_force(
         ),
     ],
 )
-async def test_files_that_are_no_exports_are_refused_with_the_reason(
-    tmp_path: Path, bench: Bench, content: str, says: str
-) -> None:
+async def test_invalid_files_are_refused_with_the_reason(tmp_path: Path, bench: Bench, content: str, says: str) -> None:
     file = tmp_path / "file.jsonl"
     file.write_text(content)
     with pytest.raises(TransferFileError, match=says):

@@ -1,4 +1,4 @@
-"""`azemu storage …` as a user types it, on stores in files."""
+"""The command `azemu storage` on built-in stores in files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def names(file: Path) -> tuple[list[str], list[str]]:
     return asyncio.run(work())
 
 
-def test_a_hub_goes_to_a_file_and_into_another_store(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hub_is_exported_and_imported(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(app / "here.db")
     assert main(["storage", "export", "hub.jsonl", "--hub", "One"]) == 0
     assert (
@@ -132,7 +132,7 @@ def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.Captur
         (["export", "x.jsonl", "--hub", "NoSuchHub"], "NoSuchHub"),
     ],
 )
-def test_what_is_not_there_is_named(app: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+def test_missing_things_are_named(app: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
     fill(app / "here.db")
     assert main(["storage", *words]) == 1
     assert says in capsys.readouterr().err

@@ -63,7 +63,7 @@ class StorageService:
         """
         attempt = 0
         while True:
-            # Each attempt is signed anew: the service refuses a date that is 15 minutes old.
+            # Each attempt is signed with its own date: the service refuses a date that is 15 minutes old.
             target, all_headers = self._sign(method, self._base_path + path, query, headers, body)
             failure: EmulatorError
             waits = _BACKOFF_SECONDS
