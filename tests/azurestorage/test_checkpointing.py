@@ -73,7 +73,7 @@ async def test_an_episode_needs_few_requests(account: StorageAccount, clock: Vir
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("chain", 1)
         await client.ended()
-    assert record.log.count("query TestHubHistory") == 1
+    assert record.log.count("page TestHubHistory") == 1
     assert record.log.count("read TestHubInstances") == 1
 
 

@@ -108,7 +108,7 @@ class BuiltinQueue:
                 expires_at=None if life is None else from_micros(now + life),
             )
             expires = None if life is None else now + life
-            # The id of an imported message may exist: an import of the same file into the same account.
+            # An imported message keeps its id, so the queue may have a message of that id already.
             connection.execute(
                 "INSERT INTO messages (queue_id, id, pop_receipt, dequeue_count, inserted_at, visible_at, expires_at,"
                 " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id, id) DO NOTHING",
