@@ -1,8 +1,8 @@
-"""The built-in store and Azurite, driven with the same operations, give the same answers.
+"""The built-in store and Azurite, given the same operations, return the same results.
 
 Differences, which are not generated here, are listed for users in docs/compatibility.md ("The built-in store"):
 
-* places where Azurite is kinder than Azure and the built-in store is not: rows over 1 MiB, more than 252 properties,
+* what Azurite accepts, but Azure and the built-in store refuse: rows over 1 MiB, more than 252 properties,
   table names that differ in case, pages of more than 1000 rows, lease ids that are no GUIDs, comparison of times beyond
   the millisecond (see `azurite_differs` in the other tests);
 * what no service promises: the order of messages, ETags, receipts, times, which messages a smaller `get` finds;
@@ -95,7 +95,7 @@ blob_names = st.sampled_from(["a", "a/b", "a b", "A", "ä", "z"])
 
 @dataclass
 class Side:
-    """One store, and what only it knows: its receipts and its ETags."""
+    """One of the two stores, with the receipts and ETags that it returned."""
 
     queue: Queue
     table: Table
@@ -113,7 +113,7 @@ class Side:
         await side.container.create()
         return side
 
-    # Queues: a message is known by its text, which is different for each.
+    # Queues: a message is identified by its text, which is unique.
 
     async def put(self, text: str, hidden: bool) -> object:
         self.messages[text] = await self.queue.put(text, visible_in=HOUR if hidden else ZERO)

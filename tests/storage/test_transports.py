@@ -23,19 +23,19 @@ Open = Callable[[str], Transport]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-@pytest.fixture(params=["wire", "aiohttp"])
+@pytest.fixture(params=["direct", "aiohttp"])
 async def open_transport(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
-    """Gives a transport to an origin."""
-    if request.param == "wire":
-        wires: list[DirectTransport] = []
+    """Return a function that opens a transport to an origin."""
+    if request.param == "direct":
+        transports: list[DirectTransport] = []
 
         def to(origin: str) -> Transport:
-            wires.append(DirectTransport(origin))
-            return wires[-1]
+            transports.append(DirectTransport(origin))
+            return transports[-1]
 
         yield to
-        for wire in wires:
-            wire.close()
+        for transport in transports:
+            transport.close()
         return
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield lambda origin: AiohttpTransport(session, origin)
