@@ -15,7 +15,7 @@ matters, the docstring of the method says what callers see. "Idempotent" means: 
 Cancelling. A cancelled call may or may not have happened, like one that raises StorageUnreachable. It leaves the
 connection usable. A lost response to `Queue.get` hides its messages until their visibility timeout is over.
 
-Source: Azure Storage REST reference (queue, table and blob service); docs/protocol/task-hub-storage.md.
+Source: Azure Storage REST reference (queue, table and blob service).
 """
 
 from __future__ import annotations
