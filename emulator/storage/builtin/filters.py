@@ -24,6 +24,7 @@ _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<=
 
 def prefilter(condition: Condition | None) -> _Sql:
     """Return an expression over the columns of `entities` that is true for all rows that fulfil the condition."""
+    # "1" is true for all rows.
     sql = None if condition is None else _sql(condition)
     return ("1", ()) if sql is None else sql
 

@@ -121,6 +121,7 @@ def prepare(connection: sqlite3.Connection, path: Path | None) -> int:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # Never touch a file that may belong to another program, even if it has no tables of these names.
     elif application != APPLICATION_ID:
         raise StorageUnavailable(
             f"{path} is an SQLite database, but not one of azemu's built-in storage. It was not changed. "

@@ -30,5 +30,6 @@ class RowBatch:
 
     async def flush(self) -> None:
         """Submit the operations that were added since the last flush."""
+        # Emptied first: after an error the caller ends, and must not submit the same operations again.
         operations, self._operations, self._bytes = self._operations, [], 0
         await self._table.submit(operations)
