@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from benchmarks.hosts import app_folder, free_port, started, storage
 from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Table
 from emulator.storage.rest import open_account
 
@@ -33,7 +34,7 @@ _LOOK_SECONDS = 0.005
 
 
 async def shares(partitions: Table) -> Counter[str]:
-    owners = [str(row.properties.get("CurrentOwner", "")) async for row in partitions.query()]
+    owners = [str(row.properties.get("CurrentOwner", "")) async for row in query_rows(partitions)]
     return Counter(owner for owner in owners if owner)
 
 

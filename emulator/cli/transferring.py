@@ -1,4 +1,4 @@
-"""`azemu storage export|import|copy`: from the command line to the accounts, with a line of progress."""
+"""Commands `azemu storage export`, `import` and `copy`: the accounts they name, and the progress they print."""
 
 from __future__ import annotations
 
@@ -22,81 +22,86 @@ from emulator.durable.azurestorage.names import HubNames
 from emulator.errors import ConfigurationError
 from emulator.storage.azurite import open_azurite
 from emulator.storage.port import StorageAccount
-from emulator.storage.transfer.exporting import chosen_items, export_account
-from emulator.storage.transfer.file import Item, Kind
+from emulator.storage.transfer.export_file import Item, Kind
+from emulator.storage.transfer.exporting import export_account, list_items
 from emulator.storage.transfer.importing import import_account
-from emulator.storage.transfer.room import make_room
-from emulator.storage.transfer.terms import Progress, Transferred, TransferRefused
+from emulator.storage.transfer.target import check_target
+from emulator.storage.transfer.types import Progress, TransferResult
 
 DEFAULT_SETTING = "AzureWebJobsStorage"
 
-# A copy goes by way of a file, so that it can be taken up where it stopped. The file lies beside the built-in store.
-_SPOOL_FOLDER = ".azemu"
-_MOST_PARTITIONS = 16
+# The file between export and import of a copy lies beside the built-in store: the system's temporary folder may be
+# small, or in memory.
+_COPY_FOLDER = ".azemu"
+# The largest partition count of a task hub. The hub may have been created with another one than host.json says now.
+_MAX_PARTITIONS = 16
 _BAR_WIDTH = 24
 
 
 def run_transfer(command: Transfer) -> int:
-    """The exit code: 0 when everything was carried, 1 when hidden messages had to stay behind.
+    """Run the command and return its exit code: 0 if everything was transferred, 1 if hidden messages are missing.
 
-    Raises EmulatorError: nothing is where it should be, or something would be overwritten.
+    Raises EmulatorError if an account or file cannot be used or something would be overwritten.
     """
     with _ProgressLine(sys.stderr) as line:
-        done = asyncio.run(_transfer(command, SystemClock(), line))
-    return _conclude(command, done)
+        result = asyncio.run(_transfer(command, SystemClock(), line))
+    return _conclude(command, result)
 
 
-async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Transferred:
-    places = _Places(command.app, os.environ, clock, line.say)
-    chosen = everything if command.hub is None else hub_items(command.hub)
+async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> TransferResult:
+    accounts = _Accounts(command.app, os.environ, clock, line.say)
+    chosen = all_items if command.hub is None else hub_items(command.hub)
     if command.action == "export":
-        async with places.open(command.source) as account:
+        assert command.file is not None  # argparse requires it for an export and an import
+        async with accounts.open(command.source) as account:
+            # Without this check, a misspelled name would give an empty file and no error.
             await _require_hub(account, command.hub)
             return await export_account(
-                account, _file(command), clock=clock, chosen=chosen, force=command.force, report=line.show
+                account, command.file, clock=clock, chosen=chosen, force=command.force, report=line.show
             )
     if command.action == "import":
-        async with places.open(command.target) as account:
-            return await import_account(_file(command), account, clock=clock, force=command.force, report=line.show)
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(places.open(command.source))
-        target = await stack.enter_async_context(places.open(command.target))
-        spool = places.spool(source, target, command.hub)
-        if spool.exists():
-            line.say(f"Taking up the copy that was interrupted, from {spool}.")
-        else:
-            await _require_hub(source, command.hub)
-            if not command.force:
-                # Before an hour of reading, not after it.
-                await make_room(target, await chosen_items(source, chosen), force=False)
-            await export_account(source, spool, clock=clock, chosen=chosen, report=line.show)
+        assert command.file is not None
+        async with accounts.open(command.target) as account:
+            return await import_account(command.file, account, clock=clock, force=command.force, report=line.show)
+    async with accounts.open(command.source) as source, accounts.open(command.target) as target:
+        await _require_hub(source, command.hub)
+        # The same for every copy of the same things: a repeated copy recognises in the target what it wrote before.
+        what = "\n".join((source.description, target.description, command.hub or ""))
+        copy_id = f"copy-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+        if not command.force:
+            # The import checks this again. Users should learn it before the source is read, which may take an hour.
+            await check_target(target, await list_items(source, chosen), copy_id)
+        file = accounts.copy_folder() / f"{copy_id}.jsonl"
         try:
-            done = await import_account(spool, target, clock=clock, force=command.force, report=line.show)
-        except TransferRefused:
-            # Nothing was begun. The next attempt is to see the account as it is then.
-            spool.unlink()
-            raise
-        spool.unlink()
-        return done
+            await export_account(
+                source, file, clock=clock, chosen=chosen, force=True, export_id=copy_id, report=line.show
+            )
+            return await import_account(file, target, clock=clock, force=command.force, report=line.show)
+        finally:
+            # Also after an error: a repeated copy reads the source again.
+            file.unlink(missing_ok=True)
 
 
-def everything(item: Item) -> bool:
+def all_items(item: Item) -> bool:
+    """Choose every queue, table and container."""
     return True
 
 
 def hub_items(hub: str) -> Callable[[Item], bool]:
-    """Chooses what belongs to a task hub, whatever its number of partitions."""
-    names = HubNames(hub=hub, partition_count=_MOST_PARTITIONS)
+    """Return a test for the queues, tables and containers of a task hub, whatever its number of partitions."""
+    names = HubNames(hub=hub, partition_count=_MAX_PARTITIONS)
     tables = {name.lower() for name in (names.history_table, names.instances_table, names.partitions_table)}
     chosen: Mapping[Kind, frozenset[str]] = {
         Kind.QUEUE: frozenset((*names.control_queues, names.work_item_queue)),
         Kind.TABLE: frozenset(tables),
         Kind.CONTAINER: frozenset((names.lease_container, names.app_lease_container, names.large_message_container)),
     }
+    # Azure ignores the case of table names; queue and container names are lower case.
     return lambda item: item.name.lower() in chosen[item.kind]
 
 
 async def _require_hub(account: StorageAccount, hub: str | None) -> None:
+    """Raise ConfigurationError if the account has none of the hub's tables: probably the name is misspelled."""
     if hub is None:
         return
     chosen = hub_items(hub)
@@ -106,12 +111,7 @@ async def _require_hub(account: StorageAccount, hub: str | None) -> None:
     raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}.')
 
 
-def _file(command: Transfer) -> Path:
-    assert command.file is not None  # the command line demands it for an export and an import
-    return command.file
-
-
-class _Places:
+class _Accounts:
     """The accounts that a command line names."""
 
     def __init__(self, app: Path, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> None:
@@ -122,9 +122,9 @@ class _Places:
 
     @asynccontextmanager
     async def open(self, name: str | None) -> AsyncIterator[StorageAccount]:
-        """`name`: a connection value, or the name of a connection setting of the app.
+        """Open an account. `name`: a connection string, or the name of a connection setting of the app.
 
-        An Azurite that is not running is started on the data of the app folder, as `azemu start` does.
+        If it is Azurite on this machine and not running, start it with the data of the app folder, as `azemu start`.
         """
         connection = self._connection(name or DEFAULT_SETTING)
         async with AsyncExitStack() as stack:
@@ -133,53 +133,55 @@ class _Places:
                 connection = parse_connection(azurite.connection_string, setting=connection.setting)
             yield await stack.enter_async_context(open_connection(connection, self._clock))
 
-    def spool(self, source: StorageAccount, target: StorageAccount, hub: str | None) -> Path:
-        """The same file for the same copy."""
-        what = "\n".join((source.description, target.description, hub or ""))
-        folder = self._root() / _SPOOL_FOLDER
+    def copy_folder(self) -> Path:
+        """Return the folder for the file of a copy. Creates it."""
+        folder = self._root() / _COPY_FOLDER
         folder.mkdir(exist_ok=True)
-        return folder / f"copy-{hashlib.sha256(what.encode()).hexdigest()[:12]}.jsonl"
+        return folder
 
     def _connection(self, name: str) -> Connection:
+        # First, the values of --storage. A setting of such a name is unlikely.
         if name.lower() in ("builtin", "azurite") or name.lower().startswith("builtin:"):
             return parse_connection(storage_value(name, self._root()), setting="the command line")
+        # Names of settings contain neither.
         if "=" in name or "://" in name:
             return parse_connection(name, setting="the command line")
         settings = load_settings(find_project_root(self._app), self._environ, overrides={}).settings
         return resolve_connection(settings, name)
 
     def _root(self) -> Path:
-        """The app folder; where there is no app, the folder that was named."""
+        """Return the app folder, or the folder from the command line if it has no app."""
         try:
             return find_project_root(self._app)
         except ConfigurationError:
             return self._app.absolute()
 
 
-# What the user sees -------------------------------------------------------------------------------------------
+# Output ------------------------------------------------------------------------------------------------------
 
 
 class _ProgressLine:
-    """One line that is written over, on a terminal; elsewhere a line for every queue, table and container."""
+    """Progress of a transfer. On a terminal one line that is overwritten, elsewhere one line per item."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._live = out.isatty()
+        self._is_terminal = out.isatty()
         self._shown = ""
 
     def __enter__(self) -> _ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._wipe()
+        self._erase()
 
     def say(self, text: str) -> None:
-        self._wipe()
+        self._erase()
         self._out.write(f"{text}\n")
         self._out.flush()
 
     def show(self, progress: Progress) -> None:
-        if not self._live:
+        # Log files get a line per item. A line per record would make them unreadable.
+        if not self._is_terminal:
             if str(progress.item) != self._shown:
                 self._shown = str(progress.item)
                 self._out.write(f"{self._shown}\n")
@@ -188,29 +190,31 @@ class _ProgressLine:
         bar = "#" * int(share * _BAR_WIDTH)
         text = f"[{bar:<{_BAR_WIDTH}}] {share:4.0%}  {progress.item}: {progress.records}"[:100]
         if text != self._shown:
+            # Padded, so that nothing of a longer text before remains.
             self._out.write(f"\r{text:<{len(self._shown)}}")
             self._out.flush()
             self._shown = text
 
-    def _wipe(self) -> None:
-        if self._live and self._shown:
+    def _erase(self) -> None:
+        if self._is_terminal and self._shown:
             self._out.write(f"\r{'':<{len(self._shown)}}\r")
             self._shown = ""
 
 
-def _conclude(command: Transfer, done: Transferred) -> int:
-    verb = {"export": "Saved", "import": "Put back", "copy": "Copied"}[command.action]
+def _conclude(command: Transfer, result: TransferResult) -> int:
+    verb = {"export": "Exported", "import": "Imported", "copy": "Copied"}[command.action]
     into = f" to {command.file}" if command.action == "export" else ""
     sys.stdout.write(
-        f"{verb} {done.items} queues, tables and containers{into}: {done.messages} messages, {done.rows} rows, "
-        f"{done.blobs} blobs.{' The rest was done before the interruption.' if done.went_on else ''}\n"
+        f"{verb} {result.items} queues, tables and containers{into}: {result.messages} messages, {result.rows} rows, "
+        f"{result.blobs} blobs.\n"
     )
-    if not done.unreadable:
+    if not result.unreadable:
         return exit_codes.OK
-    queues = ", ".join(f"{name} ({count})" for name, count in sorted(done.unreadable.items()))
+    queues = ", ".join(f"{name} ({count})" for name, count in sorted(result.unreadable.items()))
     sys.stderr.write(
-        f"Hidden messages were left behind: {queues}. A storage service shows a message only when its time has come: "
-        "timers that are not due yet, and work that a host has taken. Stop the hosts, wait until taken messages are "
-        "visible again (5 minutes), and do it once more; timers that are still not due cannot be carried over.\n"
+        f"Hidden messages were not transferred: {queues}. The storage service shows a message only when it is visible. "
+        "Hidden are timers that are not due yet, and messages that a host is processing. Stop the hosts, wait 5 "
+        "minutes until the latter are visible again, and repeat the command. Timers that are still not due cannot be "
+        "transferred.\n"
     )
     return exit_codes.FAILED

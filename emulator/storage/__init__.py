@@ -1,1 +1,1 @@
-"""Azure Storage as far as azemu uses it. Knows nothing of durable functions or of the functions host."""
+"""Azure Storage: the port to queues, tables and blobs, three implementations of it, and export and import."""

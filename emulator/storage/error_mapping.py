@@ -1,6 +1,6 @@
-"""What an HTTP status and an error code of the storage service mean to callers of the port.
+"""Mapping of HTTP statuses and error codes of the storage services to the errors of the storage port.
 
-Facts: the error code lists of the REST reference (common, queue, table, blob), and what Azurite answers.
+Source: the error code lists of the Azure Storage REST reference (common, queue, table, blob), and what Azurite returns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from emulator.storage.port import (
     StorageUnreachable,
 )
 
+# Statuses that callers handle differently. Others, such as 401 and 403, are a plain StorageError.
 _BY_STATUS: dict[int, type[StorageError]] = {
     400: InvalidRequest,
     404: NotFound,
@@ -27,31 +28,40 @@ _BY_STATUS: dict[int, type[StorageError]] = {
 
 _HINTS = {
     401: " The account needs credentials: check the connection string.",
+    # The date in the request is signed. The service refuses one that is more than 15 minutes off with 403, too.
     403: " Check AccountName and AccountKey (or the SAS token and its expiry) of the connection string, "
     "and that this machine's clock is right.",
 }
 
 
-def refusal(doing: str, *, status: int, code: str, detail: str, failed_index: int | None = None) -> EmulatorError:
-    """The error for an answer that is not a success. `doing`: "put a message into queue orders".
+def service_error(
+    action: str, *, status: int, code: str, detail: str, failed_index: int | None = None
+) -> EmulatorError:
+    """Return the error for a response that is not a success.
 
-    A 5xx that outlasted the retries is no answer to the question that was asked: StorageUnreachable.
+    `action` completes "Storage refused to …", for example "put a message into queue orders". `code`: Azure's error
+    code. `failed_index`: in a table transaction, the operation that failed.
     """
-    message = f"Storage refused to {doing}: {status} {code}: {detail}{_HINTS.get(status, '')}"
+    message = f"Storage refused to {action}: {status} {code}: {detail}{_HINTS.get(status, '')}"
+    # A 5xx remains after all retries. It does not say whether the operation happened, so it is no refusal.
     if status >= 500:
         return StorageUnreachable(message)
+    # A 400 like any invalid request, but callers handle it: another consumer may have the message now.
     kind = PopReceiptMismatch if code == "PopReceiptMismatch" else _BY_STATUS.get(status, StorageError)
     return kind(message, status=status, code=code, failed_index=failed_index)
 
 
-def invalid(doing: str, code: str, detail: str, *, status: int = 400, failed_index: int | None = None) -> EmulatorError:
-    """A refusal that is known before the service is asked."""
-    return refusal(doing, status=status, code=code, detail=detail, failed_index=failed_index)
+def invalid_request(
+    action: str, code: str, detail: str, *, status: int = 400, failed_index: int | None = None
+) -> EmulatorError:
+    """Return the error for a request that the service would refuse, without sending it."""
+    return service_error(action, status=status, code=code, detail=detail, failed_index=failed_index)
 
 
-def unreachable(doing: str, endpoint: str, reason: str) -> StorageUnreachable:
+def unreachable(action: str, endpoint: str, reason: str) -> StorageUnreachable:
+    """Return the error for a request without a response."""
     return StorageUnreachable(
-        f"Storage at {endpoint} does not answer (tried to {doing}: {reason}). "
+        f"Storage at {endpoint} does not answer (tried to {action}: {reason}). "
         "Is it running, and is the connection string right? For local work start Azurite, or let azemu start it with "
         '"AzureWebJobsStorage": "UseDevelopmentStorage=true" in local.settings.json.'
     )

@@ -1,4 +1,4 @@
-"""A lock that at most one process holds, released by the system however that process ends."""
+"""Lock file that at most one process holds. The operating system releases it when the process ends in any way."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import IO
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock file while the body runs; False if another process has it. The file itself stays.
+    """Hold the lock file while the body runs; False if another process holds it.
 
-    Raises OSError where files cannot be made or locked.
+    The file stays afterwards: deleting it would let two processes lock two files of the same name. Raises OSError
+    where files cannot be created or locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         yield _lock(file)
 
 
+# Both kinds of lock belong to the open file, so the system releases them even after kill -9.
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[bytes]) -> bool:
         try:
+            # Locks one byte at the current position. It must be the same position in every process.
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -36,6 +39,7 @@ else:
 
     def _lock(file: IO[bytes]) -> bool:
         try:
+            # Not lockf: its locks belong to the process, and closing any other handle of the file would release them.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False

@@ -1,4 +1,4 @@
-"""Table conditions as values: written once, rendered as OData for the network or evaluated by the built-in store.
+"""Filters of table queries as values: rendered as OData for a service, or evaluated by the built-in store.
 
 (eq("PartitionKey", "i1") & (eq("RowKey", "sentinel") | eq("ExecutionId", "42"))).odata()
 → (PartitionKey eq 'i1') and ((RowKey eq 'sentinel') or (ExecutionId eq '42'))
@@ -12,15 +12,25 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from emulator.instant import Instant
-from emulator.storage.edm import Int64
 
-Comparable = str | int | Int64 | float | bool | Instant | uuid.UUID | bytes
+
+@dataclass(frozen=True, slots=True)
+class Int64:
+    """An Edm.Int64. A plain `int` is an Edm.Int32. Python has one type for both, the table service does not."""
+
+    value: int
+
+
+Value = str | int | Int64 | float | bool | Instant | uuid.UUID | bytes
+"""Value of a table property: Edm.String, Int32, Int64, Double, Boolean, DateTime, Guid, Binary."""
+
 Operator = Literal["eq", "ne", "gt", "ge", "lt", "le"]
 
 
 class Condition:
-    """A test of one row. Combine with & and |."""
+    """A filter that a row fulfils or not. Combine conditions with & and |."""
 
+    # The subclasses are dataclasses with slots, which need a base without a __dict__.
     __slots__ = ()
 
     def __and__(self, other: Condition) -> Condition:
@@ -30,10 +40,11 @@ class Condition:
         return Either(self, other)
 
     def odata(self) -> str:
-        """The $filter text."""
+        """Return the text of a $filter parameter."""
         match self:
             case Compare(name, operator, value):
                 return f"{name} {operator} {_literal(value)}"
+            # Always in parentheses, so that the text does not depend on the precedence of operators.
             case Both(left, right):
                 return f"({left.odata()}) and ({right.odata()})"
             case Either(left, right):
@@ -42,10 +53,10 @@ class Condition:
                 raise TypeError(f"unknown condition: {self!r}")
 
     def matches(self, properties: Mapping[str, object]) -> bool:
-        """Evaluate on a row's properties, PartitionKey and RowKey among them.
+        """Evaluate the condition on a row's properties, which include PartitionKey and RowKey.
 
-        As the service does: a missing property, or one of another type, fulfils no comparison. Strings compare
-        ordinally by UTF-16 unit.
+        Like the service: a missing property, or one of another type, fulfils no comparison, not even `ne`. Strings are
+        compared ordinally by UTF-16 code unit.
         """
         match self:
             case Compare(name, operator, value):
@@ -60,52 +71,60 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Compare(Condition):
+    """Comparison of a property with a constant."""
+
     name: str
     operator: Operator
-    value: Comparable
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Both(Condition):
+    """Fulfilled if both parts are."""
+
     left: Condition
     right: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Either(Condition):
+    """Fulfilled if one of the parts is."""
+
     left: Condition
     right: Condition
 
 
-def eq(name: str, value: Comparable) -> Condition:
+def eq(name: str, value: Value) -> Condition:
     return Compare(name, "eq", value)
 
 
-def ne(name: str, value: Comparable) -> Condition:
+def ne(name: str, value: Value) -> Condition:
     return Compare(name, "ne", value)
 
 
-def ge(name: str, value: Comparable) -> Condition:
+def ge(name: str, value: Value) -> Condition:
     return Compare(name, "ge", value)
 
 
-def gt(name: str, value: Comparable) -> Condition:
+def gt(name: str, value: Value) -> Condition:
     return Compare(name, "gt", value)
 
 
-def le(name: str, value: Comparable) -> Condition:
+def le(name: str, value: Value) -> Condition:
     return Compare(name, "le", value)
 
 
-def lt(name: str, value: Comparable) -> Condition:
+def lt(name: str, value: Value) -> Condition:
     return Compare(name, "lt", value)
 
 
-def _literal(value: Comparable) -> str:
+def _literal(value: Value) -> str:
     match value:
+        # Before int, which bool is a subclass of.
         case bool():
             return "true" if value else "false"
         case str():
+            # OData doubles a quote inside a text.
             return "'" + value.replace("'", "''") + "'"
         case Instant():
             return f"datetime'{value.text7}'"
@@ -116,13 +135,15 @@ def _literal(value: Comparable) -> str:
         case bytes():
             return f"X'{value.hex()}'"
         case _:
+            # int and float. The shortest text that gives the same float again.
             return repr(value)
 
 
-def _compare(found: object, operator: Operator, wanted: Comparable) -> bool:
-    if type(found) is not type(wanted):
+def _compare(property_value: object, operator: Operator, constant: Value) -> bool:
+    # Exact types: for isinstance, True would be an Edm.Int32.
+    if type(property_value) is not type(constant):
         return False
-    left, right = _sortable(found), _sortable(wanted)
+    left, right = _sort_key(property_value), _sort_key(constant)
     match operator:
         case "eq":
             return bool(left == right)
@@ -138,12 +159,14 @@ def _compare(found: object, operator: Operator, wanted: Comparable) -> bool:
             return bool(left <= right)
 
 
-def _sortable(value: object) -> Any:
+def _sort_key(value: object) -> Any:
     match value:
         case str():
-            # UTF-16 order differs from code point order for characters beyond U+FFFF.
+            # UTF-16 order differs from Python's code point order for characters beyond U+FFFF. "surrogatepass": a
+            # .NET string may hold a lone surrogate.
             return value.encode("utf-16-be", "surrogatepass")
         case Int64():
+            # A dataclass without an order of its own.
             return value.value
         case _:
             return value

@@ -1,17 +1,26 @@
-"""The storage port: queues, tables and blobs of one account, as Azure Storage promises them.
+"""Storage port: the queues, tables and blobs of one account, with the guarantees of Azure Storage.
 
-Implementations: `azure` (a real account, by the SDKs), `rest` (an emulator) and `builtin` (SQLite). Every promise made
-here is checked on all of them by tests/storage. What the service leaves open stays open: callers may not rely
-on the order of messages, on a `get` returning all there is, or on a page being full.
+Implementations: `azure` (accounts in Azure, through the official SDKs), `rest` (emulators) and `builtin` (SQLite).
+tests/storage checks all of them for everything that is promised here.
 
-All calls may raise `StorageUnreachable`; the other errors are named at the calls.
-Facts: Azure Storage REST reference (queues, tables, blobs), docs/protocol/task-hub-storage.md.
+What the service leaves open is open here, too. Callers may not rely on the order of messages, on a `get` returning all
+visible messages, or on a page being full.
+
+Errors. Every call may raise StorageUnreachable; the others are named at the calls. Where a call raises
+StorageUnreachable, the operation may or may not have happened, because the response may have been lost.
+
+Repeating. The network clients repeat a request that got no response, so an operation may happen twice. Where that
+matters, the docstring of the method says what callers see. "Idempotent" means: after an error, call it again.
+
+Cancelling. A cancelled call may or may not have happened, like one that raises StorageUnreachable. It leaves the
+connection usable. A lost response to `Queue.get` hides its messages until their visibility timeout is over.
+
+Source: Azure Storage REST reference (queue, table and blob service).
 """
 
 from __future__ import annotations
 
 import enum
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,26 +29,31 @@ from typing import Protocol
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
-from emulator.storage.edm import Int64 as Int64  # noqa: PLC0414  (the alias exports it: it belongs to this port)
 from emulator.storage.filters import Condition
 
+# The aliases export these types: they belong to this port, but filters need them, too.
+from emulator.storage.filters import Int64 as Int64  # noqa: PLC0414
+from emulator.storage.filters import Value as Value  # noqa: PLC0414
+
 ZERO = timedelta(0)
+# Matches any existing row, as an If-Match header of *.
 ANY_ETAG = "*"
+# Limits of the service.
 MAX_BATCH_OPERATIONS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_HIDE = timedelta(days=7)
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 # Errors ------------------------------------------------------------------------------------------------------
 
 
 class StorageError(EmulatorError):
-    """The service refused an operation.
+    """The service refused an operation. It has changed nothing, unless an earlier attempt of the same call did.
 
-    `status`: the HTTP status; `code`: Azure's error code, e.g. "QueueNotFound"; `failed_index`: in a batch, which
-    operation failed, if the service said so.
+    `status`: the HTTP status; `code`: Azure's error code, for example "QueueNotFound"; `failed_index`: in a
+    transaction, the operation that failed, if the service named it.
     """
 
     def __init__(self, message: str, *, status: int, code: str, failed_index: int | None = None) -> None:
@@ -54,23 +68,23 @@ class NotFound(StorageError):
 
 
 class AlreadyExists(StorageError):
-    """409: it exists already, or the lease is held by somebody else."""
+    """409: it exists already, or the lease is held under another id."""
 
 
 class PreconditionFailed(StorageError):
-    """412: the ETag moved, or a lease id is missing or wrong."""
+    """412: the ETag is not the current one, or a lease id is missing or wrong."""
 
 
 class PopReceiptMismatch(StorageError):
-    """400/404: the message became visible again and somebody else may have it; this receipt is worth nothing now."""
+    """400: the pop receipt is not the last one. The message was visible again, and another consumer may have it."""
 
 
 class InvalidRequest(StorageError):
-    """400 and 413: a name, size, value or combination that the service does not take."""
+    """400, 413 or 414: a name, size, value or combination that the service does not accept."""
 
 
 class StorageUnreachable(EmulatorError):
-    """No answer from the service, after the retries that make sense. The operation may or may not have happened."""
+    """The service did not answer, even after the usual retries. The operation may or may not have happened."""
 
 
 # Queues ------------------------------------------------------------------------------------------------------
@@ -78,9 +92,9 @@ class StorageUnreachable(EmulatorError):
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """A message as the service returned it. `body` is the text as stored; base64 or not is the caller's affair.
+    """A message as the service returned it. `body` is the text as stored; callers encode and decode base64.
 
-    `inserted_at` has a resolution of one second. `pop_receipt` is empty on peeked messages.
+    `inserted_at` has a resolution of one second. `pop_receipt` is empty on peeked messages. `expires_at` None: never.
     """
 
     id: str
@@ -93,64 +107,75 @@ class QueueMessage:
 
 
 class Queue(Protocol):
+    """A queue. Making the object makes no request."""
+
     @property
     def name(self) -> str: ...
 
     async def create(self) -> bool:
-        """Create it; False if it was there. Raises InvalidRequest for a bad name."""
+        """Create the queue; False if it existed. Idempotent. Raises InvalidRequest for an invalid name."""
 
     async def drop(self) -> bool:
-        """Delete the queue with its messages; False if it was not there."""
+        """Delete the queue with its messages; False if it did not exist. Idempotent.
+
+        Azure refuses to create a queue of this name again for about 30 seconds.
+        """
 
     async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
-        """Add a message; the answer has its id and a pop receipt that is valid until somebody gets the message.
+        """Add a message. Returns it with its id and a pop receipt that is valid until the message is dequeued.
 
-        `lives_for` None: for ever. Raises NotFound, InvalidRequest (over 64 KiB, hidden over 7 days).
+        `visible_in`: keep it hidden for so long. `lives_for`: time to live, None for unlimited. Both are cut to whole
+        seconds. Not idempotent: after an error the message may be in the queue, or in it twice. Raises NotFound,
+        InvalidRequest (over 64 KiB, hidden for over 7 days, a character that XML does not allow).
         """
 
     async def get(self, *, limit: int, hide_for: timedelta) -> list[QueueMessage]:
-        """Take up to `limit` (1..32) visible messages and hide them; each one's dequeue count goes up by one.
+        """Dequeue up to `limit` (1 to 32) visible messages: hide them, and increase their dequeue counts by one.
 
-        Raises NotFound.
+        Not idempotent: after an error or a cancellation, messages may be hidden for `hide_for` although no caller has
+        them. Raises NotFound, InvalidRequest.
         """
 
     async def peek(self, *, limit: int) -> list[QueueMessage]:
-        """Look at up to `limit` (1..32) visible messages without taking them."""
+        """Read up to `limit` (1 to 32) visible messages and leave them as they are. Raises NotFound, InvalidRequest."""
 
     async def hide(self, message: QueueMessage, *, hide_for: timedelta, body: str | None = None) -> QueueMessage:
-        """Set when it becomes visible again (zero: now), and its text if given. The answer has the new receipt.
+        """Hide a message for `hide_for` from now (zero: make it visible), and replace its text if `body` is given.
 
-        Raises NotFound (the message is gone), PopReceiptMismatch.
+        Returns it with a new pop receipt; the one in `message` is invalid then. Not idempotent: a repeated request may
+        raise PopReceiptMismatch although the first one succeeded. Raises NotFound (the message was deleted or has
+        expired), PopReceiptMismatch, InvalidRequest.
         """
 
     async def delete(self, message: QueueMessage) -> None:
-        """Raises NotFound (the message is gone), PopReceiptMismatch."""
+        """Delete a message. A repeated request raises NotFound.
+
+        Raises NotFound (the message was deleted or has expired), PopReceiptMismatch.
+        """
 
     async def clear(self) -> None:
-        """Delete all messages, hidden ones included."""
+        """Delete all messages, hidden ones included. Idempotent. Raises NotFound."""
 
     async def count(self) -> int:
-        """How many messages there are, hidden ones included. Approximate while others work on the queue."""
+        """Count all messages, hidden ones included. Approximate while others use the queue. Raises NotFound."""
 
+    # `wait` is no operation of the service. It is here because only the store knows how it can learn of new messages.
     async def wait(self, at_most: timedelta) -> None:
-        """Return when a `get` may find something, at the latest after `at_most` of the clock's time.
+        """Return when a `get` may return something, at the latest after `at_most` of the clock's time.
 
-        A store that cannot tell returns when this process put a visible message through the same account object,
-        else after `at_most`. The built-in store returns exactly when a message becomes visible, and then `at_most` is
-        upkeep (see `emulator.clock`): virtual time does not stop for it. Spurious returns are allowed.
+        Safe to cancel. May return early without a reason. A network client returns when this process has put a visible
+        message through the same account object, else after `at_most`. The built-in store returns when a message becomes
+        visible, whichever process put it; `at_most` is upkeep there (see `emulator.clock`): virtual time does not stop
+        for it.
         """
 
 
 # Tables ------------------------------------------------------------------------------------------------------
 
 
-Value = str | int | Int64 | float | bool | Instant | uuid.UUID | bytes
-"""Edm.String, Int32, Int64, Double, Boolean, DateTime, Guid, Binary."""
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entity. `properties` has neither keys nor nulls: tables drop a null property.
+    """An entity. `properties` has neither keys nor nulls, because tables drop a property that is null.
 
     `etag` and `timestamp` are set on rows that were read.
     """
@@ -165,9 +190,10 @@ class Row:
 class Operation(enum.Enum):
     """What to do with a row. The names are those of the REST operations."""
 
-    INSERT = "insert"  # AlreadyExists if it is there
-    REPLACE = "replace"  # needs if_match; other properties disappear
-    MERGE = "merge"  # needs if_match; other properties stay
+    # The values are used in error messages: "Storage refused to insert or merge row …".
+    INSERT = "insert"  # raises AlreadyExists if the row exists
+    REPLACE = "replace"  # needs if_match; removes properties that are not given
+    MERGE = "merge"  # needs if_match; keeps properties that are not given
     INSERT_OR_REPLACE = "insert or replace"
     INSERT_OR_MERGE = "insert or merge"
     DELETE = "delete"  # needs if_match
@@ -175,7 +201,7 @@ class Operation(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class TableOperation:
-    """`if_match`: an ETag or ANY_ETAG, for REPLACE, MERGE and DELETE; None for the others."""
+    """An operation on a row. `if_match`: an ETag or ANY_ETAG for REPLACE, MERGE and DELETE, None for the others."""
 
     kind: Operation
     row: Row
@@ -184,30 +210,29 @@ class TableOperation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`continuation` None: the last page. A page may be short, even empty, and still not be the last."""
+    """Rows of a query. `continuation` None: the last page. Other pages may be short, or even empty."""
 
     rows: Sequence[Row]
     continuation: str | None = None
 
 
 class Table(Protocol):
+    """A table. Making the object makes no request."""
+
     @property
     def name(self) -> str: ...
 
     async def create(self) -> bool:
-        """Create it; False if it was there. Raises InvalidRequest for a bad name."""
+        """Create the table; False if it existed. Idempotent. Raises InvalidRequest for an invalid name."""
 
     async def drop(self) -> bool:
-        """Delete the table with its rows; False if it was not there."""
+        """Delete the table with its rows; False if it did not exist. Idempotent.
+
+        Azure refuses to create a table of this name again for about 40 seconds.
+        """
 
     async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
-        """One row. Raises NotFound."""
-
-    def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        """All rows that fulfil `where`, ordered by partition key, then row key (ordinal), over all pages.
-
-        `select`: only these properties (keys and ETag always come). Raises NotFound (table), InvalidRequest.
-        """
+        """Read one row. `select`: only these properties. Raises NotFound (the row or the table)."""
 
     async def page(
         self,
@@ -217,13 +242,20 @@ class Table(Protocol):
         limit: int = 1000,
         continuation: str | None = None,
     ) -> Page:
-        """One page of at most `limit` (1..1000) rows. Raises as `query`; InvalidRequest for a bad token."""
+        """Read one page of at most `limit` (1 to 1000) rows that fulfil `where`.
+
+        Rows come by partition key, then row key, both in ordinal order. `select`: only these properties; keys and ETag
+        always come. `continuation`: from the page before. See `storage.paging.query_rows` for all pages. Raises
+        NotFound (the table), InvalidRequest (also for a token that is not one of this service).
+        """
 
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
-        """One operation, or up to 100 of one partition as one transaction: all or nothing.
+        """Execute one operation, or up to 100 on one partition as a transaction: all of them or none.
 
-        Gives the new ETag of each row (None for a delete), in order. Raises AlreadyExists, NotFound,
-        PreconditionFailed, InvalidRequest (sizes, several partitions, one row twice); `failed_index` says which.
+        Returns the new ETag of each row (None for a delete), in order. Idempotent for the two INSERT_OR operations, and
+        for REPLACE and MERGE with ANY_ETAG. Otherwise a repeated request may raise the error of a second execution
+        (AlreadyExists, NotFound, PreconditionFailed) although the first one succeeded. Raises these and InvalidRequest
+        (sizes, several partitions, one row twice); `failed_index` names the operation.
         """
 
 
@@ -231,6 +263,8 @@ class Table(Protocol):
 
 
 class LeaseState(enum.Enum):
+    """State of a lease, with the values of the header x-ms-lease-state."""
+
     AVAILABLE = "available"
     LEASED = "leased"
     EXPIRED = "expired"
@@ -240,59 +274,83 @@ class LeaseState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlobProperties:
+    """Properties of a blob. `last_modified` and `created_at` have a resolution of one second."""
+
     name: str
     size: int
     etag: str
     last_modified: datetime
     content_type: str = "application/octet-stream"
-    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NO_METADATA)
     lease_state: LeaseState = LeaseState.AVAILABLE
     created_at: datetime | None = None
     content_md5: bytes | None = None
 
 
 class Lease(Protocol):
-    """The lease of one blob or container. Each call is one request.
+    """The lease of a blob or container. Each call is one request. All calls but `release` are idempotent.
 
-    `duration`: 15 to 60 seconds, or None for an infinite lease. Losing a lease is found out by the next call.
+    Lease ids are GUIDs. The service does not tell a holder that its lease is lost: the next call raises.
     """
 
     async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
-        """Take it, or take it again under the same id. Raises AlreadyExists (held under another id), NotFound."""
+        """Acquire the lease, or acquire it again under the same id.
+
+        `duration`: 15 to 60 seconds, None for an infinite lease. Raises AlreadyExists (held under another id, or being
+        broken), NotFound (the blob or container), InvalidRequest.
+        """
 
     async def renew(self, lease_id: str) -> None:
-        """Raises AlreadyExists (held under another id, or broken), NotFound."""
+        """Start the duration again. Succeeds on an expired lease that was not acquired or written over since.
+
+        Raises AlreadyExists (held under another id, or broken), NotFound.
+        """
 
     async def change(self, lease_id: str, *, new_lease_id: str) -> None:
-        """Raises AlreadyExists (not held, or held under a third id), NotFound."""
+        """Change the id of the lease. Raises AlreadyExists (not held, or held under a third id), NotFound."""
 
     async def release(self, lease_id: str) -> None:
-        """Free it at once. Raises AlreadyExists (held under another id), NotFound."""
+        """Free the lease at once. A repeated request raises AlreadyExists, as for a lease under another id.
 
+        Raises AlreadyExists, NotFound.
+        """
+
+    # With an underscore, because `break` is a keyword.
     async def break_(self, *, after: timedelta | None = None) -> None:
-        """End it without its id: at once for zero, else when `after` or the rest of the lease has passed."""
+        """End the lease without its id: at once for zero, else when `after` or the rest of the lease has passed.
+
+        Raises AlreadyExists (no lease), NotFound, InvalidRequest.
+        """
 
 
 class BlobContainer(Protocol):
+    """A container of block blobs. Making the object makes no request."""
+
     @property
     def name(self) -> str: ...
 
     async def create(self) -> bool:
-        """Create it; False if it was there. Raises InvalidRequest for a bad name."""
+        """Create the container; False if it existed. Idempotent. Raises InvalidRequest for an invalid name."""
 
     async def drop(self, *, lease_id: str | None = None) -> bool:
-        """Delete the container with its blobs; False if it was not there. Raises PreconditionFailed (leased)."""
+        """Delete the container with its blobs; False if it did not exist. Idempotent.
 
-    async def exists(self) -> bool: ...
+        Azure refuses to create a container of this name again for about 30 seconds. Raises PreconditionFailed (it has a
+        lease under another id).
+        """
 
+    async def exists(self) -> bool:
+        """Tell if the container exists."""
+
+    # A generator, because a container may have more blobs than fit into memory.
     def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
-        """Blobs by name, ordinal order. Raises NotFound (container)."""
+        """Yield the blobs whose names begin with `prefix`, in ordinal order. Raises NotFound (the container)."""
 
     async def properties(self, blob: str) -> BlobProperties:
-        """Raises NotFound."""
+        """Read the properties of a blob. Raises NotFound."""
 
     async def read(self, blob: str) -> bytes:
-        """The whole content. Raises NotFound."""
+        """Read the whole content of a blob. Raises NotFound."""
 
     async def write(
         self,
@@ -305,31 +363,56 @@ class BlobContainer(Protocol):
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
-        """Put a block blob. Raises AlreadyExists (`only_if_new`), PreconditionFailed (`if_match`, lease), NotFound."""
+        """Write a block blob: all of its content, content type and metadata at once.
+
+        Idempotent without a condition; with one, a repeated request may raise although the first one succeeded. Raises
+        AlreadyExists (`only_if_new`), PreconditionFailed (`if_match`, or a lease under another id), NotFound (the
+        container), InvalidRequest.
+        """
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
-        """False if it was not there. Raises PreconditionFailed (leased)."""
+        """Delete a blob; False if it did not exist. Idempotent.
+
+        Raises PreconditionFailed (it has a lease under another id), NotFound (the container).
+        """
 
     def lease(self, blob: str | None = None) -> Lease:
-        """The lease of a blob, or of the container itself."""
+        """Return the lease of a blob, or of the container itself. Makes no request."""
 
     def url(self, blob: str) -> str:
-        """The absolute URL, every path segment percent-escaped (RFC 3986 unreserved characters stay)."""
+        """Return the absolute URL, with all but the unreserved characters of RFC 3986 escaped in each path segment."""
 
 
 # Accounts ----------------------------------------------------------------------------------------------------
 
 
 class StorageAccount(Protocol):
-    """Handles are cheap and make no request; two handles of one name are the same thing."""
+    """A storage account. Its queue, table and container objects are cheap; what they name need not exist.
+
+    Two objects of one name are interchangeable.
+    """
 
     @property
     def description(self) -> str:
-        """For people: what and where, never a key. E.g. "Azurite at http://127.0.0.1:10000/devstoreaccount1"."""
+        """Describe kind and place of the account for users, without a key.
 
-    def queue(self, name: str) -> Queue: ...
-    def table(self, name: str) -> Table: ...
-    def container(self, name: str) -> BlobContainer: ...
-    def queues(self, prefix: str = "") -> AsyncIterator[str]: ...
-    def tables(self, prefix: str = "") -> AsyncIterator[str]: ...
-    def containers(self, prefix: str = "") -> AsyncIterator[str]: ...
+        For example "Azurite at http://127.0.0.1:10000/devstoreaccount1".
+        """
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue. Makes no request."""
+
+    def table(self, name: str) -> Table:
+        """Return a table. Makes no request. Names of tables ignore case."""
+
+    def container(self, name: str) -> BlobContainer:
+        """Return a blob container. Makes no request."""
+
+    def queues(self, prefix: str = "") -> AsyncIterator[str]:
+        """Yield the names of the queues that begin with `prefix`."""
+
+    def tables(self, prefix: str = "") -> AsyncIterator[str]:
+        """Yield the names of the tables that begin with `prefix`, in the case in which they were created."""
+
+    def containers(self, prefix: str = "") -> AsyncIterator[str]:
+        """Yield the names of the containers that begin with `prefix`."""

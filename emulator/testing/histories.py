@@ -25,8 +25,9 @@ from emulator.errors import EmulatorError
 from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
-from emulator.storage.transfer.file import Kind, opened, read_header
+from emulator.storage.transfer.export_file import Kind, opened, read_header
 from emulator.storage.transfer.importing import import_account
 
 Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -117,7 +118,7 @@ async def _read_export(path: Path, instance_id: str | None) -> Sequence[History]
         for table in tables:
             options = DurableTaskOptions(hub_name=table.removesuffix(_HISTORY))
             hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)
-            keys = {row.partition_key async for row in account.table(table).query(select=["PartitionKey"])}
+            keys = {row.partition_key async for row in query_rows(account.table(table), select=["PartitionKey"])}
             # Entities have histories too, but no decisions of user code that could differ.
             instances = [instance for instance in sorted(map(unescape_key, keys)) if not is_entity(instance)]
             histories += [

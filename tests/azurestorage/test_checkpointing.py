@@ -18,6 +18,7 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import LockLost, OrchestrationWorkItem
 from emulator.ids import new_id
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
@@ -72,7 +73,7 @@ async def test_an_episode_needs_few_requests(account: StorageAccount, clock: Vir
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("chain", 1)
         await client.ended()
-    assert record.log.count("query TestHubHistory") == 1
+    assert record.log.count("page TestHubHistory") == 1
     assert record.log.count("read TestHubInstances") == 1
 
 
@@ -88,7 +89,7 @@ async def test_who_lost_the_history_to_another_host_stores_nothing(
         with pytest.raises(LockLost, match='history of instance "i1" was changed by another host'):
             await world.hub.complete_orchestration(item, first_turn(item, world.now))
         await world.hub.abandon_orchestration(item)
-        assert [row.row_key async for row in account.table("TestHubHistory").query()] == ["sentinel"]
+        assert [row.row_key async for row in query_rows(account.table("TestHubHistory"))] == ["sentinel"]
         assert (await world.status()).runtime_status is RuntimeStatus.PENDING
 
 
@@ -156,7 +157,7 @@ async def test_more_than_99_events_take_several_transactions(account: StorageAcc
         await client.ended()
     first_merge = record.log.index("submit TestHubInstances")
     assert record.log[:first_merge].count("submit TestHubHistory") == 2
-    rows = [row async for row in account.table("TestHubHistory").query()]
+    rows = [row async for row in query_rows(account.table("TestHubHistory"))]
     assert [row.row_key for row in rows[:-1]] == [f"{number:016X}" for number in range(len(rows) - 1)]
     assert rows[-1].properties["IsCheckpointComplete"] is True
 
@@ -204,7 +205,7 @@ async def test_a_history_that_lost_its_beginning_is_nobodys_trouble_but_its_own(
         await world.start("chain", 1)
         await world.ended()
     history = account.table("TestHubHistory")
-    rows = [row async for row in history.query()]
+    rows = [row async for row in query_rows(history)]
     [first] = [row for row in rows if row.properties.get("EventType") == "ExecutionStarted"]
     await history.submit([TableOperation(Operation.DELETE, first, first.etag)])
     table = account.table("TestHubInstances")

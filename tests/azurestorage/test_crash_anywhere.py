@@ -14,7 +14,8 @@ import pytest
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.storage.builtin import open_builtin
-from emulator.storage.port import StorageAccount, StorageUnreachable
+from emulator.storage.paging import query_rows
+from emulator.storage.port import Operation, Row, StorageAccount, StorageUnreachable, TableOperation
 from emulator.virtual_time import VirtualClock
 
 from .apps import app
@@ -80,7 +81,7 @@ async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
     death = Death()
     async with open_builtin(None, clock) as account:
         await run(account, clock, scenario, death)
-    return range(0 if scenario is SCENARIOS[0] else death.log.index("query TestHubHistory"), death.calls)
+    return range(0 if scenario is SCENARIOS[0] else death.log.index("page TestHubHistory"), death.calls)
 
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
@@ -93,6 +94,25 @@ async def test_what_a_dead_host_left_is_finished_once(scenario: Scenario, moment
             death = Death(number, moment)
             await run(account, clock, scenario, death)
             await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[-1:]}")
+
+
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+async def test_a_query_can_be_stopped_between_its_pages(moment: Moment, clock: VirtualClock) -> None:
+    """Every page of a query is a call of its own for the tests here."""
+    async with open_builtin(None, clock) as account:
+        table = account.table("Rows")
+        await table.create()
+        for first in range(0, 1100, 100):
+            rows = [Row("p", f"{first + number:04}", {}) for number in range(100)]
+            await table.submit([TableOperation(Operation.INSERT, row) for row in rows])
+        death = Death(1, moment)
+        seen: list[Row] = []
+        with suppress(StorageUnreachable):
+            async for row in query_rows(death.account(account).table("Rows")):
+                seen.append(row)
+    assert death.happened.is_set()
+    assert death.log == ["page Rows", "page Rows"]
+    assert len(seen) == 1000
 
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)

@@ -14,6 +14,7 @@ from emulator.durable.azurestorage.large import DamagedPayload, LargePayloads, b
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import PurgeResult
 from emulator.ids import new_id
+from emulator.storage.paging import query_rows
 from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.counting_ids import counting_ids
@@ -80,7 +81,7 @@ async def test_large_columns_refer_to_their_blobs(account: StorageAccount, clock
         assert "-ExecutionCompleted-" in blob
         assert blob.endswith("-Result.json.gz")
         assert gzip.decompress(await account.container(CONTAINER).read(blob)).decode() == json.dumps("x" * 80_000 + "!")
-        rows = [row async for row in account.table("TestHubHistory").query()]
+        rows = [row async for row in query_rows(account.table("TestHubHistory"))]
         [completed] = [row for row in rows if row.properties.get("EventType") == "ExecutionCompleted"]
         assert (completed.properties["Result"], completed.properties["ResultBlobName"]) == ("", blob)
 
@@ -102,7 +103,7 @@ async def test_the_blobs_of_a_replaced_generation_go(account: StorageAccount, cl
         named = {name for name in await blobs(account) if "/history-" in name}
         referred = [
             str(value)
-            for row in [row async for row in account.table("TestHubHistory").query()]
+            for row in [row async for row in query_rows(account.table("TestHubHistory"))]
             for name, value in row.properties.items()
             if name.endswith("BlobName") and row.properties["ExecutionId"] == (await world.status()).execution_id
         ]

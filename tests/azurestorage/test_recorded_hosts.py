@@ -20,6 +20,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.worker import engine
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.recordings import GOLDEN
@@ -123,7 +124,7 @@ async def test_two_hosts_go_through_the_recorded_states(account: StorageAccount,
     options = DurableTaskOptions(hub_name="GTwoHosts")
 
     async def look() -> Owners:
-        rows = [row async for row in account.table("GTwoHostsPartitions").query()]
+        rows = [row async for row in query_rows(account.table("GTwoHostsPartitions"))]
         names = ("CurrentOwner", "NextOwner", "IsDraining")
         return {row.row_key[-2:]: tuple(row.properties.get(name) for name in names) for row in rows}
 

@@ -15,6 +15,7 @@ from emulator.durable.core.events import GenericEvent
 from emulator.durable.hub import InstanceNotFound
 from emulator.ids import new_id
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, StorageAccount, TableOperation, Value
 from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN, Write
@@ -45,7 +46,7 @@ async def stored(account: StorageAccount, write: Write) -> dict[str, Value]:
 @pytest.mark.parametrize("scenario", sorted(HUBS))
 async def test_rewound_rows_equal_the_recording(scenario: str, account: StorageAccount, clock: VirtualClock) -> None:
     hub = await as_before_the_rewind(account, clock, scenario)
-    before = {name: [row async for row in account.table(name).query()] for name in (f"{hub.name}History",)}
+    before = {name: [row async for row in query_rows(account.table(name))] for name in (f"{hub.name}History",)}
     await hub.rewind("i1", "fixed")
     changed = [write for write in GOLDEN.writes(scenario) if is_surgery(write)]
     assert changed
@@ -84,9 +85,9 @@ async def test_instances_without_failed_children_are_woken(
 async def test_rewind_can_be_repeated(account: StorageAccount, clock: VirtualClock) -> None:
     hub = await as_before_the_rewind(account, clock, "rewind_with_child")
     await hub.rewind("i1", "fixed")
-    before = [row async for row in account.table(f"{hub.name}History").query()]
+    before = [row async for row in query_rows(account.table(f"{hub.name}History"))]
     await hub.rewind("i1", "fixed")
-    assert [row async for row in account.table(f"{hub.name}History").query()] == before
+    assert [row async for row in query_rows(account.table(f"{hub.name}History"))] == before
 
 
 async def test_unstarted_instance_cannot_be_rewound(account: StorageAccount, clock: VirtualClock) -> None:

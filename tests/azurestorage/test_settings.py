@@ -19,6 +19,7 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
@@ -203,7 +204,7 @@ async def test_an_app_can_be_told_to_take_over(account: StorageAccount, clock: V
         async with other.working():
             await clock.sleep(60)
             assert AppLeaseInfo.read(await container.read(info)) == AppLeaseInfo(mine)
-            rows = [row async for row in account.table("TestHubPartitions").query()]
+            rows = [row async for row in query_rows(account.table("TestHubPartitions"))]
             assert len({row.properties["CurrentOwner"] for row in rows}) == 1
             await World(other, clock).start("chain", 2, id="i2")
             item = await other.next_orchestration()

@@ -21,6 +21,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.ids import new_id
+from emulator.storage.paging import query_rows
 from emulator.storage.port import LeaseState, StorageAccount
 from emulator.storage.rest import open_account
 from tests.storage.bench import unique
@@ -94,7 +95,7 @@ class Hosts:
 
     async def _owners(self) -> AsyncIterator[str]:
         if self.leases == "tables":
-            async for row in self.account.table(f"{self.hub}Partitions").query():
+            async for row in query_rows(self.account.table(f"{self.hub}Partitions")):
                 if "CurrentOwner" in row.properties:
                     yield str(row.properties["CurrentOwner"])
             return

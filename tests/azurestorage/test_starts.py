@@ -12,6 +12,7 @@ from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.events import ExecutionStarted, OrchestratorStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
@@ -134,7 +135,7 @@ async def test_a_client_alone_makes_the_whole_hub(account: StorageAccount, clock
     assert {name async for name in account.queues()} == {*names.control_queues, names.work_item_queue}
     assert {name async for name in account.tables()} == {"TestHubHistory", "TestHubInstances", "TestHubPartitions"}
     assert {name async for name in account.containers()} == {"testhub-applease"}
-    partitions = [row async for row in account.table("TestHubPartitions").query()]
+    partitions = [row async for row in query_rows(account.table("TestHubPartitions"))]
     assert [dict(row.properties) for row in partitions] == [{"IsDraining": False}] * 4
 
 

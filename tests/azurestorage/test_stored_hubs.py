@@ -16,6 +16,7 @@ from emulator.clock import SystemClock
 from emulator.config.start import StartOptions
 from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
 from tests.durable.hosts import OPTION, PROFILE, RunningApp
 from tests.durable.recorded_calls import recorded_calls
@@ -55,7 +56,7 @@ async def test_the_tables_are_those_of_the_real_host(scenario: str, tmp_path: Pa
     await play(scenario, hub, store, tmp_path)
     async with open_builtin(store, SystemClock()) as account:
         for table in ("History", "Instances"):
-            ours = [row async for row in account.table(hub + table).query()]
+            ours = [row async for row in query_rows(account.table(hub + table))]
             theirs = rows_of(recorded, table)
             assert theirs
             assert shown(ours) == shown(theirs), table

@@ -2,8 +2,8 @@
 
     python -m tests.builtin.host FOLDER FILE DAY
 
-Prints the id of each instance once its start is acknowledged. It lives DAY days after the first one of its kind, so
-that the leases and hidden messages of those who were killed before it are over.
+Prints the id of each instance once its start is acknowledged. Its clock is DAY days later than that of the first such
+process, so that leases and hidden messages of killed processes have expired.
 """
 
 from __future__ import annotations

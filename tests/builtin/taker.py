@@ -1,6 +1,6 @@
-"""A process that takes messages from a built-in store until there are none: python -m tests.builtin.taker FILE
+"""A process that dequeues messages from a built-in store until there are none: python -m tests.builtin.taker FILE
 
-Prints every message that it took and deleted.
+Prints every message that it dequeued and deleted.
 """
 
 from __future__ import annotations

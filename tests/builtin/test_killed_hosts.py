@@ -1,4 +1,4 @@
-"""Hosts that are killed under load: every start that was acknowledged ends exactly once, with the right result."""
+"""Hosts killed under load: every acknowledged start completes exactly once, with the right result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(app: SyncAppUnderTest, instance: str) -> None:
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
-def test_every_acknowledged_start_ends_exactly_once(tmp_path: Path, kills: int) -> None:
+def test_every_acknowledged_start_completes_exactly_once(tmp_path: Path, kills: int) -> None:
     folder, file = write_app(tmp_path / "app", CHAIN), tmp_path / "storage.db"
     chance = random.Random(kills)
     acknowledged: list[str] = []

@@ -1,4 +1,4 @@
-"""Several processes on one file, and killed ones: nothing acknowledged is lost, nothing is taken twice."""
+"""Several processes on one file, some of them killed: nothing acknowledged is lost or dequeued twice."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
+from emulator.storage.paging import query_rows
 from tests.storage.bench import collected, take_all
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def killed_at_random(path: Path, first: int, chance: random.Random) -> set[int]:
-    """Let a writer work until it is killed; the numbers that it said were acknowledged."""
+    """Kill a writer at work. Return the numbers that it reported as acknowledged."""
     with start("writer", path, first) as writer:
         assert writer.stdout is not None
         acknowledged = set()
@@ -37,11 +38,11 @@ def killed_at_random(path: Path, first: int, chance: random.Random) -> set[int]:
     return acknowledged
 
 
-async def stored(path: Path) -> tuple[set[int], set[int]]:
+async def encode_properties(path: Path) -> tuple[set[int], set[int]]:
     """The numbers among the messages and among the rows."""
     async with open_builtin(path, SystemClock()) as account:
-        messages = await account.queue("numbers").every()
-        rows = await collected(account.table("Numbers").query())
+        messages = await account.queue("numbers").list_messages()
+        rows = await collected(query_rows(account.table("Numbers")))
     assert all(row.properties["Half"] == int(row.row_key) // 2 for row in rows)
     return {int(message.body) for message in messages}, {int(row.row_key) for row in rows}
 
@@ -53,13 +54,13 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
     acknowledged: set[int] = set()
     for attempt in range(kills):
         acknowledged |= await asyncio.to_thread(killed_at_random, path, attempt * 10_000, chance)
-        messages, rows = await stored(path)
+        messages, rows = await encode_properties(path)
         assert acknowledged <= messages
         assert acknowledged <= rows
     assert len(acknowledged) > kills
 
 
-async def test_processes_share_a_queue_and_nobody_gets_what_another_has(tmp_path: Path) -> None:
+async def test_processes_share_a_queue_without_dequeuing_twice(tmp_path: Path) -> None:
     path = tmp_path / "storage.db"
     async with open_builtin(path, SystemClock()) as account:
         queue = account.queue("numbers")

@@ -1,4 +1,6 @@
-"""A process that writes into a built-in store and says what was acknowledged: python -m tests.builtin.writer FILE FIRST
+"""A process that writes into a built-in store and prints what was acknowledged.
+
+    python -m tests.builtin.writer FILE FIRST
 
 Prints one number per line, each after the message and the row of that number were acknowledged.
 """

@@ -1,4 +1,4 @@
-"""The words of the storage tests: a bench is a storage account and the clock it lives by."""
+"""Helpers of the storage tests: a bench is a storage account with its clock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Bench:
 
 
 def azurite_differs(bench: Bench, how: str) -> None:
-    """What follows is true of Azure, and of the built-in store, but not of Azurite."""
+    """Skip the rest of a test on Azurite, which differs here from Azure and the built-in store."""
     if bench.backend.startswith("azurite"):
         pytest.skip(f"Azurite {how}")
 
@@ -77,15 +77,15 @@ async def take(queue: Queue, *, hide_for: float = 30, limit: int = 32) -> list[Q
 
 
 async def take_all(queue: Queue, *, hide_for: float = 30, limit: int = 32) -> list[QueueMessage]:
-    """Everything that is visible now, over as many calls as it needs."""
+    """Dequeue all visible messages, with as many calls as needed."""
     messages: list[QueueMessage] = []
-    while found := await take(queue, hide_for=hide_for, limit=limit):
-        messages += found
+    while batch := await take(queue, hide_for=hide_for, limit=limit):
+        messages += batch
     return messages
 
 
 async def bodies(queue: Queue) -> list[str]:
-    """The visible messages' texts, sorted: no order is promised. They are hidden afterwards."""
+    """Dequeue all visible messages and return their texts, sorted because no order is promised."""
     return sorted(message.body for message in await take_all(queue))
 
 
@@ -115,12 +115,12 @@ def delete(row: Row, if_match: str = ANY_ETAG) -> TableOperation:
 
 async def fill(table: Table, rows: Sequence[Row]) -> None:
     """Insert rows one by one, so that they may lie in many partitions."""
-    for each in rows:
-        await table.submit([insert(each)])
+    for row in rows:
+        await table.submit([insert(row)])
 
 
 async def keys(rows: AsyncIterator[Row]) -> list[tuple[str, str]]:
-    return [(found.partition_key, found.row_key) async for found in rows]
+    return [(row.partition_key, row.row_key) async for row in rows]
 
 
 async def collected(items: AsyncIterator[T]) -> list[T]:
@@ -128,5 +128,5 @@ async def collected(items: AsyncIterator[T]) -> list[T]:
 
 
 async def all_of(*work: Awaitable[T]) -> list[T | BaseException]:
-    """Run at once; errors are among the results."""
+    """Run concurrently. Errors are among the results."""
     return await asyncio.gather(*work, return_exceptions=True)

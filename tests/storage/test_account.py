@@ -1,4 +1,4 @@
-"""Listing what an account has."""
+"""Listing the queues, tables and containers of an account."""
 
 from __future__ import annotations
 

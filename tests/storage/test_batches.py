@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     AlreadyExists,
     InvalidRequest,
@@ -18,19 +19,19 @@ from tests.storage.bench import Bench, all_of, delete, insert, keys, merge, repl
 async def test_one_hundred_rows_at_once(bench: Bench) -> None:
     table = await bench.new_table()
     etags = await table.submit([insert(row("p", f"{number:03}", n=number)) for number in range(100)])
-    rows = [found async for found in table.query()]
-    assert [found.properties["n"] for found in rows] == list(range(100))
-    assert [found.etag for found in rows] == etags
+    rows = [row async for row in query_rows(table)]
+    assert [row.properties["n"] for row in rows] == list(range(100))
+    assert [row.etag for row in rows] == etags
 
 
 async def test_one_hundred_and_one_are_refused(bench: Bench) -> None:
     table = await bench.new_table()
     with pytest.raises(InvalidRequest):
         await table.submit([insert(row("p", f"{number:03}")) for number in range(101)])
-    assert await keys(table.query()) == []
+    assert await keys(query_rows(table)) == []
 
 
-async def test_nothing_is_nothing(bench: Bench) -> None:
+async def test_empty_transaction_does_nothing(bench: Bench) -> None:
     table = await bench.new_table()
     assert await table.submit([]) == []
 
@@ -49,15 +50,15 @@ async def test_every_kind_of_operation_in_one_transaction(bench: Bench) -> None:
             delete(row("p", "f")),
         ]
     )
-    found = {each.row_key: each async for each in table.query()}
-    assert {key: dict(each.properties) for key, each in found.items()} == {
+    stored = {row.row_key: row async for row in query_rows(table)}
+    assert {key: dict(row.properties) for key, row in stored.items()} == {
         "a": {"new": 1},
         "b": {"old": 1, "new": 1},
         "c": {"new": 1},
         "d": {"old": 1, "new": 1},
         "e": {"new": 1},
     }
-    assert etags == [*(found[key].etag for key in "abcde"), None]
+    assert etags == [*(stored[key].etag for key in "abcde"), None]
 
 
 async def test_a_failing_operation_undoes_all_and_is_named(bench: Bench) -> None:
@@ -68,7 +69,7 @@ async def test_a_failing_operation_undoes_all_and_is_named(bench: Bench) -> None
             [upsert(row("p", "1")), upsert(row("p", "2")), insert(row("p", "there", a=2)), upsert(row("p", "3"))]
         )
     assert (refused.value.code, refused.value.failed_index) == ("EntityAlreadyExists", 2)
-    assert await keys(table.query()) == [("p", "there")]
+    assert await keys(query_rows(table)) == [("p", "there")]
     assert (await table.read("p", "there")).properties == {"a": 1}
 
 
@@ -79,7 +80,7 @@ async def test_a_stale_etag_undoes_all_and_is_named(bench: Bench) -> None:
     with pytest.raises(PreconditionFailed) as refused:
         await table.submit([upsert(row("p", "0")), merge(row("p", "sentinel", a=3), str(stale))])
     assert (refused.value.code, refused.value.failed_index) == ("UpdateConditionNotSatisfied", 1)
-    assert await keys(table.query()) == [("p", "sentinel")]
+    assert await keys(query_rows(table)) == [("p", "sentinel")]
 
 
 async def test_a_missing_row_undoes_all_and_is_named(bench: Bench) -> None:
@@ -88,7 +89,7 @@ async def test_a_missing_row_undoes_all_and_is_named(bench: Bench) -> None:
         with pytest.raises(NotFound) as refused:
             await table.submit([upsert(row("p", str(number))), operation])
         assert (refused.value.code, refused.value.failed_index) == ("ResourceNotFound", 1)
-    assert await keys(table.query()) == []
+    assert await keys(query_rows(table)) == []
 
 
 async def test_one_row_may_appear_only_once(bench: Bench) -> None:
@@ -96,7 +97,7 @@ async def test_one_row_may_appear_only_once(bench: Bench) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await table.submit([upsert(row("p", "1")), upsert(row("p", "2")), upsert(row("p", "1"))])
     assert refused.value.code == "InvalidDuplicateRow"
-    assert await keys(table.query()) == []
+    assert await keys(query_rows(table)) == []
 
 
 async def test_all_rows_must_be_of_one_partition(bench: Bench) -> None:
@@ -104,20 +105,20 @@ async def test_all_rows_must_be_of_one_partition(bench: Bench) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await table.submit([upsert(row("p", "1")), upsert(row("q", "2"))])
     assert (refused.value.code, refused.value.failed_index) == ("CommandsInBatchActOnDifferentPartitions", 1)
-    assert await keys(table.query()) == []
+    assert await keys(query_rows(table)) == []
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_4_mib_is_the_most_for_a_transaction(bench: Bench) -> None:
+async def test_transaction_over_4_mib_is_refused(bench: Bench) -> None:
     table = await bench.new_table()
     block = "x" * (30 * 1024)
     await table.submit([upsert(row("p", f"{number:03}", a=block, b=block)) for number in range(60)])
     with pytest.raises(InvalidRequest):
         await table.submit([upsert(row("q", f"{number:03}", a=block, b=block)) for number in range(100)])
-    assert len(await keys(table.query())) == 60
+    assert len(await keys(query_rows(table))) == 60
 
 
-async def test_odd_keys_and_texts_survive_a_transaction(bench: Bench) -> None:
+async def test_special_characters_survive_a_transaction(bench: Bench) -> None:
     table = await bench.new_table()
     odd = ["it's", "a b", "ä€😀", "100%", "a=b&c", "^0"]
     await table.submit([insert(row("o'p ä", key, text=f"--{key}\r\n\r\n--")) for key in odd])
@@ -125,10 +126,10 @@ async def test_odd_keys_and_texts_survive_a_transaction(bench: Bench) -> None:
     for key in odd:
         assert (await table.read("o'p ä", key)).properties == {"text": f"--{key}\r\n\r\n--", "more": 1}
     await table.submit([delete(row("o'p ä", key)) for key in odd])
-    assert await keys(table.query()) == []
+    assert await keys(query_rows(table)) == []
 
 
-async def test_of_two_transactions_with_one_sentinel_etag_one_wins_whole(bench: Bench) -> None:
+async def test_one_of_two_transactions_with_the_same_etag_succeeds(bench: Bench) -> None:
     table = await bench.new_table()
     [etag] = await table.submit([insert(row("p", "sentinel"))])
     results = await all_of(
@@ -144,4 +145,4 @@ async def test_of_two_transactions_with_one_sentinel_etag_one_wins_whole(bench: 
     )
     [winner] = [writer for writer, result in enumerate(results) if isinstance(result, list)]
     assert all(isinstance(result, list | PreconditionFailed) for result in results)
-    assert {found.properties["writer"] async for found in table.query()} == {winner}
+    assert {row.properties["writer"] async for row in query_rows(table)} == {winner}

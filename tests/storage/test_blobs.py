@@ -11,7 +11,7 @@ from emulator.storage.port import AlreadyExists, InvalidRequest, LeaseState, Not
 from tests.storage.bench import Bench, all_of, azurite_differs, collected, unique
 
 
-async def test_content_comes_back(bench: Bench) -> None:
+async def test_content_is_read_as_written(bench: Bench) -> None:
     container = await bench.new_container()
     content = bytes(range(256)) * 3
     await container.write("a.bin", content)
@@ -21,7 +21,7 @@ async def test_content_comes_back(bench: Bench) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_large_content_comes_back(bench: Bench) -> None:
+async def test_large_content_is_read_as_written(bench: Bench) -> None:
     container = await bench.new_container()
     content = bytes(range(251)) * 40_000
     await container.write("large", content)
@@ -32,33 +32,33 @@ async def test_properties_of_a_blob(bench: Bench) -> None:
     container = await bench.new_container()
     before = bench.clock.now() - timedelta(seconds=1)
     written = await container.write("a.txt", b"hello", content_type="text/plain", metadata={"Author": "ada", "n": "1"})
-    found = await container.properties("a.txt")
-    assert (found.name, found.size, found.content_type) == ("a.txt", 5, "text/plain")
-    assert found.metadata == {"Author": "ada", "n": "1"}
-    assert found.etag == written.etag
-    assert found.lease_state is LeaseState.AVAILABLE
-    assert before <= found.last_modified <= bench.clock.now()
-    assert found.created_at is not None
-    assert found.content_md5 == hashlib.md5(b"hello").digest()
+    properties = await container.properties("a.txt")
+    assert (properties.name, properties.size, properties.content_type) == ("a.txt", 5, "text/plain")
+    assert properties.metadata == {"Author": "ada", "n": "1"}
+    assert properties.etag == written.etag
+    assert properties.lease_state is LeaseState.AVAILABLE
+    assert before <= properties.last_modified <= bench.clock.now()
+    assert properties.created_at is not None
+    assert properties.content_md5 == hashlib.md5(b"hello").digest()
 
 
 async def test_the_default_content_type_and_no_metadata(bench: Bench) -> None:
     container = await bench.new_container()
     await container.write("a", b"x")
-    found = await container.properties("a")
-    assert (found.content_type, dict(found.metadata)) == ("application/octet-stream", {})
+    properties = await container.properties("a")
+    assert (properties.content_type, dict(properties.metadata)) == ("application/octet-stream", {})
 
 
 async def test_writing_again_replaces_everything(bench: Bench) -> None:
     container = await bench.new_container()
     first = await container.write("a", b"long content", content_type="text/plain", metadata={"k": "v"})
     second = await container.write("a", b"x")
-    found = await container.properties("a")
+    properties = await container.properties("a")
     assert second.etag != first.etag
-    assert (found.size, found.content_type, dict(found.metadata)) == (1, "application/octet-stream", {})
+    assert (properties.size, properties.content_type, dict(properties.metadata)) == (1, "application/octet-stream", {})
 
 
-async def test_compressed_content_comes_back_as_it_was_stored(bench: Bench) -> None:
+async def test_compressed_content_is_not_decompressed(bench: Bench) -> None:
     import gzip
 
     container = await bench.new_container()
@@ -76,7 +76,7 @@ async def test_a_blob_can_be_written_only_if_it_is_new(bench: Bench) -> None:
     assert await container.read("a") == b"first"
 
 
-async def test_of_two_who_write_only_if_new_one_wins(bench: Bench) -> None:
+async def test_one_of_two_concurrent_writes_only_if_new_succeeds(bench: Bench) -> None:
     container = await bench.new_container()
     results = await all_of(*(container.write("a", b"%d" % number, only_if_new=True) for number in range(5)))
     assert sum(isinstance(result, AlreadyExists) for result in results) == 4
@@ -93,7 +93,7 @@ async def test_a_blob_can_be_written_only_if_it_is_unchanged(bench: Bench) -> No
     assert await container.read("a") == b"2"
 
 
-async def test_of_two_who_write_with_one_etag_one_wins(bench: Bench) -> None:
+async def test_one_of_two_concurrent_writes_with_one_etag_succeeds(bench: Bench) -> None:
     container = await bench.new_container()
     first = await container.write("a", b"0")
     results = await all_of(*(container.write("a", b"%d" % number, if_match=first.etag) for number in range(1, 5)))
@@ -140,7 +140,7 @@ async def test_any_blob_name(bench: Bench) -> None:
         assert await container.delete(name)
 
 
-async def test_blobs_are_listed_by_name_with_what_is_known_of_them(bench: Bench) -> None:
+async def test_blobs_are_listed_by_name_with_their_properties(bench: Bench) -> None:
     container = await bench.new_container()
     for name in ("b", "a/2", "a/1", "B", "a", "c"):
         await container.write(name, name.encode(), content_type="text/plain", metadata={"name": "x"})
@@ -170,7 +170,7 @@ async def test_a_container_is_created_once_and_dropped_once(bench: Bench) -> Non
     assert not await container.exists()
 
 
-async def test_a_container_that_is_not_there_is_not_found(bench: Bench) -> None:
+async def test_missing_container_raises_not_found(bench: Bench) -> None:
     container = bench.account.container(unique("absent"))
     for call in (
         container.write("a", b""),
@@ -188,7 +188,7 @@ async def test_a_container_that_is_not_there_is_not_found(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 64, "UPPER", "under_score", "-lead", "trail-", "two--dashes"])
-async def test_bad_container_names_are_refused(bench: Bench, name: str) -> None:
+async def test_invalid_container_names_are_refused(bench: Bench, name: str) -> None:
     with pytest.raises(InvalidRequest):
         await bench.account.container(name).create()
 
@@ -206,7 +206,7 @@ async def test_blanks_around_metadata_are_not_part_of_it(bench: Bench) -> None:
     assert dict((await container.properties("a")).metadata) == {"note": "two words"}
 
 
-async def test_an_empty_content_type_means_the_usual_one(bench: Bench) -> None:
+async def test_empty_content_type_means_the_default(bench: Bench) -> None:
     container = await bench.new_container()
     await container.write("a", b"", content_type="")
     assert (await container.properties("a")).content_type == "application/octet-stream"

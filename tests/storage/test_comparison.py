@@ -1,8 +1,8 @@
-"""The built-in store and Azurite, driven with the same operations, give the same answers.
+"""The built-in store and Azurite, given the same operations, return the same results.
 
 Differences, which are not generated here, are listed for users in docs/compatibility.md ("The built-in store"):
 
-* places where Azurite is kinder than Azure and the built-in store is not: rows over 1 MiB, more than 252 properties,
+* what Azurite accepts, but Azure and the built-in store refuse: rows over 1 MiB, more than 252 properties,
   table names that differ in case, pages of more than 1000 rows, lease ids that are no GUIDs, comparison of times beyond
   the millisecond (see `azurite_differs` in the other tests);
 * what no service promises: the order of messages, ETags, receipts, times, which messages a smaller `get` finds;
@@ -33,6 +33,7 @@ from emulator.instant import Instant
 from emulator.storage import rest
 from emulator.storage.builtin import open_builtin
 from emulator.storage.filters import Both, Compare, Condition, Either
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
@@ -94,7 +95,7 @@ blob_names = st.sampled_from(["a", "a/b", "a b", "A", "ä", "z"])
 
 @dataclass
 class Side:
-    """One store, and what only it knows: its receipts and its ETags."""
+    """One of the two stores, with the receipts and ETags that it returned."""
 
     queue: Queue
     table: Table
@@ -112,7 +113,7 @@ class Side:
         await side.container.create()
         return side
 
-    # Queues: a message is known by its text, which is different for each.
+    # Queues: a message is identified by its text, which is unique.
 
     async def put(self, text: str, hidden: bool) -> object:
         self.messages[text] = await self.queue.put(text, visible_in=HOUR if hidden else ZERO)
@@ -161,7 +162,7 @@ class Side:
         return None
 
     async def query(self, where: Condition | None, select: list[str]) -> object:
-        return [seen(row) async for row in self.table.query(where, select=select)]
+        return [seen(row) async for row in query_rows(self.table, where, select=select)]
 
     async def pages(self, where: Condition | None, limit: int) -> object:
         page = await self.table.page(where, limit=limit)
@@ -359,7 +360,7 @@ def both_accounts(connection: StorageConnection) -> Iterator[type[Comparison]]:
 @pytest.mark.parametrize(
     "examples", [pytest.param(20, id="some"), pytest.param(1000, id="many", marks=pytest.mark.soak)]
 )
-def test_both_stores_answer_alike(azurite_connection: StorageConnection, examples: int) -> None:
+def test_both_stores_give_the_same_results(azurite_connection: StorageConnection, examples: int) -> None:
     effort = settings(
         max_examples=examples,
         stateful_step_count=40,

@@ -35,7 +35,7 @@ def lease(request: pytest.FixtureRequest, container: BlobContainer) -> Lease:
     return container.lease("blob" if request.param == "blob" else None)
 
 
-async def test_a_lease_keeps_others_out(lease: Lease) -> None:
+async def test_held_lease_cannot_be_acquired_under_another_id(lease: Lease) -> None:
     await lease.acquire(OURS, duration=MINUTE)
     with pytest.raises(AlreadyExists) as refused:
         await lease.acquire(THEIRS, duration=MINUTE)
@@ -58,7 +58,7 @@ async def test_only_the_holder_renews_and_releases(lease: Lease) -> None:
         assert refused.value.code == "LeaseIdMismatchWithLeaseOperation"
 
 
-async def test_nobody_renews_a_lease_that_nobody_holds(lease: Lease) -> None:
+async def test_free_lease_cannot_be_renewed(lease: Lease) -> None:
     for call in (lease.renew(OURS), lease.release(OURS)):
         with pytest.raises(AlreadyExists):
             await call
@@ -75,7 +75,7 @@ async def test_a_lease_is_handed_over_by_changing_its_id(lease: Lease) -> None:
         await lease.change(OURS, new_lease_id=OURS)
 
 
-async def test_a_lease_that_nobody_holds_cannot_be_changed(lease: Lease) -> None:
+async def test_free_lease_cannot_be_changed(lease: Lease) -> None:
     with pytest.raises(AlreadyExists) as refused:
         await lease.change(OURS, new_lease_id=THEIRS)
     assert refused.value.code == "LeaseNotPresentWithLeaseOperation"
@@ -89,7 +89,7 @@ async def test_breaking_at_once_frees_it(lease: Lease) -> None:
     await lease.acquire(THEIRS, duration=MINUTE)
 
 
-async def test_a_breaking_lease_refuses_everybody_until_its_end(bench: Bench, lease: Lease) -> None:
+async def test_breaking_lease_cannot_be_acquired_until_its_end(bench: Bench, lease: Lease) -> None:
     await lease.acquire(OURS, duration=MINUTE)
     await lease.break_(after=timedelta(seconds=2))
     with pytest.raises(AlreadyExists):
@@ -106,14 +106,14 @@ async def test_a_lease_lasts_15_to_60_seconds(lease: Lease, seconds: int) -> Non
         await lease.acquire(OURS, duration=timedelta(seconds=seconds))
 
 
-async def test_of_many_who_want_a_lease_one_gets_it(lease: Lease) -> None:
+async def test_one_of_many_concurrent_acquisitions_succeeds(lease: Lease) -> None:
     ids = [f"{number:08}-0000-0000-0000-000000000000" for number in range(6)]
     results = await all_of(*(lease.acquire(lease_id, duration=MINUTE) for lease_id in ids))
     assert sum(result is None for result in results) == 1
     assert sum(isinstance(result, AlreadyExists) for result in results) == 5
 
 
-async def test_a_lease_that_expired_is_free_for_whoever_comes_first(bench: Bench, container: BlobContainer) -> None:
+async def test_expired_lease_can_be_acquired_under_any_id(bench: Bench, container: BlobContainer) -> None:
     lost, whole = container.lease("blob"), container.lease()
     kept, back = container.lease("kept"), container.lease("back")
     await container.write("kept", b"")
@@ -149,8 +149,8 @@ async def test_a_leased_blob_is_written_and_deleted_only_with_the_id(container: 
         assert (refused.value.status, refused.value.code) == (412, code)
     assert await container.read("blob") == b"0"
     await container.write("blob", b"1", lease_id=OURS)
-    found = await container.properties("blob")
-    assert found.lease_state is LeaseState.LEASED
+    properties = await container.properties("blob")
+    assert properties.lease_state is LeaseState.LEASED
     assert await container.delete("blob", lease_id=OURS)
 
 
@@ -167,7 +167,7 @@ async def test_writing_keeps_the_lease(container: BlobContainer) -> None:
     await lease.renew(OURS)
 
 
-async def test_a_lease_does_not_move_the_etag(container: BlobContainer) -> None:
+async def test_lease_operations_keep_the_etag(container: BlobContainer) -> None:
     before = (await container.properties("blob")).etag
     await container.lease("blob").acquire(OURS, duration=MINUTE)
     assert (await container.properties("blob")).etag == before
@@ -183,7 +183,7 @@ async def test_a_leased_container_is_deleted_only_with_the_id(container: BlobCon
     assert await container.drop(lease_id=OURS)
 
 
-async def test_a_lease_of_a_blob_that_is_not_there_is_not_found(container: BlobContainer) -> None:
+async def test_lease_of_a_missing_blob_raises_not_found(container: BlobContainer) -> None:
     for call in (container.lease("no").acquire(OURS, duration=MINUTE), container.lease("no").renew(OURS)):
         with pytest.raises(NotFound) as refused:
             await call

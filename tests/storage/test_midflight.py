@@ -7,6 +7,7 @@ import gzip
 import pytest
 
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from tests.recordings import GOLDEN
 from tests.recordings.loading import load_hub
 from tests.storage.bench import Bench, bodies, collected, keys, unique
@@ -20,7 +21,7 @@ async def test_a_recorded_hub_arrives_whole(bench: Bench, name: str) -> None:
     loaded = await load_hub(bench.account, recorded, hub)
     assert loaded.expect == recorded["expect"]
     for name, rows in storage["tables"].items():
-        assert len(await keys(bench.account.table(name.replace(old, hub)).query())) == len(rows)
+        assert len(await keys(query_rows(bench.account.table(name.replace(old, hub))))) == len(rows)
     for name, messages in storage["queues"].items():
         assert await bench.account.queue(name.replace(old.lower(), hub.lower())).count() == len(messages)
     for name, blobs in storage["blobs"].items():
@@ -31,7 +32,7 @@ async def test_a_recorded_hub_arrives_whole(bench: Bench, name: str) -> None:
 async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
     hub = unique("Hub")
     await load_hub(bench.account, GOLDEN.midflight("large_payload_kept"), hub)
-    rows = [row async for row in bench.account.table(f"{hub}Instances").query()]
+    rows = [row async for row in query_rows(bench.account.table(f"{hub}Instances"))]
     assert {row.properties["TaskHubName"] for row in rows} == {hub}
     assert isinstance(rows[0].properties["CreatedTime"], Instant)
     container = bench.account.container(f"{hub.lower()}-largemessages")
@@ -39,7 +40,7 @@ async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
     assert blobs
     for blob in blobs:
         assert "gmid" not in gzip.decompress(await container.read(blob.name)).decode().lower()
-    leases = await keys(bench.account.table(f"{hub}Partitions").query())
+    leases = await keys(query_rows(bench.account.table(f"{hub}Partitions")))
     assert [row_key for _, row_key in leases] == [f"{hub.lower()}-control-{number:02}" for number in range(4)]
 
 

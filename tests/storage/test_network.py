@@ -1,4 +1,4 @@
-"""What only a network brings: credentials, servers that are away, busy or gone in the middle of an answer."""
+"""Network clients: credentials, and servers that are unreachable, busy, or close connections."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from emulator.config.connections import (
 from emulator.errors import ConfigurationError
 from emulator.storage import azure, rest
 from emulator.storage.filters import eq
+from emulator.storage.paging import query_rows
 from emulator.storage.port import InvalidRequest, StorageError, StorageUnreachable
 from tests.storage.bench import Bench, bodies, collected, insert, keys, row, take, unique
 
@@ -45,7 +46,7 @@ def at(port: int) -> StorageConnection:
 
 @asynccontextmanager
 async def serving(answer: Callable[[web.Request], Any]) -> AsyncIterator[StorageConnection]:
-    """A server that answers everything by `answer`, and a connection to it."""
+    """A server that answers every request with `answer`, and a connection to it."""
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -57,7 +58,7 @@ async def serving(answer: Callable[[web.Request], Any]) -> AsyncIterator[Storage
 
 
 @CLIENTS
-async def test_a_storage_that_is_away_is_named_with_what_to_do(client: Any, unused_tcp_port: int) -> None:
+async def test_unreachable_storage_is_named_with_advice(client: Any, unused_tcp_port: int) -> None:
     async with client.open_account(at(unused_tcp_port), CLOCK) as account:
         for call in (account.queue("q").put("x"), account.table("T").read("p", "r"), account.container("c").read("b")):
             with pytest.raises(StorageUnreachable) as away:
@@ -66,7 +67,7 @@ async def test_a_storage_that_is_away_is_named_with_what_to_do(client: Any, unus
             assert "UseDevelopmentStorage=true" in str(away.value)
 
 
-async def test_a_server_that_is_busy_for_a_moment_is_asked_again() -> None:
+async def test_request_is_repeated_when_the_server_is_busy() -> None:
     asked = 0
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -81,7 +82,7 @@ async def test_a_server_that_is_busy_for_a_moment_is_asked_again() -> None:
     assert asked == 2
 
 
-async def test_a_server_that_hangs_up_is_asked_again() -> None:
+async def test_request_is_repeated_when_the_connection_closes() -> None:
     asked = 0
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -97,7 +98,7 @@ async def test_a_server_that_hangs_up_is_asked_again() -> None:
     assert asked == 3
 
 
-async def test_a_server_that_stays_busy_is_unreachable_in_the_end() -> None:
+async def test_server_that_stays_busy_is_unreachable() -> None:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(status=500, text="<Error><Code>InternalError</Code><Message>sorry</Message></Error>")
 
@@ -106,7 +107,7 @@ async def test_a_server_that_stays_busy_is_unreachable_in_the_end() -> None:
             await account.queue("q").create()
 
 
-async def test_an_answer_that_is_not_of_a_storage_service_is_shown() -> None:
+async def test_response_of_another_service_is_part_of_the_error() -> None:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(status=404, text="<html>no such page</html>")
 
@@ -119,7 +120,7 @@ async def test_an_answer_that_is_not_of_a_storage_service_is_shown() -> None:
 @pytest.mark.filterwarnings("ignore:Testing an element's truth value:DeprecationWarning")
 @pytest.mark.azurite
 @CLIENTS
-async def test_a_wrong_key_is_refused_with_what_to_check(client: Any, azurite_connection: StorageConnection) -> None:
+async def test_wrong_key_is_refused_with_advice(client: Any, azurite_connection: StorageConnection) -> None:
     wrong = replace(azurite_connection, credential=SharedKey("AAAA"))
     async with client.open_account(wrong, CLOCK) as account:
         for call in (
@@ -134,7 +135,7 @@ async def test_a_wrong_key_is_refused_with_what_to_check(client: Any, azurite_co
 
 @pytest.mark.azurite
 @CLIENTS
-async def test_a_sas_token_lets_in(client: Any, azurite_connection: StorageConnection) -> None:
+async def test_sas_token_authorizes_requests(client: Any, azurite_connection: StorageConnection) -> None:
     token = generate_account_sas(
         DEVELOPMENT_ACCOUNT,
         DEVELOPMENT_KEY,
@@ -154,14 +155,14 @@ async def test_a_sas_token_lets_in(client: Any, azurite_connection: StorageConne
         table = account.table(unique("Table"))
         await table.create()
         await table.submit([insert(row("p", "1")), insert(row("p", "2"))])
-        assert await keys(table.query(eq("RowKey", "2"))) == [("p", "2")]
+        assert await keys(query_rows(table, eq("RowKey", "2"))) == [("p", "2")]
         await container.create()
         await container.write("a b", b"by token", metadata={"k": "v"})
         assert [blob.name async for blob in container.list("a ")] == ["a b"]
 
 
 @CLIENTS
-async def test_a_connection_without_the_service_says_so(client: Any) -> None:
+async def test_connection_without_an_endpoint_is_named(client: Any) -> None:
     only_blobs = replace(at(1), queue=None, table=None)
     async with client.open_account(only_blobs, CLOCK) as account:
         with pytest.raises(ConfigurationError, match="QueueEndpoint"):
@@ -179,9 +180,9 @@ async def test_text_beyond_ascii_survives_any_size(bench: Bench) -> None:
     [got] = await take(queue)
     assert got.body == text
     rows = [row("p", f"{number:02}", text="ä€😀" * 8000) for number in range(15)]
-    await table.submit([insert(each) for each in rows])
-    found = [each async for each in table.query()]
-    assert [each.properties["text"] for each in found] == ["ä€😀" * 8000] * 15
+    await table.submit([insert(row) for row in rows])
+    rows_read = [row async for row in query_rows(table)]
+    assert [row.properties["text"] for row in rows_read] == ["ä€😀" * 8000] * 15
 
 
 async def test_a_text_that_xml_cannot_carry_is_refused(bench: Bench) -> None:
@@ -197,4 +198,4 @@ async def test_a_text_that_xml_cannot_carry_is_refused(bench: Bench) -> None:
 async def test_many_calls_at_once(bench: Bench) -> None:
     table = await bench.new_table()
     await asyncio.gather(*(table.submit([insert(row(f"p{number}", "r", n=number))]) for number in range(100)))
-    assert sorted([each.properties["n"] async for each in table.query()]) == list(range(100))  # type: ignore[type-var]
+    assert sorted([row.properties["n"] async for row in query_rows(table)]) == list(range(100))  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""What every queue has to do: visibility, receipts, counts, sizes."""
+"""Queues of every storage: visibility, receipts, counts, sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seconds(count: float) -> timedelta:
     return timedelta(seconds=count)
 
 
-async def test_a_message_comes_out_as_it_went_in(bench: Bench) -> None:
+async def test_message_is_returned_as_it_was_put(bench: Bench) -> None:
     queue = await bench.new_queue()
     text = '{"$type":"X","a":"<b>&amp;\\u0001 ä€😀 \'q\'"}\n\tend '
     put = await queue.put(text)
@@ -38,7 +38,7 @@ async def test_an_empty_message_is_a_message(bench: Bench) -> None:
     assert got.body == ""
 
 
-async def test_a_message_that_was_got_is_hidden_and_comes_back(bench: Bench) -> None:
+async def test_dequeued_message_is_hidden_and_reappears(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("hello")
     [first] = await take(queue, hide_for=1)
@@ -49,7 +49,7 @@ async def test_a_message_that_was_got_is_hidden_and_comes_back(bench: Bench) -> 
     assert second.pop_receipt != first.pop_receipt
 
 
-async def test_a_message_put_hidden_is_seen_when_its_time_has_come(bench: Bench) -> None:
+async def test_message_put_hidden_becomes_visible_in_time(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("later", visible_in=seconds(2))
     assert await take(queue) == []
@@ -65,14 +65,14 @@ async def test_visibility_is_in_whole_seconds(bench: Bench) -> None:
     assert await bodies(queue) == ["a little later"]
 
 
-async def test_the_answer_to_a_put_can_delete_the_message(bench: Bench) -> None:
+async def test_result_of_a_put_can_delete_the_message(bench: Bench) -> None:
     queue = await bench.new_queue()
     hidden = await queue.put("direct", visible_in=seconds(60))
     await queue.delete(hidden)
     assert await queue.count() == 0
 
 
-async def test_the_answer_to_a_put_is_worthless_once_somebody_got_the_message(bench: Bench) -> None:
+async def test_receipt_of_a_put_is_invalid_after_the_message_was_dequeued(bench: Bench) -> None:
     queue = await bench.new_queue()
     put = await queue.put("x")
     await take(queue)
@@ -95,7 +95,7 @@ async def test_a_stale_receipt_neither_deletes_nor_hides(bench: Bench) -> None:
     assert await queue.count() == 0
 
 
-async def test_an_expired_receipt_still_works_while_nobody_else_got_the_message(bench: Bench) -> None:
+async def test_receipt_is_valid_until_the_message_is_dequeued_again(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("x")
     [got] = await take(queue, hide_for=1)
@@ -104,7 +104,7 @@ async def test_an_expired_receipt_still_works_while_nobody_else_got_the_message(
     assert await queue.count() == 0
 
 
-async def test_deleting_or_hiding_a_message_that_is_gone_is_not_found(bench: Bench) -> None:
+async def test_deleting_or_hiding_a_deleted_message_raises_not_found(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("x")
     [got] = await take(queue)
@@ -128,7 +128,7 @@ async def test_hiding_changes_the_receipt_and_keeps_the_text(bench: Bench) -> No
         await queue.delete(hidden)
 
 
-async def test_hiding_keeps_a_message_away_for_longer(bench: Bench) -> None:
+async def test_hiding_again_extends_the_time(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("x")
     [got] = await take(queue, hide_for=1)
@@ -219,7 +219,7 @@ async def test_seven_days_are_the_longest_to_hide(bench: Bench) -> None:
         await queue.hide(got, hide_for=timedelta(days=7, seconds=1))
 
 
-async def test_a_message_ends_with_its_time_to_live(bench: Bench) -> None:
+async def test_message_disappears_after_its_time_to_live(bench: Bench) -> None:
     queue = await bench.new_queue()
     put = await queue.put("short", lives_for=seconds(2))
     assert put.expires_at is not None
@@ -257,7 +257,7 @@ async def test_a_queue_is_created_once_and_dropped_once(bench: Bench) -> None:
     assert not await queue.drop()
 
 
-async def test_a_dropped_queue_comes_back_empty(bench: Bench) -> None:
+async def test_dropped_queue_is_empty_when_created_again(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("x")
     await queue.drop()
@@ -265,7 +265,7 @@ async def test_a_dropped_queue_comes_back_empty(bench: Bench) -> None:
     assert await queue.count() == 0
 
 
-async def test_a_queue_that_is_not_there_is_not_found(bench: Bench) -> None:
+async def test_missing_queue_raises_not_found(bench: Bench) -> None:
     queue = bench.account.queue(unique("absent"))
     other = await bench.new_queue()
     message = await other.put("x")
@@ -285,19 +285,19 @@ async def test_a_queue_that_is_not_there_is_not_found(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 64, "UPPER", "under_score", "-lead", "trail-", "two--dashes"])
-async def test_bad_queue_names_are_refused(bench: Bench, name: str) -> None:
+async def test_invalid_queue_names_are_refused(bench: Bench, name: str) -> None:
     with pytest.raises(InvalidRequest):
         await bench.account.queue(name).create()
 
 
 @pytest.mark.parametrize("name", ["abc", "a-b-c", "0queue", "a" * 63])
-async def test_good_queue_names_are_taken(bench: Bench, name: str) -> None:
+async def test_valid_queue_names_are_accepted(bench: Bench, name: str) -> None:
     queue = bench.account.queue(name)
     await queue.create()
     assert await queue.drop()
 
 
-async def test_two_handles_of_one_name_are_the_same_queue(bench: Bench) -> None:
+async def test_two_objects_of_one_name_are_the_same_queue(bench: Bench) -> None:
     queue = await bench.new_queue()
     await bench.account.queue(queue.name).put("x")
     assert await bodies(queue) == ["x"]
@@ -313,12 +313,12 @@ async def test_another_account_object_sees_the_same_messages(bench: Bench) -> No
         await queue.delete(got)
 
 
-async def test_two_getters_never_get_the_same_visible_message(bench: Bench) -> None:
+async def test_concurrent_gets_never_return_the_same_message(bench: Bench) -> None:
     queue = await bench.new_queue()
     await all_of(*(queue.put(str(number)) for number in range(60)))
     async with bench.reopen() as other:
         same = other.queue(queue.name)
-        batches = await all_of(*(take(each, limit=7) for each in (queue, same) * 6))
+        batches = await all_of(*(take(handle, limit=7) for handle in (queue, same) * 6))
     got = [message.body for batch in batches if isinstance(batch, list) for message in batch]
     assert len(got) == len(set(got))
     rest = await bodies(queue)

@@ -1,4 +1,4 @@
-"""What every table has to do with single rows: operations, ETags, values, sizes."""
+"""Single rows in tables of every storage: operations, ETags, values, sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     AlreadyExists,
     Int64,
@@ -49,17 +50,17 @@ VALUES: dict[str, Value] = {
 }
 
 
-async def test_values_and_their_types_come_back(bench: Bench) -> None:
+async def test_values_keep_their_types(bench: Bench) -> None:
     table = await bench.new_table()
     await table.submit([insert(Row("p", "r", VALUES))])
-    found = await table.read("p", "r")
-    assert dict(found.properties) == VALUES
-    assert {name: type(value) for name, value in found.properties.items()} == {
+    stored = await table.read("p", "r")
+    assert dict(stored.properties) == VALUES
+    assert {name: type(value) for name, value in stored.properties.items()} == {
         name: type(value) for name, value in VALUES.items()
     }
 
 
-async def test_not_a_number_comes_back(bench: Bench) -> None:
+async def test_not_a_number_is_read_as_written(bench: Bench) -> None:
     table = await bench.new_table()
     await table.submit([insert(row("p", "r", nan=math.nan))])
     value = (await table.read("p", "r")).properties["nan"]
@@ -78,15 +79,15 @@ async def test_a_row_has_a_timestamp_and_an_etag(bench: Bench) -> None:
     table = await bench.new_table()
     before = Instant.of(bench.clock.now())
     [etag] = await table.submit([insert(row("p", "r", a=1))])
-    found = await table.read("p", "r")
-    assert found.etag == etag
-    assert found.timestamp is not None
+    stored = await table.read("p", "r")
+    assert stored.etag == etag
+    assert stored.timestamp is not None
     # Azurite adds digits of its own below the millisecond, so "before" is only as good as that.
-    assert found.timestamp.ticks >= before.ticks - 10_000
-    assert "Timestamp" not in found.properties
+    assert stored.timestamp.ticks >= before.ticks - 10_000
+    assert "Timestamp" not in stored.properties
 
 
-async def test_keys_may_be_empty_or_odd(bench: Bench) -> None:
+async def test_keys_may_be_empty_or_have_special_characters(bench: Bench) -> None:
     table = await bench.new_table()
     odd = ["", " ", "it's", "a b+c%20", "ä€😀", "@counter@k", "^0^^", "a=b&c;d,e(f)", "%", "100%25", "'", "''"]
     for key in odd:
@@ -98,13 +99,13 @@ async def test_keys_may_be_empty_or_odd(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("character", ["/", "\\", "#", "?", "\t", "\n", "\x00", "\x7f", "\x9f"])
-async def test_characters_that_a_key_may_not_have(bench: Bench, character: str) -> None:
+async def test_invalid_characters_in_a_key_are_refused(bench: Bench, character: str) -> None:
     table = await bench.new_table()
     with pytest.raises(InvalidRequest):
         await table.submit([insert(row(f"a{character}b", "r"))])
 
 
-async def test_insert_refuses_a_row_that_is_there(bench: Bench) -> None:
+async def test_insert_of_an_existing_row_is_refused(bench: Bench) -> None:
     table = await bench.new_table()
     await table.submit([insert(row("p", "r", a=1))])
     with pytest.raises(AlreadyExists) as refused:
@@ -133,7 +134,7 @@ async def test_a_property_may_change_its_type(bench: Bench) -> None:
     assert (await table.read("p", "r")).properties == {"a": Int64(1)}
 
 
-async def test_upserts_insert_what_is_not_there(bench: Bench) -> None:
+async def test_upserts_insert_missing_rows(bench: Bench) -> None:
     table = await bench.new_table()
     await table.submit([upsert(row("p", "1", a=1))])
     await table.submit([TableOperation(Operation.INSERT_OR_MERGE, row("p", "2", a=2))])
@@ -152,7 +153,7 @@ async def test_merge_replace_and_delete_need_the_row(bench: Bench) -> None:
     assert unread.value.code == "ResourceNotFound"
 
 
-async def test_every_write_moves_the_etag_and_a_stale_one_is_refused(bench: Bench) -> None:
+async def test_every_write_changes_the_etag_and_a_stale_one_is_refused(bench: Bench) -> None:
     table = await bench.new_table()
     [first] = await table.submit([insert(row("p", "r", a=1))])
     assert first is not None
@@ -168,7 +169,7 @@ async def test_every_write_moves_the_etag_and_a_stale_one_is_refused(bench: Benc
 
 
 @pytest.mark.parametrize("kind", [Operation.REPLACE, Operation.MERGE, Operation.DELETE])
-async def test_what_is_no_etag_is_refused(bench: Bench, kind: Operation) -> None:
+async def test_invalid_etag_is_refused(bench: Bench, kind: Operation) -> None:
     table = await bench.new_table()
     await table.submit([insert(row("p", "r"))])
     with pytest.raises(InvalidRequest) as refused:
@@ -176,22 +177,22 @@ async def test_what_is_no_etag_is_refused(bench: Bench, kind: Operation) -> None
     assert refused.value.status == 400
 
 
-async def test_a_write_of_the_same_values_moves_the_etag_too(bench: Bench) -> None:
+async def test_write_of_the_same_values_changes_the_etag(bench: Bench) -> None:
     table = await bench.new_table()
     [first] = await table.submit([upsert(row("p", "r", a=1))])
     [second] = await table.submit([upsert(row("p", "r", a=1))])
     assert first != second
 
 
-async def test_of_two_writers_with_the_same_etag_one_wins(bench: Bench) -> None:
+async def test_one_of_two_writers_with_the_same_etag_succeeds(bench: Bench) -> None:
     table = await bench.new_table()
     [etag] = await table.submit([insert(row("p", "r", a=0))])
     async with bench.reopen() as other:
         same = other.table(table.name)
         results = await all_of(
             *(
-                each.submit([replace(row("p", "r", a=number), str(etag))])
-                for number, each in enumerate((table, same) * 4, 1)
+                handle.submit([replace(row("p", "r", a=number), str(etag))])
+                for number, handle in enumerate((table, same) * 4, 1)
             )
         )
     won = [number for number, result in enumerate(results, 1) if isinstance(result, list)]
@@ -200,14 +201,14 @@ async def test_of_two_writers_with_the_same_etag_one_wins(bench: Bench) -> None:
     assert (await table.read("p", "r")).properties == {"a": won[0]}
 
 
-async def test_of_two_inserters_one_wins(bench: Bench) -> None:
+async def test_one_of_two_concurrent_inserts_succeeds(bench: Bench) -> None:
     table = await bench.new_table()
     results = await all_of(*(table.submit([insert(row("p", "r", a=number))]) for number in range(6)))
     assert sum(isinstance(result, list) for result in results) == 1
     assert sum(isinstance(result, AlreadyExists) for result in results) == 5
 
 
-async def test_a_string_holds_32_ki_utf16_units(bench: Bench) -> None:
+async def test_string_may_have_32_ki_utf16_units(bench: Bench) -> None:
     table = await bench.new_table()
     largest = "😀" * (16 * 1024)
     await table.submit([insert(row("p", "r", text=largest, bytes=bytes(64 * 1024)))])
@@ -218,7 +219,7 @@ async def test_a_string_holds_32_ki_utf16_units(bench: Bench) -> None:
         assert refused.value.code == "PropertyValueTooLarge"
 
 
-async def test_a_row_holds_1_mib(bench: Bench) -> None:
+async def test_row_may_have_1_mib(bench: Bench) -> None:
     azurite_differs(bench, "takes rows of any size")
     table = await bench.new_table()
     block = "x" * (32 * 1024)
@@ -248,9 +249,9 @@ async def test_a_row_has_at_most_252_properties_of_its_own(bench: Bench) -> None
 async def test_read_selects_properties(bench: Bench) -> None:
     table = await bench.new_table()
     [etag] = await table.submit([insert(row("p", "r", a=1, b="x", c=Int64(3)))])
-    found = await table.read("p", "r", select=["c", "missing"])
-    assert (found.partition_key, found.row_key, found.etag) == ("p", "r", etag)
-    assert found.properties == {"c": Int64(3)}
+    stored = await table.read("p", "r", select=["c", "missing"])
+    assert (stored.partition_key, stored.row_key, stored.etag) == ("p", "r", etag)
+    assert stored.properties == {"c": Int64(3)}
 
 
 async def test_a_table_is_created_once_and_dropped_once(bench: Bench) -> None:
@@ -261,7 +262,7 @@ async def test_a_table_is_created_once_and_dropped_once(bench: Bench) -> None:
     assert await table.drop()
     assert not await table.drop()
     assert await table.create()
-    assert [found async for found in table.query()] == []
+    assert [row async for row in query_rows(table)] == []
 
 
 async def test_table_names_ignore_case(bench: Bench) -> None:
@@ -273,7 +274,7 @@ async def test_table_names_ignore_case(bench: Bench) -> None:
     assert (await other.read("p", "r")).properties == {"a": 1}
 
 
-async def test_a_table_that_is_not_there_is_not_found(bench: Bench) -> None:
+async def test_missing_table_raises_not_found(bench: Bench) -> None:
     table = bench.account.table(unique("Absent"))
     for call in (
         table.read("p", "r"),
@@ -288,13 +289,13 @@ async def test_a_table_that_is_not_there_is_not_found(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 64, "1table", "under_score", "da-sh"])
-async def test_bad_table_names_are_refused(bench: Bench, name: str) -> None:
+async def test_invalid_table_names_are_refused(bench: Bench, name: str) -> None:
     with pytest.raises(InvalidRequest):
         await bench.account.table(name).create()
 
 
 @pytest.mark.parametrize("name", ["abc", "Table1", "A" * 63])
-async def test_good_table_names_are_taken(bench: Bench, name: str) -> None:
+async def test_valid_table_names_are_accepted(bench: Bench, name: str) -> None:
     table = bench.account.table(name)
     await table.create()
     assert await table.drop()

@@ -1,8 +1,9 @@
-"""`azemu storage …` as a user types it, on stores in files."""
+"""The command `azemu storage` on built-in stores in files."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from emulator.cli.command import main
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import StorageUnreachable
+from emulator.storage.transfer.types import Progress
 from tests.storage.bench import bodies, collected, insert, row
 
 
@@ -50,10 +53,12 @@ def names(file: Path) -> tuple[list[str], list[str]]:
     return asyncio.run(work())
 
 
-def test_a_hub_goes_to_a_file_and_into_another_store(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hub_is_exported_and_imported(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(app / "here.db")
     assert main(["storage", "export", "hub.jsonl", "--hub", "One"]) == 0
-    assert "Saved 3 queues, tables and containers to hub.jsonl: 2 messages, 1 rows, 0 blobs." in capsys.readouterr().out
+    assert (
+        "Exported 3 queues, tables and containers to hub.jsonl: 2 messages, 1 rows, 0 blobs." in capsys.readouterr().out
+    )
     assert main(["storage", "import", "hub.jsonl", "--to", "Other"]) == 0
     assert names(app / "there.db") == (["one-control-00", "one-workitems"], ["OneInstances"])
 
@@ -72,12 +77,49 @@ def test_everything_is_copied_from_store_to_store(app: Path, capsys: pytest.Capt
     assert asyncio.run(work()) == ["two-workitems"]
 
 
+def test_interrupted_copy_is_repeated_without_force(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(app / "here.db")
+    copy = ["storage", "copy", "--from", "AzureWebJobsStorage", "--to", "Other"]
+
+    def interrupt(self: object, progress: Progress) -> None:
+        if str(progress.item) == "queue one-control-00" and progress.total > 6:  # Bytes of the file: the import.
+            raise StorageUnreachable("The connection was lost.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("emulator.cli.transferring._ProgressLine.show", interrupt)
+        assert main(copy) == 1
+    assert "OneInstances" in names(app / "there.db")[1]
+    assert list((app / ".azemu").glob("copy-*")) == []
+    capsys.readouterr()
+    assert main(copy) == 0
+    assert "Copied 6 queues, tables and containers: 4 messages, 2 rows" in capsys.readouterr().out
+    assert names(app / "there.db") == names(app / "here.db")
+
+
+def test_file_that_an_earlier_version_left_of_a_copy_is_replaced(app: Path) -> None:
+    fill(app / "here.db")
+    copy = ["storage", "copy", "--from", "AzureWebJobsStorage", "--to", "Other"]
+    left = app / ".azemu" / f"{copy_id(app)}.jsonl"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("not an export")
+    assert main(copy) == 0
+    assert not left.exists()
+
+
+def copy_id(app: Path) -> str:
+    """The name that all versions of azemu give to the file of a copy from here.db to there.db."""
+    what = f"built-in storage in {app / 'here.db'}\nbuilt-in storage in {app / 'there.db'}\n"
+    return f"copy-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+
+
 def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(app / "here.db")
     copy = ["storage", "copy", "--from", "AzureWebJobsStorage", "--to", "Other"]
     assert main(copy) == 0
     assert main(copy) == 1
-    assert "has something already" in capsys.readouterr().err
+    assert "is not empty" in capsys.readouterr().err
     assert list((app / ".azemu").glob("copy-*")) == []
     assert main([*copy, "--force"]) == 0
 
@@ -90,7 +132,7 @@ def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.Captur
         (["export", "x.jsonl", "--hub", "NoSuchHub"], "NoSuchHub"),
     ],
 )
-def test_what_is_not_there_is_named(app: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
+def test_missing_things_are_named(app: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
     fill(app / "here.db")
     assert main(["storage", *words]) == 1
     assert says in capsys.readouterr().err

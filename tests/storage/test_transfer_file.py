@@ -1,4 +1,4 @@
-"""The lines of an export: what is written can be read, and what is documented is what is written."""
+"""The export file format: reading back what was written, and the lines in the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.storage.port import Row
-from emulator.storage.transfer.file import (
+from emulator.storage.transfer.export_file import (
     Begin,
     Blob,
     End,
@@ -49,7 +49,7 @@ records: st.SearchStrategy[Record] = st.one_of(
         metadata=st.dictionaries(texts, texts, max_size=2),
         content=st.binary(max_size=50),
     ),
-    st.builds(Mark, items, st.none() | texts, st.integers(0, 5)),
+    st.builds(Mark, items, st.integers(0, 5)),
     st.just(End()),
 )
 
@@ -61,21 +61,21 @@ def read_back(content: bytes, file: Path) -> list[Record]:
 
 
 @given(written=st.lists(records, max_size=5))
-def test_what_is_written_is_read(tmp_path_factory: object, written: list[Record]) -> None:
+def test_written_records_are_read(tmp_path_factory: object, written: list[Record]) -> None:
     file = tmp_path_factory.getbasetemp() / "records.jsonl"  # type: ignore[attr-defined]
     content = b"".join(record_line(record) for record in written)
     assert content.isascii()
     assert read_back(content, file) == written
 
 
-def test_the_documented_lines_are_those_that_are_written(tmp_path: Path) -> None:
+def test_documented_lines_are_those_that_are_written(tmp_path: Path) -> None:
     lines = re.findall(r"^\| `(\{.*?\})` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     file = tmp_path / "documented.jsonl"
     file.write_text("\n".join(lines) + "\n")
     with file.open("rb") as opened:
         header = read_header(opened, file)
-        found = [record for record, _ in read_records(opened, file)]
-    assert [type(record) for record in found] == [Begin, Message, Row, Blob, Mark, End]
-    again = [header_line(header), *(record_line(record) for record in found)]
+        read = [record for record, _ in read_records(opened, file)]
+    assert [type(record) for record in read] == [Begin, Message, Row, Blob, Mark, End]
+    again = [header_line(header), *(record_line(record) for record in read)]
     assert [line.decode().rstrip("\n") for line in again] == lines
     assert header.exported_at == datetime(2026, 11, 24, 8, tzinfo=UTC)

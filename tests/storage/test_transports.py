@@ -1,4 +1,4 @@
-"""Both ways to a server give the same answers: our own for this machine, aiohttp's for the rest of the world."""
+"""The two transports of the REST client, with the same cases."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from aiohttp import web
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
 from emulator.storage.rest.blobs import RestContainer
-from emulator.storage.rest.http import Service
+from emulator.storage.rest.http_connection import DirectTransport
+from emulator.storage.rest.service import StorageService
 from emulator.storage.rest.signatures import SharedKeySignature
-from emulator.storage.rest.transport import AiohttpTransport, Interrupted, NotConnected, Transport
-from emulator.storage.rest.wire import WireTransport
+from emulator.storage.rest.transport import AiohttpTransport, NotConnected, ResponseLost, Transport
 from tests.storage.bench import unique
 
 Open = Callable[[str], Transport]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-@pytest.fixture(params=["wire", "aiohttp"])
+@pytest.fixture(params=["direct", "aiohttp"])
 async def open_transport(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
-    """Gives a transport to an origin."""
-    if request.param == "wire":
-        wires: list[WireTransport] = []
+    """Return a function that opens a transport to an origin."""
+    if request.param == "direct":
+        transports: list[DirectTransport] = []
 
         def to(origin: str) -> Transport:
-            wires.append(WireTransport(origin))
-            return wires[-1]
+            transports.append(DirectTransport(origin))
+            return transports[-1]
 
         yield to
-        for wire in wires:
-            wire.close()
+        for transport in transports:
+            transport.close()
         return
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield lambda origin: AiohttpTransport(session, origin)
@@ -69,7 +69,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 1_000_000])
 @pytest.mark.parametrize("path", ["/plain", "/chunked"])
-async def test_bodies_of_any_size_go_and_come(open_transport: Open, size: int, path: str) -> None:
+async def test_bodies_of_any_size_are_sent_and_received(open_transport: Open, size: int, path: str) -> None:
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     async with serving(echo) as origin:
         transport = open_transport(origin)
@@ -81,14 +81,14 @@ async def test_bodies_of_any_size_go_and_come(open_transport: Open, size: int, p
             assert answer.headers["x-a"] == "1"
 
 
-async def test_no_content_type_is_made_up(open_transport: Open) -> None:
+async def test_no_content_type_is_added(open_transport: Open) -> None:
     async with serving(echo) as origin:
         answer = await open_transport(origin).send("PUT", "/", {"Content-Length": "1"}, b"x")
         # aiohttp's server shows its default for a request without the header; ours must not have sent another.
         assert answer.headers["x-type"] in ("none", "application/octet-stream")
 
 
-async def test_an_answer_to_head_has_headers_only(open_transport: Open) -> None:
+async def test_response_to_head_has_headers_only(open_transport: Open) -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(headers={"x-here": "yes", "Content-Length": "123"})
 
@@ -99,7 +99,7 @@ async def test_an_answer_to_head_has_headers_only(open_transport: Open) -> None:
             assert (answer.status, answer.body, answer.headers["x-here"]) == (200, b"", "yes")
 
 
-async def test_one_connection_serves_many_requests_and_many_requests_get_their_own(open_transport: Open) -> None:
+async def test_connections_are_reused_one_after_the_other_and_not_shared(open_transport: Open) -> None:
     peers: list[object] = []
     waiting = asyncio.Event()
 
@@ -122,7 +122,7 @@ async def test_one_connection_serves_many_requests_and_many_requests_get_their_o
         assert len(set(peers)) == 5
 
 
-async def test_a_server_that_says_close_is_connected_anew(open_transport: Open) -> None:
+async def test_connection_that_the_server_closes_is_not_reused(open_transport: Open) -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         response = web.Response(text="x")
         response.force_close()
@@ -134,13 +134,13 @@ async def test_a_server_that_says_close_is_connected_anew(open_transport: Open) 
             assert (await transport.send("GET", "/", {}, b"")).body == b"x"
 
 
-async def test_nobody_there(open_transport: Open, unused_tcp_port: int) -> None:
+async def test_no_server_raises_not_connected(open_transport: Open, unused_tcp_port: int) -> None:
     with pytest.raises(NotConnected, match=str(unused_tcp_port)):
         await open_transport(f"http://127.0.0.1:{unused_tcp_port}").send("GET", "/", {}, b"")
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", b"SSH-2.0\r\n\r\n"])
-async def test_a_server_that_breaks_off(open_transport: Open, said: bytes) -> None:
+async def test_incomplete_response_raises_response_lost(open_transport: Open, said: bytes) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(said)
@@ -149,11 +149,11 @@ async def test_a_server_that_breaks_off(open_transport: Open, said: bytes) -> No
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Interrupted):
+        with pytest.raises(ResponseLost):
             await open_transport(f"http://127.0.0.1:{port}").send("GET", "/", {}, b"")
 
 
-async def test_a_request_that_is_given_up_does_not_confuse_the_next_one(open_transport: Open) -> None:
+async def test_cancelled_request_does_not_disturb_the_next_one(open_transport: Open) -> None:
     asked, over = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
@@ -174,12 +174,14 @@ async def test_a_request_that_is_given_up_does_not_confuse_the_next_one(open_tra
 
 
 @pytest.mark.azurite
-async def test_signatures_hold_on_either_way(open_transport: Open, azurite_connection: StorageConnection) -> None:
+async def test_signatures_are_accepted_through_both_transports(
+    open_transport: Open, azurite_connection: StorageConnection
+) -> None:
     endpoint = azurite_connection.blob
     assert endpoint is not None
     transport = open_transport(endpoint.removesuffix(f"/{DEVELOPMENT_ACCOUNT}"))
     signature = SharedKeySignature(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
-    container = RestContainer(unique("container"), Service(transport, endpoint, signature, SystemClock()))
+    container = RestContainer(unique("container"), StorageService(transport, endpoint, signature, SystemClock()))
     await container.create()
     await container.write("a b/ä", bytes(2_000_000), metadata={"Name": "x"}, only_if_new=True)
     assert await container.read("a b/ä") == bytes(2_000_000)

@@ -1,4 +1,4 @@
-"""Queue.wait: back at once when something may be there, else when the time is over."""
+"""Queue.wait: it returns when a get may find a message, else after its time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ async def test_wait_returns_when_a_message_is_put(bench: Bench) -> None:
     await waiting
 
 
-async def test_wait_returns_at_once_when_a_message_came_since_the_last_look(bench: Bench) -> None:
+async def test_wait_returns_at_once_when_a_message_was_put_since_the_last_get(bench: Bench) -> None:
     queue = await bench.new_queue()
     assert await take(queue) == []
     await queue.put("x")
     await queue.wait(FOR_EVER)
 
 
-async def test_wait_returns_when_a_message_is_given_back(bench: Bench) -> None:
+async def test_wait_returns_when_a_message_is_made_visible(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("x")
     [got] = await take(queue, limit=2)
@@ -36,7 +36,7 @@ async def test_wait_returns_when_a_message_is_given_back(bench: Bench) -> None:
     await waiting
 
 
-async def test_wait_does_not_wait_while_a_look_may_have_left_some(bench: Bench) -> None:
+async def test_wait_returns_at_once_when_the_last_get_may_have_left_messages(bench: Bench) -> None:
     queue = await bench.new_queue()
     await queue.put("one")
     await queue.put("two")
@@ -44,7 +44,7 @@ async def test_wait_does_not_wait_while_a_look_may_have_left_some(bench: Bench) 
     await queue.wait(FOR_EVER)
 
 
-async def test_wait_ends_when_its_time_is_over(bench: Bench) -> None:
+async def test_wait_ends_after_its_time(bench: Bench) -> None:
     queue = await bench.new_queue()
     assert await take(queue) == []
     before = bench.clock.now()
@@ -54,7 +54,7 @@ async def test_wait_ends_when_its_time_is_over(bench: Bench) -> None:
     assert bench.clock.now() - before >= timedelta(seconds=1)
 
 
-async def test_a_cancelled_wait_takes_nothing(bench: Bench) -> None:
+async def test_cancelled_wait_loses_no_message(bench: Bench) -> None:
     queue = await bench.new_queue()
     assert await take(queue) == []
     waiting = asyncio.create_task(queue.wait(FOR_EVER))
@@ -65,7 +65,7 @@ async def test_a_cancelled_wait_takes_nothing(bench: Bench) -> None:
     assert [message.body for message in await take(queue)] == ["x"]
 
 
-async def test_wait_sees_what_another_account_object_put_within_its_time(bench: Bench) -> None:
+async def test_wait_notices_messages_of_another_account_object_within_its_time(bench: Bench) -> None:
     queue = await bench.new_queue()
     assert await take(queue) == []
     async with bench.reopen() as other:

@@ -207,7 +207,7 @@ async def test_put_message_uses_the_encoding_of_queue_triggers(shop: Path, tmp_p
         await app.put_message("orders", {"id": 7})
         await app.put_message("orders", "text")
     async with open_builtin(tmp_path / "storage.db", SystemClock()) as account:
-        bodies = [message.body for message in await account.queue("orders").every()]
+        bodies = [message.body for message in await account.queue("orders").list_messages()]
     assert bodies == ["eyJpZCI6IDd9", "dGV4dA=="]
 
 

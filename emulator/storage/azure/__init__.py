@@ -1,4 +1,4 @@
-"""The storage port on a real account, through the official SDKs."""
+"""Storage port on an account in Azure, through the official Azure SDKs."""
 
 from emulator.storage.azure.account import open_account
 

@@ -1,4 +1,4 @@
-"""A real storage account, through the official Azure SDKs."""
+"""Storage account in Azure, through the official Azure SDKs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from emulator.clock import Clock
 from emulator.config.connections import Service, StorageConnection
-from emulator.storage.arrivals import Arrivals
 from emulator.storage.azure.credentials import SdkCredential, open_credential
-from emulator.storage.azure.errors import Calls
+from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
+from emulator.storage.message_signal import MessageSignal
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableServiceClient
@@ -26,27 +26,38 @@ if TYPE_CHECKING:
     from emulator.storage.azure.queues import AzureQueue
     from emulator.storage.azure.tables import AzureTable
 
-# Azurite closes a connection that was idle for five seconds. A request on its way at that moment would fail.
+# Azurite closes a connection after five idle seconds (this client is tested with it). A request that is on its way at
+# that moment would fail.
 _KEEP_ALIVE_SECONDS = 4.0
 
-# Enough for a server that restarts or is busy for a moment; a storage that is not there is reported at once, and
-# whoever needs it for long (the engine's loops) asks again at its own pace.
+# Enough for a service that restarts or is busy for a moment. If there is no connection at all, users should learn it at
+# once; the polling loops of the host repeat at their own pace.
 _RETRIES = {"retry_total": 3, "retry_connect": 1, "retry_read": 1, "retry_status": 3}
-# The SDK logs every request and answer at INFO; the user's own clients may, ours need not.
-_quiet = logging.getLogger(f"{__name__}.sdk")
-_quiet.setLevel(logging.WARNING)
+
+# The SDKs log every request and response at INFO. A logger of its own silences the clients here, but not those that
+# user code creates.
+_sdk_logger = logging.getLogger(f"{__name__}.sdk")
+_sdk_logger.setLevel(logging.WARNING)
 _STORAGE_OPTIONS: dict[str, Any] = {
     **_RETRIES,
     "initial_backoff": 0.2,
     "increment_base": 1,
     "random_jitter_range": 0,
-    "logger": _quiet,
+    "logger": _sdk_logger,
 }
-_TABLE_OPTIONS: dict[str, Any] = {**_RETRIES, "retry_backoff_factor": 0.2, "retry_backoff_max": 3, "logger": _quiet}
+_TABLE_OPTIONS: dict[str, Any] = {
+    **_RETRIES,
+    "retry_backoff_factor": 0.2,
+    "retry_backoff_max": 3,
+    "logger": _sdk_logger,
+}
 
 
 class AzureAccount:
-    """See storage.api.StorageAccount. The clients of a service are made, and their SDK imported, at first use."""
+    """See storage.port.StorageAccount. The SDK of a service is imported when it is first used.
+
+    The three imports take 0.3 seconds, and an app without durable functions may need none of them.
+    """
 
     def __init__(
         self, connection: StorageConnection, credential: SdkCredential, transport: AioHttpTransport, clock: Clock
@@ -58,6 +69,7 @@ class AzureAccount:
         self._queue_service: QueueServiceClient | None = None
         self._table_service: TableServiceClient | None = None
         self._blob_service: BlobServiceClient | None = None
+        # By name. A client of the SDK is expensive to create, and a queue's signal must be shared.
         self._queues: dict[str, AzureQueue] = {}
         self._tables: dict[str, AzureTable] = {}
         self._containers: dict[str, AzureContainer] = {}
@@ -66,6 +78,8 @@ class AzureAccount:
     def description(self) -> str:
         return account_description(self._connection)
 
+    # Imports are inside the methods, so that only the SDK of a service in use is loaded.
+
     def queue(self, name: str) -> AzureQueue:
         queue = self._queues.get(name)
         if queue is None:
@@ -73,7 +87,7 @@ class AzureAccount:
 
             client = self._queue_clients().get_queue_client(name)
             calls = self._calls("queue")
-            queue = self._queues[name] = AzureQueue(client, calls, Arrivals(self._clock))
+            queue = self._queues[name] = AzureQueue(client, calls, MessageSignal(self._clock))
         return queue
 
     def table(self, name: str) -> AzureTable:
@@ -98,23 +112,24 @@ class AzureAccount:
     async def queues(self, prefix: str = "") -> AsyncIterator[str]:
         calls = self._calls("queue")
         pages = self._queue_clients().list_queues(name_starts_with=prefix or None).by_page()
-        async for found in _every(calls, "list queues", pages):
-            yield found.name
+        async for listed in _all_pages(calls, "list queues", pages):
+            yield listed.name
 
     async def tables(self, prefix: str = "") -> AsyncIterator[str]:
         calls = self._calls("table")
-        async for found in _every(calls, "list tables", self._table_clients().list_tables().by_page()):
-            if found.name.startswith(prefix):
-                yield found.name
+        async for listed in _all_pages(calls, "list tables", self._table_clients().list_tables().by_page()):
+            # The table service has no prefix parameter, unlike the other two.
+            if listed.name.startswith(prefix):
+                yield listed.name
 
     async def containers(self, prefix: str = "") -> AsyncIterator[str]:
         calls = self._calls("blob")
         pages = self._blob_clients().list_containers(name_starts_with=prefix or None).by_page()
-        async for found in _every(calls, "list containers", pages):
-            yield found.name
+        async for listed in _all_pages(calls, "list containers", pages):
+            yield listed.name
 
-    def _calls(self, service: Service) -> Calls:
-        return Calls(endpoint_of(self._connection, service), self._clock)
+    def _calls(self, service: Service) -> SdkCalls:
+        return SdkCalls(endpoint_of(self._connection, service), self._clock)
 
     def _queue_clients(self) -> QueueServiceClient:
         if self._queue_service is None:
@@ -155,25 +170,29 @@ class AzureAccount:
 
 @asynccontextmanager
 async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[AzureAccount]:
-    """The account of a connection. Makes no request: a storage that is not there is noticed by the first call."""
+    """Open the account of a connection. Makes no request: the first call notices if the storage does not answer."""
+    # No limit of connections: every polling loop of a host may have a request under way.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
     async with (
         aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            # A blob that was stored compressed is returned as it is.
             auto_decompress=False,
             trust_env=not is_local(connection),
         ) as session,
         open_credential(connection) as credential,
     ):
+        # One session for all clients, so that they share its connections. The account owns it, not the SDK's transport.
         yield AzureAccount(connection, credential, AioHttpTransport(session=session, session_owner=False), clock)
 
 
-async def _every(calls: Calls, doing: str, pages: Any) -> AsyncIterator[Any]:
+async def _all_pages(calls: SdkCalls, action: str, pages: Any) -> AsyncIterator[Any]:
+    # By page, so that each request is a call of its own, with its errors translated.
     while True:
         try:
-            page = await calls.run(doing, anext(pages))
+            page = await calls.run(action, anext(pages))
         except StopAsyncIteration:
             return
-        async for found in page:
-            yield found
+        async for item in page:
+            yield item

@@ -1,4 +1,4 @@
-"""Blob containers, blobs and their leases over azure-storage-blob."""
+"""Blob containers, blobs and leases through azure-storage-blob."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from azure.storage.blob import BlobProperties as SdkProperties
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
 
-from emulator.storage.azure.errors import Calls
+from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
 
+# How the SDK and the service write an infinite duration.
 _INFINITE = -1
 
 
 class AzureContainer:
-    """See storage.api.BlobContainer."""
+    """See storage.port.BlobContainer."""
 
-    def __init__(self, client: ContainerClient, calls: Calls) -> None:
+    def __init__(self, client: ContainerClient, calls: SdkCalls) -> None:
         self._client = client
         self._calls = calls
         self.name: str = client.container_name
@@ -44,25 +45,26 @@ class AzureContainer:
         return await self._calls.run(f"look for container {self.name}", self._client.exists())
 
     async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
-        doing = f"list the blobs of container {self.name}"
+        action = f"list the blobs of container {self.name}"
         pages = self._client.list_blobs(name_starts_with=prefix or None, include=["metadata"]).by_page()
+        # By page, so that each request is a call of its own, with its errors translated.
         while True:
             try:
-                page = await self._calls.run(doing, anext(pages))
+                page = await self._calls.run(action, anext(pages))
             except StopAsyncIteration:
                 return
-            async for found in page:
-                yield _properties(found)
+            async for properties in page:
+                yield _properties(properties)
 
     async def properties(self, blob: str) -> BlobProperties:
         client = self._client.get_blob_client(blob)
-        return _properties(await self._calls.run(self._doing("look at", blob), client.get_blob_properties()))
+        return _properties(await self._calls.run(self._action("look at", blob), client.get_blob_properties()))
 
     async def read(self, blob: str) -> bytes:
-        return await self._calls.run(self._doing("read", blob), self._download(blob))
+        return await self._calls.run(self._action("read", blob), self._download(blob))
 
     async def _download(self, blob: str) -> bytes:
-        # Content that somebody stored compressed is theirs to unpack.
+        # Callers get the content as it was stored, also if another program stored it compressed.
         stream = await self._client.get_blob_client(blob).download_blob(decompress=False)
         return await stream.readall()
 
@@ -77,14 +79,16 @@ class AzureContainer:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
-        options: dict[str, Any] = {"lease": lease_id, **_if_match(if_match)}
+        options: dict[str, Any] = {"lease": lease_id}
+        if if_match is not None:
+            options |= {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
         answer = await self._calls.run(
-            self._doing("write", blob),
+            self._action("write", blob),
             self._client.get_blob_client(blob).upload_blob(
                 content,
                 overwrite=not only_if_new,
                 content_settings=ContentSettings(content_type=content_type),
-                # The SDK signs the blanks around a header's value, which the server cuts off.
+                # The SDK would sign the blanks around a header's value, which the service removes first.
                 metadata={name: value.strip(" \t") for name, value in metadata.items()} if metadata else None,
                 **options,
             ),
@@ -96,14 +100,16 @@ class AzureContainer:
             last_modified=answer["last_modified"],
             content_type=content_type,
             metadata=dict(metadata or {}),
+            # The response does not tell. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         client = self._client.get_blob_client(blob)
         try:
-            await self._calls.run(self._doing("delete", blob), client.delete_blob(lease=lease_id))
+            await self._calls.run(self._action("delete", blob), client.delete_blob(lease=lease_id))
         except NotFound as error:
+            # Callers would not notice a misspelled container otherwise.
             if error.code == "ContainerNotFound":
                 raise
             return False
@@ -117,14 +123,14 @@ class AzureContainer:
     def url(self, blob: str) -> str:
         return f"{self._calls.endpoint}/{self.name}/" + "/".join(quote(part, safe="") for part in blob.split("/"))
 
-    def _doing(self, verb: str, blob: str) -> str:
+    def _action(self, verb: str, blob: str) -> str:
         return f"{verb} blob {blob} of container {self.name}"
 
 
 class AzureLease:
-    """See storage.api.Lease."""
+    """See storage.port.Lease."""
 
-    def __init__(self, client: Any, target: str, calls: Calls) -> None:
+    def __init__(self, client: Any, target: str, calls: SdkCalls) -> None:
         self._client = client
         self._target = target
         self._calls = calls
@@ -151,28 +157,21 @@ class AzureLease:
         )
 
     def _lease(self, lease_id: str | None) -> BlobLeaseClient:
+        # A new client per call: it keeps the id, and changes it after some calls.
         return BlobLeaseClient(self._client, lease_id)
 
 
-def _if_match(etag: str | None) -> dict[str, Any]:
-    return {} if etag is None else {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-
-
-def _properties(found: SdkProperties) -> BlobProperties:
-    settings = found.content_settings
+def _properties(sdk: SdkProperties) -> BlobProperties:
+    settings = sdk.content_settings
     return BlobProperties(
-        name=found.name,
-        size=found.size,
-        etag=_quoted(found.etag),
-        last_modified=found.last_modified,
+        name=sdk.name,
+        size=sdk.size,
+        # A listing has ETags without the quotes that headers have. As an If-Match the ETag needs them.
+        etag=sdk.etag if sdk.etag.startswith('"') else f'"{sdk.etag}"',
+        last_modified=sdk.last_modified,
         content_type=settings.content_type or "",
-        metadata=dict(found.metadata or {}),
-        lease_state=LeaseState(found.lease.state),
-        created_at=found.creation_time,
+        metadata=dict(sdk.metadata or {}),
+        lease_state=LeaseState(sdk.lease.state),
+        created_at=sdk.creation_time,
         content_md5=bytes(settings.content_md5) if settings.content_md5 else None,
     )
-
-
-def _quoted(etag: str) -> str:
-    """A list has ETags without the quotes that headers have."""
-    return etag if etag.startswith('"') else f'"{etag}"'

@@ -1,4 +1,4 @@
-"""What a connection is let in with, as the Azure SDKs want it."""
+"""Credentials of a storage connection as objects of the Azure SDKs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SdkCredential = AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredent
 
 @asynccontextmanager
 async def open_credential(connection: StorageConnection) -> AsyncIterator[SdkCredential]:
+    """Open the credential of a connection. A token credential holds connections of its own, which close at the end."""
     match connection.credential:
         case SharedKey(key):
             yield AzureNamedKeyCredential(connection.account, key)
@@ -30,15 +31,16 @@ async def open_credential(connection: StorageConnection) -> AsyncIterator[SdkCre
 
 
 def open_identity(settings: Mapping[str, str]) -> Any:
-    """A credential of azure-identity (an async context manager), chosen as the Functions host chooses it.
+    """Return a credential of azure-identity (an async context manager), chosen as by the Functions host.
 
-    Source: azure-sdk-for-net, Microsoft.Extensions.Azure, ClientFactory.CreateCredential. The package is optional;
-    that it is there was checked when the connection was read.
+    Source: azure-sdk-for-net, Microsoft.Extensions.Azure, ClientFactory.CreateCredential.
     """
+    # The package is optional. That it is installed was checked when the connection was read.
     aio: Any = importlib.import_module("azure.identity.aio")
     client_id, tenant_id = settings.get("clientid"), settings.get("tenantid")
     if settings.get("credential", "").lower() == "managedidentity":
         return aio.ManagedIdentityCredential(client_id=client_id)
+    # A secret before a certificate, and both only with client and tenant: the order of ClientFactory.
     if client_id and tenant_id and (secret := settings.get("clientsecret")):
         return aio.ClientSecretCredential(tenant_id, client_id, secret)
     if client_id and tenant_id and (certificate := settings.get("certificate")):

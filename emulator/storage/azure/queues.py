@@ -1,4 +1,4 @@
-"""Queues over azure-storage-queue."""
+"""Queues through azure-storage-queue."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from datetime import UTC, datetime, timedelta
 from azure.storage.queue import QueueMessage as SdkMessage
 from azure.storage.queue.aio import QueueClient
 
-from emulator.storage.arrivals import Arrivals
-from emulator.storage.azure.errors import Calls
+from emulator.storage.azure.sdk_calls import SdkCalls
+from emulator.storage.message_signal import MessageSignal
 from emulator.storage.port import ZERO, NotFound, QueueMessage, StorageError
 
-_FOR_EVER = -1
-# The service writes "for ever" as this year.
-_LAST_YEAR = 9999
+# Time to live that does not end.
+_UNLIMITED = -1
+# Year of the expiry of a message with an unlimited time to live.
+_UNLIMITED_YEAR = 9999
 
 
 class AzureQueue:
-    """See storage.api.Queue."""
+    """See storage.port.Queue."""
 
-    def __init__(self, client: QueueClient, calls: Calls, arrivals: Arrivals) -> None:
+    def __init__(self, client: QueueClient, calls: SdkCalls, signal: MessageSignal) -> None:
         self._client = client
         self._calls = calls
-        self._arrivals = arrivals
+        self._signal = signal
         self.name: str = client.queue_name
 
     async def create(self) -> bool:
         try:
             await self._calls.run(f"create queue {self.name}", self._client.create_queue())
         except StorageError as refused:
-            # The service says 204 for a queue that is there, 409 if it has other metadata; the client raises for both.
+            # The service answers 204 if the queue exists, 409 if it has other metadata. The client raises for both.
             if refused.code != "QueueAlreadyExists":
                 raise
             return False
@@ -48,27 +49,31 @@ class AzureQueue:
             self._client.send_message(
                 body,
                 visibility_timeout=_seconds(visible_in) or None,
-                time_to_live=_FOR_EVER if lives_for is None else _seconds(lives_for),
+                time_to_live=_UNLIMITED if lives_for is None else _seconds(lives_for),
             ),
         )
         if not visible_in:
-            self._arrivals.announce()
+            self._signal.set()
         return _message(message, body)
 
     async def get(self, *, limit: int, hide_for: timedelta) -> list[QueueMessage]:
-        self._arrivals.looking()
+        # Before the request: a message that is put while it is under way may not be in its response.
+        self._signal.clear()
         try:
             messages = await self._calls.run(
-                f"get messages from queue {self.name}", self._page(limit, _seconds(hide_for))
+                f"get messages from queue {self.name}", self._receive(limit, _seconds(hide_for))
             )
         except BaseException:
-            self._arrivals.announce()
+            # The messages that the signal was set for may still be visible.
+            self._signal.set()
             raise
         if len(messages) == limit:
-            self._arrivals.announce()
+            # There may be more than this request could return.
+            self._signal.set()
         return messages
 
-    async def _page(self, limit: int, hide_seconds: int) -> list[QueueMessage]:
+    async def _receive(self, limit: int, hide_seconds: int) -> list[QueueMessage]:
+        # Only the first page is one request. Iterating over the messages would request more until the queue is empty.
         pages = self._client.receive_messages(messages_per_page=limit, visibility_timeout=hide_seconds).by_page()
         async for page in pages:
             return [_message(message, message.content) async for message in page]
@@ -85,8 +90,8 @@ class AzureQueue:
                 message.id, pop_receipt=message.pop_receipt, content=body, visibility_timeout=_seconds(hide_for)
             ),
         )
-        if not hide_for:
-            self._arrivals.announce()
+        if not hide_for:  # The message is visible now.
+            self._signal.set()
         return QueueMessage(
             id=message.id,
             body=message.body if body is None else body,
@@ -113,11 +118,11 @@ class AzureQueue:
         return int(properties.approximate_message_count or 0)
 
     async def wait(self, at_most: timedelta) -> None:
-        await self._arrivals.wait(at_most)
+        await self._signal.wait(at_most)
 
 
 def _seconds(span: timedelta) -> int:
-    """Whole seconds, rounded down: what the service keeps."""
+    """Return whole seconds, rounded down: the service knows no fractions."""
     return int(span.total_seconds())
 
 
@@ -129,11 +134,12 @@ def _message(message: SdkMessage, body: str) -> QueueMessage:
         pop_receipt=message.pop_receipt or "",
         dequeue_count=int(message.dequeue_count or 0),
         inserted_at=_utc(message.inserted_on),
-        # A peeked message has none: it is visible.
+        # A peeked message has neither pop receipt nor this time, because it is visible.
         next_visible_at=_utc(message.next_visible_on or message.inserted_on),
-        expires_at=None if expires_at.year == _LAST_YEAR else expires_at,
+        expires_at=None if expires_at.year == _UNLIMITED_YEAR else expires_at,
     )
 
 
 def _utc(moment: datetime | None) -> datetime:
+    # The SDK returns naive times in UTC.
     return moment.replace(tzinfo=UTC) if moment is not None else datetime.max.replace(tzinfo=UTC)

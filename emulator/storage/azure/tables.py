@@ -1,10 +1,10 @@
-"""Tables over azure-data-tables."""
+"""Tables through azure-data-tables."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from azure.core import MatchConditions
@@ -12,10 +12,9 @@ from azure.data.tables import EdmType, EntityProperty, TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient
 
 from emulator.instant import Instant
-from emulator.storage.azure.errors import Calls
-from emulator.storage.error_mapping import invalid, refusal
+from emulator.storage.azure.sdk_calls import SdkCalls
+from emulator.storage.error_mapping import invalid_request, service_error
 from emulator.storage.filters import Condition
-from emulator.storage.paging import every_row
 from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
@@ -33,9 +32,9 @@ _KEYS = ("PartitionKey", "RowKey")
 
 
 class AzureTable:
-    """See storage.api.Table."""
+    """See storage.port.Table."""
 
-    def __init__(self, client: TableClient, calls: Calls) -> None:
+    def __init__(self, client: TableClient, calls: SdkCalls) -> None:
         self._client = client
         self._calls = calls
         self.name: str = client.table_name
@@ -48,10 +47,10 @@ class AzureTable:
         return True
 
     async def drop(self) -> bool:
-        # The client hides a 404.
-        seen = _Status()
-        await self._calls.run(f"delete table {self.name}", self._client.delete_table(raw_response_hook=seen))
-        return seen.status != 404
+        # The client ignores a 404.
+        response = _ResponseHook()
+        await self._calls.run(f"delete table {self.name}", self._client.delete_table(raw_response_hook=response))
+        return response.status != 404
 
     async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
         entity = await self._calls.run(
@@ -59,10 +58,6 @@ class AzureTable:
             self._client.get_entity(partition_key, row_key, select=_selected(select)),
         )
         return _row(entity)
-
-    async def query(self, where: Condition | None = None, *, select: Sequence[str] = ()) -> AsyncIterator[Row]:
-        async for row in every_row(self, where, select):
-            yield row
 
     async def page(
         self,
@@ -72,19 +67,21 @@ class AzureTable:
         limit: int = _PAGE,
         continuation: str | None = None,
     ) -> Page:
-        doing = f"query table {self.name}"
-        start = _token(doing, continuation)
-        return await self._calls.run(doing, self._next_page(where, select, limit, start))
+        action = f"query table {self.name}"
+        start = None if continuation is None else _token(action, continuation)
+        return await self._calls.run(action, self._first_page(where, select, limit, start))
 
-    async def _next_page(
+    async def _first_page(
         self, where: Condition | None, select: Sequence[str], limit: int, start: Mapping[str, str] | None
     ) -> Page:
         chosen = _selected(select)
+        # The SDK has no query without a filter.
         if where is None:
             entities = self._client.list_entities(results_per_page=limit, select=chosen)
         else:
             entities = self._client.query_entities(where.odata(), results_per_page=limit, select=chosen)
         pages = entities.by_page(continuation_token=start)  # type: ignore[arg-type]
+        # Only the first page: each further one would be a request of its own.
         async for page in pages:
             rows = [_row(entity) async for entity in page]
             token: Any = pages.continuation_token  # type: ignore[attr-defined]
@@ -94,20 +91,19 @@ class AzureTable:
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
         if not operations:
             return []
-        if len(operations) == 1:
-            return [await self._submit_one(operations[0])]
-        return await self._submit_batch(operations)
-
-    async def _submit_one(self, operation: TableOperation) -> str | None:
+        if len(operations) > 1:
+            return await self._submit_batch(operations)
+        # One operation is a plain request, which is much less work for client and service than a transaction of one.
+        [operation] = operations
         row = operation.row
-        doing = f"{operation.kind.value} row {row.partition_key!r}, {row.row_key!r} of table {self.name}"
+        action = f"{operation.kind.value} row {row.partition_key!r}, {row.row_key!r} of table {self.name}"
         if operation.kind is Operation.DELETE:
-            await self._delete(doing, row, operation.if_match)
-            return None
-        entity = _entity(doing, row)
+            await self._delete(action, row, operation.if_match)
+            return [None]
+        entity = _entity(action, row)
         call = self._write(operation.kind, entity, _condition(operation.if_match))
-        answer = await self._calls.run(doing, call)
-        return str(answer["etag"])
+        answer = await self._calls.run(action, call)
+        return [str(answer["etag"])]
 
     def _write(self, kind: Operation, entity: dict[str, Any], condition: dict[str, Any]) -> Any:
         match kind:
@@ -122,34 +118,39 @@ class AzureTable:
             case _:
                 return self._client.upsert_entity(entity, mode=UpdateMode.MERGE)
 
-    async def _delete(self, doing: str, row: Row, if_match: str | None) -> None:
-        # The client hides a 404 here, too.
-        seen = _Status()
+    async def _delete(self, action: str, row: Row, if_match: str | None) -> None:
+        # The client ignores a 404 here, too.
+        response = _ResponseHook()
         await self._calls.run(
-            doing,
-            self._client.delete_entity(row.partition_key, row.row_key, raw_response_hook=seen, **_condition(if_match)),
+            action,
+            self._client.delete_entity(
+                row.partition_key, row.row_key, raw_response_hook=response, **_condition(if_match)
+            ),
         )
-        if seen.status == 404:
-            raise refusal(doing, status=404, code=seen.code, detail="The row or the table does not exist.")
+        if response.status == 404:
+            raise service_error(action, status=404, code=response.code, detail="The row or the table does not exist.")
 
     async def _submit_batch(self, operations: Sequence[TableOperation]) -> list[str | None]:
-        doing = f"submit {len(operations)} operations to table {self.name}"
+        action = f"submit {len(operations)} operations to table {self.name}"
         if len(operations) > MAX_BATCH_OPERATIONS:
-            raise invalid(doing, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations.")
+            raise invalid_request(
+                action, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations."
+            )
+        # The SDK checks the partitions, too, but does not say which operation is wrong.
         for index, operation in enumerate(operations):
             if operation.row.partition_key != operations[0].row.partition_key:
                 code = "CommandsInBatchActOnDifferentPartitions"
-                raise invalid(doing, code, "A transaction has rows of one partition only.", failed_index=index)
-        transaction = [_operation(doing, index, operation) for index, operation in enumerate(operations)]
-        answers = await self._calls.run(doing, self._client.submit_transaction(transaction))
+                raise invalid_request(action, code, "A transaction has rows of one partition only.", failed_index=index)
+        transaction = [_operation(action, index, operation) for index, operation in enumerate(operations)]
+        answers = await self._calls.run(action, self._client.submit_transaction(transaction))
         return [
             None if operation.kind is Operation.DELETE else str(answer["etag"])
             for operation, answer in zip(operations, answers, strict=True)
         ]
 
 
-class _Status:
-    """A response hook that remembers the answer of a call whose client swallows it."""
+class _ResponseHook:
+    """A hook that keeps status and error code of the response to a call whose client does not raise for a 404."""
 
     status = 0
     code = ""
@@ -163,8 +164,8 @@ class _Status:
                 self.code = "ResourceNotFound"
 
 
-def _operation(doing: str, index: int, operation: TableOperation) -> Any:
-    entity = _entity(doing, operation.row, index)
+def _operation(action: str, index: int, operation: TableOperation) -> Any:
+    entity = _entity(action, operation.row, index)
     match operation.kind:
         case Operation.INSERT:
             return ("create", entity)
@@ -187,50 +188,51 @@ def _condition(if_match: str | None) -> dict[str, Any]:
 
 
 def _selected(select: Sequence[str]) -> list[str] | None:
+    # The service leaves out the keys, too, if they are not named.
     return [*_KEYS, *(name for name in select if name not in _KEYS)] if select else None
 
 
-def _token(doing: str, continuation: str | None) -> Mapping[str, str] | None:
-    if continuation is None:
-        return None
+def _token(action: str, continuation: str) -> Mapping[str, str]:
+    # Checked, because the SDK would begin with the first page if the keys are missing.
     try:
         token = json.loads(continuation)
         return {"PartitionKey": token["PartitionKey"], "RowKey": token["RowKey"]}
     except (ValueError, KeyError, TypeError):
-        raise invalid(doing, "InvalidInput", "The continuation token is not one of this service.") from None
+        raise invalid_request(action, "InvalidInput", "The continuation token is not one of this service.") from None
 
 
 # Values ------------------------------------------------------------------------------------------------------
 
 
-def _entity(doing: str, row: Row, index: int | None = None) -> dict[str, Any]:
+def _entity(action: str, row: Row, index: int | None = None) -> dict[str, Any]:
     entity: dict[str, Any] = {"PartitionKey": row.partition_key, "RowKey": row.row_key}
     for name, value in row.properties.items():
-        entity[name] = _sendable(value)
+        match value:
+            case Int64():
+                entity[name] = EntityProperty(value.value, EdmType.INT64)
+            case Instant():
+                # As text: a datetime has microseconds, the service 100 nanoseconds.
+                entity[name] = EntityProperty(value.text7, EdmType.DATETIME)
+            case _:
+                entity[name] = value
+        # The SDK would refuse it, too, but without the index of the operation and the advice.
         if type(value) is int and not -(2**31) <= value < 2**31:
-            raise invalid(doing, "InvalidInput", f"{name} is beyond Int32; pass it as Int64.", failed_index=index)
+            raise invalid_request(
+                action, "InvalidInput", f"{name} is beyond Int32; pass it as Int64.", failed_index=index
+            )
     return entity
-
-
-def _sendable(value: Value) -> Any:
-    match value:
-        case Int64():
-            return EntityProperty(value.value, EdmType.INT64)
-        case Instant():
-            return EntityProperty(value.text7, EdmType.DATETIME)
-        case _:
-            return value
 
 
 def _row(entity: TableEntity) -> Row:
     metadata: Any = entity.metadata
-    stamp = metadata.get("timestamp")
+    timestamp = metadata.get("timestamp")
     return Row(
         str(entity["PartitionKey"]),
         str(entity["RowKey"]),
         dict(_received(entity.items())),
         etag=metadata.get("etag"),
-        timestamp=None if stamp is None else Instant.parse(stamp.tables_service_value),
+        # The SDK's datetime has microseconds. The text that it was parsed from has 100 nanoseconds.
+        timestamp=None if timestamp is None else Instant.parse(timestamp.tables_service_value),
     )
 
 
@@ -239,7 +241,7 @@ def _received(properties: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Valu
         if name in _KEYS or value is None:
             continue
         match value:
-            case EntityProperty():
+            case EntityProperty():  # The SDK returns only an Edm.Int64 in this form.
                 yield name, Int64(int(value.value))
             case str() | bool() | int() | float() | uuid.UUID() | bytes():
                 yield name, value

@@ -23,7 +23,7 @@ from emulator.storage.azurite.probe import HOST, PortUser, probe
 from emulator.storage.azurite.process import Launch, Ports, Say, keep_running
 from emulator.storage.azurite.program import Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.file_lock import try_lock
-from emulator.storage.own_folders import hide_from_git
+from emulator.storage.gitignore import hide_from_git
 
 FOLDER = ".azurite"
 _ANY_PORTS: Ports = dict.fromkeys(SERVICES, 0)

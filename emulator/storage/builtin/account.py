@@ -1,7 +1,7 @@
-"""The built-in store: a storage account in one SQLite file, or in memory. No server, no network, same promises.
+"""Storage account of the built-in store, in an SQLite file or in memory.
 
-Subjects: `queues`, `tables`, `blobs`; what they stand on: `database` and `file` (transactions),
-`schema` (the tables). All times come from the clock that it is given, so virtual time works.
+`queues`, `tables` and `blobs` implement the services. `database` and `file_database` execute their operations, `schema`
+declares the SQLite tables. All times come from the clock that the account gets, so virtual time works.
 """
 
 from __future__ import annotations
@@ -13,39 +13,35 @@ from pathlib import Path
 
 from emulator.clock import Clock
 from emulator.ids import NewId, new_id
-from emulator.storage.builtin.arrivals import Arrivals, watching
 from emulator.storage.builtin.blobs import BuiltinContainer
 from emulator.storage.builtin.database import Database, MemoryDatabase
-from emulator.storage.builtin.file import FileDatabase
+from emulator.storage.builtin.file_database import FileDatabase
+from emulator.storage.builtin.notifications import QueueNotifications, watch_for_other_processes
 from emulator.storage.builtin.queues import BuiltinQueue
-from emulator.storage.builtin.stamps import Stamps
 from emulator.storage.builtin.tables import BuiltinTable
-
-_PAGE = 1000
 
 
 class BuiltinAccount:
-    """See storage.api.StorageAccount."""
+    """See storage.port.StorageAccount."""
 
-    def __init__(self, database: Database, arrivals: Arrivals, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, database: Database, notifications: QueueNotifications, clock: Clock, new_id: NewId) -> None:
         self._database = database
-        self._arrivals = arrivals
+        self._notifications = notifications
         self._clock = clock
         self._new_id = new_id
-        self._stamps = Stamps(database.opening)
 
     @property
     def description(self) -> str:
         return self._database.description
 
     def queue(self, name: str) -> BuiltinQueue:
-        return BuiltinQueue(name, self._database, self._arrivals, self._clock, self._stamps, self._new_id)
+        return BuiltinQueue(name, self._database, self._notifications, self._clock, self._new_id)
 
     def table(self, name: str) -> BuiltinTable:
-        return BuiltinTable(name, self._database, self._clock, self._stamps)
+        return BuiltinTable(name, self._database, self._clock)
 
     def container(self, name: str) -> BuiltinContainer:
-        return BuiltinContainer(name, self._database, self._clock, self._stamps)
+        return BuiltinContainer(name, self._database, self._clock)
 
     def queues(self, prefix: str = "") -> AsyncIterator[str]:
         return self._names("queues", prefix)
@@ -58,8 +54,10 @@ class BuiltinAccount:
 
     async def _names(self, kind: str, prefix: str) -> AsyncIterator[str]:
         def work(connection: sqlite3.Connection) -> list[str]:
+            # `kind` is one of three constants, never a text from outside.
             return [name for [name] in connection.execute(f"SELECT name FROM {kind} ORDER BY name")]
 
+        # The prefix is compared here, because LIKE ignores case and has wildcards. There are few names.
         for name in await self._database.read(f"list {kind}", work):
             if name.startswith(prefix):
                 yield name
@@ -69,23 +67,27 @@ class BuiltinAccount:
 async def open_builtin(
     path: Path | None, clock: Clock, *, new_id: NewId = new_id, synchronous: str = "FULL"
 ) -> AsyncIterator[BuiltinAccount]:
-    """The account in the file `path`, made if it is not there; None: in memory, gone at the end.
+    """Open the account in the file `path`, which is created if it does not exist; None: in memory, lost at the end.
 
-    A file may be open in several processes. `synchronous`: SQLite's setting of that name; with less than FULL a power
-    cut may take back the last acknowledged operations (a killed process never does). Belongs to the running event
-    loop. Raises StorageUnavailable: no file of ours, a newer azemu's, damaged, read-only, locked.
+    Several processes may open the same file. `synchronous`: SQLite's setting of that name. With less than FULL a power
+    cut may undo the last operations; the kill of a process never does. The account belongs to the running event loop.
+
+    Raises StorageUnavailable if the file is not one of azemu, was written by another version, is damaged, read-only or
+    locked.
     """
-    arrivals = Arrivals()
+    notifications = QueueNotifications()
     if path is None:
+        # No other process can write into it, so there is nothing to watch.
         memory = MemoryDatabase(clock)
         try:
-            yield BuiltinAccount(memory, arrivals, clock, new_id)
+            yield BuiltinAccount(memory, notifications, clock, new_id)
         finally:
             memory.close()
         return
+    # It belongs to the loop, and its thread stops when the account is closed.
     file = FileDatabase(path, clock, synchronous=synchronous)
     try:
-        async with watching(file, arrivals, clock):
-            yield BuiltinAccount(file, arrivals, clock, new_id)
+        async with watch_for_other_processes(file, notifications, clock):
+            yield BuiltinAccount(file, notifications, clock, new_id)
     finally:
         file.close()

@@ -1,7 +1,7 @@
 """Blob containers, block blobs and their leases in the built-in store.
 
-Facts: REST reference of the blob service (Create, Delete Container, Put, Get, Delete, List Blobs, Lease Blob, Lease
-Container).
+Source: Azure Storage REST reference, blob service (Create Container, Delete Container, Put Blob, Get Blob, Delete
+Blob, List Blobs, Lease Blob, Lease Container).
 """
 
 from __future__ import annotations
@@ -24,28 +24,30 @@ from emulator.storage.builtin.leases import (
     LeaseRecord,
     acquired,
     after_write,
-    at,
     broken,
     changed,
     check_access,
+    lease_at,
     released,
     renewed,
 )
 from emulator.storage.builtin.names import check_blob_name, check_container_name, is_identifier
 from emulator.storage.builtin.schema import ordinal_key
-from emulator.storage.builtin.stamps import Stamps
-from emulator.storage.builtin.times import micros, whole_second
+from emulator.storage.builtin.timestamps import to_micros, whole_second
 from emulator.storage.port import BlobProperties, LeaseState
 
-# No blob is ever fetched over this URL; it has the form of one, so that names can be taken out of it again.
+# No server listens there. Rows of a task hub hold URLs of blobs, and readers take container and blob name out of them.
 _URL = "http://builtin/devstoreaccount1"
 _PAGE = 1000
 _CONTENT_TYPE = "application/octet-stream"
-_MAX_CONTENT = 1_000_000_000  # what SQLite holds in one value; Azure takes 5000 MiB in one Put Blob
+# SQLite's limit for one value. Azure accepts 5000 MiB in one request.
+_MAX_CONTENT = 1_000_000_000
 _MAX_METADATA = 8 * 1024
 _LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
 _SET_LEASE = "lease_state = ?, lease_id = ?, lease_seconds = ?, lease_ends_at = ?"
+# All but the content, which may be large.
 _PROPERTIES = f"name, size, etag, created_at, modified_at, content_type, content_md5, metadata, {_LEASE_COLUMNS}"
+# An existing blob keeps its row, and with it the time of its creation.
 _WRITE = f"""
     INSERT INTO blobs (container_id, ordinal, name, size, etag, created_at, modified_at, content_type, content_md5,
         metadata, content, {_LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -56,17 +58,17 @@ _WRITE = f"""
 
 
 class BuiltinContainer:
-    """See storage.api.BlobContainer."""
+    """See storage.port.BlobContainer."""
 
-    def __init__(self, name: str, database: Database, clock: Clock, stamps: Stamps) -> None:
+    def __init__(self, name: str, database: Database, clock: Clock) -> None:
         self.name = name
         self._database = database
         self._clock = clock
-        self._stamps = stamps
 
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_container_name(self.name)
+            # The result tells which of several processes has created it.
             sql = "INSERT OR IGNORE INTO containers (name) VALUES (?)"
             return connection.execute(sql, (self.name,)).rowcount == 1
 
@@ -77,7 +79,7 @@ class BuiltinContainer:
             with suppress(_NoContainer):
                 container = self._id(connection)
                 lease = _lease_of(connection, "containers", container)
-                check_access(at(lease, micros(self._clock.now())), lease_id, "container")
+                check_access(lease_at(lease, to_micros(self._clock.now())), lease_id, "container")
                 connection.execute("DELETE FROM blobs WHERE container_id = ?", (container,))
                 connection.execute("DELETE FROM containers WHERE id = ?", (container,))
                 return True
@@ -95,18 +97,8 @@ class BuiltinContainer:
         return await self._database.read(f"look for container {self.name}", work)
 
     async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
-        start, more = ordinal_key(prefix), True
-        while more:
-            found = await self._database.read(f"list the blobs of container {self.name}", self._listing(prefix, start))
-            for one in found:
-                yield one
-            more = len(found) == _PAGE
-            if more:
-                # No name lies between a name and the same with a zero byte behind it.
-                start = ordinal_key(found[-1].name) + b"\0"
-
-    def _listing(self, prefix: str, start: bytes) -> Callable[[sqlite3.Connection], Sequence[BlobProperties]]:
-        # No byte of UTF-8 is as great as this one.
+        start = ordinal_key(prefix)
+        # UTF-8 has no byte 0xFF, so this key sorts behind all names with the prefix.
         end = ordinal_key(prefix) + b"\xff"
 
         def work(connection: sqlite3.Connection) -> Sequence[BlobProperties]:
@@ -114,23 +106,30 @@ class BuiltinContainer:
                 f"SELECT {_PROPERTIES} FROM blobs WHERE container_id = ? AND ordinal >= ? AND ordinal < ?"
                 " ORDER BY ordinal LIMIT ?"
             )
-            now = micros(self._clock.now())
-            found = connection.execute(sql, (self._id(connection), start, end, _PAGE))
-            return [_properties(row, now) for row in found]
+            now = to_micros(self._clock.now())
+            rows = connection.execute(sql, (self._id(connection), start, end, _PAGE))
+            return [_properties(columns, now) for columns in rows]
 
-        return work
+        while True:
+            page = await self._database.read(f"list the blobs of container {self.name}", work)
+            for properties in page:
+                yield properties
+            if len(page) < _PAGE:
+                return
+            # The next key in byte order: no name sorts between a name and the same with a zero byte behind it.
+            start = ordinal_key(page[-1].name) + b"\0"
 
     async def properties(self, blob: str) -> BlobProperties:
         def work(connection: sqlite3.Connection) -> BlobProperties:
-            return _properties(self._find(connection, blob, _PROPERTIES), micros(self._clock.now()))
+            return _properties(self._find(connection, blob, _PROPERTIES), to_micros(self._clock.now()))
 
-        return await self._database.read(self._doing("look at", blob), work)
+        return await self._database.read(self._action("look at", blob), work)
 
     async def read(self, blob: str) -> bytes:
         def work(connection: sqlite3.Connection) -> bytes:
             return bytes(self._find(connection, blob, "content")[0])
 
-        return await self._database.read(self._doing("read", blob), work)
+        return await self._database.read(self._action("read", blob), work)
 
     async def write(
         self,
@@ -145,29 +144,36 @@ class BuiltinContainer:
     ) -> BlobProperties:
         def work(connection: sqlite3.Connection) -> BlobProperties:
             check_blob_name(blob)
-            new = _NewBlob.of(content, content_type, metadata)
-            container, now = self._id(connection), micros(self._clock.now())
-            found = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
-            _check_conditions(found, only_if_new, if_match)
-            lease = FREE if found is None else at(_lease(found[1:]), now)
+            # First, because it needs no access to the database.
+            new = _CheckedBlob.of(content, content_type, metadata)
+            container, now = self._id(connection), to_micros(self._clock.now())
+            old = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
+            if only_if_new and old is not None:
+                raise Refused(409, "BlobAlreadyExists", "The specified blob already exists.")
+            if if_match is not None and (old is None or if_match not in ("*", old[0])):
+                raise Refused(
+                    412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met."
+                )
+            lease = FREE if old is None else lease_at(_lease(old[1:]), now)
             check_access(lease, lease_id, "blob")
-            etag = f'"0x{self._stamps.next().replace("-", "").upper()}"'
+            # Without the hyphen the ETag is hexadecimal, as those of the service.
+            etag = f'"0x{self._database.tokens.next().replace("-", "").upper()}"'
             values = (container, ordinal_key(blob), blob, len(content), etag, now, now, new.content_type, new.md5)
             connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
             return _properties(self._find(connection, blob, _PROPERTIES), now)
 
-        return await self._database.write(self._doing("write", blob), work)
+        return await self._database.write(self._action("write", blob), work)
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
-            found = _blob(connection, self._id(connection), blob, f"id, {_LEASE_COLUMNS}")
-            if found is None:
+            columns = _blob(connection, self._id(connection), blob, f"id, {_LEASE_COLUMNS}")
+            if columns is None:
                 return False
-            check_access(at(_lease(found[1:]), micros(self._clock.now())), lease_id, "blob")
-            connection.execute("DELETE FROM blobs WHERE id = ?", (found[0],))
+            check_access(lease_at(_lease(columns[1:]), to_micros(self._clock.now())), lease_id, "blob")
+            connection.execute("DELETE FROM blobs WHERE id = ?", (columns[0],))
             return True
 
-        return await self._database.write(self._doing("delete", blob), work)
+        return await self._database.write(self._action("delete", blob), work)
 
     def lease(self, blob: str | None = None) -> BuiltinLease:
         def target(connection: sqlite3.Connection) -> tuple[Kind, int]:
@@ -179,27 +185,29 @@ class BuiltinContainer:
         return BuiltinLease(what, target, self._database, self._clock)
 
     def url(self, blob: str) -> str:
+        # Slashes in the name of a blob separate segments of the path and are not escaped.
         return f"{_URL}/{self.name}/" + "/".join(quote(part, safe="") for part in blob.split("/"))
 
-    def _doing(self, verb: str, blob: str) -> str:
+    def _action(self, verb: str, blob: str) -> str:
         return f"{verb} blob {blob} of container {self.name}"
 
     def _find(self, connection: sqlite3.Connection, blob: str, columns: str) -> tuple[Any, ...]:
-        found = _blob(connection, self._id(connection), blob, columns)
-        if found is None:
+        values = _blob(connection, self._id(connection), blob, columns)
+        if values is None:
             raise Refused(404, "BlobNotFound", "The specified blob does not exist.")
-        return found
+        return values
 
     def _id(self, connection: sqlite3.Connection) -> int:
-        found = connection.execute("SELECT id FROM containers WHERE name = ?", (self.name,)).fetchone()
-        if found is None:
+        columns = connection.execute("SELECT id FROM containers WHERE name = ?", (self.name,)).fetchone()
+        if columns is None:
+            # The service reports an invalid name rather than a missing container.
             check_container_name(self.name)
             raise _NoContainer
-        return int(found[0])
+        return int(columns[0])
 
 
 class BuiltinLease:
-    """See storage.api.Lease. `target` finds the blob or container that it is the lease of."""
+    """See storage.port.Lease. `target` finds the leased blob or container: the kind, and its id in the table."""
 
     def __init__(
         self,
@@ -232,55 +240,50 @@ class BuiltinLease:
 
     async def _change(self, verb: str, rule: Callable[[LeaseRecord, int], LeaseRecord]) -> None:
         def work(connection: sqlite3.Connection) -> None:
+            # Inside the transaction: blob or container may be deleted and created again at any time.
             kind, key = self._target(connection)
-            now = micros(self._clock.now())
-            lease = rule(at(_lease_of(connection, f"{kind}s", key), now), now)
+            now = to_micros(self._clock.now())
+            lease = rule(lease_at(_lease_of(connection, f"{kind}s", key), now), now)
             connection.execute(f"UPDATE {kind}s SET {_SET_LEASE} WHERE id = ?", (*_stored(lease), key))
 
         await self._database.write(f"{verb} the lease of {self._what}", work)
 
 
 @dataclass(frozen=True, slots=True)
-class _NewBlob:
-    """`metadata`: as JSON."""
+class _CheckedBlob:
+    """Stored columns of a blob that is valid in itself. `metadata`: as JSON."""
 
     md5: bytes
     content_type: str
     metadata: str
 
     @classmethod
-    def of(cls, content: bytes, content_type: str, metadata: Mapping[str, str] | None) -> _NewBlob:
-        """Raises Refused."""
+    def of(cls, content: bytes, content_type: str, metadata: Mapping[str, str] | None) -> _CheckedBlob:
+        """Check a blob. Raises Refused."""
         if len(content) > _MAX_CONTENT:
             raise Refused(413, "RequestBodyTooLarge", f"The built-in storage takes blobs up to {_MAX_CONTENT} bytes.")
         if not content_type.isascii() or not content_type.isprintable():
             raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
-        # As a header's, the blanks around a value are not part of it.
+        # Metadata travels in headers, where the blanks around a value are not part of it.
         metadata = {name: value.strip(" \t") for name, value in (metadata or {}).items()}
         for name, value in metadata.items():
             if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
                 raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
         if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
             raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+        # The service computes it for every blob that is written in one request, and clients may verify it.
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
         return cls(md5, content_type or _CONTENT_TYPE, json.dumps(metadata))
 
 
-def _check_conditions(found: tuple[Any, ...] | None, only_if_new: bool, if_match: str | None) -> None:
-    if only_if_new and found is not None:
-        raise Refused(409, "BlobAlreadyExists", "The specified blob already exists.")
-    if if_match is not None and (found is None or if_match not in ("*", found[0])):
-        raise Refused(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
-
-
 def _blob(connection: sqlite3.Connection, container: int, blob: str, columns: str) -> tuple[Any, ...] | None:
     sql = f"SELECT {columns} FROM blobs WHERE container_id = ? AND ordinal = ?"
-    found: tuple[Any, ...] | None = connection.execute(sql, (container, ordinal_key(blob))).fetchone()
-    return found
+    values: tuple[Any, ...] | None = connection.execute(sql, (container, ordinal_key(blob))).fetchone()
+    return values
 
 
-def _properties(row: tuple[Any, ...], now: int) -> BlobProperties:
-    name, size, etag, created_at, modified_at, content_type, content_md5, metadata = row[:8]
+def _properties(columns: tuple[Any, ...], now: int) -> BlobProperties:
+    name, size, etag, created_at, modified_at, content_type, content_md5, metadata = columns[:8]
     return BlobProperties(
         name=name,
         size=size,
@@ -288,7 +291,7 @@ def _properties(row: tuple[Any, ...], now: int) -> BlobProperties:
         last_modified=whole_second(modified_at),
         content_type=content_type,
         metadata=json.loads(metadata),
-        lease_state=at(_lease(row[8:]), now).state,
+        lease_state=lease_at(_lease(columns[8:]), now).state,
         created_at=whole_second(created_at),
         content_md5=content_md5,
     )
@@ -308,5 +311,7 @@ def _stored(lease: LeaseRecord) -> tuple[object, ...]:
 
 
 class _NoContainer(Refused):
+    """The container does not exist. A class of its own, because dropping it is no error then."""
+
     def __init__(self) -> None:
         super().__init__(404, "ContainerNotFound", "The specified container does not exist.")

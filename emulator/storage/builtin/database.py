@@ -1,29 +1,33 @@
-"""How the built-in store's work gets into an SQLite transaction and its answer back to the event loop.
+"""Execution of storage operations as SQLite transactions, and the database in memory.
 
-A piece of work is a function of a connection. In memory it runs at once on the event loop. For a file
-(`file`) there is one thread: whatever came in while it was waiting for the disk goes into its next transaction
-together, so that many acknowledged operations share one flush. Work may therefore be run again, alone, when the group
-it was in failed.
+An operation is a function of an SQLite connection. In memory it is executed at once, on the event loop. For a file
+(`file_database`) one thread executes all operations that have arrived since its last transaction in a common one, so
+that they share one flush to the disk. If that transaction fails, each operation is executed again in one of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.storage.builtin.opening import connect
 from emulator.storage.builtin.schema import prepare
-from emulator.storage.error_mapping import refusal
+from emulator.storage.builtin.sqlite import connect
+from emulator.storage.error_mapping import service_error
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+"""An operation. It may be executed more than once, but only the last execution takes effect."""
 
 
 class Refused(Exception):
-    """The store refuses the operation: raised by work, which is then undone. `code`: Azure's error code."""
+    """The store refuses an operation, which is then undone. Raised inside a `Work`.
+
+    `code`: Azure's error code. `failed_index`: in a table transaction, the operation that failed.
+    """
 
     def __init__(self, status: int, code: str, detail: str, *, failed_index: int | None = None) -> None:
         super().__init__(detail)
@@ -32,61 +36,91 @@ class Refused(Exception):
         self.detail = detail
         self.failed_index = failed_index
 
-    def explained(self, doing: str) -> EmulatorError:
-        return refusal(doing, status=self.status, code=self.code, detail=self.detail, failed_index=self.failed_index)
+    def as_storage_error(self, action: str) -> EmulatorError:
+        """Return the error of the storage port."""
+        return service_error(
+            action, status=self.status, code=self.code, detail=self.detail, failed_index=self.failed_index
+        )
+
+
+class TokenSource:
+    """Unique texts for ETags and pop receipts.
+
+    `opening`: number of this opening of the database, which makes them unique over processes and restarts. They do not
+    depend on the time: under a virtual clock much happens in one instant, and if an ETag came twice, a writer would
+    overwrite what it has not seen. They are not random either, so that two runs of a test get the same.
+    """
+
+    def __init__(self, opening: int) -> None:
+        self._opening = opening
+        self._numbers = itertools.count(1)
+
+    def next(self) -> str:
+        return f"{self._opening:04x}-{next(self._numbers):08x}"
 
 
 class Database(Protocol):
-    """`doing` completes "Storage refused to …". `then` runs on the loop once the work is acknowledged, even if its
-    caller has gone. Raises StorageError for a Refused, StorageUnreachable when SQLite cannot do it.
+    """Executes operations. `action` completes "Storage refused to …".
+
+    Raises StorageError if the operation raised Refused, StorageUnreachable if SQLite fails.
     """
 
-    opening: int
+    tokens: TokenSource
 
     @property
-    def description(self) -> str: ...
+    def description(self) -> str:
+        """Kind and place, for users."""
 
-    async def read(self, doing: str, work: Work[T]) -> T: ...
+    async def read(self, action: str, work: Work[T]) -> T:
+        """Execute an operation that changes nothing."""
 
-    async def write(self, doing: str, work: Work[T], *, then: Callable[[], None] | None = None) -> T: ...
+    async def write(self, action: str, work: Work[T], *, then: Callable[[], None] | None = None) -> T:
+        """Execute an operation and commit it.
+
+        `then` is called on the event loop afterwards, even if the caller has been cancelled.
+        """
 
     async def changed_by_others(self) -> bool:
-        """Has another process (or account object) written since the last call?"""
+        """Tell if another process, or another account object, has written since the last call."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Wait for the operations under way and close the database."""
 
 
 class MemoryDatabase:
-    """Gone when closed. Everything happens on the event loop, in the order of the calls."""
+    """A database in memory, lost when it is closed. Operations run on the event loop, in the order of the calls."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._connection = connect(":memory:")
-        self.opening = prepare(self._connection, None)
+        self.tokens = TokenSource(prepare(self._connection, None))
 
     @property
     def description(self) -> str:
         return "built-in storage in memory"
 
-    async def read(self, doing: str, work: Work[T]) -> T:
-        # A request to a real service lets others run, too; without that, a loop of calls would starve everybody.
+    async def read(self, action: str, work: Work[T]) -> T:
+        # A request to a real service lets other tasks run. Without that, a loop of calls would block all of them.
         await self._clock.sleep(0)
         try:
             return work(self._connection)
         except Refused as refused:
-            raise refused.explained(doing) from None
+            raise refused.as_storage_error(action) from None
 
-    async def write(self, doing: str, work: Work[T], *, then: Callable[[], None] | None = None) -> T:
+    async def write(self, action: str, work: Work[T], *, then: Callable[[], None] | None = None) -> T:
+        # See `read`.
         await self._clock.sleep(0)
         try:
             result = in_transaction(self._connection, work)
         except Refused as refused:
-            raise refused.explained(doing) from None
+            raise refused.as_storage_error(action) from None
+        # Outside the transaction: what it notifies may read at once.
         if then is not None:
             then()
         return result
 
     async def changed_by_others(self) -> bool:
+        # No other connection can reach this database.
         return False
 
     def close(self) -> None:
@@ -94,13 +128,14 @@ class MemoryDatabase:
 
 
 def in_transaction(connection: sqlite3.Connection, work: Work[T], begin: str = "BEGIN") -> T:
-    """Its result, committed; if it raises, nothing has happened."""
+    """Execute an operation and commit it, or roll it back if it raises."""
+    # The caller chooses the kind: only a file that other processes use needs a lock from the beginning.
     connection.execute(begin)
     try:
         result = work(connection)
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite has rolled back by itself after some errors.
+        # After some errors (disk full, I/O error) SQLite has rolled back by itself, and ROLLBACK would fail.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

@@ -1,7 +1,7 @@
-"""Table conditions in SQL, as far as SQL can tell; the rest is decided in Python.
+"""Translation of table filters into SQL, as far as SQL can evaluate them.
 
-`prefilter` never loses a row that fulfils the condition, but may let others through: every row that comes out is
-tested once more with `Condition.matches`, which alone knows Azure's rules on types. So speed is here and truth there.
+`prefilter` never loses a row that fulfils the condition, but may return others. The rows are therefore tested again
+with `Condition.matches`, which alone implements Azure's rules on types.
 """
 
 from __future__ import annotations
@@ -15,49 +15,54 @@ from emulator.storage.builtin.names import is_identifier
 from emulator.storage.builtin.schema import ordinal_key
 from emulator.storage.filters import Both, Compare, Condition, Either
 
-# An SQL expression and its arguments; None: SQL cannot tell, any row may fulfil it.
 _Sql = tuple[str, Sequence[object]]
+"""An SQL expression and its arguments."""
 
 _KEY_COLUMNS = {"PartitionKey": "partition_key", "RowKey": "row_key"}
 _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def prefilter(condition: Condition | None) -> _Sql:
-    """An expression over the columns of `entities`."""
-    found = None if condition is None else _sql(condition)
-    return ("1", ()) if found is None else found
+    """Return an expression over the columns of `entities` that is true for all rows that fulfil the condition."""
+    # "1" is true for all rows.
+    sql = None if condition is None else _sql(condition)
+    return ("1", ()) if sql is None else sql
 
 
-def decides(condition: Condition | None) -> bool:
-    """Is the prefilter exact, so that testing again is not needed?"""
+def is_exact(condition: Condition | None) -> bool:
+    """Tell if the prefilter is true for no other rows, so that they need not be tested again."""
     match condition:
         case None:
             return True
         case Compare(name, _, value):
+            # Keys are always strings, and their columns compare as Azure does.
             return name in _KEY_COLUMNS and isinstance(value, str)
         case Both(left, right) | Either(left, right):
-            return decides(left) and decides(right)
+            return is_exact(left) and is_exact(right)
         case _:
             return False
 
 
 def _sql(condition: Condition) -> _Sql | None:
+    """Translate a condition; None if SQL cannot tell which rows fulfil it."""
     match condition:
         case Compare():
             return _comparison(condition)
         case Both(left, right):
-            found = [sql for sql in (_sql(left), _sql(right)) if sql is not None]
-            return _joined(" AND ", found) if found else None
+            # One part alone returns too many rows, which is allowed.
+            parts = [sql for sql in (_sql(left), _sql(right)) if sql is not None]
+            return _join(" AND ", parts) if parts else None
         case Either(left, right):
-            one, other = _sql(left), _sql(right)
-            return None if one is None or other is None else _joined(" OR ", [one, other])
+            # One part alone would lose rows.
+            left_sql, right_sql = _sql(left), _sql(right)
+            return None if left_sql is None or right_sql is None else _join(" OR ", [left_sql, right_sql])
         case _:
             return None
 
 
-def _joined(word: str, parts: Sequence[_Sql]) -> _Sql:
+def _join(operator: str, parts: Sequence[_Sql]) -> _Sql:
     return (
-        "(" + word.join(sql for sql, _ in parts) + ")",
+        "(" + operator.join(sql for sql, _ in parts) + ")",
         [argument for _, arguments in parts for argument in arguments],
     )
 
@@ -69,13 +74,15 @@ def _comparison(condition: Compare) -> _Sql | None:
         return (f"{column} {_OPERATORS[operator]} ?", [ordinal_key(value)]) if isinstance(value, str) else None
     if name == "Timestamp":
         return (f"timestamp {_OPERATORS[operator]} ?", [value.ticks]) if isinstance(value, Instant) else None
+    # The name becomes a part of the SQL text, so it must not contain quotes.
     if not _has_json() or not is_identifier(name):
         return None
     match value:
-        # Other comparisons of strings follow UTF-16 order, which SQL does not know; and a lone surrogate is no text
-        # for SQLite.
+        # SQLite orders strings by UTF-8 bytes, not by UTF-16 unit, and it cannot store a lone surrogate. Equality of
+        # ASCII texts is the same for both.
         case str() if operator == "eq" and value.isascii():
             return f"json_extract(properties, '$.\"{name}\"') = ?", [value]
+        # A DateTime is stored as a pair of "t" and ticks, see `rows`.
         case Instant():
             return f"json_extract(properties, '$.\"{name}\"[1]') {_OPERATORS[operator]} ?", [value.ticks]
         case _:
@@ -84,7 +91,7 @@ def _comparison(condition: Compare) -> _Sql | None:
 
 @cache
 def _has_json() -> bool:
-    """SQLite before 3.38 could be built without its JSON functions."""
+    """Tell if this SQLite has JSON functions. Before 3.38 it could be built without them."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute("SELECT json_extract('[]', '$')")

@@ -1,6 +1,6 @@
-"""The life of a lease on a blob or container, as pure rules.
+"""States of a lease on a blob or container, as pure functions.
 
-Facts: REST reference, "Lease Blob" and "Lease Container": the tables of states and outcomes.
+Source: "Lease Blob" and "Lease Container" of the Azure Storage REST reference, the tables of states and outcomes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from emulator.storage.builtin.database import Refused
-from emulator.storage.builtin.times import SECOND
+from emulator.storage.builtin.timestamps import SECOND
 from emulator.storage.port import LeaseState
 
 Kind = Literal["blob", "container"]
@@ -20,7 +20,7 @@ _MIN_SECONDS, _MAX_SECONDS = 15, 60
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """What is stored. `seconds` None: infinite. `ends_at` (micros): when a lease expires or is broken."""
+    """A stored lease. `seconds` None: infinite. `ends_at` (microseconds): when it expires, or breaking it ends."""
 
     state: LeaseState = LeaseState.AVAILABLE
     id: str | None = None
@@ -29,15 +29,17 @@ class LeaseRecord:
 
     @property
     def locked(self) -> bool:
-        """Writing (for a container: deleting) needs the lease id."""
+        """Writing the blob, or deleting the container, needs the lease id."""
         return self.state in (LeaseState.LEASED, LeaseState.BREAKING)
 
 
+# The lease of a new blob or container, and of one that was released.
 FREE = LeaseRecord()
 
 
-def at(lease: LeaseRecord, now: int) -> LeaseRecord:
-    """The lease at this moment: one that ran out is expired or broken, though nobody has written that."""
+def lease_at(lease: LeaseRecord, now: int) -> LeaseRecord:
+    """Return the state of a stored lease at this time."""
+    # Expiry is not stored when it happens. It follows from the time at which the lease is read.
     if lease.ends_at is None or now < lease.ends_at:
         return lease
     match lease.state:
@@ -49,24 +51,31 @@ def at(lease: LeaseRecord, now: int) -> LeaseRecord:
             return lease
 
 
-# The rules below take a lease that went through `at`; each gives the new one or raises Refused.
+# The functions below take a lease from `lease_at`. Each returns the new lease or raises Refused. Status, code and
+# message of the refusals are those of the service.
 
 
 def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -> LeaseRecord:
+    """Acquire the lease, or acquire it again under the same id."""
     lease_id = _checked_id(lease_id)
     if lease.state is LeaseState.BREAKING and lease.id == lease_id:
         raise Refused(
             409, "LeaseIsBreakingAndCannotBeAcquired", "There is already a breaking lease, and can't be acquired."
         )
+    # An expired or broken lease may be acquired under any id.
     if lease.locked and lease.id != lease_id:
         raise Refused(409, "LeaseAlreadyPresent", "There is already a lease present.")
     if seconds is not None and not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
-        raise Refused(400, "InvalidHeaderValue", f"A lease lasts 15 to 60 seconds or for ever, not {seconds} seconds.")
+        raise Refused(
+            400, "InvalidHeaderValue", f"A lease lasts 15 to 60 seconds or without limit, not {seconds} seconds."
+        )
     return LeaseRecord(LeaseState.LEASED, lease_id, seconds, _end(now, seconds))
 
 
 def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
+    """Start the duration again. An expired lease can be renewed until it is acquired or the blob is written."""
     _check_held(lease, lease_id)
+    # An expired lease may be renewed: its id is still stored, so it was not acquired since.
     if lease.state in (LeaseState.BREAKING, LeaseState.BROKEN):
         raise Refused(
             409,
@@ -77,6 +86,7 @@ def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
 
 
 def changed(lease: LeaseRecord, lease_id: str, new_lease_id: str) -> LeaseRecord:
+    """Change the id of the lease."""
     lease_id, new_lease_id = _checked_id(lease_id), _checked_id(new_lease_id)
     if not lease.locked:
         raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
@@ -86,42 +96,40 @@ def changed(lease: LeaseRecord, lease_id: str, new_lease_id: str) -> LeaseRecord
             "LeaseIsBreakingAndCannotBeChanged",
             "The lease ID matched, but the lease is currently in breaking state and cannot be changed.",
         )
-    # A change that was done already is done again, so that a repeated request succeeds.
+    # The new id is accepted as the current one, so that a repeated request succeeds.
     if lease.state is LeaseState.BREAKING or lease.id not in (lease_id, new_lease_id):
         raise _wrong_id()
     return replace(lease, id=new_lease_id)
 
 
 def released(lease: LeaseRecord, lease_id: str) -> LeaseRecord:
+    """Free the lease at once."""
     _check_held(lease, lease_id)
     return FREE
 
 
 def broken(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseRecord:
+    """End the lease without its id."""
     if after_seconds is not None and not 0 <= after_seconds <= _MAX_SECONDS:
         raise Refused(400, "InvalidHeaderValue", f"A lease is broken within 0 to 60 seconds, not {after_seconds}.")
     match lease.state:
         case LeaseState.AVAILABLE:
             raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
+        # The id stays, so that the holder gets LeaseIsBroken… from its next renewal.
         case LeaseState.LEASED | LeaseState.BREAKING:
-            return _breaking(lease, after_seconds, now)
+            # The lease ends after the break period, but not later than it would have expired. Without a break period it
+            # ends when it would have expired; an infinite lease ends at once.
+            ends = [lease.ends_at, None if after_seconds is None else now + after_seconds * SECOND]
+            ends_at = min((end for end in ends if end is not None), default=now)
+            if ends_at > now:
+                return LeaseRecord(LeaseState.BREAKING, lease.id, ends_at=ends_at)
+            return LeaseRecord(LeaseState.BROKEN, lease.id)
         case _:
             return LeaseRecord(LeaseState.BROKEN, lease.id)
 
 
-def _breaking(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseRecord:
-    """Ends when asked to, but not later than it would have anyhow; an infinite one at once unless asked otherwise."""
-    if after_seconds is None:
-        ends_at = lease.ends_at
-    else:
-        ends_at = min(now + after_seconds * SECOND, lease.ends_at if lease.ends_at is not None else 1 << 62)
-    if ends_at is None or ends_at <= now:
-        return LeaseRecord(LeaseState.BROKEN, lease.id)
-    return LeaseRecord(LeaseState.BREAKING, lease.id, ends_at=ends_at)
-
-
 def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
-    """May somebody with this lease id (or none) write the blob or delete the container? Raises Refused."""
+    """Check the lease id of a request that writes the blob or deletes the container. Raises Refused."""
     scope = kind.capitalize()
     if lease.locked:
         if lease_id is None:
@@ -134,6 +142,7 @@ def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
                 f"LeaseIdMismatchWith{scope}Operation",
                 f"The lease ID specified did not match the lease ID for the {kind}.",
             )
+    # A writer that gives an id relies on the lease. Without one it must learn so instead of writing.
     elif lease_id is not None:
         raise Refused(
             412,
@@ -143,7 +152,8 @@ def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
 
 
 def after_write(lease: LeaseRecord) -> LeaseRecord:
-    """A write ends what is left of an expired or broken lease: it cannot be renewed any more."""
+    """Return the lease after a write to the blob."""
+    # No holder can renew an expired or broken lease any more. It would assume that the blob is unchanged.
     return lease if lease.locked else FREE
 
 
@@ -153,7 +163,7 @@ def _check_held(lease: LeaseRecord, lease_id: str) -> None:
 
 
 def _checked_id(lease_id: str) -> str:
-    """Lease ids are GUIDs, in any of their spellings."""
+    """Return a lease id in its usual spelling. The service accepts GUIDs in all spellings."""
     try:
         return str(uuid.UUID(lease_id))
     except (ValueError, AttributeError, TypeError):

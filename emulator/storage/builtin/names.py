@@ -1,7 +1,7 @@
-"""What queues, tables, containers and blobs may be called.
+"""Rules for the names of queues, tables, containers and blobs.
 
-Facts: REST reference, "Naming Queues and Metadata", "Understanding the Table Service Data Model", "Naming and
-Referencing Containers, Blobs, and Metadata".
+Source: Azure Storage REST reference, "Naming Queues and Metadata", "Understanding the Table Service Data Model",
+"Naming and Referencing Containers, Blobs, and Metadata".
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from functools import lru_cache
 
 from emulator.storage.builtin.database import Refused
 
+# Lower case, digits and single hyphens between them.
 _DNS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _SPECIAL_CONTAINERS = frozenset({"$root", "$web", "$logs"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# C# allows letters of all scripts, so this pattern is not ASCII.
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 _BAD_NAME = "The specified resource name contains invalid characters."
@@ -22,40 +24,38 @@ _BAD_LENGTH = "The specified resource name length is not within the permissible 
 
 
 def check_queue_name(name: str) -> None:
-    """3 to 63 lower-case letters, digits and single hyphens. Raises Refused."""
-    _check_dns(name)
+    """Check for 3 to 63 lower-case letters, digits and single hyphens. Raises Refused."""
+    if not 3 <= len(name) <= 63:
+        raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+    if not _DNS.fullmatch(name):
+        raise Refused(400, "InvalidResourceName", _BAD_NAME)
 
 
 def check_container_name(name: str) -> None:
-    """As a queue's, or one of the service's own. Raises Refused."""
+    """Check for a name of the service's own, or one that a queue may have. Raises Refused."""
     if name not in _SPECIAL_CONTAINERS:
-        _check_dns(name)
+        check_queue_name(name)
 
 
 def check_table_name(name: str) -> None:
-    """3 to 63 ASCII letters and digits, first a letter; not "tables". Raises Refused."""
+    """Check for 3 to 63 ASCII letters and digits that begin with a letter. Raises Refused."""
     if not 3 <= len(name) <= 63:
         raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
+    # "Tables" is the resource of the service that lists tables.
     if not _TABLE.fullmatch(name) or name.lower() == "tables":
         raise Refused(400, "InvalidResourceName", _BAD_NAME)
 
 
 def check_blob_name(name: str) -> None:
-    """1 to 1024 characters, none of them a control character, at most 254 path segments. Raises Refused."""
+    """Check for 1 to 1024 characters, no control characters, and at most 254 path segments. Raises Refused."""
     if not 1 <= len(name) <= 1024 or name.count("/") >= 254:
         raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
     if _CONTROL.search(name):
         raise Refused(400, "InvalidUri", "The name has control characters, which a URL may not have.")
 
 
-@lru_cache(maxsize=4096)  # the same few names again and again
+# An app uses the same few names in every row.
+@lru_cache(maxsize=4096)
 def is_identifier(name: str) -> bool:
-    """A C# identifier: what property and metadata names have to be."""
+    """Tell if a name is a C# identifier, as names of properties and metadata must be."""
     return _IDENTIFIER.fullmatch(name) is not None
-
-
-def _check_dns(name: str) -> None:
-    if not 3 <= len(name) <= 63:
-        raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
-    if not _DNS.fullmatch(name):
-        raise Refused(400, "InvalidResourceName", _BAD_NAME)

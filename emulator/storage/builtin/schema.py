@@ -1,7 +1,7 @@
-"""The built-in store's tables in SQLite, and how a file shows that it is one of ours.
+"""SQLite tables of the built-in store, and the version of the file format.
 
-Times are microseconds since 1970 (UTC); row timestamps are 100 ns units since year 1, as `Instant` has them. Keys are
-kept as `ordinal_key` gives them, so that SQLite's byte order is Azure's order.
+Times are microseconds since 1970 (UTC). Timestamps of rows are 100 ns units since year 1, like those of `Instant`. Keys
+of rows and names of blobs are stored as `ordinal_key`, so that SQLite's byte order is Azure's order.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from pathlib import Path
 
 from emulator.errors import StorageUnavailable
 
+# In PRAGMA user_version. A file of another version is refused, never converted.
 SCHEMA_VERSION = 1
-# "azem" in ASCII: in the header of every file of ours (PRAGMA application_id).
+# "azem" in ASCII, in the header of the file (PRAGMA application_id). It tells the file from other SQLite databases.
 APPLICATION_ID = 0x617A656D
 
-# AUTOINCREMENT: the id of a dropped queue, table or container never comes back, so nothing old can turn up under a
-# new one of the same name. Contents stand last in their rows: SQLite then lists the rest without reading them.
+# AUTOINCREMENT: the id of a dropped queue, table or container is not used again, so nothing that refers to the old one
+# can reach a new one of the same name. Large columns are the last ones of their table: SQLite stores them on other
+# pages, which a query of the other columns need not read.
 _TABLES = (
     "CREATE TABLE openings (number INTEGER PRIMARY KEY AUTOINCREMENT)",
     "CREATE TABLE queues (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+    # `sequence` orders messages that become visible at the same time.
     """CREATE TABLE messages (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         queue_id INTEGER NOT NULL,
@@ -34,6 +37,7 @@ _TABLES = (
     "CREATE INDEX message_by_time ON messages (queue_id, visible_at, sequence)",
     "CREATE INDEX message_by_expiry ON messages (queue_id, expires_at) WHERE expires_at IS NOT NULL",
     "CREATE TABLE tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE)",
+    # The primary key is the clustered index, so a query of a partition reads neighbouring pages.
     """CREATE TABLE entities (
         table_id INTEGER NOT NULL,
         partition_key BLOB NOT NULL,
@@ -49,6 +53,7 @@ _TABLES = (
         lease_id TEXT,
         lease_seconds INTEGER,
         lease_ends_at INTEGER)""",
+    # `ordinal` is the key of the name: SQLite would order names by UTF-8.
     """CREATE TABLE blobs (
         id INTEGER PRIMARY KEY,
         container_id INTEGER NOT NULL,
@@ -71,20 +76,25 @@ _TABLES = (
 
 
 def ordinal_key(text: str) -> bytes:
-    """Bytes that compare as .NET's ordinal comparison does, by UTF-16 unit: UTF-8, but surrogates one by one."""
+    """Encode a text so that bytes compare as the text does in .NET's ordinal comparison: by UTF-16 code unit.
+
+    That is UTF-8, but with each surrogate encoded on its own (CESU-8).
+    """
     if text.isascii():
         return text.encode()
+    # In plain UTF-8, characters beyond U+FFFF would sort behind U+FFFF; their surrogates sort before U+E000.
     return text.translate(_SPLIT).encode("utf-8", "surrogatepass")
 
 
 def text_of_key(key: bytes) -> str:
-    """The text of an `ordinal_key`."""
+    """Decode an `ordinal_key`."""
+    # The way over UTF-16 joins the surrogates of a character.
     text = key.decode("utf-8", "surrogatepass")
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class _SplitSurrogates(dict[int, str]):
-    """For str.translate: a character beyond U+FFFF becomes its two surrogates."""
+    """Table for str.translate that maps a character beyond U+FFFF to its two surrogates."""
 
     def __missing__(self, point: int) -> str:
         if point <= 0xFFFF:
@@ -96,40 +106,39 @@ class _SplitSurrogates(dict[int, str]):
 _SPLIT = _SplitSurrogates()
 
 
-def prepare(connection: sqlite3.Connection, place: Path | None) -> int:
-    """Make the tables if the database is new, else see that it is one we understand. Gives this opening's number.
+def prepare(connection: sqlite3.Connection, path: Path | None) -> int:
+    """Create the tables if the database is new, else check its version. Returns the number of this opening.
 
-    The number is different each time a database is opened. Runs in a transaction of the caller's. Raises
-    StorageUnavailable.
+    The number is different each time a database is opened. Must be called in a transaction. Raises StorageUnavailable.
     """
-    application, version = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
-    if not application and not version and _is_empty(connection):
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    # An empty file may be a database of another program that has set its marks but not created tables yet.
+    if is_empty and not application and not version:
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    # Never touch a file that may belong to another program, even if it has no tables of these names.
     elif application != APPLICATION_ID:
         raise StorageUnavailable(
-            f"{place} is an SQLite database, but not one of azemu's built-in storage. It was left as it is. "
+            f"{path} is an SQLite database, but not one of azemu's built-in storage. It was not changed. "
             "Choose another file: azemu start --storage builtin:PATH"
         )
     elif version != SCHEMA_VERSION:
-        raise StorageUnavailable(other_version(place, version))
+        raise StorageUnavailable(other_version(path, version))
+    # A row per opening, which is never deleted: the number must not come again, also after a crash.
     return connection.execute("INSERT INTO openings DEFAULT VALUES").lastrowid or 0
 
 
-_MARKS = ("application_id", "user_version")
-
-
-def other_version(place: Path | None, version: int) -> str:
+def other_version(path: Path | None, version: int) -> str:
+    """Return the message for a file of another format version."""
     newer = version > SCHEMA_VERSION
     advice = "Use that version of azemu" if newer else "Export it with the azemu that wrote it"
     return (
-        f"{place} was written by {'a newer' if newer else 'an older'} azemu: it has format {version}, this azemu has "
-        f"format {SCHEMA_VERSION}. It was left as it is. {advice}, or choose another file: "
+        f"{path} was written by {'a newer' if newer else 'an older'} azemu: it has format {version}, this azemu has "
+        f"format {SCHEMA_VERSION}. It was not changed. {advice}, or choose another file: "
         "azemu start --storage builtin:PATH"
     )
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None

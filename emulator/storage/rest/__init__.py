@@ -1,4 +1,4 @@
-"""The storage port on a storage emulator, through a lean client of the REST interface."""
+"""Storage port on an emulator such as Azurite, through a small client of the Azure Storage REST interface."""
 
 from emulator.storage.rest.account import open_account
 

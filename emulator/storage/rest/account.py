@@ -1,7 +1,7 @@
-"""A storage emulator over the network, through the plain REST interface.
+"""Storage account of an emulator, through the REST interface.
 
-The official SDKs (`storage.azure`) cost 1.3 to 2.8 ms of processor time per call and a third of a second to import;
-this costs about a tenth. See benchmarks/RESULTS.md.
+The official SDKs (`storage.azure`) take several times as much processor time per call, and Azurite runs on the same
+processors. See docs/decisions/0001-storage-rest-client.md.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from emulator.clock import Clock
-from emulator.config.connections import Identity, SasToken, SharedKey, StorageConnection
-from emulator.config.connections import Service as ServiceName
+from emulator.config.connections import Identity, SasToken, Service, SharedKey, StorageConnection
 from emulator.errors import ConfigurationError
-from emulator.storage.arrivals import Arrivals
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
+from emulator.storage.message_signal import MessageSignal
 from emulator.storage.rest.blobs import RestContainer
-from emulator.storage.rest.http import Service
+from emulator.storage.rest.http_connection import DirectTransport
 from emulator.storage.rest.queues import RestQueue
+from emulator.storage.rest.service import StorageService
 from emulator.storage.rest.signatures import SasSignature, SharedKeyLiteSignature, SharedKeySignature, Signature
 from emulator.storage.rest.tables import RestTable
 from emulator.storage.rest.transport import AiohttpTransport, Transport
-from emulator.storage.rest.wire import WireTransport
 from emulator.storage.rest.xml import next_marker, parse, text_of
 
-# The server lives in real time, whatever our clock does: a server that is silent for so long is gone.
+# Real seconds, also under a virtual clock: the server lives in real time. There is no limit for a whole request, since
+# a large blob may take long.
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 
 _JSON = {"Accept": "application/json;odata=nometadata"}
 
 
 class RestAccount:
-    """See storage.api.StorageAccount."""
+    """See storage.port.StorageAccount."""
 
     def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock) -> None:
         self._connection = connection
         self._transports = transports
         self._clock = clock
-        self._services: dict[ServiceName, Service] = {}
-        # One per queue, so that all handles of a queue hear of each other's messages.
-        self._arrivals: dict[str, Arrivals] = {}
+        self._services: dict[Service, StorageService] = {}
+        # By queue name, so that all objects of a queue notice what one of them puts.
+        self._signals: dict[str, MessageSignal] = {}
 
     @property
     def description(self) -> str:
         return account_description(self._connection)
 
     def queue(self, name: str) -> RestQueue:
-        arrivals = self._arrivals.setdefault(name, Arrivals(self._clock))
-        return RestQueue(name, self._service("queue"), arrivals, ascii_only=self._connection.is_development)
+        signal = self._signals.setdefault(name, MessageSignal(self._clock))
+        return RestQueue(name, self._service("queue"), signal, ascii_only=self._connection.is_development)
 
     def table(self, name: str) -> RestTable:
         return RestTable(name, self._service("table"), ascii_only=self._connection.is_development)
@@ -67,26 +67,28 @@ class RestAccount:
         return _names(self._service("blob"), "Containers", prefix)
 
     async def tables(self, prefix: str = "") -> AsyncIterator[str]:
-        position = ""
+        next_table = ""
         while True:
-            query = (("NextTableName", position),) if position else ()
-            answer = await self._service("table").ask("list tables", "GET", "/Tables", query=query, headers=_JSON)
-            for table in json.loads(answer.body)["value"]:
+            query = (("NextTableName", next_table),) if next_table else ()
+            response = await self._service("table").request("list tables", "GET", "/Tables", query=query, headers=_JSON)
+            # The table service has no prefix parameter, unlike the other two.
+            for table in json.loads(response.body)["value"]:
                 if table["TableName"].startswith(prefix):
                     yield table["TableName"]
-            position = answer.headers.get("x-ms-continuation-NextTableName", "")
-            if not position:
+            next_table = response.headers.get("x-ms-continuation-NextTableName", "")
+            if not next_table:
                 return
 
-    def _service(self, name: ServiceName) -> Service:
+    def _service(self, name: Service) -> StorageService:
         service = self._services.get(name)
         if service is None:
+            # Only now: a connection may lack the endpoint of a service that the app does not use.
             endpoint = endpoint_of(self._connection, name)
             transport = self._transports.to(endpoint)
-            service = self._services[name] = Service(transport, endpoint, self._signature(name), self._clock)
+            service = self._services[name] = StorageService(transport, endpoint, self._signature(name), self._clock)
         return service
 
-    def _signature(self, name: ServiceName) -> Signature:
+    def _signature(self, name: Service) -> Signature:
         match self._connection.credential:
             case SharedKey(key):
                 kind = SharedKeyLiteSignature if name == "table" else SharedKeySignature
@@ -95,8 +97,8 @@ class RestAccount:
                 return SasSignature(token)
             case Identity():
                 raise ConfigurationError(
-                    f"The storage connection in setting '{self._connection.setting}' is one by identity, but its "
-                    f"endpoint {endpoint_of(self._connection, name)} is plain http: a token is sent over https only."
+                    f"The storage connection in setting '{self._connection.setting}' uses an identity, but its "
+                    f"endpoint {endpoint_of(self._connection, name)} is plain http. Tokens are sent over https only."
                 )
             case _ as unknown:
                 assert_never(unknown)
@@ -104,56 +106,57 @@ class RestAccount:
 
 @asynccontextmanager
 async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[RestAccount]:
-    """The account of a connection. Makes no request: a storage that is not there is noticed by the first call."""
+    """Open the account of a connection. Makes no request: the first call notices if the storage does not answer."""
     async with _Transports(is_local(connection)) as transports:
         yield RestAccount(connection, transports, clock)
 
 
 class _Transports:
-    """One for each server, made at first use. `local`: no proxy leads there."""
+    """The transports of an account, one per server, created when first used. `local`: on this machine."""
 
     def __init__(self, local: bool) -> None:
         self._local = local
-        self._wires: dict[str, WireTransport] = {}
+        self._direct: dict[str, DirectTransport] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def to(self, endpoint: str) -> Transport:
         url = urlsplit(endpoint)
         origin = f"{url.scheme}://{url.netloc}"
         if self._local and url.scheme == "http":
-            return self._wires.setdefault(origin, WireTransport(origin))
-        return AiohttpTransport(self._opened(), origin)
-
-    def _opened(self) -> aiohttp.ClientSession:
+            return self._direct.setdefault(origin, DirectTransport(origin))
         if self._session is None:
             self._session = aiohttp.ClientSession(
+                # No limit of connections: every polling loop of a host may have a request under way.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                # A blob that was stored compressed is returned as it is.
                 auto_decompress=False,
                 timeout=_TIMEOUT,
+                # Proxy settings of the environment.
                 trust_env=not self._local,
             )
-        return self._session
+        return AiohttpTransport(self._session, origin)
 
     async def __aenter__(self) -> _Transports:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for wire in self._wires.values():
-            wire.close()
+        # The direct ones first, since they close without waiting.
+        for transport in self._direct.values():
+            transport.close()
         if self._session is not None:
             await self._session.close()
 
 
-async def _names(service: Service, group: str, prefix: str) -> AsyncIterator[str]:
-    """All names of a listing of queues or containers, over its pages."""
+async def _names(service: StorageService, group: str, prefix: str) -> AsyncIterator[str]:
+    """Yield all names of a listing of queues or containers. `group`: the XML element that holds them."""
     query = (("comp", "list"), *((("prefix", prefix),) if prefix else ()))
     marker = ""
     while True:
-        answer = await service.ask(
+        response = await service.request(
             f"list {group.lower()}", "GET", "/", query=(*query, ("marker", marker)) if marker else query
         )
-        listing = parse(answer.body)
+        listing = parse(response.body)
         for item in listing.iterfind(f"{group}/*"):
             yield text_of(item, "Name")
         marker = next_marker(listing)

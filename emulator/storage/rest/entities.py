@@ -1,7 +1,8 @@
-"""Rows as the table service writes them in JSON (odata=minimalmetadata).
+"""JSON of table rows, in the format odata=minimalmetadata.
 
-Facts: "Payload format for Table service operations" of the REST reference. A type that JSON shows by itself (Int32,
-Boolean, String, Double with a fraction) has no annotation; the others have one before the value.
+A type that JSON shows (Int32, Boolean, String, Double with a fraction) has no annotation. The others have one in a
+member "Name@odata.type" before the value.
+Source: "Payload format for Table service operations" of the Azure Storage REST reference.
 """
 
 from __future__ import annotations
@@ -22,45 +23,48 @@ _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 
 
-class NotStorable(ValueError):
-    """A value that no Edm type holds; the message names the property."""
+class UnsupportedValue(ValueError):
+    """A value that no Edm type can hold. The message names the property."""
 
 
 def entity_json(row: Row, *, ascii_only: bool) -> bytes:
-    """The body of an insert, update or merge. Raises NotStorable.
+    """Return the body of an insert, update or merge. Raises UnsupportedValue.
 
-    `ascii_only`: see rest_xml.queue_message.
+    `ascii_only`: escape all other characters, for the reason in `xml.queue_message`.
     """
     entity: dict[str, Any] = {"PartitionKey": row.partition_key, "RowKey": row.row_key}
     for name, value in row.properties.items():
         match value:
+            # Before int, which bool is a subclass of.
             case str() | bool():
                 entity[name] = value
             case int():
+                # The service would store a larger number as a Double and lose digits.
                 if value not in _INT32:
-                    raise NotStorable(f"{name} is beyond Int32; pass it as Int64.")
+                    raise UnsupportedValue(f"{name} is beyond Int32; pass it as Int64.")
                 entity[name] = value
             case _:
                 entity[name + _ANNOTATION], entity[name] = _annotated(name, value)
-    return _encode(entity, ascii_only)
-
-
-def _encode(entity: dict[str, Any], ascii_only: bool) -> bytes:
     text = json.dumps(entity, ensure_ascii=ascii_only, separators=(",", ":"), allow_nan=False)
     try:
         return text.encode()
-    except UnicodeEncodeError:  # a lone surrogate has no UTF-8
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8, but it can be escaped.
         return json.dumps(entity, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _annotated(name: str, value: Int64 | float | Instant | uuid.UUID | bytes) -> tuple[str, Any]:
+    """Return type annotation and JSON value."""
     match value:
         case Int64(number):
             if number not in _INT64:
-                raise NotStorable(f"{name} is beyond Int64.")
+                raise UnsupportedValue(f"{name} is beyond Int64.")
+            # As text: JSON numbers are doubles for many readers, which have 53 bits.
             return "Edm.Int64", str(number)
         case float():
-            return "Edm.Double", value if math.isfinite(value) else _not_finite(value)
+            if math.isfinite(value):
+                return "Edm.Double", value
+            return "Edm.Double", "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case Instant():
             return "Edm.DateTime", value.text7
         case uuid.UUID():
@@ -68,13 +72,7 @@ def _annotated(name: str, value: Int64 | float | Instant | uuid.UUID | bytes) ->
         case bytes():
             return "Edm.Binary", base64.b64encode(value).decode("ascii")
         case _:
-            raise NotStorable(f"{name} is of the type {type(value).__name__}, which tables do not have.")
-
-
-def _not_finite(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+            raise UnsupportedValue(f"{name} is of the type {type(value).__name__}, which tables do not have.")
 
 
 _READERS: dict[str, Callable[[Any], Value]] = {
@@ -90,7 +88,7 @@ _READERS: dict[str, Callable[[Any], Value]] = {
 
 
 def row_of(entity: Mapping[str, Any]) -> Row:
-    """A row as it was read. `entity`: one JSON object of an answer."""
+    """Return the row of an entity. `entity`: a JSON object of a response."""
     properties: dict[str, Value] = {}
     types: dict[str, str] = {}
     for name, value in entity.items():
@@ -98,9 +96,11 @@ def row_of(entity: Mapping[str, Any]) -> Row:
             types[name.removesuffix(_ANNOTATION)] = value
         elif value is not None and not name.startswith("odata."):
             properties[name] = value
+    # Before the types are applied: it is a DateTime for the service, but no property for callers.
     stamp = properties.pop("Timestamp", None)
     types.pop("Timestamp", None)
     for name, edm_type in types.items():
+        # A null has a type, too, but is not among the properties.
         if name in properties:
             properties[name] = _READERS[edm_type](properties[name])
     partition_key, row_key = str(properties.pop("PartitionKey")), str(properties.pop("RowKey"))

@@ -1,4 +1,4 @@
-"""How a request gets to a storage service and its answer back: the seam below `http`, and aiohttp behind it."""
+"""Transport of requests to a storage service: the protocol that `service` uses, and its implementation with aiohttp."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-# aiohttp warns about bytes beyond this size, and sends a stream in pieces.
+# aiohttp warns about larger bodies if they are bytes: they would block the event loop. It sends a stream in pieces.
 _STREAM_BYTES = 1024 * 1024
 
-# A content type that aiohttp adds would not be in the signature.
+# aiohttp would add a Content-Type, which the signature covers, so the service would refuse the request. The other two
+# only cost time.
 _NO_AUTO_HEADERS = ("Content-Type", "User-Agent", "Accept-Encoding")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A response that has been read whole. Looking a header up ignores case."""
+class Response:
+    """A complete response. Looking up a header ignores case."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,37 +28,41 @@ class Answer:
 
 
 class NotConnected(Exception):
-    """Nobody listens there: the request was not sent. The message says why."""
+    """There is no connection to the server, so the request was not sent. The message says why."""
 
 
-class Interrupted(Exception):
-    """The answer did not come, or not whole. The request may have been carried out."""
+class ResponseLost(Exception):
+    """The response did not arrive, or only a part of it. The service may have executed the request."""
 
 
 class Transport(Protocol):
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """`target`: path and query, escaped; `headers` with the Content-Length if there is a body.
+    """Sends requests to one server."""
 
-        Raises NotConnected, Interrupted.
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Send a request and return its response, whatever its status.
+
+        `target`: path and query, escaped. `headers` must have the Content-Length if there is a body. Raises
+        NotConnected, ResponseLost.
         """
 
 
 class AiohttpTransport:
-    """To an emulator elsewhere, through proxies and whatever else lies between. `origin`: scheme, host and port."""
+    """Transport to an emulator on another machine, possibly over TLS or a proxy. `origin`: scheme, host and port."""
 
     def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
         self._session = session
         self._origin = origin
 
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Response:
         data = io.BytesIO(body) if len(body) > _STREAM_BYTES else body or None
+        # encoded: yarl would otherwise normalise the escapes, and the signature covers the path as it was escaped here.
         url = URL(self._origin + target, encoded=True)
         try:
             async with self._session.request(
                 method, url, headers=headers, data=data, allow_redirects=False, skip_auto_headers=_NO_AUTO_HEADERS
             ) as response:
-                return Answer(response.status, response.headers, await response.read())
+                return Response(response.status, response.headers, await response.read())
         except aiohttp.ClientConnectorError as error:
             raise NotConnected(str(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Interrupted(str(error) or type(error).__name__) from error
+            raise ResponseLost(str(error) or type(error).__name__) from error

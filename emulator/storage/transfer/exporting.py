@@ -1,18 +1,23 @@
-"""An account to a file."""
+"""Export of a storage account, or of chosen queues, tables and containers, to a file.
+
+The format is in docs/storage-file-format.md. Not exported: leases, ETags, timestamps, the order of messages.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from emulator.clock import Clock
 from emulator.ids import new_id
+from emulator.storage.paging import query_rows
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount
-from emulator.storage.transfer.file import (
+from emulator.storage.transfer.export_file import (
     Begin,
     Blob,
     End,
@@ -21,18 +26,19 @@ from emulator.storage.transfer.file import (
     Kind,
     Mark,
     Message,
+    Record,
     header_line,
     opened,
-    read_header,
-    read_records,
     record_line,
 )
-from emulator.storage.transfer.terms import LEDGER, Progress, Transferred, TransferRefused, WholeQueue, blobs_url
+from emulator.storage.transfer.target import MARK_TABLE
+from emulator.storage.transfer.types import Progress, RestorableQueue, TransferRefused, TransferResult, blobs_url
 
-_PEEK = 32
-# How long a queue's messages stay hidden while they are read out; they are given back right afterwards. After a kill
-# they come back by themselves, when those that a killed host had taken do, too.
-_READING = timedelta(minutes=5)
+_MAX_PEEK = 32
+
+# Visibility timeout of messages while a queue is read. They are made visible again right afterwards. If the process is
+# killed in between, they reappear after this time, like the messages that a killed host was processing.
+_READ_TIMEOUT = timedelta(minutes=5)
 
 
 async def export_account(
@@ -42,224 +48,141 @@ async def export_account(
     clock: Clock,
     chosen: Callable[[Item], bool] = lambda item: True,
     force: bool = False,
+    export_id: str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> Transferred:
-    """Save the chosen items of an account; take an interrupted export up where it stopped.
+) -> TransferResult:
+    """Save the chosen items of an account to a file.
 
-    The file is as consistent as the account is quiet: stop the hosts that work on it first. The work is done on
-    `FILE.partial`, which is renamed at the end. Hidden messages of an account over the network cannot be read without
-    waiting for them: they are counted in `unreadable`. Visible ones are peeked at; where a queue has more than a peek
-    shows, its messages are taken and given back, which raises their dequeue count by one. A killed run leaves those
-    that it had taken hidden for some minutes; they are in its file.
+    Everything is written to `FILE.partial`, which is renamed when it is complete, so `file` never has half an export.
+    An interrupted export starts from the beginning. Stop the hosts that use the account first: the items are read one
+    after the other. `export_id`: the id in the header; a new one if absent.
 
-    Raises TransferRefused (the file exists, or a partial one is of another account) and TransferFileError.
+    Hidden messages of an account over the network cannot be read: their number is in `unreadable`. Where a queue has
+    more visible messages than one peek returns, they are dequeued and made visible again, which raises their dequeue
+    count by one.
+
+    Raises TransferRefused (the file exists, and not `force`), TransferFileError (it cannot be written), and what the
+    storage port raises.
     """
-    # Files are read and written on the loop: a transfer is all that its process does.
+    # Files are read and written on the event loop, because a transfer is all that its process does.
     if file.exists() and not force:  # noqa: ASYNC240
         raise TransferRefused(f"{file} exists. Choose another name, or overwrite it with --force.")
-    partial = file.with_name(file.name + ".partial")
-    state = _interrupted(partial, account, force)
-    if state is None:
-        header = await _new_header(account, clock, chosen)
-        with opened(partial, "wb") as out:
-            out.write(header_line(header))
-            state = _Unfinished(header, out.tell())
-    with opened(partial, "r+b") as out:
-        out.truncate(state.end)
-        out.seek(state.end)
-        export = _Export(account, clock, out, report, state)
-        await export.run()
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
-    return export.done
-
-
-@dataclass(slots=True)
-class _Unfinished:
-    """How far an export came. `end`: of what is whole. The last three belong to the item `current`: which rows, blobs
-    (by name) and messages (by id) of it are in the file.
-    """
-
-    header: Header
-    end: int
-    finished: set[Item] = field(default_factory=set)
-    unreadable: dict[str, int] = field(default_factory=dict)
-    current: Item | None = None
-    position: str | None = None
-    blobs: set[str] = field(default_factory=set)
-    messages: set[str] = field(default_factory=set)
-
-    def begin(self, item: Item) -> None:
-        # An item that is begun again goes on.
-        if item != self.current:
-            self.current, self.position, self.blobs, self.messages = item, None, set(), set()
-
-
-def _interrupted(partial: Path, account: StorageAccount, force: bool) -> _Unfinished | None:
-    if not partial.exists():
-        return None
-    with opened(partial, "rb") as file:
-        header = read_header(file, partial)
-        if header.source != account.description:
-            if force:
-                return None
-            raise TransferRefused(
-                f"{partial} is an unfinished export of {header.source}. Finish that, delete the file, or use --force."
-            )
-        state = _Unfinished(header, file.tell())
-        for record, end in read_records(file, partial):
-            match record:
-                case Begin(item):
-                    state.begin(item)
-                case Blob(name=name):
-                    state.blobs.add(name)
-                    state.end = end
-                case Message(id=message_id):
-                    state.messages.add(message_id)
-                    state.end = end
-                case Mark(item, None, unreadable):
-                    state.finished.add(item)
-                    state.end = end
-                    if unreadable:
-                        state.unreadable[item.name] = unreadable
-                case Mark(_, position):
-                    state.position = position
-                    state.end = end
-                case _:
-                    pass
-    return state
-
-
-async def chosen_items(account: StorageAccount, chosen: Callable[[Item], bool]) -> Sequence[Item]:
-    """What an export would save, in its order."""
-    found = [
-        *[Item(Kind.TABLE, name) async for name in account.tables() if name != LEDGER],
-        *[Item(Kind.CONTAINER, name) async for name in account.containers()],
-        # Last: a message may refer to a blob.
-        *[Item(Kind.QUEUE, name) async for name in account.queues()],
-    ]
-    return tuple(item for item in found if chosen(item))
-
-
-async def _new_header(account: StorageAccount, clock: Clock, chosen: Callable[[Item], bool]) -> Header:
-    return Header(
-        id=new_id(),
+    header = Header(
+        id=new_id() if export_id is None else export_id,
         exported_at=clock.now(),
         source=account.description,
         blobs=blobs_url(account),
-        items=tuple(await chosen_items(account, chosen)),
+        items=await list_items(account, chosen),
     )
+    # A partial file that a killed run left (earlier versions resumed from it) is overwritten.
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with opened(partial, "wb") as out:
+            out.write(header_line(header))
+            export = _Export(account, clock, out, report)
+            await export.run(header.items)
+            # The rename may reach the disk before the content does. After a power cut the file would be empty.
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    return export.result
+
+
+async def list_items(account: StorageAccount, chosen: Callable[[Item], bool]) -> tuple[Item, ...]:
+    """List what an export would save, in its order."""
+    items = [
+        *[Item(Kind.TABLE, name) async for name in account.tables() if name != MARK_TABLE],
+        *[Item(Kind.CONTAINER, name) async for name in account.containers()],
+        # Queues come last, so that an import writes a large payload before the message that refers to its blob.
+        *[Item(Kind.QUEUE, name) async for name in account.queues()],
+    ]
+    return tuple(item for item in items if chosen(item))
 
 
 class _Export:
+    """The records of an export, read from the account and written to the file one after the other."""
+
     def __init__(
-        self,
-        account: StorageAccount,
-        clock: Clock,
-        out: BinaryIO,
-        report: Callable[[Progress], None],
-        state: _Unfinished,
+        self, account: StorageAccount, clock: Clock, out: BinaryIO, report: Callable[[Progress], None]
     ) -> None:
         self._account = account
         self._clock = clock
         self._out = out
         self._report = report
-        self._state = state
-        self.done = Transferred(unreadable=state.unreadable, went_on=state.current is not None)
+        self.result = TransferResult()
 
-    async def run(self) -> None:
-        items = self._state.header.items
+    async def run(self, items: Sequence[Item]) -> None:
         for number, item in enumerate(items):
-            if item in self._state.finished:
-                continue
             self._progress = Progress(item=item, records=0, done=number, total=len(items))
             self._report(self._progress)
-            await self._item(item)
+            self._out.write(record_line(Begin(item)))
+            unreadable = 0
+            # An item that was deleted since it was listed ends here. The rows or blobs read so far stay in the file.
+            with suppress(NotFound):
+                match item.kind:
+                    case Kind.QUEUE:
+                        unreadable = await self._export_queue(self._account.queue(item.name))
+                    case Kind.TABLE:
+                        async for row in query_rows(self._account.table(item.name)):
+                            self._write(row)
+                            self.result.rows += 1
+                    case Kind.CONTAINER:
+                        await self._export_container(item.name)
+            if unreadable:
+                self.result.unreadable[item.name] = unreadable
+            self._out.write(record_line(Mark(item, unreadable)))
+            self.result.items += 1
         self._out.write(record_line(End()))
 
-    async def _item(self, item: Item) -> None:
-        self._state.begin(item)
-        self._out.write(record_line(Begin(item)))
+    async def _export_queue(self, queue: Queue) -> int:
+        """Write the messages of a queue. Return how many hidden messages could not be read."""
+        if isinstance(queue, RestorableQueue):
+            self._write_messages(await queue.list_messages())
+            return 0
+        # Peeking changes nothing, but shows 32 messages at most, always the same ones.
+        messages = await queue.peek(limit=_MAX_PEEK)
+        if len(messages) == _MAX_PEEK:
+            messages = await self._dequeue_and_return(queue)
+        self._write_messages(messages)
+        return max(0, await queue.count() - len(messages))
+
+    async def _dequeue_and_return(self, queue: Queue) -> list[QueueMessage]:
+        """Read all visible messages as they were before they were dequeued, and make them visible again."""
+        # By id: if reading takes longer than the visibility timeout, the first messages come a second time.
+        dequeued: dict[str, QueueMessage] = {}
         try:
-            match item.kind:
-                case Kind.QUEUE:
-                    await self._queue(item.name, self._state.messages)
-                case Kind.TABLE:
-                    await self._table(item, self._state.position)
-                case Kind.CONTAINER:
-                    await self._container(item.name, self._state.blobs)
-        except NotFound:
-            # It was deleted since it was listed. What had been read of it stays in the file.
-            pass
-        unreadable = self.done.unreadable.get(item.name, 0) if item.kind is Kind.QUEUE else 0
-        self._out.write(record_line(Mark(item, None, unreadable)))
-        self.done.items += 1
-
-    def _count(self, records: int) -> None:
-        self._progress = replace(self._progress, records=self._progress.records + records)
-        self._report(self._progress)
-
-    async def _queue(self, name: str, there: set[str]) -> None:
-        """`there`: the ids of the messages in the file."""
-        queue = self._account.queue(name)
-        if isinstance(queue, WholeQueue):
-            self._messages(await queue.every(), there)
-            return
-        seen = await queue.peek(limit=_PEEK)
-        if len(seen) < _PEEK:
-            self._messages(seen, there)
-        else:
-            await self._take_all(queue, there)
-        if (hidden := await queue.count() - len(there)) > 0:
-            self.done.unreadable[name] = hidden
-
-    async def _take_all(self, queue: Queue, there: set[str]) -> None:
-        """All visible messages, taken and given back; saved as they were before."""
-        taken: list[QueueMessage] = []
-        try:
-            while batch := await queue.get(limit=_PEEK, hide_for=_READING):
-                taken += batch
-                now = self._clock.now()
-                before = [replace(each, dequeue_count=each.dequeue_count - 1, next_visible_at=now) for each in batch]
-                self._messages(before, there)
-                # At once: if the process is killed now, they are hidden for a while.
-                self._out.flush()
+            while batch := await queue.get(limit=_MAX_PEEK, hide_for=_READ_TIMEOUT):
+                is_new = any(message.id not in dequeued for message in batch)
+                dequeued.update((message.id, message) for message in batch)
+                if not is_new:
+                    break
         finally:
-            for message in taken:
+            for message in dequeued.values():
                 await queue.hide(message, hide_for=ZERO)
-
-    def _messages(self, messages: Sequence[QueueMessage], there: set[str]) -> None:
         now = self._clock.now()
-        new = [message for message in messages if message.id not in there]
-        for message in new:
-            self._out.write(record_line(Message.of(message, now)))
-            there.add(message.id)
-        self.done.messages += len(new)
-        self._count(len(new))
+        return [
+            replace(message, dequeue_count=message.dequeue_count - 1, next_visible_at=now)
+            for message in dequeued.values()
+        ]
 
-    async def _table(self, item: Item, position: str | None) -> None:
-        table = self._account.table(item.name)
-        while True:
-            page = await table.page(continuation=position)
-            for row in page.rows:
-                self._out.write(record_line(row))
-            self.done.rows += len(page.rows)
-            self._count(len(page.rows))
-            position = page.continuation
-            if position is None:
-                return
-            self._out.write(record_line(Mark(item, position)))
+    def _write_messages(self, messages: Sequence[QueueMessage]) -> None:
+        now = self._clock.now()
+        for message in messages:
+            self._write(Message.of(message, now))
+        self.result.messages += len(messages)
 
-    async def _container(self, name: str, there: set[str]) -> None:
+    async def _export_container(self, name: str) -> None:
         container = self._account.container(name)
         async for properties in container.list():
-            if properties.name in there:
-                continue
-            try:
-                content = await container.read(properties.name)
-            except NotFound:  # deleted since it was listed
-                continue
-            self._out.write(record_line(Blob.of(properties, content)))
-            self.done.blobs += 1
-            self._count(1)
+            with suppress(NotFound):  # The blob was deleted since it was listed.
+                self._write(Blob.of(properties, await container.read(properties.name)))
+                self.result.blobs += 1
+
+    def _write(self, record: Record) -> None:
+        self._out.write(record_line(record))
+        self._progress = replace(self._progress, records=self._progress.records + 1)
+        self._report(self._progress)

@@ -1,4 +1,4 @@
-"""A file to an account."""
+"""Import of an export file into a storage account."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emulator.clock import Clock
-from emulator.storage.port import (
-    ANY_ETAG,
-    ZERO,
-    NotFound,
-    Operation,
-    Row,
-    StorageAccount,
-    Table,
-    TableOperation,
-    Value,
-)
-from emulator.storage.row_batches import RowBatch
-from emulator.storage.transfer.file import (
+from emulator.storage.port import ZERO, Operation, Row, StorageAccount, TableOperation, Value
+from emulator.storage.transfer.export_file import (
     Begin,
     Blob,
     End,
@@ -36,11 +25,9 @@ from emulator.storage.transfer.file import (
     read_records,
     record_line,
 )
-from emulator.storage.transfer.room import make_room
-from emulator.storage.transfer.terms import LEDGER, Progress, Transferred, WholeQueue, blobs_url
-
-# Messages are the only thing that a repetition would double; not every one is worth a note of its own.
-_MESSAGES_PER_NOTE = 32
+from emulator.storage.transfer.row_batches import RowBatch
+from emulator.storage.transfer.target import UnfinishedMark, prepare_target
+from emulator.storage.transfer.types import Progress, RestorableQueue, TransferResult, blobs_url
 
 _END = record_line(End())
 
@@ -52,122 +39,120 @@ async def import_account(
     clock: Clock,
     force: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> Transferred:
-    """Put everything of an export into an account; take an interrupted import up where it stopped.
+) -> TransferResult:
+    """Write everything in an export file into an account.
 
-    A hidden message becomes visible when it would have in its old place, at once if that is over. Up to 32 messages of
-    a queue may come twice when a run was killed. `force`: empty the queues, tables and containers that are there.
+    A hidden message becomes visible at the time it had in the exported account, at once if that is over. Until the
+    import is complete, its items are marked in the target (see `target.UnfinishedMark`). An import that is repeated
+    after an interruption starts from the beginning and overwrites the marked items. `force`: overwrite all items.
 
-    Raises TransferRefused (one of them is there and not empty) and TransferFileError.
+    Raises TransferRefused (an item exists in the account and is not empty), TransferFileError (the file is not a
+    complete export), and what the storage port raises.
     """
     with opened(file, "rb") as source:
         header = read_header(source, file)
-        first = source.tell()
-        size = _whole_size(source, file)
-        ledger = _Ledger(account.table(LEDGER), header.id)
-        begun = await ledger.read()
-        went_on = begun is not None
-        if begun is None:
-            await make_room(account, header.items, force=force)
-            await ledger.begin(first)
-            begun = first, None
-        place, item = begun
-        source.seek(place)
-        importing = _Import(account, clock, header, ledger, item)
-        importing.done.went_on = went_on
+        start = source.tell()
+        # Before anything is cleared or written: a file without its end must leave the target as it is.
+        size = _complete_size(source, file)
+        await prepare_target(account, header.items, header.id, force=force)
+        source.seek(start)
+        mark = UnfinishedMark(account, header.id)
+        importing = _Import(account, clock, header, mark)
+        position = start
         for record, end in read_records(source, file):
-            await importing.carry(record, end, end - place)
-            place = end
+            await importing.write(record, size=end - position)
+            position = end
+            # The end belongs to no item, and a file may have none.
             if not isinstance(record, End):
-                report(importing.progress(place, size))
-    await ledger.close()
-    return importing.done
+                report(importing.progress(position, size))
+    # If the process is killed before this, the next run writes everything again. That costs time only.
+    await mark.remove()
+    return importing.result
 
 
-def _whole_size(source: BinaryIO, file: Path) -> int:
-    """Raises TransferFileError when the end is missing."""
+def _complete_size(source: BinaryIO, file: Path) -> int:
+    """Return the size of a file in bytes. Raises TransferFileError if its last line is not the end of an export."""
     size = source.seek(0, 2)
     source.seek(max(0, size - len(_END)))
     if source.read() != _END:
-        raise TransferFileError(f"{file} is incomplete: its export was interrupted. Export again to the same file.")
+        raise TransferFileError(f"{file} is incomplete: its export was interrupted. Export again.")
     return size
 
 
-class _Ledger:
-    """How far the import of one file came, kept in the target account."""
-
-    def __init__(self, table: Table, file_id: str) -> None:
-        self._table = table
-        self._file_id = file_id
-
-    async def read(self) -> tuple[int, Item | None] | None:
-        """The place up to which the file is imported, and the item that is half done; None: nothing was begun."""
-        try:
-            row = await self._table.read(self._file_id, "")
-        except NotFound:
-            return None
-        kind, name = row.properties.get("Kind"), row.properties.get("Name")
-        return int(str(row.properties["Position"])), None if kind is None else Item(Kind(kind), str(name))
-
-    async def begin(self, position: int) -> None:
-        await self._table.create()
-        await self.note(position, None)
-
-    async def note(self, position: int, item: Item | None) -> None:
-        place = {} if item is None else {"Kind": item.kind.value, "Name": item.name}
-        row = Row(self._file_id, "", {"Position": str(position), **place})
-        await self._table.submit([TableOperation(Operation.INSERT_OR_REPLACE, row)])
-
-    async def close(self) -> None:
-        await self._table.submit([TableOperation(Operation.DELETE, Row(self._file_id, "", {}), ANY_ETAG)])
-        async for _ in self._table.query():
-            return  # another import is unfinished
-        await self._table.drop()
-
-
 class _Import:
-    """Carries record after record. `item` and `batch`: what is being filled."""
+    """The records of an import, written into the account one after the other."""
 
-    def __init__(
-        self, account: StorageAccount, clock: Clock, header: Header, ledger: _Ledger, item: Item | None
-    ) -> None:
+    def __init__(self, account: StorageAccount, clock: Clock, header: Header, mark: UnfinishedMark) -> None:
         self._account = account
         self._clock = clock
-        self._links = _Links(header, account)
-        self._ledger = ledger
-        self._item = item
-        self._batch = _batch_for(account, item)
-        self._messages_since_note = 0
-        self.done = Transferred()
+        self._items = frozenset(header.items)
+        self._links = _BlobLinks(header, account)
+        self._mark = mark
+        self._item: Item | None = None
+        self._batch: RowBatch | None = None
+        self.result = TransferResult()
 
-    async def carry(self, record: Record, place: int, size: int) -> None:
-        """`place`: where the record ends in the file; `size`: its length there."""
+    async def write(self, record: Record, *, size: int) -> None:
+        """Write one record. `size`: its length in the file, in bytes."""
         match record:
             case Begin(item):
-                self._item = item
-                self._batch = _batch_for(self._account, item)
-                await _create(self._account, item)
+                await self._begin(item)
             case Message():
-                await self._message(record, place)
+                await self._message(record)
             case Row():
-                await self._rows().add(TableOperation(Operation.INSERT_OR_REPLACE, self._links.moved(record)), size)
-                self.done.rows += 1
+                if self._batch is None:
+                    raise TransferFileError("The export has a row that belongs to no table.")
+                # Not INSERT: the client repeats a request that got no answer, and would then get "already exists".
+                await self._batch.add(TableOperation(Operation.INSERT_OR_REPLACE, self._links.moved(record)), size)
+                self.result.rows += 1
             case Blob():
-                await self._blob(record)
-            case Mark():
-                await self._mark(record, place)
+                container = self._account.container(self._current().name)
+                await container.write(
+                    record.name, record.content, content_type=record.content_type, metadata=record.metadata
+                )
+                self.result.blobs += 1
+            case Mark(item, unreadable):
+                # Before the item counts as imported, and before messages that may refer to its rows.
+                await self._flush()
+                self.result.items += 1
+                if unreadable:
+                    self.result.unreadable[item.name] = unreadable
             case End():
                 pass
 
-    async def _message(self, message: Message, place: int) -> None:
+    def progress(self, position: int, size: int) -> Progress:
+        records = self.result.messages + self.result.rows + self.result.blobs
+        return Progress(item=self._current(), records=records, done=position, total=size)
+
+    async def _begin(self, item: Item) -> None:
+        if item not in self._items:
+            # It was not checked, so it may have content that the user wants to keep.
+            raise TransferFileError(f"The export has the {item}, which its header does not list.")
+        # Earlier versions resumed exports: their files may begin an item a second time, with rows left in the batch.
+        await self._flush()
+        self._item, self._batch = item, None
+        # Before the item is created. After a crash in between, the mark names an empty item, which is harmless.
+        await self._mark.add(item)
+        match item.kind:
+            case Kind.QUEUE:
+                await self._account.queue(item.name).create()
+            case Kind.TABLE:
+                await self._account.table(item.name).create()
+                self._batch = RowBatch(self._account.table(item.name))
+            case Kind.CONTAINER:
+                await self._account.container(item.name).create()
+
+    async def _message(self, message: Message) -> None:
         now = self._clock.now()
         lives_for = None if message.expires_at is None else message.expires_at - now
         if lives_for is not None and lives_for < timedelta(seconds=1):
+            # It has expired since the export. The service refuses a time to live of less than a second.
             return
         visible_in = ZERO if message.visible_at is None else max(message.visible_at - now, ZERO)
         queue = self._account.queue(self._current().name)
-        if isinstance(queue, WholeQueue):
-            await queue.put_as(
+        # Over the network a message gets a new id, and its dequeue count begins at zero.
+        if isinstance(queue, RestorableQueue):
+            await queue.restore_message(
                 message.id,
                 message.text,
                 visible_in=visible_in,
@@ -176,74 +161,37 @@ class _Import:
             )
         else:
             await queue.put(message.text, visible_in=visible_in, lives_for=lives_for)
-        self.done.messages += 1
-        self._messages_since_note += 1
-        if self._messages_since_note == _MESSAGES_PER_NOTE:
-            await self._note(place)
+        self.result.messages += 1
 
-    async def _blob(self, blob: Blob) -> None:
-        container = self._account.container(self._current().name)
-        await container.write(blob.name, blob.content, content_type=blob.content_type, metadata=blob.metadata)
-        self.done.blobs += 1
-
-    async def _mark(self, mark: Mark, place: int) -> None:
+    async def _flush(self) -> None:
         if self._batch is not None:
             await self._batch.flush()
-        if mark.position is None:
-            self.done.items += 1
-        if mark.unreadable:
-            self.done.unreadable[mark.item.name] = mark.unreadable
-        await self._note(place)
-
-    async def _note(self, place: int) -> None:
-        await self._ledger.note(place, self._item)
-        self._messages_since_note = 0
-
-    def progress(self, place: int, size: int) -> Progress:
-        records = self.done.messages + self.done.rows + self.done.blobs
-        return Progress(item=self._current(), records=records, done=place, total=size)
 
     def _current(self) -> Item:
         if self._item is None:
             raise TransferFileError("The export has a record that belongs to no queue, table or container.")
         return self._item
 
-    def _rows(self) -> RowBatch:
-        if self._batch is None:
-            raise TransferFileError("The export has a row that belongs to no table.")
-        return self._batch
 
-
-def _batch_for(account: StorageAccount, item: Item | None) -> RowBatch | None:
-    return RowBatch(account.table(item.name)) if item is not None and item.kind is Kind.TABLE else None
-
-
-async def _create(account: StorageAccount, item: Item) -> None:
-    match item.kind:
-        case Kind.QUEUE:
-            await account.queue(item.name).create()
-        case Kind.TABLE:
-            await account.table(item.name).create()
-        case Kind.CONTAINER:
-            await account.container(item.name).create()
-
-
-class _Links:
-    """Rows may hold the URL of a blob that was carried over, too (large payloads of a task hub): it moves with it."""
+class _BlobLinks:
+    """URLs in rows that point to exported blobs, such as the large payloads of a task hub. They move with the blobs."""
 
     def __init__(self, header: Header, account: StorageAccount) -> None:
+        # With a slash at the end, so that "hub-large" does not match "hub-largemessages".
         containers = (item.name for item in header.items if item.kind is Kind.CONTAINER)
-        self._places = tuple(f"{header.blobs}/{name}/" for name in containers)
+        self._prefixes = tuple(f"{header.blobs}/{name}/" for name in containers)
         self._old = header.blobs
         self._new = blobs_url(account)
 
     def moved(self, row: Row) -> Row:
-        if self._old == self._new or not self._places:
+        # The usual case is a copy between two stores of one kind, or a file without blobs: then no row changes.
+        if self._old == self._new or not self._prefixes:
             return row
         properties = {name: self._moved(value) for name, value in row.properties.items()}
         return Row(row.partition_key, row.row_key, properties)
 
     def _moved(self, value: Value) -> Value:
-        if isinstance(value, str) and value.startswith(self._places):
+        # Only URLs of containers that are in the file: other blobs stay where they are.
+        if isinstance(value, str) and value.startswith(self._prefixes):
             return self._new + value.removeprefix(self._old)
         return value

@@ -21,6 +21,7 @@ from emulator.durable.azurestorage.partitioning.lease_loop import Rounds
 from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
+from emulator.storage.paging import query_rows
 from emulator.storage.port import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
 
 _log = logging.getLogger(__name__)
@@ -253,7 +254,7 @@ class TablePartitions:
             )
 
     async def _rows(self) -> list[Row]:
-        return [row async for row in self._table.query()]
+        return [row async for row in query_rows(self._table)]
 
     async def _tend(self, before: Partition, listener: Listener) -> Tended:
         name = before.queue_name

@@ -25,6 +25,7 @@ from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
 from emulator.storage.filters import eq
+from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
     MAX_BATCH_OPERATIONS,
@@ -131,7 +132,7 @@ class HistoryTable:
         if expected is not None:
             # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
-        found = [row async for row in self._table.query(where)]
+        found = [row async for row in query_rows(self._table, where)]
         # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
@@ -211,7 +212,7 @@ class HistoryTable:
     async def purge(self, instance_id: str) -> int:
         """Delete all rows of the instance, including the sentinel, and return their number."""
         where = eq("PartitionKey", escape_key(instance_id))
-        found = [row async for row in self._table.query(where, select=["RowKey"])]
+        found = [row async for row in query_rows(self._table, where, select=["RowKey"])]
         for start in range(0, len(found), MAX_BATCH_OPERATIONS):
             batch = found[start : start + MAX_BATCH_OPERATIONS]
             keys = [Row(row.partition_key, row.row_key, {}) for row in batch]

@@ -12,6 +12,7 @@ from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.hub import InstanceNotFound
 from emulator.storage.filters import Condition, eq
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, Table, TableOperation, Value
 
 
@@ -33,7 +34,7 @@ class _Rewind:
         execution = partition & eq("ExecutionId", await self.current_execution(instance_id, partition))
         ended = eq("OrchestrationStatus", "Failed") & eq("EventType", "ExecutionCompleted")
         task, child = eq("EventType", "TaskFailed"), eq("EventType", "SubOrchestrationInstanceFailed")
-        failed = [row async for row in self._history.query(execution & (ended | task | child))]
+        failed = [row async for row in query_rows(self._history, execution & (ended | task | child))]
         leaves: list[str] = []
         for row in failed:
             leaves += await self.undo(row, execution)
@@ -44,8 +45,10 @@ class _Rewind:
     async def current_execution(self, instance_id: str, partition: Condition) -> str:
         # .NET uses the OrchestratorStarted with the highest number, which may belong to an older, longer execution. The
         # sentinel names the current execution; .NET's way remains for a history without a sentinel.
-        found = [row async for row in self._history.query(partition & eq("RowKey", "sentinel"))]
-        found = found or [row async for row in self._history.query(partition & eq("EventType", "OrchestratorStarted"))]
+        found = [row async for row in query_rows(self._history, partition & eq("RowKey", "sentinel"))]
+        found = found or [
+            row async for row in query_rows(self._history, partition & eq("EventType", "OrchestratorStarted"))
+        ]
         if not found:
             raise InstanceNotFound(instance_id)
         return str(found[-1].properties["ExecutionId"])
@@ -69,7 +72,7 @@ class _Rewind:
         task_id = failed.properties.get("TaskScheduledId", 0)
         assert isinstance(task_id, int)
         where = execution & eq("EventId", task_id) & eq("EventType", event_type)
-        return [row async for row in self._history.query(where)]
+        return [row async for row in query_rows(self._history, where)]
 
     async def undo_event(self, row: Row) -> None:
         """Turn an event into a GenericEvent, which the replay ignores."""

@@ -1,4 +1,4 @@
-"""The bytes of an answer, however they are cut, give that answer."""
+"""The parser of HTTP responses, with responses cut at every place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.storage.rest.answers import AnswerReader
-from emulator.storage.rest.transport import Answer
+from emulator.storage.rest.response_parser import ResponseParser
+from emulator.storage.rest.transport import Response
 
 ANSWERS = {
     "length": (b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "0x1"\r\n\r\nhello', 200, b"hello"),
@@ -29,7 +29,7 @@ ANSWERS = {
 }
 
 
-def read(reader: AnswerReader, pieces: list[bytes]) -> Answer | None:
+def read(reader: ResponseParser, pieces: list[bytes]) -> Response | None:
     answer = None
     for piece in pieces:
         assert answer is None
@@ -39,17 +39,17 @@ def read(reader: AnswerReader, pieces: list[bytes]) -> Answer | None:
 
 @pytest.mark.parametrize("name", ANSWERS)
 @given(cuts=st.lists(st.integers(1, 200), max_size=12))
-def test_an_answer_may_come_in_any_pieces(name: str, cuts: list[int]) -> None:
+def test_response_may_arrive_in_any_pieces(name: str, cuts: list[int]) -> None:
     content, status, body = ANSWERS[name]
     places = [0, *sorted({cut for cut in cuts if cut < len(content)}), len(content)]
     pieces = [content[start:end] for start, end in itertools.pairwise(places)]
-    answer = read(AnswerReader(bodiless=False), pieces)
+    answer = read(ResponseParser(bodiless=False), pieces)
     assert answer is not None
     assert (answer.status, answer.body) == (status, body)
 
 
 def test_headers_ignore_case_and_keep_their_spelling() -> None:
-    answer = AnswerReader(bodiless=False).feed(
+    answer = ResponseParser(bodiless=False).feed(
         b"HTTP/1.1 200 OK\r\nx-ms-meta-Author: ada : lovelace \r\nContent-Length:0\r\n\r\n"
     )
     assert answer is not None
@@ -58,18 +58,18 @@ def test_headers_ignore_case_and_keep_their_spelling() -> None:
     assert dict(answer.headers) == {"x-ms-meta-Author": "ada : lovelace", "Content-Length": "0"}
 
 
-def test_an_answer_to_head_has_no_body_whatever_it_says() -> None:
-    answer = AnswerReader(bodiless=True).feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+def test_response_to_head_has_no_body_whatever_its_headers_say() -> None:
+    answer = ResponseParser(bodiless=True).feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
     assert answer is not None
     assert answer.body == b""
     assert answer.headers["Content-Length"] == "99"
 
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
-    reader = AnswerReader(bodiless=False)
+    reader = ResponseParser(bodiless=False)
     assert reader.feed(b"HTTP/1.0 200 OK\r\n\r\nhel") is None
     assert reader.feed(b"lo") is None
-    answer = reader.at_end()
+    answer = reader.end_of_connection()
     assert answer is not None
     assert answer.body == b"hello"
 
@@ -83,10 +83,10 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ],
 )
-def test_half_an_answer_is_none_even_when_the_connection_ends(content: bytes) -> None:
-    reader = AnswerReader(bodiless=False)
+def test_incomplete_response_is_none_at_the_end_of_the_connection(content: bytes) -> None:
+    reader = ResponseParser(bodiless=False)
     assert reader.feed(content) is None
-    assert reader.at_end() is None
+    assert reader.end_of_connection() is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ def test_half_an_answer_is_none_even_when_the_connection_ends(content: bytes) ->
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     ],
 )
-def test_what_is_no_answer_is_refused(content: bytes) -> None:
+def test_invalid_responses_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        AnswerReader(bodiless=False).feed(content)
+        ResponseParser(bodiless=False).feed(content)

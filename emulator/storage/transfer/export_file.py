@@ -1,7 +1,7 @@
-"""The file that storage is exported to: JSON lines, described in docs/storage-file-format.md.
+"""Format of an export file: JSON lines, described in docs/storage-file-format.md.
 
-A header, then the records of one queue, table or container after the other, marks between them, and an end. A file
-without an end is an export that was interrupted; a mark says where it can go on.
+A header, then the records of each queue, table or container between a begin and a mark, then an end. A file without an
+end is incomplete.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ VERSION = 1
 
 
 class TransferFileError(EmulatorError):
-    """The file is no export, or a newer azemu's, or incomplete, or damaged. The message says which, and where."""
+    """The file cannot be read or written, or is not a complete export of a known version. The message says where."""
 
 
 class Kind(enum.Enum):
+    """Kind of an item, with the word in the file."""
+
     QUEUE = "queue"
     TABLE = "table"
     CONTAINER = "container"
@@ -49,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """`id`: of this export. `blobs`: the URL below which the containers lay; links to them move with them."""
+    """First line of a file. `source`: description of the account. `blobs`: URL that its container URLs begin with."""
 
     id: str
     exported_at: datetime
@@ -60,14 +62,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The records of this item follow."""
+    """Beginning of an item: its records follow."""
 
     item: Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`visible_at` None: it was visible. `id` and `dequeue_count` survive where the target can keep them."""
+    """A queue message. `visible_at` None: it was visible. `expires_at` None: it never expires."""
 
     text: str
     id: str
@@ -81,6 +83,7 @@ class Message:
             text=message.body,
             id=message.id,
             dequeue_count=message.dequeue_count,
+            # A time in the past has no meaning for the target.
             visible_at=message.next_visible_at if message.next_visible_at > now else None,
             expires_at=message.expires_at,
         )
@@ -88,6 +91,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
+    """A block blob."""
+
     name: str
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -105,19 +110,15 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Everything of `item` up to `position` is in the file; None: all of it.
-
-    `unreadable`: but for so many hidden messages.
-    """
+    """End of an item. `unreadable`: number of hidden messages that could not be read and are missing."""
 
     item: Item
-    position: str | None
     unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """No item is missing."""
+    """Last line of a complete file."""
 
 
 Record = Begin | Message | Row | Blob | Mark | End
@@ -127,6 +128,7 @@ Record = Begin | Message | Row | Blob | Mark | End
 
 
 def header_line(header: Header) -> bytes:
+    """Return the line of a header."""
     return _line(
         {
             "format": FORMAT,
@@ -141,11 +143,17 @@ def header_line(header: Header) -> bytes:
 
 
 def record_line(record: Record) -> bytes:
+    """Return the line of a record."""
     match record:
         case Begin(item):
             return _line({"begin": [item.kind.value, item.name]})
         case Message():
-            return _line({"message": record.text, "id": record.id, **_message_details(record)})
+            details: dict[str, Any] = {"dequeueCount": record.dequeue_count}
+            if record.visible_at is not None:
+                details["visibleAt"] = record.visible_at.isoformat()
+            if record.expires_at is not None:
+                details["expiresAt"] = record.expires_at.isoformat()
+            return _line({"message": record.text, "id": record.id, **details})
         case Row():
             properties = {name: _json_value(value) for name, value in record.properties.items()}
             return _line({"row": [record.partition_key, record.row_key, properties]})
@@ -159,30 +167,24 @@ def record_line(record: Record) -> bytes:
                     "content": content,
                 }
             )
-        case Mark(item, position, unreadable):
+        case Mark(item, unreadable):
             hidden = {"unreadableMessages": unreadable} if unreadable else {}
-            return _line({"mark": [item.kind.value, item.name], "position": position, **hidden})
+            # Earlier versions of azemu refuse a mark without a position.
+            return _line({"mark": [item.kind.value, item.name], "position": None, **hidden})
         case End():
             return _line({"end": True})
 
 
-def _message_details(message: Message) -> dict[str, Any]:
-    details: dict[str, Any] = {"dequeueCount": message.dequeue_count}
-    if message.visible_at is not None:
-        details["visibleAt"] = message.visible_at.isoformat()
-    if message.expires_at is not None:
-        details["expiresAt"] = message.expires_at.isoformat()
-    return details
-
-
 def _json_value(value: Value) -> Any:
-    """Strings, Int32 and Boolean as JSON has them; the others name their Edm type."""
+    """Return a string, Int32 or Boolean as a JSON value, the others with their Edm type."""
     match value:
         case str() | bool() | int():
             return value
         case Int64(number):
+            # As text, because many JSON readers lose digits of numbers beyond 53 bits.
             return {"Edm.Int64": str(number)}
         case float():
+            # A Double with an integer value would be read as an Int32 without its type.
             return {"Edm.Double": value if math.isfinite(value) else str(value)}
         case Instant():
             return {"Edm.DateTime": value.text7}
@@ -193,13 +195,14 @@ def _json_value(value: Value) -> Any:
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
-    # ASCII: a lone surrogate, which a row may hold, has no UTF-8.
+    # ASCII with escapes: a row may hold a lone surrogate, which has no UTF-8. Line feeds in values are escaped, too, so
+    # that each record is one line.
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
 
 @contextmanager
-def opened(path: Path, mode: Literal["rb", "wb", "r+b"]) -> Iterator[BinaryIO]:
-    """The file, open. Raises TransferFileError when it cannot be opened, read or written."""
+def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
+    """Open a file. Raises TransferFileError if it cannot be opened, or read or written in the body."""
     try:
         with path.open(mode) as file:
             yield file
@@ -211,8 +214,8 @@ def opened(path: Path, mode: Literal["rb", "wb", "r+b"]) -> Iterator[BinaryIO]:
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:
-    """The first line. Raises TransferFileError."""
-    no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is no header.")
+    """Read the first line. Raises TransferFileError if it is no header, or one of a newer version."""
+    no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is not a header.")
     try:
         content = json.loads(file.readline())
         known, version = content["format"] == FORMAT, int(content["version"])
@@ -220,9 +223,10 @@ def read_header(file: BinaryIO, path: Path) -> Header:
         raise no_header from None
     if not known:
         raise no_header
+    # Only format and version are read so far: the rest may be different in another version.
     if version > VERSION:
         raise TransferFileError(
-            f"{path} was written by a newer azemu: its version is {version}, {VERSION} is known here. Update azemu."
+            f"{path} was written by a newer azemu: it has version {version}, this azemu reads {VERSION}. Update azemu."
         )
     return Header(
         id=content["id"],
@@ -234,24 +238,26 @@ def read_header(file: BinaryIO, path: Path) -> Header:
 
 
 def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
-    """The records from the file's position on, each with the position behind it.
+    """Yield the records from the file's position on, each with the position behind it.
 
-    A last line that is cut short ends them. Raises TransferFileError for a damaged line.
+    Raises TransferFileError for a line that is damaged or cut short.
     """
     while line := file.readline():
-        if not line.endswith(b"\n"):
-            return
         try:
-            yield _record(json.loads(line)), file.tell()
+            record = _record(json.loads(line))
         except (ValueError, KeyError, TypeError):
-            place = file.tell() - len(line)
-            raise TransferFileError(f"{path} is damaged: the line at byte {place} cannot be read.") from None
+            start = file.tell() - len(line)
+            raise TransferFileError(f"{path} is damaged: the line at byte {start} cannot be read.") from None
+        if record is not None:
+            yield record, file.tell()
 
 
-def _record(content: Mapping[str, Any]) -> Record:
+def _record(content: Mapping[str, Any]) -> Record | None:
+    """Read a record; None for one that has no meaning any more."""
     match content:
         case {"begin": item}:
             return Begin(_item(item))
+        # Patterns of objects ignore other members, so a later version may add some.
         case {"message": text, "id": id_, "dequeueCount": count}:
             return Message(
                 text=text,
@@ -264,8 +270,11 @@ def _record(content: Mapping[str, Any]) -> Record:
             return Row(partition_key, row_key, {name: _value(value) for name, value in properties.items()})
         case {"blob": name, "contentType": content_type, "metadata": metadata, "content": data}:
             return Blob(name=name, content_type=content_type, metadata=metadata, content=base64.b64decode(data))
-        case {"mark": item, "position": position}:
-            return Mark(_item(item), position, content.get("unreadableMessages", 0))
+        case {"mark": item, "position": None}:
+            return Mark(_item(item), content.get("unreadableMessages", 0))
+        case {"mark": _, "position": str()}:
+            # From an earlier version: the place in a table where an interrupted export could be resumed.
+            return None
         case {"end": True}:
             return End()
     raise ValueError(f"unknown record {content!r}")
@@ -287,6 +296,7 @@ def _value(content: Any) -> Value:
         case {"Edm.Int64": text}:
             return Int64(int(text))
         case {"Edm.Double": number}:
+            # Also the texts "nan", "inf" and "-inf".
             return float(number)
         case {"Edm.DateTime": text}:
             return Instant.parse(text)

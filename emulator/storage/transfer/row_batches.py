@@ -1,15 +1,16 @@
-"""Many operations on a table, in as few transactions as may be."""
+"""Operations on many rows of a table, grouped into as few transactions as possible."""
 
 from __future__ import annotations
 
 from emulator.storage.port import MAX_BATCH_OPERATIONS, Table, TableOperation
 
-# A transaction takes 4 MiB, with what surrounds the rows in it.
+# Azure limits a transaction request to 4 MiB. The rest is for the headers of each operation and for JSON annotations,
+# which the sizes that callers pass do not include.
 _BATCH_BYTES = 3 * 1024 * 1024
 
 
 class RowBatch:
-    """Collects operations of one partition and submits them together."""
+    """Operations on rows of one table, submitted when the partition changes or the transaction is full."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -17,7 +18,7 @@ class RowBatch:
         self._bytes = 0
 
     async def add(self, operation: TableOperation, size: int) -> None:
-        """`size`: about how many bytes it takes in a request."""
+        """Add an operation of approximately `size` bytes. May submit the operations before it."""
         if self._operations and (
             self._operations[0].row.partition_key != operation.row.partition_key
             or len(self._operations) == MAX_BATCH_OPERATIONS
@@ -28,5 +29,7 @@ class RowBatch:
         self._bytes += size
 
     async def flush(self) -> None:
+        """Submit the operations that were added since the last flush."""
+        # Emptied first: after an error the caller ends, and must not submit the same operations again.
         operations, self._operations, self._bytes = self._operations, [], 0
         await self._table.submit(operations)
