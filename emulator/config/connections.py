@@ -28,6 +28,8 @@ DEVELOPMENT_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVE
 DEVELOPMENT_PORTS: Final[Mapping[Service, int]] = {"blob": 10000, "queue": 10001, "table": 10002}
 
 _PREFIX: Final = "AzureWebJobs"
+# The connection of the functions host itself, and of bindings that name none.
+DEFAULT_CONNECTION: Final = f"{_PREFIX}Storage"
 # All names that a connection string may have.
 _NAMES: Final = (
     "UseDevelopmentStorage",

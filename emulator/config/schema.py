@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from emulator.config.timespan import format_timespan, parse_timespan
 from emulator.errors import ConfigurationError
@@ -37,6 +37,9 @@ class Rule:
     at_most: Bound | None = None
     unit: timedelta | None = None
     wording: str | None = None
+
+
+NO_RULE = Rule()
 
 
 def option(default: Any = dataclasses.MISSING, *, default_factory: Any = dataclasses.MISSING, **rule: Any) -> Any:
@@ -70,23 +73,54 @@ class Section:
         return ConfigurationError(f"{self.origin(path)}: {'.'.join(path)} is {_shown(found)}; allowed: {allowed}.")
 
 
+class SectionOptions(Protocol):
+    """Options of an extension: a frozen dataclass that names its section below `extensions` of host.json."""
+
+    section_name: ClassVar[str]
+
+
 def read_section(cls: type[T], section: Section) -> T:
-    """The dataclass `cls` with what the section says; other fields keep their defaults, unknown keys are ignored.
+    """Read a section into the dataclass `cls`. Absent options keep their defaults; unknown keys are ignored.
 
     Raises ConfigurationError with file, key, what was found and what is allowed.
     """
-    hints = _type_hints(cls)  # type: ignore[arg-type]
-    given = {}
+    types_of_fields = _type_hints(cls)  # type: ignore[arg-type]
+    values = {}
     for member in dataclasses.fields(cls):  # type: ignore[arg-type]
         rule = member.metadata.get("rule", Rule())
-        for key in _keys(member.name, rule):
-            found = section.get(key)
-            if found is not None:
-                given[member.name] = _read(hints[member.name], section, key, found, rule)
+        if rule.key == "":
+            continue
+        keys = [key for key in (rule.key or camel_case(member.name), rule.formerly) if key]
+        for key in keys:
+            value = read_value(section, key, types_of_fields[member.name], rule)
+            if value is not None:
+                values[member.name] = value
                 break
         else:
-            _check_optional(member, section)
-    return cls(**given)
+            if member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING:
+                raise section.error(keys[0], None, "a value; it is required here")
+    return cls(**values)
+
+
+def read_value(section: Section, key: str, kind: Any, rule: Rule = NO_RULE) -> Any:
+    """Read one option as `kind`, a type as in a dataclass annotation; None if the option is absent or null.
+
+    Raises ConfigurationError.
+    """
+    value = section.get(key)
+    if value is None:
+        return None
+    if get_origin(kind) in (Union, types.UnionType):
+        [kind] = [part for part in get_args(kind) if part is not type(None)]
+    if dataclasses.is_dataclass(kind):
+        return read_section(kind, section.section(key))  # type: ignore[arg-type]
+    origin = get_origin(kind)
+    if origin is tuple:
+        return tuple(_scalar(get_args(kind)[0], section, key, item, NO_RULE) for item in _items(section, key, value))
+    if origin is not None and issubclass(origin, Mapping):
+        below = section.section(key)
+        return {name: _scalar(get_args(kind)[1], below, name, item, NO_RULE) for name, item in below.members.items()}
+    return _scalar(kind, section, key, value, rule)
 
 
 @cache  # evaluating the annotations is most of the work, and they do not change
@@ -94,34 +128,9 @@ def _type_hints(cls: type) -> Mapping[str, Any]:
     return get_type_hints(cls)
 
 
-def _keys(name: str, rule: Rule) -> list[str]:
-    if rule.key == "":
-        return []
-    return [key for key in (rule.key or camel_case(name), rule.formerly) if key]
-
-
-def _check_optional(member: dataclasses.Field[Any], section: Section) -> None:
-    if member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING:
-        raise section.error(camel_case(member.name), None, "a value; it is required here")
-
-
 def camel_case(name: str) -> str:
     first, *others = name.split("_")
     return first + "".join(other.capitalize() for other in others)
-
-
-def _read(kind: Any, section: Section, key: str, found: Any, rule: Rule) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        [kind] = [part for part in get_args(kind) if part is not type(None)]
-    if dataclasses.is_dataclass(kind):
-        return read_section(kind, section.section(key))  # type: ignore[arg-type]
-    origin = get_origin(kind)
-    if origin is tuple:
-        return tuple(_scalar(get_args(kind)[0], section, key, item, Rule()) for item in _items(section, key, found))
-    if origin is not None and issubclass(origin, Mapping):
-        below = section.section(key)
-        return {name: _scalar(get_args(kind)[1], below, name, value, Rule()) for name, value in below.members.items()}
-    return _scalar(kind, section, key, found, rule)
 
 
 def _items(section: Section, key: str, found: Any) -> Iterator[Any]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions, OverridableStates
 from emulator.durable.core.entities.messages import RELEASE, Release, Request
 from emulator.durable.core.events import (
     EventRaised,
@@ -36,6 +35,7 @@ from emulator.durable.hub import (
     PurgeResult,
     TaskHub,
 )
+from emulator.durable.options import DurableTaskOptions, OverridableStates
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 

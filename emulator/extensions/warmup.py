@@ -1,18 +1,22 @@
-"""warmupTrigger: nothing to listen for; /admin/warmup runs the function. Source: docs/protocol/functions-host.md 6
-and 8.7."""
+"""The warm-up trigger (warmupTrigger): a function that /admin/warmup runs once.
+
+Source: docs/protocol/functions-host.md 6 and 8.7.
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from emulator.host.port import Extension, Function, Invoke
+from emulator.host.context import ExtensionContext
+from emulator.host.port import Extension, Function, Invoke, Trigger
 from emulator.worker.port import Binding
 
 TRIGGER = "warmuptrigger"
 
 
-def warmup_extension() -> Extension:
-    return Extension(name="warmup", triggers={TRIGGER: _listen})
+def warmup_extension(context: ExtensionContext) -> Extension:
+    """Warm-up triggers. There are no events to listen for: the admin API invokes the function."""
+    return Extension(name="warmup", triggers={TRIGGER: Trigger(listen=_listen)})
 
 
 def _listen(function: Function, binding: Binding, invoke: Invoke) -> AbstractAsyncContextManager[None]:

@@ -12,7 +12,8 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -52,9 +53,10 @@ class _Attempt:
     event: TriggerEvent
     data: BindingData
     retry: RetryContext | None
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def context(self, prepared: PreparedBinding) -> BindingContext:
-        return BindingContext(self.function, prepared.binding, prepared.render(self.data), self.id)
+        return BindingContext(self.function, prepared.binding, prepared.render(self.data), self.id, self.resources)
 
 
 class Invoker:
@@ -160,9 +162,10 @@ class Invoker:
 
     async def _run(self, attempt: _Attempt, log: InvocationLog) -> Returned:
         prepared = self._prepared[attempt.function.name]
-        inputs = await self._read(attempt, prepared.inputs)
-        returned = await self._call(attempt, inputs, log)
-        await self._write(attempt, prepared.outputs, returned)
+        async with attempt.resources:
+            inputs = await self._read(attempt, prepared.inputs)
+            returned = await self._call(attempt, inputs, log)
+            await self._write(attempt, prepared.outputs, returned)
         return returned
 
     async def _call(self, attempt: _Attempt, inputs: Mapping[str, Datum | None], log: InvocationLog) -> Returned:
@@ -190,7 +193,7 @@ class Invoker:
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:
         async def read(prepared: PreparedBinding) -> Datum | None:
             try:
-                return await self._types.reader(prepared.binding)(attempt.context(prepared))
+                return await self._types.input(prepared.binding).read(attempt.context(prepared))
             except EmulatorError as error:
                 raise BindingFailed(f"Exception binding parameter '{prepared.binding.name}'. {error}") from error
 
@@ -202,7 +205,7 @@ class Invoker:
         values = {**returned.outputs, RETURN: returned.value}
 
         async def write(prepared: PreparedBinding, datum: Datum) -> None:
-            writer = self._types.writer(prepared.binding)
+            writer = self._types.output(prepared.binding).write
             if writer is None:
                 return
             try:

@@ -29,6 +29,7 @@ from emulator.host.http.keys import FileSecrets, KeyRing, SecretsRepository
 from emulator.host.http.routes import FunctionRoutes, Route
 from emulator.host.http.server import Site, serve
 from emulator.host.http.webhooks import system_key_name, webhook_routes
+from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 
@@ -91,7 +92,7 @@ async def open_site(
             builtin=builtin_routes(parts, facts, clock, spawn),
             functions=parts.routes,
             authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
-            options=configuration.host.http,
+            options=configuration.host.section(HttpOptions),
             cors=configuration.cors,
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
@@ -103,7 +104,11 @@ async def open_site(
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
     """Everything that is there without the user's functions, in the order of matching."""
     host, extensions = parts.host, parts.extensions
-    by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
+    by_hand = {
+        binding_type: trigger.invoke_by_hand
+        for extension in extensions
+        for binding_type, trigger in extension.triggers.items()
+    }
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),

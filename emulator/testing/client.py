@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from emulator.app import App
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.extensions.durable.binding import client_payload
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.testing.http import Answer
@@ -25,7 +26,7 @@ def durable_client(app: App, send: Send) -> Any:
     """A DurableOrchestrationClient of the SDK that the app has installed."""
     from azure.durable_functions import DurableOrchestrationClient
 
-    durable = app.configuration.host.durable_task
+    durable = resolve_options(app.configuration.host.section(DurableTaskOptions), app.configuration.settings)
     base = f"http://127.0.0.1:{app.port}{WEBHOOK_PATH}"
     urls = ManagementUrls(base=base, hub=durable.hub_name, connection=durable.storage_provider.connection_name, code="")
     # The SDK speaks to the RPC endpoint only. The webhook below the same paths is the same API.

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from emulator.accounts import DEFAULT_CONNECTION
 from emulator.app import App, open_app
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock, SystemClock
-from emulator.config.connections import BuiltinConnection, resolve_connection
+from emulator.config.connections import DEFAULT_CONNECTION, BuiltinConnection, resolve_connection
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.hub import TaskHub
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.host.status import HostState
@@ -235,7 +235,7 @@ def _check_lives_by_a_clock(configuration: Configuration) -> None:
 
 def _hub(app: App, clock: Clock) -> TaskHub:
     """The app's task hub, as a client that shares nothing with the engine but the storage."""
-    options = app.configuration.host.durable_task
+    options = resolve_options(app.configuration.host.section(DurableTaskOptions), app.configuration.settings)
     provider = options.storage_provider
     tracking = provider.tracking_store_connection_name
     return AzureStorageTaskHub(

@@ -18,6 +18,8 @@ DatumType = Literal[
     "bytes",
     "http",
     "http_stream",
+    "stream",
+    "sdk_object",
     "int",
     "double",
     "collection_string",
@@ -80,9 +82,11 @@ class HttpStream:
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData;
-    `http_stream` holds an HttpStream.
+    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData.
 
+    Three types hold objects that the worker gives to the parameter as they are: `http_stream` an HttpStream, `stream`
+    a binary file object, `sdk_object` a client of an Azure SDK, such as BlobClient. FunctionRpc has no message for
+    them; the official worker gets a description of the object (model_binding_data) and creates it in its own process.
     The absence of a value is None instead of a Datum.
     """
 

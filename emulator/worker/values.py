@@ -99,8 +99,10 @@ class Out(func.Out[T], Generic[T]):
 
 def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str, Datum]) -> Any:
     """The Python value of an input. Raises what the converter raises; TypeError when it cannot take the kind."""
-    if datum is not None and datum.type == "http_stream":
-        return datum.value  # The web framework will make its request of it.
+    if datum is not None and datum.type in ("http_stream", "stream", "sdk_object"):
+        # Objects of this process need no conversion: a web framework builds its request from an HTTP stream, and user
+        # code reads a stream or calls a client itself.
+        return datum.value
     converter = converter_for(binding_type)
     metadata = LibraryMetadata(trigger_metadata) if is_trigger_capable(binding_type) else None
     try:

@@ -154,3 +154,53 @@ GUIDS = [
 @pytest.mark.parametrize(("form", "text"), GUIDS)
 def test_guid_formats(form: str, text: str) -> None:
     assert format_guid(UUID("12345678123456781234567812345678"), form) == text
+
+
+MATCHES = [
+    ("samples/{name}.{ext}", "samples/report.txt", {"name": "report", "ext": "txt"}),
+    ("samples/{name}.{ext}", "samples/a.b.txt", {"name": "a.b", "ext": "txt"}),
+    ("in/{name}-{date}.csv", "in/x-2026-01-02.csv", {"name": "x-2026-01", "date": "02"}),
+    ("in/{dir}/{file}.txt", "in/d/e/f.txt", {"dir": "d/e", "file": "f"}),
+    ("in/{dir}/{file}.txt", "in//f.txt", {"dir": "", "file": "f"}),
+    ("in/{name}.{ext}", "in/.hidden", {"name": "", "ext": "hidden"}),
+    ("in/{name}.{ext}", "in/trailing.", {"name": "trailing", "ext": ""}),
+    ("in/{{x}}-{name}", "in/{x}-ü ö.txt", {"name": "ü ö.txt"}),
+    ("in/{name}", "in/a%20b.txt", {"name": "a%20b.txt"}),
+    ("in/{DateTime}-{a:N}", "in/x-y", {"DateTime": "x", "a": "y"}),
+    ("in/{a}{b}", "in/xy", {"a": "xy", "b": ""}),
+    ("in/{a}{a}", "in/xy", {"a": ""}),
+    ("in/fixed.txt", "in/fixed.txt", {}),
+    ("in/{name}.txt", "in/a.csv", None),
+    ("in/{name}.txt", "IN/a.txt", None),
+    ("in/{name}.txt", "in/a.txt.bak", None),
+    ("in/a.c", "in/abc", None),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "values"), MATCHES)
+def test_matching(pattern: str, text: str, values: dict[str, str] | None) -> None:
+    assert parse_template(pattern).match(text) == values
+
+
+def test_capture_names_keep_their_spelling() -> None:
+    assert parse_template("in/{Dir}/{name}.{ext:x}").capture_names() == ["Dir", "name", "ext"]
+
+
+NO_CAPTURES = [
+    ("in/{a.b}", "Capture expressions can't include dot operators"),
+    (
+        "c-work/{rand-guid}",
+        "Invalid pattern '^c-work/(?<rand-guid>.*)$' at offset 20. Reference to undefined group name 'guid'.",
+    ),
+    (
+        "a.b/{rand-guid}",
+        "Invalid pattern '^a\\.b/(?<rand-guid>.*)$' at offset 18. Reference to undefined group name 'guid'.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pattern", "message"), NO_CAPTURES)
+def test_an_expression_that_cannot_capture_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as error:
+        parse_template(pattern).capture_names()
+    assert str(error.value) == message

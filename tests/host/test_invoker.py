@@ -6,6 +6,7 @@ The worker is the real one with real apps; extensions are small ones made here.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +24,7 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
-from emulator.host.port import BindingContext, Extension, TriggerEvent
+from emulator.host.port import BindingContext, Extension, Input, Output, Trigger, TriggerEvent
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
@@ -62,9 +64,9 @@ class Things:
     def extension(self) -> Extension:
         return Extension(
             name="things",
-            triggers={"thingtrigger": lambda function, binding, invoke: nullcontext()},
-            inputs={"thing": self.read},
-            outputs={"thing": self.write},
+            triggers={"thingtrigger": Trigger(listen=lambda function, binding, invoke: nullcontext())},
+            inputs={"thing": Input(read=self.read)},
+            outputs={"thing": Output(write=self.write)},
         )
 
 
@@ -387,3 +389,55 @@ async def test_running_invocations_are_counted(bench: Open) -> None:
     await app.invoker.wait_until_idle()
     await running
     assert app.invoker.running == 0
+
+
+async def test_a_stream_is_given_to_the_function_and_closed_after_it(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="content", type="thing", path="in")
+@app.generic_output_binding(arg_name="copy", type="thing", path="out")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, content, copy: func.Out[bytes]):
+    copy.set(content.read(4) + b"|" + content.read())
+""")
+    stream = io.BytesIO(b"abcdefgh")
+
+    async def enter(context: BindingContext) -> None:
+        context.resources.enter_context(stream)
+
+    app.things.reading = enter
+    app.things.stored["in"] = Datum("stream", stream)
+    await app.call()
+    assert app.things.stored["out"] == Datum("bytes", b"abcd|efgh")
+    assert stream.closed
+
+
+async def test_a_stream_is_closed_when_the_function_fails(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="content", type="thing", path="in")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, content):
+    raise ValueError("boom")
+""")
+    stream = io.BytesIO()
+
+    async def enter(context: BindingContext) -> None:
+        context.resources.enter_context(stream)
+
+    app.things.reading = enter
+    app.things.stored["in"] = Datum("stream", stream)
+    with pytest.raises(FunctionFailed):
+        await app.call()
+    assert stream.closed
+
+
+async def test_an_sdk_client_object_is_given_to_the_function_as_it_is(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="client", type="thing", path="in")
+@app.generic_output_binding(arg_name="name", type="thing", path="out")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, client, name: func.Out[str]):
+    name.set(client.blob_name)
+""")
+    app.things.stored["in"] = Datum("sdk_object", SimpleNamespace(blob_name="dir/x.txt"))
+    await app.call()
+    assert app.things.stored["out"] == Datum("string", "dir/x.txt")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import Answer
 from emulator.durable.core.replay.diagnostics import Diagnostic
@@ -22,6 +21,7 @@ from emulator.durable.executor import (
     OrchestratorResult,
     WorkAborted,
 )
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity

@@ -5,24 +5,20 @@ Source: durable-extension, HttpApiHandler.GetClient; docs/protocol/durable-clien
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from emulator.clock import Clock
-from emulator.config.connections import ConnectionNotConfigured
-from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
+from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
+from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
-Accounts = Callable[[str], StorageAccount]
-"""The account of a connection name; always the same object for the same account. Raises ConnectionNotConfigured."""
-
-_DEFAULT_CONNECTION = AzureStorageProvider().connection_name
 _SHORT_NAME = "Storage"
 """How URLs name the default connection."""
 
@@ -59,7 +55,7 @@ class HubDirectory:
     def __init__(
         self,
         options: DurableTaskOptions,
-        accounts: Accounts,
+        accounts: StorageAccounts,
         *,
         clock: Clock,
         new_id: NewId,
@@ -84,7 +80,7 @@ class HubDirectory:
     def own_connection(self) -> str:
         """As URLs spell it."""
         name = self._options.storage_provider.connection_name
-        return _SHORT_NAME if name == _DEFAULT_CONNECTION else name
+        return _SHORT_NAME if name == DEFAULT_CONNECTION else name
 
     def own(self) -> OpenedHub:
         """The hub that this app works on. Raises ConnectionNotConfigured."""

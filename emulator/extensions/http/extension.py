@@ -1,4 +1,4 @@
-"""httpTrigger and the http output: a route per function, a request in, the returned value out.
+"""HTTP triggers (httpTrigger) and the http output: one route per function, its request in, its return value out.
 
 Source: host, WebScriptHostHttpRoutesManager.cs, ScriptHost.ValidateHttpFunction; webjobs-extensions, Http;
 docs/protocol/functions-host.md 4.
@@ -7,38 +7,43 @@ docs/protocol/functions-host.md 4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 
 from emulator.clock import Clock
-from emulator.errors import EmulatorError
+from emulator.errors import ConfigurationError, EmulatorError
 from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, render
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
+from emulator.host.context import ExtensionContext
 from emulator.host.http.auth import function_access
 from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
 from emulator.host.http.templates import TemplateError, parse_template
-from emulator.host.port import Extension, Function, Invoke, TriggerEvent
+from emulator.host.http_options import HttpOptions
+from emulator.host.port import Extension, Function, InvalidFunction, Invoke, Output, Trigger, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData
 
-MAX_BODY_BYTES = 104_857_600
-"""What a request may bring, unless FUNCTIONS_REQUEST_BODY_SIZE_LIMIT says otherwise."""
+BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+"""App setting: how many bytes the body of a request may have."""
+
+_MAX_BODY_BYTES: Final = 104_857_600
 
 _startup = category(STARTUP)
 
 
-def http_extension(
-    routes: FunctionRoutes, clock: Clock, *, prefix: str = "api", max_body_bytes: int = MAX_BODY_BYTES
-) -> Extension:
-    """`routes`: the server's table, into which the functions' routes go. `prefix`: extensions.http.routePrefix."""
+def http_extension(context: ExtensionContext) -> Extension:
+    """HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
+    prefix = context.section(HttpOptions).route_prefix
+    max_body_bytes = _body_limit(context.settings.get(BODY_LIMIT_SETTING))
 
     @asynccontextmanager
     async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-        endpoint = _Endpoint(function, invoke, clock, max_body_bytes)
+        endpoint = _Endpoint(function, invoke, context.clock, max_body_bytes)
         route = Route(
             name=function.name,
             template=parse_template(route_text(function, binding, prefix)),
@@ -46,75 +51,87 @@ def http_extension(
             access=function_access(binding.properties.get("authLevel"), function.name),
             answer=endpoint.answer,
         )
-        with routes.serving(route):
-            _say_mapped(route, routes.hiding(route))
+        with context.routes.serving(route):
+            _log_route(route, context.routes)
             yield
 
-    return Extension(name="http", triggers={HTTP_TRIGGER: listen}, by_hand={HTTP_TRIGGER: _no_request})
+    def validate(function: Function, others: Sequence[Function]) -> None:
+        check_route(function, others, prefix)
+
+    trigger = Trigger(
+        listen=listen,
+        validate=validate,
+        invoke_by_hand=_refuse_by_hand,
+        log_category="Host.Triggers.Http",
+        # No `binding_names`: besides the route's parameters, expressions may use all names in the query string and in
+        # a JSON body, which are known only when the request arrives.
+    )
+    # The output is written by the endpoint, which has the connection to the client.
+    return Extension(name="http", triggers={HTTP_TRIGGER: trigger}, outputs={HTTP_OUTPUT: Output(write=None)})
+
+
+def _body_limit(text: str | None) -> int:
+    if not text:
+        return _MAX_BODY_BYTES
+    if not text.strip().isdecimal():
+        raise ConfigurationError(f"App setting {BODY_LIMIT_SETTING} is '{text}'; allowed: a number of bytes.")
+    return int(text)
 
 
 class NoHttpRequest(EmulatorError):
-    """An HTTP function was to be run by hand."""
+    """An HTTP function was to be run by hand, without a request."""
 
 
-async def _no_request(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+async def _refuse_by_hand(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
     raise NoHttpRequest("An HttpRequest is required")
 
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:
-    """The route's template as the user wrote it, with the prefix: `api/items/{id}`."""
+    """Return the route's template as the user wrote it, with the prefix: `api/items/{id}`."""
     own = str(binding.properties.get("route") or function.name).strip("/")
     return f"{prefix.strip('/')}/{own}".strip("/")
 
 
 def methods_of(binding: Binding) -> Sequence[str] | None:
-    """Upper case; None: all methods. An empty list is a route that nothing matches."""
+    """Return the methods in upper case; None: all methods. A route with an empty list matches no request."""
     methods = binding.properties.get("methods")
     return None if methods is None else [str(method).upper() for method in methods]
 
 
-def route_check(prefix: str) -> Callable[[Function, Sequence[Function]], str | None]:
-    """The rules for routes, a `Check` for the catalog: what is wrong with a function beside those before it."""
-
-    def check(function: Function, others: Sequence[Function]) -> str | None:
-        if not _is_http(function):
-            return None
-        own = _comparable(function)
-        if own.startswith(("admin", "runtime")):
-            return "The specified route conflicts with one or more built in routes."
-        for other in others:
-            if (
-                other.trigger.type.lower() == HTTP_TRIGGER
-                and _comparable(other) == own
-                and _share_a_method(function, other)
-            ):
-                return f"The route specified conflicts with the route defined by function '{other.name}'."
-        try:
-            parse_template(route_text(function, function.trigger, prefix))
-        except TemplateError as error:
-            return f"The route '{route_text(function, function.trigger, prefix)}' is invalid: {error}"
-        return None
-
-    return check
+def check_route(function: Function, others: Sequence[Function], prefix: str) -> None:
+    """Check a function's route beside those of the functions accepted before it. Raises InvalidFunction."""
+    own = _comparable_route(function)
+    if own.startswith(("admin", "runtime")):
+        raise InvalidFunction("The specified route conflicts with one or more built in routes.")
+    for other in others:
+        if (
+            other.trigger.type.lower() == HTTP_TRIGGER
+            and _comparable_route(other) == own
+            and _share_a_method(function, other)
+        ):
+            raise InvalidFunction(f"The route specified conflicts with the route defined by function '{other.name}'.")
+    route = route_text(function, function.trigger, prefix)
+    try:
+        parse_template(route)
+    except TemplateError as error:
+        raise InvalidFunction(f"The route '{route}' is invalid: {error}") from error
 
 
-def _is_http(function: Function) -> bool:
-    return function.trigger.type.lower() == HTTP_TRIGGER
-
-
-def _comparable(function: Function) -> str:
+def _comparable_route(function: Function) -> str:
     return route_text(function, function.trigger, "").lower()
 
 
-def _share_a_method(one: Function, other: Function) -> bool:
-    # As the host compares them: no list and an empty one mean all here, and letter case counts.
-    ours, theirs = (set(function.trigger.properties.get("methods") or ()) for function in (one, other))
-    return not ours or not theirs or bool(ours & theirs)
+def _share_a_method(function: Function, other: Function) -> bool:
+    # The host compares the lists as they are written: letter case counts, and both no list and an empty one mean all
+    # methods here, although a route with an empty list never matches.
+    own_methods, other_methods = (set(one.trigger.properties.get("methods") or ()) for one in (function, other))
+    return not own_methods or not other_methods or bool(own_methods & other_methods)
 
 
-def _say_mapped(route: Route, hiding: Route | None) -> None:
+def _log_route(route: Route, routes: FunctionRoutes) -> None:
     methods = "all" if route.methods is None else ",".join(route.methods)
     _startup.info("Mapped function route '%s' [%s] to '%s'", route.template.text, methods, route.name)
+    hiding = routes.hiding(route)
     if hiding is not None:
         _startup.warning(
             "Function '%s' will never be called: function '%s' takes all requests to its route '%s'. Routes are tried "
@@ -134,7 +151,7 @@ class _Endpoint:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         bindings = function.metadata.bindings
-        self._output = next((one.name for one in bindings if one.type.lower() == HTTP_OUTPUT), None)
+        self._output = next((binding.name for binding in bindings if binding.type.lower() == HTTP_OUTPUT), None)
         self._streaming: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: HttpCall) -> web.StreamResponse:
@@ -159,7 +176,7 @@ class _Endpoint:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
-            # The invoker has said what happened; the client learns no more than that something did.
+            # The invoker has logged the error. The client gets no details, as from the Functions host.
             return web.Response(status=500)
 
     async def _streamed(self, call: HttpCall) -> web.StreamResponse:
@@ -173,7 +190,8 @@ class _Endpoint:
         try:
             await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
         except EmulatorError:
-            # As above. A framework has answered for its function; if it never got so far, nobody has.
+            # The invoker has logged the error. A web framework has answered for its function already; if it never got
+            # that far, there will be no answer, and the client gets a 500.
             exchange.abandon()
         except BaseException:
             exchange.abandon()
@@ -190,7 +208,7 @@ def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:
 
 
 def _last_response(status: int) -> web.Response:
-    """An answer after which the connection is closed, since what the client still sends is not wanted."""
+    """Return a response that closes the connection, so that the rest of the request need not be read."""
     response = web.Response(status=status)
     response.force_close()
     return response
@@ -200,7 +218,8 @@ def _web_response(answer: HttpAnswer, request: web.Request) -> web.Response:
     response = web.Response(status=answer.status, body=answer.body or None)
     for name, value in answer.headers:
         response.headers.add(name, value)
-    # Kestrel streams what has no length, and so does the Functions host with every body.
+    # A function cannot set the length implicitly: the Functions host streams every body without an explicit
+    # Content-Length, and Kestrel then sends it in chunks.
     if answer.body and "Content-Length" not in response.headers and request.version >= (1, 1):
         response.enable_chunked_encoding()
     return response

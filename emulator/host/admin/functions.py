@@ -23,7 +23,8 @@ from emulator.host.console.categories import function_category
 from emulator.host.http.auth import AdminApi, Anonymous
 from emulator.host.http.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.http.routes import HttpCall, Route
-from emulator.host.port import EventByHand, Function, TriggerEvent
+from emulator.host.http_options import HttpOptions
+from emulator.host.port import Function, InvokeByHand, TriggerEvent
 from emulator.worker.port import Datum
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class FunctionsApi:
         facts: HostFacts,
         clock: Clock,
         *,
-        by_hand: Mapping[str, EventByHand],
+        by_hand: Mapping[str, InvokeByHand],
         spawn: Spawn,
     ) -> None:
         self._host = host
@@ -157,7 +158,7 @@ class FunctionsApi:
         if function.trigger.type.lower() != HTTP_TRIGGER:
             return {}
         route = str(function.trigger.properties.get("route") or function.name).strip("/")
-        prefix = self._facts.options.http.route_prefix.strip("/")
+        prefix = self._facts.options.section(HttpOptions).route_prefix.strip("/")
         return {"invoke_url_template": f"{base}/{prefix}/{route}".lower() if prefix else f"{base}/{route}".lower()}
 
 

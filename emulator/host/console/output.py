@@ -33,9 +33,9 @@ from typing import Final, Literal, TextIO
 from emulator.clock import Clock
 from emulator.config.hostjson import LogLevel
 from emulator.errors import EmulatorError
-from emulator.host.console.categories import category_of
+from emulator.host.console.categories import ASSIGNED, category_of
 
-# The longest prefix wins. Modules that are not named here are Host.General.
+# The longest prefix wins. Modules that are not named here are Host.General; extensions name their own category.
 MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator": "Host.General",
     "emulator.app": "Host.Startup",
@@ -48,8 +48,6 @@ MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator.worker": "Worker.python",
     "emulator.storage": "Host.Storage",
     "emulator.durable": "Host.Triggers.DurableTask",
-    "emulator.extensions.durable": "Host.Triggers.DurableTask",
-    "emulator.extensions.http": "Host.Triggers.Http",
 }
 JSON_FIELDS: Final = ("invocation_id", "function", "instance_id")
 # core-tools shows these whatever the levels say.
@@ -118,8 +116,9 @@ def category_for(logger_name: str) -> str:
     named = category_of(logger_name)
     if named is not None:
         return named
-    prefixes = [prefix for prefix in MODULE_CATEGORIES if f"{logger_name}.".startswith(f"{prefix}.")]
-    return MODULE_CATEGORIES[max(prefixes, key=len)] if prefixes else logger_name
+    categories = {**MODULE_CATEGORIES, **ASSIGNED}
+    prefixes = [prefix for prefix in categories if f"{logger_name}.".startswith(f"{prefix}.")]
+    return categories[max(prefixes, key=len)] if prefixes else logger_name
 
 
 def level_of(number: int) -> LogLevel:

@@ -24,9 +24,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from emulator.clock import Clock, within
-from emulator.config.hostjson import HstsOptions, HttpOptions
 from emulator.config.start import Cors
 from emulator.host.console.categories import category
+from emulator.host.http_options import HstsOptions, HttpOptions
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, hyphenated
 

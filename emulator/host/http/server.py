@@ -22,7 +22,6 @@ from aiohttp import web
 from yarl import URL
 
 from emulator.clock import Clock
-from emulator.config.hostjson import HttpOptions
 from emulator.config.start import Cors
 from emulator.host.http import pipeline
 from emulator.host.http.auth import Authorizer
@@ -32,6 +31,7 @@ from emulator.host.http.paths import has_dot_segments, normalized_path, split_pa
 from emulator.host.http.pipeline import Incoming, Stage
 from emulator.host.http.requests import BodyBroken, BodyTooLarge
 from emulator.host.http.routes import FunctionRoutes, HttpCall, Route, first_match
+from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 

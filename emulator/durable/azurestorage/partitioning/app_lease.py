@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.config.durable import AppLeaseOptions
 from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.core.json_text import json_text, lenient_object
+from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 

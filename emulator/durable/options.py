@@ -1,4 +1,4 @@
-"""host.json: extensions.durableTask. The defaults stand here and nowhere else.
+"""Options of Durable Functions in host.json (extensions.durableTask), with their defaults.
 
 Source: durable-extension, Options/*.cs, AzureStorageDurabilityProviderFactory.cs;
 docs/protocol/durable-client-http.md chapter 5.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import enum
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import ClassVar, Final
 
-from emulator.config.schema import Section, option, read_section
+from emulator.config.connections import DEFAULT_CONNECTION
+from emulator.config.schema import option
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
 
 DEFAULT_HUB_NAME: Final = "TestHubName"
-EVENT_TYPES: Final = ("Started", "Completed", "Failed", "Terminated")
 
 
 class OverridableStates(enum.Enum):
@@ -42,17 +42,6 @@ class MessageEncoding(enum.Enum):
     BASE64 = "Base64"
 
 
-class TracingVersion(enum.StrEnum):
-    NONE = "None"
-    V1 = "V1"
-    V2 = "V2"
-
-
-class CorrelationProtocol(enum.StrEnum):
-    HTTP = "HttpCorrelationProtocol"
-    W3C = "W3CTraceContext"
-
-
 def _ten_per_cpu() -> int:
     return 10 * (os.cpu_count() or 1)
 
@@ -62,7 +51,7 @@ class AzureStorageProvider:
     """extensions.durableTask.storageProvider"""
 
     type: str = "AzureStorage"
-    connection_name: str = option("AzureWebJobsStorage", formerly="connectionStringName")
+    connection_name: str = option(DEFAULT_CONNECTION, formerly="connectionStringName")
     partition_count: int = option(4, at_least=1, at_most=16)
     control_queue_batch_size: int = option(32, at_least=1)
     control_queue_buffer_threshold: int = option(256, at_least=1, at_most=1000)
@@ -76,7 +65,6 @@ class AzureStorageProvider:
     fetch_large_messages_automatically: bool = True
     use_legacy_partition_management: bool = False
     use_table_partition_management: bool = True
-    allow_replaying_terminal_instances: bool = False
     queue_client_message_encoding: MessageEncoding = MessageEncoding.UTF8
     partition_table_operation_timeout: timedelta = timedelta(seconds=2)
     use_instance_table_etag: bool = False
@@ -109,40 +97,21 @@ class DurableTracing:
     """extensions.durableTask.tracing"""
 
     trace_inputs_and_outputs: bool = False
-    trace_replay_events: bool = False
-    allow_verbose_linux_telemetry: bool = False
     distributed_tracing_enabled: bool = False
-    distributed_tracing_protocol: CorrelationProtocol = CorrelationProtocol.HTTP
-    version: TracingVersion = TracingVersion.V1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventGridNotifications:
-    """extensions.durableTask.notifications.eventGrid. `topic_endpoint` empty: off. `key`: the access key itself."""
-
-    topic_endpoint: str = ""
-    key_setting_name: str = ""
-    key: str = field(default="", repr=False)
-    publish_retry_count: int = option(0, at_least=0)
-    publish_retry_interval: timedelta = option(
-        timedelta(minutes=5), at_least=timedelta(milliseconds=1), at_most=timedelta(minutes=60)
-    )
-    publish_retry_http_status: tuple[int, ...] = ()
-    publish_event_types: tuple[str, ...] = EVENT_TYPES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notifications:
-    """extensions.durableTask.notifications"""
-
-    event_grid: EventGridNotifications = EventGridNotifications()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurableTaskOptions:
-    """extensions.durableTask. `hub_name` is final: %SETTING% expanded, validated or sanitised."""
+    """extensions.durableTask.
 
-    hub_name: str = DEFAULT_HUB_NAME
+    `configured_hub_name`: as host.json has it, None if absent. `hub_name`: the task hub that is used, which
+    `resolve_options` derives from the former and the app settings.
+    """
+
+    section_name: ClassVar[str] = "durableTask"
+
+    configured_hub_name: str | None = option(None, key="hubName")
+    hub_name: str = option(DEFAULT_HUB_NAME, key="")
     default_version: str | None = None
     version_match_strategy: VersionMatch = VersionMatch.CURRENT_OR_OLDER
     version_failure_strategy: VersionFailure = VersionFailure.REJECT
@@ -163,10 +132,6 @@ class DurableTaskOptions:
     )
     max_entity_operation_batch_size: int = option(5000, at_least=1)
     max_orchestration_actions: int = option(100_000, at_least=1)
-    extended_sessions_enabled: bool = False
-    extended_session_idle_timeout: timedelta = option(
-        timedelta(seconds=30), key="extendedSessionIdleTimeoutInSeconds", unit=timedelta(seconds=1)
-    )
     overridable_existing_instance_states: OverridableStates = OverridableStates.NON_RUNNING
     entity_message_reorder_window: timedelta = option(
         timedelta(minutes=30),
@@ -174,49 +139,34 @@ class DurableTaskOptions:
         unit=timedelta(minutes=1),
         at_least=timedelta(0),
     )
-    rollback_entity_operations_on_exceptions: bool = True
-    use_graceful_shutdown: bool = False
-    throw_status_exceptions_on_raise_event: bool | None = None
     local_rpc_endpoint_enabled: bool | None = None
     store_inputs_in_orchestration_history: bool = False
     use_app_lease: bool = True
     app_lease_options: AppLeaseOptions = AppLeaseOptions()
-    max_grpc_message_size_in_bytes: int = option(4_194_304, at_least=1)
-    grpc_http_client_timeout: timedelta = timedelta(seconds=100)
     http_settings: DurableHttpSettings = DurableHttpSettings()
     tracing: DurableTracing = DurableTracing()
-    notifications: Notifications = Notifications()
     storage_provider: AzureStorageProvider = AzureStorageProvider()
 
 
-def read_durable_options(section: Section, settings: Settings) -> tuple[DurableTaskOptions, list[str]]:
-    """The options, and warnings for the user. Raises ConfigurationError."""
-    options = read_section(DurableTaskOptions, section)
-    explicit = options.hub_name if section.get("hubName") is not None else None
-    options = replace(
-        options,
-        hub_name=hub_name(explicit, settings),
-        storage_provider=_checked_provider(options.storage_provider),
-        notifications=Notifications(event_grid=_event_grid(options.notifications.event_grid, section, settings)),
-    )
-    warnings = []
-    if options.extended_sessions_enabled:
-        # The extension of 2024 warns and goes on without; later ones refuse to start.
-        warnings.append(
-            "extensions.durableTask.extendedSessionsEnabled is not supported for Python; the host goes on without."
-        )
-        options = replace(options, extended_sessions_enabled=False)
+def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableTaskOptions:
+    """Complete the options as read from host.json: find the hub name, check the storage provider.
+
+    Raises ConfigurationError.
+    """
     provider = options.storage_provider
-    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
-        warnings.append(
-            f"controlQueueBatchSize ({provider.control_queue_batch_size}) is larger than "
-            f"controlQueueBufferThreshold ({provider.control_queue_buffer_threshold}) in host.json."
+    if provider.type.lower() != "azurestorage":
+        raise ConfigurationError(
+            f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
+            "It is extensions.durableTask.storageProvider.type of host.json."
         )
-    return options, warnings
+    return replace(options, hub_name=hub_name(options.configured_hub_name, settings))
 
 
 def hub_name(explicit: str | None, settings: Settings) -> str:
-    """The task hub's name: host.json's, checked, or the default, made storage-safe. Raises ConfigurationError."""
+    """Return the name of the app's task hub: the one of host.json (`explicit`) or else a default for the site.
+
+    Raises ConfigurationError for a name that storage does not accept.
+    """
     site = settings.get("WEBSITE_SITE_NAME")
     default = _sanitised(site) if site else DEFAULT_HUB_NAME
     name = settings.expand_known(explicit) if explicit is not None else default
@@ -227,7 +177,7 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
             f"default HubName ({default}). See documentation on Task Hubs for information on how to set this: "
             "https://docs.microsoft.com/azure/azure-functions/durable/durable-functions-task-hubs"
         )
-    # The text says 45; the code of the extension takes 50.
+    # The message says 45 characters, but the code of the .NET extension accepts 50.
     if explicit is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
         raise ConfigurationError(
             f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
@@ -244,29 +194,3 @@ def _sanitised(name: str) -> str:
     if not name:
         return "DefaultTaskHub"
     return name if len(name) >= 3 else name + "Hub"
-
-
-def _checked_provider(provider: AzureStorageProvider) -> AzureStorageProvider:
-    if provider.type.lower() != "azurestorage":
-        raise ConfigurationError(
-            f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
-            "It is extensions.durableTask.storageProvider.type of host.json."
-        )
-    return provider
-
-
-def _event_grid(found: EventGridNotifications, section: Section, settings: Settings) -> EventGridNotifications:
-    below = section.section("notifications").section("eventGrid")
-    unknown = [name for name in found.publish_event_types if name.lower() not in map(str.lower, EVENT_TYPES)]
-    if unknown:
-        raise below.error("publishEventTypes", unknown, ", ".join(EVENT_TYPES))
-    endpoint = settings.expand_known(found.topic_endpoint).strip()
-    key = settings.get(found.key_setting_name) or "" if found.key_setting_name else ""
-    if endpoint and not key:
-        raise ConfigurationError(
-            "Failed to start lifecycle notification feature. Please check the configuration values for "
-            f"{found.topic_endpoint} and {found.key_setting_name or 'keySettingName'}: the first is the topic, the "
-            "second names the app setting with its access key (extensions.durableTask.notifications.eventGrid)."
-        )
-    types = tuple(name for name in EVENT_TYPES if name.lower() in map(str.lower, found.publish_event_types))
-    return replace(found, topic_endpoint=endpoint, key=key, publish_event_types=types)
