@@ -34,6 +34,7 @@ DEFAULT_CONTENT: Final[Mapping[str, Any]] = {
     "version": "2.0",
     "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
 }
+# Sections that the real host knows. Only these are logged, because an unknown one may hold a secret.
 WELL_KNOWN: Final = frozenset(
     (
         "version functiontimeout retry functions http watchdirectories watchfiles queues serviceBus eventhub singleton "
@@ -47,6 +48,8 @@ _NO_TIMEOUT: Final = timedelta(days=-1)  # What "-1" means as a .NET TimeSpan.
 
 
 class LogLevel(enum.Enum):
+    """Log levels of .NET, from the most to the least verbose."""
+
     TRACE = "Trace"
     DEBUG = "Debug"
     INFORMATION = "Information"
@@ -57,13 +60,15 @@ class LogLevel(enum.Enum):
 
 
 class RetryStrategy(enum.Enum):
+    """Values of retry.strategy."""
+
     FIXED_DELAY = "fixedDelay"
     EXPONENTIAL_BACKOFF = "exponentialBackoff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOptions:
-    """retry. `max_retry_count` -1: for ever."""
+    """retry: the policy of functions without one of their own. `max_retry_count` -1: unlimited."""
 
     strategy: RetryStrategy
     max_retry_count: int = option(at_least=-1)
@@ -87,10 +92,6 @@ class ExtensionBundle:
     version: str = ""
 
 
-def _no_extensions() -> Section:
-    return Section({}, ("extensions",), lambda path: FILE_NAME)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
     """Options of the host itself in host.json, and `section` for those of its extensions.
@@ -109,7 +110,9 @@ class HostOptions:
     logging: LoggingOptions = LoggingOptions()
     text: str = option("", key="")
     # Sections know where each value comes from, which says nothing about whether two sets of options are equal.
-    extensions: Section = field(default_factory=_no_extensions, compare=False, metadata={"rule": Rule(key="")})
+    extensions: Section = field(
+        default=Section({}, ("extensions",), lambda path: FILE_NAME), compare=False, metadata={"rule": Rule(key="")}
+    )
 
     def section(self, options: type[T]) -> T:
         """Read the section below `extensions` that a dataclass names as its own. Raises ConfigurationError."""
@@ -165,7 +168,8 @@ def _defaults(path: Path, create: bool, note: str) -> tuple[dict[str, Any], list
     content = dict(DEFAULT_CONTENT)
     if not create:
         return content, []
-    with suppress(OSError):  # A read-only folder: the defaults are used without a file.
+    # In a read-only folder the defaults are used without a file.
+    with suppress(OSError):
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return content, [note]
 
@@ -195,7 +199,7 @@ def _check_version(content: Mapping[str, Any]) -> None:
 
 
 def _override_all(content: dict[str, Any], settings: Settings) -> dict[tuple[str, ...], str]:
-    """Put the settings of the job host into the content; which setting defined which (lower-case) path."""
+    """Replace members of the content by app settings; return the name of the setting for each (lower-case) path."""
     overridden = {}
     for name, value in settings.items():
         key = name.replace("__", ":")
@@ -214,14 +218,14 @@ def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
         return
     below = members.get(key)
     if isinstance(below, list):
-        # Elements of arrays are overridden by index: an array is an object of indexes, as in .NET configuration.
+        # Settings override elements of arrays by index, because an array is an object of indexes in .NET configuration.
         below = {str(index): item for index, item in enumerate(below)}
     members[key] = dict(below) if isinstance(below, dict) else {}
     _override(members[key], rest, value)
 
 
 def _checked(options: HostOptions, document: Section) -> HostOptions:
-    """The rules that concern more than one option, and the special value of functionTimeout."""
+    """Check the rules about more than one option, and apply the special value of functionTimeout."""
     timeout = options.function_timeout
     if timeout == _NO_TIMEOUT:
         options = replace(options, function_timeout=None)
@@ -230,12 +234,10 @@ def _checked(options: HostOptions, document: Section) -> HostOptions:
             f"{document.origin(('functionTimeout',))}: functionTimeout is {document.get('functionTimeout')!r}. "
             'FunctionTimeout must be greater than 00:00:01; "-1" means unlimited.'
         )
-    if options.retry is not None:
-        _check_retry(options.retry, document.section("retry"))
-    return options
-
-
-def _check_retry(retry: RetryOptions, section: Section) -> None:
+    retry = options.retry
+    if retry is None:
+        return options
+    section = document.section("retry")
     if retry.strategy is RetryStrategy.FIXED_DELAY:
         needed = {"delayInterval": retry.delay_interval}
     else:
@@ -247,3 +249,4 @@ def _check_retry(retry: RetryOptions, section: Section) -> None:
     if low is not None and high is not None and low > high:
         allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
         raise section.error("minimumInterval", format_timespan(low), allowed)
+    return options

@@ -22,22 +22,30 @@ DEFAULT_HUB_NAME: Final = "TestHubName"
 
 
 class OverridableStates(enum.Enum):
+    """Values of overridableExistingInstanceStates: which instances a start with the same id may replace."""
+
     NON_RUNNING = "NonRunningStates"
     ANY = "AnyState"
 
 
 class VersionMatch(enum.Enum):
+    """Values of versionMatchStrategy."""
+
     NONE = "None"
     STRICT = "Strict"
     CURRENT_OR_OLDER = "CurrentOrOlder"
 
 
 class VersionFailure(enum.Enum):
+    """Values of versionFailureStrategy."""
+
     REJECT = "Reject"
     FAIL = "Fail"
 
 
 class MessageEncoding(enum.Enum):
+    """Values of storageProvider.queueClientMessageEncoding."""
+
     UTF8 = "UTF8"
     BASE64 = "Base64"
 
@@ -168,7 +176,12 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
     Raises ConfigurationError for a name that storage does not accept.
     """
     site = settings.get("WEBSITE_SITE_NAME")
-    default = _sanitised(site) if site else DEFAULT_HUB_NAME
+    default = DEFAULT_HUB_NAME
+    if site:
+        # The name of an app on Azure may contain characters, or begin with a digit, that table names may not.
+        default = re.sub("[^A-Za-z0-9]", "", site)
+        default = f"t{default}"[:45] if default[:1].isdigit() else default[:45]
+        default = (default if len(default) >= 3 else f"{default}Hub") if default else "DefaultTaskHub"
     name = settings.expand_known(explicit) if explicit is not None else default
     slot = settings.get("WEBSITE_SLOT_NAME")
     if slot and slot.lower() != "production" and name == default:
@@ -184,13 +197,3 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
             "length between 3 and 45. It is extensions.durableTask.hubName of host.json."
         )
     return name
-
-
-def _sanitised(name: str) -> str:
-    name = re.sub("[^A-Za-z0-9]", "", name)
-    if name[:1].isdigit():
-        name = "t" + name
-    name = name[:45]
-    if not name:
-        return "DefaultTaskHub"
-    return name if len(name) >= 3 else name + "Hub"

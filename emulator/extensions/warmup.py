@@ -5,19 +5,14 @@ Source: docs/protocol/functions-host.md 6 and 8.7.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 
 from emulator.host.context import ExtensionContext
-from emulator.host.port import Extension, Function, Invoke, Trigger
-from emulator.worker.port import Binding
+from emulator.host.port import Extension, Trigger
 
 TRIGGER = "warmuptrigger"
 
 
 def warmup_extension(context: ExtensionContext) -> Extension:
     """Warm-up triggers. There are no events to listen for: the admin API invokes the function."""
-    return Extension(name="warmup", triggers={TRIGGER: Trigger(listen=_listen)})
-
-
-def _listen(function: Function, binding: Binding, invoke: Invoke) -> AbstractAsyncContextManager[None]:
-    return nullcontext()
+    return Extension(name="warmup", triggers={TRIGGER: Trigger(listen=lambda function, binding, invoke: nullcontext())})

@@ -86,7 +86,12 @@ def build_catalog(
     functions: list[Function] = []
     problems: list[Problem] = []
     prepared: dict[str, PreparedFunction] = {}
-    for metadata in _chosen(indexed, only):
+    allowed = None if only is None else {name.lower() for name in only}
+    # .NET's OrdinalIgnoreCase compares upper-case letters, so "_" comes after them. The order matters to users: HTTP
+    # routes are matched in it (docs/protocol/functions-host.md 4.1).
+    for metadata in sorted(indexed, key=lambda metadata: metadata.name.upper()):
+        if allowed is not None and metadata.name.lower() not in allowed:
+            continue
         try:
             _check_metadata(metadata, types)
             ready = prepare(metadata, expand)
@@ -100,14 +105,6 @@ def build_catalog(
             functions.append(function)
             prepared[metadata.name] = ready
     return Catalog(functions, problems, prepared)
-
-
-def _chosen(indexed: Iterable[FunctionMetadata], only: Sequence[str] | None) -> list[FunctionMetadata]:
-    wanted = None if only is None else {name.lower() for name in only}
-    chosen = (metadata for metadata in indexed if wanted is None or metadata.name.lower() in wanted)
-    # .NET's OrdinalIgnoreCase compares upper-case letters, so "_" comes after them. The order matters to users: HTTP
-    # routes are matched in it (docs/protocol/functions-host.md 4.1).
-    return sorted(chosen, key=lambda metadata: metadata.name.upper())
 
 
 # The messages are those of the Functions host; their order decides which of several mistakes is reported.

@@ -116,9 +116,22 @@ class Host:
             worker = await stack.enter_async_context(self._parts.worker)
             _general.info("Worker process started and initialized.")
             await self._load(worker)
-            self._invoker = invoker = self._new_invoker(worker)
+            retry = self._parts.options.retry
+            self._invoker = invoker = Invoker(
+                worker,
+                self._types,
+                prepared=self.catalog.prepared,
+                clock=self._clock,
+                new_id=self._new_id,
+                timeout=self._parts.options.function_timeout,
+                retry=None if retry is None else _retry_policy(retry),
+            )
             stack.push_async_callback(self._wait_until_idle, invoker, drain)
-            await stack.enter_async_context(keep_running(self._engines(), self._clock))
+            engines = [
+                Restartable(extension.name, extension.run, _EngineReporter(extension.name))
+                for extension in self._parts.extensions
+            ]
+            await stack.enter_async_context(keep_running(engines, self._clock))
             http_listeners = keep_running(
                 self._listeners(invoker, http=True), self._clock, stop_seconds=drain.remaining_seconds
             )
@@ -142,11 +155,21 @@ class Host:
     # Starting --------------------------------------------------------------------------------------------------------
 
     async def _load(self, worker: Worker) -> None:
+        async def warn_of_slow_import() -> None:
+            await self._clock.sleep(_SLOW_IMPORT_SECONDS, upkeep=True)
+            _general.warning(
+                "The app has been importing its modules for %.0f seconds. No function can run until the import has "
+                "ended.",
+                _SLOW_IMPORT_SECONDS,
+            )
+
         _startup.info("Loading functions metadata")
         try:
-            async with background(self._warn_of_slow_import()):
+            async with background(warn_of_slow_import()):
                 indexed = await worker.load()
         except AppLoadError as error:
+            # The host stays up without functions, as on Azure: it shows the error at /admin/host/status, and with
+            # --reload the user's next change restarts it.
             _general.error("Worker failed to index functions\n%s", error)
             self.status.change(HostState.ERROR, errors=[str(error)])
             return
@@ -159,13 +182,6 @@ class Host:
             return
         self.catalog = self._new_catalog(indexed)
         self._report()
-
-    async def _warn_of_slow_import(self) -> None:
-        await self._clock.sleep(_SLOW_IMPORT_SECONDS, upkeep=True)
-        _general.warning(
-            "The app has been importing its modules for %.0f seconds. No function can run until the import has ended.",
-            _SLOW_IMPORT_SECONDS,
-        )
 
     def _report(self) -> None:
         """Log what is wrong with the functions, and what users may have overlooked."""
@@ -201,35 +217,13 @@ class Host:
                         name,
                         ", ".join(known) or "none",
                     )
-        return build_catalog(
-            indexed,
-            self._types,
-            expand=parts.settings.expand,
-            is_disabled=self._is_disabled,
-            only=only,
-        )
 
-    def _is_disabled(self, function: str) -> bool:
-        settings = self._parts.settings
-        return settings.flag(f"AzureWebJobs.{function}.Disabled") or settings.flag(f"AzureWebJobs_{function}_Disabled")
+        def is_disabled(function: str) -> bool:
+            # The second spelling is for systems where environment variables cannot have dots in their names.
+            dotted, plain = f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled"
+            return parts.settings.flag(dotted) or parts.settings.flag(plain)
 
-    def _new_invoker(self, worker: Worker) -> Invoker:
-        options = self._parts.options
-        return Invoker(
-            worker,
-            self._types,
-            prepared=self.catalog.prepared,
-            clock=self._clock,
-            new_id=self._new_id,
-            timeout=options.function_timeout,
-            retry=None if options.retry is None else _retry_policy(options.retry),
-        )
-
-    def _engines(self) -> list[Restartable]:
-        return [
-            Restartable(extension.name, extension.run, _EngineReporter(extension.name))
-            for extension in self._parts.extensions
-        ]
+        return build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
 
     def _listeners(self, invoker: Invoker, *, http: bool) -> list[Restartable]:
         def restartable(function: Function) -> Restartable:

@@ -7,7 +7,7 @@ others. Source: webjobs-sdk, Host/Listeners/FunctionListener.cs (its delays); do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -68,17 +68,13 @@ async def keep_running(
         finally:
             stop.set()
             if tasks and stop_seconds is not None:
-                await _stop_within(stop_seconds(), tasks, clock)
-
-
-async def _stop_within(seconds: float, tasks: Mapping[asyncio.Task[None], Restartable], clock: Clock) -> None:
-    try:
-        await within(clock, seconds, asyncio.wait(tasks), upkeep=True)
-    except TimeoutError:
-        for task, restartable in tasks.items():
-            if not task.done():
-                restartable.reporter.cancelled()
-                task.cancel()
+                try:
+                    await within(clock, stop_seconds(), asyncio.wait(tasks), upkeep=True)
+                except TimeoutError:
+                    for task, restartable in tasks.items():
+                        if not task.done():
+                            restartable.reporter.cancelled()
+                            task.cancel()
 
 
 async def _keep_running(restartable: Restartable, clock: Clock, tried: asyncio.Event, stop: asyncio.Event) -> None:

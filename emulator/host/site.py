@@ -1,4 +1,4 @@
-"""The web site of a host: the server of `http`, with the admin API, the webhooks and the routes of the functions.
+"""The web server of a host, composed of the admin API, webhooks of extensions and the routes of functions.
 
 async with open_site(configuration, parts, sock=socket, clock=clock) as site:
     async with host.running():
@@ -39,7 +39,9 @@ SECRETS_FOLDER = Path(".azemu") / "secrets"
 def open_keys(
     configuration: Configuration, clock: Clock, *, new_id: NewId = new_id, secrets: SecretsRepository | None = None
 ) -> KeyRing:
-    """The app's keys: in `secrets`, or else in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
+    """Return the app's keys. They are stored in `secrets`; None: in the folder of FUNCTIONS_SECRETS_PATH, or else in
+    `.azemu/secrets` of the app folder.
+    """
     folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
     origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
     return KeyRing(secrets or FileSecrets(configuration.root / folder), clock, origin)
@@ -47,7 +49,7 @@ def open_keys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteParts:
-    """What the site is made of. `routes`: the table that the http extension fills."""
+    """What the web server is composed of. `routes`: the route table that the http extension fills."""
 
     host: RunningHost
     extensions: Sequence[Extension]
@@ -58,7 +60,7 @@ class SiteParts:
 
 @dataclass(frozen=True, slots=True)
 class OpenSite:
-    """`routes`: those that are there without the user's functions."""
+    """A running web server. `routes`: those that exist without the user's functions."""
 
     listener: Listener
     routes: Sequence[Route]
@@ -82,7 +84,8 @@ async def open_site(
         options=configuration.host,
     )
     if configuration.enable_auth:
-        # Without its system key nobody could open a webhook, and nobody would know which key to make.
+        # A webhook can be called only with its system key. The keys are created here, because a user cannot know which
+        # names they must have.
         for webhook in _webhooks(parts):
             await parts.keys.system_key(system_key_name(webhook.name))
     async with _background_tasks() as spawn:
@@ -102,7 +105,7 @@ async def open_site(
 
 
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
-    """Everything that is there without the user's functions, in the order of matching."""
+    """Return the routes that exist without the user's functions, in the order of matching."""
     host, extensions = parts.host, parts.extensions
     by_hand = {
         binding_type: trigger.invoke_by_hand
@@ -123,10 +126,11 @@ def _webhooks(parts: SiteParts) -> list[Webhook]:
 
 @asynccontextmanager
 async def _background_tasks() -> AsyncIterator[Spawn]:
-    """Work without an owner; what is left of it at the end is cancelled."""
+    """Run coroutines that outlive the request that started them. Those that still run at the end are cancelled."""
     running: set[asyncio.Task[None]] = set()
 
     def spawn(work: Coroutine[Any, Any, None]) -> None:
+        # asyncio keeps only weak references to tasks, so one that nothing refers to could be collected while it runs.
         task = asyncio.create_task(work)
         running.add(task)
         task.add_done_callback(running.discard)

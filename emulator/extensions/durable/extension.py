@@ -26,7 +26,7 @@ from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.management.rpc import RpcListener
 from emulator.host.context import ExtensionContext
-from emulator.host.port import Extension, Function, Input, Trigger, Webhook
+from emulator.host.port import Extension, Input, Trigger, Webhook
 
 SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
@@ -49,7 +49,13 @@ _log = logging.getLogger(__name__)
 def durable_extension(context: ExtensionContext) -> Extension:
     """Durable Functions. Raises ConfigurationError for wrong options in host.json or an unknown profile."""
     options = resolve_options(context.section(DurableTaskOptions), context.settings)
-    _warn_of_batch_size(options)
+    provider = options.storage_provider
+    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
+        _log.warning(
+            "controlQueueBatchSize (%d) is larger than controlQueueBufferThreshold (%d) in host.json.",
+            provider.control_queue_batch_size,
+            provider.control_queue_buffer_threshold,
+        )
     functions = DurableFunctions()
     hubs = HubDirectory(
         options,
@@ -87,8 +93,9 @@ def durable_extension(context: ExtensionContext) -> Extension:
     async def run() -> AsyncIterator[None]:
         """Serve RPC, own partitions of the hub and run the engine. Raises ConnectionNotConfigured, NoFreePort."""
         async with AsyncExitStack() as stack:
+            bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
             # An app without durable functions must run without storage, and must not create a task hub in it.
-            if any(_is_durable(function) for function in context.functions()):
+            if any(binding.type.lower() in (*_TRIGGERS, _CLIENT) for binding in bindings):
                 if serves_rpc:
                     await stack.enter_async_context(rpc.serve())
                 own_hub = hubs.own()
@@ -107,16 +114,6 @@ def durable_extension(context: ExtensionContext) -> Extension:
         webhooks=[Webhook("durabletask", api.handle_webhook)],
         run=run,
     )
-
-
-def _warn_of_batch_size(options: DurableTaskOptions) -> None:
-    provider = options.storage_provider
-    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
-        _log.warning(
-            "controlQueueBatchSize (%d) is larger than controlQueueBufferThreshold (%d) in host.json.",
-            provider.control_queue_batch_size,
-            provider.control_queue_buffer_threshold,
-        )
 
 
 def _open_seats(context: ExtensionContext, options: DurableTaskOptions) -> TakeSeat:
@@ -148,9 +145,3 @@ async def _run_engine(
     ):
         # The engine drains while the listeners stop, so that both share the host's drain time.
         await context.wait_until_stopping()
-
-
-def _is_durable(function: Function) -> bool:
-    return any(
-        binding.type.lower() in _TRIGGERS or binding.type.lower() == _CLIENT for binding in function.metadata.bindings
-    )

@@ -1,7 +1,7 @@
-"""Tokens for `call_http` with a token source.
+"""Tokens of Microsoft Entra ID for `call_http` with a token source.
 
-On Azure the app's managed identity gives them, through an endpoint on the machine. On a developer's machine the Azure
-CLI does, as `az login` left it.
+On Azure they come from the app's managed identity, through an endpoint on the machine (IDENTITY_ENDPOINT). On a
+developer's machine they come from the Azure CLI, for the account that `az login` has signed in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import aiohttp
 from emulator.errors import EmulatorError
 from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
+# The .NET extension appends "/.default" to these resources only. Others are used as the app wrote them.
 _NEED_SCOPE = frozenset(
     (
         "https://management.core.windows.net",
@@ -29,22 +30,24 @@ _NEED_SCOPE = frozenset(
 
 
 class TokenUnavailable(EmulatorError):
-    """No token for a resource. The message says who was asked, and how to get one."""
+    """No token for a resource. The message names the source that was asked, and how to get a token."""
 
 
 class TokenSource(Protocol):
+    """Where `call_http` gets its tokens from."""
+
     async def token(self, resource: str) -> str:
-        """A bearer token. Raises TokenUnavailable."""
+        """Return a bearer token. Raises TokenUnavailable."""
 
 
 def scope_of(resource: str) -> str:
-    """The scope that a resource stands for; the extension completes only these two."""
+    """Return the scope of a resource, for which a token is requested."""
     return f"{resource.rstrip('/')}/.default" if resource in _NEED_SCOPE else resource
 
 
 @dataclass(frozen=True, slots=True)
 class ManagedIdentity:
-    """`settings`: the app's settings and environment, in which IDENTITY_ENDPOINT names the machine's endpoint."""
+    """Implements TokenSource. `settings`: the app's settings and environment, which may have IDENTITY_ENDPOINT."""
 
     settings: Mapping[str, str]
     session: aiohttp.ClientSession
@@ -84,7 +87,7 @@ async def _from_azure_cli(program: str, resource: str) -> str:
     try:
         output, errors = await process.communicate()
     except asyncio.CancelledError:
-        # The request was given up: nobody waits for the token any more.
+        # The request has timed out or the host stops. The CLI must not outlive it.
         await kill_process_tree(process)
         raise
     if process.returncode:

@@ -39,7 +39,10 @@ _startup = category(STARTUP)
 def http_extension(context: ExtensionContext) -> Extension:
     """HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
     prefix = context.section(HttpOptions).route_prefix
-    max_body_bytes = _body_limit(context.settings.get(BODY_LIMIT_SETTING))
+    body_limit = context.settings.get(BODY_LIMIT_SETTING) or str(_MAX_BODY_BYTES)
+    if not body_limit.strip().isdecimal():
+        raise ConfigurationError(f"App setting {BODY_LIMIT_SETTING} is '{body_limit}'; allowed: a number of bytes.")
+    max_body_bytes = int(body_limit)
 
     @asynccontextmanager
     async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
@@ -58,10 +61,14 @@ def http_extension(context: ExtensionContext) -> Extension:
     def validate(function: Function, others: Sequence[Function]) -> None:
         check_route(function, others, prefix)
 
+    async def refuse_by_hand(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+        # In the words of the Functions host, which cannot turn a text into a request either.
+        raise NoHttpRequest("An HttpRequest is required")
+
     trigger = Trigger(
         listen=listen,
         validate=validate,
-        invoke_by_hand=_refuse_by_hand,
+        invoke_by_hand=refuse_by_hand,
         log_category="Host.Triggers.Http",
         # No `binding_names`: besides the route's parameters, expressions may use all names in the query string and in
         # a JSON body, which are known only when the request arrives.
@@ -70,20 +77,8 @@ def http_extension(context: ExtensionContext) -> Extension:
     return Extension(name="http", triggers={HTTP_TRIGGER: trigger}, outputs={HTTP_OUTPUT: Output(write=None)})
 
 
-def _body_limit(text: str | None) -> int:
-    if not text:
-        return _MAX_BODY_BYTES
-    if not text.strip().isdecimal():
-        raise ConfigurationError(f"App setting {BODY_LIMIT_SETTING} is '{text}'; allowed: a number of bytes.")
-    return int(text)
-
-
 class NoHttpRequest(EmulatorError):
     """An HTTP function was to be run by hand, without a request."""
-
-
-async def _refuse_by_hand(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
-    raise NoHttpRequest("An HttpRequest is required")
 
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:
@@ -101,14 +96,17 @@ def methods_of(binding: Binding) -> Sequence[str] | None:
 def check_route(function: Function, others: Sequence[Function], prefix: str) -> None:
     """Check a function's route beside those of the functions accepted before it. Raises InvalidFunction."""
     own = _comparable_route(function)
+    # The prefix does not matter to the host: a route `admin/x` is refused, although it would be at /api/admin/x.
     if own.startswith(("admin", "runtime")):
         raise InvalidFunction("The specified route conflicts with one or more built in routes.")
+    own_methods = set(function.trigger.properties.get("methods") or ())
     for other in others:
-        if (
-            other.trigger.type.lower() == HTTP_TRIGGER
-            and _comparable_route(other) == own
-            and _share_a_method(function, other)
-        ):
+        if other.trigger.type.lower() != HTTP_TRIGGER or _comparable_route(other) != own:
+            continue
+        # The host compares the lists as they are written: letter case counts, and both no list and an empty one mean
+        # all methods here, although a route with an empty list never matches.
+        other_methods = set(other.trigger.properties.get("methods") or ())
+        if not own_methods or not other_methods or own_methods & other_methods:
             raise InvalidFunction(f"The route specified conflicts with the route defined by function '{other.name}'.")
     route = route_text(function, function.trigger, prefix)
     try:
@@ -119,13 +117,6 @@ def check_route(function: Function, others: Sequence[Function], prefix: str) -> 
 
 def _comparable_route(function: Function) -> str:
     return route_text(function, function.trigger, "").lower()
-
-
-def _share_a_method(function: Function, other: Function) -> bool:
-    # The host compares the lists as they are written: letter case counts, and both no list and an empty one mean all
-    # methods here, although a route with an empty list never matches.
-    own_methods, other_methods = (set(one.trigger.properties.get("methods") or ()) for one in (function, other))
-    return not own_methods or not other_methods or bool(own_methods & other_methods)
 
 
 def _log_route(route: Route, routes: FunctionRoutes) -> None:
@@ -143,7 +134,7 @@ def _log_route(route: Route, routes: FunctionRoutes) -> None:
 
 
 class _Endpoint:
-    """Answers the requests of one function. `max_body_bytes`: of what is read before the function is called."""
+    """Answers the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
 
     def __init__(self, function: Function, invoke: Invoke, clock: Clock, max_body_bytes: int) -> None:
         self._function = function
@@ -152,20 +143,19 @@ class _Endpoint:
         self._max_body_bytes = max_body_bytes
         bindings = function.metadata.bindings
         self._output = next((binding.name for binding in bindings if binding.type.lower() == HTTP_OUTPUT), None)
+        # asyncio keeps only weak references to tasks, so a streaming function that nothing else refers to could be
+        # collected while it runs.
         self._streaming: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: HttpCall) -> web.StreamResponse:
         if self._function.metadata.streams_http:
-            return await self._streamed(call)
+            return await self._stream(call)
         try:
             body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
         except BodyTooLarge:
             return _last_response(413)
         except BodyBroken:
             return _last_response(400)
-        return await self._invoked(call, body)
-
-    async def _invoked(self, call: HttpCall, body: bytes) -> web.Response:
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))
@@ -179,23 +169,25 @@ class _Endpoint:
             # The invoker has logged the error. The client gets no details, as from the Functions host.
             return web.Response(status=500)
 
-    async def _streamed(self, call: HttpCall) -> web.StreamResponse:
+    async def _stream(self, call: HttpCall) -> web.StreamResponse:
         exchange = Exchange(call, self._clock)
-        running = asyncio.create_task(self._run_streaming(call, exchange))
+
+        async def run() -> None:
+            try:
+                await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
+            except EmulatorError:
+                # The invoker has logged the error. A web framework has answered for its function already; if it never
+                # got that far, there will be no answer, and the client gets a 500.
+                exchange.abandon()
+            except BaseException:
+                exchange.abandon()
+                raise
+
+        # The function may run longer than this request: it can do work after its response has ended.
+        running = asyncio.create_task(run())
         self._streaming.add(running)
         running.add_done_callback(self._streaming.discard)
         return await exchange.response() or web.Response(status=500)
-
-    async def _run_streaming(self, call: HttpCall, exchange: Exchange) -> None:
-        try:
-            await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
-        except EmulatorError:
-            # The invoker has logged the error. A web framework has answered for its function already; if it never got
-            # that far, there will be no answer, and the client gets a 500.
-            exchange.abandon()
-        except BaseException:
-            exchange.abandon()
-            raise
 
 
 def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:
