@@ -32,6 +32,8 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
     Raises StorageUnavailable for a built-in store whose file cannot be used.
     """
     async with AsyncExitStack() as stack:
+        # Settings often name the same account several times. It is opened once, because the built-in store in memory
+        # exists once per opening, and because accounts are compared by identity.
         accounts: dict[str, StorageAccount] = {}
         for name in _possible_connections(settings):
             try:

@@ -93,6 +93,7 @@ async def open_app(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(configuration))
         port = listener.getsockname()[1]
+        # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
         base = _Base(
@@ -105,6 +106,7 @@ async def open_app(
             restart=restart,
             secrets=secrets,
             hosts_folder=hosts_folder,
+            # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )
         host, site = _compose(base, around_worker or (lambda worker: worker))
@@ -145,13 +147,16 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
         clock=clock,
         new_id=new_id,
         host_id=host_id(configuration.root, configuration.settings),
+        # No trigger of this version is shared between hosts, so locks need not reach beyond this process.
         open_locks=LocalHostLocks,
         drain_seconds=base.drain_seconds,
+        # Called only when the host runs, so the variable is bound by then.
         functions=lambda: host.catalog.functions,
         routes=routes,
         wait_until_running=status.wait_until_running,
         wait_until_stopping=status.wait_until_stopping,
         system_key=keys.system_key,
+        # The port is asked of the socket: with port 0 the system has chosen it.
         origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
         any_port=configuration.port == 0,
         hosts_folder=base.hosts_folder,

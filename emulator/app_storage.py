@@ -45,6 +45,7 @@ async def open_app_storage(
     Raises StorageUnavailable, and ConfigurationError when AzureWebJobsStorage cannot be understood.
     """
     description = describe_storage(configuration.settings)
+    # Connections that name an account in Azure, or another server, need nothing to be started.
     connections = development_connections(configuration.settings)
     if not connections:
         yield AppStorage(description=description)

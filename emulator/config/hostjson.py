@@ -129,13 +129,23 @@ def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tu
     path = root / FILE_NAME
     content, warnings = _load(path, create)
     _check_version(content)
+    # Taken before the overrides: the log line shows the file as it is.
     text = json.dumps({key: value for key, value in content.items() if key.lower() in WELL_KNOWN}, indent=2)
-    overridden = _override_all(content, settings)
+    # Which app setting defined the value at a path (in lower case), for error messages.
+    overridden = {}
+    for name, value in settings.items():
+        key = name.replace("__", ":")
+        if key.lower().startswith(OVERRIDE_PREFIX.lower()):
+            override_path = key[len(OVERRIDE_PREFIX) :].split(":")
+            _override(content, override_path, value)
+            overridden[tuple(part.lower() for part in override_path)] = name
 
     def origin(option_path: Sequence[str]) -> str:
-        name = overridden.get(tuple(part.lower() for part in option_path))
-        return f"App setting {name}" if name else str(path)
+        setting = overridden.get(tuple(part.lower() for part in option_path))
+        return f"App setting {setting}" if setting else str(path)
 
+    # Overrides are applied before anything is parsed, so that a wrong value in the file does not matter if a setting
+    # replaces it.
     document = Section(content, (), origin)
     options = replace(read_section(HostOptions, document), extensions=document.section("extensions"), text=text)
     warnings += check_unused_options(document, settings)
@@ -181,6 +191,7 @@ def _check_version(content: Mapping[str, Any]) -> None:
             f"The host.json file is missing the required 'version' property. See {HELP_URL} for steps to migrate "
             "the configuration file."
         )
+    # The number 2.0 is a common mistake, and `2.0 != "2.0"` would be a confusing message.
     if version == 2 and not isinstance(version, bool):
         raise ConfigurationError(
             'The host.json \'version\' property is a number; it must be a text: "version": "2.0". '
@@ -196,18 +207,6 @@ def _check_version(content: Mapping[str, Any]) -> None:
             f"property to '2.0'. {runtime if str(version).startswith('3') else ''}"
             f"See {HELP_URL} for more information on this configuration file."
         )
-
-
-def _override_all(content: dict[str, Any], settings: Settings) -> dict[tuple[str, ...], str]:
-    """Replace members of the content by app settings; return the name of the setting for each (lower-case) path."""
-    overridden = {}
-    for name, value in settings.items():
-        key = name.replace("__", ":")
-        if key.lower().startswith(OVERRIDE_PREFIX.lower()):
-            path = key[len(OVERRIDE_PREFIX) :].split(":")
-            _override(content, path, value)
-            overridden[tuple(part.lower() for part in path)] = name
-    return overridden
 
 
 def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
@@ -227,6 +226,7 @@ def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
 def _checked(options: HostOptions, document: Section) -> HostOptions:
     """Check the rules about more than one option, and apply the special value of functionTimeout."""
     timeout = options.function_timeout
+    # A bare integer is a number of days in a .NET TimeSpan, so "-1" arrives as minus one day.
     if timeout == _NO_TIMEOUT:
         options = replace(options, function_timeout=None)
     elif timeout is not None and timeout < timedelta(seconds=1):

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -22,6 +22,9 @@ from emulator.errors import ConfigurationError
 
 T = TypeVar("T")
 Bound = float | timedelta
+
+# Evaluating the annotations takes most of the time of reading a section, and they never change.
+_type_hints = cache(get_type_hints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Section:
 
     def get(self, key: str) -> Any:
         """Return the member of that name in any letter case; None if there is none."""
+        # .NET configuration ignores the letter case of keys, in host.json as in app settings.
         return next((value for name, value in self.members.items() if name.lower() == key.lower()), None)
 
     def section(self, key: str) -> Section:
@@ -91,6 +95,7 @@ def read_section(cls: type[T], section: Section) -> T:
 
     Raises ConfigurationError with file, key, what was found and what is allowed.
     """
+    # Annotations are texts in modules with `from __future__ import annotations`, so they have to be evaluated.
     types_of_fields = _type_hints(cls)  # type: ignore[arg-type]
     values = {}
     for member in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -107,11 +112,6 @@ def read_section(cls: type[T], section: Section) -> T:
             if member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING:
                 raise section.error(keys[0], None, "a value; it is required here")
     return cls(**values)
-
-
-@cache  # Evaluating the annotations takes most of the time of reading a section, and they never change.
-def _type_hints(cls: type) -> Mapping[str, Any]:
-    return get_type_hints(cls)
 
 
 def camel_case(name: str) -> str:
@@ -136,21 +136,19 @@ def read_value(section: Section, key: str, kind: Any, rule: Rule = NO_RULE) -> A
     origin = get_origin(kind)
     # The rule is about the option as a whole. The items of an array and the members of a map have none.
     if origin is tuple:
-        return tuple(_scalar(get_args(kind)[0], section, key, item, NO_RULE) for item in _items(section, key, value))
+        items = value
+        # An array that app settings define alone, element by element, arrives as an object of indexes, because the
+        # names of such settings (a__0, a__1) do not say that `a` is an array. .NET configuration makes no difference
+        # either.
+        if isinstance(value, Mapping) and all(name.isdecimal() for name in value):
+            items = [value[name] for name in sorted(value, key=int)]
+        if not isinstance(items, list):
+            raise section.error(key, value, "an array")
+        return tuple(_scalar(get_args(kind)[0], section, key, item, NO_RULE) for item in items)
     if origin is not None and issubclass(origin, Mapping):
         below = section.section(key)
         return {name: _scalar(get_args(kind)[1], below, name, item, NO_RULE) for name, item in below.members.items()}
     return _scalar(kind, section, key, value, rule)
-
-
-def _items(section: Section, key: str, value: Any) -> Iterator[Any]:
-    # An array that app settings define alone, element by element, arrives as an object of indexes, because the names
-    # of such settings (a__0, a__1) do not say that `a` is an array. .NET configuration makes no difference either.
-    if isinstance(value, Mapping) and all(name.isdecimal() for name in value):
-        return (value[name] for name in sorted(value, key=int))
-    if isinstance(value, list):
-        return iter(value)
-    raise section.error(key, value, "an array")
 
 
 def _scalar(kind: Any, section: Section, key: str, value: Any, rule: Rule) -> Any:
@@ -162,6 +160,7 @@ def _scalar(kind: Any, section: Section, key: str, value: Any, rule: Rule) -> An
         parsed = _parse_scalar(kind, value, rule)
     except _PARSE_ERRORS:
         raise section.error(key, value, allowed) from None
+    # Wrong values are refused, not corrected: .NET option classes throw in their setters, and the host does not start.
     low, high = rule.at_least, rule.at_most
     if (low is not None and parsed < low) or (high is not None and parsed > high):
         if rule.wording is not None:
@@ -220,4 +219,5 @@ def _bound_text(bound: Bound | None, rule: Rule) -> str | None:
 
 def _shortened(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    # A whole section in a message would bury the sentence around it.
     return text if len(text) <= 80 else text[:77] + "…"

@@ -90,6 +90,7 @@ def _row(path: str, kind: Any, reason: str, *, warning: str | None = None, **rul
 
 
 UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
+    # Options of the host.
     _row("sendCanceledInvocationsToWorker", bool, _INVOCATIONS),
     _row("metadataProviderTimeout", timedelta, _INVOCATIONS),
     _row("telemetryMode", str, _APPLICATION_INSIGHTS),
@@ -103,6 +104,7 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row("healthMonitor.healthCheckWindow", timedelta, _APP_SERVICE),
     _row("healthMonitor.healthCheckThreshold", int, _APP_SERVICE),
     _row("healthMonitor.counterThreshold", float, _APP_SERVICE, at_least=0, at_most=1),
+    # The limits of SingletonOptions: a blob lease lasts 15 to 60 seconds.
     _row("singleton.lockPeriod", timedelta, _LOCKS, at_least=timedelta(seconds=15), at_most=timedelta(seconds=60)),
     _row(
         "singleton.listenerLockPeriod",
@@ -116,8 +118,10 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row("singleton.listenerLockRecoveryPollingInterval", timedelta, _LOCKS, at_least=timedelta(seconds=15)),
     _row("concurrency.dynamicConcurrencyEnabled", bool, _CONCURRENCY),
     _row("concurrency.snapshotPersistenceEnabled", bool, _CONCURRENCY),
+    # Options of extensions.
     _row("extensions.http.dynamicThrottlesEnabled", bool, _APP_SERVICE),
     _row("extensions.http.enableChunkedRequestBinding", bool, "chunked request bodies always arrive"),
+    # 32 is the largest number of messages that storage returns at once.
     _row(f"{_QUEUES}.batchSize", int, _NO_TRIGGER, at_least=1, at_most=32),
     _row(f"{_QUEUES}.newBatchThreshold", int, _NO_TRIGGER, at_least=0),
     _row(f"{_QUEUES}.maxPollingInterval", timedelta, _NO_TRIGGER, at_least=timedelta(milliseconds=100)),
@@ -169,32 +173,30 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
 def check_unused_options(document: Section, settings: Settings) -> list[str]:
     """Check every row's value in host.json and return warnings for the user. Raises ConfigurationError."""
     warnings = []
+    values = {}
+    # Reading a value applies the same checks as for options with an effect.
     for row in UNUSED_OPTIONS:
         *parents, key = row.path.split(".")
         section = document
         for parent in parents:
             section = section.section(parent)
-        value = read_value(section, key, row.kind, row.rule)
+        values[row.path] = value = read_value(section, key, row.kind, row.rule)
         if row.warning is not None and value is True:
             warnings.append(row.warning)
-    _check_notifications(document, settings)
-    return warnings
-
-
-def _check_notifications(document: Section, settings: Settings) -> None:
-    """Check what the durable extension checks of its Event Grid notifications when it starts."""
-    section = document.section("extensions").section("durableTask").section("notifications").section("eventGrid")
-    event_types = read_value(section, "publishEventTypes", tuple[str, ...]) or ()
+    # The durable extension checks its Event Grid notifications as a whole when it starts.
     known = {event_type.lower() for event_type in _LIFECYCLE_EVENTS}
+    event_types = values[f"{_NOTIFICATIONS}.publishEventTypes"] or ()
     unknown = [event_type for event_type in event_types if event_type.lower() not in known]
     if unknown:
-        raise section.error("publishEventTypes", unknown, ", ".join(_LIFECYCLE_EVENTS))
-    endpoint = read_value(section, "topicEndpoint", str) or ""
-    key_setting = read_value(section, "keySettingName", str) or ""
-    has_key = bool(key_setting and settings.get(key_setting))
-    if settings.expand_known(endpoint).strip() and not has_key:
+        notifications = document.section("extensions").section("durableTask").section("notifications")
+        raise notifications.section("eventGrid").error("publishEventTypes", unknown, ", ".join(_LIFECYCLE_EVENTS))
+    # Without a topic the feature is off, and a missing key does not matter.
+    endpoint = values[f"{_NOTIFICATIONS}.topicEndpoint"] or ""
+    key_setting = values[f"{_NOTIFICATIONS}.keySettingName"] or ""
+    if settings.expand_known(endpoint).strip() and not (key_setting and settings.get(key_setting)):
         raise ConfigurationError(
             "Failed to start lifecycle notification feature. Please check the configuration values for "
             f"{endpoint} and {key_setting or 'keySettingName'}: the first is the topic, the second names the app "
             "setting with its access key (extensions.durableTask.notifications.eventGrid)."
         )
+    return warnings

@@ -50,6 +50,7 @@ class MessageEncoding(enum.Enum):
     BASE64 = "Base64"
 
 
+# The default outside of the Consumption plan, whose smaller one azemu does not take over.
 def _ten_per_cpu() -> int:
     return 10 * (os.cpu_count() or 1)
 
@@ -58,14 +59,17 @@ def _ten_per_cpu() -> int:
 class AzureStorageProvider:
     """extensions.durableTask.storageProvider"""
 
+    # The others (mssql, netherite, azureManaged) are extensions of their own, which azemu does not have.
     type: str = "AzureStorage"
     connection_name: str = option(DEFAULT_CONNECTION, formerly="connectionStringName")
+    # Read when the hub is created; an existing hub keeps its number of control queues.
     partition_count: int = option(4, at_least=1, at_most=16)
     control_queue_batch_size: int = option(32, at_least=1)
     control_queue_buffer_threshold: int = option(256, at_least=1, at_most=1000)
     control_queue_visibility_timeout: timedelta = option(
         timedelta(minutes=5), at_least=timedelta(minutes=1), at_most=timedelta(minutes=60)
     )
+    # The .NET code has no limits for this one.
     work_item_queue_visibility_timeout: timedelta = timedelta(minutes=5)
     max_queue_polling_interval: timedelta = option(timedelta(seconds=30), at_least=timedelta(milliseconds=1))
     tracking_store_connection_name: str | None = option(None, formerly="trackingStoreConnectionStringName")
@@ -118,6 +122,8 @@ class DurableTaskOptions:
 
     section_name: ClassVar[str] = "durableTask"
 
+    # Whether the name was written down makes a difference: only a default is made safe for storage, and only a default
+    # is refused in a deployment slot.
     configured_hub_name: str | None = option(None, key="hubName")
     hub_name: str = option(DEFAULT_HUB_NAME, key="")
     default_version: str | None = None
@@ -147,6 +153,7 @@ class DurableTaskOptions:
         unit=timedelta(minutes=1),
         at_least=timedelta(0),
     )
+    # None means on: it is the default for all languages but .NET.
     local_rpc_endpoint_enabled: bool | None = None
     store_inputs_in_orchestration_history: bool = False
     use_app_lease: bool = True
@@ -167,6 +174,7 @@ def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableT
             f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
             "It is extensions.durableTask.storageProvider.type of host.json."
         )
+    # The hub name is not part of reading host.json, because it depends on app settings as well.
     return replace(options, hub_name=hub_name(options.configured_hub_name, settings))
 
 
@@ -182,7 +190,10 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
         default = re.sub("[^A-Za-z0-9]", "", site)
         default = f"t{default}"[:45] if default[:1].isdigit() else default[:45]
         default = (default if len(default) >= 3 else f"{default}Hub") if default else "DefaultTaskHub"
+    # An unknown %NAME% stays as it is, and then fails the check of the characters below.
     name = settings.expand_known(explicit) if explicit is not None else default
+    # Two slots of an app may share a storage account. With the same hub, each would run orchestrations that the code of
+    # the other has started.
     slot = settings.get("WEBSITE_SLOT_NAME")
     if slot and slot.lower() != "production" and name == default:
         raise ConfigurationError(

@@ -14,6 +14,7 @@ from emulator.extensions.warmup import warmup_extension
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Fallback
 
+# Imported here and not by name, so that a factory with a wrong signature is found by the type checker.
 EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     http_extension,
     warmup_extension,

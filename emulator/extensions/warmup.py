@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Trigger
 
+# The admin API looks for this type, because the function may have any name.
 TRIGGER = "warmuptrigger"
 
 

@@ -16,6 +16,7 @@ from emulator.host.port import Extension, Fallback, Input, Output, Trigger, Unkn
 from emulator.worker.port import Binding, FunctionMetadata
 
 RETURN = "$return"
+# The host starts listeners of this type before all others, and keeps them when it drains.
 HTTP_TRIGGER = "httptrigger"
 # The response of an HTTP function, which the http extension renders.
 HTTP_OUTPUT = "http"
@@ -23,6 +24,7 @@ HTTP_OUTPUT = "http"
 # Members that name things of the binding itself, and routes, which the Functions host takes literally. A route may
 # contain `%` as part of an escape, so resolving it would break URLs.
 _NO_SETTINGS = frozenset(("type", "name", "direction", "datatype", "route"))
+# The host resolves `%x%` in the name of a connection, but braces in it are ordinary characters.
 _NO_EXPRESSIONS = _NO_SETTINGS | frozenset(("connection",))
 
 
@@ -66,6 +68,7 @@ class BindingTypes:
 
     def check_known(self, bindings: Iterable[Binding]) -> None:
         """Raises UnknownBindingTypes, with all types that are unknown."""
+        # The host names all unknown types of a function in one message, so the first one must not end the search.
         unknown = []
         for binding in bindings:
             try:
@@ -95,6 +98,8 @@ class PreparedBinding:
 
     def names(self) -> list[str]:
         """Return the names that the expressions take from the trigger's binding data, without built-in ones."""
+        # Only the first part of `{a.b}` is a name. The other parts are members of its value, which differ from event to
+        # event and can be checked only when the template is rendered.
         return [
             expression.path[0]
             for template in self.templates.values()
@@ -116,6 +121,8 @@ class PreparedFunction:
     outputs: Sequence[PreparedBinding]
 
 
+# Parsing at indexing has two reasons: a mistake is reported once instead of in every run, as on Azure, and rendering is
+# on the path of every invocation.
 def prepare(metadata: FunctionMetadata, expand: Callable[[str], str]) -> PreparedFunction:
     """Resolve the settings of a function's bindings and parse their expressions.
 
@@ -134,6 +141,7 @@ def resolve_settings(binding: Binding, expand: Callable[[str], str]) -> Binding:
     """Return the same binding with `%name%` replaced. Raises what `expand` raises."""
 
     def resolved(name: str, value: Any) -> Any:
+        # Only texts are looked at, as in the host: an array such as `methods` is not searched.
         if name.lower() in _NO_SETTINGS or not isinstance(value, str) or "%" not in value:
             return value
         return expand(value)

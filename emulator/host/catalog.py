@@ -17,9 +17,10 @@ from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, Unkno
 from emulator.host.expressions import ExpressionError
 from emulator.host.port import Function, InvalidFunction
 from emulator.host.retries import UNLIMITED
-from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
+from emulator.worker.port import Binding, FunctionMetadata
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
+# The rule of hosts before 4.1038, which accept no underscore: an app that works here must also work there.
 _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return", re.ASCII)
 
 
@@ -63,6 +64,7 @@ class Catalog:
 
     def find(self, name: str) -> Function | None:
         """Return the function of that name in any letter case; None if there is none."""
+        # A linear search is fast enough: apps have tens of functions, and listeners do not come this way.
         wanted = name.lower()
         return next((function for function in self.functions if function.name.lower() == wanted), None)
 
@@ -97,6 +99,7 @@ def build_catalog(
             ready = prepare(metadata, expand)
             function = Function(metadata=metadata, trigger=ready.trigger, disabled=is_disabled(metadata.name))
             _check_bindings(function, ready, types, functions)
+        # One broken function must not keep the others from running, so errors are collected instead of raised.
         except (InvalidFunction, UnknownBindingTypes) as error:
             problems.append(Problem(metadata.name, str(error), Failing.VALIDATION))
         except EmulatorError as error:
@@ -124,32 +127,32 @@ def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
     if triggers > 1:
         raise InvalidFunction("Multiple trigger bindings defined. A function can only have a single trigger binding.")
     types.check_known(metadata.bindings)
-    if metadata.retry is not None:
-        _check_retry(metadata.retry)
+    # -1 means no limit. Neither rule is checked by the Python library, which only parses the numbers.
+    policy = metadata.retry
+    if policy is not None and policy.max_attempts < UNLIMITED:
+        raise InvalidFunction(
+            f"The retry policy's max_retry_count is {policy.max_attempts}; allowed: 0 and more, or -1 for no limit."
+        )
+    if policy is not None and policy.minimum > policy.maximum:
+        raise InvalidFunction("The retry policy's minimum_interval is longer than its maximum_interval.")
 
 
 def _check_names(bindings: Sequence[Binding]) -> None:
     for binding in bindings:
         if _BINDING_NAME.fullmatch(binding.name) is None:
+            # The host's message does not say what is wrong. The usual reason is a parameter in snake case.
             hint = " Only letters and digits are allowed: rename the parameter." if "_" in binding.name else ""
             raise InvalidFunction(
                 f"The binding name {binding.name} is invalid. Please assign a valid name to the binding.{hint}"
             )
+        # `$return` is the return value of the function, so it cannot be an input.
         if binding.name == RETURN and binding.direction != "out":
             raise InvalidFunction("$return bindings must specify a direction of 'out'.")
+    # The host compares without letter case and names the last of the bindings.
     counted = Counter(binding.name.lower() for binding in bindings)
     twice = [binding.name for binding in bindings if counted[binding.name.lower()] > 1]
     if twice:
         raise InvalidFunction(f"Multiple bindings with name '{twice[-1]}' discovered. Binding names must be unique.")
-
-
-def _check_retry(policy: RetryPolicy) -> None:
-    if policy.max_attempts < UNLIMITED:
-        raise InvalidFunction(
-            f"The retry policy's max_retry_count is {policy.max_attempts}; allowed: 0 and more, or -1 for no limit."
-        )
-    if policy.minimum > policy.maximum:
-        raise InvalidFunction("The retry policy's minimum_interval is longer than its maximum_interval.")
 
 
 def _check_bindings(
@@ -159,12 +162,15 @@ def _check_bindings(
 
     Raises InvalidFunction and other EmulatorErrors.
     """
+    # Only accepted functions are passed on: one that is left out occupies no route.
     trigger = types.trigger(function.trigger)
     trigger.validate(function, accepted)
     for binding in prepared.inputs:
         types.input(binding.binding).validate(binding.binding)
     for binding in prepared.outputs:
         types.output(binding.binding).validate(binding.binding)
+    # Without this check a misspelt name would fail in every run. For triggers whose names depend on the event, the
+    # host can do no better.
     if trigger.binding_names is None:
         return
     known = {name.lower() for name in trigger.binding_names(function.trigger)}

@@ -68,6 +68,7 @@ class ExtensionContext:
         """Read the extension's section of host.json into its own dataclass. Raises ConfigurationError."""
         return self.options.section(options)
 
+    # `cached_property` needs an instance dictionary, which is why this dataclass has no slots.
     @cached_property
     def locks(self) -> HostLocks:
         """The host's locks. Created at first use, so that apps without such triggers make no requests for them."""

@@ -21,8 +21,10 @@ from emulator.host.formats import DEFAULT_DATE_FORMAT, format_date, format_guid
 from emulator.ids import NewId
 from emulator.worker.port import Datum
 
+# The .NET format "o", the default for dates in binding data.
 _ROUND_TRIP_DATE = "yyyy-MM-ddTHH:mm:ssK"
 _BUILT_IN = frozenset(("rand-guid", "datetime", "sys"))
+# An identifier of C#; letters of all scripts are allowed.
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -61,19 +63,26 @@ class Template:
 
         Raises ExpressionError for an expression that cannot be a capture, in the words of the Functions host.
         """
-        for expression in self.expressions:
-            if len(expression.path) > 1:
+        names = [".".join(expression.path) for expression in self.expressions]
+        for name in names:
+            if "." in name:
                 raise ExpressionError("Capture expressions can't include dot operators")
             # .NET turns the pattern into a regular expression with named groups, and a hyphen in a group's name refers
             # to another group. Only {rand-guid} can contain one: `parse_template` refuses all other such names.
-            _, hyphen, group = expression.path[0].partition("-")
+            _, hyphen, group = name.partition("-")
             if hyphen:
-                pattern = self._dotnet_pattern()
-                offset = pattern.index(f"<{expression.path[0]}>") + len(expression.path[0]) + 1
+                escaped = (
+                    re.sub(r"([\\*+?|{\[()^$.#\s])", r"\\\1", part)
+                    if isinstance(part, str)
+                    else f"(?<{part.path[0]}>.*)"
+                    for part in self.parts
+                )
+                pattern = f"^{''.join(escaped)}$"
+                offset = pattern.index(f"<{name}>") + len(name) + 1
                 raise ExpressionError(
                     f"Invalid pattern '{pattern}' at offset {offset}. Reference to undefined group name '{group}'."
                 )
-        return [expression.path[0] for expression in self.expressions]
+        return names
 
     def match(self, text: str) -> dict[str, str] | None:
         """Return the values of the captures if the whole text matches, else None. Call `capture_names` first.
@@ -86,13 +95,6 @@ class Template:
             return None
         names = (expression.path[0] for expression in self.expressions)
         return dict(zip(names, match.groups(), strict=True))
-
-    def _dotnet_pattern(self) -> str:
-        parts = (
-            re.sub(r"([\\*+?|{\[()^$.#\s])", r"\\\1", part) if isinstance(part, str) else f"(?<{part.path[0]}>.*)"
-            for part in self.parts
-        )
-        return f"^{''.join(parts)}$"
 
 
 @lru_cache(maxsize=256)  # A listener matches every blob of a container against the same few patterns.
@@ -110,6 +112,7 @@ def parse_template(text: str) -> Template:
     parts: list[str | Expression] = []
     position = 0
     while position < len(text):
+        # Doubled braces come first, or the first of them would begin an expression.
         if text.startswith(("{{", "}}"), position):
             parts.append(text[position])
             position += 2
@@ -117,7 +120,11 @@ def parse_template(text: str) -> Template:
             end = text.find("}", position)
             if end < 0 or "{" in text[position + 1 : end]:
                 raise ExpressionError(f"Invalid template '{text}'. Missing closing bracket at position {position + 1}.")
-            parts.append(_parse_expression(text[position + 1 : end], text))
+            name, _, form = text[position + 1 : end].partition(":")
+            path = tuple(part.strip() for part in name.split("."))
+            if not is_built_in(path[0]) and not all(_NAME.fullmatch(part) for part in path):
+                raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
+            parts.append(Expression(path, form))
             position = end + 1
         elif text[position] == "}":
             raise ExpressionError(f"Invalid template '{text}'. Missing opening bracket at position {position + 1}.")
@@ -127,14 +134,6 @@ def parse_template(text: str) -> Template:
             parts.append(text[position:end])
             position = end
     return Template(tuple(parts))
-
-
-def _parse_expression(inner: str, text: str) -> Expression:
-    name, _, form = inner.partition(":")
-    path = tuple(part.strip() for part in name.split("."))
-    if not is_built_in(path[0]) and not all(_NAME.fullmatch(part) for part in path):
-        raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
-    return Expression(path, form)
 
 
 class BindingData:
@@ -155,28 +154,28 @@ class BindingData:
 
     def text(self, expression: Expression) -> str:
         """Return the value of an expression as .NET writes it. Raises ExpressionError for a name without a value."""
-        value = self._value(expression.path)
+        value = self.value(expression.path)
+        # JSON objects and arrays have no text of their own; only a dotted name leads to one inside them.
         if value is None or isinstance(value, (dict, list)):
             raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
         if value is _DATE_TIME:
             return format_date(self._clock.now(), expression.form or DEFAULT_DATE_FORMAT)
         return as_text(value, expression.form)
 
-    def _value(self, path: Sequence[str]) -> object:
+    def value(self, path: Sequence[str]) -> object:
+        """Return the value of a dotted name; None if it has none. Raises ExpressionError for a missing member of it."""
         first = path[0].lower()
+        # Binding data has precedence over built-in names: a blob path with {datetime} captures a value of that name.
         if first in self._named:
-            return _member(self._named[first], path)
-        return self._built_in(".".join(path).lower())
-
-    # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
-    @cached_property
-    def _named(self) -> Mapping[str, object]:
-        named = {name.lower(): value for name, value in self._values.items()}
-        named.update((name.lower(), value) for name, value in payload_members(self._payload).items())
-        return named
-
-    def _built_in(self, name: str) -> object:
-        match name:
+            value = self._named[first]
+            for part in path[1:]:
+                members = value if isinstance(value, Mapping) else {}
+                key = next((key for key in members if str(key).lower() == part.lower()), None)
+                if key is None:
+                    raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
+                value = members[key]
+            return value
+        match ".".join(path).lower():
             case "rand-guid" | "sys.randguid":
                 return UUID(hex=self._new_id())
             case "datetime":
@@ -188,20 +187,17 @@ class BindingData:
             case _:
                 return None
 
+    # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
+    @cached_property
+    def _named(self) -> Mapping[str, object]:
+        named = {name.lower(): value for name, value in self._values.items()}
+        # The payload wins, although it can hide facts such as the id of a message. Apps rely on it on Azure.
+        named.update((name.lower(), value) for name, value in payload_members(self._payload).items())
+        return named
+
 
 # The value of {datetime}, whose text depends on the expression's format.
 _DATE_TIME = object()
-
-
-def _member(value: object, path: Sequence[str]) -> object:
-    for part in path[1:]:
-        if not isinstance(value, Mapping):
-            raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
-        key = next((key for key in value if str(key).lower() == part.lower()), None)
-        if key is None:
-            raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
-        value = value[key]
-    return value
 
 
 def as_text(value: object, form: str = "") -> str:
@@ -209,6 +205,7 @@ def as_text(value: object, form: str = "") -> str:
     match value:
         case str():
             return value
+        # Bytes that are no UTF-8 become U+FFFD, as in .NET, instead of failing the invocation.
         case bytes():
             return value.decode("utf-8", "replace")
         case datetime():
@@ -218,6 +215,7 @@ def as_text(value: object, form: str = "") -> str:
                 return format_guid(value, form)
             except ValueError as error:
                 raise ExpressionError(str(error)) from None
+        # Before numbers, because a bool is an int in Python.
         case bool():
             return "True" if value else "False"
         case _:
@@ -241,6 +239,7 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
+        # A text in braces that is no JSON, or JSON nested deeper than Python's limit, is an ordinary text payload.
         return {}
     return {
         name: value if isinstance(value, dict) else as_text(value)
@@ -266,6 +265,7 @@ class TriggerMetadata(Mapping[str, Datum]):
         spelled = {name.lower(): name for name in merged}
         for name, value in payload_members(self._payload).items():
             datum = Datum("string", value) if isinstance(value, str) else Datum("json", json.dumps(value))
+            # The spelling of the metadata stays, because the library's converters look for exactly that spelling.
             merged[spelled.get(name.lower(), name)] = datum
         return merged
 

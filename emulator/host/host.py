@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from emulator.background import background
 from emulator.clock import Clock, within
-from emulator.config.hostjson import HostOptions, RetryOptions, RetryStrategy
+from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
 from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
@@ -27,16 +27,20 @@ from emulator.host.console.categories import GENERAL, STARTUP, assign_category, 
 from emulator.host.invoker import Invoker
 from emulator.host.port import Extension, Fallback, Function, TriggerEvent
 from emulator.host.restarting import Restartable, keep_running
+from emulator.host.retries import retry_policy
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
-from emulator.worker.port import FunctionMetadata, RetryPolicy, Returned, Worker
+from emulator.worker.port import FunctionMetadata, Returned, Worker
 
 _startup = category(STARTUP)
 _general = category(GENERAL)
 
+# The time that the Functions host gives to running functions (docs/protocol/functions-host.md 11.5).
 DRAIN_SECONDS = 10.0
+# An import that takes longer usually waits for something (a network, a prompt), which users should hear about.
 _SLOW_IMPORT_SECONDS = 10.0
 
+# The first two sentences are the host's, meant for .NET. The last one says what to do in Python.
 _NO_FUNCTIONS = (
     "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
     "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
@@ -68,6 +72,7 @@ class Host:
         self._parts = parts
         self._clock = clock
         self._new_id = new_id
+        # Binding types are known before the app is loaded, and the same for all of its functions.
         self._types = BindingTypes(parts.extensions, parts.fallback)
         self._invoker: Invoker | None = None
         self._stop_listening: Callable[[], None] | None = None
@@ -75,6 +80,7 @@ class Host:
         self.catalog = Catalog()
         for extension in parts.extensions:
             for trigger in extension.triggers.values():
+                # Before anything runs, so that the first lines of an extension have its category already.
                 assign_category(trigger.listen.__module__, trigger.log_category)
 
     @property
@@ -88,6 +94,7 @@ class Host:
     async def invoke(self, name: str, event: TriggerEvent) -> Returned:
         """Run a function by name. Raises UnknownFunction, and what `Invoke` raises."""
         function = self.catalog.find(name)
+        # Before the app is loaded the catalog is empty, and callers cannot tell the difference.
         if function is None or self._invoker is None:
             raise UnknownFunction(name)
         return await self._invoker.invoke(function, event)
@@ -95,6 +102,7 @@ class Host:
     def drain(self) -> None:
         """Stop all listeners but those of HTTP triggers; running invocations continue. Returns at once."""
         _general.info("DrainMode mode enabled")
+        # HTTP triggers stay, as on Azure: the caller decides when to send no more requests.
         if self._stop_listening is not None:
             self._stop_listening()
 
@@ -116,7 +124,6 @@ class Host:
             worker = await stack.enter_async_context(self._parts.worker)
             _general.info("Worker process started and initialized.")
             await self._load(worker)
-            retry = self._parts.options.retry
             self._invoker = invoker = Invoker(
                 worker,
                 self._types,
@@ -124,9 +131,9 @@ class Host:
                 clock=self._clock,
                 new_id=self._new_id,
                 timeout=self._parts.options.function_timeout,
-                retry=None if retry is None else _retry_policy(retry),
+                retry=retry_policy(self._parts.options.retry),
             )
-            stack.push_async_callback(self._wait_until_idle, invoker, drain)
+            stack.push_async_callback(drain.wait_until_idle, invoker)
             engines = [
                 Restartable(extension.name, extension.run, _EngineReporter(extension.name))
                 for extension in self._parts.extensions
@@ -174,33 +181,17 @@ class Host:
             self.status.change(HostState.ERROR, errors=[str(error)])
             return
         _startup.info("%d functions found (Worker)", len(indexed))
+        # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
+        # that breaks the app after its deployment.
         runtime = self._parts.settings.get("FUNCTIONS_WORKER_RUNTIME") or "python"
         if runtime.lower() != "python":
             problem = f"Did not find functions with language [{runtime}]. FUNCTIONS_WORKER_RUNTIME must be 'python'."
             _general.error("%s", problem)
             self.status.change(HostState.ERROR, errors=[problem])
             return
-        self.catalog = self._new_catalog(indexed)
-        self._report()
+        self.catalog = self._index(indexed)
 
-    def _report(self) -> None:
-        """Log what is wrong with the functions, and what users may have overlooked."""
-        for problem in self.catalog.problems:
-            for line in problem.lines:
-                _startup.error("%s", line)
-        for function in self.catalog.functions:
-            if function.disabled:
-                _startup.info("Function 'Functions.%s' is disabled", function.name)
-            if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
-                _general.warning(
-                    "Soon retries will not be supported for function '%s'. For more information, please visit "
-                    "http://aka.ms/func-retry-policies.",
-                    function.name,
-                )
-        if not self.catalog.functions and self._parts.options.functions is None:
-            _general.warning(_NO_FUNCTIONS)
-
-    def _new_catalog(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
+    def _index(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
         parts = self._parts
         only = parts.options.functions
         if only is not None:
@@ -209,6 +200,7 @@ class Host:
                 ", ".join(only),
             )
             known = [metadata.name for metadata in indexed]
+            # Azure says nothing about names that do not exist, so that a typing mistake looks like a missing function.
             known_in_lower_case = {name.lower() for name in known}
             for name in only:
                 if name.lower() not in known_in_lower_case:
@@ -223,11 +215,28 @@ class Host:
             dotted, plain = f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled"
             return parts.settings.flag(dotted) or parts.settings.flag(plain)
 
-        return build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
+        catalog = build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
+        for problem in catalog.problems:
+            for line in problem.lines:
+                _startup.error("%s", line)
+        for function in catalog.functions:
+            if function.disabled:
+                _startup.info("Function 'Functions.%s' is disabled", function.name)
+            if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
+                _general.warning(
+                    "Soon retries will not be supported for function '%s'. For more information, please visit "
+                    "http://aka.ms/func-retry-policies.",
+                    function.name,
+                )
+        # An allow list may well leave nothing, and the warning above names its unknown functions.
+        if not catalog.functions and only is None:
+            _general.warning(_NO_FUNCTIONS)
+        return catalog
 
     def _listeners(self, invoker: Invoker, *, http: bool) -> list[Restartable]:
         def restartable(function: Function) -> Restartable:
             listen = self._types.trigger(function.trigger).listen
+            # A new context manager for every attempt, because one cannot be entered twice.
             return Restartable(
                 f"listener of {function.name}",
                 lambda: listen(function, function.trigger, invoker.invoke_of(function)),
@@ -241,22 +250,11 @@ class Host:
         ]
 
     def _reached(self, state: HostState, message: str, began: datetime) -> None:
+        # A host that failed to load the app stays in ERROR until it stops, so that the admin API keeps showing why.
         if self.status.state is HostState.ERROR:
             return
         self.status.change(state)
         _startup.info("%s (%dms)", message, (self._clock.now() - began) // timedelta(milliseconds=1))
-
-    # Stopping --------------------------------------------------------------------------------------------------------
-
-    async def _wait_until_idle(self, invoker: Invoker, drain: _Drain) -> None:
-        try:
-            await within(self._clock, drain.remaining_seconds(), invoker.wait_until_idle(), upkeep=True)
-        except TimeoutError:
-            _general.warning(
-                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
-            )
-        else:
-            _general.info("Host shutdown completed.")
 
 
 class _Drain:
@@ -275,6 +273,16 @@ class _Drain:
         elapsed = timedelta(0) if self._began is None else self._clock.now() - self._began
         return self._seconds - elapsed.total_seconds()
 
+    async def wait_until_idle(self, invoker: Invoker) -> None:
+        try:
+            await within(self._clock, self.remaining_seconds(), invoker.wait_until_idle(), upkeep=True)
+        except TimeoutError:
+            _general.warning(
+                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
+            )
+        else:
+            _general.info("Host shutdown completed.")
+
 
 class _ListenerReporter:
     """Logs about the listener of a function, in the words of the Functions host where it has them."""
@@ -291,6 +299,7 @@ class _ListenerReporter:
         _startup.info("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._function, attempt)
 
     def started(self, retries: int) -> None:
+        # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
             _startup.info(
                 "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
@@ -322,16 +331,3 @@ class _EngineReporter:
 
     def cancelled(self) -> None:
         _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._extension)
-
-
-def _retry_policy(options: RetryOptions) -> RetryPolicy:
-    def seconds(interval: timedelta | None) -> float:
-        return 0.0 if interval is None else interval.total_seconds()
-
-    return RetryPolicy(
-        "fixed_delay" if options.strategy is RetryStrategy.FIXED_DELAY else "exponential_backoff",
-        options.max_retry_count,
-        delay=seconds(options.delay_interval),
-        minimum=seconds(options.minimum_interval),
-        maximum=seconds(options.maximum_interval),
-    )

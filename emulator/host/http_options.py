@@ -32,8 +32,10 @@ class HttpOptions:
 
     section_name: ClassVar[str] = "http"
 
+    # Empty removes the prefix; several segments are allowed.
     route_prefix: str = "api"
     max_outstanding_requests: int = option(-1, at_least=-1)
     max_concurrent_requests: int = option(-1, at_least=-1)
+    # Names and values of headers that the server adds to responses.
     custom_headers: Mapping[str, str] = field(default_factory=dict)
     hsts: HstsOptions = HstsOptions()

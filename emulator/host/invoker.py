@@ -89,6 +89,7 @@ class Invoker:
         self._retry = retry
         self._spread = spread
         self._running = 0
+        # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -114,6 +115,7 @@ class Invoker:
 
         Raises FunctionFailed, FunctionTimedOut, BindingFailed of the last attempt.
         """
+        # An event counts as running while it waits for a retry, so that a host that stops waits for it.
         self._running += 1
         self._idle.clear()
         try:
@@ -136,6 +138,7 @@ class Invoker:
                     event,
                     RetryContext(retry_count=retries, max_retry_count=policy.max_attempts, exception=failure),
                 )
+            # Timeouts and failed bindings are retried too: .NET's executor only sees that the invocation has failed.
             except (WorkerError, FunctionTimedOut, BindingFailed) as error:
                 failure = str(error)
                 if not may_retry(policy, retries):
@@ -190,11 +193,13 @@ class Invoker:
                 on_log=log.user,
             )
         )
+        # Only the function is limited, as on Azure; bindings have the time limits of their services.
         if self._timeout is None:
             return await call
         try:
             return await within(self._clock, self._timeout.total_seconds(), call)
         except TimeoutError:
+            # The worker cannot stop user code, so the function continues and its result is discarded.
             log.timed_out(format_timespan(self._timeout))
             raise FunctionTimedOut(attempt.function.name, self._timeout) from None
 
@@ -203,6 +208,7 @@ class Invoker:
             try:
                 return await self._types.input(prepared.binding).read(attempt.context(prepared))
             except EmulatorError as error:
+                # Only expected errors become failures of the invocation. Others are defects, and reach the listener.
                 raise BindingFailed(f"Exception binding parameter '{prepared.binding.name}'. {error}") from error
 
         values = await _concurrently([read(prepared) for prepared in inputs])
@@ -247,8 +253,10 @@ async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:
 def trace_parent(of_event: str, new_id: NewId) -> str:
     """Return the W3C trace context of an invocation: a new span in the event's trace, or in a new trace."""
     match = _TRACE_PARENT.fullmatch(of_event)
+    # "01": sampled. Without an event to decide it, every trace is recorded.
     trace, flags = match.groups() if match else (new_id(), "01")
     return f"00-{trace}-{new_id()[-16:]}-{flags}"
 
 
+# version-trace-span-flags. All versions are accepted, as the W3C recommendation demands of readers.
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")

@@ -18,6 +18,7 @@ class LocalHostLocks:
     is_primary = True
 
     def __init__(self) -> None:
+        # Locks are never removed. There is one for each function and scope of the app, so the map stays small.
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager

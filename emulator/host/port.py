@@ -32,6 +32,10 @@ class UnknownBindingType(EmulatorError):
         self.binding_type = binding_type
 
 
+# The records below hold functions instead of being base classes. The functions of an extension share its state as
+# closures, and a trigger that needs no check does not have to override one.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerEvent:
     """One event that runs a function. `value`: the trigger parameter. `metadata`: `trigger_metadata` for Python.
@@ -46,6 +50,7 @@ class TriggerEvent:
     metadata: Mapping[str, Datum] = field(default_factory=dict)
     binding_data: Mapping[str, object] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
+    # The reason of every run that no trigger has caused: HTTP requests, the admin API, warm-up. The host's text.
     reason: str = "This function was programmatically called via the host APIs."
     invocation_id: str | None = None
     trace_parent: str = ""
@@ -91,9 +96,10 @@ Invoke = Callable[[TriggerEvent], Awaitable[Returned]]
 Listen = Callable[[Function, Binding, Invoke], AbstractAsyncContextManager[None]]
 """Listen for one function's events and call `invoke` for each, while entered.
 
-An error of the context manager is logged, and it is entered again after a pause (host/restarting.py); a
-ConfigurationError is final. Leaving it stops taking events and waits for those that are being processed. It is
-cancelled if that takes longer than the host's drain time."""
+The host is started when all listeners are entered, so entering must not take long: a listener that needs a lock waits
+for it in the background. An error of the context manager is logged, and it is entered again after a pause
+(host/restarting.py); a ConfigurationError is final. Leaving it stops taking events and waits for those that are being
+processed; it is cancelled if that takes longer than the host's drain time."""
 
 Validate = Callable[[Function, Sequence[Function]], None]
 """Check the trigger of a function at indexing, beside the functions accepted before it. Raises InvalidFunction, or
@@ -143,6 +149,7 @@ class Trigger:
     validate: Validate = accept_function
     binding_names: BindingNames | None = None
     invoke_by_hand: InvokeByHand = text_event
+    # On Azure these are timer, Event Hubs, Kafka and Cosmos DB triggers (docs/protocol/functions-host.md 7.6).
     supports_retry: bool = False
     log_category: str = "Host.General"
 
@@ -201,6 +208,7 @@ class Fallback:
     output: Callable[[Binding], Output] = refuse
 
 
+# A protocol, because an app without storage has no blobs to lease: host/local_locks.py then implements it.
 class HostLocks(Protocol):
     """Locks that let one host at a time do something, among all hosts of an app (same host id).
 

@@ -16,6 +16,7 @@ from emulator.background import task_group
 from emulator.clock import Clock, within
 from emulator.errors import ConfigurationError
 
+# The delays of FunctionListener, without its random part: azemu is one host, so there is no crowd to spread.
 _FIRST_DELAY_SECONDS = 2.0
 _LAST_DELAY_SECONDS = 120.0
 
@@ -62,6 +63,8 @@ async def keep_running(
             for restartable, first_try in zip(restartables, tried, strict=True)
         }
         try:
+            # A listener that fails at once does not hold up the host. One that hangs does, as on Azure: a host that is
+            # "running" must not miss events.
             for first_try in tried:
                 await first_try.wait()
             yield stop.set
@@ -69,6 +72,7 @@ async def keep_running(
             stop.set()
             if tasks and stop_seconds is not None:
                 try:
+                    # `upkeep`: virtual time must not jump just because a listener is stopping.
                     await within(clock, stop_seconds(), asyncio.wait(tasks), upkeep=True)
                 except TimeoutError:
                     for task, restartable in tasks.items():
@@ -99,6 +103,7 @@ async def _keep_running(restartable: Restartable, clock: Clock, tried: asyncio.E
             return
         # One that had been running starts with the shortest delay again: its earlier failures are history.
         retries = 1 if entered else retries + 1
+        # The power is limited before the multiplication, because a float overflows after about a thousand failures.
         delay = min(_FIRST_DELAY_SECONDS * 2.0 ** min(retries - 1, 16), _LAST_DELAY_SECONDS)
         try:
             await within(clock, delay, stop.wait(), upkeep=True)

@@ -33,6 +33,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 
+# In the app's folder, beside the other files of azemu, so that each app has keys of its own.
 SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 
@@ -76,6 +77,7 @@ async def open_site(
     """
     settings = configuration.settings
     principal = settings.get(easyauth.SETTING)
+    # What the admin API shows about this process; created once, because the instance id must not change.
     facts = HostFacts(
         root=configuration.root,
         host_id=host_id(configuration.root, settings),
@@ -88,6 +90,7 @@ async def open_site(
         # names they must have.
         for webhook in _webhooks(parts):
             await parts.keys.system_key(system_key_name(webhook.name))
+    # The server is closed first, so that no request can start background work after this point has cancelled it.
     async with _background_tasks() as spawn:
         site = Site(
             root=configuration.root,
@@ -107,6 +110,7 @@ async def open_site(
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
     """Return the routes that exist without the user's functions, in the order of matching."""
     host, extensions = parts.host, parts.extensions
+    # The admin API runs functions by hand with events that the extension of their trigger creates.
     by_hand = {
         binding_type: trigger.invoke_by_hand
         for extension in extensions

@@ -27,6 +27,7 @@ class HostStatus:
     """The current state, and waiting for others. `errors`: why the state is ERROR, for people; otherwise empty."""
 
     def __init__(self) -> None:
+        # Read by every request, so a plain attribute. Only the host may change it, through `change`.
         self.state = HostState.DEFAULT
         self.errors: Sequence[str] = ()
         self._changed = asyncio.Event()

@@ -31,6 +31,7 @@ class StorageAccounts:
 
         Raises ConnectionNotConfigured, and ConfigurationError for a setting that is no storage connection.
         """
+        # Parsing a connection string is slow compared with the lookup, and bindings look accounts up for every run.
         account = self._by_name.get(name)
         if account is None:
             account = self._accounts[connection_key(resolve_connection(self._settings, name))]
@@ -46,11 +47,13 @@ class StorageAccounts:
             connection = resolve_connection(self._settings, name)
         except ConfigurationError:
             return False
+        # The built-in store has no endpoint that could be compared with those of emulators.
         return isinstance(connection, BuiltinConnection) or is_emulated(connection)
 
 
 def connection_key(connection: Connection) -> str:
     """Return a key that is equal for connections to the same account with the same credential."""
+    # The credential is part of the key: two settings may give different rights to the same account.
     if isinstance(connection, BuiltinConnection):
         return f"builtin {connection.path}"
     return repr((connection.account, connection.blob, connection.queue, connection.table, connection.credential))

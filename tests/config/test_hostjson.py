@@ -123,7 +123,7 @@ def test_every_unused_option_has_one_row_and_a_reason() -> None:
     assert all(row.reason for row in UNUSED_OPTIONS)
 
 
-def test_unused_options_may_have_any_right_value(read: Read) -> None:
+def test_unused_options_change_nothing(read: Read) -> None:
     content: dict[str, Any] = {}
     for row in UNUSED_OPTIONS:
         section = content
@@ -140,21 +140,21 @@ def test_names_ignore_case_and_unknown_ones_are_ignored(read: Read) -> None:
     assert read(content).section(HttpOptions).route_prefix == "x"
 
 
-def test_comments_and_trailing_commas_are_fine(read: Read) -> None:
+def test_comments_and_trailing_commas_are_accepted(read: Read) -> None:
     assert read('{ // the only version\n "version": "2.0", /* and */ }').functions is None
 
 
-def test_texts_that_hold_the_wanted_thing_are_fine(read: Read) -> None:
+def test_numbers_and_booleans_may_be_texts(read: Read) -> None:
     options = read({"fileWatchingEnabled": "False", "extensions": {"http": {"maxConcurrentRequests": "8"}}})
     assert (options.file_watching_enabled, options.section(HttpOptions).max_concurrent_requests) == (False, 8)
 
 
-def test_null_means_the_default(read: Read) -> None:
+def test_null_is_the_default(read: Read) -> None:
     options = read({"functions": None, "logging": None, "extensions": {"http": {"routePrefix": None}}})
     assert (options.functions, options.section(HttpOptions).route_prefix) == (None, "api")
 
 
-def test_minus_one_is_no_time_limit(read: Read) -> None:
+def test_a_timeout_of_minus_one_is_unlimited(read: Read) -> None:
     assert read({"functionTimeout": "-1"}).function_timeout is None
 
 
@@ -275,13 +275,13 @@ def test_a_time_limit_under_a_second_is_refused(read: Read) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_host_json(read: Read, tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_host_json_is_refused(read: Read, tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         read(text)
     assert str(raised.value) == message.replace("{path}", str(tmp_path / "host.json"))
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_a_folder_named_host_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "host.json").mkdir()
     with pytest.raises(
         ConfigurationError, match=r"Unable to read host configuration file '.*host.json': [A-Z][\w ]+\.$"
@@ -289,7 +289,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
         read_host_json(tmp_path, Settings({}))
 
 
-def test_a_section_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
+def test_a_duplicate_section_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "host.json").write_text('{"version": "2.0", "retry": null, "retry": null}')
     _, warnings = read_host_json(tmp_path, Settings({}))
     assert warnings == [f"'{tmp_path / 'host.json'}' has \"retry\" twice in one object; the last one counts."]
@@ -349,5 +349,5 @@ def test_a_wrong_override_names_the_setting(read: Read) -> None:
     )
 
 
-def test_the_text_for_the_log_has_only_known_sections(read: Read) -> None:
+def test_the_logged_text_has_only_known_sections(read: Read) -> None:
     assert json.loads(read({"logging": {}, "secrets": "s"}).text) == {"version": "2.0", "logging": {}}

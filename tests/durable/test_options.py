@@ -99,12 +99,12 @@ def test_every_option_is_read(read: Read) -> None:
     assert provider.queue_client_message_encoding is MessageEncoding.BASE64
 
 
-def test_the_names_of_version_2_still_work(read: Read) -> None:
+def test_option_names_of_version_2_are_read(read: Read) -> None:
     options, _ = read({"storageProvider": {"connectionStringName": "Old"}})
     assert options.storage_provider.connection_name == "Old"
 
 
-def test_a_setting_overrides_deep_options(read: Read) -> None:
+def test_a_setting_overrides_nested_options(read: Read) -> None:
     options, _ = read(
         {"storageProvider": {"partitionCount": 2}},
         AzureFunctionsJobHost__extensions__durableTask__storageProvider__partitionCount="8",
@@ -194,12 +194,12 @@ def test_extended_sessions_are_unused_with_a_warning(read: Read) -> None:
         ("Staging", {"WEBSITE_SLOT_NAME": "staging"}, "Staging"),
     ],
 )
-def test_the_hub_name(explicit: str | None, settings: Mapping[str, str], name: str) -> None:
+def test_hub_name_from_host_json_or_site_name(explicit: str | None, settings: Mapping[str, str], name: str) -> None:
     assert hub_name(explicit, Settings(settings)) == name
 
 
 @pytest.mark.parametrize("explicit", ["ab", "1hub", "my-hub", "a" * 51, "", "%MISSING%", "hübname"])
-def test_a_hub_name_that_storage_would_not_take(explicit: str) -> None:
+def test_a_hub_name_that_storage_does_not_accept_is_refused(explicit: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         hub_name(explicit, Settings({}))
     assert str(raised.value).startswith(
@@ -209,7 +209,7 @@ def test_a_hub_name_that_storage_would_not_take(explicit: str) -> None:
 
 
 @pytest.mark.parametrize("explicit", [None, "TestHubName"])
-def test_a_slot_needs_a_hub_of_its_own(explicit: str | None) -> None:
+def test_a_deployment_slot_without_its_own_hub_is_refused(explicit: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"Task Hub name must be specified in host[.]json when using slots"):
         hub_name(explicit, Settings({"WEBSITE_SLOT_NAME": "staging"}))
 

@@ -77,7 +77,7 @@ def catalog(
     )
 
 
-def test_functions_are_sorted_and_found_whatever_the_case_of_their_names() -> None:
+def test_functions_are_sorted_and_found_ignoring_letter_case() -> None:
     found = catalog(function("b_b"), function("Ba"), function("a"), function("C"))
     # Upper-case letters are compared, as .NET's OrdinalIgnoreCase does: "_" comes after "A".
     assert [one.name for one in found.functions] == ["a", "Ba", "b_b", "C"]
@@ -85,7 +85,7 @@ def test_functions_are_sorted_and_found_whatever_the_case_of_their_names() -> No
     assert found.find("nowhere") is None
 
 
-def test_the_allow_list() -> None:
+def test_only_functions_of_the_allow_list_are_in_the_catalog() -> None:
     found = catalog(function("One"), function("two"), only=["ONE"])
     assert [one.name for one in found.functions] == ["One"]
     assert found.problems == []
@@ -134,7 +134,7 @@ RETRIES = [
 
 
 @pytest.mark.parametrize(("policy", "message"), RETRIES)
-def test_a_retry_policy_that_makes_no_sense(policy: RetryPolicy, message: str) -> None:
+def test_a_contradictory_retry_policy_is_refused(policy: RetryPolicy, message: str) -> None:
     [problem] = catalog(FunctionMetadata(name="f", id="f", bindings=[TRIGGER], retry=policy)).problems
     assert problem.message == message
 
@@ -157,7 +157,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("members", "message"), UNREADABLE)
-def test_a_binding_that_cannot_be_made_disables_its_function(members: dict[str, str], message: str) -> None:
+def test_a_binding_that_cannot_be_created_disables_its_function(members: dict[str, str], message: str) -> None:
     found = catalog(function("f", TRIGGER, binding("thing", "i", **members)))
     assert found.functions == []
     assert found.problems[0].lines == [

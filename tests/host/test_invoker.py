@@ -152,7 +152,7 @@ def f(x, old, new: func.Out[str], unset: func.Out[str]):
     assert returned.value == Datum("string", "back")
 
 
-async def test_inputs_are_read_side_by_side(bench: Open) -> None:
+async def test_inputs_are_read_concurrently(bench: Open) -> None:
     app = await bench("""
 @app.generic_input_binding(arg_name="a", type="thing", path="a")
 @app.generic_input_binding(arg_name="b", type="thing", path="b")
@@ -168,7 +168,7 @@ def f(x, a, b): return f"{a} {b}"
     assert (await app.call()).value == Datum("string", "None None")
 
 
-async def test_what_is_said_of_a_success(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_lines_of_a_successful_invocation(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     app = await bench(
         TRIGGER
         + """
@@ -189,7 +189,7 @@ def f(x):
     assert {record.invocation_id for record in own} == {FIRST_ID}
 
 
-async def test_a_failure_is_said_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_logged_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     app = await bench(TRIGGER + "def f(x): raise ValueError('boom')")
     with pytest.raises(FunctionFailed, match="ValueError: boom"):
         await app.call(invocation_id="given")
@@ -242,7 +242,7 @@ def f(x, a: func.Out[str], b: func.Out[str]):
     assert told(caplog, "Function.f")[1].startswith("Executed 'Functions.f' (Failed,")
 
 
-async def test_a_thing_that_is_not_there_is_none(bench: Open) -> None:
+async def test_a_missing_input_is_none(bench: Open) -> None:
     app = await bench("""
 @app.generic_input_binding(arg_name="a", type="thing", path="missing")
 @app.generic_trigger(arg_name="x", type="thingTrigger")
@@ -264,7 +264,7 @@ def f(x, context):
 """
 
 
-async def test_a_function_is_run_again_until_it_succeeds(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_is_retried_until_it_succeeds(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     policy = 'strategy="fixed_delay", max_retry_count="3", delay_interval="00:00:05"'
     app = await bench(FLAKY.format(policy=policy, failures=2))
     began = app.clock.now()
@@ -285,7 +285,7 @@ async def test_a_function_is_run_again_until_it_succeeds(bench: Open, caplog: py
     )
 
 
-async def test_a_function_that_never_succeeds_is_given_up(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_that_never_succeeds_fails_at_last(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     policy = 'strategy="fixed_delay", max_retry_count="2", delay_interval="00:01:00"'
     app = await bench(FLAKY.format(policy=policy, failures=99))
     with pytest.raises(FunctionFailed):
@@ -304,7 +304,7 @@ async def test_exponential_delays_grow_to_the_maximum(bench: Open) -> None:
     assert app.clock.now() - began == timedelta(seconds=2 + 4 + 6 + 10 + 15)
 
 
-async def test_the_hosts_policy_is_for_functions_without_their_own(bench: Open) -> None:
+async def test_the_policy_of_host_json_applies_to_functions_without_their_own(bench: Open) -> None:
     app = await bench(
         TRIGGER + "def f(x, context):\n    if context.retry_context.retry_count == 0: raise ValueError",
         retry=RetryPolicy("fixed_delay", 1, delay=7),
@@ -330,7 +330,7 @@ async def test_every_invocation_is_a_span_of_its_events_trace(bench: Open) -> No
 # Time limit -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_time_limit_is_for_the_function_and_not_for_its_bindings(
+async def test_the_time_limit_applies_to_the_function_and_not_to_its_bindings(
     bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = await bench(
@@ -346,7 +346,7 @@ def f(x, a): ...
     assert told(caplog, "Function.f")[-1].startswith("Executed 'Functions.f' (Succeeded")
 
 
-async def test_the_result_of_a_function_that_takes_too_long_is_dropped(
+async def test_the_result_of_a_function_that_takes_too_long_is_discarded(
     bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = await bench(

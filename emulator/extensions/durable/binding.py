@@ -16,6 +16,7 @@ from emulator.extensions.newtonsoft import write
 from emulator.host.port import BindingContext
 from emulator.worker.port import Datum
 
+# The SDK replaces this word in the URLs by the instance id.
 INSTANCE_PLACEHOLDER = "INSTANCEID"
 
 

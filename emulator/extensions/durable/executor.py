@@ -113,6 +113,7 @@ class FunctionsExecutor:
     async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
         """Call an activity function. Raises WorkAborted if it could not be run and has to be retried."""
         name = request.name
+        # The durable SDK schedules call_http as an activity of this name, which no function of the app can have.
         if name == HTTP_ACTIVITY:
             return await self._http.act(request)
         if self._functions.missing(FunctionKind.ACTIVITY, name) is not None:
@@ -144,6 +145,7 @@ class FunctionsExecutor:
         except FunctionTimedOut as error:
             # Retrying would time out again. So, as in TaskEntityShim, every operation of the batch fails.
             return entities.all_failed(batch, str(error))
+        # An entity's state must not be lost because of one bad answer, so the batch is retried.
         except (WorkerError, BindingFailed, entities.UnreadableAnswer) as error:
             raise WorkAborted(str(error)) from error
 

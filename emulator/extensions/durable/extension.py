@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from emulator.background import background
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import no_seat, open_seats
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions, resolve_options
@@ -56,6 +56,11 @@ def durable_extension(context: ExtensionContext) -> Extension:
             provider.control_queue_batch_size,
             provider.control_queue_buffer_threshold,
         )
+    take_seat = no_seat
+    # A host that takes the name of a killed one takes over its leases. In Azure a host with that name may be running on
+    # another machine, where the file locks that prove its death are not seen. So this is done for emulators only.
+    if context.hosts_folder is not None and context.accounts.is_emulated(provider.connection_name):
+        take_seat = context.resources.enter_context(open_seats(context.hosts_folder, context.new_id))
     functions = DurableFunctions()
     hubs = HubDirectory(
         options,
@@ -64,9 +69,10 @@ def durable_extension(context: ExtensionContext) -> Extension:
         new_id=context.new_id,
         app_name=context.settings.get("WEBSITE_SITE_NAME") or "",
         slot_name=context.settings.get("WEBSITE_SLOT_NAME") or "",
-        take_seat=_open_seats(context, options),
+        take_seat=take_seat,
     )
 
+    # The key may be replaced through the admin API while the host runs, so it is looked up at every use.
     async def system_key() -> str:
         return await context.system_key(SYSTEM_KEY)
 
@@ -82,6 +88,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
     rpc = RpcListener(api.handle, context.clock, any_port=context.any_port)
     serves_rpc = options.local_rpc_endpoint_enabled is not False
 
+    # A client without this URL would send its requests to the public webhook, which may ask for a key.
     def rpc_base_url() -> str | None:
         if rpc.base_url is None and serves_rpc:
             raise ExtensionNotRunning
@@ -92,6 +99,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
     @asynccontextmanager
     async def run() -> AsyncIterator[None]:
         """Serve RPC, own partitions of the hub and run the engine. Raises ConnectionNotConfigured, NoFreePort."""
+        # The engine is left first, so that it can still write its checkpoints while the hub owns its partitions.
         async with AsyncExitStack() as stack:
             bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
             # An app without durable functions must run without storage, and must not create a task hub in it.
@@ -114,14 +122,6 @@ def durable_extension(context: ExtensionContext) -> Extension:
         webhooks=[Webhook("durabletask", api.handle_webhook)],
         run=run,
     )
-
-
-def _open_seats(context: ExtensionContext, options: DurableTaskOptions) -> TakeSeat:
-    # A host that takes the name of a killed one takes over its leases. In Azure a host with that name may be running on
-    # another machine, where the file locks that prove its death are not seen. So this is done for emulators only.
-    if context.hosts_folder is None or not context.accounts.is_emulated(options.storage_provider.connection_name):
-        return no_seat
-    return context.resources.enter_context(open_seats(context.hosts_folder, context.new_id))
 
 
 async def _run_engine(

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 240
 _AGENT = "azemu"
+# The exception in the details of a failure. Orchestrations see it as the error's type.
 _TYPE = "System.Net.Http.HttpRequestException, System.Net.Http"
 
 # .NET's HttpResponseMessage keeps these headers, and all that begin with "content-", with the content instead of the

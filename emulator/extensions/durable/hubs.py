@@ -112,6 +112,7 @@ class HubDirectory:
         return self._accounts(self._options.storage_provider.connection_name)
 
     def _hub(self, account: StorageAccount, name: str) -> OpenedHub:
+        # Accounts are compared by identity: StorageAccounts returns one object per account.
         key = (id(account), name.lower())
         opened = self._hubs.get(key)
         if opened is None:

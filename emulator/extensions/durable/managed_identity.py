@@ -54,17 +54,9 @@ class ManagedIdentity:
 
     async def token(self, resource: str) -> str:
         endpoint, secret = self.settings.get("IDENTITY_ENDPOINT"), self.settings.get("IDENTITY_HEADER")
-        if endpoint and secret:
-            return await self._from_endpoint(endpoint, secret, resource)
-        program = shutil.which("az")
-        if program:
-            return await _from_azure_cli(program, resource)
-        raise TokenUnavailable(
-            f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
-            "set) and no Azure CLI. Install the Azure CLI and run `az login`."
-        )
-
-    async def _from_endpoint(self, endpoint: str, secret: str, resource: str) -> str:
+        if not endpoint or not secret:
+            return await _from_azure_cli(resource)
+        # The endpoint wants the resource, and the Azure CLI the scope.
         query = {"resource": resource.removesuffix("/.default"), "api-version": "2019-08-01"}
         try:
             async with self.session.get(endpoint, params=query, headers={"X-IDENTITY-HEADER": secret}) as answer:
@@ -76,7 +68,14 @@ class ManagedIdentity:
         return _token_in(body, "access_token", f"the managed identity at {endpoint}", resource)
 
 
-async def _from_azure_cli(program: str, resource: str) -> str:
+async def _from_azure_cli(resource: str) -> str:
+    program = shutil.which("az")
+    if program is None:
+        raise TokenUnavailable(
+            f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
+            "set) and no Azure CLI. Install the Azure CLI and run `az login`."
+        )
+    # A process of its own group: Ctrl-C in the terminal must not end it before the host has stopped in order.
     process = await asyncio.create_subprocess_exec(
         program,
         *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
@@ -97,6 +96,7 @@ async def _from_azure_cli(program: str, resource: str) -> str:
 
 
 def _token_in(body: str, member: str, source: str, resource: str) -> str:
+    # Only the beginning of an unexpected body is shown. A proxy may have answered with a whole web page.
     try:
         answer: Any = json.loads(body)
         token = answer[member]

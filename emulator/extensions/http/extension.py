@@ -15,14 +15,14 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import ConfigurationError, EmulatorError
-from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, render
+from emulator.extensions.http.response import ResponseRefused, check_length, render
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category
 from emulator.host.context import ExtensionContext
 from emulator.host.http.auth import function_access
 from emulator.host.http.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
-from emulator.host.http.routes import FunctionRoutes, HttpCall, Route
+from emulator.host.http.routes import HttpCall, Route
 from emulator.host.http.templates import TemplateError, parse_template
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Function, InvalidFunction, Invoke, Output, Trigger, TriggerEvent
@@ -55,7 +55,17 @@ def http_extension(context: ExtensionContext) -> Extension:
             answer=endpoint.answer,
         )
         with context.routes.serving(route):
-            _log_route(route, context.routes)
+            methods = "all" if route.methods is None else ",".join(route.methods)
+            _startup.info("Mapped function route '%s' [%s] to '%s'", route.template.text, methods, route.name)
+            hiding = context.routes.hiding(route)
+            if hiding is not None:
+                _startup.warning(
+                    "Function '%s' will never be called: function '%s' takes all requests to its route '%s'. Routes "
+                    "are tried in the order of the function names.",
+                    route.name,
+                    hiding.name,
+                    route.template.text,
+                )
             yield
 
     def validate(function: Function, others: Sequence[Function]) -> None:
@@ -119,20 +129,6 @@ def _comparable_route(function: Function) -> str:
     return route_text(function, function.trigger, "").lower()
 
 
-def _log_route(route: Route, routes: FunctionRoutes) -> None:
-    methods = "all" if route.methods is None else ",".join(route.methods)
-    _startup.info("Mapped function route '%s' [%s] to '%s'", route.template.text, methods, route.name)
-    hiding = routes.hiding(route)
-    if hiding is not None:
-        _startup.warning(
-            "Function '%s' will never be called: function '%s' takes all requests to its route '%s'. Routes are tried "
-            "in the order of the function names.",
-            route.name,
-            hiding.name,
-            route.template.text,
-        )
-
-
 class _Endpoint:
     """Answers the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
 
@@ -148,6 +144,7 @@ class _Endpoint:
         self._streaming: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: HttpCall) -> web.StreamResponse:
+        # A streaming function reads the body itself, so there is no limit for it and no buffer.
         if self._function.metadata.streams_http:
             return await self._stream(call)
         try:
@@ -161,13 +158,20 @@ class _Endpoint:
             returned = await self._invoke(_event(Datum("http", data), data))
             answer = render(returned, self._output)
             check_length(answer, data.method)
-            return _web_response(answer, call.request)
         except ResponseRefused as error:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
             # The invoker has logged the error. The client gets no details, as from the Functions host.
             return web.Response(status=500)
+        response = web.Response(status=answer.status, body=answer.body or None)
+        for name, value in answer.headers:
+            response.headers.add(name, value)
+        # The Functions host streams every body without an explicit Content-Length, and Kestrel then sends it in chunks.
+        # HTTP/1.0 has no chunks.
+        if answer.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
+            response.enable_chunked_encoding()
+        return response
 
     async def _stream(self, call: HttpCall) -> web.StreamResponse:
         exchange = Exchange(call, self._clock)
@@ -203,15 +207,4 @@ def _last_response(status: int) -> web.Response:
     """Return a response that closes the connection, so that the rest of the request need not be read."""
     response = web.Response(status=status)
     response.force_close()
-    return response
-
-
-def _web_response(answer: HttpAnswer, request: web.Request) -> web.Response:
-    response = web.Response(status=answer.status, body=answer.body or None)
-    for name, value in answer.headers:
-        response.headers.add(name, value)
-    # A function cannot set the length implicitly: the Functions host streams every body without an explicit
-    # Content-Length, and Kestrel then sends it in chunks.
-    if answer.body and "Content-Length" not in response.headers and request.version >= (1, 1):
-        response.enable_chunked_encoding()
     return response

@@ -39,6 +39,7 @@ class Exchange:
         self._clock = clock
         self._body_over = False
         self._asked_for_body = False
+        # The response once the function has begun it. It carries over the loss of the function as None.
         self._started: asyncio.Future[StreamedResponse | None] = self._loop.create_future()
         self.stream = HttpStream(
             scope=_scope(call),
@@ -124,6 +125,7 @@ class StreamedResponse(web.StreamResponse):
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         super().__init__(status=status)
         self._bodyless = False
+        # ASGI headers are bytes. HTTP has no encoding for them, and latin-1 loses none.
         for name, value in headers:
             if name.decode("latin-1").lower() not in HOP_BY_HOP:
                 self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
@@ -148,6 +150,7 @@ class StreamedResponse(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Send the body; aiohttp calls this after the headers. Raises ConnectionError if the function broke it off."""
+        # Runs on the server's side of the piece buffer; `feed` is the function's side.
         try:
             while not self._bodyless:
                 await self._wait_until(lambda: self._piece is not None or self._last_is_in)
