@@ -85,5 +85,5 @@ def describe_storage(settings: Settings) -> str | None:
     except ConnectionNotConfigured:
         return None
     if isinstance(connection, BuiltinConnection):
-        return f"built-in, {connection.path or 'in memory (lost when the host ends)'}"
+        return f"built-in, {connection.path or 'in memory (gone when the host ends)'}"
     return account_description(connection)

@@ -17,6 +17,7 @@ import pytest
 from emulator.app import App, open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
+from emulator.host.console.output import category_for
 from emulator.host.http.connections import PortUnavailable
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
@@ -73,6 +74,12 @@ async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture
         assert app.storage is not None
     assert app.host.status.state is HostState.STOPPED
     assert "greeting" in told(caplog)
+
+
+async def test_extensions_log_under_the_category_of_their_triggers(start: Start) -> None:
+    async with start(HEAD + HELLO):
+        assert category_for("emulator.extensions.http.stream") == "Host.Triggers.Http"
+        assert category_for("emulator.extensions.durable.management.http_api") == "Host.Triggers.DurableTask"
 
 
 async def test_settings_are_in_the_environment_while_the_app_is_open(start: Start, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_without_azurite_the_built_in_store_is_used_and_one_line_says_what_is_mi
 ) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     with started(app, env=no_azurite) as azemu:
-        azemu.wait_for("^No Azurite can be had, so the built-in storage is used: .*There is no Node.js.*azemu.node")
+        azemu.wait_for("^Azurite is not available; using the built-in store .*There is no Node.js.*azemu.node")
         azemu.wait_for(f"^Storage: +built-in, .*{re.escape(str(Path('.azemu') / 'storage.db'))}")
         azemu.url()
         azemu.interrupt()
