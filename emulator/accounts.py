@@ -56,6 +56,7 @@ def _possible_connections(settings: Settings) -> Iterator[str]:
         is_connection_string = "=" in value and any(word in lower for word in _CONNECTION_STRING_WORDS)
         if is_connection_string or lower.startswith(("builtin", "http")):
             yield name.removeprefix("ConnectionStrings:")
+        # A connection by identity consists of settings such as `Orders__queueServiceUri`; the name is `Orders`.
         section, separator, member = name.replace("__", ":").rpartition(":")
         if separator and member.lower() in _IDENTITY_MEMBERS:
             yield section

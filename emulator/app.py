@@ -187,6 +187,7 @@ def _listening(configuration: Configuration) -> Iterator[socket.socket]:
 
     The socket is opened first, because its port becomes part of the app's environment (WEBSITE_HOSTNAME).
     """
+    # The supervisor keeps the socket open while the host restarts, so that requests wait instead of being refused.
     if configuration.listener is not None:
         yield configuration.listener
         return

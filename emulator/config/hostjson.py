@@ -76,6 +76,21 @@ class RetryOptions:
     minimum_interval: timedelta | None = option(None, at_least=timedelta(0))
     maximum_interval: timedelta | None = option(None, at_least=timedelta(0))
 
+    def check(self, section: Section) -> None:
+        """Check the options that depend on each other. `section`: where they were read. Raises ConfigurationError."""
+        if self.strategy is RetryStrategy.FIXED_DELAY:
+            needed = {"delayInterval": self.delay_interval}
+        else:
+            needed = {"minimumInterval": self.minimum_interval, "maximumInterval": self.maximum_interval}
+        for key, interval in needed.items():
+            if interval is None:
+                raise section.error(key, None, f"a time span hh:mm:ss, which strategy {self.strategy.value} needs")
+        # For both strategies, because the options may be there although the strategy does not read them.
+        low, high = self.minimum_interval, self.maximum_interval
+        if low is not None and high is not None and low > high:
+            allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
+            raise section.error("minimumInterval", format_timespan(low), allowed)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingOptions:
@@ -149,7 +164,18 @@ def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tu
     document = Section(content, (), origin)
     options = replace(read_section(HostOptions, document), extensions=document.section("extensions"), text=text)
     warnings += check_unused_options(document, settings)
-    return _checked(options, document), warnings
+    if options.retry is not None:
+        options.retry.check(document.section("retry"))
+    # A bare integer is a number of days in a .NET TimeSpan, so "-1" arrives as minus one day.
+    timeout = options.function_timeout
+    if timeout == _NO_TIMEOUT:
+        options = replace(options, function_timeout=None)
+    elif timeout is not None and timeout < timedelta(seconds=1):
+        raise ConfigurationError(
+            f"{document.origin(('functionTimeout',))}: functionTimeout is {document.get('functionTimeout')!r}. "
+            'FunctionTimeout must be greater than 00:00:01; "-1" means unlimited.'
+        )
+    return options, warnings
 
 
 def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
@@ -221,32 +247,3 @@ def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
         below = {str(index): item for index, item in enumerate(below)}
     members[key] = dict(below) if isinstance(below, dict) else {}
     _override(members[key], rest, value)
-
-
-def _checked(options: HostOptions, document: Section) -> HostOptions:
-    """Check the rules about more than one option, and apply the special value of functionTimeout."""
-    timeout = options.function_timeout
-    # A bare integer is a number of days in a .NET TimeSpan, so "-1" arrives as minus one day.
-    if timeout == _NO_TIMEOUT:
-        options = replace(options, function_timeout=None)
-    elif timeout is not None and timeout < timedelta(seconds=1):
-        raise ConfigurationError(
-            f"{document.origin(('functionTimeout',))}: functionTimeout is {document.get('functionTimeout')!r}. "
-            'FunctionTimeout must be greater than 00:00:01; "-1" means unlimited.'
-        )
-    retry = options.retry
-    if retry is None:
-        return options
-    section = document.section("retry")
-    if retry.strategy is RetryStrategy.FIXED_DELAY:
-        needed = {"delayInterval": retry.delay_interval}
-    else:
-        needed = {"minimumInterval": retry.minimum_interval, "maximumInterval": retry.maximum_interval}
-    for key, interval in needed.items():
-        if interval is None:
-            raise section.error(key, None, f"a time span hh:mm:ss, which strategy {retry.strategy.value} needs")
-    low, high = retry.minimum_interval, retry.maximum_interval
-    if low is not None and high is not None and low > high:
-        allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
-        raise section.error("minimumInterval", format_timespan(low), allowed)
-    return options

@@ -35,6 +35,7 @@ class Rule:
     option's own sentence for a value out of range.
     """
 
+    # Needed where camelCase of the field is not the key, such as for units in the name of an option.
     key: str | None = None
     formerly: str | None = None
     at_least: Bound | None = None

@@ -65,8 +65,10 @@ class CorrelationProtocol(enum.Enum):
 
 
 # Lifecycle events of an orchestration that the durable extension can publish to Event Grid.
+# Names are compared without letter case, but shown as the extension spells them.
 _LIFECYCLE_EVENTS: Final = ("Started", "Completed", "Failed", "Terminated")
 
+# Reasons. Each is used by several rows, so that they read the same in every place.
 _APPLICATION_INSIGHTS = "azemu sends no telemetry"
 _APP_SERVICE = "concerns the sandbox of Azure App Service"
 _CONCURRENCY = "dynamic concurrency is not part of azemu"
@@ -79,6 +81,7 @@ _LOCKS = "no trigger of this version needs a host lock"
 _NO_TRIGGER = "the triggers of this extension are not part of this version"
 _SESSIONS = "extended sessions are not supported for Python"
 
+# Beginnings of paths.
 _QUEUES = "extensions.queues"
 _BLOBS = "extensions.blobs"
 _DURABLE = "extensions.durableTask"

@@ -21,6 +21,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     durable_extension,
 )
 
+# Refusing is what the real host does without the extension, and what tells users that azemu does not run the trigger.
 FALLBACK: Final = Fallback()
 """What happens to binding types of no extension: functions that use them are in error, as on a real host without the
 extension."""

@@ -43,6 +43,7 @@ def delay_before(policy: RetryPolicy, retry: int, last_delay: float, spread: Cal
 
     An exponential delay that has reached the maximum stays there, as in .NET, although the next one could be smaller.
     """
+    # The first retry of an exponential policy waits for the minimum exactly; randomness begins with the second.
     if policy.strategy == "fixed_delay":
         return policy.delay
     if retry == 1:

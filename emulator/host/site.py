@@ -116,6 +116,7 @@ def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spaw
         for extension in extensions
         for binding_type, trigger in extension.triggers.items()
     }
+    # Before the routes of functions, which may not begin with `admin` or `runtime`.
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),

@@ -43,6 +43,7 @@ class StorageAccounts:
 
         False also for a name that cannot be resolved.
         """
+        # Callers ask before they use the connection, and report a wrong one when they do.
         try:
             connection = resolve_connection(self._settings, name)
         except ConfigurationError:

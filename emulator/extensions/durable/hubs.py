@@ -93,6 +93,7 @@ class HubDirectory:
             account = own_account if connection is None else self._accounts(connection)
         except ConnectionNotConfigured as error:
             raise UnknownConnection(connection or error.name) from None
+        # The spelling of the request is kept in URLs of the response, as the extension does.
         name = hub or self.own_name
         is_own = self._is_own(account, name)
         opened = self._hub(account, self.own_name if is_own else name)

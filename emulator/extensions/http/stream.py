@@ -42,7 +42,7 @@ class Exchange:
         # The response once the function has begun it. It carries over the loss of the function as None.
         self._started: asyncio.Future[StreamedResponse | None] = self._loop.create_future()
         self.stream = HttpStream(
-            scope=_scope(call),
+            scope=asgi_scope(call),
             route_params=call.values,
             receive=self.receive,
             send=self.send,
@@ -181,7 +181,8 @@ class StreamedResponse(web.StreamResponse):
             await self._changed.wait()
 
 
-def _scope(call: HttpCall) -> Mapping[str, Any]:
+def asgi_scope(call: HttpCall) -> Mapping[str, Any]:
+    """Return the ASGI scope of a request (ASGI HTTP 2.3)."""
     request = call.request
 
     def address(name: str) -> tuple[str, int] | None:
@@ -198,6 +199,7 @@ def _scope(call: HttpCall) -> Mapping[str, Any]:
         "path": call.path,
         "raw_path": request.rel_url.raw_path.encode(),
         "query_string": request.rel_url.raw_query_string.encode(),
+        # The app is not mounted below a path: its routes contain the prefix of host.json.
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.raw_headers],
         "client": address("peername"),
