@@ -1,10 +1,10 @@
-"""The only composition root: settings → storage, clock, worker, extensions, host, HTTP.
+"""The composition root: opens storage, worker, extensions, host and web server for one function app.
 
     async with open_app(StartOptions(app=Path("."))) as app:
         print(app.url)                          # running
                                                 # stopped: requests finished, work drained, leases released
 
-Which class stands for which port is decided here and nowhere else.
+Only this module decides which class implements which port.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
+from emulator.accounts import open_accounts
 from emulator.clock import Clock, SystemClock
-from emulator.config.connections import ConnectionNotConfigured
+from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat, open_seats
 from emulator.environment import PROCESS
-from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
-from emulator.extensions.http.extension import route_check
-from emulator.extensions.registry import builtin_extensions
+from emulator.extensions.registry import FALLBACK, open_extensions
 from emulator.host.admin.api import HostCommands
 from emulator.host.console.invocationlog import outside_of_invocations
+from emulator.host.context import ExtensionContext
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
+from emulator.host.host_id import host_id
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.http.server.connections import PortUnavailable
+from emulator.host.local_locks import LocalHostLocks
 from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
+from emulator.storage.accounts import StorageAccounts
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
 
@@ -42,22 +43,22 @@ AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncCont
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A running host with everything around it. `port`: the one that HTTP is served on."""
+    """A running host with its storage accounts. `port`: the port of the web server."""
 
     configuration: Configuration
     port: int
     clock: Clock
-    accounts: Accounts
+    accounts: StorageAccounts
     host: Host
 
     @property
     def url(self) -> str:
-        """Where this host is reached, without a slash at the end."""
+        """The URL of the web server, without a slash at the end."""
         return f"http://localhost:{self.port}"
 
     @property
     def storage(self) -> str | None:
-        """Where AzureWebJobsStorage lives, for people; None when the app has none."""
+        """A description of AzureWebJobsStorage for users; None if the app has no storage."""
         try:
             return self.accounts(DEFAULT_CONNECTION).description
         except ConnectionNotConfigured:
@@ -74,77 +75,94 @@ async def open_app(
     around_worker: AroundWorker | None = None,
     restart: Callable[[], None] | None = None,
     secrets: SecretsRepository | None = None,
-    seats: Path | None = None,
+    hosts_folder: Path | None = None,
 ) -> AsyncIterator[App]:
-    """Start a host; the body runs when it is running, or when the app turned out to be broken (`host.status`).
+    """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
-    `options`: the wishes, or what the caller has found out that they mean.
-    `restart`: asks whoever opened the app to open it anew, for /admin/host/restart; without it there is no such thing.
-    `around_worker`: gives another worker around the app's, which sees every invocation first (tests steer with it).
-    `secrets`: where the app's keys are kept; None: where its settings say. `seats`: a folder in which a host finds what
-    the one before it left when it was killed; None: such things are found when their locks end.
-    Leaving stops it: requests and invocations that run may take `drain_seconds` each. While it is open, the app's
-    settings are in os.environ. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
+    `options`: start options, or the configuration that was read for them.
+    `restart`: called for /admin/host/restart, should leave and enter this again; without it there is no such endpoint.
+    `around_worker`: wraps the app's worker, to see or replace invocations (used by `emulator.testing`).
+    `secrets`: the store of the app's keys; None: the one that its settings name. `hosts_folder`: a folder in which a
+    host keeps what the next one needs to take over its work if it is killed; None: the next one waits until the locks
+    of the killed host expire.
+    Leaving stops the host: running requests may take `drain_seconds`, then running invocations as long again. The
+    app's settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
     configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listening(configuration))
         port = listener.getsockname()[1]
+        # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        take_seat = stack.enter_context(open_seats(seats, new_id)) if seats else no_seat
-        base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds, restart, secrets, take_seat)
+        base = _Base(
+            configuration=configuration,
+            accounts=accounts,
+            listener=listener,
+            clock=clock,
+            new_id=new_id,
+            drain_seconds=drain_seconds,
+            restart=restart,
+            secrets=secrets,
+            hosts_folder=hosts_folder,
+            # Entered after the accounts and before the host, so that extensions may use storage until the end.
+            resources=stack.enter_context(ExitStack()),
+        )
         host, site = _compose(base, around_worker or (lambda worker: worker))
-        # The server is there first and last: it answers for a host that starts, and for one that failed to.
+        # The web server is entered before the host and left after it: it also answers while the host starts, while it
+        # stops and after it has failed to start.
         server = await stack.enter_async_context(site)
         await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
+        # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
         yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Base:
-    """What everything else stands on."""
+    """What all parts of the host are composed from; see `open_app`."""
 
     configuration: Configuration
-    accounts: Accounts
+    accounts: StorageAccounts
     listener: socket.socket
     clock: Clock
     new_id: NewId
     drain_seconds: float
     restart: Callable[[], None] | None
     secrets: SecretsRepository | None
-    take_seat: TakeSeat
+    hosts_folder: Path | None
+    resources: ExitStack
 
 
 def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[OpenSite]]:
-    """The host and its web site, neither of them running."""
+    """Create the host and its web server, neither of them running. Raises ConfigurationError."""
     configuration, clock, new_id = base.configuration, base.clock, base.new_id
-    prefix = configuration.host.http.route_prefix
     status, routes = HostStatus(), FunctionRoutes()
     keys = open_keys(configuration, clock, new_id=new_id, secrets=base.secrets)
-    options = configuration.host.durable_task
-    emulated = base.accounts.is_emulated(options.storage_provider.connection_name)
-    durable = durable_extension(
-        DurableHost(
-            options=options,
-            settings=configuration.settings,
-            accounts=base.accounts,
-            system_key=lambda: keys.system_key(SYSTEM_KEY),
-            origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
-            functions=lambda: host.catalog.functions,
-            wait_until_running=status.wait_until_running,
-            clock=clock,
-            new_id=new_id,
-            # It lets go before the host gives up what still runs.
-            drain_seconds=base.drain_seconds * 0.8,
-            # In Azure others may have the same name, so nobody may take over there before time.
-            take_seat=base.take_seat if emulated else no_seat,
-            any_port=configuration.port == 0,
-        )
+    context = ExtensionContext(
+        options=configuration.host,
+        settings=configuration.settings,
+        accounts=base.accounts,
+        clock=clock,
+        new_id=new_id,
+        host_id=host_id(configuration.root, configuration.settings),
+        # No trigger of this version is shared between hosts, so locks need not reach beyond this process.
+        open_locks=LocalHostLocks,
+        drain_seconds=base.drain_seconds,
+        # Called only when the host runs, so the variable is bound by then.
+        functions=lambda: host.catalog.functions,
+        routes=routes,
+        wait_until_running=status.wait_until_running,
+        wait_until_stopping=status.wait_until_stopping,
+        system_key=keys.system_key,
+        # The port is asked of the socket: with port 0 the system has chosen it.
+        origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
+        any_port=configuration.port == 0,
+        hosts_folder=base.hosts_folder,
+        resources=base.resources,
     )
-    extensions = [*builtin_extensions(configuration, routes=routes, clock=clock), durable]
+    extensions = open_extensions(context)
     worker = InProcessWorker(configuration.root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
     host = Host(
         HostParts(
@@ -153,7 +171,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             options=configuration.host,
             settings=configuration.settings,
             status=status,
-            checks=[route_check(prefix)],
+            fallback=FALLBACK,
         ),
         clock=clock,
         new_id=new_id,
@@ -165,7 +183,11 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
 
 @contextmanager
 def _listening(configuration: Configuration) -> Iterator[socket.socket]:
-    """The socket is open before anything else: its port is in the app's environment. Raises PortUnavailable."""
+    """Listen on the port of the web server. Raises PortUnavailable.
+
+    The socket is opened first, because its port becomes part of the app's environment (WEBSITE_HOSTNAME).
+    """
+    # The supervisor keeps the socket open while the host restarts, so that requests wait instead of being refused.
     if configuration.listener is not None:
         yield configuration.listener
         return

@@ -16,7 +16,7 @@ from emulator.errors import ConfigurationError
 KEY = "a2V5"
 
 
-async def test_one_account_whatever_it_is_called(tmp_path: Path) -> None:
+async def test_connection_names_of_one_account_share_one_object(tmp_path: Path) -> None:
     builtin = f"builtin:{tmp_path / 'storage.db'}"
     settings = Settings(
         {
@@ -43,7 +43,7 @@ async def test_accounts_over_the_network_are_opened_without_a_request() -> None:
         assert KEY not in accounts("One").description
 
 
-async def test_what_is_no_connection_is_found_by_who_uses_it() -> None:
+async def test_a_setting_that_is_no_connection_is_reported_at_its_use() -> None:
     settings = Settings(
         {
             "Bus": "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=v",
@@ -68,7 +68,7 @@ async def test_what_is_no_connection_is_found_by_who_uses_it() -> None:
         ("TableEndpoint=http://azurite:10002/one", "emulator.storage.rest"),
     ],
 )
-async def test_azure_is_reached_by_the_official_sdks_and_an_emulator_by_the_lean_client(
+async def test_azure_is_reached_by_the_official_sdks_and_an_emulator_by_the_rest_client(
     endpoints: str, client: str
 ) -> None:
     settings = Settings({"Account": f"AccountName=one;AccountKey={KEY};{endpoints}"})

@@ -16,6 +16,8 @@ import pytest
 
 from emulator.app import App, open_app
 from emulator.config.start import StartOptions
+from emulator.errors import ConfigurationError
+from emulator.host.console.output import category_for
 from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
@@ -74,6 +76,12 @@ async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture
     assert "greeting" in told(caplog)
 
 
+async def test_extensions_log_under_the_category_of_their_triggers(start: Start) -> None:
+    async with start(HEAD + HELLO):
+        assert category_for("emulator.extensions.http.stream") == "Host.Triggers.Http"
+        assert category_for("emulator.extensions.durable.management.http_api") == "Host.Triggers.DurableTask"
+
+
 async def test_settings_are_in_the_environment_while_the_app_is_open(start: Start, tmp_path: Path) -> None:
     (tmp_path / "local.settings.json").write_text('{"IsEncrypted": false, "Values": {"MY_SETTING": "mine"}}')
     code = HEAD + (
@@ -119,7 +127,7 @@ async def test_a_function_is_invoked_by_name(start: Start) -> None:
             await app.host.invoke("nowhere", TriggerEvent(value=None))
 
 
-async def test_an_app_that_cannot_be_imported_leaves_a_host_that_says_why(
+async def test_a_host_whose_app_cannot_be_imported_reports_the_error(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with start("import azure.functions\n1 / 0\n") as app:
@@ -133,13 +141,13 @@ async def test_an_app_that_cannot_be_imported_leaves_a_host_that_says_why(
     assert 'function_app.py", line 2' in error
 
 
-async def test_settings_for_another_language(start: Start) -> None:
+async def test_settings_for_another_language_are_an_error(start: Start) -> None:
     async with start(HEAD + HELLO, settings={"FUNCTIONS_WORKER_RUNTIME": "node"}) as app:
         assert app.host.status.state is HostState.ERROR
         assert "FUNCTIONS_WORKER_RUNTIME" in app.host.status.errors[0]
 
 
-async def test_what_the_user_may_have_overlooked_is_said(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_warnings_about_settings_that_users_overlook(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     code = HEAD + '@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")\n' + HELLO.strip()
     async with start(code, functions=["hello", "helo"], settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "2"}):
         pass
@@ -154,6 +162,22 @@ async def test_what_the_user_may_have_overlooked_is_said(start: Start, caplog: p
         "No job functions found.",
     ):
         assert any(line.startswith(beginning) for line in warnings), beginning
+
+
+async def test_a_wrong_option_of_an_extension_is_refused_when_the_app_is_opened(start: Start) -> None:
+    hub = {"AzureFunctionsJobHost__extensions__durableTask__hubName": "my-hub"}
+    with pytest.raises(ConfigurationError, match="Task hub name 'my-hub' should contain only alphanumeric characters"):
+        async with start(HEAD + HELLO, settings=hub):
+            pass
+
+
+async def test_a_durable_batch_size_above_the_buffer_is_a_warning(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffer = {"AzureFunctionsJobHost__extensions__durableTask__storageProvider__controlQueueBufferThreshold": "10"}
+    async with start(HEAD + HELLO, settings=buffer):
+        pass
+    assert "controlQueueBatchSize (32) is larger than controlQueueBufferThreshold (10) in host.json." in told(caplog)
 
 
 async def test_one_broken_function_does_not_stop_the_others(start: Start, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +198,7 @@ async def test_disabled_and_unlisted_functions_are_not_served(start: Start) -> N
         assert [one.name for one in app.host.catalog.functions] == ["other"]
 
 
-async def test_without_storage_http_works_and_the_durable_part_says_what_it_misses(
+async def test_without_storage_http_works_and_durable_reports_the_missing_connection(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     code = (
@@ -242,7 +266,7 @@ def hang(x):
     await hanging
 
 
-async def test_a_taken_port_is_said_before_anything_else(start: Start) -> None:
+async def test_a_taken_port_is_reported_before_the_app_is_loaded(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortUnavailable, match=f"Port {port} is unavailable"):
@@ -250,7 +274,7 @@ async def test_a_taken_port_is_said_before_anything_else(start: Start) -> None:
                 pass
 
 
-async def test_draining_stops_what_listens_but_not_http(start: Start) -> None:
+async def test_draining_stops_all_listeners_but_http(start: Start) -> None:
     async with start(HEAD + HELLO) as app:
         async with (
             aiohttp.ClientSession() as session,

@@ -29,8 +29,9 @@ DEVELOPMENT_PORTS: Final[Mapping[Service, int]] = {"blob": 10000, "queue": 10001
 
 # Bindings may leave out this prefix of the name of a setting, and the default connection is called just "Storage".
 _PREFIX: Final = "AzureWebJobs"
-# All names that may occur in a connection string. Secondary endpoints and those of the file service are part of what
-# the portal shows for copying, but are not used here.
+# The connection of the functions host itself, and of bindings that name none.
+DEFAULT_CONNECTION: Final = f"{_PREFIX}Storage"
+# All names that a connection string may have.
 _NAMES: Final = (
     "UseDevelopmentStorage",
     "DevelopmentStorageProxyUri",

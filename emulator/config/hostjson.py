@@ -1,4 +1,7 @@
-"""host.json → frozen dataclasses. The only place with its defaults, except for `durable.py` beside it.
+"""Reading of host.json into frozen dataclasses: the options of the host, and the unread sections of its extensions.
+
+Each extension reads its own section with a dataclass of its own (`HostOptions.section`). Options that have no effect
+in azemu are rows of `unused_options.UNUSED_OPTIONS`.
 
 Source: host, ScriptHostBuilderExtensions.cs, Config/HostJsonFileConfigurationSource.cs;
 docs/protocol/functions-host.md 1.1-1.3.
@@ -8,20 +11,21 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from emulator.config.durable import DurableTaskOptions, read_durable_options
 from emulator.config.jsonc import NotText, read_json
-from emulator.config.schema import Section, option, read_section
+from emulator.config.schema import Rule, Section, SectionOptions, option, read_section
 from emulator.config.settings import Settings
+from emulator.config.unused_options import check_unused_options
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import ConfigurationError
+
+T = TypeVar("T", bound=SectionOptions)
 
 FILE_NAME: Final = "host.json"
 OVERRIDE_PREFIX: Final = "AzureFunctionsJobHost:"
@@ -30,6 +34,7 @@ DEFAULT_CONTENT: Final[Mapping[str, Any]] = {
     "version": "2.0",
     "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
 }
+# Sections that the real host knows. Only these are logged, because an unknown one may hold a secret.
 WELL_KNOWN: Final = frozenset(
     (
         "version functiontimeout retry functions http watchdirectories watchfiles queues serviceBus eventhub singleton "
@@ -43,6 +48,8 @@ _NO_TIMEOUT: Final = timedelta(days=-1)  # What "-1" means as a .NET TimeSpan.
 
 
 class LogLevel(enum.Enum):
+    """Log levels of .NET, from the most to the least verbose."""
+
     TRACE = "Trace"
     DEBUG = "Debug"
     INFORMATION = "Information"
@@ -52,25 +59,16 @@ class LogLevel(enum.Enum):
     NONE = "None"
 
 
-class FileLoggingMode(enum.Enum):
-    DEBUG_ONLY = "debugOnly"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
 class RetryStrategy(enum.Enum):
+    """Values of retry.strategy."""
+
     FIXED_DELAY = "fixedDelay"
     EXPONENTIAL_BACKOFF = "exponentialBackoff"
 
 
-class QueueEncoding(enum.Enum):
-    BASE64 = "base64"
-    NONE = "none"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOptions:
-    """retry. `max_retry_count` -1: for ever."""
+    """retry: the policy of functions without one of their own. `max_retry_count` -1: unlimited."""
 
     strategy: RetryStrategy
     max_retry_count: int = option(at_least=-1)
@@ -78,12 +76,20 @@ class RetryOptions:
     minimum_interval: timedelta | None = option(None, at_least=timedelta(0))
     maximum_interval: timedelta | None = option(None, at_least=timedelta(0))
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleOptions:
-    """logging.console"""
-
-    is_enabled: bool = True
+    def check(self, section: Section) -> None:
+        """Check the options that depend on each other. `section`: where they were read. Raises ConfigurationError."""
+        if self.strategy is RetryStrategy.FIXED_DELAY:
+            needed = {"delayInterval": self.delay_interval}
+        else:
+            needed = {"minimumInterval": self.minimum_interval, "maximumInterval": self.maximum_interval}
+        for key, interval in needed.items():
+            if interval is None:
+                raise section.error(key, None, f"a time span hh:mm:ss, which strategy {self.strategy.value} needs")
+        # For both strategies, because the options may be there although the strategy does not read them.
+        low, high = self.minimum_interval, self.maximum_interval
+        if low is not None and high is not None and low > high:
+            allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
+            raise section.error("minimumInterval", format_timespan(low), allowed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,51 +97,6 @@ class LoggingOptions:
     """logging. `log_level`: category prefix → lowest level shown; the key `default` is the fallback."""
 
     log_level: Mapping[str, LogLevel] = field(default_factory=dict)
-    file_logging_mode: FileLoggingMode = FileLoggingMode.DEBUG_ONLY
-    console: ConsoleOptions = ConsoleOptions()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AggregatorOptions:
-    """aggregator"""
-
-    batch_size: int = option(1000, at_least=1)
-    flush_timeout: timedelta = timedelta(seconds=30)
-    is_enabled: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthMonitorOptions:
-    """healthMonitor"""
-
-    enabled: bool = True
-    health_check_interval: timedelta = timedelta(seconds=10)
-    health_check_window: timedelta = timedelta(minutes=2)
-    health_check_threshold: int = 6
-    counter_threshold: float = option(0.8, at_least=0, at_most=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SingletonOptions:
-    """singleton. `lock_acquisition_timeout` None: for ever."""
-
-    lock_period: timedelta = option(
-        timedelta(seconds=15), at_least=timedelta(seconds=15), at_most=timedelta(seconds=60)
-    )
-    listener_lock_period: timedelta = option(
-        timedelta(seconds=60), at_least=timedelta(seconds=15), at_most=timedelta(seconds=60)
-    )
-    lock_acquisition_timeout: timedelta | None = None
-    lock_acquisition_polling_interval: timedelta = option(timedelta(seconds=5), at_least=timedelta(milliseconds=500))
-    listener_lock_recovery_polling_interval: timedelta = option(timedelta(minutes=1), at_least=timedelta(seconds=15))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConcurrencyOptions:
-    """concurrency"""
-
-    dynamic_concurrency_enabled: bool = False
-    snapshot_persistence_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,112 +108,74 @@ class ExtensionBundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HstsOptions:
-    """extensions.http.hsts"""
-
-    is_enabled: bool = False
-    max_age: timedelta = timedelta(days=30)
-    include_sub_domains: bool = False
-    preload: bool = False
-    excluded_hosts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpOptions:
-    """extensions.http. `max_outstanding_requests`, `max_concurrent_requests` -1: unbounded."""
-
-    route_prefix: str = "api"
-    max_outstanding_requests: int = option(-1, at_least=-1)
-    max_concurrent_requests: int = option(-1, at_least=-1)
-    dynamic_throttles_enabled: bool = False
-    enable_chunked_request_binding: bool = False
-    custom_headers: Mapping[str, str] = field(default_factory=dict)
-    hsts: HstsOptions = HstsOptions()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuesOptions:
-    """extensions.queues. `max_polling_interval`: the default of a development environment."""
-
-    batch_size: int = option(16, at_least=1, at_most=32)
-    new_batch_threshold: int | None = option(None, at_least=0)
-    max_polling_interval: timedelta = option(timedelta(seconds=2), at_least=timedelta(milliseconds=100))
-    max_dequeue_count: int = option(5, at_least=1)
-    visibility_timeout: timedelta = option(timedelta(0), at_least=timedelta(0))
-    message_encoding: QueueEncoding = QueueEncoding.BASE64
-
-
-def _eight_per_cpu() -> int:
-    return 8 * (os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobsOptions:
-    """extensions.blobs"""
-
-    max_degree_of_parallelism: int = option(default_factory=_eight_per_cpu, at_least=1)
-    poison_blob_threshold: int = option(5, at_least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
-    """The whole of host.json. `function_timeout` None: unlimited. `functions` None: all; else only these.
+    """Options of the host itself in host.json, and `section` for those of its extensions.
 
-    `text`: the file as read, without unknown sections, for the log line `Host configuration file read:`.
+    `function_timeout` None: unlimited. `functions` None: all; else only these. `text`: the file as read, without
+    unknown sections, for the log line `Host configuration file read:`. `extensions`: the section of that name, unread.
     """
 
-    version: str = "2.0"
     function_timeout: timedelta | None = timedelta(minutes=30)
     functions: tuple[str, ...] | None = None
     retry: RetryOptions | None = None
     watch_directories: tuple[str, ...] = ()
     watch_files: tuple[str, ...] = ()
     file_watching_enabled: bool = True
-    send_canceled_invocations_to_worker: bool = True
-    metadata_provider_timeout: timedelta = timedelta(seconds=30)
-    telemetry_mode: str = "ApplicationInsights"
     extension_bundle: ExtensionBundle | None = None
     logging: LoggingOptions = LoggingOptions()
-    aggregator: AggregatorOptions = AggregatorOptions()
-    health_monitor: HealthMonitorOptions = HealthMonitorOptions()
-    singleton: SingletonOptions = SingletonOptions()
-    concurrency: ConcurrencyOptions = ConcurrencyOptions()
-    http: HttpOptions = option(HttpOptions(), key="")
-    queues: QueuesOptions = option(QueuesOptions(), key="")
-    blobs: BlobsOptions = option(default_factory=BlobsOptions, key="")
-    durable_task: DurableTaskOptions = option(default_factory=DurableTaskOptions, key="")
     text: str = option("", key="")
+    # Sections know where each value comes from, which says nothing about whether two sets of options are equal.
+    extensions: Section = field(
+        default=Section({}, ("extensions",), lambda path: FILE_NAME), compare=False, metadata={"rule": Rule(key="")}
+    )
+
+    def section(self, options: type[T]) -> T:
+        """Read the section below `extensions` that a dataclass names as its own. Raises ConfigurationError."""
+        return read_section(options, self.extensions.section(options.section_name))
 
 
 def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tuple[HostOptions, list[str]]:
-    """The options of the app in `root`, and warnings for the user.
+    """Read host.json of the app in `root`; return the options and warnings for the user.
 
     Settings named `AzureFunctionsJobHost__a__b` replace the file's values. `create`: write a missing or empty file, as
-    the Functions host does; else the defaults are merely used. Raises ConfigurationError, in the words of the Functions
-    host where it has them.
+    the Functions host does; otherwise the defaults are only used. Raises ConfigurationError, in the words of the
+    Functions host where it has them.
     """
     path = root / FILE_NAME
     content, warnings = _load(path, create)
     _check_version(content)
+    # Taken before the overrides: the log line shows the file as it is.
     text = json.dumps({key: value for key, value in content.items() if key.lower() in WELL_KNOWN}, indent=2)
-    overridden = _override_all(content, settings)
+    # Which app setting defined the value at a path (in lower case), for error messages.
+    overridden = {}
+    for name, value in settings.items():
+        key = name.replace("__", ":")
+        if key.lower().startswith(OVERRIDE_PREFIX.lower()):
+            override_path = key[len(OVERRIDE_PREFIX) :].split(":")
+            _override(content, override_path, value)
+            overridden[tuple(part.lower() for part in override_path)] = name
 
     def origin(option_path: Sequence[str]) -> str:
-        name = overridden.get(tuple(part.lower() for part in option_path))
-        return f"App setting {name}" if name else str(path)
+        setting = overridden.get(tuple(part.lower() for part in option_path))
+        return f"App setting {setting}" if setting else str(path)
 
+    # Overrides are applied before anything is parsed, so that a wrong value in the file does not matter if a setting
+    # replaces it.
     document = Section(content, (), origin)
-    extensions = document.section("extensions")
-    durable, durable_warnings = read_durable_options(extensions.section("durableTask"), settings)
-    options = replace(
-        read_section(HostOptions, document),
-        http=read_section(HttpOptions, extensions.section("http")),
-        queues=read_section(QueuesOptions, extensions.section("queues")),
-        blobs=read_section(BlobsOptions, extensions.section("blobs")),
-        durable_task=durable,
-        text=text,
-    )
-    return _checked(options, document), [*warnings, *durable_warnings]
+    options = replace(read_section(HostOptions, document), extensions=document.section("extensions"), text=text)
+    warnings += check_unused_options(document, settings)
+    if options.retry is not None:
+        options.retry.check(document.section("retry"))
+    # A bare integer is a number of days in a .NET TimeSpan, so "-1" arrives as minus one day.
+    timeout = options.function_timeout
+    if timeout == _NO_TIMEOUT:
+        options = replace(options, function_timeout=None)
+    elif timeout is not None and timeout < timedelta(seconds=1):
+        raise ConfigurationError(
+            f"{document.origin(('functionTimeout',))}: functionTimeout is {document.get('functionTimeout')!r}. "
+            'FunctionTimeout must be greater than 00:00:01; "-1" means unlimited.'
+        )
+    return options, warnings
 
 
 def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
@@ -281,7 +204,8 @@ def _defaults(path: Path, create: bool, note: str) -> tuple[dict[str, Any], list
     content = dict(DEFAULT_CONTENT)
     if not create:
         return content, []
-    with suppress(OSError):  # A read-only folder: the defaults are used without a file.
+    # In a read-only folder the defaults are used without a file.
+    with suppress(OSError):
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return content, [note]
 
@@ -293,6 +217,7 @@ def _check_version(content: Mapping[str, Any]) -> None:
             f"The host.json file is missing the required 'version' property. See {HELP_URL} for steps to migrate "
             "the configuration file."
         )
+    # The number 2.0 is a common mistake, and `2.0 != "2.0"` would be a confusing message.
     if version == 2 and not isinstance(version, bool):
         raise ConfigurationError(
             'The host.json \'version\' property is a number; it must be a text: "version": "2.0". '
@@ -310,18 +235,6 @@ def _check_version(content: Mapping[str, Any]) -> None:
         )
 
 
-def _override_all(content: dict[str, Any], settings: Settings) -> dict[tuple[str, ...], str]:
-    """Put the settings of the job host into the content; which setting defined which (lower-case) path."""
-    overridden = {}
-    for name, value in settings.items():
-        key = name.replace("__", ":")
-        if key.lower().startswith(OVERRIDE_PREFIX.lower()):
-            path = key[len(OVERRIDE_PREFIX) :].split(":")
-            _override(content, path, value)
-            overridden[tuple(part.lower() for part in path)] = name
-    return overridden
-
-
 def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
     head, *rest = path
     key = next((name for name in members if name.lower() == head.lower()), head)
@@ -330,36 +243,7 @@ def _override(members: dict[str, Any], path: Sequence[str], value: str) -> None:
         return
     below = members.get(key)
     if isinstance(below, list):
-        # Elements of arrays are overridden by index: an array is an object of indexes, as in .NET configuration.
+        # Settings override elements of arrays by index, because an array is an object of indexes in .NET configuration.
         below = {str(index): item for index, item in enumerate(below)}
     members[key] = dict(below) if isinstance(below, dict) else {}
     _override(members[key], rest, value)
-
-
-def _checked(options: HostOptions, document: Section) -> HostOptions:
-    """The rules that concern more than one option, and the special value of functionTimeout."""
-    timeout = options.function_timeout
-    if timeout == _NO_TIMEOUT:
-        options = replace(options, function_timeout=None)
-    elif timeout is not None and timeout < timedelta(seconds=1):
-        raise ConfigurationError(
-            f"{document.origin(('functionTimeout',))}: functionTimeout is {document.get('functionTimeout')!r}. "
-            'FunctionTimeout must be greater than 00:00:01; "-1" means unlimited.'
-        )
-    if options.retry is not None:
-        _check_retry(options.retry, document.section("retry"))
-    return options
-
-
-def _check_retry(retry: RetryOptions, section: Section) -> None:
-    if retry.strategy is RetryStrategy.FIXED_DELAY:
-        needed = {"delayInterval": retry.delay_interval}
-    else:
-        needed = {"minimumInterval": retry.minimum_interval, "maximumInterval": retry.maximum_interval}
-    for key, interval in needed.items():
-        if interval is None:
-            raise section.error(key, None, f"a time span hh:mm:ss, which strategy {retry.strategy.value} needs")
-    low, high = retry.minimum_interval, retry.maximum_interval
-    if low is not None and high is not None and low > high:
-        allowed = f"a time span of at most maximumInterval ({format_timespan(high)})"
-        raise section.error("minimumInterval", format_timespan(low), allowed)

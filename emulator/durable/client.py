@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions, OverridableStates
 from emulator.dotnet.json_values import lenient_object
 from emulator.durable.core.entities.messages import RELEASE, Release, Request
 from emulator.durable.core.events import (
@@ -36,6 +35,7 @@ from emulator.durable.hub import (
     PurgeResult,
     TaskHub,
 )
+from emulator.durable.options import DurableTaskOptions, OverridableStates
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 

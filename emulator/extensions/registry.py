@@ -1,36 +1,32 @@
-"""The list of extensions that every host has. A new one is a module beside this one and a line here."""
+"""The list of extensions that every host has.
+
+A new family of triggers is a folder beside this module and a line in `EXTENSIONS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from emulator.clock import Clock
-from emulator.config.start import Configuration
-from emulator.errors import ConfigurationError
-from emulator.extensions.http.extension import MAX_BODY_BYTES, http_extension
+from emulator.extensions.durable.extension import durable_extension
+from emulator.extensions.http.extension import http_extension
 from emulator.extensions.warmup import warmup_extension
-from emulator.host.http.routing.routes import FunctionRoutes
-from emulator.host.port import Extension
+from emulator.host.context import ExtensionContext
+from emulator.host.port import Extension, Fallback
 
-BODY_LIMIT_SETTING = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+# Imported here and not by name, so that a factory with a wrong signature is found by the type checker.
+EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
+    http_extension,
+    warmup_extension,
+    durable_extension,
+)
 
-
-def builtin_extensions(configuration: Configuration, *, routes: FunctionRoutes, clock: Clock) -> Sequence[Extension]:
-    """`routes`: the table of the web server, which the http extension fills. Raises ConfigurationError."""
-    return [
-        http_extension(
-            routes,
-            clock,
-            prefix=configuration.host.http.route_prefix,
-            max_body_bytes=_body_limit(configuration.settings.get(BODY_LIMIT_SETTING)),
-        ),
-        warmup_extension(),
-    ]
+# Refusing is what the real host does without the extension, and what tells users that azemu does not run the trigger.
+FALLBACK: Final = Fallback()
+"""What happens to binding types of no extension: functions that use them are in error, as on a real host without the
+extension."""
 
 
-def _body_limit(text: str | None) -> int:
-    if not text:
-        return MAX_BODY_BYTES
-    if not text.strip().isdecimal():
-        raise ConfigurationError(f"App setting {BODY_LIMIT_SETTING} is '{text}'; allowed: a number of bytes.")
-    return int(text)
+def open_extensions(context: ExtensionContext) -> Sequence[Extension]:
+    """Call all factories. Raises ConfigurationError for wrong options in host.json or in the app settings."""
+    return [factory(context) for factory in EXTENSIONS]

@@ -1,19 +1,19 @@
-"""warmupTrigger: nothing to listen for; /admin/warmup runs the function. Source: docs/protocol/functions-host.md 6
-and 8.7."""
+"""The warm-up trigger (warmupTrigger): a function that /admin/warmup runs once.
+
+Source: docs/protocol/functions-host.md 6 and 8.7.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 
-from emulator.host.port import Extension, Function, Invoke
-from emulator.worker.port import Binding
+from emulator.host.context import ExtensionContext
+from emulator.host.port import Extension, Trigger
 
+# The admin API looks for this type, because the function may have any name.
 TRIGGER = "warmuptrigger"
 
 
-def warmup_extension() -> Extension:
-    return Extension(name="warmup", triggers={TRIGGER: _listen})
-
-
-def _listen(function: Function, binding: Binding, invoke: Invoke) -> AbstractAsyncContextManager[None]:
-    return nullcontext()
+def warmup_extension(context: ExtensionContext) -> Extension:
+    """Warm-up triggers. There are no events to listen for: the admin API invokes the function."""
+    return Extension(name="warmup", triggers={TRIGGER: Trigger(listen=lambda function, binding, invoke: nullcontext())})

@@ -1,7 +1,7 @@
-"""Which extension serves which binding type, and the bindings of a function made ready for its invocations.
+"""Binding types by extension, and a function's bindings prepared for its invocations.
 
-Settings (`%name%`) are resolved once, when the app is indexed; expressions (`{name}`) are read then and rendered for
-every invocation. Source: webjobs-sdk, NameResolverExtensions; docs/protocol/functions-host.md chapter 2.
+Settings (`%name%`) are resolved once, when the app is indexed. Expressions (`{name}`) are parsed at that time and
+rendered for every invocation. Source: webjobs-sdk, NameResolverExtensions; docs/protocol/functions-host.md chapter 2.
 """
 
 from __future__ import annotations
@@ -10,67 +10,110 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emulator.host.expressions import BindingData, Template, parse_template
-from emulator.host.port import Extension, Listen, ReadInput, WriteOutput
+from emulator.errors import EmulatorError
+from emulator.host.expressions import BindingData, Template, is_built_in, parse_template
+from emulator.host.port import Extension, Fallback, Input, Output, Trigger, UnknownBindingType
 from emulator.worker.port import Binding, FunctionMetadata
 
 RETURN = "$return"
+# The host starts listeners of this type before all others, and keeps them when it drains.
 HTTP_TRIGGER = "httptrigger"
-# The response of an HTTP function; whoever received the request renders it.
+# The response of an HTTP function, which the http extension renders.
 HTTP_OUTPUT = "http"
 
-# Members that name things of the binding itself, and those whose text is taken literally by the real host.
+# Members that name things of the binding itself, and routes, which the Functions host takes literally. A route may
+# contain `%` as part of an escape, so resolving it would break URLs.
 _NO_SETTINGS = frozenset(("type", "name", "direction", "datatype", "route"))
+# The host resolves `%x%` in the name of a connection, but braces in it are ordinary characters.
 _NO_EXPRESSIONS = _NO_SETTINGS | frozenset(("connection",))
 
 
-class BindingTypes:
-    """Readers and writers of all extensions by binding type, whatever its case."""
+class UnknownBindingTypes(EmulatorError):
+    """A function has bindings of types that nothing serves. The message is the Functions host's."""
 
-    def __init__(self, extensions: Iterable[Extension]) -> None:
-        self._triggers: dict[str, Listen] = {}
-        self._inputs: dict[str, ReadInput] = {}
-        self._outputs: dict[str, WriteOutput] = {}
+    def __init__(self, binding_types: Iterable[str]) -> None:
+        super().__init__(
+            f"The binding type(s) '{', '.join(binding_types)}' are not registered. Please ensure the type is correct "
+            f"and the binding extension is installed."
+        )
+
+
+class BindingTypes:
+    """Triggers, inputs and outputs of all extensions by binding type, in any letter case.
+
+    `fallback` decides about types that no extension has.
+    """
+
+    def __init__(self, extensions: Iterable[Extension], fallback: Fallback | None = None) -> None:
+        self._fallback = fallback or Fallback()
+        self._triggers: dict[str, Trigger] = {}
+        self._inputs: dict[str, Input] = {}
+        self._outputs: dict[str, Output] = {}
         for extension in extensions:
             self._triggers.update(extension.triggers)
             self._inputs.update(extension.inputs)
             self._outputs.update(extension.outputs)
 
-    def is_known(self, binding: Binding) -> bool:
-        kind = binding.type.lower()
-        if binding.is_trigger:
-            return kind in self._triggers
-        if binding.direction == "in":
-            return kind in self._inputs
-        return kind in self._outputs or kind == HTTP_OUTPUT
+    def trigger(self, binding: Binding) -> Trigger:
+        """Return the trigger of a binding type. Raises UnknownBindingType."""
+        return self._triggers.get(binding.type.lower()) or self._fallback.trigger(binding)
 
-    def listen(self, binding: Binding) -> Listen:
-        return self._triggers[binding.type.lower()]
+    def input(self, binding: Binding) -> Input:
+        """Return the input of a binding type. Raises UnknownBindingType."""
+        return self._inputs.get(binding.type.lower()) or self._fallback.input(binding)
 
-    def reader(self, binding: Binding) -> ReadInput:
-        return self._inputs[binding.type.lower()]
+    def output(self, binding: Binding) -> Output:
+        """Return the output of a binding type. Raises UnknownBindingType."""
+        return self._outputs.get(binding.type.lower()) or self._fallback.output(binding)
 
-    def writer(self, binding: Binding) -> WriteOutput | None:
-        """None: the value goes back to the trigger, as an HTTP response does."""
-        return self._outputs.get(binding.type.lower())
+    def check_known(self, bindings: Iterable[Binding]) -> None:
+        """Raises UnknownBindingTypes, with all types that are unknown."""
+        # The host names all unknown types of a function in one message, so the first one must not end the search.
+        unknown = []
+        for binding in bindings:
+            try:
+                if binding.is_trigger:
+                    self.trigger(binding)
+                elif binding.direction == "in":
+                    self.input(binding)
+                else:
+                    self.output(binding)
+            except UnknownBindingType as error:
+                unknown.append(error.binding_type)
+        if unknown:
+            raise UnknownBindingTypes(unknown)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBinding:
-    """A binding with its settings resolved and its expressions read. `templates`: of the members that have any."""
+    """A binding with its settings resolved. `templates`: the parsed expressions of the members that contain any."""
 
     binding: Binding
     templates: Mapping[str, Template]
 
     def render(self, data: BindingData) -> Mapping[str, object]:
-        """The members for one invocation. Raises ExpressionError."""
+        """Return the members for one invocation. Raises ExpressionError."""
         rendered = {name: template.render(data) for name, template in self.templates.items()}
         return {**self.binding.properties, **rendered}
+
+    def names(self) -> list[str]:
+        """Return the names that the expressions take from the trigger's binding data, without built-in ones."""
+        # Only the first part of `{a.b}` is a name. The other parts are members of its value, which differ from event to
+        # event and can be checked only when the template is rendered.
+        return [
+            expression.path[0]
+            for template in self.templates.values()
+            for expression in template.expressions
+            if not is_built_in(expression.path[0])
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedFunction:
-    """`trigger` has its settings resolved; expressions in it are the trigger's own affair (blob path captures)."""
+    """The bindings of a function with their settings resolved.
+
+    Expressions in `trigger` are left to the trigger: in a blob path they are captures, not values.
+    """
 
     metadata: FunctionMetadata
     trigger: Binding
@@ -78,35 +121,38 @@ class PreparedFunction:
     outputs: Sequence[PreparedBinding]
 
 
+# Parsing at indexing has two reasons: a mistake is reported once instead of in every run, as on Azure, and rendering is
+# on the path of every invocation.
 def prepare(metadata: FunctionMetadata, expand: Callable[[str], str]) -> PreparedFunction:
-    """Raises ConfigurationError (an unknown setting) and ExpressionError (a malformed template)."""
+    """Resolve the settings of a function's bindings and parse their expressions.
+
+    Raises ConfigurationError for an unknown setting and ExpressionError for a malformed template.
+    """
     resolved = [resolve_settings(binding, expand) for binding in metadata.bindings]
     return PreparedFunction(
         metadata,
         next(binding for binding in resolved if binding.is_trigger),
-        [_prepared(binding) for binding in resolved if binding.direction == "in" and not binding.is_trigger],
-        [_prepared(binding) for binding in resolved if binding.direction == "out"],
+        [_prepare(binding) for binding in resolved if binding.direction == "in" and not binding.is_trigger],
+        [_prepare(binding) for binding in resolved if binding.direction == "out"],
     )
 
 
 def resolve_settings(binding: Binding, expand: Callable[[str], str]) -> Binding:
-    """The same binding with `%name%` replaced. Raises what `expand` raises."""
-    properties = {
-        name: value if name.lower() in _NO_SETTINGS else _expanded(value, expand)
-        for name, value in binding.properties.items()
-    }
-    return replace(binding, properties=properties)
+    """Return the same binding with `%name%` replaced. Raises what `expand` raises."""
+
+    def resolved(name: str, value: Any) -> Any:
+        # Only texts are looked at, as in the host: an array such as `methods` is not searched.
+        if name.lower() in _NO_SETTINGS or not isinstance(value, str) or "%" not in value:
+            return value
+        return expand(value)
+
+    return replace(binding, properties={name: resolved(name, value) for name, value in binding.properties.items()})
 
 
-def _expanded(value: Any, expand: Callable[[str], str]) -> Any:
-    return expand(value) if isinstance(value, str) and "%" in value else value
-
-
-def _prepared(binding: Binding) -> PreparedBinding:
+def _prepare(binding: Binding) -> PreparedBinding:
     templates = {
-        name: template
+        name: parse_template(value)
         for name, value in binding.properties.items()
         if isinstance(value, str) and name.lower() not in _NO_EXPRESSIONS and ("{" in value or "}" in value)
-        for template in [parse_template(value)]
     }
     return PreparedBinding(binding, templates)

@@ -1,7 +1,7 @@
-"""The functions of the app as the host sees them: checked, sorted, found by name whatever its case.
+"""The catalog of functions: what the worker has indexed, checked by the host's rules, sorted, and found by name.
 
-A broken function is reported and left out; the others run. Source: host, FunctionMetadataManager.cs, ScriptHost.cs;
-docs/protocol/functions-host.md 3.2 to 3.5.
+A function that breaks a rule is reported and left out; the others run.
+Source: host, FunctionMetadataManager.cs, ScriptHost.cs; docs/protocol/functions-host.md 3.2 to 3.5.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emulator.errors import EmulatorError
-from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, prepare
-from emulator.host.port import Function
-from emulator.host.retries import FOR_EVER
-from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
+from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, UnknownBindingTypes, prepare
+from emulator.host.expressions import ExpressionError
+from emulator.host.port import Function, InvalidFunction
+from emulator.host.retries import UNLIMITED
+from emulator.worker.port import Binding, FunctionMetadata
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
+# The rule of hosts before 4.1038, which accept no underscore: an app that works here must also work there.
 _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return", re.ASCII)
-
-Check = Callable[[Function, Sequence[Function]], str | None]
-"""Look at a function beside those accepted before it; what is wrong with it, or None."""
 
 
 class Failing(enum.Enum):
-    """When a function failed, which decides how the host words it."""
+    """The stage at which a function failed; the host words the two differently."""
 
     VALIDATION = "validation"
     INDEXING = "indexing"
@@ -34,7 +33,7 @@ class Failing(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a function is not run."""
+    """The reason why a function cannot run."""
 
     function: str
     message: str
@@ -42,7 +41,7 @@ class Problem:
 
     @property
     def lines(self) -> Sequence[str]:
-        """As the host logs it."""
+        """The lines that the host logs."""
         if self.failing is Failing.VALIDATION:
             return [f"The '{self.function}' function is in error: {self.message}"]
         return [
@@ -53,9 +52,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """`functions`: sorted by name, ordinal, case ignored; listeners, lists and HTTP routes all go in this order.
+    """All functions that can run, and why the others cannot.
 
-    `prepared`: their bindings made ready, by name.
+    `functions`: sorted by name, ordinal, case ignored; listeners, lists and HTTP routes all have this order.
+    `prepared`: their prepared bindings by function name.
     """
 
     functions: Sequence[Function] = ()
@@ -63,11 +63,13 @@ class Catalog:
     prepared: Mapping[str, PreparedFunction] = field(default_factory=dict)
 
     def find(self, name: str) -> Function | None:
+        """Return the function of that name in any letter case; None if there is none."""
+        # A linear search is fast enough: apps have tens of functions, and listeners do not come this way.
         wanted = name.lower()
         return next((function for function in self.functions if function.name.lower() == wanted), None)
 
     def errors_of(self, name: str) -> Sequence[str]:
-        """What /admin/functions/{name}/status shows."""
+        """Return the messages that /admin/functions/{name}/status shows."""
         return [problem.message for problem in self.problems if problem.function.lower() == name.lower()]
 
 
@@ -78,85 +80,105 @@ def build_catalog(
     expand: Callable[[str], str],
     is_disabled: Callable[[str], bool],
     only: Sequence[str] | None = None,
-    checks: Sequence[Check] = (),
 ) -> Catalog:
-    """`expand`: replaces `%settings%`. `only`: the allow list of host.json. `checks`: further rules, in order."""
+    """Check and prepare the functions that the worker has indexed.
+
+    `expand` replaces `%settings%`. `only`: the allow list of host.json.
+    """
     functions: list[Function] = []
     problems: list[Problem] = []
     prepared: dict[str, PreparedFunction] = {}
-    for metadata in _chosen(indexed, only):
-        problem = _invalid(metadata, types)
-        if problem is not None:
-            problems.append(Problem(metadata.name, problem, Failing.VALIDATION))
+    allowed = None if only is None else {name.lower() for name in only}
+    # .NET's OrdinalIgnoreCase compares upper-case letters, so "_" comes after them. The order matters to users: HTTP
+    # routes are matched in it (docs/protocol/functions-host.md 4.1).
+    for metadata in sorted(indexed, key=lambda metadata: metadata.name.upper()):
+        if allowed is not None and metadata.name.lower() not in allowed:
             continue
         try:
+            _check_metadata(metadata, types)
             ready = prepare(metadata, expand)
+            function = Function(metadata=metadata, trigger=ready.trigger, disabled=is_disabled(metadata.name))
+            _check_bindings(function, ready, types, functions)
+        # One broken function must not keep the others from running, so errors are collected instead of raised.
+        except (InvalidFunction, UnknownBindingTypes) as error:
+            problems.append(Problem(metadata.name, str(error), Failing.VALIDATION))
         except EmulatorError as error:
             problems.append(Problem(metadata.name, str(error), Failing.INDEXING))
-            continue
-        function = Function(metadata=metadata, trigger=ready.trigger, disabled=is_disabled(metadata.name))
-        problem = next(filter(None, (check(function, functions) for check in checks)), None)
-        if problem is not None:
-            problems.append(Problem(metadata.name, problem, Failing.VALIDATION))
-            continue
-        functions.append(function)
-        prepared[metadata.name] = ready
+        else:
+            functions.append(function)
+            prepared[metadata.name] = ready
     return Catalog(functions, problems, prepared)
 
 
-def _chosen(indexed: Iterable[FunctionMetadata], only: Sequence[str] | None) -> list[FunctionMetadata]:
-    wanted = None if only is None else {name.lower() for name in only}
-    chosen = (metadata for metadata in indexed if wanted is None or metadata.name.lower() in wanted)
-    # .NET's OrdinalIgnoreCase compares upper-case letters, so "_" comes after them.
-    return sorted(chosen, key=lambda metadata: metadata.name.upper())
+# The messages are those of the Functions host; their order decides which of several mistakes is reported.
 
 
-def _invalid(metadata: FunctionMetadata, types: BindingTypes) -> str | None:
-    """The first rule that a function breaks, in the host's words."""
+def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
+    """Raises InvalidFunction, UnknownBindingTypes."""
     name = metadata.name
     if _FUNCTION_NAME.fullmatch(name) is None or name.lower() == "host":
-        return f"'{name}' is not a valid function name."
-    return (
-        _invalid_names(metadata.bindings)
-        or _invalid_set(metadata.bindings, types)
-        or (None if metadata.retry is None else _invalid_retry(metadata.retry))
-    )
+        raise InvalidFunction(f"'{name}' is not a valid function name.")
+    _check_names(metadata.bindings)
+    if not metadata.bindings:
+        raise InvalidFunction("At least one binding must be declared.")
+    triggers = sum(binding.is_trigger for binding in metadata.bindings)
+    if triggers == 0:
+        raise InvalidFunction("No trigger binding specified. A function must have a trigger input binding.")
+    if triggers > 1:
+        raise InvalidFunction("Multiple trigger bindings defined. A function can only have a single trigger binding.")
+    types.check_known(metadata.bindings)
+    # -1 means no limit. Neither rule is checked by the Python library, which only parses the numbers.
+    policy = metadata.retry
+    if policy is not None and policy.max_attempts < UNLIMITED:
+        raise InvalidFunction(
+            f"The retry policy's max_retry_count is {policy.max_attempts}; allowed: 0 and more, or -1 for no limit."
+        )
+    if policy is not None and policy.minimum > policy.maximum:
+        raise InvalidFunction("The retry policy's minimum_interval is longer than its maximum_interval.")
 
 
-def _invalid_retry(policy: RetryPolicy) -> str | None:
-    if policy.max_attempts < FOR_EVER:
-        return f"The retry policy's max_retry_count is {policy.max_attempts}; allowed: 0 and more, or -1 for ever."
-    if policy.minimum > policy.maximum:
-        return "The retry policy's minimum_interval is longer than its maximum_interval."
-    return None
-
-
-def _invalid_names(bindings: Sequence[Binding]) -> str | None:
+def _check_names(bindings: Sequence[Binding]) -> None:
     for binding in bindings:
         if _BINDING_NAME.fullmatch(binding.name) is None:
+            # The host's message does not say what is wrong. The usual reason is a parameter in snake case.
             hint = " Only letters and digits are allowed: rename the parameter." if "_" in binding.name else ""
-            return f"The binding name {binding.name} is invalid. Please assign a valid name to the binding.{hint}"
+            raise InvalidFunction(
+                f"The binding name {binding.name} is invalid. Please assign a valid name to the binding.{hint}"
+            )
+        # `$return` is the return value of the function, so it cannot be an input.
         if binding.name == RETURN and binding.direction != "out":
-            return "$return bindings must specify a direction of 'out'."
+            raise InvalidFunction("$return bindings must specify a direction of 'out'.")
+    # The host compares without letter case and names the last of the bindings.
     counted = Counter(binding.name.lower() for binding in bindings)
     twice = [binding.name for binding in bindings if counted[binding.name.lower()] > 1]
     if twice:
-        return f"Multiple bindings with name '{twice[-1]}' discovered. Binding names must be unique."
-    return None
+        raise InvalidFunction(f"Multiple bindings with name '{twice[-1]}' discovered. Binding names must be unique.")
 
 
-def _invalid_set(bindings: Sequence[Binding], types: BindingTypes) -> str | None:
-    if not bindings:
-        return "At least one binding must be declared."
-    triggers = [binding for binding in bindings if binding.is_trigger]
-    if not triggers:
-        return "No trigger binding specified. A function must have a trigger input binding."
-    if len(triggers) > 1:
-        return "Multiple trigger bindings defined. A function can only have a single trigger binding."
-    unknown = [binding.type for binding in bindings if not types.is_known(binding)]
-    if unknown:
-        return (
-            f"The binding type(s) '{', '.join(unknown)}' are not registered. Please ensure the type is correct and "
-            f"the binding extension is installed."
-        )
-    return None
+def _check_bindings(
+    function: Function, prepared: PreparedFunction, types: BindingTypes, accepted: Sequence[Function]
+) -> None:
+    """Let each binding's extension check it, settings resolved, and check the expressions between bindings.
+
+    Raises InvalidFunction and other EmulatorErrors.
+    """
+    # Only accepted functions are passed on: one that is left out occupies no route.
+    trigger = types.trigger(function.trigger)
+    trigger.validate(function, accepted)
+    for binding in prepared.inputs:
+        types.input(binding.binding).validate(binding.binding)
+    for binding in prepared.outputs:
+        types.output(binding.binding).validate(binding.binding)
+    # Without this check a misspelt name would fail in every run. For triggers whose names depend on the event, the
+    # host can do no better.
+    if trigger.binding_names is None:
+        return
+    known = {name.lower() for name in trigger.binding_names(function.trigger)}
+    for binding in (*prepared.inputs, *prepared.outputs):
+        unknown = next((name for name in binding.names() if name.lower() not in known), None)
+        if unknown is not None:
+            raise ExpressionError(
+                f"Unable to resolve binding parameter '{unknown}'. Binding expressions must map to either a value "
+                "provided by the trigger or a property of the value the trigger is bound to, or must be a system "
+                "binding expression (e.g. sys.randguid, sys.utcnow, etc.)."
+            )

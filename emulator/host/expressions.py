@@ -1,7 +1,7 @@
 """Binding expressions: `orders/{customer.id}/{rand-guid}.json`.
 
-A template is read when the app is indexed and rendered for each invocation, from what the trigger knows (binding
-data), the members of its JSON payload and a few built-in names. Errors have the Functions host's texts.
+A template is parsed when the app is indexed and rendered for each invocation, from the trigger's binding data, the
+members of its JSON payload and a few built-in names. Errors have the Functions host's texts.
 Source: webjobs-sdk, Host/Bindings/Path/BindingTemplate*.cs; docs/protocol/functions-host.md 2.2, 2.3.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from uuid import UUID
 
 from emulator.clock import Clock
@@ -21,8 +21,10 @@ from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.worker.port import Datum
 
+# The .NET format "o", the default for dates in binding data.
 _ROUND_TRIP_DATE = "yyyy-MM-ddTHH:mm:ssK"
 _BUILT_IN = frozenset(("rand-guid", "datetime", "sys"))
+# An identifier of C#; letters of all scripts are allowed.
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -32,28 +34,85 @@ class ExpressionError(EmulatorError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """`{path:form}`. `path`: the parts between the dots."""
+    """`{path:form}`. `path`: the names between the dots. `form`: a .NET format, empty if there is none."""
 
-    path: Sequence[str]
+    path: tuple[str, ...]
     form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literal texts and expressions in order."""
+    """A parsed text: literal parts and expressions in order.
 
-    parts: Sequence[str | Expression]
+    In most bindings `render` replaces the expressions by values. In the path of a blob trigger they are captures, and
+    `match` finds their values in the name of a blob.
+    """
+
+    parts: tuple[str | Expression, ...]
+
+    @property
+    def expressions(self) -> Sequence[Expression]:
+        return [part for part in self.parts if isinstance(part, Expression)]
 
     def render(self, data: BindingData) -> str:
-        """Raises ExpressionError."""
+        """Return the text for one invocation. Raises ExpressionError."""
         return "".join(part if isinstance(part, str) else data.text(part) for part in self.parts)
+
+    def capture_names(self) -> Sequence[str]:
+        """Return the names that `match` gives values to.
+
+        Raises ExpressionError for an expression that cannot be a capture, in the words of the Functions host.
+        """
+        names = [".".join(expression.path) for expression in self.expressions]
+        for name in names:
+            if "." in name:
+                raise ExpressionError("Capture expressions can't include dot operators")
+            # .NET turns the pattern into a regular expression with named groups, and a hyphen in a group's name refers
+            # to another group. Only {rand-guid} can contain one: `parse_template` refuses all other such names.
+            _, hyphen, group = name.partition("-")
+            if hyphen:
+                escaped = (
+                    re.sub(r"([\\*+?|{\[()^$.#\s])", r"\\\1", part)
+                    if isinstance(part, str)
+                    else f"(?<{part.path[0]}>.*)"
+                    for part in self.parts
+                )
+                pattern = f"^{''.join(escaped)}$"
+                offset = pattern.index(f"<{name}>") + len(name) + 1
+                raise ExpressionError(
+                    f"Invalid pattern '{pattern}' at offset {offset}. Reference to undefined group name '{group}'."
+                )
+        return names
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """Return the values of the captures if the whole text matches, else None. Call `capture_names` first.
+
+        Captures are greedy, may be empty and may contain slashes; letter case counts. Of two captures with the same
+        name the last one wins. Source: docs/protocol/functions-host.md 2.3.
+        """
+        match = _pattern(self).fullmatch(text)
+        if match is None:
+            return None
+        names = (expression.path[0] for expression in self.expressions)
+        return dict(zip(names, match.groups(), strict=True))
+
+
+@lru_cache(maxsize=256)  # A listener matches every blob of a container against the same few patterns.
+def _pattern(template: Template) -> re.Pattern[str]:
+    return re.compile("".join(re.escape(part) if isinstance(part, str) else "(.*)" for part in template.parts))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a name has a value without the trigger: rand-guid, datetime, sys."""
+    return name.lower() in _BUILT_IN
 
 
 def parse_template(text: str) -> Template:
-    """Read a template; `{{` and `}}` are braces. Raises ExpressionError."""
+    """Parse a template; `{{` and `}}` are literal braces. Raises ExpressionError, as the Functions host at indexing."""
     parts: list[str | Expression] = []
     position = 0
     while position < len(text):
+        # Doubled braces come first, or the first of them would begin an expression.
         if text.startswith(("{{", "}}"), position):
             parts.append(text[position])
             position += 2
@@ -61,30 +120,27 @@ def parse_template(text: str) -> Template:
             end = text.find("}", position)
             if end < 0 or "{" in text[position + 1 : end]:
                 raise ExpressionError(f"Invalid template '{text}'. Missing closing bracket at position {position + 1}.")
-            parts.append(_expression(text[position + 1 : end], text))
+            name, _, form = text[position + 1 : end].partition(":")
+            path = tuple(part.strip() for part in name.split("."))
+            if not is_built_in(path[0]) and not all(_NAME.fullmatch(part) for part in path):
+                raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
+            parts.append(Expression(path, form))
             position = end + 1
         elif text[position] == "}":
             raise ExpressionError(f"Invalid template '{text}'. Missing opening bracket at position {position + 1}.")
         else:
-            end = min((found for brace in "{}" if (found := text.find(brace, position)) >= 0), default=len(text))
+            next_braces = (text.find(brace, position) for brace in "{}")
+            end = min((brace for brace in next_braces if brace >= 0), default=len(text))
             parts.append(text[position:end])
             position = end
-    return Template(parts)
-
-
-def _expression(inner: str, text: str) -> Expression:
-    name, _, form = inner.partition(":")
-    path = tuple(part.strip() for part in name.split("."))
-    if path[0].lower() not in _BUILT_IN and not all(_NAME.fullmatch(part) for part in path):
-        raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
-    return Expression(path, form)
+    return Template(tuple(parts))
 
 
 class BindingData:
     """The values that expressions of one invocation can name.
 
-    `values`: what the trigger tells. `payload`: the trigger's value; the members of a JSON object in it are names too
-    and win over `values`. It is read only if an expression is there to ask.
+    `values`: the binding data of the event. `payload`: the trigger's value; the members of a JSON object in it are
+    names too and win over `values`.
     """
 
     def __init__(
@@ -97,28 +153,29 @@ class BindingData:
         self._new_id = new_id
 
     def text(self, expression: Expression) -> str:
-        """Raises ExpressionError for a name without a value."""
-        value = self._value(expression.path)
+        """Return the value of an expression as .NET writes it. Raises ExpressionError for a name without a value."""
+        value = self.value(expression.path)
+        # JSON objects and arrays have no text of their own; only a dotted name leads to one inside them.
         if value is None or isinstance(value, (dict, list)):
             raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
         if value is _DATE_TIME:
             return format_date(self._clock.now(), expression.form or DEFAULT_DATE_FORMAT)
         return as_text(value, expression.form)
 
-    def _value(self, path: Sequence[str]) -> object:
+    def value(self, path: Sequence[str]) -> object:
+        """Return the value of a dotted name; None if it has none. Raises ExpressionError for a missing member of it."""
         first = path[0].lower()
+        # Binding data has precedence over built-in names: a blob path with {datetime} captures a value of that name.
         if first in self._named:
-            return _member(self._named[first], path)
-        return self._built_in(".".join(path).lower())
-
-    @cached_property
-    def _named(self) -> Mapping[str, object]:
-        named = {name.lower(): value for name, value in self._values.items()}
-        named.update((name.lower(), value) for name, value in payload_members(self._payload).items())
-        return named
-
-    def _built_in(self, name: str) -> object:
-        match name:
+            value = self._named[first]
+            for part in path[1:]:
+                members = value if isinstance(value, Mapping) else {}
+                key = next((key for key in members if str(key).lower() == part.lower()), None)
+                if key is None:
+                    raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
+                value = members[key]
+            return value
+        match ".".join(path).lower():
             case "rand-guid" | "sys.randguid":
                 return UUID(hex=self._new_id())
             case "datetime":
@@ -130,26 +187,25 @@ class BindingData:
             case _:
                 return None
 
+    # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
+    @cached_property
+    def _named(self) -> Mapping[str, object]:
+        named = {name.lower(): value for name, value in self._values.items()}
+        # The payload wins, although it can hide facts such as the id of a message. Apps rely on it on Azure.
+        named.update((name.lower(), value) for name, value in payload_members(self._payload).items())
+        return named
 
+
+# The value of {datetime}, whose text depends on the expression's format.
 _DATE_TIME = object()
 
 
-def _member(value: object, path: Sequence[str]) -> object:
-    for part in path[1:]:
-        if not isinstance(value, Mapping):
-            raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
-        found = [key for key in value if str(key).lower() == part.lower()]
-        if not found:
-            raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
-        value = value[found[0]]
-    return value
-
-
 def as_text(value: object, form: str = "") -> str:
-    """A value as .NET writes it, invariant culture."""
+    """Return a value as .NET writes it in the invariant culture. Raises ExpressionError for an unknown GUID format."""
     match value:
         case str():
             return value
+        # Bytes that are no UTF-8 become U+FFFD, as in .NET, instead of failing the invocation.
         case bytes():
             return value.decode("utf-8", "replace")
         case datetime():
@@ -159,6 +215,7 @@ def as_text(value: object, form: str = "") -> str:
                 return format_guid(value, form)
             except ValueError as error:
                 raise ExpressionError(str(error)) from None
+        # Before numbers, because a bool is an int in Python.
         case bool():
             return "True" if value else "False"
         case _:
@@ -169,10 +226,11 @@ def as_text(value: object, form: str = "") -> str:
 
 
 def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]:
-    """What a trigger's text gives as names: the members of a JSON object, arrays and nulls left out.
+    """Return the members of a trigger's text that is a JSON object, without arrays and nulls; scalars become text.
 
-    Scalars become text. Anything that is no JSON object gives nothing. Source: host, Utility.ApplyBindingData.
+    Any other payload has no members. Source: host, Utility.ApplyBindingData; docs/protocol/functions-host.md 2.3.
     """
+    # Only text is looked at, as in the host: a blob trigger hands over bytes, so members of a JSON blob are no names.
     if payload is None or payload.type != "string":
         return {}
     text = payload.value.strip()
@@ -181,6 +239,7 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
+        # A text in braces that is no JSON, or JSON nested deeper than Python's limit, is an ordinary text payload.
         return {}
     return {
         name: value if isinstance(value, dict) else as_text(value)
@@ -190,9 +249,10 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
 
 
 class TriggerMetadata(Mapping[str, Datum]):
-    """A trigger's metadata together with the members of its JSON payload, which win, whatever the case of the name.
+    """A trigger's metadata together with the members of its JSON payload, which win; names ignore case.
 
-    The payload is parsed when somebody looks: a durable orchestrator's is large, and nobody looks there.
+    The payload is parsed at the first access. The history of an orchestration, which is the payload of its trigger,
+    is large, and the durable SDK never reads the metadata.
     """
 
     def __init__(self, metadata: Mapping[str, Datum], payload: Datum | None) -> None:
@@ -205,6 +265,7 @@ class TriggerMetadata(Mapping[str, Datum]):
         spelled = {name.lower(): name for name in merged}
         for name, value in payload_members(self._payload).items():
             datum = Datum("string", value) if isinstance(value, str) else Datum("json", json.dumps(value))
+            # The spelling of the metadata stays, because the library's converters look for exactly that spelling.
             merged[spelled.get(name.lower(), name)] = datum
         return merged
 

@@ -1,11 +1,11 @@
-"""The host: enters everything in the order in which one needs the other, and leaves in reverse.
+"""The functions host: loads the functions, runs their listeners and the engines of extensions, and stops in order.
 
     host = Host(parts, clock=clock)
     async with host.running():
-        ...                              # functions are loaded, listeners listen
-    # no new events, running work ended or was given up, leases are released
+        ...                              # functions are loaded, listeners are running
+    # no new events, running work has ended or was given up, leases are released
 
-HTTP is served around this, by whoever composes the two: the server answers while the host starts and when it failed.
+The web server is not part of it (see `host.site`): it also answers while the host starts and when it failed to start.
 Source: host, ScriptHost.cs, WebJobsScriptHostService.cs; docs/protocol/functions-host.md chapter 11.
 """
 
@@ -13,33 +13,34 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.background import background
 from emulator.clock import Clock, within
-from emulator.config.hostjson import HostOptions, RetryOptions, RetryStrategy
+from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
 from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
-from emulator.host.catalog import Catalog, Check, build_catalog
-from emulator.host.console.categories import GENERAL, STARTUP, category
+from emulator.host.catalog import Catalog, build_catalog
+from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
 from emulator.host.invoker import Invoker
-from emulator.host.port import Extension, Function, TriggerEvent
-from emulator.host.restarting import Restartable, keeping
+from emulator.host.port import Extension, Fallback, Function, TriggerEvent
+from emulator.host.restarting import Restartable, keep_running
+from emulator.host.retries import retry_policy
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
-from emulator.worker.port import FunctionMetadata, RetryPolicy, Returned, Worker
+from emulator.worker.port import FunctionMetadata, Returned, Worker
 
 _startup = category(STARTUP)
 _general = category(GENERAL)
 
+# The time that the Functions host gives to running functions (docs/protocol/functions-host.md 11.5).
 DRAIN_SECONDS = 10.0
+# An import that takes longer usually waits for something (a network, a prompt), which users should hear about.
 _SLOW_IMPORT_SECONDS = 10.0
 
-# Those that are meant to have a retry policy; others run by theirs with a warning, as in the real host.
-_RETRY_TRIGGERS = frozenset(("timertrigger", "eventhubtrigger", "kafkatrigger", "cosmosdbtrigger"))
-
+# The first two sentences are the host's, meant for .NET. The last one says what to do in Python.
 _NO_FUNCTIONS = (
     "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
     "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
@@ -50,14 +51,14 @@ _NO_FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostParts:
-    """What a host is made of. `worker`: not entered yet. `checks`: further rules for functions (HTTP routes)."""
+    """What a host is composed of. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
 
     worker: AbstractAsyncContextManager[Worker]
     extensions: Sequence[Extension]
     options: HostOptions
     settings: Settings
     status: HostStatus
-    checks: Sequence[Check] = ()
+    fallback: Fallback = field(default_factory=Fallback)
 
 
 class UnknownFunction(LookupError):
@@ -65,17 +66,22 @@ class UnknownFunction(LookupError):
 
 
 class Host:
-    """`catalog` is empty until the app is loaded; `status` says how far the host is."""
+    """One functions host. `catalog`: empty until the app is loaded. `status`: the state that the host is in."""
 
     def __init__(self, parts: HostParts, *, clock: Clock, new_id: NewId = new_id) -> None:
         self._parts = parts
         self._clock = clock
         self._new_id = new_id
-        self._types = BindingTypes(parts.extensions)
+        # Binding types are known before the app is loaded, and the same for all of its functions.
+        self._types = BindingTypes(parts.extensions, parts.fallback)
         self._invoker: Invoker | None = None
         self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
         self.catalog = Catalog()
+        for extension in parts.extensions:
+            for trigger in extension.triggers.values():
+                # Before anything runs, so that the first lines of an extension have its category already.
+                assign_category(trigger.listen.__module__, trigger.log_category)
 
     @property
     def extensions(self) -> Sequence[Extension]:
@@ -88,38 +94,67 @@ class Host:
     async def invoke(self, name: str, event: TriggerEvent) -> Returned:
         """Run a function by name. Raises UnknownFunction, and what `Invoke` raises."""
         function = self.catalog.find(name)
+        # Before the app is loaded the catalog is empty, and callers cannot tell the difference.
         if function is None or self._invoker is None:
             raise UnknownFunction(name)
         return await self._invoker.invoke(function, event)
 
     def drain(self) -> None:
-        """Take no new events, HTTP requests excepted; what runs goes on. Returns at once."""
+        """Stop all listeners but those of HTTP triggers; running invocations continue. Returns at once."""
         _general.info("DrainMode mode enabled")
+        # HTTP triggers stay, as on Azure: the caller decides when to send no more requests.
         if self._stop_listening is not None:
             self._stop_listening()
 
     @asynccontextmanager
     async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
-        """An app that cannot be loaded leaves the host in ERROR with an empty catalog; the body runs all the same."""
+        """Run the host while entered. If the app cannot be loaded, the body runs in state ERROR, without functions.
+
+        When the body ends, listeners and running invocations together get `drain_seconds` to end. Listeners that need
+        longer are cancelled, invocations are abandoned.
+        """
         began = self._clock.now()
+        drain = _Drain(self._clock, drain_seconds)
         self.status.change(HostState.STARTING)
+        # The exit stack leaves in reverse order: listeners first, so that no new events arrive; then the engines,
+        # which functions that still run may need (a durable client calls the engine's RPC endpoint); then the
+        # invocations that are still running; the worker last, because all of them use it.
         async with AsyncExitStack() as stack:
             stack.callback(self.status.change, HostState.STOPPED)
             worker = await stack.enter_async_context(self._parts.worker)
             _general.info("Worker process started and initialized.")
             await self._load(worker)
-            self._invoker = invoker = self._new_invoker(worker)
-            stack.push_async_callback(self._drain, invoker, drain_seconds)
-            await stack.enter_async_context(keeping(self._engines(), self._clock))
-            await stack.enter_async_context(keeping(self._listeners(invoker, http=True), self._clock))
-            # Requests that came early wait for this state, and have to find their routes then.
+            self._invoker = invoker = Invoker(
+                worker,
+                self._types,
+                prepared=self.catalog.prepared,
+                clock=self._clock,
+                new_id=self._new_id,
+                timeout=self._parts.options.function_timeout,
+                retry=retry_policy(self._parts.options.retry),
+            )
+            stack.push_async_callback(drain.wait_until_idle, invoker)
+            engines = [
+                Restartable(extension.name, extension.run, _EngineReporter(extension.name))
+                for extension in self._parts.extensions
+            ]
+            await stack.enter_async_context(keep_running(engines, self._clock))
+            http_listeners = keep_running(
+                self._listeners(invoker, http=True), self._clock, stop_seconds=drain.remaining_seconds
+            )
+            await stack.enter_async_context(http_listeners)
+            # Requests that arrive early wait for this state, and must find their routes then. So HTTP listeners, which
+            # fill the route table, start before all others.
             self._reached(HostState.INITIALIZED, "Host initialized", began)
-            leave = await stack.enter_async_context(keeping(self._listeners(invoker, http=False), self._clock))
-            self._stop_listening = leave
+            listeners = keep_running(
+                self._listeners(invoker, http=False), self._clock, stop_seconds=drain.remaining_seconds
+            )
+            self._stop_listening = await stack.enter_async_context(listeners)
             self._reached(HostState.RUNNING, "Host started", began)
             try:
                 yield
             finally:
+                drain.begin()
                 if self.status.state is not HostState.ERROR:
                     self.status.change(HostState.STOPPING)
                 _startup.info("Stopping host...")
@@ -127,49 +162,36 @@ class Host:
     # Starting --------------------------------------------------------------------------------------------------------
 
     async def _load(self, worker: Worker) -> None:
+        async def warn_of_slow_import() -> None:
+            await self._clock.sleep(_SLOW_IMPORT_SECONDS, upkeep=True)
+            _general.warning(
+                "The app has been importing its modules for %.0f seconds. No function can run until the import has "
+                "ended.",
+                _SLOW_IMPORT_SECONDS,
+            )
+
         _startup.info("Loading functions metadata")
         try:
-            async with background(self._tell_slow_import()):
+            async with background(warn_of_slow_import()):
                 indexed = await worker.load()
         except AppLoadError as error:
+            # The host stays up without functions, as on Azure: it shows the error at /admin/host/status, and with
+            # --reload the user's next change restarts it.
             _general.error("Worker failed to index functions\n%s", error)
             self.status.change(HostState.ERROR, errors=[str(error)])
             return
         _startup.info("%d functions found (Worker)", len(indexed))
+        # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
+        # that breaks the app after its deployment.
         runtime = self._parts.settings.get("FUNCTIONS_WORKER_RUNTIME") or "python"
         if runtime.lower() != "python":
             problem = f"Did not find functions with language [{runtime}]. FUNCTIONS_WORKER_RUNTIME must be 'python'."
             _general.error("%s", problem)
             self.status.change(HostState.ERROR, errors=[problem])
             return
-        self.catalog = self._new_catalog(indexed)
-        self._report()
+        self.catalog = self._index(indexed)
 
-    async def _tell_slow_import(self) -> None:
-        await self._clock.sleep(_SLOW_IMPORT_SECONDS, upkeep=True)
-        _general.warning(
-            "The app has been importing its modules for %.0f seconds. Until that is over, no function can run.",
-            _SLOW_IMPORT_SECONDS,
-        )
-
-    def _report(self) -> None:
-        """Say what is wrong with the functions that were found."""
-        for problem in self.catalog.problems:
-            for line in problem.lines:
-                _startup.error("%s", line)
-        for function in self.catalog.functions:
-            if function.disabled:
-                _startup.info("Function 'Functions.%s' is disabled", function.name)
-            if function.metadata.retry is not None and function.trigger.type.lower() not in _RETRY_TRIGGERS:
-                _general.warning(
-                    "Soon retries will not be supported for function '%s'. For more information, please visit "
-                    "http://aka.ms/func-retry-policies.",
-                    function.name,
-                )
-        if not self.catalog.functions and self._parts.options.functions is None:
-            _general.warning(_NO_FUNCTIONS)
-
-    def _new_catalog(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
+    def _index(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
         parts = self._parts
         only = parts.options.functions
         if only is not None:
@@ -178,70 +200,82 @@ class Host:
                 ", ".join(only),
             )
             known = [metadata.name for metadata in indexed]
+            # Azure says nothing about names that do not exist, so that a typing mistake looks like a missing function.
+            known_in_lower_case = {name.lower() for name in known}
             for name in only:
-                if name.lower() not in (one.lower() for one in known):
+                if name.lower() not in known_in_lower_case:
                     _startup.warning(
                         "The allow list names the function '%s', which the app does not have. It has: %s.",
                         name,
                         ", ".join(known) or "none",
                     )
-        return build_catalog(
-            indexed,
-            self._types,
-            expand=parts.settings.expand,
-            is_disabled=self._is_disabled,
-            only=only,
-            checks=parts.checks,
-        )
 
-    def _is_disabled(self, function: str) -> bool:
-        settings = self._parts.settings
-        return settings.flag(f"AzureWebJobs.{function}.Disabled") or settings.flag(f"AzureWebJobs_{function}_Disabled")
+        def is_disabled(function: str) -> bool:
+            # The second spelling is for systems where environment variables cannot have dots in their names.
+            dotted, plain = f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled"
+            return parts.settings.flag(dotted) or parts.settings.flag(plain)
 
-    def _new_invoker(self, worker: Worker) -> Invoker:
-        options = self._parts.options
-        return Invoker(
-            worker,
-            self._types,
-            prepared=self.catalog.prepared,
-            clock=self._clock,
-            new_id=self._new_id,
-            timeout=options.function_timeout,
-            retry=None if options.retry is None else _retry_policy(options.retry),
-        )
-
-    def _engines(self) -> list[Restartable]:
-        return [
-            Restartable(extension.name, extension.run, _EngineStory(extension.name))
-            for extension in self._parts.extensions
-        ]
+        catalog = build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
+        for problem in catalog.problems:
+            for line in problem.lines:
+                _startup.error("%s", line)
+        for function in catalog.functions:
+            if function.disabled:
+                _startup.info("Function 'Functions.%s' is disabled", function.name)
+            if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
+                _general.warning(
+                    "Soon retries will not be supported for function '%s'. For more information, please visit "
+                    "http://aka.ms/func-retry-policies.",
+                    function.name,
+                )
+        # An allow list may well leave nothing, and the warning above names its unknown functions.
+        if not catalog.functions and only is None:
+            _general.warning(_NO_FUNCTIONS)
+        return catalog
 
     def _listeners(self, invoker: Invoker, *, http: bool) -> list[Restartable]:
+        def restartable(function: Function) -> Restartable:
+            listen = self._types.trigger(function.trigger).listen
+            # A new context manager for every attempt, because one cannot be entered twice.
+            return Restartable(
+                f"listener of {function.name}",
+                lambda: listen(function, function.trigger, invoker.invoke_of(function)),
+                _ListenerReporter(function.name),
+            )
+
         return [
-            self._listener(function, invoker)
+            restartable(function)
             for function in self.catalog.functions
             if not function.disabled and (function.trigger.type.lower() == HTTP_TRIGGER) is http
         ]
 
-    def _listener(self, function: Function, invoker: Invoker) -> Restartable:
-        listen = self._types.listen(function.trigger)
-        return Restartable(
-            f"listener of {function.name}",
-            lambda: listen(function, function.trigger, invoker.invoke_of(function)),
-            _ListenerStory(function.name),
-        )
-
     def _reached(self, state: HostState, message: str, began: datetime) -> None:
+        # A host that failed to load the app stays in ERROR until it stops, so that the admin API keeps showing why.
         if self.status.state is HostState.ERROR:
             return
         self.status.change(state)
         _startup.info("%s (%dms)", message, (self._clock.now() - began) // timedelta(milliseconds=1))
 
-    # Stopping --------------------------------------------------------------------------------------------------------
 
-    async def _drain(self, invoker: Invoker, seconds: float) -> None:
+class _Drain:
+    """The time that running work has to end, measured from the moment when the host begins to stop."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._began: datetime | None = None
+
+    def begin(self) -> None:
+        self._began = self._clock.now()
+
+    def remaining_seconds(self) -> float:
+        # If starting fails, the exit stack is left without `begin`: then all of the time is left.
+        elapsed = timedelta(0) if self._began is None else self._clock.now() - self._began
+        return self._seconds - elapsed.total_seconds()
+
+    async def wait_until_idle(self, invoker: Invoker) -> None:
         try:
-            await within(self._clock, seconds, invoker.wait_until_idle(), upkeep=True)
+            await within(self._clock, self.remaining_seconds(), invoker.wait_until_idle(), upkeep=True)
         except TimeoutError:
             _general.warning(
                 "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
@@ -250,7 +284,9 @@ class Host:
             _general.info("Host shutdown completed.")
 
 
-class _ListenerStory:
+class _ListenerReporter:
+    """Logs about the listener of a function, in the words of the Functions host where it has them."""
+
     def __init__(self, function: str) -> None:
         self._function = function
 
@@ -259,17 +295,26 @@ class _ListenerStory:
         text = "The listener for function 'Functions.%s' %s."
         _startup.error(text, self._function, how, exc_info=error)
 
-    def trying_again(self, attempt: int) -> None:
+    def restarting(self, attempt: int) -> None:
         _startup.info("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._function, attempt)
 
     def started(self, retries: int) -> None:
+        # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
             _startup.info(
                 "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
             )
 
+    def cancelled(self) -> None:
+        _startup.warning(
+            "The listener for function 'Functions.%s' did not stop within its allotted time and was cancelled.",
+            self._function,
+        )
 
-class _EngineStory:
+
+class _EngineReporter:
+    """Logs about the part of an extension that runs beside the listeners."""
+
     def __init__(self, extension: str) -> None:
         self._extension = extension
 
@@ -277,22 +322,12 @@ class _EngineStory:
         how = "stopped unexpectedly" if entered else "was unable to start"
         _startup.error("The extension '%s' %s.", self._extension, how, exc_info=error)
 
-    def trying_again(self, attempt: int) -> None:
-        _startup.info("Starting the extension '%s' again (attempt %d)", self._extension, attempt)
+    def restarting(self, attempt: int) -> None:
+        _startup.info("Restarting the extension '%s' (attempt %d)", self._extension, attempt)
 
     def started(self, retries: int) -> None:
         if retries:
             _startup.info("The extension '%s' is running after %d retries.", self._extension, retries)
 
-
-def _retry_policy(options: RetryOptions) -> RetryPolicy:
-    def seconds(interval: timedelta | None) -> float:
-        return 0.0 if interval is None else interval.total_seconds()
-
-    return RetryPolicy(
-        "fixed_delay" if options.strategy is RetryStrategy.FIXED_DELAY else "exponential_backoff",
-        options.max_retry_count,
-        delay=seconds(options.delay_interval),
-        minimum=seconds(options.minimum_interval),
-        maximum=seconds(options.maximum_interval),
-    )
+    def cancelled(self) -> None:
+        _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._extension)

@@ -1,4 +1,6 @@
-"""The single road to user code: inputs, retries, the time limit, outputs, and what is said about it.
+"""Invocation of functions: input bindings, retries, the time limit, output bindings, and their log lines.
+
+Listeners, the admin API and the durable engine all run functions through this module.
 
     invoke = invoker.invoke_of(function)      # for a listener
     returned = await invoke(TriggerEvent(value=…))
@@ -12,7 +14,8 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
@@ -31,7 +34,7 @@ T = TypeVar("T")
 
 
 class FunctionTimedOut(EmulatorError):
-    """The function ran longer than host.json's functionTimeout. It may still be running; its result is dropped."""
+    """The function ran longer than functionTimeout of host.json. It may still be running; its result is discarded."""
 
     def __init__(self, function: str, limit: timedelta) -> None:
         super().__init__(f"Timeout value of {format_timespan(limit)} was exceeded by function: Functions.{function}")
@@ -40,25 +43,30 @@ class FunctionTimedOut(EmulatorError):
 
 
 class BindingFailed(EmulatorError):
-    """An input could not be read, or an output not written. The cause is the extension's error."""
+    """An input could not be read or an output could not be written. `__cause__` is the extension's error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """One run of a function: its id and what its bindings may know."""
+    """One attempt to run a function for an event: a first run or a retry."""
 
     id: str
     function: Function
     event: TriggerEvent
     data: BindingData
     retry: RetryContext | None
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def context(self, prepared: PreparedBinding) -> BindingContext:
-        return BindingContext(self.function, prepared.binding, prepared.render(self.data), self.id)
+        return BindingContext(self.function, prepared.binding, prepared.render(self.data), self.id, self.resources)
 
 
 class Invoker:
-    """Runs functions of a catalog. `timeout` None: unlimited. `retry`: for functions without a policy of their own."""
+    """Runs functions of the catalog.
+
+    `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `spread(a, b)`: a random
+    number from a to b, for exponential delays.
+    """
 
     def __init__(
         self,
@@ -81,28 +89,33 @@ class Invoker:
         self._retry = retry
         self._spread = spread
         self._running = 0
+        # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def running(self) -> int:
-        """How many events are being worked on, waiting retries included."""
+        """The number of events that are being processed, including those that wait for a retry."""
         return self._running
 
     async def wait_until_idle(self) -> None:
+        """Return when no event is being processed."""
         await self._idle.wait()
 
     def invoke_of(self, function: Function) -> Invoke:
+        """Return `invoke` for one function, as its listener gets it."""
+
         async def invoke(event: TriggerEvent) -> Returned:
             return await self.invoke(function, event)
 
         return invoke
 
     async def invoke(self, function: Function, event: TriggerEvent) -> Returned:
-        """Run the function for one event, again if its retry policy says so.
+        """Run the function for one event, and again if it fails and its retry policy says so.
 
         Raises FunctionFailed, FunctionTimedOut, BindingFailed of the last attempt.
         """
+        # An event counts as running while it waits for a retry, so that a host that stops waits for it.
         self._running += 1
         self._idle.clear()
         try:
@@ -125,6 +138,7 @@ class Invoker:
                     event,
                     RetryContext(retry_count=retries, max_retry_count=policy.max_attempts, exception=failure),
                 )
+            # Timeouts and failed bindings are retried too: .NET's executor only sees that the invocation has failed.
             except (WorkerError, FunctionTimedOut, BindingFailed) as error:
                 failure = str(error)
                 if not may_retry(policy, retries):
@@ -136,8 +150,9 @@ class Invoker:
             await self._clock.sleep(delay)
 
     async def _attempt(self, function: Function, event: TriggerEvent, retry: RetryContext | None) -> Returned:
-        first = retry is None or retry.retry_count == 0
-        given = event.invocation_id if first else None
+        # Each attempt has an invocation id of its own; an id that the caller has chosen belongs to the first one.
+        is_first = retry is None or retry.retry_count == 0
+        given = event.invocation_id if is_first else None
         attempt = _Attempt(
             id=given or hyphenated(self._new_id()),
             function=function,
@@ -148,21 +163,20 @@ class Invoker:
             retry=retry,
         )
         log = InvocationLog(function.name, attempt.id)
+        prepared = self._prepared[function.name]
         started = self._clock.now()
         log.executing(event.reason, event.details)
         try:
-            returned = await self._run(attempt, log)
+            async with attempt.resources:
+                inputs = await self._read(attempt, prepared.inputs)
+                returned = await self._call(attempt, inputs, log)
+                # Outputs are written only after the function has succeeded, as on Azure: a function that fails and is
+                # retried must not write its outputs twice.
+                await self._write(attempt, prepared.outputs, returned)
         except (WorkerError, FunctionTimedOut, BindingFailed) as error:
             log.failed(self._clock.now() - started, error)
             raise
         log.succeeded(self._clock.now() - started)
-        return returned
-
-    async def _run(self, attempt: _Attempt, log: InvocationLog) -> Returned:
-        prepared = self._prepared[attempt.function.name]
-        inputs = await self._read(attempt, prepared.inputs)
-        returned = await self._call(attempt, inputs, log)
-        await self._write(attempt, prepared.outputs, returned)
         return returned
 
     async def _call(self, attempt: _Attempt, inputs: Mapping[str, Datum | None], log: InvocationLog) -> Returned:
@@ -179,48 +193,54 @@ class Invoker:
                 on_log=log.user,
             )
         )
+        # Only the function is limited, as on Azure; bindings have the time limits of their services.
         if self._timeout is None:
             return await call
         try:
             return await within(self._clock, self._timeout.total_seconds(), call)
         except TimeoutError:
+            # The worker cannot stop user code, so the function continues and its result is discarded.
             log.timed_out(format_timespan(self._timeout))
             raise FunctionTimedOut(attempt.function.name, self._timeout) from None
 
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:
         async def read(prepared: PreparedBinding) -> Datum | None:
             try:
-                return await self._types.reader(prepared.binding)(attempt.context(prepared))
+                return await self._types.input(prepared.binding).read(attempt.context(prepared))
             except EmulatorError as error:
+                # Only expected errors become failures of the invocation. Others are defects, and reach the listener.
                 raise BindingFailed(f"Exception binding parameter '{prepared.binding.name}'. {error}") from error
 
-        values = await _side_by_side([read(prepared) for prepared in inputs])
+        values = await _concurrently([read(prepared) for prepared in inputs])
         return {prepared.binding.name: value for prepared, value in zip(inputs, values, strict=True)}
 
     async def _write(self, attempt: _Attempt, outputs: Sequence[PreparedBinding], returned: Returned) -> None:
-        """Only after the function has succeeded, all of them. What was not set is not written."""
         values = {**returned.outputs, RETURN: returned.value}
 
         async def write(prepared: PreparedBinding, datum: Datum) -> None:
-            writer = self._types.writer(prepared.binding)
-            if writer is None:
+            write_output = self._types.output(prepared.binding).write
+            if write_output is None:
                 return
             try:
-                await writer(attempt.context(prepared), datum)
+                await write_output(attempt.context(prepared), datum)
             except EmulatorError as error:
                 raise BindingFailed(
                     f"Error while handling parameter {prepared.binding.name} after function returned: {error}"
                 ) from error
 
-        await _side_by_side(
+        # Outputs that the function has not set are not written.
+        await _concurrently(
             [write(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
         )
 
 
-async def _side_by_side(work: Sequence[Awaitable[T]]) -> list[T]:
-    """All results; the first error after the others have come to their end."""
+async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:
+    """Await all; return their results, or raise the first error after the others have ended."""
+    # Most functions have at most one such binding, and a task costs more than most bindings.
     if len(work) == 1:
         return [await work[0]]
+    # Not a task group, which would cancel the others: an output that is half written is worse than one that is
+    # written although another has failed.
     outcomes = await asyncio.gather(*work, return_exceptions=True)
     results = []
     for outcome in outcomes:
@@ -231,10 +251,12 @@ async def _side_by_side(work: Sequence[Awaitable[T]]) -> list[T]:
 
 
 def trace_parent(of_event: str, new_id: NewId) -> str:
-    """The W3C trace context of an invocation: a new span in the event's trace, or in a new one."""
+    """Return the W3C trace context of an invocation: a new span in the event's trace, or in a new trace."""
     match = _TRACE_PARENT.fullmatch(of_event)
+    # "01": sampled. Without an event to decide it, every trace is recorded.
     trace, flags = match.groups() if match else (new_id(), "01")
     return f"00-{trace}-{new_id()[-16:]}-{flags}"
 
 
+# version-trace-span-flags. All versions are accepted, as the W3C recommendation demands of readers.
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")

@@ -1,8 +1,7 @@
-"""Keep something running that may fail: tried again in the background, while everything else goes on.
+"""Listeners and engines that are restarted when they fail, with growing delays, while the rest of the host runs.
 
-Listeners of triggers and the engines of extensions are kept like this: storage that is away when the host starts may
-come later, and a function whose listener is broken must not take the others down.
-Source: webjobs-sdk, Host/Listeners/FunctionListener.cs (its delays); docs/protocol/functions-host.md 11.3.
+Storage that is unavailable when the host starts may come back, and a function whose listener fails must not stop the
+others. Source: webjobs-sdk, Host/Listeners/FunctionListener.cs (its delays); docs/protocol/functions-host.md 11.3.
 """
 
 from __future__ import annotations
@@ -13,87 +12,102 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from emulator.background import task_group
 from emulator.clock import Clock, within
 from emulator.errors import ConfigurationError
 
+# The delays of FunctionListener, without its random part: azemu is one host, so there is no crowd to spread.
 _FIRST_DELAY_SECONDS = 2.0
 _LAST_DELAY_SECONDS = 120.0
 
 
 class Reporter(Protocol):
-    """What is said about one kept thing."""
+    """What is logged about one restartable."""
 
     def failed(self, error: Exception, *, entered: bool) -> None:
-        """`entered`: it had been running, or was being left."""
+        """`entered`: it failed while running or stopping, not while starting."""
 
-    def trying_again(self, attempt: int) -> None: ...
+    def restarting(self, attempt: int) -> None: ...
 
     def started(self, retries: int) -> None: ...
+
+    def cancelled(self) -> None:
+        """It did not stop in the allotted time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restartable:
-    """`open`: makes the context manager that is to stay entered; called again after every failure."""
+    """`open`: creates the context manager that is kept entered; called again after every failure."""
 
     name: str
     open: Callable[[], AbstractAsyncContextManager[None]]
-    story: Reporter
+    reporter: Reporter
 
 
 @asynccontextmanager
-async def keeping(kept: Sequence[Restartable], clock: Clock) -> AsyncIterator[Callable[[], None]]:
-    """Enter all of them side by side; the body begins when each has started or failed once. Leaving leaves them all.
+async def keep_running(
+    restartables: Sequence[Restartable], clock: Clock, *, stop_seconds: Callable[[], float] | None = None
+) -> AsyncIterator[Callable[[], None]]:
+    """Enter all restartables concurrently; the body begins when each has started or failed once. Leaving leaves them.
 
-    What it gives lets all of them go at once, while the body goes on.
+    The body gets a function that lets them all stop while it continues. `stop_seconds`: called when the body ends, how
+    long they may take to stop before they are cancelled; None: as long as they need.
     """
-    leave = asyncio.Event()
-    tried = [asyncio.Event() for _ in kept]
-    try:
-        async with asyncio.TaskGroup() as group:
-            for one, first in zip(kept, tried, strict=True):
-                group.create_task(_keep(one, clock, first, leave), name=one.name)
-            try:
-                for first in tried:
-                    await first.wait()
-                yield leave.set
-            finally:
-                leave.set()
-    except BaseExceptionGroup as failed:
-        # The kept things raise nothing, so this is the body's own error, and its caller expects it as it is.
-        if len(failed.exceptions) == 1:
-            raise failed.exceptions[0] from None
-        raise
+    stop = asyncio.Event()
+    tried = [asyncio.Event() for _ in restartables]
+    # The tasks below raise nothing, so an error that comes out of this group is the body's own. `task_group` unpacks
+    # it, because the caller of the host expects the error itself.
+    async with task_group() as group:
+        tasks = {
+            group.create_task(_keep_running(restartable, clock, first_try, stop), name=restartable.name): restartable
+            for restartable, first_try in zip(restartables, tried, strict=True)
+        }
+        try:
+            # A listener that fails at once does not hold up the host. One that hangs does, as on Azure: a host that is
+            # "running" must not miss events.
+            for first_try in tried:
+                await first_try.wait()
+            yield stop.set
+        finally:
+            stop.set()
+            if tasks and stop_seconds is not None:
+                try:
+                    # `upkeep`: virtual time must not jump just because a listener is stopping.
+                    await within(clock, stop_seconds(), asyncio.wait(tasks), upkeep=True)
+                except TimeoutError:
+                    for task, restartable in tasks.items():
+                        if not task.done():
+                            restartable.reporter.cancelled()
+                            task.cancel()
 
 
-async def _keep(kept: Restartable, clock: Clock, tried: asyncio.Event, leave: asyncio.Event) -> None:
-    """Each context manager is entered and left in this one task, as task groups inside it demand."""
+async def _keep_running(restartable: Restartable, clock: Clock, tried: asyncio.Event, stop: asyncio.Event) -> None:
+    # Each context manager is entered and left in this one task, because task groups and cancel scopes inside it must
+    # be left by the task that entered them.
     retries = 0
     while True:
         entered = False
         try:
-            async with kept.open():
+            async with restartable.open():
                 entered = True
-                kept.story.started(retries)
+                restartable.reporter.started(retries)
                 tried.set()
-                await leave.wait()
+                await stop.wait()
         except Exception as error:
-            kept.story.failed(error, entered=entered)
+            restartable.reporter.failed(error, entered=entered)
             tried.set()
             if isinstance(error, ConfigurationError):
-                # Settings do not change while the host runs: trying again would fail again.
+                # Settings do not change while the host runs, so the next attempt would fail in the same way.
                 return
-        if leave.is_set():
+        if stop.is_set():
             return
+        # One that had been running starts with the shortest delay again: its earlier failures are history.
         retries = 1 if entered else retries + 1
-        if await _left_during_pause(clock, retries, leave):
+        # The power is limited before the multiplication, because a float overflows after about a thousand failures.
+        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** min(retries - 1, 16), _LAST_DELAY_SECONDS)
+        try:
+            await within(clock, delay, stop.wait(), upkeep=True)
+        except TimeoutError:
+            restartable.reporter.restarting(retries)
+        else:
             return
-        kept.story.trying_again(retries)
-
-
-async def _left_during_pause(clock: Clock, retries: int, leave: asyncio.Event) -> bool:
-    delay = min(_FIRST_DELAY_SECONDS * 2.0 ** min(retries - 1, 16), _LAST_DELAY_SECONDS)
-    try:
-        await within(clock, delay, leave.wait(), upkeep=True)
-    except TimeoutError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""How long to wait before a failed function runs again, by its retry policy or host.json's.
+"""Retry policies of functions: whether a failed function runs again, and after which delay.
 
 Source: webjobs-sdk, Host/Executors/RetryStrategies; docs/protocol/functions-host.md 7.6.
 """
@@ -6,27 +6,51 @@ Source: webjobs-sdk, Host/Executors/RetryStrategies; docs/protocol/functions-hos
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
+from emulator.config.hostjson import RetryOptions, RetryStrategy
 from emulator.worker.port import RetryPolicy
 
-FOR_EVER = -1
+UNLIMITED = -1
+"""A maximum number of retries that means no maximum."""
+
+
+def retry_policy(options: RetryOptions | None) -> RetryPolicy | None:
+    """Return the policy of host.json, which applies to functions without one of their own."""
+    if options is None:
+        return None
+
+    # Each strategy has intervals of its own. Those of the other one are absent, and not read.
+    def seconds(interval: timedelta | None) -> float:
+        return 0.0 if interval is None else interval.total_seconds()
+
+    return RetryPolicy(
+        "fixed_delay" if options.strategy is RetryStrategy.FIXED_DELAY else "exponential_backoff",
+        options.max_retry_count,
+        delay=seconds(options.delay_interval),
+        minimum=seconds(options.minimum_interval),
+        maximum=seconds(options.maximum_interval),
+    )
 
 
 def may_retry(policy: RetryPolicy, retries_done: int) -> bool:
-    return policy.max_attempts == FOR_EVER or retries_done < policy.max_attempts
+    """Whether a function that has been retried `retries_done` times may run again."""
+    return policy.max_attempts == UNLIMITED or retries_done < policy.max_attempts
 
 
 def delay_before(policy: RetryPolicy, retry: int, last_delay: float, spread: Callable[[float, float], float]) -> float:
-    """Seconds before retry number `retry` (from 1). `spread(a, b)`: a random number between the two.
+    """Return the seconds to wait before retry number `retry` (from 1). `spread(a, b)`: a random number from a to b.
 
-    An exponential delay that has reached the maximum stays there.
+    An exponential delay that has reached the maximum stays there, as in .NET, although the next one could be smaller.
     """
+    # The first retry of an exponential policy waits for the minimum exactly; randomness begins with the second.
     if policy.strategy == "fixed_delay":
         return policy.delay
     if retry == 1:
         return policy.minimum
     if last_delay >= policy.maximum:
         return policy.maximum
-    # Beyond this power every delay is over any maximum; a retry for ever must not overflow.
+    # Without the limit an unlimited number of retries would overflow the float. 2 to the power of 64 times any
+    # interval is longer than every maximum, so the limit changes no result.
     doublings = min(retry - 2, 64)
     return min(policy.minimum * (1 + spread(0.8, 1.2) * 2.0**doublings), policy.maximum)

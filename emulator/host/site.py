@@ -1,4 +1,4 @@
-"""The web site of a host: the server of `http`, with the admin API, the webhooks and the routes of the functions.
+"""The web server of a host, composed of the admin API, webhooks of extensions and the routes of functions.
 
 async with open_site(configuration, parts, sock=socket, clock=clock) as site:
     async with host.running():
@@ -28,16 +28,20 @@ from emulator.host.http.keys.key_store import FileSecrets, KeyStore, SecretsRepo
 from emulator.host.http.routing.routes import FunctionRoutes, Route, system_key_name, webhook_routes
 from emulator.host.http.server.connections import Listener
 from emulator.host.http.server.request_handling import Site, serve
+from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Webhook
 from emulator.ids import NewId, hyphenated, new_id
 
+# In the app's folder, beside the other files of azemu, so that each app has keys of its own.
 SECRETS_FOLDER = Path(".azemu") / "secrets"
 
 
 def open_keys(
     configuration: Configuration, clock: Clock, *, new_id: NewId = new_id, secrets: SecretsRepository | None = None
 ) -> KeyStore:
-    """The app's keys: in `secrets`, or else in FUNCTIONS_SECRETS_PATH, or in `.azemu/secrets` of the app folder."""
+    """Return the app's keys. They are stored in `secrets`; None: in the folder of FUNCTIONS_SECRETS_PATH, or else in
+    `.azemu/secrets` of the app folder.
+    """
     folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
     origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
     return KeyStore(secrets or FileSecrets(configuration.root / folder), clock, origin)
@@ -45,7 +49,7 @@ def open_keys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteParts:
-    """What the site is made of. `routes`: the table that the http extension fills."""
+    """What the web server is composed of. `routes`: the route table that the http extension fills."""
 
     host: RunningHost
     extensions: Sequence[Extension]
@@ -56,7 +60,7 @@ class SiteParts:
 
 @dataclass(frozen=True, slots=True)
 class OpenSite:
-    """`routes`: those that are there without the user's functions."""
+    """A running web server. `routes`: those that exist without the user's functions."""
 
     listener: Listener
     routes: Sequence[Route]
@@ -72,6 +76,7 @@ async def open_site(
     """
     settings = configuration.settings
     principal = settings.get(easyauth.SETTING)
+    # What the admin API shows about this process; created once, because the instance id must not change.
     facts = HostFacts(
         root=configuration.root,
         host_id=host_id(configuration.root, settings),
@@ -80,9 +85,11 @@ async def open_site(
         options=configuration.host,
     )
     if configuration.enable_auth:
-        # Without its system key nobody could open a webhook, and nobody would know which key to make.
+        # A webhook can be called only with its system key. The keys are created here, because a user cannot know which
+        # names they must have.
         for webhook in _webhooks(parts):
             await parts.keys.system_key(system_key_name(webhook.name))
+    # The server is closed first, so that no request can start background work after this point has cancelled it.
     async with _background_tasks() as spawn:
         site = Site(
             root=configuration.root,
@@ -90,7 +97,7 @@ async def open_site(
             builtin=builtin_routes(parts, facts, clock, spawn),
             functions=parts.routes,
             authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
-            options=configuration.host.http,
+            options=configuration.host.section(HttpOptions),
             cors=configuration.cors,
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
@@ -100,9 +107,15 @@ async def open_site(
 
 
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
-    """Everything that is there without the user's functions, in the order of matching."""
+    """Return the routes that exist without the user's functions, in the order of matching."""
     host, extensions = parts.host, parts.extensions
-    by_hand = {kind: make for extension in extensions for kind, make in extension.by_hand.items()}
+    # The admin API runs functions by hand with events that the extension of their trigger creates.
+    by_hand = {
+        binding_type: trigger.invoke_by_hand
+        for extension in extensions
+        for binding_type, trigger in extension.triggers.items()
+    }
+    # Before the routes of functions, which may not begin with `admin` or `runtime`.
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
@@ -117,10 +130,11 @@ def _webhooks(parts: SiteParts) -> list[Webhook]:
 
 @asynccontextmanager
 async def _background_tasks() -> AsyncIterator[Spawn]:
-    """Work without an owner; what is left of it at the end is cancelled."""
+    """Run coroutines that outlive the request that started them. Those that still run at the end are cancelled."""
     running: set[asyncio.Task[None]] = set()
 
     def spawn(work: Coroutine[Any, Any, None]) -> None:
+        # asyncio keeps only weak references to tasks, so one that nothing refers to could be collected while it runs.
         task = asyncio.create_task(work)
         running.add(task)
         task.add_done_callback(running.discard)

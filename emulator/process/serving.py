@@ -15,6 +15,7 @@ from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions
 from emulator.host.console.banner import print_banner, print_functions, print_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
+from emulator.host.http_options import HttpOptions
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
@@ -54,13 +55,13 @@ async def serve(
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
-        async with open_app(options, restart=restart, seats=options.app / SEATS_FOLDER) as app:
+        async with open_app(options, restart=restart, hosts_folder=options.app / SEATS_FOLDER) as app:
             if announce:
                 print_functions(
                     console,
                     app.host.catalog.functions,
                     port=app.port,
-                    route_prefix=app.configuration.host.http.route_prefix,
+                    route_prefix=app.configuration.host.section(HttpOptions).route_prefix,
                     verbose=console.rules.verbose,
                 )
             await asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from emulator.app import App
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.extensions.durable.binding import client_payload
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.worker.sdk_patches.client_requests import SendRequest, redirect_requests
@@ -16,7 +17,7 @@ def durable_client(app: App, send: SendRequest) -> Any:
     # A dependency of the app, not of azemu.
     from azure.durable_functions import DurableOrchestrationClient
 
-    durable = app.configuration.host.durable_task
+    durable = resolve_options(app.configuration.host.section(DurableTaskOptions), app.configuration.settings)
     base = f"http://127.0.0.1:{app.port}{WEBHOOK_PATH}"
     urls = ManagementUrls(base=base, hub=durable.hub_name, connection=durable.storage_provider.connection_name, code="")
     # The SDK sends its requests to the RPC endpoint. Here this is the webhook, whose paths and API are the same.

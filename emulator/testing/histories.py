@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from emulator.clock import SystemClock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import unescape_key
@@ -21,6 +20,7 @@ from emulator.durable.azurestorage.tracking.rows import UnreadableRow, is_sentin
 from emulator.durable.azurestorage.tracking.rows import read_event as read_row
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import is_entity
+from emulator.durable.options import DurableTaskOptions
 from emulator.errors import EmulatorError
 from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant

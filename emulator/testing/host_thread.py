@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from emulator.accounts import DEFAULT_CONNECTION
 from emulator.app import App, open_app
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock, SystemClock
-from emulator.config.connections import BuiltinConnection, resolve_connection
+from emulator.config.connections import DEFAULT_CONNECTION, BuiltinConnection, resolve_connection
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.hub import TaskHub
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.host.status import HostState
@@ -201,7 +201,9 @@ class HostThread:
                 session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
                 # A task hub client of its own, which shares only the storage with the app's engine: what a test reads
                 # has been stored.
-                options = app.configuration.host.durable_task
+                options = resolve_options(
+                    app.configuration.host.section(DurableTaskOptions), app.configuration.settings
+                )
                 tracking = options.storage_provider.tracking_store_connection_name
                 hub = AzureStorageTaskHub(
                     options,

@@ -19,6 +19,8 @@ DatumType = Literal[
     "bytes",
     "http",
     "http_stream",
+    "stream",
+    "sdk_object",
     "int",
     "double",
     "collection_string",
@@ -93,10 +95,12 @@ class HttpStream:
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A typed value (TypedData). A missing value is None instead of a Datum.
+    """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData.
 
-    `value` by `type`: `json` JSON text; `http` HttpRequestData or HttpResponseData; `http_stream` an HttpStream;
-    `collection_…` a list.
+    Three types hold objects that the worker gives to the parameter as they are: `http_stream` an HttpStream, `stream`
+    a binary file object, `sdk_object` a client of an Azure SDK, such as BlobClient. FunctionRpc has no message for
+    them; the official worker gets a description of the object (model_binding_data) and creates it in its own process.
+    The absence of a value is None instead of a Datum.
     """
 
     type: DatumType

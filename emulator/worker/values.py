@@ -98,12 +98,10 @@ class Out(func.Out[T], Generic[T]):
 
 
 def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str, Datum]) -> Any:
-    """Return the Python value of an input.
-
-    Raises what the converter raises; TypeError if the converter cannot decode the Datum's type.
-    """
-    if datum is not None and datum.type == "http_stream":
-        # The library has no converter for it. The web framework makes its own request object from the stream.
+    """The Python value of an input. Raises what the converter raises; TypeError when it cannot take the kind."""
+    if datum is not None and datum.type in ("http_stream", "stream", "sdk_object"):
+        # Objects of this process need no conversion: a web framework builds its request from an HTTP stream, and user
+        # code reads a stream or calls a client itself.
         return datum.value
     converter = converter_for(binding_type)
     # `blob` inputs share the trigger's converter and therefore get the metadata too, as in the official worker.

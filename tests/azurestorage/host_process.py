@@ -16,10 +16,10 @@ from datetime import timedelta
 
 from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection, parse_connection
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
+from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
 from emulator.storage.rest import open_account
 

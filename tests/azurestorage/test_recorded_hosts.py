@@ -15,9 +15,9 @@ import pytest
 
 from emulator.background import background
 from emulator.clock import within
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.worker import engine
+from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows

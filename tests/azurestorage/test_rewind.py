@@ -7,12 +7,12 @@ from itertools import takewhile
 import pytest
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.events import GenericEvent
 from emulator.durable.hub import InstanceNotFound
+from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows

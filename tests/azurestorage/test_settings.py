@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from emulator.config.durable import MessageEncoding
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import HubNames, escape_key, fnv1a32, unescape_key
 from emulator.durable.azurestorage.partitioning.app_lease import AppLeaseInfo, app_lease_id
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.engine.worker import engine
+from emulator.durable.options import MessageEncoding
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows

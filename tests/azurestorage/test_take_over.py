@@ -20,6 +20,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionResumed
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceStatus
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
@@ -52,7 +53,8 @@ async def our_host(folder: Path, hub: str, storage: str, clock: Clock) -> AsyncI
 
 def _client(app: App, clock: Clock) -> AzureStorageTaskHub:
     account = app.accounts("AzureWebJobsStorage")
-    return AzureStorageTaskHub(app.configuration.host.durable_task, account, clock=clock, new_id=new_id)
+    options = resolve_options(app.configuration.host.section(DurableTaskOptions), app.configuration.settings)
+    return AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)
 
 
 async def carry_on(world: World, steps: Sequence[Mapping[str, Any]]) -> None:

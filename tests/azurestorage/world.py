@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.clock import Clock, within
-from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import (
     EventRaised,
@@ -25,6 +24,7 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import Executor
 from emulator.durable.hub import InstanceStatus
+from emulator.durable.options import AzureStorageProvider, DurableTaskOptions
 from emulator.ids import hyphenated, new_id
 from emulator.instant import Instant
 from emulator.storage.port import StorageAccount

@@ -41,7 +41,6 @@ class Screen:
     [
         ("emulator.host.invoker", "Host.Executor"),
         ("emulator.host.http.keys", "Host.General"),
-        ("emulator.extensions.durable.management.http_api", "Host.Triggers.DurableTask"),
         ("emulator.durable.azurestorage.messaging.queues", "Host.Triggers.DurableTask"),
         ("emulator.worker.inprocess", "Worker.python"),
         ("emulator.workers", "Host.General"),

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from emulator.config.hostjson import (
-    BlobsOptions,
     ExtensionBundle,
-    FileLoggingMode,
     HostOptions,
-    HttpOptions,
     LogLevel,
-    QueueEncoding,
-    QueuesOptions,
     RetryOptions,
     RetryStrategy,
-    SingletonOptions,
     read_host_json,
 )
+from emulator.config.schema import option
 from emulator.config.settings import Settings
+from emulator.config.unused_options import UNUSED_OPTIONS
 from emulator.errors import ConfigurationError
+from emulator.host.http_options import HttpOptions
 
 Read = Callable[..., HostOptions]
 
@@ -49,29 +46,9 @@ def test_the_defaults(read: Read) -> None:
     assert options.retry is None
     assert options.file_watching_enabled is True
     assert options.logging.log_level == {}
-    assert options.logging.file_logging_mode is FileLoggingMode.DEBUG_ONLY
     assert options.extension_bundle is None
-    assert options.http == HttpOptions(route_prefix="api", max_outstanding_requests=-1, max_concurrent_requests=-1)
-    assert options.queues == QueuesOptions(
-        batch_size=16,
-        max_polling_interval=timedelta(seconds=2),
-        max_dequeue_count=5,
-        visibility_timeout=timedelta(0),
-        message_encoding=QueueEncoding.BASE64,
-    )
-    assert options.blobs == BlobsOptions(max_degree_of_parallelism=8 * (os.cpu_count() or 1), poison_blob_threshold=5)
-    assert options.singleton == SingletonOptions(
-        lock_period=timedelta(seconds=15),
-        listener_lock_period=timedelta(seconds=60),
-        lock_acquisition_timeout=None,
-        lock_acquisition_polling_interval=timedelta(seconds=5),
-        listener_lock_recovery_polling_interval=timedelta(seconds=60),
-    )
-    assert (options.health_monitor.health_check_threshold, options.health_monitor.counter_threshold) == (6, 0.8)
-    assert (options.aggregator.batch_size, options.aggregator.flush_timeout) == (1000, timedelta(seconds=30))
-    assert options.send_canceled_invocations_to_worker is True
-    assert options.metadata_provider_timeout == timedelta(seconds=30)
-    assert options.telemetry_mode == "ApplicationInsights"
+    assert options.section(HttpOptions) == HttpOptions()
+    assert HttpOptions() == HttpOptions(route_prefix="api", max_outstanding_requests=-1, max_concurrent_requests=-1)
 
 
 def test_every_section_is_read(read: Read) -> None:
@@ -85,6 +62,8 @@ def test_every_section_is_read(read: Read) -> None:
             "fileWatchingEnabled": False,
             "logging": {"logLevel": {"default": "Warning", "Function.F.User": "debug"}, "fileLoggingMode": "always"},
             "extensionBundle": {"id": "B", "version": "[4.*, 5.0.0)"},
+            "aggregator": {"batchSize": 7, "flushTimeout": "00:00:10", "isEnabled": False},
+            "healthMonitor": {"counterThreshold": 0.5},
             "singleton": {"lockPeriod": "00:00:30"},
             "concurrency": {"dynamicConcurrencyEnabled": True},
             "extensions": {
@@ -108,35 +87,74 @@ def test_every_section_is_read(read: Read) -> None:
     assert options.file_watching_enabled is False
     assert options.logging.log_level == {"default": LogLevel.WARNING, "Function.F.User": LogLevel.DEBUG}
     assert options.extension_bundle == ExtensionBundle(id="B", version="[4.*, 5.0.0)")
-    assert options.singleton.lock_period == timedelta(seconds=30)
-    assert options.concurrency.dynamic_concurrency_enabled is True
-    assert (options.http.route_prefix, options.http.max_concurrent_requests) == ("", 5)
-    assert options.http.custom_headers == {"X-Frame-Options": "deny"}
-    assert (options.http.hsts.max_age, options.http.hsts.excluded_hosts) == (timedelta(days=10), ("a",))
-    assert (options.queues.new_batch_threshold, options.queues.message_encoding) == (1, QueueEncoding.NONE)
-    assert options.blobs.max_degree_of_parallelism == 2
+    http = options.section(HttpOptions)
+    assert (http.route_prefix, http.max_concurrent_requests) == ("", 5)
+    assert http.custom_headers == {"X-Frame-Options": "deny"}
+    assert (http.hsts.max_age, http.hsts.excluded_hosts) == (timedelta(days=10), ("a",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThingsOptions:
+    """The options of an extension that the host does not know."""
+
+    section_name: ClassVar[str] = "things"
+
+    batch_size: int = option(16, at_least=1, at_most=32)
+    nested: HttpOptions = field(default_factory=HttpOptions)
+
+
+def test_an_extension_reads_its_own_section(read: Read) -> None:
+    options = read({"extensions": {"Things": {"batchSize": "4", "nested": {"routePrefix": "x"}}}})
+    assert options.section(ThingsOptions) == ThingsOptions(batch_size=4, nested=HttpOptions(route_prefix="x"))
+
+
+def test_a_wrong_option_of_an_extension_is_refused_when_the_extension_reads_it(read: Read, tmp_path: Path) -> None:
+    options = read({"extensions": {"things": {"batchSize": 33}}})
+    with pytest.raises(ConfigurationError) as raised:
+        options.section(ThingsOptions)
+    assert str(raised.value) == (
+        f"{tmp_path / 'host.json'}: extensions.things.batchSize is 33; allowed: a whole number from 1 to 32."
+    )
+
+
+def test_every_unused_option_has_one_row_and_a_reason() -> None:
+    paths = [row.path.lower() for row in UNUSED_OPTIONS]
+    assert len(set(paths)) == len(paths)
+    assert all(row.reason for row in UNUSED_OPTIONS)
+
+
+def test_unused_options_change_nothing(read: Read) -> None:
+    content: dict[str, Any] = {}
+    for row in UNUSED_OPTIONS:
+        section = content
+        *parents, key = row.path.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        # Absent and null mean the same everywhere, so null fits every kind.
+        section[key] = None
+    assert replace(read(content), text="") == replace(read({}), text="")
 
 
 def test_names_ignore_case_and_unknown_ones_are_ignored(read: Read) -> None:
     content = '{"VERSION": "2.0", "Extensions": {"HTTP": {"ROUTEPREFIX": "x", "news": 1}}, "surprise": {"a": []}}'
-    assert read(content).http.route_prefix == "x"
+    assert read(content).section(HttpOptions).route_prefix == "x"
 
 
-def test_comments_and_trailing_commas_are_fine(read: Read) -> None:
-    assert read('{ // the only version\n "version": "2.0", /* and */ }').version == "2.0"
+def test_comments_and_trailing_commas_are_accepted(read: Read) -> None:
+    assert read('{ // the only version\n "version": "2.0", /* and */ }').functions is None
 
 
-def test_texts_that_hold_the_wanted_thing_are_fine(read: Read) -> None:
-    options = read({"fileWatchingEnabled": "False", "extensions": {"queues": {"batchSize": "8"}}})
-    assert (options.file_watching_enabled, options.queues.batch_size) == (False, 8)
+def test_numbers_and_booleans_may_be_texts(read: Read) -> None:
+    options = read({"fileWatchingEnabled": "False", "extensions": {"http": {"maxConcurrentRequests": "8"}}})
+    assert (options.file_watching_enabled, options.section(HttpOptions).max_concurrent_requests) == (False, 8)
 
 
-def test_null_means_the_default(read: Read) -> None:
-    options = read({"functions": None, "logging": None, "extensions": {"queues": {"batchSize": None}}})
-    assert (options.functions, options.queues.batch_size) == (None, 16)
+def test_null_is_the_default(read: Read) -> None:
+    options = read({"functions": None, "logging": None, "extensions": {"http": {"routePrefix": None}}})
+    assert (options.functions, options.section(HttpOptions).route_prefix) == (None, "api")
 
 
-def test_minus_one_is_no_time_limit(read: Read) -> None:
+def test_a_timeout_of_minus_one_is_unlimited(read: Read) -> None:
     assert read({"functionTimeout": "-1"}).function_timeout is None
 
 
@@ -257,13 +275,13 @@ def test_a_time_limit_under_a_second_is_refused(read: Read) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_host_json(read: Read, tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_host_json_is_refused(read: Read, tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         read(text)
     assert str(raised.value) == message.replace("{path}", str(tmp_path / "host.json"))
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_a_folder_named_host_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "host.json").mkdir()
     with pytest.raises(
         ConfigurationError, match=r"Unable to read host configuration file '.*host.json': [A-Z][\w ]+\.$"
@@ -271,7 +289,7 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
         read_host_json(tmp_path, Settings({}))
 
 
-def test_a_section_that_stands_twice_is_a_warning(tmp_path: Path) -> None:
+def test_a_duplicate_section_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "host.json").write_text('{"version": "2.0", "retry": null, "retry": null}')
     _, warnings = read_host_json(tmp_path, Settings({}))
     assert warnings == [f"'{tmp_path / 'host.json'}' contains \"retry\" twice in one object; the last value is used."]
@@ -304,11 +322,11 @@ def test_settings_override_the_file(read: Read) -> None:
         {"extensions": {"http": {"routePrefix": "v1"}}},
         AzureFunctionsJobHost__extensions__http__routePrefix="v2",
         AzureFunctionsJobHost__logging__logLevel__default="Debug",
-        azurefunctionsjobhost__EXTENSIONS__Queues__BatchSize="3",
+        azurefunctionsjobhost__EXTENSIONS__Http__MaxConcurrentRequests="3",
     )
-    assert options.http.route_prefix == "v2"
+    assert options.section(HttpOptions).route_prefix == "v2"
     assert options.logging.log_level == {"default": LogLevel.DEBUG}
-    assert options.queues.batch_size == 3
+    assert options.section(HttpOptions).max_concurrent_requests == 3
 
 
 def test_arrays_are_overridden_by_index(read: Read) -> None:
@@ -331,5 +349,5 @@ def test_a_wrong_override_names_the_setting(read: Read) -> None:
     )
 
 
-def test_the_text_for_the_log_has_only_known_sections(read: Read) -> None:
+def test_the_logged_text_has_only_known_sections(read: Read) -> None:
     assert json.loads(read({"logging": {}, "secrets": "s"}).text) == {"version": "2.0", "logging": {}}

@@ -16,7 +16,6 @@ import pytest
 from aiohttp import web
 
 from emulator.clock import SystemClock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.executor import (
     ActivityFailed,
@@ -27,6 +26,7 @@ from emulator.durable.executor import (
     OrchestratorRequest,
     WorkAborted,
 )
+from emulator.durable.options import DurableTaskOptions
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity

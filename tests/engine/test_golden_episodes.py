@@ -16,7 +16,6 @@ from datetime import datetime
 import pytest
 
 from emulator.clock import SystemClock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import (
     EventRaised,
@@ -30,6 +29,7 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.durable.tracing.writing import Lines
 from emulator.extensions.durable.executor import FunctionsExecutor

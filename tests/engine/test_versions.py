@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.config.durable import VersionMatch
 from emulator.durable.engine.versions import accepts
+from emulator.durable.options import VersionMatch
 
 NONE, STRICT, OLDER = VersionMatch.NONE, VersionMatch.STRICT, VersionMatch.CURRENT_OR_OLDER
 

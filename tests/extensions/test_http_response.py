@@ -46,7 +46,7 @@ PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
         ("Hello, {name}", "Hello, {name}"),
     ],
 )
-def test_a_text_is_searched_for_json(text: str, body: str) -> None:
+def test_json_in_a_text_is_formatted(text: str, body: str) -> None:
     answer = sniffed(text)
     assert (answer.status, answer.headers, answer.body.decode()) == (200, PLAIN, body)
 
@@ -141,7 +141,7 @@ def response(status: int = 200, headers: list[tuple[str, str]] | None = None, bo
     return Returned(Datum("http", HttpResponseData(status, headers or [], [], body)))
 
 
-def test_the_first_header_of_a_name_is_kept_and_those_of_the_connection_are_not_the_functions() -> None:
+def test_the_first_header_of_a_name_is_kept_and_connection_headers_are_dropped() -> None:
     headers = [("X-A", "1"), ("x-a", "2"), ("Transfer-Encoding", "chunked"), ("Connection", "close"), ("X-B", "")]
     assert render(response(headers=headers), "$return").headers == [("X-A", "1"), ("X-B", "")]
 
@@ -158,7 +158,7 @@ def test_the_first_header_of_a_name_is_kept_and_those_of_the_connection_are_not_
         response(headers=[("X-A", "nul\0")]),
     ],
 )
-def test_what_cannot_be_sent_is_refused(returned: Returned) -> None:
+def test_a_response_that_cannot_be_sent_is_refused(returned: Returned) -> None:
     with pytest.raises(ResponseRefused, match="The function returned"):
         render(returned, "$return")
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_sent_is_refused(returned: Returned) -> None:
         ("-4", b"", "HEAD", True),
     ],
 )
-def test_the_length_that_a_function_says(length: str, body: bytes, method: str, refused: bool) -> None:
+def test_a_wrong_content_length_is_refused(length: str, body: bytes, method: str, refused: bool) -> None:
     answer = HttpAnswer(headers=[("content-length", length)], body=body)
     with pytest.raises(ResponseRefused, match="the header Content-Length") if refused else nullcontext():
         check_length(answer, method)

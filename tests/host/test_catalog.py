@@ -4,14 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
 from emulator.config.settings import Settings
+from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
-from emulator.host.port import BindingContext, Extension, Function
+from emulator.host.port import (
+    BindingContext,
+    Extension,
+    Fallback,
+    Function,
+    Input,
+    InvalidFunction,
+    Invoke,
+    Output,
+    Trigger,
+)
 from emulator.worker.port import Binding, Datum, FunctionMetadata, RetryPolicy
 
 
@@ -21,13 +32,17 @@ async def read(context: BindingContext) -> None: ...
 async def write(context: BindingContext, datum: Datum) -> None: ...
 
 
+def listen(function: Function, trigger: Binding, invoke: Invoke) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
 TYPES = BindingTypes(
     [
         Extension(
             name="things",
-            triggers={"thingtrigger": lambda function, binding, invoke: nullcontext()},
-            inputs={"thing": read},
-            outputs={"thing": write},
+            triggers={"thingtrigger": Trigger(listen=listen)},
+            inputs={"thing": Input(read=read)},
+            outputs={"thing": Output(write=write)},
         )
     ]
 )
@@ -48,18 +63,21 @@ NO_SETTINGS = Settings({})
 
 
 def catalog(
-    *functions: FunctionMetadata, settings: Settings = NO_SETTINGS, only: Sequence[str] | None = None
+    *functions: FunctionMetadata,
+    settings: Settings = NO_SETTINGS,
+    only: Sequence[str] | None = None,
+    types: BindingTypes = TYPES,
 ) -> Catalog:
     return build_catalog(
         functions,
-        TYPES,
+        types,
         expand=settings.expand,
         is_disabled=lambda name: settings.flag(f"AzureWebJobs.{name}.Disabled"),
         only=only,
     )
 
 
-def test_functions_are_sorted_and_found_whatever_the_case_of_their_names() -> None:
+def test_functions_are_sorted_and_found_ignoring_letter_case() -> None:
     found = catalog(function("b_b"), function("Ba"), function("a"), function("C"))
     # Upper-case letters are compared, as .NET's OrdinalIgnoreCase does: "_" comes after "A".
     assert [one.name for one in found.functions] == ["a", "Ba", "b_b", "C"]
@@ -67,7 +85,7 @@ def test_functions_are_sorted_and_found_whatever_the_case_of_their_names() -> No
     assert found.find("nowhere") is None
 
 
-def test_the_allow_list() -> None:
+def test_only_functions_of_the_allow_list_are_in_the_catalog() -> None:
     found = catalog(function("One"), function("two"), only=["ONE"])
     assert [one.name for one in found.functions] == ["One"]
     assert found.problems == []
@@ -104,7 +122,10 @@ WRONG = [
 
 
 RETRIES = [
-    (RetryPolicy("fixed_delay", -2), "The retry policy's max_retry_count is -2; allowed: 0 and more, or -1 for ever."),
+    (
+        RetryPolicy("fixed_delay", -2),
+        "The retry policy's max_retry_count is -2; allowed: 0 and more, or -1 for no limit.",
+    ),
     (
         RetryPolicy("exponential_backoff", 3, minimum=2, maximum=1),
         "The retry policy's minimum_interval is longer than its maximum_interval.",
@@ -113,7 +134,7 @@ RETRIES = [
 
 
 @pytest.mark.parametrize(("policy", "message"), RETRIES)
-def test_a_retry_policy_that_makes_no_sense(policy: RetryPolicy, message: str) -> None:
+def test_a_contradictory_retry_policy_is_refused(policy: RetryPolicy, message: str) -> None:
     [problem] = catalog(FunctionMetadata(name="f", id="f", bindings=[TRIGGER], retry=policy)).problems
     assert problem.message == message
 
@@ -136,7 +157,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("members", "message"), UNREADABLE)
-def test_a_binding_that_cannot_be_made_disables_its_function(members: dict[str, str], message: str) -> None:
+def test_a_binding_that_cannot_be_created_disables_its_function(members: dict[str, str], message: str) -> None:
     found = catalog(function("f", TRIGGER, binding("thing", "i", **members)))
     assert found.functions == []
     assert found.problems[0].lines == [
@@ -158,16 +179,77 @@ def test_settings_are_resolved_in_members_but_not_in_routes_and_names() -> None:
     assert found.functions[0].metadata.bindings[0].properties["path"] == "%env%-orders/%queue:name%"
 
 
-def test_further_checks_see_the_functions_before() -> None:
-    def once(candidate: Function, others: Sequence[Function]) -> str | None:
-        return f"{others[0].name} was first" if others else None
-
-    found = build_catalog(
-        [function("b"), function("a")],
-        TYPES,
-        expand=str,
-        is_disabled=lambda name: False,
-        checks=[once],
+def types_with(trigger: Trigger, *, input: Input | None = None, fallback: Fallback | None = None) -> BindingTypes:
+    extension = Extension(
+        name="things",
+        triggers={"thingtrigger": trigger},
+        inputs={"thing": input or Input(read=read)},
+        outputs={"thing": Output(write=write)},
     )
-    assert [one.name for one in found.functions] == ["a"]
-    assert found.problems[0].lines == ["The 'b' function is in error: a was first"]
+    return BindingTypes([extension], fallback)
+
+
+def test_a_trigger_is_validated_beside_the_functions_accepted_before() -> None:
+    def once(candidate: Function, others: Sequence[Function]) -> None:
+        if others:
+            raise InvalidFunction(f"{others[0].name} was first")
+
+    built = catalog(function("b"), function("a"), types=types_with(Trigger(listen=listen, validate=once)))
+    assert [one.name for one in built.functions] == ["a"]
+    assert built.problems[0].lines == ["The 'b' function is in error: a was first"]
+
+
+def test_a_trigger_is_validated_with_its_settings_resolved() -> None:
+    def refuse(candidate: Function, others: Sequence[Function]) -> None:
+        raise EmulatorError(f"{candidate.trigger.properties['path']} is no path")
+
+    wrong = function("f", binding("thingTrigger", "t", path="%ENV%"))
+    built = catalog(wrong, settings=Settings({"ENV": "dev"}), types=types_with(Trigger(listen=listen, validate=refuse)))
+    assert built.problems[0].lines == [
+        "Error indexing method 'Functions.f'. dev is no path",
+        "Function 'Functions.f' failed indexing and will be disabled.",
+    ]
+
+
+def test_an_input_is_validated_at_indexing() -> None:
+    def refuse(candidate: Binding) -> None:
+        raise EmulatorError(f"{candidate.name} is wrong")
+
+    types = types_with(Trigger(listen=listen), input=Input(read=read, validate=refuse))
+    [problem] = catalog(function("f", TRIGGER, binding("thing", "i")), types=types).problems
+    assert problem.lines[0] == "Error indexing method 'Functions.f'. i is wrong"
+
+
+CLOSED = types_with(Trigger(listen=listen, binding_names=lambda trigger: ["Name", "data"]))
+
+
+@pytest.mark.parametrize("path", ["c/{name}", "c/{NAME}-{data.inner}", "{rand-guid}/{DateTime:yyyy}/{sys.utcnow}", "c"])
+def test_expressions_with_names_of_the_trigger_are_accepted(path: str) -> None:
+    built = catalog(function("f", TRIGGER, binding("thing", "o", "out", path=path)), types=CLOSED)
+    assert built.problems == []
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_an_expression_with_a_name_that_the_trigger_does_not_have_fails_at_indexing(direction: str) -> None:
+    built = catalog(function("f", TRIGGER, binding("thing", "b", direction, path="c/{name}/{other.x}")), types=CLOSED)
+    assert built.problems[0].lines == [
+        "Error indexing method 'Functions.f'. Unable to resolve binding parameter 'other'. Binding expressions must "
+        "map to either a value provided by the trigger or a property of the value the trigger is bound to, or must be "
+        "a system binding expression (e.g. sys.randguid, sys.utcnow, etc.).",
+        "Function 'Functions.f' failed indexing and will be disabled.",
+    ]
+
+
+def test_a_trigger_without_fixed_names_accepts_every_expression() -> None:
+    built = catalog(function("f", TRIGGER, binding("thing", "o", "out", path="c/{anything}")))
+    assert built.problems == []
+
+
+def test_a_fallback_may_serve_types_of_no_extension() -> None:
+    fallback = Fallback(trigger=lambda binding: Trigger(listen=listen), input=lambda binding: Input(read=read))
+    types = BindingTypes([], fallback)
+    served = function("a", binding("strangeTrigger", "t"), binding("strange", "i"))
+    refused = function("b", binding("strangeTrigger", "t"), binding("strange", "o", "out"))
+    built = catalog(served, refused, types=types)
+    assert [one.name for one in built.functions] == ["a"]
+    assert built.problems[0].message.startswith("The binding type(s) 'strange' are not registered.")

@@ -39,7 +39,7 @@ RENDERED = [
 
 
 @pytest.mark.parametrize(("text", "rendered"), RENDERED)
-def test_rendering(text: str, rendered: str) -> None:
+def test_expressions_are_rendered(text: str, rendered: str) -> None:
     values = data(
         name="n",
         customer={"id": 7, "address": {"Zip": "1010"}},
@@ -52,11 +52,11 @@ def test_rendering(text: str, rendered: str) -> None:
     assert parse_template(text).render(values) == rendered
 
 
-def test_what_the_trigger_tells_wins_over_built_in_names() -> None:
+def test_binding_data_has_precedence_over_built_in_names() -> None:
     assert parse_template("{datetime}").render(data(DateTime="mine")) == "mine"
 
 
-def test_the_payload_wins_over_what_the_trigger_tells() -> None:
+def test_the_payload_has_precedence_over_binding_data() -> None:
     assert parse_template("{id} {nested.a} {text}").render(
         data('{"id": "payload", "nested": {"a": 1}, "text": 2.5}', Id="message")
     ) == ("payload 1 2.5")
@@ -73,14 +73,14 @@ UNRESOLVED = [
 
 
 @pytest.mark.parametrize(("text", "message"), UNRESOLVED)
-def test_names_without_a_value(text: str, message: str) -> None:
+def test_a_name_without_a_value_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ExpressionError) as error:
         parse_template(text).render(data(object={"a": 1}, list=[1], name="n"))
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize("text", ["{open", "close}", "{a{b}}", "{a-b}", "{}", "{a b}", "x{y}}z"])
-def test_malformed_templates(text: str) -> None:
+def test_malformed_templates_are_refused(text: str) -> None:
     with pytest.raises(ExpressionError, match="Invalid template"):
         parse_template(text)
 
@@ -98,17 +98,17 @@ PAYLOADS = [
 
 
 @pytest.mark.parametrize(("payload", "members"), PAYLOADS)
-def test_the_json_payload_rule(payload: str, members: dict[str, object]) -> None:
+def test_members_of_a_json_payload_are_names(payload: str, members: dict[str, object]) -> None:
     assert payload_members(Datum("string", payload)) == members
 
 
-def test_only_text_is_looked_into() -> None:
+def test_only_text_payloads_have_members() -> None:
     assert payload_members(Datum("json", '{"a": 1}')) == {}
     assert payload_members(Datum("bytes", b'{"a": 1}')) == {}
     assert payload_members(None) == {}
 
 
-def test_metadata_keeps_its_spelling_and_takes_the_payloads_value() -> None:
+def test_metadata_keeps_its_spelling_and_takes_the_value_of_the_payload() -> None:
     metadata = TriggerMetadata(
         {"Id": Datum("string", "message"), "DequeueCount": Datum("json", "1")},
         Datum("string", '{"id": "payload", "more": {"a": 1}}'),
@@ -118,3 +118,53 @@ def test_metadata_keeps_its_spelling_and_takes_the_payloads_value() -> None:
         "DequeueCount": Datum("json", "1"),
         "more": Datum("json", '{"a": 1}'),
     }
+
+
+MATCHES = [
+    ("samples/{name}.{ext}", "samples/report.txt", {"name": "report", "ext": "txt"}),
+    ("samples/{name}.{ext}", "samples/a.b.txt", {"name": "a.b", "ext": "txt"}),
+    ("in/{name}-{date}.csv", "in/x-2026-01-02.csv", {"name": "x-2026-01", "date": "02"}),
+    ("in/{dir}/{file}.txt", "in/d/e/f.txt", {"dir": "d/e", "file": "f"}),
+    ("in/{dir}/{file}.txt", "in//f.txt", {"dir": "", "file": "f"}),
+    ("in/{name}.{ext}", "in/.hidden", {"name": "", "ext": "hidden"}),
+    ("in/{name}.{ext}", "in/trailing.", {"name": "trailing", "ext": ""}),
+    ("in/{{x}}-{name}", "in/{x}-ü ö.txt", {"name": "ü ö.txt"}),
+    ("in/{name}", "in/a%20b.txt", {"name": "a%20b.txt"}),
+    ("in/{DateTime}-{a:N}", "in/x-y", {"DateTime": "x", "a": "y"}),
+    ("in/{a}{b}", "in/xy", {"a": "xy", "b": ""}),
+    ("in/{a}{a}", "in/xy", {"a": ""}),
+    ("in/fixed.txt", "in/fixed.txt", {}),
+    ("in/{name}.txt", "in/a.csv", None),
+    ("in/{name}.txt", "IN/a.txt", None),
+    ("in/{name}.txt", "in/a.txt.bak", None),
+    ("in/a.c", "in/abc", None),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "values"), MATCHES)
+def test_patterns_are_matched(pattern: str, text: str, values: dict[str, str] | None) -> None:
+    assert parse_template(pattern).match(text) == values
+
+
+def test_capture_names_keep_their_spelling() -> None:
+    assert parse_template("in/{Dir}/{name}.{ext:x}").capture_names() == ["Dir", "name", "ext"]
+
+
+NO_CAPTURES = [
+    ("in/{a.b}", "Capture expressions can't include dot operators"),
+    (
+        "c-work/{rand-guid}",
+        "Invalid pattern '^c-work/(?<rand-guid>.*)$' at offset 20. Reference to undefined group name 'guid'.",
+    ),
+    (
+        "a.b/{rand-guid}",
+        "Invalid pattern '^a\\.b/(?<rand-guid>.*)$' at offset 18. Reference to undefined group name 'guid'.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pattern", "message"), NO_CAPTURES)
+def test_an_expression_that_cannot_capture_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as error:
+        parse_template(pattern).capture_names()
+    assert str(error.value) == message

@@ -19,10 +19,10 @@ from emulator.host.host_id import host_id
         ("a-machine-whose-name-is-cut-at-a-minus", PurePosixPath("/srv/app"), "amachinewhosenameiscutataminus-2"),
     ],
 )
-def test_machine_and_path_make_the_id(machine: str, root: PurePosixPath | PureWindowsPath, expected: str) -> None:
+def test_machine_and_path_make_the_host_id(machine: str, root: PurePosixPath | PureWindowsPath, expected: str) -> None:
     assert host_id(root, Settings({}), machine) == expected
 
 
-def test_a_setting_wins() -> None:
+def test_a_setting_replaces_the_host_id() -> None:
     settings = Settings({"AzureFunctionsWebHost__hostid": "Mine-"})
     assert host_id(PurePosixPath("/x"), settings, "m") == "mine"

@@ -6,6 +6,7 @@ The worker is the real one with real apps; extensions are small ones made here.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +24,7 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
-from emulator.host.port import BindingContext, Extension, TriggerEvent
+from emulator.host.port import BindingContext, Extension, Input, Output, Trigger, TriggerEvent
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
@@ -62,9 +64,9 @@ class Things:
     def extension(self) -> Extension:
         return Extension(
             name="things",
-            triggers={"thingtrigger": lambda function, binding, invoke: nullcontext()},
-            inputs={"thing": self.read},
-            outputs={"thing": self.write},
+            triggers={"thingtrigger": Trigger(listen=lambda function, binding, invoke: nullcontext())},
+            inputs={"thing": Input(read=self.read)},
+            outputs={"thing": Output(write=self.write)},
         )
 
 
@@ -150,7 +152,7 @@ def f(x, old, new: func.Out[str], unset: func.Out[str]):
     assert returned.value == Datum("string", "back")
 
 
-async def test_inputs_are_read_side_by_side(bench: Open) -> None:
+async def test_inputs_are_read_concurrently(bench: Open) -> None:
     app = await bench("""
 @app.generic_input_binding(arg_name="a", type="thing", path="a")
 @app.generic_input_binding(arg_name="b", type="thing", path="b")
@@ -166,7 +168,7 @@ def f(x, a, b): return f"{a} {b}"
     assert (await app.call()).value == Datum("string", "None None")
 
 
-async def test_what_is_said_of_a_success(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_lines_of_a_successful_invocation(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     app = await bench(
         TRIGGER
         + """
@@ -187,7 +189,7 @@ def f(x):
     assert {record.invocation_id for record in own} == {FIRST_ID}
 
 
-async def test_a_failure_is_said_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_is_logged_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     app = await bench(TRIGGER + "def f(x): raise ValueError('boom')")
     with pytest.raises(FunctionFailed, match="ValueError: boom"):
         await app.call(invocation_id="given")
@@ -240,7 +242,7 @@ def f(x, a: func.Out[str], b: func.Out[str]):
     assert told(caplog, "Function.f")[1].startswith("Executed 'Functions.f' (Failed,")
 
 
-async def test_a_thing_that_is_not_there_is_none(bench: Open) -> None:
+async def test_a_missing_input_is_none(bench: Open) -> None:
     app = await bench("""
 @app.generic_input_binding(arg_name="a", type="thing", path="missing")
 @app.generic_trigger(arg_name="x", type="thingTrigger")
@@ -262,7 +264,7 @@ def f(x, context):
 """
 
 
-async def test_a_function_is_run_again_until_it_succeeds(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_is_retried_until_it_succeeds(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     policy = 'strategy="fixed_delay", max_retry_count="3", delay_interval="00:00:05"'
     app = await bench(FLAKY.format(policy=policy, failures=2))
     began = app.clock.now()
@@ -283,7 +285,7 @@ async def test_a_function_is_run_again_until_it_succeeds(bench: Open, caplog: py
     )
 
 
-async def test_a_function_that_never_succeeds_is_given_up(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_that_never_succeeds_fails_at_last(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
     policy = 'strategy="fixed_delay", max_retry_count="2", delay_interval="00:01:00"'
     app = await bench(FLAKY.format(policy=policy, failures=99))
     with pytest.raises(FunctionFailed):
@@ -302,7 +304,7 @@ async def test_exponential_delays_grow_to_the_maximum(bench: Open) -> None:
     assert app.clock.now() - began == timedelta(seconds=2 + 4 + 6 + 10 + 15)
 
 
-async def test_the_hosts_policy_is_for_functions_without_their_own(bench: Open) -> None:
+async def test_the_policy_of_host_json_applies_to_functions_without_their_own(bench: Open) -> None:
     app = await bench(
         TRIGGER + "def f(x, context):\n    if context.retry_context.retry_count == 0: raise ValueError",
         retry=RetryPolicy("fixed_delay", 1, delay=7),
@@ -328,7 +330,7 @@ async def test_every_invocation_is_a_span_of_its_events_trace(bench: Open) -> No
 # Time limit -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_time_limit_is_for_the_function_and_not_for_its_bindings(
+async def test_the_time_limit_applies_to_the_function_and_not_to_its_bindings(
     bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = await bench(
@@ -344,7 +346,7 @@ def f(x, a): ...
     assert told(caplog, "Function.f")[-1].startswith("Executed 'Functions.f' (Succeeded")
 
 
-async def test_the_result_of_a_function_that_takes_too_long_is_dropped(
+async def test_the_result_of_a_function_that_takes_too_long_is_discarded(
     bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = await bench(
@@ -387,3 +389,55 @@ async def test_running_invocations_are_counted(bench: Open) -> None:
     await app.invoker.wait_until_idle()
     await running
     assert app.invoker.running == 0
+
+
+async def test_a_stream_is_given_to_the_function_and_closed_after_it(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="content", type="thing", path="in")
+@app.generic_output_binding(arg_name="copy", type="thing", path="out")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, content, copy: func.Out[bytes]):
+    copy.set(content.read(4) + b"|" + content.read())
+""")
+    stream = io.BytesIO(b"abcdefgh")
+
+    async def enter(context: BindingContext) -> None:
+        context.resources.enter_context(stream)
+
+    app.things.reading = enter
+    app.things.stored["in"] = Datum("stream", stream)
+    await app.call()
+    assert app.things.stored["out"] == Datum("bytes", b"abcd|efgh")
+    assert stream.closed
+
+
+async def test_a_stream_is_closed_when_the_function_fails(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="content", type="thing", path="in")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, content):
+    raise ValueError("boom")
+""")
+    stream = io.BytesIO()
+
+    async def enter(context: BindingContext) -> None:
+        context.resources.enter_context(stream)
+
+    app.things.reading = enter
+    app.things.stored["in"] = Datum("stream", stream)
+    with pytest.raises(FunctionFailed):
+        await app.call()
+    assert stream.closed
+
+
+async def test_an_sdk_client_object_is_given_to_the_function_as_it_is(bench: Open) -> None:
+    app = await bench("""
+@app.generic_input_binding(arg_name="client", type="thing", path="in")
+@app.generic_output_binding(arg_name="name", type="thing", path="out")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, client, name: func.Out[str]):
+    name.set(client.blob_name)
+""")
+    app.things.stored["in"] = Datum("sdk_object", SimpleNamespace(blob_name="dir/x.txt"))
+    await app.call()
+    assert app.things.stored["out"] == Datum("string", "dir/x.txt")

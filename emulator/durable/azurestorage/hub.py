@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.azurestorage.crash_recovery.host_identity import FIRST_LOCK, Seat, new_name
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import NoLedger
 from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
@@ -46,6 +45,7 @@ from emulator.durable.hub import (
     PurgeFilter,
     PurgeResult,
 )
+from emulator.durable.options import DurableTaskOptions
 from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.storage.port import MAX_HIDE, StorageAccount

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.entities.messages import Request, Response
 from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, commit, plan
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
@@ -19,6 +18,7 @@ from emulator.durable.executor import (
     WorkAborted,
 )
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.durable.tracing.writing import entity as entity_line
 from emulator.ids import NewId, hyphenated

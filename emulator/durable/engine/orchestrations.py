@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions, VersionFailure
 from emulator.durable.core.decisions import Complete
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import ExecutionStarted, FailureDetails
@@ -12,6 +11,7 @@ from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
+from emulator.durable.options import DurableTaskOptions, VersionFailure
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.durable.tracing.writing import orchestrator
 from emulator.ids import NewId

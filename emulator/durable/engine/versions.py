@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from emulator.config.durable import VersionMatch
+from emulator.durable.options import VersionMatch
 
 _NUMBERS = re.compile(r"\d+(\.\d+){1,3}")
 

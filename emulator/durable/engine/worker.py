@@ -15,7 +15,6 @@ from typing import Any
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.engine import activities, entities, orchestrations
 from emulator.durable.engine.activities import ActivityRunner
 from emulator.durable.engine.entities import EntityRunner
@@ -23,6 +22,7 @@ from emulator.durable.engine.loop import Processor, work
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.ids import NewId
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from emulator.config.durable import DurableTaskOptions
 from emulator.durable.core.decisions import (
     Complete,
     CreateTimer,
@@ -27,6 +26,7 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.replay.external_events import EventDelivery, EventReceived, WaitStarted
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.executor import OrchestratorResult
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.entities import EntityLines
 from emulator.durable.tracing.writing import Lines, activity, orchestrator, orchestrator_of
 

@@ -1,4 +1,4 @@
-"""The `durableClient` input: one string of JSON, from which the Python SDK builds its DurableOrchestrationClient.
+"""The durable client binding (durableClient): JSON text from which the Python SDK creates its client.
 
 Source: durable-extension, Bindings/BindingHelper.cs; docs/protocol/durable-client-http.md chapter 1.
 """
@@ -16,25 +16,26 @@ from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH,
 from emulator.host.port import BindingContext
 from emulator.worker.port import Datum
 
+# The SDK replaces this word in the URLs by the instance id.
 INSTANCE_PLACEHOLDER = "INSTANCEID"
 
 
 class ExtensionNotRunning(EmulatorError):
-    """A function wants a durable client, but the extension could not be started."""
+    """A function has a durable client binding, but the extension could not be started."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The Durable Task extension is not running, so there is no durable client. The log says why, behind "
-            "\"The extension 'durableTask' was unable to start.\""
+            "The Durable Task extension is not running, so there is no durable client. For the reason, see the log "
+            "message \"The extension 'durableTask' was unable to start.\""
         )
 
 
 class ClientBinding:
     """Reads inputs of the type durableClient.
 
-    `origin`: where this host serves HTTP, e.g. "http://localhost:7071"; `rpc_base_url`: with a trailing slash, None
-    when there is to be no RPC listener, ExtensionNotRunning when there is none yet. Both are asked at every call, for
-    ports are known only once they are open.
+    `origin`: where this host serves HTTP, such as `http://localhost:7071`. `rpc_base_url`: with a trailing slash; None
+    if the RPC listener is switched off; raises ExtensionNotRunning if it is not open. Both are called for every
+    invocation, because ports are known only when they are open, and change when the extension is restarted.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class ClientBinding:
         self._rpc_base_url = rpc_base_url
 
     async def read(self, context: BindingContext) -> Datum:
-        """Raises ExtensionNotRunning."""
+        """Return the JSON for one invocation. Raises ExtensionNotRunning."""
+        # A property may be there and empty; the .NET extension treats that like an absent one.
         hub = context.properties.get("taskHub") or None
         connection = context.properties.get("connectionName") or None
         urls = ManagementUrls(
@@ -64,7 +66,8 @@ class ClientBinding:
 
 
 def client_payload(urls: ManagementUrls, connection: object, rpc_base_url: str | None) -> dict[str, Any]:
-    """`connection`: as the binding names it, None if it does not. The order of keys is that of the extension."""
+    """Return the members of the JSON. `connection`: as the binding names it, None if it names none."""
+    # The keys have the order of the .NET extension, so that recordings of it can be compared as text.
     return {
         "taskHubName": urls.hub,
         "connectionName": connection,
@@ -73,7 +76,7 @@ def client_payload(urls: ManagementUrls, connection: object, rpc_base_url: str |
         "baseUrl": urls.base,
         "requiredQueryStringParameters": f"code={urls.code}" if urls.code else "",
         "rpcBaseUrl": rpc_base_url,
-        # Python gets no gRPC endpoint.
+        # Version 1 of the Python SDK uses HTTP only, so it gets no gRPC endpoint.
         "httpBaseUrl": None,
         "maxGrpcMessageSizeInBytes": None,
         "grpcHttpClientTimeout": None,

@@ -1,16 +1,17 @@
-"""The Executor of Python functions: every call of one goes through the host, in the JSON of the Python SDK."""
+"""Execution of durable functions in Python: the engine's Executor, which invokes them through the functions host.
+
+Requests and results of the engine are converted to and from the JSON that the durable SDK of Python reads and writes.
+Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs, TaskActivityShim.cs, TaskEntityShim.cs.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
 from emulator.dotnet.json_reader import JsonReaderError
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import OrchestratorResponse
-from emulator.durable.core.replay.diagnostics import Diagnostic
 from emulator.durable.core.replay.durable_http import HTTP_ACTIVITY
 from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.executor import (
@@ -23,6 +24,7 @@ from emulator.durable.executor import (
     OrchestratorResult,
     WorkAborted,
 )
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.writing import orchestrator
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
@@ -37,7 +39,7 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 
 
 class FunctionsExecutor:
-    """Implements the engine's port Executor."""
+    """Implements the engine's port Executor with functions of the app."""
 
     def __init__(
         self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions, *, clock: Clock
@@ -56,8 +58,13 @@ class FunctionsExecutor:
     # Orchestrators ---------------------------------------------------------------------------------------------
 
     async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
-        """Call the function with the whole history, and find out what is new in its answer."""
+        """Call the function with the whole history, and find out which of its actions are new.
+
+        Raises WorkAborted if the function could not be run and the episode has to be retried.
+        """
         answer = await self._answer(request)
+        # Python's SDK returns all actions since the start of the orchestration, so they are replayed against the
+        # history. The .NET extension does the same (OutOfProcOrchestrationShim).
         replayed = replay(
             request.past,
             request.new,
@@ -66,7 +73,13 @@ class FunctionsExecutor:
             settings=self._settings,
             wall_clock=Instant.of(self._clock.now()),
         )
-        self._pass_on(replayed.diagnostics, request)
+        name = request.started.name
+        for diagnostic in replayed.diagnostics:
+            is_error = diagnostic.level == "error"
+            source = self._functions.source(FunctionKind.ORCHESTRATOR, name) if is_error else None
+            function = orchestrator(request.instance.instance_id, name)
+            where = f" ({source})" if source else ""
+            _log.log(_LEVELS[diagnostic.level], "%s%s: %s", function, where, diagnostic.text)
         return OrchestratorResult(
             decisions=replayed.decisions,
             custom_status=answer.custom_status,
@@ -84,28 +97,23 @@ class FunctionsExecutor:
             context = orchestrators.context_text(request, http_poll_interval=poll_interval)
             returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
         except JsonReaderError:
-            # The extension fails before it calls the function, and this is all that it says.
+            # The .NET extension fails before it calls the function, and its message contains nothing else.
             return orchestrators.cannot_run(
                 f"One or more errors occurred. (Exception while executing function: {name})"
             )
         except FunctionFailed as failure:
             return orchestrators.answer_of_failure(failure)
         except (FunctionTimedOut, BindingFailed, WorkerError) as error:
+            # Not the orchestrator's own failure, so its history must not record one. The episode is retried.
             raise WorkAborted(str(error)) from error
         return orchestrators.answer_of(_text(returned))
-
-    def _pass_on(self, remarks: Sequence[Diagnostic], request: OrchestratorRequest) -> None:
-        """Tell the app's author."""
-        name = request.started.name
-        for remark in remarks:
-            where = self._functions.source(FunctionKind.ORCHESTRATOR, name) if remark.level == "error" else None
-            function = orchestrator(request.instance.instance_id, name)
-            _log.log(_LEVELS[remark.level], "%s%s: %s", function, f" ({where})" if where else "", remark.text)
 
     # Activities ------------------------------------------------------------------------------------------------
 
     async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
+        """Call an activity function. Raises WorkAborted if it could not be run and has to be retried."""
         name = request.name
+        # The durable SDK schedules call_http as an activity of this name, which no function of the app can have.
         if name == HTTP_ACTIVITY:
             return await self._http.act(request)
         if self._functions.missing(FunctionKind.ACTIVITY, name) is not None:
@@ -124,7 +132,10 @@ class FunctionsExecutor:
     # Entities --------------------------------------------------------------------------------------------------
 
     async def operate(self, batch: EntityBatch) -> EntityBatchResult:
-        """A batch that fails as a whole is not committed and comes again; only a time-out is an answer."""
+        """Call an entity function with a batch of operations.
+
+        Raises WorkAborted if the batch fails as a whole; it is not committed then, and will be retried.
+        """
         missing = self._functions.missing(FunctionKind.ENTITY, batch.entity.name)
         if missing is not None:
             raise WorkAborted(missing)
@@ -132,12 +143,14 @@ class FunctionsExecutor:
             returned = await self._functions.invoke(FunctionKind.ENTITY, batch.entity.name, entities.batch_text(batch))
             return entities.result_of(_text(returned), batch)
         except FunctionTimedOut as error:
+            # Retrying would time out again. So, as in TaskEntityShim, every operation of the batch fails.
             return entities.all_failed(batch, str(error))
+        # An entity's state must not be lost because of one bad answer, so the batch is retried.
         except (WorkerError, BindingFailed, entities.UnreadableAnswer) as error:
             raise WorkAborted(str(error)) from error
 
 
 def _text(returned: Returned) -> str | None:
-    """What the function returned, as text. The SDK answers with JSON text; the converter marks it as such."""
+    # The SDK returns JSON as text, which the converters of the worker do not parse.
     value = None if returned.value is None else returned.value.value
     return value if value is None or isinstance(value, str) else str(value)

@@ -1,161 +1,147 @@
-"""The durable extension: orchestration, activity and entity triggers, the client binding, the management API, the hub.
+"""The durable extension: orchestration, activity and entity triggers, the client binding, the management API.
 
-The triggers only make their functions known. The engine calls them, from the moment when all listeners listen until
-the host has drained. Clients need no engine: management requests work as long as the host serves HTTP.
-Source: durable-extension, DurableTaskExtension.cs.
+The listeners of the triggers only register their functions. The engine calls them, from the moment when all listeners
+have started until the host begins to stop. Clients need no engine: management requests work as long as the host serves
+HTTP. Source: durable-extension, DurableTaskExtension.cs.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from typing import Final
 
 from emulator.background import background
-from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
-from emulator.config.settings import Settings
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
+from emulator.durable.azurestorage.crash_recovery.host_identity import no_seat, open_seats
 from emulator.durable.core.identity import FunctionKind
-from emulator.durable.engine.worker import DRAIN_SECONDS, engine
+from emulator.durable.engine.worker import engine
+from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
-from emulator.extensions.durable.hubs import Accounts, HubDirectory, OpenedHub
-from emulator.extensions.durable.management.http_api import HttpApi, SystemKey
+from emulator.extensions.durable.hubs import HubDirectory, OpenedHub
+from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.management.rpc import RpcListener
-from emulator.host.port import Extension, Function, Webhook
-from emulator.ids import NewId
+from emulator.host.context import ExtensionContext
+from emulator.host.port import Extension, Input, Trigger, Webhook
 
-SECTION = "durableTask"
-SYSTEM_KEY = "durabletask_extension"
+SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
 
-STRICT_PURGE_SETTING = "AZEMU_STRICT_PURGE"
+STRICT_PURGE_SETTING: Final = "AZEMU_STRICT_PURGE"
 """App setting: refuse a purge whose statuses would make it delete everything (docs/protocol/durable-client-http.md
 2.8)."""
 
-_TRIGGERS = {
+_TRIGGERS: Final[Mapping[str, FunctionKind]] = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
     "activitytrigger": FunctionKind.ACTIVITY,
     "entitytrigger": FunctionKind.ENTITY,
 }
-_CLIENT = "durableclient"
+_CLIENT: Final = "durableclient"
+_LOG_CATEGORY: Final = "Host.Triggers.DurableTask"
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DurableHost:
-    """What the extension asks of the host that carries it.
-
-    `origin`: where HTTP is served, e.g. "http://localhost:7071". `functions`: those of the catalog, once it is loaded.
-    `wait_until_running`: returns when all listeners have begun. `drain_seconds`: what the end waits for work under way.
-    `take_seat`: how this host goes on with what a killed one left (see seats.py). `any_port`: no port of its own choice
-    may be in the way of another host.
-    """
-
-    options: DurableTaskOptions
-    settings: Settings
-    accounts: Accounts
-    system_key: SystemKey
-    origin: Callable[[], str]
-    functions: Callable[[], Sequence[Function]]
-    wait_until_running: Callable[[], Awaitable[None]]
-    clock: Clock
-    new_id: NewId
-    drain_seconds: float = DRAIN_SECONDS
-    take_seat: TakeSeat = no_seat
-    any_port: bool = False
-
-
-def durable_extension(host: DurableHost) -> Extension:
-    """Raises ConfigurationError for a profile that does not exist."""
+def durable_extension(context: ExtensionContext) -> Extension:
+    """Durable Functions. Raises ConfigurationError for wrong options in host.json or an unknown profile."""
+    options = resolve_options(context.section(DurableTaskOptions), context.settings)
+    provider = options.storage_provider
+    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
+        _log.warning(
+            "controlQueueBatchSize (%d) is larger than controlQueueBufferThreshold (%d) in host.json.",
+            provider.control_queue_batch_size,
+            provider.control_queue_buffer_threshold,
+        )
+    take_seat = no_seat
+    # A host that takes the name of a killed one takes over its leases. In Azure a host with that name may be running on
+    # another machine, where the file locks that prove its death are not seen. So this is done for emulators only.
+    if context.hosts_folder is not None and context.accounts.is_emulated(provider.connection_name):
+        take_seat = context.resources.enter_context(open_seats(context.hosts_folder, context.new_id))
     functions = DurableFunctions()
     hubs = HubDirectory(
-        host.options,
-        host.accounts,
-        clock=host.clock,
-        new_id=host.new_id,
-        app_name=host.settings.get("WEBSITE_SITE_NAME") or "",
-        slot_name=host.settings.get("WEBSITE_SLOT_NAME") or "",
-        take_seat=host.take_seat,
+        options,
+        context.accounts,
+        clock=context.clock,
+        new_id=context.new_id,
+        app_name=context.settings.get("WEBSITE_SITE_NAME") or "",
+        slot_name=context.settings.get("WEBSITE_SLOT_NAME") or "",
+        take_seat=take_seat,
     )
+
+    # The key may be replaced through the admin API while the host runs, so it is looked up at every use.
+    async def system_key() -> str:
+        return await context.system_key(SYSTEM_KEY)
+
     api = HttpApi(
-        host.options,
+        options,
         hubs,
         functions,
-        clock=host.clock,
-        profile=profile_named(host.settings.get(PROFILE_SETTING)),
-        system_key=host.system_key,
-        strict_purge=host.settings.flag(STRICT_PURGE_SETTING),
+        clock=context.clock,
+        profile=profile_named(context.settings.get(PROFILE_SETTING)),
+        system_key=system_key,
+        strict_purge=context.settings.flag(STRICT_PURGE_SETTING),
     )
-    listener = RpcListener(api.handle, host.clock, any_port=host.any_port)
+    rpc = RpcListener(api.handle, context.clock, any_port=context.any_port)
+    serves_rpc = options.local_rpc_endpoint_enabled is not False
 
+    # A client without this URL would send its requests to the public webhook, which may ask for a key.
     def rpc_base_url() -> str | None:
-        if listener.base_url is None and _has_listener(host):
+        if rpc.base_url is None and serves_rpc:
             raise ExtensionNotRunning
-        return listener.base_url
+        return rpc.base_url
 
-    binding = ClientBinding(hubs, origin=host.origin, system_key=host.system_key, rpc_base_url=rpc_base_url)
-    worker = _Worker(host, hubs, functions, listener)
-    return Extension(
-        name=SECTION,
-        triggers={trigger: functions.listen_for(kind) for trigger, kind in _TRIGGERS.items()},
-        inputs={_CLIENT: binding.read},
-        webhooks=[Webhook("durabletask", api.handle_webhook)],
-        run=worker.run,
-    )
-
-
-class _Worker:
-    """The part that lives: the RPC listener, the hub's partitions and the engine. Nothing in an app without durable."""
-
-    def __init__(
-        self, host: DurableHost, hubs: HubDirectory, functions: DurableFunctions, listener: RpcListener
-    ) -> None:
-        self._host = host
-        self._hubs = hubs
-        self._functions = functions
-        self._listener = listener
+    binding = ClientBinding(hubs, origin=context.origin, system_key=system_key, rpc_base_url=rpc_base_url)
 
     @asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Raises ConnectionNotConfigured, NoFreePort."""
+    async def run() -> AsyncIterator[None]:
+        """Serve RPC, own partitions of the hub and run the engine. Raises ConnectionNotConfigured, NoFreePort."""
+        # The engine is left first, so that it can still write its checkpoints while the hub owns its partitions.
         async with AsyncExitStack() as stack:
-            if any(_is_durable(function) for function in self._host.functions()):
-                if _has_listener(self._host):
-                    await stack.enter_async_context(self._listener.serve())
-                own = self._hubs.own()
-                await stack.enter_async_context(own.hub.working())
-                await stack.enter_async_context(background(self._work(own), name="durable engine"))
+            bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
+            # An app without durable functions must run without storage, and must not create a task hub in it.
+            if any(binding.type.lower() in (*_TRIGGERS, _CLIENT) for binding in bindings):
+                if serves_rpc:
+                    await stack.enter_async_context(rpc.serve())
+                own_hub = hubs.own()
+                await stack.enter_async_context(own_hub.hub.working())
+                work = _run_engine(context, options, functions, own_hub)
+                await stack.enter_async_context(background(work, name="durable engine"))
             yield
 
-    async def _work(self, own: OpenedHub) -> None:
-        """Run the engine until cancelled; it begins when the last function is known."""
-        host = self._host
-        await host.wait_until_running()
-        async with (
-            http_activity(dict(host.settings.items()), host.clock) as http,
-            engine(
-                own.hub,
-                FunctionsExecutor(self._functions, http, host.options, clock=host.clock),
-                host.options,
-                clock=host.clock,
-                new_id=host.new_id,
-                lifecycle=own.lifecycle,
-                drain_seconds=host.drain_seconds,
-            ),
-        ):
-            await asyncio.get_running_loop().create_future()
-
-
-def _has_listener(host: DurableHost) -> bool:
-    return host.options.local_rpc_endpoint_enabled is not False
-
-
-def _is_durable(function: Function) -> bool:
-    return any(
-        binding.type.lower() in _TRIGGERS or binding.type.lower() == _CLIENT for binding in function.metadata.bindings
+    return Extension(
+        name=DurableTaskOptions.section_name,
+        triggers={
+            trigger: Trigger(listen=functions.listen_for(kind), log_category=_LOG_CATEGORY)
+            for trigger, kind in _TRIGGERS.items()
+        },
+        inputs={_CLIENT: Input(read=binding.read)},
+        webhooks=[Webhook("durabletask", api.handle_webhook)],
+        run=run,
     )
+
+
+async def _run_engine(
+    context: ExtensionContext, options: DurableTaskOptions, functions: DurableFunctions, own_hub: OpenedHub
+) -> None:
+    # Work items that need a function which is not registered yet would fail, so the engine waits for all listeners.
+    await context.wait_until_running()
+    async with (
+        http_activity(dict(context.settings.items()), context.clock) as http,
+        engine(
+            own_hub.hub,
+            FunctionsExecutor(functions, http, options, clock=context.clock),
+            options,
+            clock=context.clock,
+            new_id=context.new_id,
+            lifecycle=own_hub.lifecycle,
+            # The engine must have abandoned its work items, and released its leases, before the host abandons the
+            # functions that still run.
+            drain_seconds=context.drain_seconds * 0.8,
+        ),
+    ):
+        # The engine drains while the listeners stop, so that both share the host's drain time.
+        await context.wait_until_stopping()

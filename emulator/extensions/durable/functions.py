@@ -1,4 +1,4 @@
-"""The app's durable functions by kind and name, as the listeners of their triggers make them known.
+"""Registry of the app's orchestrator, activity and entity functions, filled by the listeners of their triggers.
 
 functions = DurableFunctions()
 triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRATOR), …}
@@ -17,7 +17,7 @@ from emulator.worker.port import Binding, Datum, Returned
 
 _log = logging.getLogger(__name__)
 
-# Where a trigger names its orchestration, activity or entity, when that is not to be the function's name.
+# The trigger's property with the name of the orchestration, activity or entity, if it differs from the function's.
 _NAME_PROPERTIES = {
     FunctionKind.ORCHESTRATOR: "orchestration",
     FunctionKind.ACTIVITY: "activity",
@@ -26,29 +26,28 @@ _NAME_PROPERTIES = {
 
 
 def name_of(kind: FunctionKind, function: str, trigger: Binding) -> str:
-    """What the function is called by in orchestrations."""
+    """Return the name by which orchestrations and clients call the function."""
     return str(trigger.properties.get(_NAME_PROPERTIES[kind]) or function)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Registered:
     name: str
     invoke: Invoke
     source: str | None
 
 
 class DurableFunctions:
-    """Names compare without case, as everywhere in Durable Functions; each keeps the spelling of the app."""
+    """Durable functions by kind and name. Names ignore letter case, as everywhere in Durable Functions."""
 
     def __init__(self) -> None:
-        self._functions: Mapping[FunctionKind, dict[str, _Known]] = {kind: {} for kind in FunctionKind}
+        self._functions: Mapping[FunctionKind, dict[str, _Registered]] = {kind: {} for kind in FunctionKind}
 
     def listen_for(self, kind: FunctionKind) -> Listen:
-        """The listener of a durable trigger: it makes the function known, the engine does the rest.
+        """Return the listener of a durable trigger: it registers the function, which the engine then calls."""
 
-        Leaving it does not forget the function: the engine stops after the listeners, and what it still has to run is
-        no unknown function.
-        """
+        # The function stays registered when the listener stops. The engine stops after it, and a function that it
+        # still has to run would otherwise fail as unknown, which orchestrations would record as a failure.
 
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
@@ -64,20 +63,20 @@ class DurableFunctions:
         return listen
 
     def add(self, kind: FunctionKind, name: str, invoke: Invoke, *, source: str | None = None) -> None:
-        """`source`: `file:line` of the function."""
-        self._functions[kind][name.lower()] = _Known(name, invoke, source)
+        """Register a function. `source`: its `file:line`."""
+        self._functions[kind][name.lower()] = _Registered(name, invoke, source)
 
     def source(self, kind: FunctionKind, name: str) -> str | None:
-        """`file:line` of a function, if that is known."""
-        known = self._functions[kind].get(name.lower())
-        return None if known is None else known.source
+        """Return `file:line` of a function if it is known."""
+        function = self._functions[kind].get(name.lower())
+        return None if function is None else function.source
 
     def missing(self, kind: FunctionKind, name: str) -> str | None:
-        """None when there is such a function, else why not, with the names that there are."""
-        known = self._functions[kind]
-        if name.lower() in known:
+        """Return None if there is such a function, else the extension's message with the names that there are."""
+        functions = self._functions[kind]
+        if name.lower() in functions:
             return None
-        names = ", ".join(f"'{each.name}'" for each in known.values())
+        names = ", ".join(f"'{function.name}'" for function in functions.values())
         additional = (
             f"The following are the known {kind.value} functions: {names}."
             if names
@@ -89,8 +88,9 @@ class DurableFunctions:
         )
 
     async def invoke(self, kind: FunctionKind, name: str, value: str) -> Returned:
-        """Run a known function with the trigger's value. Raises what `Invoke` raises."""
-        known = self._functions[kind][name.lower()]
-        # The extension starts functions through an executor that knows no reason; the host's log line shows that.
-        # Not retried: an orchestrator must not run twice in one episode, and activities have retries of their own.
-        return await known.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))
+        """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
+        function = self._functions[kind][name.lower()]
+        # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry
+        # policies do not apply: an orchestrator must run once per episode, and activities are retried by their
+        # orchestrator.
+        return await function.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))

@@ -1,4 +1,4 @@
-"""BuiltIn::HttpActivity: the activity behind `call_http`, which the host itself runs.
+"""Durable HTTP: the built-in activity BuiltIn::HttpActivity that sends the requests of `call_http`.
 
 Source: durable-extension, Listener/TaskHttpActivityShim.cs; docs/protocol/durable-orchestration.md 6.6.
 """
@@ -24,18 +24,20 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 240
 _AGENT = "azemu"
+# The exception in the details of a failure. Orchestrations see it as the error's type.
 _TYPE = "System.Net.Http.HttpRequestException, System.Net.Http"
 
-# .NET keeps these with the content, not with the response, so that they are not in the result.
-_CONTENT_HEADERS = frozenset(("allow", "expires", "last-modified"))  # and all that begin with "content-"
-# .NET parses these, and shows each element as a value of its own.
+# .NET's HttpResponseMessage keeps these headers, and all that begin with "content-", with the content instead of the
+# response. The extension reads only the response, so they are missing from the result.
+_CONTENT_HEADERS = frozenset(("allow", "expires", "last-modified"))
+# .NET parses these headers, and returns each element as a value of its own.
 _LISTS = frozenset(
     ("accept-ranges", "connection", "pragma", "trailer", "transfer-encoding", "upgrade", "vary", "via", "warning")
 )
 
 
 class HttpActivity:
-    """Sends requests. Made by `http_activity`, which closes its connections."""
+    """Sends the requests of `call_http`. Created by `http_activity`, which closes its connections."""
 
     def __init__(self, session: aiohttp.ClientSession, tokens: TokenSource, clock: Clock) -> None:
         self._session = session
@@ -43,30 +45,47 @@ class HttpActivity:
         self._clock = clock
 
     async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
-        """Any status is a success; only an exchange that did not take place is a failure."""
+        """Send the request in the activity's input. Every HTTP status is a success; only a missing response fails."""
+        instance_id = request.instance.instance_id
         try:
             [wanted] = json.loads(request.input or "")
+            # The server may be a process of its own, so virtual time must not jump while it works.
             with self._clock.busy():
                 result = await within(self._clock, _TIMEOUT_SECONDS, self._exchange(wanted))
         except TokenUnavailable as error:
-            _log.error("%s: Unable to retrieve a token for call_http. %s", request.instance.instance_id, error)
+            _log.error("%s: Unable to retrieve a token for call_http. %s", instance_id, error)
             return _failed(str(error))
         except TimeoutError:
             return _failed(
                 "The request was canceled due to the configured HttpClient.Timeout of "
                 f"{_TIMEOUT_SECONDS} seconds elapsing."
             )
+        except aiohttp.ClientConnectorError as error:
+            # .NET's text: `Connection refused (127.0.0.1:18081)`.
+            number = error.os_error.errno
+            text = os.strerror(number) if number and number > 0 else error.os_error.strerror or str(error.os_error)
+            return _failed(f"{text} ({error.host}:{error.port})")
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
-            return _failed(_message_of(error))
-        self._warn_of_unfollowed(request, wanted, result)
+            return _failed(str(error) or type(error).__name__)
+        is_polled = bool(wanted.get("asynchronousPatternEnabled"))
+        if result["statusCode"] == 202 and "Location" in result["headers"] and not is_polled:
+            _log.warning(
+                "%s: call_http got a 202 with a Location. Orchestrations in Python do not poll it, here as on Azure: "
+                "the 202 is the result.",
+                instance_id,
+            )
         return ActivitySucceeded(json_text(result))
 
     async def _exchange(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-        headers = _request_headers(wanted.get("headers") or {})
+        headers: CIMultiDict[str] = CIMultiDict()
+        for name, value in (wanted.get("headers") or {}).items():
+            for item in value if isinstance(value, list) else [value]:
+                headers.add(name, str(item))
         content = wanted.get("content")
         if headers.get("Content-Type", "").lower().startswith("multipart/"):
             raise ValueError("Multipart content is not supported with CallHttpAsync.")
         if content is not None:
+            # The default of .NET's StringContent.
             headers.setdefault("Content-Type", "text/plain; charset=utf-8")
         source = wanted.get("tokenSource")
         if source:
@@ -76,78 +95,45 @@ class HttpActivity:
             wanted["uri"],
             headers=headers,
             data=None if content is None else str(content).encode(),
+            # .NET's HttpClient sends none of these unless the caller sets them.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
         ) as answer:
             return {
                 "statusCode": answer.status,
-                "headers": _response_headers(answer),
+                "headers": _response_headers(answer.headers),
                 "content": await answer.text(errors="replace"),
             }
-
-    def _warn_of_unfollowed(
-        self, request: ActivityRequest, wanted: Mapping[str, Any], result: Mapping[str, Any]
-    ) -> None:
-        if result["statusCode"] == 202 and "Location" in result["headers"] and not _polls(wanted):
-            _log.warning(
-                "%s: call_http got a 202 with a Location. Python orchestrations are not made to poll it, here as on "
-                "Azure: the 202 is the result.",
-                request.instance.instance_id,
-            )
 
 
 @asynccontextmanager
 async def http_activity(settings: Mapping[str, str], clock: Clock) -> AsyncIterator[HttpActivity]:
-    """The activity while the body runs. `settings`: the app's; they may name a managed identity."""
-    # The limits of the engine are enough, and time is measured by our clock.
+    """Open the activity while entered. `settings`: the app's; they may name a managed identity."""
+    # No limits of aiohttp's own: the engine limits the number of activities, and the clock measures the time, so that
+    # virtual time applies to the timeout.
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None, sock_connect=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers={"User-Agent": _AGENT}) as session:
         yield HttpActivity(session, ManagedIdentity(settings, session), clock)
 
 
-def _polls(wanted: Mapping[str, Any]) -> bool:
-    return bool(wanted.get("asynchronousPatternEnabled"))
-
-
-def _request_headers(wanted: Mapping[str, Any]) -> CIMultiDict[str]:
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in wanted.items():
-        for each in value if isinstance(value, list) else [value]:
-            headers.add(name, str(each))
-    return headers
-
-
-def _response_headers(answer: aiohttp.ClientResponse) -> Mapping[str, object]:
-    """A text for one value, a list for several, in the order in which they came."""
-    values: dict[str, list[str]] = {}
-    for name, value in answer.headers.items():
-        if not _belongs_to_content(name.lower()):
-            values.setdefault(name, []).extend(_values(name.lower(), value))
-    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
-
-
-def _belongs_to_content(name: str) -> bool:
-    return name.startswith("content-") or name in _CONTENT_HEADERS
-
-
-def _values(name: str, value: str) -> list[str]:
-    if name == "server":
-        return value.split()
-    if name in _LISTS:
-        return [each.strip() for each in value.split(",")]
-    return [value]
-
-
-def _message_of(error: Exception) -> str:
-    """As .NET says it: `Connection refused (127.0.0.1:18081)`."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        text = os.strerror(number) if number and number > 0 else error.os_error.strerror or str(error.os_error)
-        return f"{text} ({error.host}:{error.port})"
-    return str(error) or type(error).__name__
+def _response_headers(headers: Mapping[str, str]) -> Mapping[str, object]:
+    """Return a text for a header with one value, a list for one with several, in the order of arrival."""
+    values_by_name: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower.startswith("content-") or lower in _CONTENT_HEADERS:
+            continue
+        if lower == "server":
+            values = value.split()
+        elif lower in _LISTS:
+            values = [item.strip() for item in value.split(",")]
+        else:
+            values = [value]
+        values_by_name.setdefault(name, []).extend(values)
+    return {name: values[0] if len(values) == 1 else values for name, values in values_by_name.items()}
 
 
 def _failed(message: str) -> ActivityFailed:
-    """The reason is the bare message. The details are a serialized exception, on one line."""
+    # The reason is the message alone. The details are .NET's exception, as Newtonsoft serialises it on one line.
     details = {
         "$type": _TYPE,
         "StatusCode": None,

@@ -1,30 +1,26 @@
-"""Which task hub a request means: the app's own, or another one named by `taskHub` and `connection`.
+"""Task hubs by name: the app's own, and others that requests name with `taskHub` and `connection`.
 
 Source: durable-extension, HttpApiHandler.GetClient; docs/protocol/durable-client-http.md 2.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from emulator.clock import Clock
-from emulator.config.connections import ConnectionNotConfigured
-from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
+from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
+from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
+from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
-Accounts = Callable[[str], StorageAccount]
-"""The account of a connection name; always the same object for the same account. Raises ConnectionNotConfigured."""
-
-_DEFAULT_CONNECTION = AzureStorageProvider().connection_name
 _SHORT_NAME = "Storage"
-"""How URLs name the default connection."""
+"""The name of the default connection in URLs."""
 
 
 class UnknownConnection(EmulatorError):
@@ -36,7 +32,7 @@ class UnknownConnection(EmulatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedHub:
-    """`hub` and `connection`: as URLs in answers spell them. `is_own`: this app works on it."""
+    """The task hub of one request. `hub`, `connection`: as URLs in responses spell them. `is_own`: the app's own."""
 
     client: DurableClient
     lifecycle: Lifecycle
@@ -47,19 +43,19 @@ class SelectedHub:
 
 @dataclass(frozen=True, slots=True)
 class OpenedHub:
-    """`lifecycle` writes the lines of this hub, whoever causes them: clients or the engine."""
+    """A task hub and the log of its instances, to which clients and the engine both write."""
 
     hub: AzureStorageTaskHub
     lifecycle: Lifecycle
 
 
 class HubDirectory:
-    """The app's own hub, and the others as requests name them. Each is made when it is first asked for, and kept."""
+    """Opens task hubs at their first use and keeps them."""
 
     def __init__(
         self,
         options: DurableTaskOptions,
-        accounts: Accounts,
+        accounts: StorageAccounts,
         *,
         clock: Clock,
         new_id: NewId,
@@ -82,21 +78,22 @@ class HubDirectory:
 
     @property
     def own_connection(self) -> str:
-        """As URLs spell it."""
+        """The connection of the app's own hub, as URLs spell it."""
         name = self._options.storage_provider.connection_name
-        return _SHORT_NAME if name == _DEFAULT_CONNECTION else name
+        return _SHORT_NAME if name == DEFAULT_CONNECTION else name
 
     def own(self) -> OpenedHub:
-        """The hub that this app works on. Raises ConnectionNotConfigured."""
+        """Return the app's own hub. Raises ConnectionNotConfigured."""
         return self._hub(self._own_account(), self.own_name)
 
     def select(self, hub: str | None = None, connection: str | None = None) -> SelectedHub:
-        """None means the app's own. Raises UnknownConnection."""
+        """Return the hub of a request; None means the app's own. Raises UnknownConnection."""
         try:
             own_account = self._own_account()
             account = own_account if connection is None else self._accounts(connection)
         except ConnectionNotConfigured as error:
             raise UnknownConnection(connection or error.name) from None
+        # The spelling of the request is kept in URLs of the response, as the extension does.
         name = hub or self.own_name
         is_own = self._is_own(account, name)
         opened = self._hub(account, self.own_name if is_own else name)
@@ -109,27 +106,30 @@ class HubDirectory:
         )
 
     def _is_own(self, account: StorageAccount, name: str) -> bool:
-        # Queue and table names do not distinguish case, so neither do hubs.
+        # Names of queues and tables ignore letter case, so two spellings are the same hub.
         return account is self._own_account() and name.lower() == self.own_name.lower()
 
     def _own_account(self) -> StorageAccount:
         return self._accounts(self._options.storage_provider.connection_name)
 
     def _hub(self, account: StorageAccount, name: str) -> OpenedHub:
+        # Accounts are compared by identity: StorageAccounts returns one object per account.
         key = (id(account), name.lower())
-        if key not in self._hubs:
-            self._hubs[key] = self._open(account, replace(self._options, hub_name=name))
-        return self._hubs[key]
-
-    def _open(self, account: StorageAccount, options: DurableTaskOptions) -> OpenedHub:
-        tracking = options.storage_provider.tracking_store_connection_name
-        hub = AzureStorageTaskHub(
-            options,
-            account,
-            clock=self._clock,
-            new_id=self._new_id,
-            tracking=self._accounts(tracking) if tracking else None,
-            app_name=self._app_name,
-            seat=self._take_seat() if self._is_own(account, options.hub_name) else None,
-        )
-        return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name))
+        opened = self._hubs.get(key)
+        if opened is None:
+            options = replace(self._options, hub_name=name)
+            tracking = options.storage_provider.tracking_store_connection_name
+            hub = AzureStorageTaskHub(
+                options,
+                account,
+                clock=self._clock,
+                new_id=self._new_id,
+                tracking=self._accounts(tracking) if tracking else None,
+                app_name=self._app_name,
+                # Only the own hub has leases and messages of this host. A seat taken for another hub would keep the
+                # next host from it.
+                seat=self._take_seat() if self._is_own(account, name) else None,
+            )
+            lifecycle = Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name)
+            opened = self._hubs[key] = OpenedHub(hub, lifecycle)
+        return opened

@@ -1,7 +1,7 @@
-"""Tokens for `call_http` with a token source.
+"""Tokens of Microsoft Entra ID for `call_http` with a token source.
 
-On Azure the app's managed identity gives them, through an endpoint on the machine. On a developer's machine the Azure
-CLI does, as `az login` left it.
+On Azure they come from the app's managed identity, through an endpoint on the machine (IDENTITY_ENDPOINT). On a
+developer's machine they come from the Azure CLI, for the account that `az login` has signed in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import aiohttp
 from emulator.errors import EmulatorError
 from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
+# The .NET extension appends "/.default" to these resources only. Others are used as the app wrote them.
 _NEED_SCOPE = frozenset(
     (
         "https://management.core.windows.net",
@@ -29,39 +30,33 @@ _NEED_SCOPE = frozenset(
 
 
 class TokenUnavailable(EmulatorError):
-    """No token for a resource. The message says who was asked, and how to get one."""
+    """No token for a resource. The message names the source that was asked, and how to get a token."""
 
 
 class TokenSource(Protocol):
+    """Where `call_http` gets its tokens from."""
+
     async def token(self, resource: str) -> str:
-        """A bearer token. Raises TokenUnavailable."""
+        """Return a bearer token. Raises TokenUnavailable."""
 
 
 def scope_of(resource: str) -> str:
-    """The scope that a resource stands for; the extension completes only these two."""
+    """Return the scope of a resource, for which a token is requested."""
     return f"{resource.rstrip('/')}/.default" if resource in _NEED_SCOPE else resource
 
 
 @dataclass(frozen=True, slots=True)
 class ManagedIdentity:
-    """`settings`: the app's settings and environment, in which IDENTITY_ENDPOINT names the machine's endpoint."""
+    """Implements TokenSource. `settings`: the app's settings and environment, which may have IDENTITY_ENDPOINT."""
 
     settings: Mapping[str, str]
     session: aiohttp.ClientSession
 
     async def token(self, resource: str) -> str:
         endpoint, secret = self.settings.get("IDENTITY_ENDPOINT"), self.settings.get("IDENTITY_HEADER")
-        if endpoint and secret:
-            return await self._from_endpoint(endpoint, secret, resource)
-        program = shutil.which("az")
-        if program:
-            return await _from_azure_cli(program, resource)
-        raise TokenUnavailable(
-            f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
-            "set) and no Azure CLI. Install the Azure CLI and run `az login`."
-        )
-
-    async def _from_endpoint(self, endpoint: str, secret: str, resource: str) -> str:
+        if not endpoint or not secret:
+            return await _from_azure_cli(resource)
+        # The endpoint wants the resource, and the Azure CLI the scope.
         query = {"resource": resource.removesuffix("/.default"), "api-version": "2019-08-01"}
         try:
             async with self.session.get(endpoint, params=query, headers={"X-IDENTITY-HEADER": secret}) as answer:
@@ -73,7 +68,14 @@ class ManagedIdentity:
         return _token_in(body, "access_token", f"the managed identity at {endpoint}", resource)
 
 
-async def _from_azure_cli(program: str, resource: str) -> str:
+async def _from_azure_cli(resource: str) -> str:
+    program = shutil.which("az")
+    if program is None:
+        raise TokenUnavailable(
+            f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
+            "set) and no Azure CLI. Install the Azure CLI and run `az login`."
+        )
+    # A process of its own group: Ctrl-C in the terminal must not end it before the host has stopped in order.
     process = await asyncio.create_subprocess_exec(
         program,
         *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
@@ -84,7 +86,7 @@ async def _from_azure_cli(program: str, resource: str) -> str:
     try:
         output, errors = await process.communicate()
     except asyncio.CancelledError:
-        # The request was given up: nobody waits for the token any more.
+        # The request has timed out or the host stops. The CLI must not outlive it.
         await kill_process_tree(process)
         raise
     if process.returncode:
@@ -94,6 +96,7 @@ async def _from_azure_cli(program: str, resource: str) -> str:
 
 
 def _token_in(body: str, member: str, source: str, resource: str) -> str:
+    # Only the beginning of an unexpected body is shown. A proxy may have answered with a whole web page.
     try:
         answer: Any = json.loads(body)
         token = answer[member]

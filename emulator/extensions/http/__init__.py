@@ -1,1 +1,1 @@
-"""httpTrigger and the http output: a request in, a function called, its answer out."""
+"""HTTP triggers and outputs: routes of functions, requests as trigger values, return values as responses."""

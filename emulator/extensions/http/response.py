@@ -1,9 +1,9 @@
-"""What a function returned → what the client gets.
+"""HTTP responses of functions: the status, headers and body for what a function has returned.
 
     answer = render(returned, "$return")
     answer.status, answer.headers, answer.body
 
-Pure. Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; docs/protocol/functions-host.md 4.5.
+Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; docs/protocol/functions-host.md 4.5.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 PLAIN_TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 
-# The connection is the server's; a function cannot promise things about it.
+# Headers about the connection are set by the web server. A function that set them could break the framing of the
+# response, so they are dropped.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class ResponseRefused(EmulatorError):
-    """The function returned something that cannot be sent: a status, a header, a length. The client gets a 500."""
+    """The function returned a status, header or length that cannot be sent. The client gets a 500."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """`headers`: in order, as the function wrote them, and cookies; a length only if the function said one."""
+    """A response to be sent. `headers`: in order, with Set-Cookie; Content-Length only if the function has set it."""
 
     status: int = 200
     headers: Sequence[tuple[str, str]] = ()
@@ -44,7 +45,7 @@ class HttpAnswer:
 
 
 def render(returned: Returned, output: str | None) -> HttpAnswer:
-    """The response of an invocation. `output`: the name of the function's http output binding, if it has one.
+    """Return the response of an invocation. `output`: the name of the function's http output binding, if it has one.
 
     Raises ResponseRefused.
     """
@@ -52,19 +53,14 @@ def render(returned: Returned, output: str | None) -> HttpAnswer:
         return _response(returned.value)
     if output is not None and output in returned.outputs:
         return _response(returned.outputs[output])
-    return _result(returned.value)
-
-
-def _result(value: Datum | None) -> HttpAnswer:
-    """A plain result of a function that set no http output: as ASP.NET Core's ObjectResult sends it."""
-    match value:
-        case None:
-            return HttpAnswer(status=204)
+    # The function has set no http output. ASP.NET Core's ObjectResult then formats the return value: it knows the type
+    # of the content and does not look for JSON in texts, as the http output does.
+    match returned.value:
         case Datum("string", text):
             return HttpAnswer(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode())
         case Datum("json", text):
             return HttpAnswer(headers=[("Content-Type", JSON)], body=text.encode())
-        case _:
+        case value:
             return _response(value)
 
 
@@ -73,7 +69,9 @@ def _response(value: Datum | None) -> HttpAnswer:
         case None:
             return HttpAnswer(status=204)
         case Datum("http", HttpResponseData() as data):
-            return _structured(data)
+            cookies = [("Set-Cookie", cookie_text(cookie)) for cookie in data.cookies]
+            headers = [*_first_of_each(data.headers), *cookies]
+            return _checked(HttpAnswer(status=data.status, headers=headers, body=data.body))
         case Datum("bytes", bytes() as body):
             return HttpAnswer(body=body)
         case Datum("string" | "json", str() as text):
@@ -82,13 +80,9 @@ def _response(value: Datum | None) -> HttpAnswer:
             return _text(scalar_text(other))
 
 
-def _structured(data: HttpResponseData) -> HttpAnswer:
-    headers = [*_first_of_each(data.headers), *(("Set-Cookie", cookie_text(cookie)) for cookie in data.cookies)]
-    return _checked(HttpAnswer(status=data.status, headers=headers, body=data.body))
-
-
 def _first_of_each(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A header that is there already is not added again, and those of the connection are not the function's."""
+    # ASP.NET Core adds a header only if it is not there yet, so the first of several with one name wins. Set-Cookie is
+    # not affected: cookies have a list of their own.
     kept: dict[str, tuple[str, str]] = {}
     for name, value in headers:
         if name.lower() not in HOP_BY_HOP:
@@ -106,10 +100,9 @@ def _checked(answer: HttpAnswer) -> HttpAnswer:
 
 
 def check_length(answer: HttpAnswer, method: str) -> None:
-    """Raises ResponseRefused if the function said another length than that of the body.
-
-    The answer to HEAD has no body, and may say the length of the one that GET would give.
-    """
+    """Raises ResponseRefused if the function has set a Content-Length that differs from the length of the body."""
+    # A client would wait for the missing bytes, or take the surplus ones for the next response. The response to HEAD
+    # has no body and may state the length of the one that GET would get.
     value = next((value.strip() for name, value in answer.headers if name.lower() == "content-length"), None)
     if value is None or value == str(len(answer.body)) or (method == "HEAD" and re.fullmatch("[0-9]+", value)):
         return
@@ -119,7 +112,7 @@ def check_length(answer: HttpAnswer, method: str) -> None:
 
 
 def cookie_text(cookie: HttpCookie) -> str:
-    """A Set-Cookie value in the order and case of ASP.NET Core (SetCookieHeaderValue)."""
+    """Return the value of Set-Cookie in the order and letter case of ASP.NET Core (SetCookieHeaderValue)."""
     parts = [f"{cookie.name}={quote(cookie.value, safe='-_.~')}"]
     if cookie.expires is not None:
         parts.append(f"expires={cookie.expires}")
@@ -142,12 +135,16 @@ def cookie_text(cookie: HttpCookie) -> str:
 
 
 def sniffed(text: str) -> HttpAnswer:
-    """A `str` result: JSON is looked for in it, and a JSON object with a `body` is taken for a response object."""
+    """Return the response for a text: JSON in it is formatted, and a JSON object with a `body` is a whole response.
+
+    So does the Functions host with every text of an http output (RawScriptResult). Raises ResponseRefused.
+    """
     try:
         content = read_whole(text)
     except JsonReaderError:
         return _text(text)
     if isinstance(content, dict):
+        # A default that no JSON text can contain, because `"body": null` counts as a body.
         body = _member(content, "body", missing=content)
         if body is not content:
             return _response_object(content, body)
@@ -161,18 +158,14 @@ def _response_object(members: Mapping[str, Any], body: Any) -> HttpAnswer:
     named = [(name, scalar_text(value)) for name, value in headers.items()] if isinstance(headers, dict) else []
     text = newtonsoft_text(body) if isinstance(body, dict | list) else scalar_text(body)
     types = [] if any(name.lower() == "content-type" for name, _ in named) else [("Content-Type", PLAIN_TEXT)]
-    return _checked(
-        HttpAnswer(
-            status=_status(members), headers=[*types, *_first_of_each(named)], body=text.encode("utf-8", "replace")
-        )
-    )
-
-
-def _status(members: Mapping[str, Any]) -> int:
-    value = _member(members, "statusCode", missing=_member(members, "status"))
-    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", value):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 200
+    status = _member(members, "statusCode", missing=_member(members, "status"))
+    if isinstance(status, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", status):
+        status = int(status)
+    elif not isinstance(status, int) or isinstance(status, bool):
+        status = 200
+    # Half a surrogate pair can be written in JSON but not in UTF-8; .NET sends a replacement character too.
+    encoded = text.encode("utf-8", "replace")
+    return _checked(HttpAnswer(status=status, headers=[*types, *_first_of_each(named)], body=encoded))
 
 
 def _member(members: Mapping[str, Any], name: str, *, missing: Any = None) -> Any:

@@ -1,11 +1,11 @@
-"""A request and its response as an ASGI connection that user code drives while the client is connected.
+"""HTTP streaming: a request and its response as an ASGI connection that a function uses while the client is connected.
 
     exchange = Exchange(call, clock)
     invocation = asyncio.create_task(invoke(TriggerEvent(value=Datum("http_stream", exchange.stream))))
-    response = await exchange.response()      # None if it ended without one; nothing of the body has been sent yet
+    response = await exchange.response()      # when the headers are known; None if there will be no response
 
-User code lives on another event loop: everything it calls is carried over to the loop of the server, and waits there
-for the client. Source: the ASGI specification, HTTP 2.3; docs/protocol/python-worker.md 9.1.
+User code runs on another event loop than the web server. Everything that it calls is run on the server's loop and
+waits there for the client. Source: the ASGI specification, HTTP 2.3; docs/protocol/python-worker.md 9.1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """`stream` is what the worker gets. The client may send as much as it likes: nothing is kept of it."""
+    """One streaming request. `stream`: the value that the worker gives to the function.
+
+    There is no limit for the body, because it is handed over piece by piece and never held in memory.
+    """
 
     def __init__(self, call: HttpCall, clock: Clock) -> None:
         self._loop = asyncio.get_running_loop()
@@ -36,80 +39,93 @@ class Exchange:
         self._clock = clock
         self._body_over = False
         self._asked_for_body = False
+        # The response once the function has begun it. It carries over the loss of the function as None.
         self._started: asyncio.Future[StreamedResponse | None] = self._loop.create_future()
         self.stream = HttpStream(
-            scope=_scope(call),
+            scope=asgi_scope(call),
             route_params=call.values,
-            receive=self._receive,
-            send=self._send,
-            close=self._close,
+            receive=self.receive,
+            send=self.send,
+            close=self.close,
         )
 
     async def response(self) -> StreamedResponse | None:
-        """The response as soon as it has begun. None: it will never begin."""
+        """Wait until the response has begun and return it; None if it will never begin."""
+        # Shielded, because the future belongs to user code too: a client that disconnects must not cancel it.
         return await asyncio.shield(self._started)
 
     def abandon(self) -> None:
-        """Nobody waits for the response any more; what is still sent goes nowhere."""
+        """End the wait for a response that has not begun. What user code still sends is discarded."""
         if not self._started.done():
             self._started.set_result(None)
 
     # Called by user code, on its own loop --------------------------------------------------------------------------
 
-    async def _receive(self) -> AsgiMessage:
-        return await self._here(self._next_message())
+    async def receive(self) -> AsgiMessage:
+        """Return the next part of the body, or wait for the client to disconnect once the body is complete."""
 
-    async def _send(self, message: AsgiMessage) -> None:
-        await self._here(self._sent(message))
+        async def next_message() -> AsgiMessage:
+            if self._body_over:
+                # A server reports nothing after the body but the disconnect of the client.
+                await wait_until_disconnected(self._request)
+                return {"type": "http.disconnect"}
+            if not self._asked_for_body:
+                # A client that sent `Expect: 100-continue` sends the body only after this, so it must not be sent
+                # before the function wants the body.
+                self._asked_for_body = True
+                await accept_body(self._request)
+            try:
+                chunk = await next_chunk(self._request, self._clock)
+            except BodyBroken:
+                self._body_over = True
+                return {"type": "http.disconnect"}
+            self._body_over = not chunk
+            return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
 
-    def _close(self) -> None:
-        self._loop.call_soon_threadsafe(self._closed)
+        return await self._on_server_loop(next_message())
 
-    async def _here(self, work: Coroutine[Any, Any, T]) -> T:
+    async def send(self, message: AsgiMessage) -> None:
+        """Begin the response or send a piece of its body; waits until the client has taken the previous piece."""
+
+        async def send_message() -> None:
+            if message["type"] == "http.response.start":
+                if not self._started.done():
+                    self._started.set_result(StreamedResponse(message["status"], message.get("headers", ())))
+            elif message["type"] == "http.response.body":
+                response = self._started.result() if self._started.done() else None
+                if response is not None:
+                    await response.feed(message.get("body", b""), is_last=not message.get("more_body", False))
+
+        await self._on_server_loop(send_message())
+
+    def close(self) -> None:
+        """End the response: the function will send nothing more."""
+
+        def end_response() -> None:
+            if not self._started.done():
+                self._started.set_result(None)
+            elif (response := self._started.result()) is not None:
+                response.break_off()
+
+        # Not awaited, unlike the others: it may be called on any thread, also on one without a running loop.
+        self._loop.call_soon_threadsafe(end_response)
+
+    async def _on_server_loop(self, work: Coroutine[Any, Any, T]) -> T:
         if asyncio.get_running_loop() is self._loop:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    # On the server's loop ------------------------------------------------------------------------------------------
-
-    async def _next_message(self) -> AsgiMessage:
-        if self._body_over:
-            # As a server does: the next thing to tell is that the client has gone, whenever that is.
-            await wait_until_disconnected(self._request)
-            return {"type": "http.disconnect"}
-        if not self._asked_for_body:
-            self._asked_for_body = True
-            await accept_body(self._request)
-        try:
-            chunk = await next_chunk(self._request, self._clock)
-        except BodyBroken:
-            self._body_over = True
-            return {"type": "http.disconnect"}
-        self._body_over = not chunk
-        return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
-
-    async def _sent(self, message: AsgiMessage) -> None:
-        if message["type"] == "http.response.start":
-            if not self._started.done():
-                self._started.set_result(StreamedResponse(message["status"], message.get("headers", ())))
-        elif message["type"] == "http.response.body":
-            response = self._started.result() if self._started.done() else None
-            if response is not None:
-                await response.feed(message.get("body", b""), is_last=not message.get("more_body", False))
-
-    def _closed(self) -> None:
-        if not self._started.done():
-            self._started.set_result(None)
-        elif (response := self._started.result()) is not None:
-            response.break_off()
-
 
 class StreamedResponse(web.StreamResponse):
-    """A response whose body comes in pieces while it is being sent. Each piece waits until the one before is out."""
+    """A response whose body is sent piece by piece, as user code produces it.
+
+    Only one piece is kept. A function that produces faster than the client reads waits in `feed`.
+    """
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         super().__init__(status=status)
         self._bodyless = False
+        # ASGI headers are bytes. HTTP has no encoding for them, and latin-1 loses none.
         for name, value in headers:
             if name.decode("latin-1").lower() not in HOP_BY_HOP:
                 self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
@@ -119,7 +135,7 @@ class StreamedResponse(web.StreamResponse):
         self._changed = asyncio.Event()
 
     async def feed(self, piece: bytes, *, is_last: bool) -> None:
-        """Wait until the piece before is out. Does nothing once the response is over, for whatever reason."""
+        """Wait until the previous piece has been sent, then add the next. Does nothing once the response has ended."""
         await self._wait_until(lambda: self._piece is None)
         if not self._over:
             self._piece = piece or None
@@ -127,13 +143,14 @@ class StreamedResponse(web.StreamResponse):
             self._change()
 
     def break_off(self) -> None:
-        """No more pieces come. If the last one is not there yet, the client must notice: the connection is cut."""
+        """End the response. Without its last piece the connection is closed, so that the client notices the loss."""
         if not self._last_is_in:
             self._over = True
             self._change()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Called by the server when the head is out: sends the body. Raises ConnectionError if it breaks off."""
+        """Send the body; aiohttp calls this after the headers. Raises ConnectionError if the function broke it off."""
+        # Runs on the server's side of the piece buffer; `feed` is the function's side.
         try:
             while not self._bodyless:
                 await self._wait_until(lambda: self._piece is not None or self._last_is_in)
@@ -150,11 +167,12 @@ class StreamedResponse(web.StreamResponse):
             self._change()
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        # These have no body, so `write_eof` must not wait for one; what the function sends is discarded.
         self._bodyless = request.method == "HEAD" or self.status in (204, 304)
         return await super().prepare(request)
 
     def _change(self) -> None:
-        # Everyone who waits looks for himself; those who come later wait for the next change.
+        # A new event for each change: one that is cleared at once would not wake waiters that have not run yet.
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -163,8 +181,15 @@ class StreamedResponse(web.StreamResponse):
             await self._changed.wait()
 
 
-def _scope(call: HttpCall) -> Mapping[str, Any]:
+def asgi_scope(call: HttpCall) -> Mapping[str, Any]:
+    """Return the ASGI scope of a request (ASGI HTTP 2.3)."""
     request = call.request
+
+    def address(name: str) -> tuple[str, int] | None:
+        # The transport is gone if the client has disconnected already.
+        info = request.transport.get_extra_info(name) if request.transport else None
+        return None if info is None else (info[0], info[1])
+
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -174,14 +199,9 @@ def _scope(call: HttpCall) -> Mapping[str, Any]:
         "path": call.path,
         "raw_path": request.rel_url.raw_path.encode(),
         "query_string": request.rel_url.raw_query_string.encode(),
+        # The app is not mounted below a path: its routes contain the prefix of host.json.
         "root_path": "",
         "headers": [(name.lower(), value) for name, value in request.raw_headers],
-        "client": _end(request, "peername"),
-        "server": _end(request, "sockname"),
+        "client": address("peername"),
+        "server": address("sockname"),
     }
-
-
-def _end(request: web.Request, name: str) -> tuple[str, int] | None:
-    """Host and port of an end of the connection; None if it is gone already."""
-    address = request.transport.get_extra_info(name) if request.transport else None
-    return None if address is None else (address[0], address[1])

@@ -23,7 +23,8 @@ from emulator.host.console.categories import function_category
 from emulator.host.http.keys.authorization import AdminApi, Anonymous
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
-from emulator.host.port import EventByHand, Function, TriggerEvent
+from emulator.host.http_options import HttpOptions
+from emulator.host.port import Function, InvokeByHand, TriggerEvent
 from emulator.worker.port import Datum
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class FunctionsApi:
         facts: HostFacts,
         clock: Clock,
         *,
-        by_hand: Mapping[str, EventByHand],
+        by_hand: Mapping[str, InvokeByHand],
         spawn: Spawn,
     ) -> None:
         self._host = host
@@ -148,7 +149,7 @@ class FunctionsApi:
         if function.trigger.type.lower() == HTTP_TRIGGER:
             # In lower case, templates included, as FunctionMetadataExtensions writes it.
             route = str(function.trigger.properties.get("route") or function.name).strip("/")
-            prefix = self._facts.options.http.route_prefix.strip("/")
+            prefix = self._facts.options.section(HttpOptions).route_prefix.strip("/")
             path = f"{prefix}/{route}" if prefix else route
             invoke_url["invoke_url_template"] = f"{base}/{path}".lower()
         # The files API below /admin/vfs does not exist here, but clients expect its URLs.

@@ -11,6 +11,9 @@ import logging
 # such as `Host.General` cannot collide with a logger of user code.
 _PREFIX = "emulator.categories."
 
+# Categories of extensions by the package of their modules, as their triggers name them (host/port.py, log_category).
+ASSIGNED: dict[str, str] = {}
+
 STARTUP = "Host.Startup"
 GENERAL = "Host.General"
 CONSOLE = "Host.Function.Console"
@@ -35,3 +38,8 @@ def user_category(function: str) -> logging.Logger:
 def category_of(logger_name: str) -> str | None:
     """Return the category of a logger; None if it is an ordinary module logger."""
     return logger_name.removeprefix(_PREFIX) if logger_name.startswith(_PREFIX) else None
+
+
+def assign_category(module: str, category: str) -> None:
+    """Let the extension that a module belongs to log under a category: `emulator.extensions.timers.…`."""
+    ASSIGNED[".".join(module.split(".")[:3])] = category

@@ -34,8 +34,9 @@ from typing import Final, Literal, TextIO
 from emulator.clock import Clock
 from emulator.config.hostjson import LogLevel
 from emulator.errors import EmulatorError
-from emulator.host.console.categories import category_of
+from emulator.host.console.categories import ASSIGNED, category_of
 
+# The longest prefix wins. Modules that are not named here are Host.General; extensions name their own category.
 MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator": "Host.General",
     "emulator.app": "Host.Startup",
@@ -48,8 +49,6 @@ MODULE_CATEGORIES: Final[Mapping[str, str]] = {
     "emulator.worker": "Worker.python",
     "emulator.storage": "Host.Storage",
     "emulator.durable": "Host.Triggers.DurableTask",
-    "emulator.extensions.durable": "Host.Triggers.DurableTask",
-    "emulator.extensions.http": "Host.Triggers.Http",
 }
 """Category per module name; the longest prefix counts."""
 JSON_FIELDS: Final = ("invocation_id", "function", "instance_id")
@@ -128,13 +127,13 @@ def _is_user(category: str) -> bool:
 
 
 def category_for(logger_name: str) -> str:
-    """Return the category of a record by the name of its logger."""
-    category = category_of(logger_name)
-    if category is not None:
-        return category
-    # Compared with a dot at the end, so that `emulator.workers` does not belong to `emulator.worker`.
-    prefixes = [prefix for prefix in MODULE_CATEGORIES if f"{logger_name}.".startswith(f"{prefix}.")]
-    return MODULE_CATEGORIES[max(prefixes, key=len)] if prefixes else logger_name
+    """The category of a record, by the name of its logger."""
+    named = category_of(logger_name)
+    if named is not None:
+        return named
+    categories = {**MODULE_CATEGORIES, **ASSIGNED}
+    prefixes = [prefix for prefix in categories if f"{logger_name}.".startswith(f"{prefix}.")]
+    return categories[max(prefixes, key=len)] if prefixes else logger_name
 
 
 def level_of(number: int) -> LogLevel:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.config.durable import MessageEncoding
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
@@ -24,6 +23,7 @@ from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.options import MessageEncoding
 from emulator.instant import Instant
 from emulator.storage.port import (
     ZERO,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from emulator.clock import Clock
-from emulator.config.durable import AzureStorageProvider
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
@@ -20,6 +19,7 @@ from emulator.durable.azurestorage.messaging.wire import MessageData
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.options import AzureStorageProvider
 from emulator.ids import NewId, hyphenated
 from emulator.storage.port import MAX_HIDE, StorageAccount
 

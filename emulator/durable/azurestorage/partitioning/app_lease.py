@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.config.durable import AppLeaseOptions
 from emulator.dotnet.json_values import lenient_object
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import fnv1a32
+from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 

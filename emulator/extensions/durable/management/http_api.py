@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from emulator.clock import Clock
-from emulator.config.durable import DurableTaskOptions
+from emulator.durable.options import DurableTaskOptions
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import HubDirectory, SelectedHub, UnknownConnection

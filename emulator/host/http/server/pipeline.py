@@ -25,9 +25,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from emulator.clock import Clock, within
-from emulator.config.hostjson import HttpOptions
 from emulator.config.start import Cors
 from emulator.host.console.categories import category
+from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, hyphenated
 

@@ -22,7 +22,6 @@ from aiohttp import web
 from yarl import URL
 
 from emulator.clock import Clock
-from emulator.config.hostjson import HttpOptions
 from emulator.config.start import Cors
 from emulator.host.http.keys.authorization import Authorizer
 from emulator.host.http.routing.paths import has_dot_segments, normalized_path, split_path
@@ -31,6 +30,7 @@ from emulator.host.http.server import pipeline
 from emulator.host.http.server.connections import Listener, listen
 from emulator.host.http.server.pipeline import Incoming, Stage
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
+from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 

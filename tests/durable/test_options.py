@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from emulator.config.durable import (
+from emulator.config.hostjson import read_host_json
+from emulator.config.settings import Settings
+from emulator.durable.options import (
     DurableTaskOptions,
     MessageEncoding,
     OverridableStates,
-    TracingVersion,
     VersionFailure,
     VersionMatch,
     hub_name,
+    resolve_options,
 )
-from emulator.config.hostjson import read_host_json
-from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
 
 Read = Callable[..., tuple[DurableTaskOptions, list[str]]]
@@ -29,11 +29,13 @@ Read = Callable[..., tuple[DurableTaskOptions, list[str]]]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
+    """read(section, **settings): the options and the warnings of host.json."""
+
     def read(section: Mapping[str, Any], **settings: str) -> tuple[DurableTaskOptions, list[str]]:
         content = {"version": "2.0", "extensions": {"durableTask": section}}
         (tmp_path / "host.json").write_text(json.dumps(content), encoding="utf-8")
-        options, warnings = read_host_json(tmp_path, Settings(settings))
-        return options.durable_task, warnings
+        host, warnings = read_host_json(tmp_path, Settings(settings))
+        return resolve_options(host.section(DurableTaskOptions), Settings(settings)), warnings
 
     return read
 
@@ -83,16 +85,13 @@ def test_every_option_is_read(read: Read) -> None:
     assert options.version_match_strategy is VersionMatch.STRICT
     assert options.version_failure_strategy is VersionFailure.FAIL
     assert (options.max_concurrent_activity_functions, options.max_entity_operation_batch_size) == (3, 7)
-    assert options.extended_session_idle_timeout == timedelta(seconds=12)
     assert options.overridable_existing_instance_states is OverridableStates.ANY
     assert options.entity_message_reorder_window == timedelta(0)
-    assert options.throw_status_exceptions_on_raise_event is True
     assert options.local_rpc_endpoint_enabled is False
     assert options.app_lease_options.renew_interval == timedelta(seconds=10)
     assert options.http_settings.default_async_request_sleep_time == timedelta(milliseconds=500)
     assert options.http_settings.use_forwarded_host is True
     assert options.tracing.trace_inputs_and_outputs is True
-    assert options.tracing.version is TracingVersion.V2
     provider = options.storage_provider
     assert (provider.connection_name, provider.partition_count) == ("Hub", 16)
     assert provider.max_queue_polling_interval == timedelta(seconds=1)
@@ -100,12 +99,12 @@ def test_every_option_is_read(read: Read) -> None:
     assert provider.queue_client_message_encoding is MessageEncoding.BASE64
 
 
-def test_the_names_of_version_2_still_work(read: Read) -> None:
+def test_option_names_of_version_2_are_read(read: Read) -> None:
     options, _ = read({"storageProvider": {"connectionStringName": "Old"}})
     assert options.storage_provider.connection_name == "Old"
 
 
-def test_a_setting_overrides_deep_options(read: Read) -> None:
+def test_a_setting_overrides_nested_options(read: Read) -> None:
     options, _ = read(
         {"storageProvider": {"partitionCount": 2}},
         AzureFunctionsJobHost__extensions__durableTask__storageProvider__partitionCount="8",
@@ -148,6 +147,15 @@ def test_a_setting_overrides_deep_options(read: Read) -> None:
             'extensions.durableTask.versionMatchStrategy is "Newest"; allowed: None, Strict, CurrentOrOlder.',
         ),
         (
+            {"tracing": {"version": "V3"}},
+            'extensions.durableTask.tracing.version is "V3"; allowed: None, V1, V2.',
+        ),
+        (
+            {"notifications": {"eventGrid": {"publishRetryCount": -1}}},
+            "extensions.durableTask.notifications.eventGrid.publishRetryCount is -1; "
+            "allowed: a whole number of at least 0.",
+        ),
+        (
             {"httpSettings": {"defaultAsyncRequestSleepTimeMilliseconds": "1 s"}},
             "extensions.durableTask.httpSettings.defaultAsyncRequestSleepTimeMilliseconds is "
             '"1 s"; allowed: a whole number of at least 0.',
@@ -165,15 +173,9 @@ def test_an_unknown_storage_provider_is_refused(read: Read) -> None:
         read({"storageProvider": {"type": "mssql"}})
 
 
-def test_extended_sessions_are_switched_off_with_a_warning(read: Read) -> None:
-    options, [warning] = read({"extendedSessionsEnabled": True})
-    assert options.extended_sessions_enabled is False
+def test_extended_sessions_are_unused_with_a_warning(read: Read) -> None:
+    _, [warning] = read({"extendedSessionsEnabled": True})
     assert "extendedSessionsEnabled is not supported for Python" in warning
-
-
-def test_a_batch_larger_than_the_buffer_is_a_warning(read: Read) -> None:
-    _, [warning] = read({"storageProvider": {"controlQueueBatchSize": 32, "controlQueueBufferThreshold": 10}})
-    assert "controlQueueBatchSize (32) is larger than controlQueueBufferThreshold (10)" in warning
 
 
 @pytest.mark.parametrize(
@@ -192,12 +194,12 @@ def test_a_batch_larger_than_the_buffer_is_a_warning(read: Read) -> None:
         ("Staging", {"WEBSITE_SLOT_NAME": "staging"}, "Staging"),
     ],
 )
-def test_the_hub_name(explicit: str | None, settings: Mapping[str, str], name: str) -> None:
+def test_hub_name_from_host_json_or_site_name(explicit: str | None, settings: Mapping[str, str], name: str) -> None:
     assert hub_name(explicit, Settings(settings)) == name
 
 
 @pytest.mark.parametrize("explicit", ["ab", "1hub", "my-hub", "a" * 51, "", "%MISSING%", "hübname"])
-def test_a_hub_name_that_storage_would_not_take(explicit: str) -> None:
+def test_a_hub_name_that_storage_does_not_accept_is_refused(explicit: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         hub_name(explicit, Settings({}))
     assert str(raised.value).startswith(
@@ -207,12 +209,12 @@ def test_a_hub_name_that_storage_would_not_take(explicit: str) -> None:
 
 
 @pytest.mark.parametrize("explicit", [None, "TestHubName"])
-def test_a_slot_needs_a_hub_of_its_own(explicit: str | None) -> None:
+def test_a_deployment_slot_without_its_own_hub_is_refused(explicit: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"Task Hub name must be specified in host[.]json when using slots"):
         hub_name(explicit, Settings({"WEBSITE_SLOT_NAME": "staging"}))
 
 
-def test_event_grid_notifications(read: Read) -> None:
+def test_event_grid_notifications_are_accepted_and_unused(read: Read) -> None:
     section = {
         "topicEndpoint": "%TOPIC%",
         "keySettingName": "TOPIC_KEY",
@@ -221,12 +223,8 @@ def test_event_grid_notifications(read: Read) -> None:
         "publishRetryHttpStatus": [400, 403],
         "publishEventTypes": ["Failed", "started"],
     }
-    options, _ = read({"notifications": {"eventGrid": section}}, TOPIC="https://topic", TOPIC_KEY="k")
-    found = options.notifications.event_grid
-    assert (found.topic_endpoint, found.key) == ("https://topic", "k")
-    assert (found.publish_retry_count, found.publish_retry_interval) == (3, timedelta(seconds=30))
-    assert found.publish_retry_http_status == (400, 403)
-    assert found.publish_event_types == ("Started", "Failed")
+    options, warnings = read({"notifications": {"eventGrid": section}}, TOPIC="https://topic", TOPIC_KEY="k")
+    assert (options, warnings) == (DurableTaskOptions(), [])
 
 
 @pytest.mark.parametrize(

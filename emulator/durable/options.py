@@ -1,0 +1,210 @@
+"""Options of Durable Functions in host.json (extensions.durableTask), with their defaults.
+
+Source: durable-extension, Options/*.cs, AzureStorageDurabilityProviderFactory.cs;
+docs/protocol/durable-client-http.md chapter 5.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import ClassVar, Final
+
+from emulator.config.connections import DEFAULT_CONNECTION
+from emulator.config.schema import option
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+
+DEFAULT_HUB_NAME: Final = "TestHubName"
+
+
+class OverridableStates(enum.Enum):
+    """Values of overridableExistingInstanceStates: which instances a start with the same id may replace."""
+
+    NON_RUNNING = "NonRunningStates"
+    ANY = "AnyState"
+
+
+class VersionMatch(enum.Enum):
+    """Values of versionMatchStrategy."""
+
+    NONE = "None"
+    STRICT = "Strict"
+    CURRENT_OR_OLDER = "CurrentOrOlder"
+
+
+class VersionFailure(enum.Enum):
+    """Values of versionFailureStrategy."""
+
+    REJECT = "Reject"
+    FAIL = "Fail"
+
+
+class MessageEncoding(enum.Enum):
+    """Values of storageProvider.queueClientMessageEncoding."""
+
+    UTF8 = "UTF8"
+    BASE64 = "Base64"
+
+
+# The default outside of the Consumption plan, whose smaller one azemu does not take over.
+def _ten_per_cpu() -> int:
+    return 10 * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureStorageProvider:
+    """extensions.durableTask.storageProvider"""
+
+    # The others (mssql, netherite, azureManaged) are extensions of their own, which azemu does not have.
+    type: str = "AzureStorage"
+    connection_name: str = option(DEFAULT_CONNECTION, formerly="connectionStringName")
+    # Read when the hub is created; an existing hub keeps its number of control queues.
+    partition_count: int = option(4, at_least=1, at_most=16)
+    control_queue_batch_size: int = option(32, at_least=1)
+    control_queue_buffer_threshold: int = option(256, at_least=1, at_most=1000)
+    control_queue_visibility_timeout: timedelta = option(
+        timedelta(minutes=5), at_least=timedelta(minutes=1), at_most=timedelta(minutes=60)
+    )
+    # The .NET code has no limits for this one.
+    work_item_queue_visibility_timeout: timedelta = timedelta(minutes=5)
+    max_queue_polling_interval: timedelta = option(timedelta(seconds=30), at_least=timedelta(milliseconds=1))
+    tracking_store_connection_name: str | None = option(None, formerly="trackingStoreConnectionStringName")
+    tracking_store_name_prefix: str = "DurableTask"
+    fetch_large_messages_automatically: bool = True
+    use_legacy_partition_management: bool = False
+    use_table_partition_management: bool = True
+    queue_client_message_encoding: MessageEncoding = MessageEncoding.UTF8
+    partition_table_operation_timeout: timedelta = timedelta(seconds=2)
+    use_instance_table_etag: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppLeaseOptions:
+    """extensions.durableTask.appLeaseOptions"""
+
+    renew_interval: timedelta = timedelta(seconds=25)
+    acquire_interval: timedelta = timedelta(minutes=5)
+    lease_interval: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurableHttpSettings:
+    """extensions.durableTask.httpSettings"""
+
+    default_async_request_sleep_time: timedelta = option(
+        timedelta(seconds=30),
+        key="defaultAsyncRequestSleepTimeMilliseconds",
+        unit=timedelta(milliseconds=1),
+        at_least=timedelta(0),
+    )
+    use_forwarded_host: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurableTracing:
+    """extensions.durableTask.tracing"""
+
+    trace_inputs_and_outputs: bool = False
+    distributed_tracing_enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurableTaskOptions:
+    """extensions.durableTask.
+
+    `configured_hub_name`: as host.json has it, None if absent. `hub_name`: the task hub that is used, which
+    `resolve_options` derives from the former and the app settings.
+    """
+
+    section_name: ClassVar[str] = "durableTask"
+
+    # Whether the name was written down makes a difference: only a default is made safe for storage, and only a default
+    # is refused in a deployment slot.
+    configured_hub_name: str | None = option(None, key="hubName")
+    hub_name: str = option(DEFAULT_HUB_NAME, key="")
+    default_version: str | None = None
+    version_match_strategy: VersionMatch = VersionMatch.CURRENT_OR_OLDER
+    version_failure_strategy: VersionFailure = VersionFailure.REJECT
+    max_concurrent_activity_functions: int = option(
+        default_factory=_ten_per_cpu,
+        at_least=1,
+        wording="MaxConcurrentActivityFunctions must be a positive integer value.",
+    )
+    max_concurrent_orchestrator_functions: int = option(
+        default_factory=_ten_per_cpu,
+        at_least=1,
+        wording="MaxConcurrentOrchestratorFunctions must be a positive integer value.",
+    )
+    max_concurrent_entity_functions: int = option(
+        default_factory=_ten_per_cpu,
+        at_least=1,
+        wording="MaxConcurrentEntityFunctions must be a positive integer value.",
+    )
+    max_entity_operation_batch_size: int = option(5000, at_least=1)
+    max_orchestration_actions: int = option(100_000, at_least=1)
+    overridable_existing_instance_states: OverridableStates = OverridableStates.NON_RUNNING
+    entity_message_reorder_window: timedelta = option(
+        timedelta(minutes=30),
+        key="entityMessageReorderWindowInMinutes",
+        unit=timedelta(minutes=1),
+        at_least=timedelta(0),
+    )
+    # None means on: it is the default for all languages but .NET.
+    local_rpc_endpoint_enabled: bool | None = None
+    store_inputs_in_orchestration_history: bool = False
+    use_app_lease: bool = True
+    app_lease_options: AppLeaseOptions = AppLeaseOptions()
+    http_settings: DurableHttpSettings = DurableHttpSettings()
+    tracing: DurableTracing = DurableTracing()
+    storage_provider: AzureStorageProvider = AzureStorageProvider()
+
+
+def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableTaskOptions:
+    """Complete the options as read from host.json: find the hub name, check the storage provider.
+
+    Raises ConfigurationError.
+    """
+    provider = options.storage_provider
+    if provider.type.lower() != "azurestorage":
+        raise ConfigurationError(
+            f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
+            "It is extensions.durableTask.storageProvider.type of host.json."
+        )
+    # The hub name is not part of reading host.json, because it depends on app settings as well.
+    return replace(options, hub_name=hub_name(options.configured_hub_name, settings))
+
+
+def hub_name(explicit: str | None, settings: Settings) -> str:
+    """Return the name of the app's task hub: the one of host.json (`explicit`) or else a default for the site.
+
+    Raises ConfigurationError for a name that storage does not accept.
+    """
+    site = settings.get("WEBSITE_SITE_NAME")
+    default = DEFAULT_HUB_NAME
+    if site:
+        # The name of an app on Azure may contain characters, or begin with a digit, that table names may not.
+        default = re.sub("[^A-Za-z0-9]", "", site)
+        default = f"t{default}"[:45] if default[:1].isdigit() else default[:45]
+        default = (default if len(default) >= 3 else f"{default}Hub") if default else "DefaultTaskHub"
+    # An unknown %NAME% stays as it is, and then fails the check of the characters below.
+    name = settings.expand_known(explicit) if explicit is not None else default
+    # Two slots of an app may share a storage account. With the same hub, each would run orchestrations that the code of
+    # the other has started.
+    slot = settings.get("WEBSITE_SLOT_NAME")
+    if slot and slot.lower() != "production" and name == default:
+        raise ConfigurationError(
+            "Task Hub name must be specified in host.json when using slots. Specified name must not equal the "
+            f"default HubName ({default}). See documentation on Task Hubs for information on how to set this: "
+            "https://docs.microsoft.com/azure/azure-functions/durable/durable-functions-task-hubs"
+        )
+    # The message says 45 characters, but the code of the .NET extension accepts 50.
+    if explicit is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
+        raise ConfigurationError(
+            f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
+            "length between 3 and 45. It is extensions.durableTask.hubName of host.json."
+        )
+    return name

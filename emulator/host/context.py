@@ -1,0 +1,75 @@
+"""The context of extensions: everything that the functions host gives to the factory of an extension.
+
+    def timer_extension(context: ExtensionContext) -> Extension:
+        options = context.section(TimerOptions)  # extensions.timers of host.json
+        …
+
+The factories are called before the host starts. So facts that are known only later (the functions, the port) are
+functions, to be called when they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from emulator.clock import Clock
+from emulator.config.hostjson import HostOptions
+from emulator.config.schema import SectionOptions
+from emulator.config.settings import Settings
+from emulator.host.http.routing.routes import FunctionRoutes
+from emulator.host.port import Function, HostLocks
+from emulator.ids import NewId
+from emulator.storage.accounts import StorageAccounts
+
+T = TypeVar("T", bound=SectionOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionContext:
+    """What an extension may use.
+
+    `accounts`: storage accounts by connection name. `host_id`: part of the paths in storage that belong to this app.
+    `drain_seconds`: how long the host waits for running work when it stops; listeners are cancelled then, and the
+    work of `Extension.run` must have given up by itself.
+    `functions`: those of the catalog, empty until the app is loaded. `routes`: the route table of the web server, for
+    HTTP triggers. `wait_until_running` returns when every listener has started, or when it is certain that none will;
+    `wait_until_stopping` when the host begins to stop. `system_key`: the value of the system key of that name, which is
+    created if there is none.
+    `origin`: where this host serves HTTP, such as `http://localhost:7071`. `any_port`: the host got a free port
+    instead of a fixed one, so that ports which extensions open must not be fixed either.
+    `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed; None: they
+    leave nothing. `resources`: left after the host has stopped.
+    """
+
+    options: HostOptions
+    settings: Settings
+    accounts: StorageAccounts
+    clock: Clock
+    new_id: NewId
+    host_id: str
+    open_locks: Callable[[], HostLocks]
+    drain_seconds: float
+    functions: Callable[[], Sequence[Function]]
+    routes: FunctionRoutes
+    wait_until_running: Callable[[], Awaitable[None]]
+    wait_until_stopping: Callable[[], Awaitable[None]]
+    system_key: Callable[[str], Awaitable[str]]
+    origin: Callable[[], str]
+    any_port: bool
+    hosts_folder: Path | None
+    resources: ExitStack
+
+    def section(self, options: type[T]) -> T:
+        """Read the extension's section of host.json into its own dataclass. Raises ConfigurationError."""
+        return self.options.section(options)
+
+    # `cached_property` needs an instance dictionary, which is why this dataclass has no slots.
+    @cached_property
+    def locks(self) -> HostLocks:
+        """The host's locks. Created at first use, so that apps without such triggers make no requests for them."""
+        return self.open_locks()

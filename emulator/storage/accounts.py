@@ -1,0 +1,60 @@
+"""Lookup of storage accounts by connection name, as bindings and host.json spell it.
+
+The accounts themselves are opened by `emulator.accounts`, the only module that knows the storage clients. This module
+is below the functions host and the extensions, so that they can look accounts up without knowing those clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
+from emulator.config.settings import Settings
+from emulator.errors import ConfigurationError
+from emulator.storage.endpoints import is_emulated
+from emulator.storage.port import StorageAccount
+
+
+class StorageAccounts:
+    """The storage accounts that the app's settings name, one object per account.
+
+    `accounts`: the opened accounts by `connection_key`. Two settings with the same account and credential share one.
+    """
+
+    def __init__(self, settings: Settings, accounts: Mapping[str, StorageAccount]) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._by_name: dict[str, StorageAccount] = {}
+
+    def __call__(self, name: str) -> StorageAccount:
+        """Return the account of a connection name; always the same object for the same account.
+
+        Raises ConnectionNotConfigured, and ConfigurationError for a setting that is no storage connection.
+        """
+        # Parsing a connection string is slow compared with the lookup, and bindings look accounts up for every run.
+        account = self._by_name.get(name)
+        if account is None:
+            account = self._accounts[connection_key(resolve_connection(self._settings, name))]
+            self._by_name[name] = account
+        return account
+
+    def is_emulated(self, name: str) -> bool:
+        """Whether the connection leads to Azurite, another emulator or the built-in store instead of to Azure.
+
+        False also for a name that cannot be resolved.
+        """
+        # Callers ask before they use the connection, and report a wrong one when they do.
+        try:
+            connection = resolve_connection(self._settings, name)
+        except ConfigurationError:
+            return False
+        # The built-in store has no endpoint that could be compared with those of emulators.
+        return isinstance(connection, BuiltinConnection) or is_emulated(connection)
+
+
+def connection_key(connection: Connection) -> str:
+    """Return a key that is equal for connections to the same account with the same credential."""
+    # The credential is part of the key: two settings may give different rights to the same account.
+    if isinstance(connection, BuiltinConnection):
+        return f"builtin {connection.path}"
+    return repr((connection.account, connection.blob, connection.queue, connection.table, connection.credential))
