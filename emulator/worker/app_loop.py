@@ -1,7 +1,7 @@
 """Event loop of the function app: a thread on which the app's modules are imported and its async functions run.
 
 The whole app shares one loop, because apps keep loop-bound clients in global variables. It is never the host's loop,
-because user code may block it (docs/protocol/python-worker.md 12.13).
+because user code may block it (docs/protocol/python-worker.md chapter 12, item 13).
 """
 
 from __future__ import annotations
