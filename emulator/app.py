@@ -20,7 +20,7 @@ from emulator.accounts import DEFAULT_CONNECTION, Accounts, open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import ClaimIdentity, no_identity, open_host_identities
 from emulator.environment import PROCESS
 from emulator.extensions.durable.extension import SYSTEM_KEY, DurableHost, durable_extension
 from emulator.extensions.http.extension import route_check
@@ -93,7 +93,7 @@ async def open_app(
         port = listener.getsockname()[1]
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        take_seat = stack.enter_context(open_seats(seats, new_id)) if seats else no_seat
+        take_seat = stack.enter_context(open_host_identities(seats, new_id)) if seats else no_identity
         base = _Base(configuration, accounts, listener, clock, new_id, drain_seconds, restart, secrets, take_seat)
         host, site = _compose(base, around_worker or (lambda worker: worker))
         # The server is there first and last: it answers for a host that starts, and for one that failed to.
@@ -115,7 +115,7 @@ class _Base:
     drain_seconds: float
     restart: Callable[[], None] | None
     secrets: SecretsRepository | None
-    take_seat: TakeSeat
+    take_seat: ClaimIdentity
 
 
 def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[OpenSite]]:
@@ -140,7 +140,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
             # It lets go before the host gives up what still runs.
             drain_seconds=base.drain_seconds * 0.8,
             # In Azure others may have the same name, so nobody may take over there before time.
-            take_seat=base.take_seat if emulated else no_seat,
+            take_seat=base.take_seat if emulated else no_identity,
             any_port=configuration.port == 0,
         )
     )

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from emulator.durable.azurestorage.crash_recovery.host_identity import Seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, open_host_identities
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import (
-    FileLedger,
-    Held,
-    give_back_what_was_left,
-    read_ledger,
+    FileReceiptJournal,
+    JournalEntry,
+    read_journal,
+    return_messages,
 )
-from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
+from emulator.durable.azurestorage.crash_recovery.takeover import takeover
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.ids import new_id
 from emulator.storage.port import QueueMessage, StorageAccount
@@ -38,61 +38,61 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def seated(folder: Path) -> Iterator[Seat]:
-    with open_seats(folder, new_id) as take_seat:
-        seat = take_seat()
-        assert seat is not None
-        yield seat
+def claimed(folder: Path) -> Iterator[HostIdentity]:
+    with open_host_identities(folder, new_id) as claim_identity:
+        identity = claim_identity()
+        assert identity is not None
+        yield identity
 
 
 def test_hosts_of_a_folder_have_names_of_their_own_and_their_successors_inherit_them(tmp_path: Path) -> None:
-    with seated(tmp_path) as first, seated(tmp_path) as second:
+    with claimed(tmp_path) as first, claimed(tmp_path) as second:
         assert first.name != second.name
-    with seated(tmp_path) as third:
+    with claimed(tmp_path) as third:
         assert third.name == first.name
-        with seated(tmp_path) as fourth:
+        with claimed(tmp_path) as fourth:
             assert fourth.name == second.name
 
 
 def test_a_seat_that_its_host_left_first_is_taken_first(tmp_path: Path) -> None:
-    with seated(tmp_path) as first:
+    with claimed(tmp_path) as first:
         pass
-    with seated(tmp_path) as second, seated(tmp_path) as third:
+    with claimed(tmp_path) as second, claimed(tmp_path) as third:
         assert (second.name, third.name != first.name) == (first.name, True)
 
 
 def test_a_copied_folder_takes_neither_name_nor_messages_along(tmp_path: Path) -> None:
-    with seated(tmp_path / "app") as original:
-        original.ledger.hold("letters", [message("m1")])
+    with claimed(tmp_path / "app") as original:
+        original.journal.record("letters", [message("m1")])
         shutil.copytree(tmp_path / "app", tmp_path / "copy")
-        with seated(tmp_path / "copy") as copy:
+        with claimed(tmp_path / "copy") as copy:
             assert copy.name != original.name
-            assert copy.ledger.left == ()
-    with seated(tmp_path / "copy") as again:
+            assert copy.journal.left == ()
+    with claimed(tmp_path / "copy") as again:
         assert again.name == copy.name
 
 
 def test_a_folder_that_came_from_another_machine_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with seated(tmp_path) as here:
+    with claimed(tmp_path) as here:
         pass
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
-    with seated(tmp_path) as there:
+    with claimed(tmp_path) as there:
         assert there.name != here.name
         assert there.name.startswith("elsewhere-")
 
 
 def test_where_nothing_can_be_written_there_are_no_seats(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("a file")
-    with open_seats(tmp_path / "hosts", new_id) as take_seat:
-        assert take_seat() is None
+    with open_host_identities(tmp_path / "hosts", new_id) as claim_identity:
+        assert claim_identity() is None
 
 
 def test_what_hosts_write_is_nothing_to_commit(tmp_path: Path) -> None:
-    with seated(tmp_path):
+    with claimed(tmp_path):
         assert (tmp_path / ".gitignore").read_text() == "*\n"
 
 
-# The ledger --------------------------------------------------------------------------------------------------
+# The journal --------------------------------------------------------------------------------------------------
 
 
 def message(id: str, receipt: str = "r1") -> QueueMessage:
@@ -101,7 +101,7 @@ def message(id: str, receipt: str = "r1") -> QueueMessage:
 
 def held(path: Path) -> dict[str, str]:
     """The ids and receipts that somebody finds who comes now."""
-    return {each.message_id: each.pop_receipt for each in read_ledger(path)[1]}
+    return {each.message_id: each.pop_receipt for each in read_journal(path)[1]}
 
 
 @pytest.fixture
@@ -110,30 +110,30 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[FileLedger]:
-    with closing(FileLedger(path, "title")) as ledger:
-        yield ledger
+def journal(path: Path) -> Iterator[FileReceiptJournal]:
+    with closing(FileReceiptJournal(path, "title")) as journal:
+        yield journal
 
 
-def test_the_successor_finds_what_was_held_with_the_last_receipts(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1"), message("m2"), message("m3")])
-    ledger.hold("letters", [message("m2", "r2")])
-    ledger.release(message("m1"))
-    ledger.release(message("never held"))
-    assert read_ledger(path) == ("title", (Held("letters", "m2", "r2"), Held("letters", "m3", "r1")))
+def test_the_successor_finds_what_was_held_with_the_last_receipts(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1"), message("m2"), message("m3")])
+    journal.record("letters", [message("m2", "r2")])
+    journal.forget(message("m1"))
+    journal.forget(message("never held"))
+    assert read_journal(path) == ("title", (JournalEntry("letters", "m2", "r2"), JournalEntry("letters", "m3", "r1")))
 
 
-def test_what_was_left_stays_until_it_is_struck_out(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1"), message("m2")])
-    with closing(FileLedger(path, "title", read_ledger(path)[1])) as second:
-        second.strike("m1")
+def test_what_was_left_stays_until_it_is_struck_out(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1"), message("m2")])
+    with closing(FileReceiptJournal(path, "title", read_journal(path)[1])) as second:
+        second.remove("m1")
     assert held(path) == {"m2": "r1"}
 
 
 def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
-    with closing(FileLedger(path, "title")) as ledger:
-        ledger.hold("letters", [message("m1")])
-        ledger.release(message("m1"))
+    with closing(FileReceiptJournal(path, "title")) as journal:
+        journal.record("letters", [message("m1")])
+        journal.forget(message("m1"))
     assert path.read_text() == "title\n"
 
 
@@ -149,23 +149,25 @@ def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
 )
 def test_a_spoiled_ledger_counts_as_far_as_it_can_be_read(path: Path, spoiled: bytes) -> None:
     path.write_bytes(spoiled)
-    assert read_ledger(path)[0] == "title"
+    assert read_journal(path)[0] == "title"
     assert held(path) == {"m1": "r1"}
 
 
 @pytest.mark.parametrize("content", [b"", b"titl", b"\xff\xff\xff"])
 def test_a_ledger_without_a_title_is_empty(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert read_ledger(path) == ("", ())
+    assert read_journal(path) == ("", ())
 
 
-def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("kept")])
+def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(
+    journal: FileReceiptJournal, path: Path
+) -> None:
+    journal.record("letters", [message("kept")])
     largest, anew = 0, 0
     for number in range(40_000):
         before = path.read_bytes() if largest > 1_000_000 and not anew else b""
-        ledger.hold("letters", [message(f"m{number}", "r" * 30)])
-        ledger.release(message(f"m{number}"))
+        journal.record("letters", [message(f"m{number}", "r" * 30)])
+        journal.forget(message(f"m{number}"))
         size = path.stat().st_size
         if before and size < len(before):
             anew += 1
@@ -180,12 +182,12 @@ def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(ledger: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
-def test_a_full_disk_does_no_harm_and_is_made_up_for(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1")])
+def test_a_full_disk_does_no_harm_and_is_made_up_for(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1")])
     with full_disk(path.stat().st_size + 5):
-        ledger.hold("letters", [message("m2")])
+        journal.record("letters", [message("m2")])
         assert held(path) == {"m1": "r1"}
-    ledger.hold("letters", [message("m3")])
+    journal.record("letters", [message("m3")])
     assert held(path) == {"m1": "r1", "m2": "r1", "m3": "r1"}
 
 
@@ -216,12 +218,12 @@ async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench,
     await queue.delete(taken[0])
     renewed = await queue.hide(taken[1], hide_for=timedelta(minutes=5))
     assert await queue.get(limit=32, hide_for=timedelta(minutes=5)) == []
-    with seated(tmp_path) as seat:
-        assert await give_back_what_was_left(seat.ledger, bench.account)
+    with claimed(tmp_path) as identity:
+        assert await return_messages(identity.journal, bench.account)
         # One was done, one is in other hands by now.
         assert [each.body for each in await queue.get(limit=32, hide_for=timedelta(minutes=5))] == ["third"]
-    with seated(tmp_path) as next_seat:
-        assert next_seat.ledger.left == ()
+    with claimed(tmp_path) as next_identity:
+        assert next_identity.journal.left == ()
     await queue.delete(renewed)
 
 
@@ -240,14 +242,14 @@ async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successo
     async with open_world(account, clock) as client:
         await client.start("chain", 1)
     death = Death()
-    with seated(tmp_path) as seat:
-        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, seat=seat)
+    with claimed(tmp_path) as identity:
+        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, identity=identity)
         async with hub.working():
             item = await hub.next_orchestration()
             death.happened.set()
             await hub.abandon_orchestration(item)
-    with seated(tmp_path) as seat:
-        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, seat=seat)
+    with claimed(tmp_path) as identity:
+        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, identity=identity)
         before = clock.now()
         async with hub.working():
             item = await hub.next_orchestration()
@@ -264,11 +266,11 @@ async def test_what_a_killed_host_held_is_given_back_by_one_beside_it(
     for body in ("of the living", "of the dead"):
         await queue.put(body)
     [living, dead] = await queue.get(limit=2, hide_for=timedelta(hours=1))
-    with seated(tmp_path) as survivor, seated(tmp_path) as other:
-        with seated(tmp_path) as victim:
-            other.ledger.hold("letters", [living])
-            victim.ledger.hold("letters", [dead])
-        async with inheriting(survivor, account, clock):
+    with claimed(tmp_path) as survivor, claimed(tmp_path) as other:
+        with claimed(tmp_path) as victim:
+            other.journal.record("letters", [living])
+            victim.journal.record("letters", [dead])
+        async with takeover(survivor, account, clock):
             await clock.sleep(60)
             [found] = await queue.get(limit=2, hide_for=timedelta(hours=1))
             assert found.body == dead.body

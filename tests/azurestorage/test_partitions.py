@@ -17,12 +17,12 @@ from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import (
     LEASE,
     Partition,
+    PartitionPlan,
     TablePartitions,
-    Tended,
     partition_row,
+    partitions_to_steal,
+    plan_partition,
     read_partition,
-    tend,
-    to_steal,
 )
 from emulator.ids import new_id
 from emulator.instant import Instant
@@ -56,7 +56,7 @@ def row(
 
 
 @pytest.mark.parametrize(
-    ("before", "owner", "next_owner", "counts_for", "must_drain"),
+    ("before", "owner", "next_owner", "future_owner", "must_drain"),
     [
         pytest.param(row(), "me", None, "me", False, id="what nobody has is taken"),
         pytest.param(row("you", left=0), "me", None, "me", False, id="what ran out is taken"),
@@ -71,34 +71,34 @@ def row(
     ],
 )
 def test_a_row_is_tended(
-    before: Partition, owner: str, next_owner: str | None, counts_for: str, must_drain: bool
+    before: Partition, owner: str, next_owner: str | None, future_owner: str, must_drain: bool
 ) -> None:
-    after = tend(before, "me", NOON, stopping=False)
+    after = plan_partition(before, "me", NOON, stopping=False)
     assert (after.partition.owner, after.partition.next_owner) == (owner, next_owner)
-    assert (after.counts_for, after.must_drain) == (counts_for, must_drain)
+    assert (after.future_owner, after.must_drain) == (future_owner, must_drain)
 
 
 def test_a_released_queue_that_its_thief_does_not_take_is_free_when_the_old_lease_ends() -> None:
     released = Partition(queue_name="q", next_owner="you", expires_at=NOON + timedelta(seconds=5))
-    assert tend(released, "me", NOON, stopping=False).partition == released
-    assert tend(released, "me", NOON + timedelta(seconds=5), stopping=False).partition.owner == "me"
+    assert plan_partition(released, "me", NOON, stopping=False).partition == released
+    assert plan_partition(released, "me", NOON + timedelta(seconds=5), stopping=False).partition.owner == "me"
 
 
 def test_a_lease_is_renewed_after_ten_seconds_and_not_at_every_look() -> None:
     fresh = row("me", left=29)
-    assert tend(fresh, "me", NOON, stopping=False).partition == fresh
-    old = tend(row("me", left=20), "me", NOON, stopping=False).partition
+    assert plan_partition(fresh, "me", NOON, stopping=False).partition == fresh
+    old = plan_partition(row("me", left=20), "me", NOON, stopping=False).partition
     assert old.expires_at == NOON + LEASE
 
 
 def test_who_stops_claims_nothing_and_drains_all() -> None:
-    assert tend(row(), "me", NOON, stopping=True).partition == row()
-    assert tend(row("me"), "me", NOON, stopping=True).must_drain
+    assert plan_partition(row(), "me", NOON, stopping=True).partition == row()
+    assert plan_partition(row("me"), "me", NOON, stopping=True).must_drain
 
 
-def shares(**counts: int) -> list[Tended]:
+def shares(**counts: int) -> list[PartitionPlan]:
     return [
-        Tended(partition=Partition(queue_name=f"{owner}{number}", owner=owner), counts_for=owner)
+        PartitionPlan(partition=Partition(queue_name=f"{owner}{number}", owner=owner), future_owner=owner)
         for owner, count in counts.items()
         for number in range(count)
     ]
@@ -119,7 +119,7 @@ def shares(**counts: int) -> list[Tended]:
     ],
 )
 def test_how_many_queues_are_asked_for(counts: dict[str, int], stolen: int) -> None:
-    assert len(to_steal(shares(**counts), "me")) == stolen
+    assert len(partitions_to_steal(shares(**counts), "me")) == stolen
 
 
 @pytest.mark.parametrize("scenario", ["two_hosts", "chain"])
@@ -171,7 +171,7 @@ class Host:
     def is_active(self, queue_name: str) -> bool:
         return queue_name in self.episodes
 
-    async def drained(self, queue_name: str) -> None:
+    async def wait_until_inactive(self, queue_name: str) -> None:
         while queue_name in self.episodes:
             await self.episodes[queue_name].wait()
 
@@ -401,7 +401,7 @@ async def test_queues_of_a_formerly_larger_hub_are_read_too(
     smaller = Hub(store, upkeep_clock, table_manager, HubNames(hub="Some", partition_count=4))
     async with smaller.host("a"):
         await smaller.until(lambda: smaller.readers.share("a") == 6)
-    assert "made with 6 control queues, but partitionCount in host.json is 4" in caplog.text
+    assert "created with 6 control queues, but partitionCount in host.json is 4" in caplog.text
 
 
 @pytest.mark.parametrize("new_manager", ALL)

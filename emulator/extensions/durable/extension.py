@@ -16,7 +16,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.durable import DurableTaskOptions
 from emulator.config.settings import Settings
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
+from emulator.durable.azurestorage.crash_recovery.host_identity import ClaimIdentity, no_identity
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import DRAIN_SECONDS, engine
 from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
@@ -66,7 +66,7 @@ class DurableHost:
     clock: Clock
     new_id: NewId
     drain_seconds: float = DRAIN_SECONDS
-    take_seat: TakeSeat = no_seat
+    take_seat: ClaimIdentity = no_identity
     any_port: bool = False
 
 

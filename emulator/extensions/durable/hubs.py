@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from emulator.clock import Clock
 from emulator.config.connections import ConnectionNotConfigured
 from emulator.config.durable import AzureStorageProvider, DurableTaskOptions
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
+from emulator.durable.azurestorage.crash_recovery.host_identity import ClaimIdentity, no_identity
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.durable.tracing.lifecycle import Lifecycle
@@ -65,7 +65,7 @@ class HubDirectory:
         new_id: NewId,
         app_name: str = "",
         slot_name: str = "",
-        take_seat: TakeSeat = no_seat,
+        take_seat: ClaimIdentity = no_identity,
     ) -> None:
         self._options = options
         self._accounts = accounts
@@ -130,6 +130,6 @@ class HubDirectory:
             new_id=self._new_id,
             tracking=self._accounts(tracking) if tracking else None,
             app_name=self._app_name,
-            seat=self._take_seat() if self._is_own(account, options.hub_name) else None,
+            identity=self._take_seat() if self._is_own(account, options.hub_name) else None,
         )
         return OpenedHub(hub, Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name))
