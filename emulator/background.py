@@ -22,6 +22,7 @@ async def background(work: Coroutine[Any, Any, None], *, name: str | None = None
         try:
             yield task
         finally:
+            # The group would otherwise wait until the task ends by itself.
             task.cancel()
 
 
@@ -35,6 +36,7 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as failed:
+        # Several errors stay a group, so that none is lost.
         if len(failed.exceptions) == 1:
             raise failed.exceptions[0] from None
         raise

@@ -52,6 +52,7 @@ class InstanceFinished(HubError):
         self.status = status
 
 
+# The texts of the next three errors are those of .NET, because the HTTP API returns them.
 class CannotChangeState(HubError):
     """An instance was to be suspended that is suspended, or resumed that is not."""
 
@@ -157,6 +158,8 @@ class DurableClient:
         `version` None: the app's default version. An empty text is a version, too.
         Raises InstanceAlreadyExists.
         """
+        # With hyphens, as in .NET; the execution ids of restarts have none there (docs/protocol/task-hub-storage.md
+        # 2.3).
         execution_id = hyphenated(self._new_id())
         return await self._start(name, input, execution_id, instance_id=instance_id, version=version, trace=trace)
 
@@ -215,6 +218,7 @@ class DurableClient:
         """
         if interval_seconds > timeout_seconds:
             raise TimeoutTooShort(timeout_seconds, interval_seconds)
+        # Polled, because the instance may run on another host, which cannot notify this one.
         started_at = self._clock.now()
         while True:
             status = await self.hub.status(instance_id)
@@ -223,6 +227,7 @@ class DurableClient:
             left = timeout_seconds - (self._clock.now() - started_at).total_seconds()
             if left <= 0:
                 return None
+            # The last status query is at the end of the time, even if the interval does not fit in.
             await self._clock.sleep(min(interval_seconds, left))
 
     async def active(self, instance_id: str) -> InstanceStatus:
@@ -297,6 +302,7 @@ class DurableClient:
         return await self.hub.purge_many(where)
 
     async def _send(self, instance_id: str, event: HistoryEvent) -> None:
+        # Without an execution id, so that the message reaches the execution that is current when it is processed.
         await self.hub.send(TaskMessage(event, OrchestrationInstance(instance_id, None)))
 
     def _now(self) -> Instant:
@@ -306,6 +312,7 @@ class DurableClient:
 
     async def signal_entity(self, entity: EntityId, operation: str, input: str | None) -> None:
         """Send a one-way operation. An entity that does not exist is created by it."""
+        # A GUID with hyphens, as .NET writes it. Receivers recognise a repeated request by it.
         request = Request(id=hyphenated(self._new_id()), operation=operation, is_signal=True, input=input)
         event = EventRaised(timestamp=self._now(), name=request.event_name, input=request.from_client())
         await self._send(entity.instance_id, event)

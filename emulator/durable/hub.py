@@ -192,6 +192,7 @@ class WorkSource(Protocol):
     async def next_orchestration(self) -> OrchestrationWorkItem:
         """Wait for an orchestration with new messages and lock it."""
 
+    # Apart from orchestrations, because host.json limits the two separately.
     async def next_entity(self) -> OrchestrationWorkItem:
         """Wait for an entity with new messages (its instance id begins with @) and lock it."""
 

@@ -65,6 +65,7 @@ class BlobHostLocks:
         self._host_id = host_id
         self._clock = clock
         self._new_id = new_id
+        # On Azure it is WEBSITE_INSTANCE_ID. Only its uniqueness counts for the lock.
         self._instance_id = instance_id or new_id()
         self._listener_lease = listener_lease
         self._singleton_lease = singleton_lease
@@ -105,6 +106,7 @@ class BlobHostLocks:
             async with background(self._be_primary(), name="primary host"):
                 yield
         finally:
+            # After an orderly stop another host should not wait for the rest of the lease.
             if await run_to_completion(self._primary.release()):
                 _log.debug("Host instance '%s' released lock lease.", self._instance_id)
 
@@ -126,31 +128,28 @@ class BlobHostLocks:
     @asynccontextmanager
     async def _holding(self, lock: _BlobLock, user: str) -> AsyncIterator[None]:
         try:
-            await self._wait_for(lock, user)
+            is_first = True
+            while not await run_to_completion(lock.try_acquire()):
+                if is_first:
+                    _log.debug("Unable to acquire Singleton lock (%s).", lock.name)
+                    # The service does not tell how much of a lease is left, but a lease that is not renewed ends
+                    # within its period.
+                    _log.info(
+                        "%s waits for its lock, which another host%s holds (blob %s). If that host was killed, the "
+                        "lock is free in at most %d seconds.",
+                        user,
+                        f" ({lock.last_owner})" if lock.last_owner else "",
+                        lock.blob,
+                        lock.period.total_seconds(),
+                    )
+                    is_first = False
+                await self._clock.sleep(_RETRY_EVERY.total_seconds(), upkeep=True)
             async with background(lock.renew_until_lost(), name=f"renew {lock.name}"):
                 yield
         finally:
             # After the body, and also if the wait was cancelled in the moment in which the lock was acquired. The
             # release is completed: otherwise another host would wait for the rest of the lease.
             await run_to_completion(lock.release())
-
-    async def _wait_for(self, lock: _BlobLock, user: str) -> None:
-        is_first = True
-        while not await run_to_completion(lock.try_acquire()):
-            if is_first:
-                _log.debug("Unable to acquire Singleton lock (%s).", lock.name)
-                # The service does not tell how much of a lease is left, but a lease that is not renewed ends within
-                # its period.
-                _log.info(
-                    "%s waits for its lock, which another host%s holds (blob %s). If that host was killed, the lock "
-                    "is free in at most %d seconds.",
-                    user,
-                    f" ({lock.last_owner})" if lock.last_owner else "",
-                    lock.blob,
-                    lock.period.total_seconds(),
-                )
-                is_first = False
-            await self._clock.sleep(_RETRY_EVERY.total_seconds(), upkeep=True)
 
     def _lock(self, name: str, period: timedelta, renew_every: timedelta, *, owner: str | None) -> _BlobLock:
         return _BlobLock(
@@ -203,6 +202,7 @@ class _BlobLock:
     async def _acquire(self) -> bool:
         properties = await self._container.properties(self.blob)
         metadata = {name.lower(): value for name, value in properties.metadata.items()}
+        # Metadata are HTTP headers, whose names are the same in any case.
         self.last_owner = metadata.get(_OWNER.lower())
         # Asked for first, because acquiring a lease again under the same id succeeds. Two hosts with the same instance
         # id would otherwise both be primary host.

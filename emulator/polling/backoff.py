@@ -21,6 +21,7 @@ class Backoff:
         first: timedelta = timedelta(milliseconds=50),
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),
     ) -> None:
+        # Tests and users set limits below the first pause.
         self._first = min(first, longest)
         self._longest = longest
         self._jitter = jitter

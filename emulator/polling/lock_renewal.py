@@ -53,6 +53,7 @@ class LockRenewer(Generic[Item]):
         # before the lock ends.
         self._interval = min(_LONGEST_INTERVAL, shortest_lock / 4)
         self._on_lost = on_lost
+        # By id and not by object: a message that is received a second time is another object with the same id.
         self._items: dict[str, Item] = {}
 
     def __len__(self) -> int:

@@ -30,6 +30,7 @@ class StorageOutage:
             traceback = None if isinstance(error, EmulatorError) else error
             _log.warning("%s failed and is retried until it succeeds: %s", self._operation, error, exc_info=traceback)
         self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
+        # Upkeep: in virtual time, an unreachable storage must not make days pass.
         await self._clock.sleep(self._pause_seconds, upkeep=True)
 
     def resolved(self) -> None:

@@ -61,7 +61,9 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
     the concurrency limit. A queue trigger fetches batches below `newBatchThreshold` + 1, so at most
     `batchSize` + `newBatchThreshold` messages run at once.
     """
+    # Not a TaskGroup: leaving it would wait without a time limit.
     in_flight: set[asyncio.Task[None]] = set()
+    # Set by each item that ends; the loop checks the limit again then.
     has_ended = asyncio.Event()
     outage = StorageOutage(f"Fetching {processor.name} work items", clock)
 
@@ -75,7 +77,14 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
             while len(in_flight) >= fetch_below:
                 has_ended.clear()
                 await has_ended.wait()
-            for item in await _fetch(processor, outage):
+            try:
+                items = await processor.fetch()
+            except Exception as error:
+                # A loop that ends would leave a host that looks healthy and does nothing, so every error is retried.
+                await outage.wait_before_retry(error)
+                continue
+            outage.resolved()
+            for item in items:
                 task = asyncio.create_task(
                     _handle(processor, item), name=f"{processor.name} {processor.describe(item)}"
                 )
@@ -83,18 +92,6 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
                 task.add_done_callback(ended)
     finally:
         await _drain(in_flight, clock, drain_seconds)
-
-
-async def _fetch(processor: Processor[Item, Result], outage: StorageOutage) -> Sequence[Item]:
-    while True:
-        try:
-            items = await processor.fetch()
-        except Exception as error:
-            # A loop that ends would leave a host that looks healthy and does nothing, so every error is retried.
-            await outage.wait_before_retry(error)
-        else:
-            outage.resolved()
-            return items
 
 
 async def _handle(processor: Processor[Item, Result], item: Item) -> None:
@@ -111,12 +108,14 @@ async def _handle(processor: Processor[Item, Result], item: Item) -> None:
         _log.exception("Processing %s failed. It will be retried.", processor.describe(item))
         await run_to_completion(_abandon(processor, item))
     else:
+        # The stop of the host cancels this task. A write must not be interrupted by that.
         await run_to_completion(_save(processor, item, result))
 
 
 async def _save(processor: Processor[Item, Result], item: Item, result: Result) -> None:
     try:
         await processor.save(item, result)
+    # A warning and no traceback: with several hosts this happens in normal operation.
     except LockLost as lost:
         _log.warning(
             "The result of %s is discarded: another host has taken it over. %s", processor.describe(item), lost
@@ -144,6 +143,7 @@ async def _drain(in_flight: set[asyncio.Task[None]], clock: Clock, seconds: floa
     if not in_flight:
         return
     with suppress(TimeoutError):
+        # A copy, because tasks remove themselves from the set when they end.
         await within(clock, seconds, asyncio.wait(set(in_flight)))
     # Cancelling ends `run` only. An item that is being saved is saved to the end, however long that takes, because a
     # half-written checkpoint would have to be detected and repaired by the next host.

@@ -18,7 +18,7 @@ _HANDLES = {"queue", "table", "container", "lease"}
 
 class Moment(enum.Enum):
     BEFORE = "before"  # the request never reached the service
-    AFTER = "after"  # the service did it, nobody learned so
+    AFTER = "after"  # the service has done it, but the answer is lost
 
 
 class Death:

@@ -1,4 +1,4 @@
-"""A host that follows a killed one on the same machine: it has its name, and gives back what that held."""
+"""A host that is started after a killed one on the same machine takes over its name and returns its messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def claimed(folder: Path) -> Iterator[HostIdentity]:
         yield identity
 
 
-def test_hosts_of_a_folder_have_names_of_their_own_and_their_successors_inherit_them(tmp_path: Path) -> None:
+def test_hosts_of_a_folder_have_different_names_which_later_hosts_take_over(tmp_path: Path) -> None:
     with claimed(tmp_path) as first, claimed(tmp_path) as second:
         assert first.name != second.name
     with claimed(tmp_path) as third:
@@ -54,14 +54,14 @@ def test_hosts_of_a_folder_have_names_of_their_own_and_their_successors_inherit_
             assert fourth.name == second.name
 
 
-def test_a_seat_that_its_host_left_first_is_taken_first(tmp_path: Path) -> None:
+def test_the_lowest_free_identity_is_claimed(tmp_path: Path) -> None:
     with claimed(tmp_path) as first:
         pass
     with claimed(tmp_path) as second, claimed(tmp_path) as third:
         assert (second.name, third.name != first.name) == (first.name, True)
 
 
-def test_a_copied_folder_takes_neither_name_nor_messages_along(tmp_path: Path) -> None:
+def test_a_copied_folder_copies_neither_name_nor_messages(tmp_path: Path) -> None:
     with claimed(tmp_path / "app") as original:
         original.journal.record("letters", [message("m1")])
         shutil.copytree(tmp_path / "app", tmp_path / "copy")
@@ -72,7 +72,7 @@ def test_a_copied_folder_takes_neither_name_nor_messages_along(tmp_path: Path) -
         assert again.name == copy.name
 
 
-def test_a_folder_that_came_from_another_machine_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_from_another_machine_gets_new_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with claimed(tmp_path) as here:
         pass
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
@@ -81,13 +81,13 @@ def test_a_folder_that_came_from_another_machine_is_a_new_one(tmp_path: Path, mo
         assert there.name.startswith("elsewhere-")
 
 
-def test_where_nothing_can_be_written_there_are_no_seats(tmp_path: Path) -> None:
+def test_no_identity_is_claimed_if_the_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("a file")
     with open_host_identities(tmp_path / "hosts", new_id) as claim_identity:
         assert claim_identity() is None
 
 
-def test_what_hosts_write_is_nothing_to_commit(tmp_path: Path) -> None:
+def test_the_folder_is_ignored_by_git(tmp_path: Path) -> None:
     with claimed(tmp_path):
         assert (tmp_path / ".gitignore").read_text() == "*\n"
 
@@ -100,7 +100,7 @@ def message(id: str, receipt: str = "r1") -> QueueMessage:
 
 
 def held(path: Path) -> dict[str, str]:
-    """The ids and receipts that somebody finds who comes now."""
+    """The ids and receipts in the file."""
     return {each.message_id: each.pop_receipt for each in read_journal(path)[1]}
 
 
@@ -115,7 +115,7 @@ def journal(path: Path) -> Iterator[FileReceiptJournal]:
         yield journal
 
 
-def test_the_successor_finds_what_was_held_with_the_last_receipts(journal: FileReceiptJournal, path: Path) -> None:
+def test_the_journal_contains_locked_messages_with_their_last_receipts(journal: FileReceiptJournal, path: Path) -> None:
     journal.record("letters", [message("m1"), message("m2"), message("m3")])
     journal.record("letters", [message("m2", "r2")])
     journal.forget(message("m1"))
@@ -123,14 +123,14 @@ def test_the_successor_finds_what_was_held_with_the_last_receipts(journal: FileR
     assert read_journal(path) == ("title", (JournalEntry("letters", "m2", "r2"), JournalEntry("letters", "m3", "r1")))
 
 
-def test_what_was_left_stays_until_it_is_struck_out(journal: FileReceiptJournal, path: Path) -> None:
+def test_entries_of_the_previous_host_stay_until_they_are_removed(journal: FileReceiptJournal, path: Path) -> None:
     journal.record("letters", [message("m1"), message("m2")])
     with closing(FileReceiptJournal(path, "title", read_journal(path)[1])) as second:
         second.remove("m1")
     assert held(path) == {"m2": "r1"}
 
 
-def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
+def test_a_host_that_stops_in_order_leaves_no_entries(path: Path) -> None:
     with closing(FileReceiptJournal(path, "title")) as journal:
         journal.record("letters", [message("m1")])
         journal.forget(message("m1"))
@@ -147,19 +147,19 @@ def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
         pytest.param(b"title\n+\tletters\tm1\tr1\n+\tletters\tm2\tr1\n-\tm2\n-\tm2\n", id="struck out twice"),
     ],
 )
-def test_a_spoiled_ledger_counts_as_far_as_it_can_be_read(path: Path, spoiled: bytes) -> None:
+def test_the_readable_lines_of_a_damaged_journal_are_used(path: Path, spoiled: bytes) -> None:
     path.write_bytes(spoiled)
     assert read_journal(path)[0] == "title"
     assert held(path) == {"m1": "r1"}
 
 
 @pytest.mark.parametrize("content", [b"", b"titl", b"\xff\xff\xff"])
-def test_a_ledger_without_a_title_is_empty(path: Path, content: bytes) -> None:
+def test_a_journal_without_a_title_is_empty(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert read_journal(path) == ("", ())
 
 
-def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(
+def test_the_file_stays_small_and_keeps_all_entries_when_it_is_rewritten(
     journal: FileReceiptJournal, path: Path
 ) -> None:
     journal.record("letters", [message("kept")])
@@ -182,7 +182,7 @@ def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
-def test_a_full_disk_does_no_harm_and_is_made_up_for(journal: FileReceiptJournal, path: Path) -> None:
+def test_entries_that_a_full_disk_refused_are_written_later(journal: FileReceiptJournal, path: Path) -> None:
     journal.record("letters", [message("m1")])
     with full_disk(path.stat().st_size + 5):
         journal.record("letters", [message("m2")])
@@ -207,7 +207,7 @@ def full_disk(limit: int) -> Iterator[None]:
 # Giving back -------------------------------------------------------------------------------------------------
 
 
-async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench, tmp_path: Path) -> None:
+async def test_messages_of_a_killed_process_are_visible_at_once(bench: Bench, tmp_path: Path) -> None:
     """The holder is a process, so that nothing of it but its file outlives the kill."""
     queue = bench.account.queue(unique("letters"))
     await queue.create()
@@ -236,7 +236,7 @@ def hold_and_be_killed(folder: Path, queue_name: str, messages: Sequence[QueueMe
         holder.kill()
 
 
-async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successor_gives_back(
+async def test_messages_that_could_not_be_returned_are_returned_by_the_next_host(
     account: StorageAccount, clock: VirtualClock, tmp_path: Path
 ) -> None:
     async with open_world(account, clock) as client:
@@ -257,10 +257,10 @@ async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successo
             await hub.abandon_orchestration(item)
 
 
-async def test_what_a_killed_host_held_is_given_back_by_one_beside_it(
+async def test_messages_of_a_killed_host_are_returned_by_a_running_host(
     account: StorageAccount, clock: VirtualClock, tmp_path: Path
 ) -> None:
-    """When nobody follows the dead one. What a live one holds is left alone."""
+    """If no host is started in its place. Messages of running hosts are not touched."""
     queue = account.queue("letters")
     await queue.create()
     for body in ("of the living", "of the dead"):

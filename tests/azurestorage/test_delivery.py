@@ -1,4 +1,4 @@
-"""The rules for messages that come twice, early, late, or for nobody."""
+"""Delivery rules for messages that arrive twice, early, late, or for an instance that does not exist."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def test_a_start_begins_an_execution() -> None:
     assert found.begins_execution
 
 
-def test_events_that_overtook_the_start_come_behind_it() -> None:
+def test_events_that_arrived_before_the_start_follow_it() -> None:
     event, first = raised(), start()
     check(plan(NOTHING, [event, first]), run=[first, event])
 
 
-def test_a_start_met_twice_counts_once() -> None:
+def test_a_repeated_start_is_discarded() -> None:
     first, again = start(), start()
     check(plan(NOTHING, [first, again]), run=[first], discard=[again])
 
@@ -149,7 +149,7 @@ def test_a_new_start_replaces_an_execution_that_was_not_even_loaded() -> None:
     check(plan(NOT_OURS, [again]), run=[again])
 
 
-def test_what_was_sent_to_a_running_execution_before_its_replacement_still_goes_there() -> None:
+def test_messages_sent_before_a_replacing_start_go_to_the_replaced_execution() -> None:
     event, again, later = raised(), start("e2"), raised("later")
     check(plan(history(), [event, again, later]), run=[event], later=[again, later])
 
@@ -198,31 +198,31 @@ def test_an_entity_does_not_begin_with_anything_else() -> None:
         ),
     ],
 )
-def test_an_answer_waits_for_its_question(question: HistoryEvent, answer: ReceivedMessage) -> None:
+def test_an_answer_is_retried_until_its_question_is_stored(question: HistoryEvent, answer: ReceivedMessage) -> None:
     check(plan(history(), [answer]), too_early=[answer])
     check(plan(history(question), [answer]), run=[answer])
 
 
-def test_an_answer_counts_once() -> None:
+def test_a_repeated_answer_is_discarded() -> None:
     first, again = result(0), result(0)
     check(plan(history(scheduled(0)), [first, again]), run=[first], discard=[again])
     check(plan(history(scheduled(0), first.task.event), [again]), discard=[again])
 
 
-def test_the_timer_that_other_backends_use_over_and_over_is_no_repetition() -> None:
+def test_a_negative_timer_id_of_another_backend_may_repeat() -> None:
     first, again = fired(-100), fired(-100)
     dummy = TimerCreated(timestamp=NOW, event_id=-100, fire_at=NOW)
     check(plan(history(dummy, first.task.event), [again]), run=[again])
 
 
-def test_answers_to_another_execution_may_be_early_but_not_for_ever() -> None:
+def test_answers_to_another_execution_are_retried_five_times() -> None:
     fresh, old = result(0, "e7", times=5), result(0, "e7", times=6)
     check(plan(history(), [fresh, old]), too_early=[fresh], discard=[old])
     check(plan(NOTHING, [fresh]), too_early=[fresh])
     check(plan(NOTHING, [old]), unstarted=[old])
 
 
-def test_answers_to_an_execution_known_to_be_over_are_dropped_at_once() -> None:
+def test_answers_to_a_replaced_execution_are_discarded_at_once() -> None:
     stale = result(0, "e0")
     check(plan(history(), [stale], replaced={"e0"}), discard=[stale])
 
@@ -237,7 +237,7 @@ def test_an_event_that_was_stored_before_the_crash_is_not_stored_again() -> None
     assert found.check_row
 
 
-def test_equal_events_delivered_for_the_first_time_are_both_meant() -> None:
+def test_equal_events_delivered_for_the_first_time_are_both_kept() -> None:
     first, second = raised(), raised()
     check(plan(history(first.task.event), [second]), run=[second])
 
@@ -245,19 +245,19 @@ def test_equal_events_delivered_for_the_first_time_are_both_meant() -> None:
 # Ends --------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_reaches_a_finished_instance() -> None:
+def test_messages_to_a_finished_instance_are_discarded() -> None:
     late = [result(0), raised(), start()]
     found = plan(history(scheduled(0), ended()), late)
     check(found, discard=late)
     assert found.check_row
 
 
-def test_another_executions_answer_waits_even_if_this_one_has_ended() -> None:
+def test_an_answer_to_another_execution_is_retried_even_if_the_stored_one_has_ended() -> None:
     early = result(0, "e2")
     check(plan(history(ended()), [early]), too_early=[early])
 
 
-def test_the_events_are_asked_for_when_they_are_needed() -> None:
+def test_the_history_is_reloaded_when_its_events_are_needed() -> None:
     assert plan(NOT_OURS, [raised()]).reload
 
 
@@ -269,7 +269,7 @@ def status_row(status: RuntimeStatus, **columns: Value) -> Row:
     return Row("i1", "", usual | {"RuntimeStatus": status.wire_name} | columns)
 
 
-def test_messages_to_nobody_are_dropped() -> None:
+def test_messages_to_an_unknown_instance_are_discarded() -> None:
     lost = [raised(), terminate()]
     check(plan(NOTHING, lost), unstarted=lost)
     assert plan_unstarted(lost, None) == UnstartedPlan(discard=lost)
@@ -327,7 +327,7 @@ def test_a_start_is_judged_by_the_status_row(found: ReceivedMessage, row: Row | 
 # Delays ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_later_says_so() -> None:
+def test_due_times_of_messages() -> None:
     entity = OrchestrationInstance("@c@k", None)
     at = Instant.parse("2026-06-24T11:00:00.0000000Z")
     signal = EventRaised(timestamp=NOW, name="op@2026-06-24T11:00:00.0000000Z", input="{}")
@@ -344,6 +344,6 @@ def test_a_queue_hides_whole_seconds_and_a_week_at_most(remaining: float, hidden
     assert hidden_for(timedelta(seconds=remaining)) == timedelta(seconds=hidden)
 
 
-def test_what_fails_again_and_again_comes_more_and_more_slowly() -> None:
+def test_retry_delays_grow() -> None:
     seconds = [abandoned_for(count).total_seconds() for count in (1, 2, 3, 8, 9, 10, 50)]
     assert seconds == [2, 4, 8, 256, 512, 600, 600]

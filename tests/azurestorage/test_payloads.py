@@ -84,9 +84,7 @@ async def test_large_columns_refer_to_their_blobs(account: StorageAccount, clock
         assert (completed.properties["Result"], completed.properties["ResultBlobName"]) == ("", blob)
 
 
-async def test_urls_are_shown_as_they_are_when_nobody_wants_the_payloads(
-    account: StorageAccount, clock: VirtualClock
-) -> None:
+async def test_urls_are_shown_if_payloads_are_not_fetched(account: StorageAccount, clock: VirtualClock) -> None:
     options = with_provider(fetch_large_messages_automatically=False)
     async with open_world(account, clock, app(), options) as world:
         await world.start("nothing", "x" * 60_000)

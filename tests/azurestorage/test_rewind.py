@@ -88,7 +88,7 @@ async def test_a_rewind_can_be_repeated(account: StorageAccount, clock: VirtualC
     assert [row async for row in account.table(f"{hub.name}History").query()] == before
 
 
-async def test_nobody_can_be_rewound_who_never_ran(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_an_instance_that_never_ran_cannot_be_rewound(account: StorageAccount, clock: VirtualClock) -> None:
     hub = AzureStorageTaskHub(DurableTaskOptions(hub_name="Empty"), account, clock=clock, new_id=new_id)
     with pytest.raises(InstanceNotFound, match='no instance with the id "i9"'):
         await hub.rewind("i9", None)

@@ -204,9 +204,7 @@ async def test_without_an_identity_the_message_says_how_to_get_one(monkeypatch: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for the Azure CLI is a shell script")
-async def test_a_token_that_nobody_waits_for_any_more_is_not_fetched_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_token_request_without_waiters_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = tmp_path / "begun"
     cli = tmp_path / "az"
     cli.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {begun}.new && mv {begun}.new {begun}\nwait\n")
@@ -218,7 +216,7 @@ async def test_a_token_that_nobody_waits_for_any_more_is_not_fetched_on(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while is_there(int(begun.read_text())):  # until whoever adopted the script's child has buried it
+    while is_there(int(begun.read_text())):  # until the child process of the script is gone
         await asyncio.sleep(0.01)
 
 

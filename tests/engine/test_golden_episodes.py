@@ -128,7 +128,7 @@ class Stage:
         for message in self._recording.received.get(item.instance_id, ()):
             if message.event == wanted:
                 return message
-        raise AssertionError(f"nobody sent {wanted}")
+        raise AssertionError(f"{wanted} was not sent")
 
     def _messages_to_entity(self, item: WorkItem) -> Sequence[TaskMessage]:
         """As many of the requests as the recorded batch had."""

@@ -1,4 +1,4 @@
-"""The work loop: limits, failures, and how it stops."""
+"""Work loop: concurrency limit, failures, and drain."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def _wait(gate: asyncio.Event) -> None:
         ),
     ],
 )
-async def test_an_item_that_fails_is_logged_once_and_given_back(
+async def test_an_item_that_fails_is_logged_once_and_abandoned(
     desk: Desk,
     clock: VirtualClock,
     caplog: pytest.LogCaptureFixture,
@@ -151,14 +151,14 @@ async def test_an_item_that_fails_is_logged_once_and_given_back(
 
 
 @pytest.mark.parametrize("error", [LockLost("another host has it"), OSError("the network is gone")])
-async def test_what_cannot_be_saved_is_given_back(desk: Desk, clock: VirtualClock, error: Exception) -> None:
+async def test_an_item_that_cannot_be_saved_is_abandoned(desk: Desk, clock: VirtualClock, error: Exception) -> None:
     desk.put(Item("lost", save=lambda: raise_(error)), Item("good"))
     async with working(desk, clock):
         await desk.until(lambda: bool(desk.saved and desk.given_back))
     assert (desk.saved, desk.given_back) == (["good"], ["lost"])
 
 
-async def test_storage_that_cannot_be_reached_is_reported_once_and_asked_again(
+async def test_an_unreachable_storage_is_reported_once_and_retried(
     desk: Desk, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -174,7 +174,7 @@ async def test_storage_that_cannot_be_reached_is_reported_once_and_asked_again(
     ]
 
 
-async def test_stopping_lets_what_runs_come_to_its_end(desk: Desk, clock: VirtualClock) -> None:
+async def test_running_items_end_before_the_loop_stops(desk: Desk, clock: VirtualClock) -> None:
     gate = asyncio.Event()
     desk.put(Item("running", run=lambda: _wait(gate)))
     async with working(desk, clock, limit=1):
@@ -185,7 +185,7 @@ async def test_stopping_lets_what_runs_come_to_its_end(desk: Desk, clock: Virtua
     assert desk.waiting.qsize() == 1
 
 
-async def test_what_takes_too_long_to_stop_is_given_back(desk: Desk, clock: VirtualClock) -> None:
+async def test_items_that_exceed_the_drain_time_are_abandoned(desk: Desk, clock: VirtualClock) -> None:
     desk.put(Item("endless", run=lambda: clock.sleep(3600)))
     began = clock.now()
     async with working(desk, clock, drain_seconds=8):
@@ -194,7 +194,7 @@ async def test_what_takes_too_long_to_stop_is_given_back(desk: Desk, clock: Virt
     assert (clock.now() - began).total_seconds() == 8
 
 
-async def test_a_write_is_never_torn(desk: Desk, clock: VirtualClock) -> None:
+async def test_a_write_is_never_interrupted(desk: Desk, clock: VirtualClock) -> None:
     """It has begun when the time to drain is over; it is finished all the same, and nothing is given back."""
     desk.put(Item("slow to store", save=lambda: clock.sleep(60)))
     async with working(desk, clock, drain_seconds=8):

@@ -106,6 +106,8 @@ class AzureStorageTaskHub:
             new_id,
             identity.journal if identity else NoReceiptJournal(),
             provider,
+            # Without an identity, no host will return locked messages, so the short first lock would only cost
+            # renewals.
             first_lock=FIRST_LOCK if identity else MAX_HIDE,
         )
         self._sessions = Sessions(
@@ -203,6 +205,7 @@ class AzureStorageTaskHub:
             status = status_rows.status_of(existing)
             if status is not None and status not in reuse:
                 raise InstanceAlreadyExists(instance_id, status)
+        # The generation lets the worker tell a start that replaces this one from a start that competes with it.
         if started.generation is None:
             generation = 0 if existing is None else (status_rows.generation_of(existing) or 0) + 1
             started = replace(started, generation=generation)
@@ -213,6 +216,8 @@ class AzureStorageTaskHub:
             # stored before both, to keep that wait short.
             status_input = None if encoded.blob else await self._instances.input_reference(started)
             sent = await self._sender.put(encoded)
+            # Refused if another client has started the id since the row was read. Its row then makes the worker discard
+            # the message that was just sent (`delivery.judge_start`).
             if await self._instances.create(started, existing=existing, status_input=sent.blob_url or status_input):
                 self._cache.started[instance_id] = started.instance.execution_id or ""
 
@@ -241,6 +246,7 @@ class AzureStorageTaskHub:
         await self.create()
         failed_leaves = await rewind(instance_id, history=self._history_rows, instances=self._instances)
         for leaf in failed_leaves:
+            # The cached history still has the failures that the rewind has undone.
             self._cache.forget(leaf)
             event = GenericEvent(timestamp=Instant.of(self._clock.now()), data=reason)
             await self._sender.send(TaskMessage(event, OrchestrationInstance(leaf, None)))
@@ -281,10 +287,13 @@ class AzureStorageTaskHub:
                 for queue in (self._sender.work_items, *self._sender.control_queues):
                     for times in (1, 2, 3):
                         queue.expect(times * FIRST_LOCK)
+            # Entered before the poller and the partitions, so left after them: queues are closed first, and the
+            # sessions return the messages of closed queues.
             await stack.enter_async_context(self._sessions.running())
             await stack.enter_async_context(self._work_items.running())
             await stack.enter_async_context(poller.running())
             own_partitions = partial(self._ownership.owning, poller, self._recreate)
+            # The app lease is for control queues only. As in .NET, activities are also processed without it.
             if self._options.use_app_lease:
                 await stack.enter_async_context(self._app_lease.holding(own_partitions))
             else:

@@ -99,6 +99,7 @@ class LargePayloads:
         # Megabytes would block the event loop, and with it the renewal of locks.
         with self._clock.busy():
             content = await asyncio.to_thread(compress)
+        # Most hubs never store a large payload, and then need no container.
         if not self._is_created:
             await self._container.create()
             self._is_created = True

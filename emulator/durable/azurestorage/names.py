@@ -40,6 +40,7 @@ class HubNames:
 
         The hash is computed from the instance id as it is, case-sensitive and not escaped.
         """
+        # Every host and client must compute the same queue, in every version: the hash is part of the protocol.
         return self.control_queue(fnv1a32(instance_id) % self.partition_count)
 
     @property
@@ -100,6 +101,7 @@ def fnv1a32(text: str) -> int:
 _ESCAPES = {"^": "^^", "/": "^0", "\\": "^1", "#": "^2", "?": "^3"} | {
     chr(code): "^" + chr(0xC0 + code) for code in (*range(0x20), *range(0x7F, 0xA0))
 }
+# The same characters as a pattern, because nearly all ids need no escaping and one search tells that.
 _MUST_ESCAPE = re.compile(r"[\^/\\#?\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(r"\^(.)", re.DOTALL)
 _UNESCAPES = {"0": "/", "1": "\\", "2": "#", "3": "?"}

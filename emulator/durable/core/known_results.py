@@ -36,6 +36,7 @@ class KnownResults:
     def __init__(self, history: Iterable[HistoryEvent]) -> None:
         self._results: set[Key] = set()
         self._external_events: set[Key] = set()
+        # Both kinds are collected in one pass: a history may have ten thousands of events.
         for event in history:
             key = _result_key(event)
             if key is not None:
@@ -84,5 +85,6 @@ def _result_key(event: HistoryEvent) -> Key | None:
 
 def _external_key(event: HistoryEvent) -> Key:
     if isinstance(event, EventRaised):
+        # The name and content, because the times of .NET clients on one machine can be equal.
         return event.timestamp, event.name, event.input
     return event.timestamp, type(event)

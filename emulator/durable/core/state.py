@@ -67,6 +67,7 @@ def begin_episode(
     if past.started is None:
         # Queues do not keep the order, so other messages may have arrived before the start.
         messages = sorted(messages, key=lambda message: not isinstance(message.event, ExecutionStarted))
+    # Without a start, the messages are for an instance that does not exist, or whose start is still on its way.
     first = messages[0].event if messages else None
     started = past.started or (first if isinstance(first, ExecutionStarted) else None)
     if started is None or past.ended is not None:
@@ -106,6 +107,7 @@ class _Past:
         for event in history:
             match event:
                 case ExecutionStarted():
+                    # The first one counts. A second start in a history would be a repeated one.
                     started = started or event
                 case ExecutionCompleted():
                     ended = event

@@ -12,7 +12,7 @@ from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import without_new_events
 from emulator.durable.engine.services import EngineServices
-from emulator.durable.executor import EntityBatch, EntityOperation, EntitySignal, WorkAborted
+from emulator.durable.executor import EntityBatch, EntityOperation, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.tracing.writing import entity as entity_line
 from emulator.ids import hyphenated
@@ -68,6 +68,7 @@ class EntityRunner:
                 max_batch=self._services.options.max_entity_operation_batch_size,
             )
         except ValueError as error:
+            # Retried and not failed: an entity has no end, and another version of the app may be able to read it.
             raise WorkAborted(f"a message or the scheduler state cannot be read ({error})") from error
 
     async def _run_batch(self, entity: EntityId, turn: EntityTurn) -> BatchAnswer:
@@ -89,14 +90,17 @@ class EntityRunner:
             responses=[
                 Response(operation.result, "Error" if operation.is_error else None) for operation in result.results
             ],
-            signals=[(signal.target, self._request(entity, signal)) for signal in result.signals],
-        )
-
-    def _request(self, entity: EntityId, signal: EntitySignal) -> Request:
-        return Request(
-            id=hyphenated(self._services.new_id()),
-            operation=signal.name,
-            is_signal=True,
-            input=signal.input,
-            parent=entity.instance_id,
+            signals=[
+                (
+                    signal.target,
+                    Request(
+                        id=hyphenated(self._services.new_id()),
+                        operation=signal.name,
+                        is_signal=True,
+                        input=signal.input,
+                        parent=entity.instance_id,
+                    ),
+                )
+                for signal in result.signals
+            ],
         )

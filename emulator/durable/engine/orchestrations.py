@@ -64,6 +64,7 @@ class OrchestrationRunner:
             return await self._services.executor.orchestrate(
                 OrchestratorRequest(instance=state.instance, started=state.started, past=state.past, new=state.new)
             )
+        # The default is to abandon the item, so that a worker with a matching version can take it.
         if options.version_failure_strategy is VersionFailure.FAIL:
             return _version_failure(state)
         raise WorkAborted(

@@ -55,6 +55,7 @@ async def engine(
     """
     lifecycle = lifecycle or Lifecycle.of_hub(options)
     services = EngineServices(executor=executor, options=options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    # Three loops instead of one, because each kind of work item has a limit of its own in host.json.
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
@@ -98,6 +99,7 @@ async def engine(
         try:
             yield
         finally:
+            # Logged before the drain, which may take several seconds.
             lifecycle.worker_stopping()
     lifecycle.worker_stopped()
 

@@ -32,6 +32,7 @@ FIRST_LOCK = timedelta(seconds=5)
 A message that was on its way to a host when that was killed is in no journal, so it stays locked for this time.
 """
 
+# Far more than the hosts of one app on one machine. The search must end where locks do not work at all.
 _MAX_HOSTS = 64
 
 
@@ -71,27 +72,26 @@ def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None
     try:
         for number in range(_MAX_HOSTS):
             with ExitStack() as attempt:
-                if attempt.enter_context(try_lock(folder / f"{number}.lock")):
-                    stack.push(attempt.pop_all())
-                    return _open_identity(folder, number, new_id, stack)
+                if not attempt.enter_context(try_lock(folder / f"{number}.lock")):
+                    continue
+                # The lock is held until the folder is closed. If this process is killed before that, the operating
+                # system releases it, which is the signal for other hosts.
+                stack.push(attempt.pop_all())
+                # The folder is inside the user's app, which is usually in a git repository.
+                (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+                path, here = folder / f"{number}.ledger", f"{platform.node()} {folder.resolve()}"
+                title, entries = read_journal(path)
+                name, _, place = title.partition("\t")
+                if not name or place != here:
+                    # A new identity, or one that came with a copy of the folder.
+                    name, entries = new_host_name(new_id), ()
+                    path.unlink(missing_ok=True)
+                journal = stack.enter_context(closing(FileReceiptJournal(path, f"{name}\t{here}", entries)))
+                return HostIdentity(name, journal, path, here)
     except OSError as error:
         # A read-only folder, for example. The host works without an identity; only a restart after a kill is slower.
         _log.debug("Without a host identity, a host that is killed and restarted waits for its own locks: %s", error)
     return None
-
-
-def _open_identity(folder: Path, number: int, new_id: NewId, stack: ExitStack) -> HostIdentity:
-    # The folder is inside the user's app, which is usually in a git repository.
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    path = folder / f"{number}.ledger"
-    here = f"{platform.node()} {folder.resolve()}"
-    title, entries = read_journal(path)
-    name, _, place = title.partition("\t")
-    if not name or place != here:
-        name, entries = new_host_name(new_id), ()
-        path.unlink(missing_ok=True)
-    journal = stack.enter_context(closing(FileReceiptJournal(path, f"{name}\t{here}", entries)))
-    return HostIdentity(name, journal, path, here)
 
 
 def journals_of_dead_hosts(identity: HostIdentity) -> Iterator[FileReceiptJournal]:
@@ -107,6 +107,8 @@ def journals_of_dead_hosts(identity: HostIdentity) -> Iterator[FileReceiptJourna
             if not stack.enter_context(try_lock(path.with_suffix(".lock"))):
                 continue
             title, entries = read_journal(path)
+            # Without entries there is nothing to recover. With another place, the file is a copy, and its host may be
+            # alive.
             if entries and title.endswith(f"\t{identity.place}"):
                 yield stack.enter_context(closing(FileReceiptJournal(path, title, entries)))
 

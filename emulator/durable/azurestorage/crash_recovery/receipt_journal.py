@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _LOCKED, _FORGOTTEN = "+", "-"
 # When so many bytes have been appended, the file is rewritten with only the entries that are still valid.
 _REWRITE_AFTER_BYTES = 1 << 20
+# QueueMessage needs times. The journal does not contain them, and `hide` does not use them.
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -83,6 +84,7 @@ class FileReceiptJournal:
     def record(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
         """See `ReceiptJournal`."""
         entries = [JournalEntry(queue_name, message.id, message.pop_receipt) for message in messages]
+        # Also kept in memory, because rewriting the file starts from the valid entries.
         self._entries.update((entry.message_id, entry) for entry in entries)
         if entries:
             self._append("".join(entry.line() for entry in entries))
@@ -93,6 +95,7 @@ class FileReceiptJournal:
 
     def remove(self, message_id: str) -> None:
         """Note that the message is not locked any more."""
+        # A message can be forgotten twice, for example when its renewal is refused and then its deletion.
         if self._entries.pop(message_id, None) is not None:
             self._append(f"{_FORGOTTEN}\t{message_id}\n")
 
@@ -137,6 +140,8 @@ def read_journal(path: Path) -> tuple[str, Sequence[JournalEntry]]:
     except FileNotFoundError:
         return "", ()
     # The last element is empty, or the beginning of a line that was not written to its end.
+    # Undecodable bytes are replaced: a damaged file must not keep a host from starting, and the service refuses a
+    # damaged receipt.
     [title, *lines] = content.decode(errors="replace").split("\n")[:-1] or [""]
     entries: dict[str, JournalEntry] = {}
     for line in lines:
@@ -161,5 +166,6 @@ async def return_messages(journal: FileReceiptJournal, account: StorageAccount) 
             has_returned = True
         except StorageError:
             _log.debug("Message %s of queue %s is gone or was received again", entry.message_id, entry.queue_name)
+        # Also after a refusal: the receipt will not become valid again.
         journal.remove(entry.message_id)
     return has_returned

@@ -22,25 +22,26 @@ _CHECK_INTERVAL = timedelta(seconds=5)
 @asynccontextmanager
 async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock) -> AsyncIterator[None]:
     """Return the messages of the host that had this identity; while the body runs, also those of other dead hosts."""
+    # Before the queues are polled, so that the first poll finds the messages of the killed host.
     if await return_messages(identity.journal, account):
         _log.warning(
             "The previous host was killed while it was processing work items. They are retried on this host; "
             "activities that were running run again."
         )
+
+    async def check_other_hosts() -> None:
+        while True:
+            await clock.sleep(_CHECK_INTERVAL.total_seconds(), upkeep=True)
+            for journal in journals_of_dead_hosts(identity):
+                try:
+                    if await return_messages(journal, account):
+                        _log.warning(
+                            "Another host of this app was killed while it was processing work items. They are retried; "
+                            "activities that were running run again."
+                        )
+                except EmulatorError as error:
+                    _log.debug("The messages of a killed host could not be returned yet: %s", error)
+
     # Hosts with other identities can be killed at any time, and perhaps no host is started in their place.
-    async with background(_check_other_hosts(identity, account, clock), name="takeover of other hosts"):
+    async with background(check_other_hosts(), name="takeover of other hosts"):
         yield
-
-
-async def _check_other_hosts(identity: HostIdentity, account: StorageAccount, clock: Clock) -> None:
-    while True:
-        await clock.sleep(_CHECK_INTERVAL.total_seconds(), upkeep=True)
-        for journal in journals_of_dead_hosts(identity):
-            try:
-                if await return_messages(journal, account):
-                    _log.warning(
-                        "Another host of this app was killed while it was processing work items. They are retried; "
-                        "activities that were running run again."
-                    )
-            except EmulatorError as error:
-                _log.debug("The messages of a killed host could not be returned yet: %s", error)

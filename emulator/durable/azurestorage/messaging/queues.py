@@ -132,6 +132,7 @@ class TaskQueue:
         self._large = large
         self._clock = clock
         self._encoding = encoding
+        # One per queue for the whole life of the process: it remembers when hidden messages become visible.
         self._wait = MessageWait(queue, clock)
         self.first_lock = first_lock
         self._lock_for = lock_for
@@ -187,6 +188,8 @@ class TaskQueue:
             # The queue was deleted while the host runs (Azurite lost its data, or a user cleaned up).
             await self._queue.create()
             return []
+        # Before the messages are decoded, which may have to load blobs. A host that is killed meanwhile has locked
+        # them.
         self._journal.record(self.name, queue_messages)
         read = await asyncio.gather(*(self._read(message, locked_until) for message in queue_messages))
         return [message for message in read if message is not None]
@@ -234,6 +237,8 @@ class TaskQueue:
 
     async def abandon(self, message: ReceivedMessage) -> None:
         """Return a message whose processing failed, with a delay that grows with every attempt."""
+        # As in .NET there is no poison queue. The message is retried every ten minutes, because dropping it would leave
+        # an orchestration waiting forever.
         if message.dequeue_count >= POISON_COUNT:
             _log.warning(
                 'Message %s (%s for instance "%s") was retried %d times; it stays in queue %s',
@@ -261,6 +266,7 @@ class TaskQueue:
         try:
             await self._queue.hide(queue_message, hide_for=hide_for)
         except (NotFound, PopReceiptMismatch):
+            # Another host has received or deleted it, so nothing becomes visible here.
             hide_for = ZERO
         # Only reached when the service answered. A message that could not be returned stays in the journal, so that
         # the next host with this identity tries again.
@@ -277,6 +283,8 @@ class TaskQueue:
             except (NotFound, PopReceiptMismatch):
                 self._journal.forget(message.queue_message)
                 return False
+            # A host that is killed before this line leaves the old receipt in the journal. The service refuses that
+            # one, and the lock runs out in its time.
             self._journal.record(self.name, [message.queue_message])
             message.locked_until, message.locked_for = locked_until, self._lock_for
         return True

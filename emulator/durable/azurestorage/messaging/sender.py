@@ -33,7 +33,10 @@ class MessageSender:
         self._names = names
         self._new_id = new_id
         self._open_control_queue = control_queue
+        # Opened once: the polling loop of a queue and its senders must share one object, so that sending ends a wait.
         self._control_queues = {name: control_queue(name) for name in names.control_queues}
+        # One counter for all queues, as in .NET. It restarts with the process, so it only orders messages of one
+        # process.
         self._sequence_numbers = itertools.count(1)
         self.work_items = work_items
 

@@ -50,6 +50,7 @@ def hidden_for(remaining: timedelta) -> timedelta:
 
 def abandoned_for(dequeue_count: int) -> timedelta:
     """Return the retry delay of a failed message: 2, 4, 8 … 512, then 600 seconds."""
+    # The same as min(2**n, 600), without powers of large counts.
     if dequeue_count >= POISON_COUNT:
         return _LONGEST_ABANDON
     return timedelta(seconds=2**dequeue_count)

@@ -63,6 +63,7 @@ class AppLease:
         """Create the container and the info blob, if they are missing."""
         await self._container.create()
         try:
+            # Only if it is new: another app may have written that it holds the lease.
             await self._container.write(self._info_blob, b"{}", only_if_new=True)
         except (AlreadyExists, PreconditionFailed):
             return
@@ -88,6 +89,7 @@ class AppLease:
     async def _work_while_held(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         while True:
             if await self._acquire():
+                # Left as soon as the lease is lost, which hands over the control queues.
                 async with work():
                     await self._renew_until_lost()
                 _log.warning("Another app took the app lease of this task hub; orchestrations do not run here any more")
@@ -105,6 +107,7 @@ class AppLease:
                 await lease.change(info.owner_id or "", new_lease_id=self._id)
             else:
                 await lease.acquire(self._id, duration=self._options.lease_interval)
+            # Written if the owner changes or a swap is completed, but not again by each process of the app.
             if info != AppLeaseInfo(self._id):
                 await self._container.write(self._info_blob, AppLeaseInfo(self._id).text().encode())
         except (AlreadyExists, PreconditionFailed):

@@ -130,6 +130,7 @@ class BlobLeases:
         """Create a free record for each queue, if it is missing."""
         for name in self._queue_names:
             try:
+                # Hosts that start at the same time all try this. The record of the first one must not be overwritten.
                 await self._container.write(self._blob(name), LeaseRecord(queue_name=name).body(), only_if_new=True)
             except (AlreadyExists, PreconditionFailed):
                 continue
@@ -171,6 +172,7 @@ class BlobLeases:
                 await self._container.lease(blob).change(record.token, new_lease_id=token)
             else:
                 await self._container.lease(blob).acquire(token, duration=LEASE)
+            # The epoch counts the owners of the queue. It is for people who read the blob.
             ours = replace(record, owner=self._worker_id, token=token, epoch=record.epoch + 1, is_leased=True)
             await self._container.write(blob, ours.body(), lease_id=token)
         except (AlreadyExists, PreconditionFailed, NotFound):

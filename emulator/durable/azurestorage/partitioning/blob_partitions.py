@@ -28,6 +28,7 @@ from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, Precon
 
 _log = logging.getLogger(__name__)
 
+# Both intervals are those of .NET.
 _INTENT_INTERVAL = timedelta(seconds=10)
 _OWNERSHIP_INTERVAL = timedelta(seconds=5)
 _HUB_INFO = "taskhub.json"
@@ -63,6 +64,7 @@ class LeaseContainer:
                 count,
                 self._names.partition_count,
             )
+            # Overwritten, so that the warning is given once per change and not at every start.
             await self.blobs.write(_HUB_INFO, info)
 
 
@@ -111,6 +113,7 @@ class SafePartitions:
         if self._clock.now() >= self._next_intents_at:
             self._next_intents_at = self._clock.now() + _INTENT_INTERVAL
             for name in await self._intents.renew():
+                # No new messages are fetched. The ownership lease is kept until the running episodes have ended.
                 _log.info("Another host asks for control queue %s", name)
                 await listener.close(name)
             for name in await self._owned.renew():
@@ -122,9 +125,11 @@ class SafePartitions:
                 # .NET does not renew the lease any more and lets it run out. Releasing it has the same effect for
                 # other hosts, half a minute sooner.
                 await self._owned.release(name)
+        # Reading the ownership records costs 1 + 2 requests per queue, so they are only read if a queue is missing.
         if set(self._intents.held) - set(self._owned.held):
             await self._owned.take(lambda name: name in self._intents.held)
         for name in tuple(self._owned.held):
+            # Also those that were open before: an intent that was lost and came back opens its queue again.
             if name in self._intents.held:
                 await listener.open(name)
 
@@ -165,6 +170,7 @@ class LegacyPartitions:
         self._loop.close()
 
     async def _pass(self, listener: ControlQueueListener) -> None:
+        # First the losses, so that this host stops reading before it takes other queues.
         for name in await self._leases.renew():
             _log.info("Another host has taken control queue %s", name)
             await listener.close(name)
@@ -192,6 +198,7 @@ async def hand_over(
 
     In this order, the next owner never reads a history to which this host still appends.
     """
+    # A copy: the leases change while they are released.
     names = tuple(owned.held)
     for name in names:
         await listener.close(name)

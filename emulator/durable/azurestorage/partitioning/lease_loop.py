@@ -29,7 +29,7 @@ class LeaseLoop:
         self._clock = clock
         self.is_stopping = False
         self._is_requested = asyncio.Event()
-        # Replaced after each pass, so that whoever waits for it waits for that pass and not for an earlier one.
+        # Replaced after each pass, so that a wait is for the next pass and not for an earlier one.
         self._pass_ended = asyncio.Event()
 
     @asynccontextmanager
@@ -65,6 +65,7 @@ class LeaseLoop:
         try:
             return await make_pass()
         except NotFound:
+            # A host that stops must not create the storage of a hub that was deleted.
             if self.is_stopping:
                 raise
         await recreate()
@@ -77,6 +78,7 @@ class LeaseLoop:
         if self._is_requested.is_set():
             return
         try:
+            # Upkeep: virtual time jumps over renewals. `confirm` notices an overdue lease and requests a pass.
             await within(self._clock, pause.total_seconds(), self._is_requested.wait(), upkeep=True)
         except TimeoutError:
             return

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
+# The same limit as in .NET: an activity of any length does not count, only the episodes of orchestrators and entities.
 DRAIN_LIMIT = timedelta(seconds=60)
 """How long episodes of a control queue may continue after another host has asked for it."""
 

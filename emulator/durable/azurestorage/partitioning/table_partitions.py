@@ -207,6 +207,7 @@ class TablePartitions:
             try:
                 await self._table.submit([TableOperation(Operation.INSERT, partition_row(Partition(queue_name=name)))])
             except AlreadyExists:
+                # Its owner may be working. Rows above the partition count, from an earlier setting, stay as well.
                 continue
 
     async def delete(self) -> None:
@@ -239,7 +240,15 @@ class TablePartitions:
                 failures = 0
             except (EmulatorError, TimeoutError) as error:
                 failures += 1
-                _log_failure(error, failures)
+                if isinstance(error, PreconditionFailed):
+                    # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
+                    _log.debug("Another host changed a partition at the same time; the pass is repeated")
+                elif failures == _QUICK_RETRIES:
+                    # A TimeoutError has no text.
+                    reason = str(error) or "storage does not answer in time"
+                    _log.warning("The leases of the control queues cannot be renewed: %s", reason)
+                else:
+                    _log.debug("A pass over the partitions failed: %s", error)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
             # A stopping host that cannot reach storage gives up; its leases run out.
             if self._loop.is_stopping and (not self._leased_until or failures >= _QUICK_RETRIES):
@@ -266,6 +275,7 @@ class TablePartitions:
             )
         plans = [await self._apply_plan(partition, listener) for partition in partitions]
         if not self._loop.is_stopping:
+            # Only after all rows were planned: the balance depends on what each host will own.
             for partition in partitions_to_steal(plans, self._worker_id):
                 _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
                 await self._replace(replace(partition, next_owner=self._worker_id))
@@ -289,6 +299,7 @@ class TablePartitions:
             self._forget(name)
             return plan
         if after.expires_at is not None:
+            # Taken from the row that was written, so this host and the others judge the same time.
             self._leased_until[name] = after.expires_at.datetime
         # .NET also opens a queue that it has just released or asked for, and closes it in the next pass.
         if not after.is_draining and not plan.must_drain:
@@ -298,20 +309,25 @@ class TablePartitions:
     async def _drain_step(self, partition: Partition, listener: ControlQueueListener) -> Partition:
         """Stop fetching; return the row released if no episode of the queue runs, otherwise draining."""
         name = partition.queue_name
+
+        async def wait_for_episodes() -> None:
+            try:
+                await within(self._clock, DRAIN_LIMIT.total_seconds(), listener.wait_until_inactive(name))
+            except TimeoutError:
+                # The checkpoint of the episode will be refused by the ETag of the history, so nothing is damaged.
+                _log.warning("Control queue %s is handed over although an episode is still running", name)
+            # The row is released in the next pass, which should not wait for its normal time.
+            self._loop.request_pass()
+
         drain = self._drains.get(name)
         if drain is None:
             await listener.close(name)
+            # An idle queue is released in the same pass. .NET needs another one, a second later.
             if not listener.is_active(name):
                 return released(partition)
-            drain = self._drains[name] = asyncio.create_task(self._drain(name, listener))
+            # In the background, because the pass has to renew the leases of the other queues meanwhile.
+            drain = self._drains[name] = asyncio.create_task(wait_for_episodes())
         return released(partition) if drain.done() else draining(partition, Instant.of(self._clock.now()))
-
-    async def _drain(self, queue_name: str, listener: ControlQueueListener) -> None:
-        try:
-            await within(self._clock, DRAIN_LIMIT.total_seconds(), listener.wait_until_inactive(queue_name))
-        except TimeoutError:
-            _log.warning("Control queue %s is handed over although an episode is still running", queue_name)
-        self._loop.request_pass()
 
     def _forget(self, queue_name: str) -> None:
         self._leased_until.pop(queue_name, None)
@@ -327,14 +343,3 @@ class TablePartitions:
     async def _in_time(self, request: Awaitable[T]) -> T:
         # A request that hangs must not block the renewal of the other leases until they have run out.
         return await within(self._clock, self._timeout.total_seconds(), request, upkeep=True)
-
-
-def _log_failure(error: Exception, failures: int) -> None:
-    if isinstance(error, PreconditionFailed):
-        _log.debug("Another host changed a partition at the same time; the pass is repeated")
-    elif failures == _QUICK_RETRIES:
-        # A TimeoutError has no text.
-        reason = str(error) or "storage does not answer in time"
-        _log.warning("The leases of the control queues cannot be renewed: %s", reason)
-    else:
-        _log.debug("A pass over the partitions failed: %s", error)

@@ -43,6 +43,7 @@ class LruCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is None:
             return None
+        # The first entry is the one that is dropped next.
         self._entries.move_to_end(key)
         return entry[0]
 
@@ -67,6 +68,7 @@ class LruCache(Generic[K, V]):
         return len(self._entries)
 
 
+# At one to four bytes per character, 64 to 256 MB. The other entries are ids.
 _HISTORY_CHARACTERS = 64_000_000
 _EXECUTIONS = 10_000
 _MESSAGES = 50_000
@@ -95,6 +97,7 @@ class HubCache:
         try:
             yield
         finally:
+            # Also if the start has failed. The worker then reads the status row, or finds that there is none.
             done.set()
             # Another client may have begun to start the same id and set its own event.
             if self._starting.get(instance_id) is done:

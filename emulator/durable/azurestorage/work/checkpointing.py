@@ -72,7 +72,13 @@ class Checkpointer:
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
-        if_match = await self._row_etag(instance_id) if self._guard_row else None
+        if_match = None
+        if self._guard_row:
+            # Read only once per instance: this host writes the row itself, and each write returns the new ETag.
+            if_match = self._row_etags.get(instance_id)
+            if if_match is None:
+                row = await self._instances.row(instance_id)
+                if_match = row.etag if row else None
         row_etag = await self._instances.checkpoint(after, stored, outcome.custom_status, if_match=if_match)
         if self._guard_row and row_etag is not None:
             self._row_etags[instance_id] = row_etag
@@ -103,10 +109,3 @@ class Checkpointer:
         for failure in outcomes:
             if isinstance(failure, BaseException):
                 raise failure
-
-    async def _row_etag(self, instance_id: str) -> str | None:
-        known = self._row_etags.get(instance_id)
-        if known is not None:
-            return known
-        row = await self._instances.row(instance_id)
-        return row.etag if row else None

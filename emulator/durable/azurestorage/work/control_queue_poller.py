@@ -52,14 +52,18 @@ class ControlQueuePoller:
             try:
                 yield
             finally:
+                # Normally none is left, because the partition manager has closed them. If it failed, their messages
+                # must still be returned.
                 for name in tuple(self._polls):
                     await self.close(name)
 
     async def open(self, queue_name: str) -> None:
         """See `ControlQueueListener`."""
+        # The partition manager opens all its queues in every pass.
         if queue_name in self._polls:
             return
         queue = self._sender.control_queue(queue_name)
+        # Before the loop starts: messages of a queue that is not open are returned at once.
         self._sessions.open(queue_name)
         assert self._tasks is not None, "the control queue poller is not running"
         self._polls[queue_name] = self._tasks.create_task(self._poll(queue), name=f"poll {queue_name}")
@@ -92,6 +96,7 @@ class ControlQueuePoller:
             return len(messages)
 
         while True:
+            # Messages over the buffer limit stay visible to the host that may own the queue next.
             await self._sessions.wait_for_room()
             try:
                 if not await self._ownership.confirm(queue.name):
@@ -108,5 +113,6 @@ class ControlQueuePoller:
             outage.resolved()
             if count:
                 backoff.reset()
+            # A full batch means that there are probably more messages.
             if count != self._batch_size:
                 await queue.wait_for_message(backoff)

@@ -83,21 +83,20 @@ class MessageCustody:
                 # Its effects are stored, but the request that deletes it failed or came too late.
                 self.start(self.discard([message]))
             else:
-                self._hold(message)
-
-    def _hold(self, message: ReceivedMessage) -> None:
-        due = due_at(message.task)
-        remaining = ZERO if due is None else due - Instant.of(self._clock.now())
-        if remaining > _LONGEST_WAIT:
-            self.start(self.postpone([message], remaining))
-            return
-        self._renewer.add(message)
-        if remaining > ZERO:
-            self._not_yet_due[message] = self.start(self._wait_until_due(message, remaining))
-        else:
-            self._deliver(message)
+                due = due_at(message.task)
+                remaining = ZERO if due is None else due - Instant.of(self._clock.now())
+                # Never added to the renewer: it is not processed here, only hidden for longer.
+                if remaining > _LONGEST_WAIT:
+                    self.start(self.postpone([message], remaining))
+                    continue
+                self._renewer.add(message)
+                if remaining > ZERO:
+                    self._not_yet_due[message] = self.start(self._wait_until_due(message, remaining))
+                else:
+                    self._deliver(message)
 
     async def _wait_until_due(self, message: ReceivedMessage, remaining: timedelta) -> None:
+        # Not upkeep: this is the end of a durable timer, which virtual time has to jump to.
         await self._clock.sleep(remaining.total_seconds())
         del self._not_yet_due[message]
         self._deliver(message)
@@ -106,6 +105,7 @@ class MessageCustody:
         """Return the queue's messages that are not due yet, and do not deliver them any more."""
         withdrawn = [message for message in self._not_yet_due if message.queue.name == queue_name]
         for message in withdrawn:
+            # The caller returns them to their queue; delivering them, too, would process them twice.
             self._not_yet_due.pop(message).cancel()
         return withdrawn
 

@@ -61,30 +61,25 @@ def judge_start(message: ReceivedMessage, row: Row | None) -> Verdict:
     """
     started = message.task.event
     assert isinstance(started, ExecutionStarted)
-    if row is not None and _is_of(row, started):
-        # A row in a terminal state: terminated before it ran, or it ran to its end and the message was not deleted.
-        status = instances.status_of(row)
-        return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
-    if row is not None and _was_overwritten(row, message, started):
-        return Verdict.DISCARD
+    if row is not None:
+        status, execution_id = instances.status_of(row), instances.execution_of(row)
+        if execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower():
+            # In a terminal state it was terminated before it ran, or it ran and the message could not be deleted.
+            return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
+        # The row is that of another start. Starts with different generations replace one another on purpose; among
+        # those with the same one, the writer of the row has won. "Newer than the row" is decided as in .NET: by the
+        # event's time while the row is pending, otherwise by the time of this delivery, but not of the first one, which
+        # may be earlier than the write of the start's own row.
+        if (instances.generation_of(row) or 0) == (started.generation or 0):
+            created_at = instances.created_at(row)
+            is_pending = status is RuntimeStatus.PENDING
+            if (is_pending and created_at < started.timestamp) or (
+                message.dequeue_count > 1 and Instant.of(message.received_at) > created_at
+            ):
+                return Verdict.DISCARD
     if message.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:
         return Verdict.DISCARD
     return Verdict.RETRY
-
-
-def _is_of(row: Row, started: ExecutionStarted) -> bool:
-    execution_id = instances.execution_of(row)
-    return execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower()
-
-
-def _was_overwritten(row: Row, message: ReceivedMessage, started: ExecutionStarted) -> bool:
-    """Whether the row belongs to another start that came after this one or prevailed over it."""
-    # Starts with different generations replaced one another on purpose. Only those with the same one compete.
-    if (instances.generation_of(row) or 0) != (started.generation or 0):
-        return False
-    if instances.status_of(row) is RuntimeStatus.PENDING and instances.created_at(row) < started.timestamp:
-        return True
-    return message.dequeue_count > 1 and Instant.of(message.received_at) > instances.created_at(row)
 
 
 # Episodes ----------------------------------------------------------------------------------------------------

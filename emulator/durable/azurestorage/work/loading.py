@@ -75,7 +75,12 @@ class InstanceLoader:
         # than reading a row that is not there.
         await self._cache.wait_until_start_stored(instance_id)
         confirmed = self._cache.started.get(instance_id)
-        if confirmed is not None and all(_confirmed_execution(message) == confirmed for message in starts):
+        events = [message.task.event for message in starts if isinstance(message.task.event, ExecutionStarted)]
+        # The row need not be read if this process wrote it for this very start. A scheduled start may have been
+        # terminated in its row in the meantime, so its row is always read.
+        if confirmed is not None and all(
+            event.instance.execution_id == confirmed and not event.scheduled_start_time for event in events
+        ):
             return {message.id: Verdict.ACCEPT for message in starts}
         verdicts = await self._compare_with_row(instance_id, starts)
         if any(verdicts[message.id] is Verdict.RETRY and message.dequeue_count == 1 for message in starts):
@@ -96,14 +101,6 @@ class InstanceLoader:
                 'The status row of instance "%s" was older than its history and was corrected', history.instance_id
             )
         self._cache.keep(history)
-
-
-def _confirmed_execution(message: ReceivedMessage) -> str | None:
-    """Return the execution id to look for among the starts that this process has stored."""
-    event = message.task.event
-    assert isinstance(event, ExecutionStarted)
-    # A scheduled start may have been terminated in its row in the meantime, so its row has to be read.
-    return None if event.scheduled_start_time else event.instance.execution_id
 
 
 def _expected_execution(messages: Sequence[ReceivedMessage]) -> str | None:

@@ -142,6 +142,8 @@ class Sessions:
         """Return the messages that are in no episode yet: another host will own the queue."""
         self._open_queues.discard(queue_name)
         unstarted = self._custody.withdraw_not_yet_due(queue_name)
+        # A copy, because `_end` removes sessions. A session in an episode stays until the episode has ended; it only
+        # gets no more messages.
         for session in [session for session in self._sessions.values() if session.queue_name == queue_name]:
             unstarted += session.waiting
             session.waiting = []
@@ -183,6 +185,7 @@ class Sessions:
         instance_id = message.task.target.instance_id
         session = self._sessions.get(instance_id)
         if session is not None:
+            # Also if the session is ACTIVE: an instance has one episode at a time, so the message makes the next one.
             session.waiting.append(message)
             return
         session = self._sessions[instance_id] = Session(instance_id, message.queue.name, waiting=[message])
@@ -210,6 +213,7 @@ class Sessions:
     def _make_ready(self, session: Session, history: History) -> None:
         session.history = history
         session.phase = _Phase.READY
+        # A session that is closed while it is in this queue stays there; `next` skips it.
         self._ready[is_entity(session.instance_id)].put_nowait(session)
 
     async def _load(self, session: Session) -> None:
@@ -220,7 +224,11 @@ class Sessions:
             )
         except EmulatorError as error:
             _log.error('The history of instance "%s" cannot be read: %s', session.instance_id, error)
-            await self._abandon_session(session)
+            # The messages are retried, less and less often. A permanent error (a damaged row) is logged each time.
+            messages = tuple(session.waiting)
+            session.waiting = []
+            self._end(session)
+            await self._custody.abandon(messages)
             return
         if session.is_closed:
             # The queue went to another host while the tables were read. `close` has returned the messages.
@@ -233,11 +241,6 @@ class Sessions:
         await self._custody.discard(discard)
         await self._custody.abandon(retry)
         self._make_ready(session, loaded.history)
-
-    async def _abandon_session(self, session: Session) -> None:
-        messages, session.waiting = session.waiting, []
-        self._end(session)
-        await self._custody.abandon(messages)
 
     # From READY to ACTIVE ------------------------------------------------------------------------------------
 
@@ -263,6 +266,7 @@ class Sessions:
             return None
         if planned.check_row or not planned.run:
             session.phase = _Phase.PREPARING
+            # The messages of the episode wait until the others are settled, and are then planned again.
             session.waiting = [*planned.run, *planned.later]
             self._start(self._settle(session, session.history, planned))
             return None
@@ -310,6 +314,8 @@ class Sessions:
 
     async def _settle_unstarted(self, session: Session, messages: Sequence[ReceivedMessage]) -> None:
         planned = plan_unstarted(messages, await self._instances.row(session.instance_id))
+        # Before its messages are deleted: a crash in between repeats both, a crash in the other order would lose the
+        # termination.
         if planned.terminated is not None:
             self._cache.forget(session.instance_id)
             await self._instances.terminate_unstarted(session.instance_id, planned.terminated)
@@ -341,10 +347,12 @@ class Sessions:
         try:
             await self._custody.abandon(episode.messages)
         finally:
+            # Also if storage does not answer: a session that stays ACTIVE would block its instance on this host.
             self.release(episode.session)
 
     def release(self, session: Session) -> None:
         """Continue with the messages that arrived in the meantime, or end the session."""
+        # The queue went to another host during the episode. Only that host may process the remaining messages.
         if session.is_closed or session.queue_name not in self._open_queues:
             messages, session.waiting = session.waiting, []
             self._end(session)
@@ -354,6 +362,7 @@ class Sessions:
             self._prepare(session)
         else:
             self._end(session)
+        # A host that hands over the queue may be waiting for this.
         self._episode_ended.set()
 
     def _end(self, session: Session) -> None:

@@ -37,6 +37,7 @@ class WorkItems:
         self._cache = cache
         self._limit = limit
         self._backoff = backoff
+        # Fetched and not yet given to the engine.
         self._fetched: deque[ReceivedMessage] = deque()
         self._renewer: LockRenewer[ReceivedMessage] = LockRenewer(
             clock, shortest_lock=sender.work_items.first_lock, on_lost=_log_lost
@@ -81,6 +82,7 @@ class WorkItems:
         # has room for at least one.
         wanted = min(max(self._limit - len(self._renewer), 1), _MAX_PER_REQUEST)
         messages = await self._sender.work_items.get(wanted)
+        # A full answer means that more activities are probably waiting, so the next request is made without a pause.
         self._may_have_more = len(messages) == wanted
         if messages:
             self._backoff.reset()
@@ -107,6 +109,7 @@ class WorkItems:
             self._cache.consumed[message.id] = None
             await self._sender.work_items.delete(message)
         finally:
+            # Also after an error. The engine abandons the item then, and a renewal would hide it for minutes.
             self._renewer.remove(message)
 
     async def abandon(self, item: ActivityWorkItem) -> None:
