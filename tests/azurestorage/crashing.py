@@ -1,4 +1,4 @@
-"""A storage account whose user dies at the n-th call: that call, and every later one, never answers well.
+"""A storage account whose host crashes at the n-th call: that call and all later ones fail.
 
 Or, when the death is a mere `lapse`, that call only.
 """

@@ -30,6 +30,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
+from emulator.polling.locked_message import LockedMessage
 from emulator.storage.port import QueueMessage, Row, Value
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,7 +55,9 @@ def message(
     task = TaskMessage(event, OrchestrationInstance(id, execution))
     data = MessageData(activity_id="a", message=task, sequence_number=number, sender=sender)
     carrier = QueueMessage(f"m{number}", "", "r", times, NOON, NOON + LOCK)
-    return ReceivedMessage(cast(Any, None), carrier, data, task, NOON + LOCK, LOCK)
+    unused = cast(Any, None)
+    lock = LockedMessage(unused, carrier, unused, locked_until=NOON + LOCK, locked_for=LOCK, lock_for=LOCK)
+    return ReceivedMessage(unused, lock, data, task)
 
 
 def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, at: Instant = NOW) -> ReceivedMessage:

@@ -1,4 +1,4 @@
-"""Payloads over the limits: where they lie, how they are found, when they go."""
+"""Large payloads: where they are stored, how they are read, and when they are deleted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def status_columns(account: StorageAccount, id: str = "i1") -> Row:
         pytest.param(3_000_000, "message-", id="megabytes"),
     ],
 )
-async def test_an_input_is_shown_from_the_first_moment(
+async def test_an_input_is_shown_as_soon_as_the_instance_exists(
     length: int, in_blob: str | None, account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with open_world(account, clock) as client:
@@ -92,7 +92,7 @@ async def test_urls_are_shown_if_payloads_are_not_fetched(account: StorageAccoun
         assert str(status.output).startswith(account.container(CONTAINER).url("i1/history-")[:20])
 
 
-async def test_the_blobs_of_a_replaced_generation_go(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_the_blobs_of_a_replaced_execution_are_deleted(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("grows", "x" * 70_000)
         await world.ended()
@@ -106,7 +106,7 @@ async def test_the_blobs_of_a_replaced_generation_go(account: StorageAccount, cl
         assert named == set(referred)
 
 
-async def test_a_purge_takes_the_blobs_of_that_instance_only(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_purge_deletes_the_blobs_of_that_instance_only(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         for id in ("order1", "order10", "a/b"):
             await world.start("nothing", "x" * 60_000, id=id)
@@ -123,7 +123,9 @@ async def test_a_purge_takes_the_blobs_of_that_instance_only(account: StorageAcc
         assert {name.partition("/")[0] for name in await blobs(account)} == {"order10"}
 
 
-async def test_what_dotnet_hides_in_InputBlobName_is_shown(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_an_input_that_dotnet_stored_in_InputBlobName_is_shown(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
     await load_midflight(account, GOLDEN / "middle_input" / "hub.json", "TestHub")
     hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
     table = account.table("TestHubInstances")
@@ -136,7 +138,7 @@ async def test_what_dotnet_hides_in_InputBlobName_is_shown(account: StorageAccou
     assert "z" * 40_000 in (status.input or "")
 
 
-async def test_a_damaged_payload_holds_up_its_message_and_nothing_else(
+async def test_a_damaged_payload_delays_only_its_message(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_world(account, clock) as client:
@@ -150,9 +152,7 @@ async def test_a_damaged_payload_holds_up_its_message_and_nothing_else(
     assert "with a large payload is damaged (Not a gzipped file" in caplog.text
 
 
-async def test_a_status_is_shown_without_the_payload_that_is_damaged(
-    account: StorageAccount, clock: VirtualClock
-) -> None:
+async def test_a_status_is_shown_without_its_damaged_payload(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("nothing", "x" * 60_000)
         await world.ended()

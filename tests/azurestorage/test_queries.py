@@ -1,4 +1,4 @@
-"""Finding instances: filters, pages, entities, purge by filter."""
+"""Instance queries: filters, pages, entities, and purge by filter."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ ALL = ["@cart@a", "@counter@x", "a/b", "b", "order1", "order10", "order2"]
         pytest.param(InstanceQuery(limit=3), ALL, id="three per page"),
         pytest.param(InstanceQuery(prefix="order1"), ["order1", "order10"], id="prefix"),
         pytest.param(InstanceQuery(prefix="a/"), ["a/b"], id="prefix with a character that is escaped"),
-        pytest.param(InstanceQuery(prefix="nothing"), [], id="prefix of nobody"),
+        pytest.param(InstanceQuery(prefix="nothing"), [], id="prefix without instances"),
         pytest.param(InstanceQuery(entities_only=True), ["@cart@a", "@counter@x"], id="entities"),
         pytest.param(InstanceQuery(entities_only=True, entity_name="cart"), ["@cart@a"], id="entities of a name"),
         pytest.param(InstanceQuery(entity_name="car"), [], id="no entities of half a name"),
@@ -97,7 +97,7 @@ async def test_times_are_inclusive(world: World) -> None:
     assert await found(world, InstanceQuery(created_from=second, created_to=second)) == ["order10"]
 
 
-async def test_inputs_and_outputs_come_when_they_are_wanted(world: World) -> None:
+async def test_inputs_and_outputs_are_returned_if_asked_for(world: World) -> None:
     query = InstanceQuery(prefix="order1", limit=1)
     for with_input in (True, False):
         for with_output in (True, False):
@@ -167,14 +167,14 @@ async def test_a_purge_by_filter(
         assert await world.hub.history(id) == ()
 
 
-async def test_a_purge_has_bounds(world: World) -> None:
+async def test_a_purge_respects_its_time_bounds(world: World) -> None:
     second = (await status_of(world, "order10")).created_at
     result = await world.hub.purge_many(PurgeFilter(created_from=second, created_to=second))
     assert result.instances == 1
     assert "order10" not in await found(world, InstanceQuery())
 
 
-async def test_a_purged_instance_can_be_started_anew(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_purged_instance_can_be_started_again(account: StorageAccount, clock: VirtualClock) -> None:
     script = app()
     async with open_world(account, clock, script) as world:
         for _ in range(3):
@@ -186,7 +186,7 @@ async def test_a_purged_instance_can_be_started_anew(account: StorageAccount, cl
     assert await messages_left(account) == {}
 
 
-async def test_a_running_instance_that_is_purged_is_gone(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_running_instance_can_be_purged(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock) as client, open_world(account, clock, app()) as world:
         await world.start("listens", 1)
         await world.becomes("i1", RuntimeStatus.RUNNING)

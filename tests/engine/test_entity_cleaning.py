@@ -1,4 +1,4 @@
-"""Cleaning up: entities that are gone, and locks whose holders ended without giving them back."""
+"""Entity clean-up: empty entities, and locks whose holders have ended without releasing them."""
 
 from __future__ import annotations
 

@@ -159,11 +159,11 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
         (f'{{"isDone":true,"output":{DEEP}}}', "Out of proc orchestrators must return a valid JSON schema"),
     ],
 )
-def test_what_is_no_answer_fails_the_orchestration(returned: str, why: str) -> None:
+def test_an_invalid_response_fails_the_orchestration(returned: str, why: str) -> None:
     assert orchestrators.answer_of(returned) == Answer(actions=None, raised=Raised(why))
 
 
-def test_a_retry_interval_that_no_time_span_can_hold_fails_the_orchestration() -> None:
+def test_a_retry_interval_over_the_range_of_time_span_fails_the_orchestration() -> None:
     options = {"firstRetryIntervalInMilliseconds": 10**30, "maxNumberOfAttempts": 3}
     found = answer({"actionType": 1, "functionName": "F", "input": "1", "retryOptions": options})
     assert found.raised is not None
@@ -211,7 +211,7 @@ def context(input_text: str | None) -> Any:
     return json.loads(orchestrators.context_text(request, http_poll_interval=timedelta(seconds=5)))
 
 
-def test_the_poll_interval_of_host_json_is_told() -> None:
+def test_the_poll_interval_of_host_json_is_passed_on() -> None:
     assert context(None)["defaultHttpAsyncRequestSleepTimeMillseconds"] == 5000
 
 
@@ -243,7 +243,7 @@ BATCH = EntityBatch(
         '{"entityExists":true,"entityState":"1","results":[{"isError":false}]}',
     ],
 )
-def test_what_is_no_answer_to_the_batch_is_refused(returned: str | None) -> None:
+def test_an_invalid_response_to_a_batch_is_refused(returned: str | None) -> None:
     with pytest.raises(entities.UnreadableAnswer, match=r"^The entity function"):
         entities.result_of(returned, BATCH)
 

@@ -25,71 +25,51 @@ from emulator.durable.core.event_types import EVENT_TYPES
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
 from emulator.polling.backoff import Backoff
+from emulator.polling.locked_message import LockedMessage
 from emulator.polling.message_wait import MessageWait
-from emulator.storage.port import ZERO, NotFound, PopReceiptMismatch, Queue, QueueMessage, StorageError
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageError
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReceivedMessage:
-    """A message that this host has locked (`polling.lock_renewal.Renewable`).
-
-    `queue_message`, `locked_until` (by this host's clock) and `locked_for` change with every renewal. `receipt_lock`
-    is held while the pop receipt is used: every update of a message gives it a new receipt and invalidates the old
-    one, so two requests with the same receipt must not overlap.
-    """
+    """A task message that this host has locked (`polling.lock_renewal.Renewable`)."""
 
     queue: TaskQueue = field(repr=False)
-    queue_message: QueueMessage
+    lock: LockedMessage
     data: MessageData
     task: TaskMessage
-    locked_until: datetime
-    locked_for: timedelta
-    receipt_lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def id(self) -> str:
         """The id of the queue message; it stays the same when the message is received again."""
-        return self.queue_message.id
+        return self.lock.id
 
     @property
     def description(self) -> str:
         """Message and queue, for the log."""
-        return f"message {self.id} of queue {self.queue.name}"
+        return self.lock.description
 
     @property
     def dequeue_count(self) -> int:
         """How often the message was received, this time included."""
-        return self.queue_message.dequeue_count
-
-    @property
-    def received_at(self) -> datetime:
-        """When the message was received or renewed, by the clock of the storage service."""
-        return self.queue_message.next_visible_at - self.locked_for
+        return self.lock.message.dequeue_count
 
     @property
     def order(self) -> tuple[datetime, int]:
         """Sort key of the order in which messages were sent."""
         # The service gives insertion times in whole seconds. Within a second, only the number that the sender
         # counted up tells the order, and only among messages of one sender.
-        return self.queue_message.inserted_at, self.data.sequence_number
+        return self.lock.message.inserted_at, self.data.sequence_number
 
     def needs_renewal(self, now: datetime) -> bool:
         """Whether half of the lock time has passed."""
-        return self.locked_until - now < self.locked_for / 2
+        return self.lock.needs_renewal(now)
 
     async def renew(self) -> bool:
         """See `TaskQueue.renew`."""
         return await self.queue.renew(self)
-
-    def adopt_receipt(self, newer: ReceivedMessage) -> None:
-        """Take the receipt with which this host received the message again after its lock ended.
-
-        The older receipt is invalid by then.
-        """
-        self.queue_message = newer.queue_message
-        self.locked_until, self.locked_for = newer.locked_until, newer.locked_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +171,31 @@ class TaskQueue:
         # Before the messages are decoded, which may have to load blobs. A host that is killed meanwhile has locked
         # them.
         self._journal.record(self.name, queue_messages)
-        read = await asyncio.gather(*(self._read(message, locked_until) for message in queue_messages))
-        return [message for message in read if message is not None]
+        locks = [
+            LockedMessage(
+                self._queue,
+                message,
+                self._clock,
+                locked_until=locked_until,
+                locked_for=self.first_lock,
+                lock_for=self._lock_for,
+            )
+            for message in queue_messages
+        ]
+        received = await asyncio.gather(*map(self._read, locks))
+        return [message for message in received if message is not None]
 
-    async def _read(self, queue_message: QueueMessage, locked_until: datetime) -> ReceivedMessage | None:
+    async def _read(self, lock: LockedMessage) -> ReceivedMessage | None:
         try:
-            data, task = await self._decode(queue_message)
+            data, task = await self._decode(lock.message)
         except (UnreadableMessage, StorageError) as error:
             # Not deleted: another version of the app may be able to read it, and a blob may be restored.
             _log.error(
-                "Message %s of queue %s cannot be read and is returned to the queue: %s",
-                queue_message.id,
-                self.name,
-                error,
+                "Message %s of queue %s cannot be read and is returned to the queue: %s", lock.id, self.name, error
             )
-            await self._hide(queue_message, abandoned_for(queue_message.dequeue_count))
+            await self._return(lock, abandoned_for(lock.message.dequeue_count))
             return None
-        return ReceivedMessage(self, queue_message, data, task, locked_until, self.first_lock)
+        return ReceivedMessage(self, lock, data, task)
 
     async def _decode(self, queue_message: QueueMessage) -> tuple[MessageData, TaskMessage]:
         data = wire.decode(queue_message.body, received_at=Instant.of(queue_message.inserted_at))
@@ -227,13 +215,10 @@ class TaskQueue:
 
     async def delete(self, message: ReceivedMessage) -> None:
         """Delete a processed message. One that is gone, or locked by another host, is left alone."""
-        async with message.receipt_lock:
-            try:
-                await self._queue.delete(message.queue_message)
-            except (NotFound, PopReceiptMismatch):
-                # Harmless: the effects are stored, and the host that has the message now recognises it.
-                _log.debug("Message %s of queue %s is gone or locked by another host", message.id, self.name)
-            self._journal.forget(message.queue_message)
+        if not await message.lock.delete():
+            # Harmless: the effects are stored, and the host that has the message now recognises it.
+            _log.debug("Message %s of queue %s is gone or locked by another host", message.id, self.name)
+        self._journal.forget(message.lock.message)
 
     async def abandon(self, message: ReceivedMessage) -> None:
         """Return a message whose processing failed, with a delay that grows with every attempt."""
@@ -248,43 +233,30 @@ class TaskQueue:
                 message.dequeue_count,
                 self.name,
             )
-        await self._return(message, abandoned_for(message.dequeue_count))
+        await self._return(message.lock, abandoned_for(message.dequeue_count))
 
     async def give_back(self, message: ReceivedMessage) -> None:
         """Make an unprocessed message visible at once for other hosts."""
-        await self._return(message, ZERO)
+        await self._return(message.lock, ZERO)
 
     async def postpone(self, message: ReceivedMessage, remaining: timedelta) -> None:
         """Hide a message that is not due yet for the `remaining` time."""
-        await self._return(message, hidden_for(remaining))
+        await self._return(message.lock, hidden_for(remaining))
 
-    async def _return(self, message: ReceivedMessage, hide_for: timedelta) -> None:
-        async with message.receipt_lock:
-            await self._hide(message.queue_message, hide_for)
-
-    async def _hide(self, queue_message: QueueMessage, hide_for: timedelta) -> None:
-        try:
-            await self._queue.hide(queue_message, hide_for=hide_for)
-        except (NotFound, PopReceiptMismatch):
-            # Another host has received or deleted it, so nothing becomes visible here.
-            hide_for = ZERO
+    async def _return(self, lock: LockedMessage, hide_for: timedelta) -> None:
+        is_returned = await lock.hide(hide_for)
         # Only reached when the service answered. A message that could not be returned stays in the journal, so that
         # the next host with this identity tries again.
-        self._journal.forget(queue_message)
-        if hide_for:
+        self._journal.forget(lock.message)
+        if is_returned and hide_for:
             self.expect(hide_for)
 
     async def renew(self, message: ReceivedMessage) -> bool:
         """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
-        async with message.receipt_lock:
-            locked_until = self._clock.now() + self._lock_for
-            try:
-                message.queue_message = await self._queue.hide(message.queue_message, hide_for=self._lock_for)
-            except (NotFound, PopReceiptMismatch):
-                self._journal.forget(message.queue_message)
-                return False
-            # A host that is killed before this line leaves the old receipt in the journal. The service refuses that
-            # one, and the lock runs out in its time.
-            self._journal.record(self.name, [message.queue_message])
-            message.locked_until, message.locked_for = locked_until, self._lock_for
+        if not await message.lock.renew():
+            self._journal.forget(message.lock.message)
+            return False
+        # A host that is killed before this line leaves the old receipt in the journal. The service refuses that one,
+        # and the lock runs out in its time.
+        self._journal.record(self.name, [message.lock.message])
         return True

@@ -78,7 +78,7 @@ class MessageCustody:
             held = self._renewer.get(message.id)
             if held is not None:
                 # Its lock ended before it was renewed, and this host received it a second time.
-                held.adopt_receipt(message)
+                held.lock.adopt_receipt(message.lock)
             elif message.id in self._cache.consumed:
                 # Its effects are stored, but the request that deletes it failed or came too late.
                 self.start(self.discard([message]))

@@ -74,7 +74,7 @@ def judge_start(message: ReceivedMessage, row: Row | None) -> Verdict:
             created_at = instances.created_at(row)
             is_pending = status is RuntimeStatus.PENDING
             if (is_pending and created_at < started.timestamp) or (
-                message.dequeue_count > 1 and Instant.of(message.received_at) > created_at
+                message.dequeue_count > 1 and Instant.of(message.lock.locked_at) > created_at
             ):
                 return Verdict.DISCARD
     if message.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:

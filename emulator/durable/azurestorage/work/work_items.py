@@ -90,7 +90,7 @@ class WorkItems:
         for message in sorted(messages, key=lambda received: received.order):
             held = self._renewer.get(message.id)
             if held is not None:
-                held.adopt_receipt(message)
+                held.lock.adopt_receipt(message.lock)
             elif message not in completed:
                 self._renewer.add(message)
                 self._fetched.append(message)
