@@ -31,6 +31,9 @@ from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.local_locks import LocalHostLocks
+from emulator.host.locks import CONTAINER as LOCK_CONTAINER
+from emulator.host.locks import BlobHostLocks
+from emulator.host.port import HostLocks
 from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
@@ -147,8 +150,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
         clock=clock,
         new_id=new_id,
         host_id=host_id(configuration.root, configuration.settings),
-        # No trigger of this version is shared between hosts, so locks need not reach beyond this process.
-        open_locks=LocalHostLocks,
+        open_locks=lambda: _open_locks(context),
         drain_seconds=base.drain_seconds,
         # Called only when the host runs, so the variable is bound by then.
         functions=lambda: host.catalog.functions,
@@ -179,6 +181,14 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
     commands = HostCommands(drain=host.drain, restart=base.restart)
     parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
     return host, open_site(configuration, parts, sock=base.listener, clock=clock, new_id=new_id)
+
+
+def _open_locks(context: ExtensionContext) -> HostLocks:
+    try:
+        account = context.accounts(DEFAULT_CONNECTION)
+    except ConnectionNotConfigured:
+        return LocalHostLocks()
+    return BlobHostLocks(account.container(LOCK_CONTAINER), context.host_id, clock=context.clock, new_id=context.new_id)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
-"""The durable client: what user code and tools may do with instances and entities, in terms of a task hub.
+"""Durable client: starting, querying, controlling and purging instances and entities of one task hub.
 
-It needs no running worker and knows no HTTP. Inputs, events, reasons and results are the texts that are stored; who
-calls decides how a value becomes text.
+It works without a running worker. Inputs, events, reasons and results are the texts that are stored; callers serialize
+their values.
 Source: durable-extension, ContextImplementations/DurableClient.cs; docs/protocol/durable-client-http.md chapter 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,8 +52,9 @@ class InstanceFinished(HubError):
         self.status = status
 
 
+# The texts of the next three errors are those of .NET, because the HTTP API returns them.
 class CannotChangeState(HubError):
-    """Suspending what is suspended, or resuming what is not."""
+    """An instance was to be suspended that is suspended, or resumed that is not."""
 
     def __init__(self, verb: Literal["suspend", "resume"], status: InstanceStatus) -> None:
         super().__init__(
@@ -64,7 +65,7 @@ class CannotChangeState(HubError):
 
 
 class NotRewindable(HubError):
-    """Only failed instances can be rewound. `status`: what it is instead."""
+    """Only failed instances can be rewound. `status`: of the instance."""
 
     def __init__(self, status: InstanceStatus) -> None:
         super().__init__(
@@ -85,7 +86,7 @@ class NotPurgeable(HubError):
 
 
 class TimeoutTooShort(HubError):
-    """A wait would look less than once."""
+    """The interval between two status queries of a wait is longer than the wait."""
 
     def __init__(self, timeout_seconds: float, interval_seconds: float) -> None:
         super().__init__(f"Total timeout {timeout_seconds:g} should be bigger than retry timeout {interval_seconds:g}")
@@ -96,7 +97,7 @@ class TimeoutTooShort(HubError):
 
 @dataclass(frozen=True, slots=True)
 class EntityStatus:
-    """`state`: JSON text, or None when it was not asked for or there is none."""
+    """An entity. `state`: JSON text, or None if it was not asked for or does not exist."""
 
     entity: EntityId
     last_operation_at: Instant
@@ -105,7 +106,7 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class EntityPage:
-    """`continuation` None: the last page."""
+    """A page of entities. `continuation` None: the last page."""
 
     entities: Sequence[EntityStatus]
     continuation: str | None
@@ -113,7 +114,7 @@ class EntityPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityQuery:
-    """`name` None: entities of all names. The bounds are inclusive."""
+    """Which entities to return. `name` None: all names. The time bounds are inclusive."""
 
     name: str | None = None
     last_operation_from: Instant | None = None
@@ -125,7 +126,7 @@ class EntityQuery:
 
 @dataclass(frozen=True, slots=True)
 class CleanedEntities:
-    """How much a clean-up found to do."""
+    """What a clean-up has done."""
 
     empty_removed: int = 0
     locks_released: int = 0
@@ -135,7 +136,7 @@ class CleanedEntities:
 
 
 class DurableClient:
-    """Starts, watches and steers the instances of one task hub."""
+    """Starts, queries and controls the instances of one task hub."""
 
     def __init__(self, hub: TaskHub, options: DurableTaskOptions, *, clock: Clock, new_id: NewId) -> None:
         self.hub = hub
@@ -152,18 +153,20 @@ class DurableClient:
         version: str | None = None,
         trace: TraceContext | None = None,
     ) -> str:
-        """Start an orchestration and give its instance id.
+        """Start an orchestration and return its instance id.
 
-        `version` None means the app's default version; the empty text is a version of its own.
+        `version` None: the app's default version. An empty text is a version, too.
         Raises InstanceAlreadyExists.
         """
+        # With hyphens, as in .NET; the execution ids of restarts have none there (docs/protocol/task-hub-storage.md
+        # 2.3).
         execution_id = hyphenated(self._new_id())
         return await self._start(name, input, execution_id, instance_id=instance_id, version=version, trace=trace)
 
     async def restart(self, status: InstanceStatus, input: str, *, keep_id: bool) -> str:
-        """Start the orchestration of `status` once more, under its id or a new one, and give that id.
+        """Start the orchestration of `status` again, with its instance id or a new one, and return that id.
 
-        It gets today's default version. Raises InstanceAlreadyExists.
+        It gets the current default version, not that of `status`. Raises InstanceAlreadyExists.
         """
         instance_id = status.instance_id if keep_id else None
         return await self._start(status.name, input, self._new_id(), instance_id=instance_id)
@@ -187,33 +190,35 @@ class DurableClient:
             version=self._options.default_version if version is None else version,
             parent_trace_context=trace,
         )
-        await self.hub.start(TaskMessage(started, instance), reuse=self._replaceable())
+        any_state = self._options.overridable_existing_instance_states is OverridableStates.ANY
+        replaceable = frozenset(RuntimeStatus) if any_state else TERMINAL
+        await self.hub.start(TaskMessage(started, instance), reuse=replaceable)
         return instance.instance_id
 
-    def _replaceable(self) -> frozenset[RuntimeStatus]:
-        any_state = self._options.overridable_existing_instance_states is OverridableStates.ANY
-        return frozenset(RuntimeStatus) if any_state else TERMINAL
-
-    # Looking
+    # Queries
 
     async def status(self, instance_id: str) -> InstanceStatus | None:
+        """Return the status of an instance; None: it does not exist."""
         return await self.hub.status(instance_id)
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """Return the events of the instance's current execution; empty if there are none."""
         return await self.hub.history(instance_id)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
+        """Return one page of instances."""
         return await self.hub.query(query)
 
     async def wait_for_end(
         self, instance_id: str, *, timeout_seconds: float, interval_seconds: float
     ) -> InstanceStatus | None:
-        """The status of the instance as soon as it has ended, or None if it has not when the time is up.
+        """Wait until the instance has ended and return its status; None: it has not ended in time.
 
-        Looks at least once. Raises TimeoutTooShort when the interval is longer than the timeout.
+        The status is read at least once. Raises TimeoutTooShort if the interval is longer than the timeout.
         """
         if interval_seconds > timeout_seconds:
             raise TimeoutTooShort(timeout_seconds, interval_seconds)
+        # Polled, because the instance may run on another host, which cannot notify this one.
         started_at = self._clock.now()
         while True:
             status = await self.hub.status(instance_id)
@@ -222,10 +227,11 @@ class DurableClient:
             left = timeout_seconds - (self._clock.now() - started_at).total_seconds()
             if left <= 0:
                 return None
+            # The last status query is at the end of the time, even if the interval does not fit in.
             await self._clock.sleep(min(interval_seconds, left))
 
     async def active(self, instance_id: str) -> InstanceStatus:
-        """The status of an instance that has not ended. Raises InstanceNotFound, InstanceFinished."""
+        """Return the status of an instance that has not ended. Raises InstanceNotFound, InstanceFinished."""
         status = await self._existing(instance_id)
         if status.runtime_status in TERMINAL:
             raise InstanceFinished(status)
@@ -237,20 +243,23 @@ class DurableClient:
             raise InstanceNotFound(instance_id)
         return status
 
-    # Steering
+    # Control
 
     async def raise_event(self, instance_id: str, name: str, input: str | None) -> None:
-        """Send an event to whatever execution is current; nobody looks whether there is one (see `active`)."""
+        """Send an event to the current execution. It is not checked whether the instance exists (see `active`)."""
         await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=input))
 
     async def terminate(self, instance_id: str, reason: str | None) -> InstanceStatus:
-        """Gives its status as it was, as the next two do. Raises InstanceNotFound, InstanceFinished."""
+        """Terminate an instance and return its status before that. Raises InstanceNotFound, InstanceFinished."""
         status = await self.active(instance_id)
         await self._send(instance_id, ExecutionTerminated(timestamp=self._now(), input=reason))
         return status
 
     async def suspend(self, instance_id: str, reason: str | None) -> InstanceStatus:
-        """Raises InstanceNotFound, InstanceFinished, CannotChangeState."""
+        """Suspend an instance and return its status before that.
+
+        Raises InstanceNotFound, InstanceFinished, CannotChangeState.
+        """
         status = await self.active(instance_id)
         if status.runtime_status is RuntimeStatus.SUSPENDED:
             raise CannotChangeState("suspend", status)
@@ -258,7 +267,10 @@ class DurableClient:
         return status
 
     async def resume(self, instance_id: str, reason: str | None) -> InstanceStatus:
-        """Raises InstanceNotFound, InstanceFinished, CannotChangeState."""
+        """Resume a suspended instance and return its status before that.
+
+        Raises InstanceNotFound, InstanceFinished, CannotChangeState.
+        """
         status = await self.active(instance_id)
         if status.runtime_status is not RuntimeStatus.SUSPENDED:
             raise CannotChangeState("resume", status)
@@ -266,7 +278,7 @@ class DurableClient:
         return status
 
     async def rewind(self, instance_id: str, reason: str | None) -> InstanceStatus:
-        """Let a failed instance go on from before its failure, and give its status as it was.
+        """Repeat the failed steps of a failed instance and return its status before that.
 
         Raises InstanceNotFound, NotRewindable.
         """
@@ -277,10 +289,8 @@ class DurableClient:
         return status
 
     async def purge(self, instance_id: str) -> PurgeResult:
-        """Delete all that is stored of one instance.
-
-        Entities have no end, so their state is not looked at. Raises InstanceNotFound, NotPurgeable.
-        """
+        """Delete everything that is stored of one instance. Raises InstanceNotFound, NotPurgeable."""
+        # An entity never ends, so its status does not say whether it may be purged.
         if not is_entity(instance_id):
             status = await self._existing(instance_id)
             if status.runtime_status not in TERMINAL:
@@ -288,9 +298,11 @@ class DurableClient:
         return await self.hub.purge(instance_id)
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:
+        """Delete all instances that have ended and match the filter."""
         return await self.hub.purge_many(where)
 
     async def _send(self, instance_id: str, event: HistoryEvent) -> None:
+        # Without an execution id, so that the message reaches the execution that is current when it is processed.
         await self.hub.send(TaskMessage(event, OrchestrationInstance(instance_id, None)))
 
     def _now(self) -> Instant:
@@ -299,63 +311,65 @@ class DurableClient:
     # Entities
 
     async def signal_entity(self, entity: EntityId, operation: str, input: str | None) -> None:
-        """Send a one-way operation; nobody looks whether the entity exists."""
+        """Send a one-way operation. An entity that does not exist is created by it."""
+        # A GUID with hyphens, as .NET writes it. Receivers recognise a repeated request by it.
         request = Request(id=hyphenated(self._new_id()), operation=operation, is_signal=True, input=input)
         event = EventRaised(timestamp=self._now(), name=request.event_name, input=request.from_client())
         await self._send(entity.instance_id, event)
 
     async def entity_state(self, entity: EntityId) -> str | None:
-        """The entity's state as of its last batch, as JSON text; None when it has none or never ran."""
+        """Return the entity's state after its last batch, as JSON text; None: it has none or never ran."""
+        # Like .NET, an entity keeps its scheduler state, which contains the user's state, as its input.
         status = await self.hub.status(entity.instance_id)
         return None if status is None else _entity_state(status.input)
 
     async def query_entities(self, query: EntityQuery) -> EntityPage:
-        """Entities that exist. With states asked for, those count that have a state, as .NET decides it."""
-        found: list[EntityStatus] = []
+        """Return a page of the entities that exist; if states are asked for, of those that have a state (as .NET)."""
+        entities: list[EntityStatus] = []
         continuation = query.continuation
         while True:
-            page = await self.hub.query(_entity_rows(query, query.limit - len(found), continuation))
-            rows = (_entity_status(row, with_state=query.with_state) for row in page.instances)
-            found += [entity for entity in rows if entity is not None]
+            page = await self.hub.query(_entity_rows(query, query.limit - len(entities), continuation))
+            for row in page.instances:
+                entity = EntityId.parse(row.instance_id)
+                state = _entity_state(row.input) if query.with_state else None
+                standing = lenient_object(row.custom_status or "")
+                exists = state is not None if query.with_state else standing.get("entityExists") is True
+                if entity is not None and exists:
+                    entities.append(EntityStatus(entity, row.created_at, state))
             continuation = page.continuation
-            # Rows of entities that are gone would leave pages short, or empty.
-            if continuation is None or len(found) >= query.limit:
-                return EntityPage(found, continuation)
+            # Rows of deleted entities were left out. Without further queries, pages would be short or even empty.
+            if continuation is None or len(entities) >= query.limit:
+                return EntityPage(entities, continuation)
 
     async def clean_entities(self, *, remove_empty: bool = True, release_locks: bool = True) -> CleanedEntities:
-        """Delete entities that do not exist any more, and locks whose holders have ended.
+        """Delete empty entities, and release locks whose holders have ended. This never happens by itself.
 
-        An entity goes when it has had nothing to do for the time in which its senders are remembered. Nothing of this
-        happens by itself.
+        An entity is deleted if it has been idle for entityMessageReorderWindowInMinutes. Before that, its row is still
+        needed to recognise repeated and reordered requests of its senders.
         """
         removed, released, continuation = 0, 0, None
         while True:
             page = await self.hub.query(_entity_rows(EntityQuery(), _CLEAN_PAGE, continuation))
             for row in page.instances:
+                # The custom status of an entity describes it: docs/protocol/task-hub-storage.md 6.8.
                 standing = lenient_object(row.custom_status or "")
-                if release_locks and await self._holds_no_more(standing.get("lockedBy")):
-                    await self._release(row.instance_id, str(standing["lockedBy"]))
+                holder = standing.get("lockedBy")
+                is_empty = not (standing.get("entityExists") or standing.get("queueSize") or holder)
+                idle_until = row.last_updated_at + self._options.entity_message_reorder_window
+                if release_locks and isinstance(holder, str) and await self._has_ended(holder):
+                    release = Release(holder, "fix-orphaned-lock")
+                    event = EventRaised(timestamp=self._now(), name=RELEASE, input=release.text)
+                    await self._send(row.instance_id, event)
                     released += 1
-                elif remove_empty and self._is_forgotten(row, standing):
+                elif remove_empty and is_empty and idle_until < self._now():
                     removed += (await self.hub.purge(row.instance_id)).instances
             continuation = page.continuation
             if continuation is None:
                 return CleanedEntities(removed, released)
 
-    async def _holds_no_more(self, holder: object) -> bool:
-        """Whether a lock is held by an instance that has ended without giving it back."""
-        if not isinstance(holder, str):
-            return False
-        status = await self.hub.status(holder)
+    async def _has_ended(self, instance_id: str) -> bool:
+        status = await self.hub.status(instance_id)
         return status is None or status.runtime_status in TERMINAL
-
-    async def _release(self, entity: str, holder: str) -> None:
-        release = Release(holder, "fix-orphaned-lock")
-        await self._send(entity, EventRaised(timestamp=self._now(), name=RELEASE, input=release.text))
-
-    def _is_forgotten(self, row: InstanceStatus, standing: Mapping[str, object]) -> bool:
-        is_empty = not (standing.get("entityExists") or standing.get("queueSize") or standing.get("lockedBy"))
-        return is_empty and row.last_updated_at + self._options.entity_message_reorder_window < self._now()
 
 
 def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> InstanceQuery:
@@ -373,14 +387,6 @@ def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> In
 
 def _state_name(status: InstanceStatus) -> str:
     return status.runtime_status.wire_name if status.runtime_status is not None else "Unknown"
-
-
-def _entity_status(row: InstanceStatus, *, with_state: bool) -> EntityStatus | None:
-    """None for a row of an entity that does not exist any more."""
-    entity = EntityId.parse(row.instance_id)
-    state = _entity_state(row.input) if with_state else None
-    exists = state is not None if with_state else lenient_object(row.custom_status or "").get("entityExists") is True
-    return EntityStatus(entity, row.created_at, state) if entity is not None and exists else None
 
 
 def _entity_state(scheduler_state: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""The port to user code: run an orchestrator, an activity, an entity batch.
+"""Port to user code: run an orchestrator function, an activity function or a batch of entity operations.
 
-The engine does not know how a function is called. `extensions/durable/executor.py` calls Python functions through
-the host; a gRPC worker would be another implementation.
+The engine does not know how functions are called. `extensions/durable/executor.py` calls Python functions through the
+host; a gRPC worker would be another implementation.
 """
 
 from __future__ import annotations
@@ -14,19 +14,13 @@ from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.durable.core.replay.external_events import EventTrace
-from emulator.errors import EmulatorError
 from emulator.instant import Instant
-
-
-class WorkAborted(EmulatorError):
-    """User code could not be run to an answer for a reason that is not the user's exception (host stopping, worker
-    gone, orchestrator time-out): nothing may be recorded, the work item goes back.
-    """
+from emulator.polling.work_loop import WorkAborted as WorkAborted  # noqa: PLC0414  (the alias exports it)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorRequest:
-    """One call of an orchestrator function: `past` is stored history, `new` the events of this episode so far."""
+    """One call of an orchestrator function. `past`: the stored history; `new`: the events of this episode so far."""
 
     instance: OrchestrationInstance
     started: ExecutionStarted
@@ -36,10 +30,11 @@ class OrchestratorRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorResult:
-    """`decisions`: only what the history does not hold yet, by id. `custom_status`: JSON text; None: no status.
+    """The outcome of one call.
 
-    `played`: how many of the request's new events the replay processed (their rows get IsPlayed true); fewer than
-    all only after a non-determinism. `story`, for the log: what it began to wait for, and which events came.
+    `decisions`: by id, only those that the history does not contain yet. `custom_status`: JSON text; None: not set.
+    `played`: how many of the request's new events the replay has processed (IsPlayed in their rows); not all of them
+    only after a non-determinism error. `story`: for the log, the external events that the function waits for and got.
     """
 
     decisions: Sequence[Decision]
@@ -50,7 +45,7 @@ class OrchestratorResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityRequest:
-    """`input`: the TaskScheduled input text (for Python: a JSON array of one element)."""
+    """One call of an activity function. `input`: that of TaskScheduled (for Python, a JSON array of one element)."""
 
     instance: OrchestrationInstance
     task_id: int
@@ -60,18 +55,22 @@ class ActivityRequest:
 
 @dataclass(frozen=True, slots=True)
 class ActivitySucceeded:
+    """`result`: JSON text."""
+
     result: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityFailed:
+    """The function raised an exception. `reason` and `details`: as in TaskFailed."""
+
     reason: str
     details: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class EntityOperation:
-    """`input`: JSON text or None; `id`: the request's GUID."""
+    """One operation of a batch. `input`: JSON text or None. `id`: the GUID of the request."""
 
     name: str
     input: str | None
@@ -81,7 +80,7 @@ class EntityOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityBatch:
-    """`state`: JSON text, None before the first batch."""
+    """One call of an entity function. `state`: JSON text; None before the first batch."""
 
     entity: EntityId
     exists: bool
@@ -92,7 +91,7 @@ class EntityBatch:
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """`result` is JSON text, or a plain text after a time-out. `duration_ms`: as the function measured it."""
+    """`result`: JSON text, or plain text after a timeout. `duration_ms`: as measured by the function."""
 
     result: str
     is_error: bool
@@ -101,6 +100,8 @@ class OperationResult:
 
 @dataclass(frozen=True, slots=True)
 class EntitySignal:
+    """A signal that an operation sends to another entity."""
+
     target: EntityId
     name: str
     input: str | None
@@ -108,7 +109,7 @@ class EntitySignal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityBatchResult:
-    """`results`: one per operation, in order."""
+    """The outcome of a batch. `results`: one per operation, in order."""
 
     exists: bool
     state: str | None
@@ -117,10 +118,13 @@ class EntityBatchResult:
 
 
 class Executor(Protocol):
-    """Each may raise WorkAborted."""
+    """Runs user code. All methods raise WorkAborted if the code could not be run to its end."""
 
-    async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult: ...
+    async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
+        """Replay an orchestrator function."""
 
-    async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed: ...
+    async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
+        """Run an activity function."""
 
-    async def operate(self, batch: EntityBatch) -> EntityBatchResult: ...
+    async def operate(self, batch: EntityBatch) -> EntityBatchResult:
+        """Run the operations of an entity, one after the other."""

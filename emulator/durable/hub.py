@@ -1,7 +1,7 @@
-"""The two ports of a task hub: `TaskHub` for clients, `WorkSource` for the engine; and their records.
+"""The two ports of a task hub, `TaskHub` for clients and `WorkSource` for the engine, and their records.
 
-One implementation per storage protocol (`azurestorage/hub.py`). Everything is at least once: a call that failed
-midway may be repeated, and what a crash repeats is recognised by the receiver.
+There is one implementation per storage protocol (`azurestorage/hub.py`). Delivery is at least once: a call that failed
+halfway may be repeated, and receivers recognise what is repeated.
 """
 
 from __future__ import annotations
@@ -16,33 +16,31 @@ from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
+from emulator.polling.work_loop import LockLost as LockLost  # noqa: PLC0414  (the alias exports it)
 
 # Errors ------------------------------------------------------------------------------------------------------
 
 
 class HubError(EmulatorError):
-    """Base of what a task hub refuses."""
+    """A request that the task hub refuses."""
 
 
 class InstanceAlreadyExists(HubError):
-    """A start met an instance whose status may not be overridden."""
+    """A start names an existing instance whose status may not be replaced."""
 
     def __init__(self, instance_id: str, status: RuntimeStatus) -> None:
+        # The text is part of the HTTP API of .NET.
         super().__init__(f"An Orchestration instance with the status {status.wire_name} already exists.")
         self.instance_id = instance_id
         self.status = status
 
 
 class InstanceNotFound(HubError):
-    """There is no such instance."""
+    """The instance does not exist."""
 
     def __init__(self, instance_id: str) -> None:
         super().__init__(f'There is no instance with the id "{instance_id}" in this task hub.')
         self.instance_id = instance_id
-
-
-class LockLost(HubError):
-    """Another worker took the instance over (its history moved on): abandon the item, nothing was stored."""
 
 
 # Client side -------------------------------------------------------------------------------------------------
@@ -50,13 +48,13 @@ class LockLost(HubError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
-    """One row of the Instances table. `input`, `output`, `custom_status` are the stored texts, blobs resolved."""
+    """One row of the Instances table. `input`, `output` and `custom_status` are the stored texts, also from blobs."""
 
     instance_id: str
     execution_id: str | None
     name: str
     runtime_status: RuntimeStatus | None
-    """None: the row holds a value that .NET does not know either."""
+    """None: the row contains an unknown value."""
     created_at: Instant
     last_updated_at: Instant
     completed_at: Instant | None = None
@@ -70,9 +68,9 @@ class InstanceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceQuery:
-    """`created_from`, `created_to` are inclusive. Empty `statuses`: all. `prefix` is a raw instance id prefix.
+    """Which instances to return. `created_from` and `created_to` are inclusive. Empty `statuses`: all.
 
-    `entities_only` with or without `entity_name` selects entity instances instead of a prefix.
+    `prefix`: of the instance id, not escaped. `entities_only`, with or without `entity_name`, selects entities instead.
     """
 
     prefix: str | None = None
@@ -89,7 +87,7 @@ class InstanceQuery:
 
 @dataclass(frozen=True, slots=True)
 class InstancePage:
-    """`continuation` None: the last page. A page may be empty and still have one."""
+    """One page. `continuation` None: the last one. A page that is not the last one may be empty."""
 
     instances: Sequence[InstanceStatus]
     continuation: str | None = None
@@ -97,7 +95,10 @@ class InstancePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeFilter:
-    """As .NET: only terminal statuses count; when none is left of the list, there is *no* status condition."""
+    """Which instances to purge.
+
+    As in .NET, only terminal statuses are used; if the list contains none, instances of *all* statuses are purged.
+    """
 
     created_from: Instant
     created_to: Instant | None = None
@@ -106,47 +107,53 @@ class PurgeFilter:
 
 @dataclass(frozen=True, slots=True)
 class PurgeResult:
+    """How many instances, history rows and payload blobs were deleted."""
+
     instances: int
     history_rows: int = 0
     blobs: int = 0
 
 
 class TaskHub(Protocol):
-    """What clients, the HTTP API and tools may do with a hub. Needs no running worker."""
+    """Access to a task hub for clients, the HTTP API and tools. Needs no running worker."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the task hub."""
 
     async def create(self) -> None:
-        """Make all queues, tables and containers that are missing. Every other call does it first by itself."""
+        """Create all queues, tables and containers that are missing. All other calls do this first."""
 
     async def delete(self) -> None:
-        """Remove them with all instances."""
+        """Delete them with all instances."""
 
     async def start(self, message: TaskMessage, *, reuse: frozenset[RuntimeStatus]) -> None:
-        """Start the instance that the ExecutionStarted message names; returns when message and row are stored.
+        """Start the instance that an ExecutionStarted message names; returns when message and status row are stored.
 
-        `reuse`: statuses of an existing instance that may be replaced. Fills in the event's generation.
-        Raises InstanceAlreadyExists.
+        `reuse`: an existing instance with one of these statuses is replaced. The event's generation is set to one more
+        than that of the replaced instance. Raises InstanceAlreadyExists.
         """
 
     async def send(self, message: TaskMessage) -> None:
-        """Put an event, terminate, suspend, resume or signal message; the target may not exist."""
+        """Send an event, terminate, suspend, resume or signal message. The target need not exist."""
 
-    async def status(self, instance_id: str) -> InstanceStatus | None: ...
+    async def status(self, instance_id: str) -> InstanceStatus | None:
+        """Return the status row of an instance; None: it does not exist."""
 
-    async def query(self, query: InstanceQuery) -> InstancePage: ...
+    async def query(self, query: InstanceQuery) -> InstancePage:
+        """Return one page of status rows."""
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """The current execution's events, large payloads resolved; empty when there is none."""
+        """Return the events of the current execution, with large payloads; empty if there is none."""
 
     async def rewind(self, instance_id: str, reason: str | None) -> None:
-        """Undo the failures of a failed instance and its failed children, and wake the deepest ones."""
+        """Undo the failures of a failed instance and of its failed children, and resume the deepest ones."""
 
     async def purge(self, instance_id: str) -> PurgeResult:
-        """Delete rows, history and payload blobs of one instance, whatever its state."""
+        """Delete status row, history and payload blobs of one instance with any status."""
 
-    async def purge_many(self, where: PurgeFilter) -> PurgeResult: ...
+    async def purge_many(self, where: PurgeFilter) -> PurgeResult:
+        """Purge all instances that match the filter."""
 
 
 # Engine side -------------------------------------------------------------------------------------------------
@@ -156,9 +163,9 @@ class TaskHub(Protocol):
 class OrchestrationWorkItem:
     """An instance (orchestration or entity) locked for one episode.
 
-    `instance`: as known when the item was made; `execution_id` None for an entity that begins here. `history`: the
-    stored events of the current execution. `messages`: the new ones in order, an entity's auto-start in front.
-    `handle` belongs to the source.
+    `instance`: as stored; its `execution_id` is None for a new entity. `history`: the stored events of the current
+    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first. `handle` is for
+    the work source only.
     """
 
     instance: OrchestrationInstance
@@ -169,34 +176,35 @@ class OrchestrationWorkItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityWorkItem:
-    """`message.event` is the TaskScheduled with its input."""
+    """An activity to run. `message.event` is a TaskScheduled with its input. `handle` is for the work source only."""
 
     message: TaskMessage
     handle: object = field(repr=False)
 
 
 class WorkSource(Protocol):
-    """Where the engine gets its work.
+    """Source of the engine's work items.
 
-    `next_…`: cancelling the wait loses nothing. `complete_…` and `abandon_…` are to be seen to their end, however the
-    caller is cancelled: torn, they are what a crash would be.
+    Cancelling a `next_…` call loses nothing. `complete_…` and `abandon_…` must run to their end, also if the caller is
+    cancelled: interrupted, they have the effects of a crash.
     """
 
     async def next_orchestration(self) -> OrchestrationWorkItem:
         """Wait for an orchestration with new messages and lock it."""
 
+    # Apart from orchestrations, because host.json limits the two separately.
     async def next_entity(self) -> OrchestrationWorkItem:
-        """The same for entities (ids that begin with @)."""
+        """Wait for an entity with new messages (its instance id begins with @) and lock it."""
 
     async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: EpisodeOutcome) -> None:
-        """Save a turn: send its messages, append its history, write the status row, delete the messages consumed.
+        """Save an episode: send its messages, append its history, write the status row, delete the consumed messages.
 
-        Unlocks the instance. Raises LockLost when another worker took the instance over; then abandon the item.
-        An outcome without new events only deletes the messages.
+        Unlocks the instance. An outcome without new events only deletes the messages. Raises LockLost if another
+        worker has taken over the instance; the caller must abandon the item.
         """
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
-        """Give the messages back; they come again after a growing delay. Unlocks the instance."""
+        """Retry the messages after a delay that grows with every attempt. Unlocks the instance."""
 
     async def next_activity(self) -> ActivityWorkItem:
         """Wait for an activity to run."""
@@ -204,4 +212,5 @@ class WorkSource(Protocol):
     async def complete_activity(self, item: ActivityWorkItem, response: TaskMessage) -> None:
         """Send the response (TaskCompleted or TaskFailed), then delete the work item."""
 
-    async def abandon_activity(self, item: ActivityWorkItem) -> None: ...
+    async def abandon_activity(self, item: ActivityWorkItem) -> None:
+        """Retry the activity after a delay that grows with every attempt."""

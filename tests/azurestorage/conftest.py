@@ -1,4 +1,4 @@
-"""A store in virtual time. Time runs by itself whenever nothing works."""
+"""A built-in store in virtual time; time passes by itself whenever no task is running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A storage account whose user dies at the n-th call: that call, and every later one, never answers well.
+"""A storage account whose host crashes at the n-th call: that call and all later ones fail.
 
 Or, when the death is a mere `lapse`, that call only.
 """
@@ -18,7 +18,7 @@ _HANDLES = {"queue", "table", "container", "lease"}
 
 class Moment(enum.Enum):
     BEFORE = "before"  # the request never reached the service
-    AFTER = "after"  # the service did it, nobody learned so
+    AFTER = "after"  # the service has done it, but the answer is lost
 
 
 class Death:

@@ -1,4 +1,4 @@
-"""A save: its order, its lock, and that nothing tears it."""
+"""Checkpoints: order of the writes, the ETag guard, and repair after a crash."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_an_episode_needs_few_requests(account: StorageAccount, clock: Vir
     assert record.log.count("read TestHubInstances") == 1
 
 
-async def test_who_lost_the_history_to_another_host_stores_nothing(
+async def test_nothing_is_stored_if_another_host_changed_the_history(
     account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with workplace(account, clock) as world:
@@ -93,9 +93,7 @@ async def test_who_lost_the_history_to_another_host_stores_nothing(
         assert (await world.status()).runtime_status is RuntimeStatus.PENDING
 
 
-async def test_an_abandoned_item_comes_again_after_a_growing_while(
-    account: StorageAccount, clock: VirtualClock
-) -> None:
+async def test_an_abandoned_item_is_retried_after_a_growing_delay(account: StorageAccount, clock: VirtualClock) -> None:
     async with workplace(account, clock) as world:
         await world.start("chain", 1)
         waits = []
@@ -124,7 +122,7 @@ async def test_cancelling_a_wait_loses_nothing(account: StorageAccount, clock: V
         assert isinstance(activity.message.event, TaskScheduled)
 
 
-async def test_what_a_stopping_host_had_not_begun_is_done_by_the_next_one_at_once(
+async def test_work_that_a_stopping_host_had_not_started_runs_on_the_next_one_at_once(
     account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with workplace(account, clock) as world:
@@ -162,7 +160,7 @@ async def test_more_than_99_events_take_several_transactions(account: StorageAcc
     assert rows[-1].properties["IsCheckpointComplete"] is True
 
 
-async def test_a_finished_instance_is_remembered(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_the_history_of_a_finished_instance_is_cached(account: StorageAccount, clock: VirtualClock) -> None:
     """A late message costs its deletion and nothing else."""
     record = Death()
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
@@ -175,7 +173,7 @@ async def test_a_finished_instance_is_remembered(account: StorageAccount, clock:
         assert busy == ["delete testhub-control-03"]
 
 
-async def test_a_status_row_that_a_crash_left_behind_is_put_right(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_status_row_older_than_its_history_is_repaired(account: StorageAccount, clock: VirtualClock) -> None:
     """The history says completed, the row says running, the messages come again."""
     async with workplace(account, clock) as world:
         await world.start("chain", 1)
@@ -198,7 +196,7 @@ async def test_a_status_row_that_a_crash_left_behind_is_put_right(account: Stora
     assert await messages_left(account) == {}
 
 
-async def test_a_history_that_lost_its_beginning_is_nobodys_trouble_but_its_own(
+async def test_a_history_without_its_beginning_affects_no_other_instance(
     account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with open_world(account, clock, app()) as world:
@@ -219,7 +217,7 @@ async def test_a_history_that_lost_its_beginning_is_nobodys_trouble_but_its_own(
     assert await messages_left(account) == {}
 
 
-async def test_a_message_that_nobody_can_read_is_given_back(
+async def test_an_unreadable_message_is_returned_to_its_queue(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_world(account, clock, app()) as world:

@@ -1,4 +1,4 @@
-"""A host that dies between any two of its storage calls, and one of whose calls any fails: all is finished, once."""
+"""A host crashes between any two of its storage calls, or any call fails: every instance completes, once."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_what_a_dead_host_left_is_finished_once(scenario: Scenario, moment: Moment, clock: VirtualClock) -> None:
+async def test_work_of_a_crashed_host_is_completed_once(
+    scenario: Scenario, moment: Moment, clock: VirtualClock
+) -> None:
     calls = await calls_of(scenario, clock)
     assert len(calls) > 15
     for number in calls:
@@ -132,9 +134,7 @@ async def test_a_host_may_die_between_the_transactions_of_one_checkpoint(moment:
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_a_call_that_fails_costs_time_and_nothing_else(
-    scenario: Scenario, moment: Moment, clock: VirtualClock
-) -> None:
+async def test_a_failing_call_only_costs_time(scenario: Scenario, moment: Moment, clock: VirtualClock) -> None:
     """And no activity runs again because its message could not be deleted: that it was answered is known."""
     calls = await calls_of(scenario, clock)
     for number in calls:

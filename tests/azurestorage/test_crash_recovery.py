@@ -1,4 +1,4 @@
-"""A host that follows a killed one on the same machine: it has its name, and gives back what that held."""
+"""A host that is started after a killed one on the same machine takes over its name and returns its messages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from emulator.durable.azurestorage.crash_recovery.host_identity import Seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, open_host_identities
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import (
-    FileLedger,
-    Held,
-    give_back_what_was_left,
-    read_ledger,
+    FileReceiptJournal,
+    JournalEntry,
+    read_journal,
+    return_messages,
 )
-from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
+from emulator.durable.azurestorage.crash_recovery.takeover import takeover
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.ids import new_id
 from emulator.storage.port import QueueMessage, StorageAccount
@@ -38,61 +38,61 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def seated(folder: Path) -> Iterator[Seat]:
-    with open_seats(folder, new_id) as take_seat:
-        seat = take_seat()
-        assert seat is not None
-        yield seat
+def claimed(folder: Path) -> Iterator[HostIdentity]:
+    with open_host_identities(folder, new_id) as claim_identity:
+        identity = claim_identity()
+        assert identity is not None
+        yield identity
 
 
-def test_hosts_of_a_folder_have_names_of_their_own_and_their_successors_inherit_them(tmp_path: Path) -> None:
-    with seated(tmp_path) as first, seated(tmp_path) as second:
+def test_hosts_of_a_folder_have_different_names_which_later_hosts_take_over(tmp_path: Path) -> None:
+    with claimed(tmp_path) as first, claimed(tmp_path) as second:
         assert first.name != second.name
-    with seated(tmp_path) as third:
+    with claimed(tmp_path) as third:
         assert third.name == first.name
-        with seated(tmp_path) as fourth:
+        with claimed(tmp_path) as fourth:
             assert fourth.name == second.name
 
 
-def test_a_seat_that_its_host_left_first_is_taken_first(tmp_path: Path) -> None:
-    with seated(tmp_path) as first:
+def test_the_lowest_free_identity_is_claimed(tmp_path: Path) -> None:
+    with claimed(tmp_path) as first:
         pass
-    with seated(tmp_path) as second, seated(tmp_path) as third:
+    with claimed(tmp_path) as second, claimed(tmp_path) as third:
         assert (second.name, third.name != first.name) == (first.name, True)
 
 
-def test_a_copied_folder_takes_neither_name_nor_messages_along(tmp_path: Path) -> None:
-    with seated(tmp_path / "app") as original:
-        original.ledger.hold("letters", [message("m1")])
+def test_a_copied_folder_copies_neither_name_nor_messages(tmp_path: Path) -> None:
+    with claimed(tmp_path / "app") as original:
+        original.journal.record("letters", [message("m1")])
         shutil.copytree(tmp_path / "app", tmp_path / "copy")
-        with seated(tmp_path / "copy") as copy:
+        with claimed(tmp_path / "copy") as copy:
             assert copy.name != original.name
-            assert copy.ledger.left == ()
-    with seated(tmp_path / "copy") as again:
+            assert copy.journal.left == ()
+    with claimed(tmp_path / "copy") as again:
         assert again.name == copy.name
 
 
-def test_a_folder_that_came_from_another_machine_is_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with seated(tmp_path) as here:
+def test_a_folder_from_another_machine_gets_new_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with claimed(tmp_path) as here:
         pass
     monkeypatch.setattr(platform, "node", lambda: "elsewhere")
-    with seated(tmp_path) as there:
+    with claimed(tmp_path) as there:
         assert there.name != here.name
         assert there.name.startswith("elsewhere-")
 
 
-def test_where_nothing_can_be_written_there_are_no_seats(tmp_path: Path) -> None:
+def test_no_identity_is_claimed_if_the_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("a file")
-    with open_seats(tmp_path / "hosts", new_id) as take_seat:
-        assert take_seat() is None
+    with open_host_identities(tmp_path / "hosts", new_id) as claim_identity:
+        assert claim_identity() is None
 
 
-def test_what_hosts_write_is_nothing_to_commit(tmp_path: Path) -> None:
-    with seated(tmp_path):
+def test_the_folder_is_ignored_by_git(tmp_path: Path) -> None:
+    with claimed(tmp_path):
         assert (tmp_path / ".gitignore").read_text() == "*\n"
 
 
-# The ledger --------------------------------------------------------------------------------------------------
+# The journal --------------------------------------------------------------------------------------------------
 
 
 def message(id: str, receipt: str = "r1") -> QueueMessage:
@@ -100,8 +100,8 @@ def message(id: str, receipt: str = "r1") -> QueueMessage:
 
 
 def held(path: Path) -> dict[str, str]:
-    """The ids and receipts that somebody finds who comes now."""
-    return {each.message_id: each.pop_receipt for each in read_ledger(path)[1]}
+    """The ids and receipts in the file."""
+    return {each.message_id: each.pop_receipt for each in read_journal(path)[1]}
 
 
 @pytest.fixture
@@ -110,30 +110,30 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[FileLedger]:
-    with closing(FileLedger(path, "title")) as ledger:
-        yield ledger
+def journal(path: Path) -> Iterator[FileReceiptJournal]:
+    with closing(FileReceiptJournal(path, "title")) as journal:
+        yield journal
 
 
-def test_the_successor_finds_what_was_held_with_the_last_receipts(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1"), message("m2"), message("m3")])
-    ledger.hold("letters", [message("m2", "r2")])
-    ledger.release(message("m1"))
-    ledger.release(message("never held"))
-    assert read_ledger(path) == ("title", (Held("letters", "m2", "r2"), Held("letters", "m3", "r1")))
+def test_the_journal_contains_locked_messages_with_their_last_receipts(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1"), message("m2"), message("m3")])
+    journal.record("letters", [message("m2", "r2")])
+    journal.forget(message("m1"))
+    journal.forget(message("never held"))
+    assert read_journal(path) == ("title", (JournalEntry("letters", "m2", "r2"), JournalEntry("letters", "m3", "r1")))
 
 
-def test_what_was_left_stays_until_it_is_struck_out(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1"), message("m2")])
-    with closing(FileLedger(path, "title", read_ledger(path)[1])) as second:
-        second.strike("m1")
+def test_entries_of_the_previous_host_stay_until_they_are_removed(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1"), message("m2")])
+    with closing(FileReceiptJournal(path, "title", read_journal(path)[1])) as second:
+        second.remove("m1")
     assert held(path) == {"m2": "r1"}
 
 
-def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
-    with closing(FileLedger(path, "title")) as ledger:
-        ledger.hold("letters", [message("m1")])
-        ledger.release(message("m1"))
+def test_a_host_that_stops_in_order_leaves_no_entries(path: Path) -> None:
+    with closing(FileReceiptJournal(path, "title")) as journal:
+        journal.record("letters", [message("m1")])
+        journal.forget(message("m1"))
     assert path.read_text() == "title\n"
 
 
@@ -147,25 +147,27 @@ def test_who_ends_in_good_order_leaves_nothing(path: Path) -> None:
         pytest.param(b"title\n+\tletters\tm1\tr1\n+\tletters\tm2\tr1\n-\tm2\n-\tm2\n", id="struck out twice"),
     ],
 )
-def test_a_spoiled_ledger_counts_as_far_as_it_can_be_read(path: Path, spoiled: bytes) -> None:
+def test_the_readable_lines_of_a_damaged_journal_are_used(path: Path, spoiled: bytes) -> None:
     path.write_bytes(spoiled)
-    assert read_ledger(path)[0] == "title"
+    assert read_journal(path)[0] == "title"
     assert held(path) == {"m1": "r1"}
 
 
 @pytest.mark.parametrize("content", [b"", b"titl", b"\xff\xff\xff"])
-def test_a_ledger_without_a_title_is_empty(path: Path, content: bytes) -> None:
+def test_a_journal_without_a_title_is_empty(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert read_ledger(path) == ("", ())
+    assert read_journal(path) == ("", ())
 
 
-def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("kept")])
+def test_the_file_stays_small_and_keeps_all_entries_when_it_is_rewritten(
+    journal: FileReceiptJournal, path: Path
+) -> None:
+    journal.record("letters", [message("kept")])
     largest, anew = 0, 0
     for number in range(40_000):
         before = path.read_bytes() if largest > 1_000_000 and not anew else b""
-        ledger.hold("letters", [message(f"m{number}", "r" * 30)])
-        ledger.release(message(f"m{number}"))
+        journal.record("letters", [message(f"m{number}", "r" * 30)])
+        journal.forget(message(f"m{number}"))
         size = path.stat().st_size
         if before and size < len(before):
             anew += 1
@@ -180,12 +182,12 @@ def test_the_file_stays_small_and_loses_nothing_when_it_is_written_anew(ledger: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
-def test_a_full_disk_does_no_harm_and_is_made_up_for(ledger: FileLedger, path: Path) -> None:
-    ledger.hold("letters", [message("m1")])
+def test_entries_that_a_full_disk_refused_are_written_later(journal: FileReceiptJournal, path: Path) -> None:
+    journal.record("letters", [message("m1")])
     with full_disk(path.stat().st_size + 5):
-        ledger.hold("letters", [message("m2")])
+        journal.record("letters", [message("m2")])
         assert held(path) == {"m1": "r1"}
-    ledger.hold("letters", [message("m3")])
+    journal.record("letters", [message("m3")])
     assert held(path) == {"m1": "r1", "m2": "r1", "m3": "r1"}
 
 
@@ -205,7 +207,7 @@ def full_disk(limit: int) -> Iterator[None]:
 # Giving back -------------------------------------------------------------------------------------------------
 
 
-async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench, tmp_path: Path) -> None:
+async def test_messages_of_a_killed_process_are_visible_at_once(bench: Bench, tmp_path: Path) -> None:
     """The holder is a process, so that nothing of it but its file outlives the kill."""
     queue = bench.account.queue(unique("letters"))
     await queue.create()
@@ -216,12 +218,12 @@ async def test_what_a_killed_process_held_is_visible_again_at_once(bench: Bench,
     await queue.delete(taken[0])
     renewed = await queue.hide(taken[1], hide_for=timedelta(minutes=5))
     assert await queue.get(limit=32, hide_for=timedelta(minutes=5)) == []
-    with seated(tmp_path) as seat:
-        assert await give_back_what_was_left(seat.ledger, bench.account)
+    with claimed(tmp_path) as identity:
+        assert await return_messages(identity.journal, bench.account)
         # One was done, one is in other hands by now.
         assert [each.body for each in await queue.get(limit=32, hide_for=timedelta(minutes=5))] == ["third"]
-    with seated(tmp_path) as next_seat:
-        assert next_seat.ledger.left == ()
+    with claimed(tmp_path) as next_identity:
+        assert next_identity.journal.left == ()
     await queue.delete(renewed)
 
 
@@ -234,20 +236,20 @@ def hold_and_be_killed(folder: Path, queue_name: str, messages: Sequence[QueueMe
         holder.kill()
 
 
-async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successor_gives_back(
+async def test_messages_that_could_not_be_returned_are_returned_by_the_next_host(
     account: StorageAccount, clock: VirtualClock, tmp_path: Path
 ) -> None:
     async with open_world(account, clock) as client:
         await client.start("chain", 1)
     death = Death()
-    with seated(tmp_path) as seat:
-        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, seat=seat)
+    with claimed(tmp_path) as identity:
+        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, identity=identity)
         async with hub.working():
             item = await hub.next_orchestration()
             death.happened.set()
             await hub.abandon_orchestration(item)
-    with seated(tmp_path) as seat:
-        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, seat=seat)
+    with claimed(tmp_path) as identity:
+        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, identity=identity)
         before = clock.now()
         async with hub.working():
             item = await hub.next_orchestration()
@@ -255,20 +257,20 @@ async def test_what_a_host_cannot_give_back_because_storage_is_gone_its_successo
             await hub.abandon_orchestration(item)
 
 
-async def test_what_a_killed_host_held_is_given_back_by_one_beside_it(
+async def test_messages_of_a_killed_host_are_returned_by_a_running_host(
     account: StorageAccount, clock: VirtualClock, tmp_path: Path
 ) -> None:
-    """When nobody follows the dead one. What a live one holds is left alone."""
+    """If no host is started in its place. Messages of running hosts are not touched."""
     queue = account.queue("letters")
     await queue.create()
     for body in ("of the living", "of the dead"):
         await queue.put(body)
     [living, dead] = await queue.get(limit=2, hide_for=timedelta(hours=1))
-    with seated(tmp_path) as survivor, seated(tmp_path) as other:
-        with seated(tmp_path) as victim:
-            other.ledger.hold("letters", [living])
-            victim.ledger.hold("letters", [dead])
-        async with inheriting(survivor, account, clock):
+    with claimed(tmp_path) as survivor, claimed(tmp_path) as other:
+        with claimed(tmp_path) as victim:
+            other.journal.record("letters", [living])
+            victim.journal.record("letters", [dead])
+        async with takeover(survivor, account, clock):
             await clock.sleep(60)
             [found] = await queue.get(limit=2, hide_for=timedelta(hours=1))
             assert found.body == dead.body

@@ -1,4 +1,4 @@
-"""The rules for messages that come twice, early, late, or for nobody."""
+"""Delivery rules for messages that arrive twice, early, late, or for an instance that does not exist."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.messaging.visibility import abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import CLIENT, MessageData
 from emulator.durable.azurestorage.tracking.history import History
-from emulator.durable.azurestorage.work.delivery import Orphans, Plan, Verdict, judge_orphans, judge_start, plan
+from emulator.durable.azurestorage.work.delivery import Plan, UnstartedPlan, Verdict, judge_start, plan, plan_unstarted
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -30,6 +30,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
+from emulator.polling.locked_message import LockedMessage
 from emulator.storage.port import QueueMessage, Row, Value
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,40 +49,42 @@ def message(
     id: str = "i1",
     times: int = 1,
     sender: OrchestrationInstance = CLIENT,
-) -> Received:
+) -> ReceivedMessage:
     """`times`: how often it was delivered so far."""
     number = next(_numbers)
     task = TaskMessage(event, OrchestrationInstance(id, execution))
     data = MessageData(activity_id="a", message=task, sequence_number=number, sender=sender)
     carrier = QueueMessage(f"m{number}", "", "r", times, NOON, NOON + LOCK)
-    return Received(cast(Any, None), carrier, data, task, NOON + LOCK, LOCK)
+    unused = cast(Any, None)
+    lock = LockedMessage(unused, carrier, unused, locked_until=NOON + LOCK, locked_for=LOCK, lock_for=LOCK)
+    return ReceivedMessage(unused, lock, data, task)
 
 
-def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, at: Instant = NOW) -> Received:
+def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, at: Instant = NOW) -> ReceivedMessage:
     origin = None if parent is None else ParentInstance("p", OrchestrationInstance("p1", "pe"), parent)
     instance = OrchestrationInstance("i1", execution)
     started = ExecutionStarted(timestamp=at, instance=instance, name="f", parent=origin, generation=0)
     return message(started, execution, times=times)
 
 
-def result(id: int, execution: str = "e1", *, times: int = 1) -> Received:
+def result(id: int, execution: str = "e1", *, times: int = 1) -> ReceivedMessage:
     return message(TaskCompleted(timestamp=NOW, task_scheduled_id=id, result="1"), execution, times=times)
 
 
-def fired(id: int, execution: str = "e1", *, times: int = 1) -> Received:
+def fired(id: int, execution: str = "e1", *, times: int = 1) -> ReceivedMessage:
     return message(TimerFired(timestamp=NOW, timer_id=id, fire_at=NOW), execution, times=times)
 
 
-def raised(name: str = "word", *, id: str = "i1", times: int = 1, at: Instant = NOW) -> Received:
+def raised(name: str = "word", *, id: str = "i1", times: int = 1, at: Instant = NOW) -> ReceivedMessage:
     return message(EventRaised(timestamp=at, name=name, input="1"), None, id=id, times=times)
 
 
-def reply(request: str, execution: str = "e1", *, times: int = 1) -> Received:
+def reply(request: str, execution: str = "e1", *, times: int = 1) -> ReceivedMessage:
     sender = OrchestrationInstance("@counter@k", "x")
     return message(EventRaised(timestamp=NOW, name=request, input="{}"), execution, times=times, sender=sender)
 
 
-def terminate(*, times: int = 1) -> Received:
+def terminate(*, times: int = 1) -> ReceivedMessage:
     return message(ExecutionTerminated(timestamp=NOW, input="enough"), None, times=times)
 
 
@@ -106,9 +109,9 @@ NOTHING = History(instance_id="i1")
 NOT_OURS = History(instance_id="i1", execution_id="e0", etag="x", is_loaded=False)
 
 
-def check(found: Plan, **lists: Sequence[Received]) -> None:
+def check(found: Plan, **lists: Sequence[ReceivedMessage]) -> None:
     """The lists that are named hold exactly these messages, all other lists none."""
-    for name in ("run", "later", "early", "discard", "orphans"):
+    for name in ("run", "later", "too_early", "discard", "unstarted"):
         assert list(getattr(found, name)) == list(lists.get(name, ())), name
 
 
@@ -119,15 +122,15 @@ def test_a_start_begins_an_execution() -> None:
     first = start()
     found = plan(NOTHING, [first])
     check(found, run=[first])
-    assert found.begins
+    assert found.begins_execution
 
 
-def test_events_that_overtook_the_start_come_behind_it() -> None:
+def test_events_that_arrived_before_the_start_follow_it() -> None:
     event, first = raised(), start()
     check(plan(NOTHING, [event, first]), run=[first, event])
 
 
-def test_a_start_met_twice_counts_once() -> None:
+def test_a_repeated_start_is_discarded() -> None:
     first, again = start(), start()
     check(plan(NOTHING, [first, again]), run=[first], discard=[again])
 
@@ -141,7 +144,7 @@ def test_a_new_start_replaces_a_finished_execution() -> None:
     again, event = start("e2"), raised()
     found = plan(history(ended()), [event, again])
     check(found, run=[again, event])
-    assert found.begins
+    assert found.begins_execution
 
 
 def test_a_new_start_replaces_an_execution_that_was_not_even_loaded() -> None:
@@ -149,7 +152,7 @@ def test_a_new_start_replaces_an_execution_that_was_not_even_loaded() -> None:
     check(plan(NOT_OURS, [again]), run=[again])
 
 
-def test_what_was_sent_to_a_running_execution_before_its_replacement_still_goes_there() -> None:
+def test_messages_sent_before_a_replacing_start_go_to_the_replaced_execution() -> None:
     event, again, later = raised(), start("e2"), raised("later")
     check(plan(history(), [event, again, later]), run=[event], later=[again, later])
 
@@ -181,7 +184,7 @@ def test_an_entity_begins_with_its_first_operation() -> None:
 
 def test_an_entity_does_not_begin_with_anything_else() -> None:
     other = message(ExecutionTerminated(timestamp=NOW), None, id="@c@k")
-    check(plan(History(instance_id="@c@k"), [other]), orphans=[other])
+    check(plan(History(instance_id="@c@k"), [other]), unstarted=[other])
 
 
 # Answers -----------------------------------------------------------------------------------------------------
@@ -198,33 +201,33 @@ def test_an_entity_does_not_begin_with_anything_else() -> None:
         ),
     ],
 )
-def test_an_answer_waits_for_its_question(question: HistoryEvent, answer: Received) -> None:
-    check(plan(history(), [answer]), early=[answer])
+def test_an_answer_is_retried_until_its_question_is_stored(question: HistoryEvent, answer: ReceivedMessage) -> None:
+    check(plan(history(), [answer]), too_early=[answer])
     check(plan(history(question), [answer]), run=[answer])
 
 
-def test_an_answer_counts_once() -> None:
+def test_a_repeated_answer_is_discarded() -> None:
     first, again = result(0), result(0)
     check(plan(history(scheduled(0)), [first, again]), run=[first], discard=[again])
     check(plan(history(scheduled(0), first.task.event), [again]), discard=[again])
 
 
-def test_the_timer_that_other_backends_use_over_and_over_is_no_repetition() -> None:
+def test_a_negative_timer_id_of_another_backend_may_repeat() -> None:
     first, again = fired(-100), fired(-100)
     dummy = TimerCreated(timestamp=NOW, event_id=-100, fire_at=NOW)
     check(plan(history(dummy, first.task.event), [again]), run=[again])
 
 
-def test_answers_to_another_execution_may_be_early_but_not_for_ever() -> None:
+def test_answers_to_another_execution_are_retried_five_times() -> None:
     fresh, old = result(0, "e7", times=5), result(0, "e7", times=6)
-    check(plan(history(), [fresh, old]), early=[fresh], discard=[old])
-    check(plan(NOTHING, [fresh]), early=[fresh])
-    check(plan(NOTHING, [old]), orphans=[old])
+    check(plan(history(), [fresh, old]), too_early=[fresh], discard=[old])
+    check(plan(NOTHING, [fresh]), too_early=[fresh])
+    check(plan(NOTHING, [old]), unstarted=[old])
 
 
-def test_answers_to_an_execution_known_to_be_over_are_dropped_at_once() -> None:
+def test_answers_to_a_replaced_execution_are_discarded_at_once() -> None:
     stale = result(0, "e0")
-    check(plan(history(), [stale], over={"e0"}), discard=[stale])
+    check(plan(history(), [stale], replaced={"e0"}), discard=[stale])
 
 
 # Redelivery --------------------------------------------------------------------------------------------------
@@ -237,7 +240,7 @@ def test_an_event_that_was_stored_before_the_crash_is_not_stored_again() -> None
     assert found.check_row
 
 
-def test_equal_events_delivered_for_the_first_time_are_both_meant() -> None:
+def test_equal_events_delivered_for_the_first_time_are_both_kept() -> None:
     first, second = raised(), raised()
     check(plan(history(first.task.event), [second]), run=[second])
 
@@ -245,19 +248,19 @@ def test_equal_events_delivered_for_the_first_time_are_both_meant() -> None:
 # Ends --------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_reaches_a_finished_instance() -> None:
+def test_messages_to_a_finished_instance_are_discarded() -> None:
     late = [result(0), raised(), start()]
     found = plan(history(scheduled(0), ended()), late)
     check(found, discard=late)
     assert found.check_row
 
 
-def test_another_executions_answer_waits_even_if_this_one_has_ended() -> None:
+def test_an_answer_to_another_execution_is_retried_even_if_the_stored_one_has_ended() -> None:
     early = result(0, "e2")
-    check(plan(history(ended()), [early]), early=[early])
+    check(plan(history(ended()), [early]), too_early=[early])
 
 
-def test_the_events_are_asked_for_when_they_are_needed() -> None:
+def test_the_history_is_reloaded_when_its_events_are_needed() -> None:
     assert plan(NOT_OURS, [raised()]).reload
 
 
@@ -269,24 +272,24 @@ def status_row(status: RuntimeStatus, **columns: Value) -> Row:
     return Row("i1", "", usual | {"RuntimeStatus": status.wire_name} | columns)
 
 
-def test_messages_to_nobody_are_dropped() -> None:
+def test_messages_to_an_unknown_instance_are_discarded() -> None:
     lost = [raised(), terminate()]
-    check(plan(NOTHING, lost), orphans=lost)
-    assert judge_orphans(lost, None) == Orphans(discard=lost)
-    assert judge_orphans(lost, status_row(RuntimeStatus.COMPLETED)) == Orphans(discard=lost)
+    check(plan(NOTHING, lost), unstarted=lost)
+    assert plan_unstarted(lost, None) == UnstartedPlan(discard=lost)
+    assert plan_unstarted(lost, status_row(RuntimeStatus.COMPLETED)) == UnstartedPlan(discard=lost)
 
 
 def test_a_pending_instance_can_be_terminated() -> None:
-    found = judge_orphans([end := terminate()], status_row(RuntimeStatus.PENDING))
-    assert found == Orphans(terminated=cast(ExecutionTerminated, end.task.event), discard=[end])
+    found = plan_unstarted([end := terminate()], status_row(RuntimeStatus.PENDING))
+    assert found == UnstartedPlan(terminated=cast(ExecutionTerminated, end.task.event), discard=[end])
 
 
 def test_events_wait_for_the_start_of_a_pending_instance() -> None:
     event = raised()
-    assert judge_orphans([event], status_row(RuntimeStatus.PENDING)) == Orphans(early=[event])
+    assert plan_unstarted([event], status_row(RuntimeStatus.PENDING)) == UnstartedPlan(too_early=[event])
     tomorrow = NOW + timedelta(days=1)
     row = status_row(RuntimeStatus.PENDING, ScheduledStartTime=tomorrow)
-    assert judge_orphans([event], row) == Orphans(early=[event], until=tomorrow)
+    assert plan_unstarted([event], row) == UnstartedPlan(too_early=[event], until=tomorrow)
 
 
 # Starts and their rows ---------------------------------------------------------------------------------------
@@ -320,14 +323,14 @@ def test_events_wait_for_the_start_of_a_pending_instance() -> None:
         ),
     ],
 )
-def test_a_start_is_judged_by_the_status_row(found: Received, row: Row | None, verdict: Verdict) -> None:
+def test_a_start_is_judged_by_the_status_row(found: ReceivedMessage, row: Row | None, verdict: Verdict) -> None:
     assert judge_start(found, row) is verdict
 
 
 # Delays ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_later_says_so() -> None:
+def test_due_times_of_messages() -> None:
     entity = OrchestrationInstance("@c@k", None)
     at = Instant.parse("2026-06-24T11:00:00.0000000Z")
     signal = EventRaised(timestamp=NOW, name="op@2026-06-24T11:00:00.0000000Z", input="{}")
@@ -344,6 +347,6 @@ def test_a_queue_hides_whole_seconds_and_a_week_at_most(remaining: float, hidden
     assert hidden_for(timedelta(seconds=remaining)) == timedelta(seconds=hidden)
 
 
-def test_what_fails_again_and_again_comes_more_and_more_slowly() -> None:
+def test_retry_delays_grow() -> None:
     seconds = [abandoned_for(count).total_seconds() for count in (1, 2, 3, 8, 9, 10, 50)]
     assert seconds == [2, 4, 8, 256, 512, 600, 600]

@@ -1,4 +1,4 @@
-"""Whole orchestrations on the hub: what clients see, and what is left behind."""
+"""Whole orchestrations on the task hub: what clients see, and what stays in storage."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .apps import app
 from .world import messages_left, open_world, with_provider
 
 
-async def test_a_chain_runs_to_its_end(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_chain_completes(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("chain", 1)
         assert (await world.ended()).output == "8"
     assert await messages_left(account) == {}
 
 
-async def test_a_fan_out_comes_together(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_fan_out_completes(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("fan_out", 150)
         assert (await world.ended()).output == str(150 * 149)
@@ -90,7 +90,7 @@ async def test_a_failure_reaches_the_status(account: StorageAccount, clock: Virt
         assert (status.runtime_status, status.output) == (RuntimeStatus.FAILED, "boom 1")
 
 
-async def test_a_suspended_instance_waits_and_a_resumed_one_goes_on(
+async def test_a_suspended_instance_waits_and_a_resumed_one_continues(
     account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with open_world(account, clock, app()) as world:
@@ -104,7 +104,7 @@ async def test_a_suspended_instance_waits_and_a_resumed_one_goes_on(
         assert (await world.ended()).output == '["hi"]'
 
 
-async def test_nothing_remains_of_a_message_that_comes_too_late(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_message_that_arrives_too_late_is_deleted(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("chain", 1)
         before = await world.ended()
@@ -118,7 +118,9 @@ async def test_nothing_remains_of_a_message_that_comes_too_late(account: Storage
         assert await world.hub.status("nobody") is None
 
 
-async def test_a_rewound_instance_runs_again_and_says_so(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_rewound_instance_runs_again_and_its_status_shows_it(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
     script = app()
     async with open_world(account, clock, script) as world:
         await world.start("fails", 1)
@@ -146,7 +148,7 @@ async def test_a_hub_is_deleted_with_everything_in_it(account: StorageAccount, c
     [{}, {"use_table_partition_management": False}, {"use_legacy_partition_management": True}],
     ids=["leases in the table", "safe blob leases", "legacy blob leases"],
 )
-async def test_a_hub_whose_storage_disappears_under_it_is_made_again(
+async def test_a_hub_whose_storage_disappears_is_created_again(
     changes: dict[str, bool], account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when an Azurite that keeps its data in memory is started anew."""
@@ -170,7 +172,7 @@ async def wipe(account: StorageAccount) -> None:
         await account.container(container).drop()
 
 
-async def test_many_instances_keep_apart(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_many_instances_do_not_affect_each_other(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         for number in range(50):
             await world.start("chain", number, id=f"i{number}")
@@ -179,7 +181,7 @@ async def test_many_instances_keep_apart(account: StorageAccount, clock: Virtual
     assert await messages_left(account) == {}
 
 
-async def test_the_history_tells_what_happened(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_clients_can_read_the_history(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("listens", 2)
         await world.raise_event("i1", "word", 1)

@@ -1,4 +1,4 @@
-"""Our host is killed where the .NET host was killed: what it leaves is what the .NET host left, and can read."""
+"""A host is killed at the points where the .NET host was killed, and leaves the same storage contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several partition managers on one hub: everybody gets a share, nobody shares a queue."""
+"""Partition managers on one hub: every host gets its share, and no queue has two owners."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.partitioning.table_partitions import (
     LEASE,
     Partition,
+    PartitionPlan,
     TablePartitions,
-    Tended,
     partition_row,
+    partitions_to_steal,
+    plan_partition,
     read_partition,
-    tend,
-    to_steal,
 )
 from emulator.ids import new_id
 from emulator.instant import Instant
@@ -56,9 +56,9 @@ def row(
 
 
 @pytest.mark.parametrize(
-    ("before", "owner", "next_owner", "counts_for", "must_drain"),
+    ("before", "owner", "next_owner", "future_owner", "must_drain"),
     [
-        pytest.param(row(), "me", None, "me", False, id="what nobody has is taken"),
+        pytest.param(row(), "me", None, "me", False, id="a free row is claimed"),
         pytest.param(row("you", left=0), "me", None, "me", False, id="what ran out is taken"),
         pytest.param(row("you", next_owner="her", left=-1), "me", None, "me", False, id="ran out while being stolen"),
         pytest.param(row(None, next_owner="me"), "me", None, "me", False, id="released to me"),
@@ -70,35 +70,35 @@ def row(
         pytest.param(row("me"), "me", None, "me", False, id="mine"),
     ],
 )
-def test_a_row_is_tended(
-    before: Partition, owner: str, next_owner: str | None, counts_for: str, must_drain: bool
+def test_plan_of_a_row(
+    before: Partition, owner: str, next_owner: str | None, future_owner: str, must_drain: bool
 ) -> None:
-    after = tend(before, "me", NOON, stopping=False)
+    after = plan_partition(before, "me", NOON, stopping=False)
     assert (after.partition.owner, after.partition.next_owner) == (owner, next_owner)
-    assert (after.counts_for, after.must_drain) == (counts_for, must_drain)
+    assert (after.future_owner, after.must_drain) == (future_owner, must_drain)
 
 
-def test_a_released_queue_that_its_thief_does_not_take_is_free_when_the_old_lease_ends() -> None:
+def test_a_released_queue_that_its_next_owner_does_not_claim_is_free_when_the_old_lease_ends() -> None:
     released = Partition(queue_name="q", next_owner="you", expires_at=NOON + timedelta(seconds=5))
-    assert tend(released, "me", NOON, stopping=False).partition == released
-    assert tend(released, "me", NOON + timedelta(seconds=5), stopping=False).partition.owner == "me"
+    assert plan_partition(released, "me", NOON, stopping=False).partition == released
+    assert plan_partition(released, "me", NOON + timedelta(seconds=5), stopping=False).partition.owner == "me"
 
 
-def test_a_lease_is_renewed_after_ten_seconds_and_not_at_every_look() -> None:
+def test_a_lease_is_renewed_after_ten_seconds_and_not_in_every_pass() -> None:
     fresh = row("me", left=29)
-    assert tend(fresh, "me", NOON, stopping=False).partition == fresh
-    old = tend(row("me", left=20), "me", NOON, stopping=False).partition
+    assert plan_partition(fresh, "me", NOON, stopping=False).partition == fresh
+    old = plan_partition(row("me", left=20), "me", NOON, stopping=False).partition
     assert old.expires_at == NOON + LEASE
 
 
-def test_who_stops_claims_nothing_and_drains_all() -> None:
-    assert tend(row(), "me", NOON, stopping=True).partition == row()
-    assert tend(row("me"), "me", NOON, stopping=True).must_drain
+def test_a_stopping_host_claims_nothing_and_drains_all_its_queues() -> None:
+    assert plan_partition(row(), "me", NOON, stopping=True).partition == row()
+    assert plan_partition(row("me"), "me", NOON, stopping=True).must_drain
 
 
-def shares(**counts: int) -> list[Tended]:
+def shares(**counts: int) -> list[PartitionPlan]:
     return [
-        Tended(partition=Partition(queue_name=f"{owner}{number}", owner=owner), counts_for=owner)
+        PartitionPlan(partition=Partition(queue_name=f"{owner}{number}", owner=owner), future_owner=owner)
         for owner, count in counts.items()
         for number in range(count)
     ]
@@ -118,8 +118,8 @@ def shares(**counts: int) -> list[Tended]:
         ({"me": 4}, 0),
     ],
 )
-def test_how_many_queues_are_asked_for(counts: dict[str, int], stolen: int) -> None:
-    assert len(to_steal(shares(**counts), "me")) == stolen
+def test_number_of_queues_to_steal(counts: dict[str, int], stolen: int) -> None:
+    assert len(partitions_to_steal(shares(**counts), "me")) == stolen
 
 
 @pytest.mark.parametrize("scenario", ["two_hosts", "chain"])
@@ -171,7 +171,7 @@ class Host:
     def is_active(self, queue_name: str) -> bool:
         return queue_name in self.episodes
 
-    async def drained(self, queue_name: str) -> None:
+    async def wait_until_inactive(self, queue_name: str) -> None:
         while queue_name in self.episodes:
             await self.episodes[queue_name].wait()
 
@@ -260,7 +260,7 @@ ALL = [*SAFE_ONES, pytest.param(legacy_manager, id="legacy")]
 
 
 @pytest.mark.parametrize("new_manager", ALL)
-async def test_a_single_host_reads_everything_at_once(
+async def test_a_single_host_reads_all_queues_at_once(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="One", partition_count=4))
@@ -329,7 +329,7 @@ async def test_a_dead_hosts_queues_are_taken_over_when_its_leases_end(
 
 
 @pytest.mark.parametrize("new_manager", ALL)
-async def test_a_dead_hosts_successor_has_its_queues_at_once(
+async def test_a_host_with_the_name_of_a_dead_one_owns_its_queues_at_once(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     """It has the name of the dead one, which no other has: see succession/seats.py."""
@@ -349,7 +349,7 @@ async def test_a_dead_hosts_successor_has_its_queues_at_once(
 
 
 @pytest.mark.parametrize("new_manager", SAFE_ONES)
-async def test_a_host_whose_leases_ran_out_knows_it(
+async def test_a_host_does_not_confirm_leases_that_ran_out(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=4))
@@ -363,7 +363,9 @@ async def test_a_host_whose_leases_ran_out_knows_it(
         assert not await host.manager.confirm(name)
 
 
-async def test_a_host_that_slept_looks_before_it_goes_on(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_host_that_was_stopped_renews_its_lease_before_it_continues(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
     hub = Hub(account, clock, table_manager, HubNames(hub="Some", partition_count=4))
     async with hub.host("a") as host:
         await hub.settled("a")
@@ -372,7 +374,7 @@ async def test_a_host_that_slept_looks_before_it_goes_on(account: StorageAccount
 
 
 @pytest.mark.parametrize("new_manager", SAFE_ONES)
-async def test_an_episode_that_runs_is_waited_for(
+async def test_a_queue_is_handed_over_after_its_running_episode(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=2))
@@ -392,7 +394,7 @@ async def test_an_episode_that_runs_is_waited_for(
     assert hub.readers.doubled == set()
 
 
-async def test_queues_of_a_formerly_larger_hub_are_read_too(
+async def test_queues_above_the_partition_count_are_read(
     store: StorageAccount, upkeep_clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     larger = Hub(store, upkeep_clock, table_manager, HubNames(hub="Some", partition_count=6))
@@ -401,7 +403,7 @@ async def test_queues_of_a_formerly_larger_hub_are_read_too(
     smaller = Hub(store, upkeep_clock, table_manager, HubNames(hub="Some", partition_count=4))
     async with smaller.host("a"):
         await smaller.until(lambda: smaller.readers.share("a") == 6)
-    assert "made with 6 control queues, but partitionCount in host.json is 4" in caplog.text
+    assert "created with 6 control queues, but partitionCount in host.json is 4" in caplog.text
 
 
 @pytest.mark.parametrize("new_manager", ALL)

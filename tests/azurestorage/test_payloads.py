@@ -1,4 +1,4 @@
-"""Payloads over the limits: where they lie, how they are found, when they go."""
+"""Large payloads: where they are stored, how they are read, and when they are deleted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def status_columns(account: StorageAccount, id: str = "i1") -> Row:
         pytest.param(3_000_000, "message-", id="megabytes"),
     ],
 )
-async def test_an_input_is_shown_from_the_first_moment(
+async def test_an_input_is_shown_as_soon_as_the_instance_exists(
     length: int, in_blob: str | None, account: StorageAccount, clock: VirtualClock
 ) -> None:
     async with open_world(account, clock) as client:
@@ -86,9 +86,7 @@ async def test_large_columns_refer_to_their_blobs(account: StorageAccount, clock
         assert (completed.properties["Result"], completed.properties["ResultBlobName"]) == ("", blob)
 
 
-async def test_urls_are_shown_as_they_are_when_nobody_wants_the_payloads(
-    account: StorageAccount, clock: VirtualClock
-) -> None:
+async def test_urls_are_shown_if_payloads_are_not_fetched(account: StorageAccount, clock: VirtualClock) -> None:
     options = with_provider(fetch_large_messages_automatically=False)
     async with open_world(account, clock, app(), options) as world:
         await world.start("nothing", "x" * 60_000)
@@ -96,7 +94,7 @@ async def test_urls_are_shown_as_they_are_when_nobody_wants_the_payloads(
         assert str(status.output).startswith(account.container(CONTAINER).url("i1/history-")[:20])
 
 
-async def test_the_blobs_of_a_replaced_generation_go(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_the_blobs_of_a_replaced_execution_are_deleted(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("grows", "x" * 70_000)
         await world.ended()
@@ -110,7 +108,7 @@ async def test_the_blobs_of_a_replaced_generation_go(account: StorageAccount, cl
         assert named == set(referred)
 
 
-async def test_a_purge_takes_the_blobs_of_that_instance_only(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_purge_deletes_the_blobs_of_that_instance_only(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         for id in ("order1", "order10", "a/b"):
             await world.start("nothing", "x" * 60_000, id=id)
@@ -140,7 +138,7 @@ async def test_what_dotnet_hides_in_InputBlobName_is_shown(account: StorageAccou
     assert "z" * 40_000 in (status.input or "")
 
 
-async def test_a_damaged_payload_holds_up_its_message_and_nothing_else(
+async def test_a_damaged_payload_delays_only_its_message(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_world(account, clock) as client:
@@ -154,9 +152,7 @@ async def test_a_damaged_payload_holds_up_its_message_and_nothing_else(
     assert "with a large payload is damaged (Not a gzipped file" in caplog.text
 
 
-async def test_a_status_is_shown_without_the_payload_that_is_damaged(
-    account: StorageAccount, clock: VirtualClock
-) -> None:
+async def test_a_status_is_shown_without_its_damaged_payload(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("nothing", "x" * 60_000)
         await world.ended()

@@ -1,4 +1,4 @@
-"""Finding instances: filters, pages, entities, purge by filter."""
+"""Instance queries: filters, pages, entities, and purge by filter."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ALL = ["@cart@a", "@counter@x", "a/b", "b", "order1", "order10", "order2"]
         pytest.param(InstanceQuery(limit=3), ALL, id="three per page"),
         pytest.param(InstanceQuery(prefix="order1"), ["order1", "order10"], id="prefix"),
         pytest.param(InstanceQuery(prefix="a/"), ["a/b"], id="prefix with a character that is escaped"),
-        pytest.param(InstanceQuery(prefix="nothing"), [], id="prefix of nobody"),
+        pytest.param(InstanceQuery(prefix="nothing"), [], id="prefix without instances"),
         pytest.param(InstanceQuery(entities_only=True), ["@cart@a", "@counter@x"], id="entities"),
         pytest.param(InstanceQuery(entities_only=True, entity_name="cart"), ["@cart@a"], id="entities of a name"),
         pytest.param(InstanceQuery(entity_name="car"), [], id="no entities of half a name"),
@@ -168,7 +168,7 @@ async def test_a_purge_by_filter(
         assert await world.hub.history(id) == ()
 
 
-async def test_a_purge_has_bounds(world: World) -> None:
+async def test_a_purge_respects_its_time_bounds(world: World) -> None:
     second = (await status_of(world, "order10")).created_at
     result = await world.hub.purge_many(PurgeFilter(created_from=second, created_to=second))
     assert result.instances == 1

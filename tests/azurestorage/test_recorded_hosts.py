@@ -149,7 +149,7 @@ async def test_two_hosts_go_through_the_recorded_states(account: StorageAccount,
 
 
 def is_part_of(some: list[Any], whole: list[Any]) -> bool:
-    """In order, with gaps: what lasts for a moment only may be missed by whoever looks."""
+    """In order, with gaps: what lasts only for a moment may be missed."""
     left = iter(whole)
     return all(any(each == other for other in left) for each in some)
 

@@ -1,4 +1,4 @@
-"""What host.json changes: where things lie, how messages look, who may work."""
+"""Effects of host.json: names and places in storage, message encoding, app lease."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_instance_belongs_to_a_partition(id: str, hash: int, of_4: int, of_16
         assert HubNames(hub="MyHub", partition_count=count).control_queue_of(id) == f"myhub-control-{index:02d}"
 
 
-def test_a_lone_surrogate_counts_as_the_replacement_character() -> None:
+def test_a_lone_surrogate_is_hashed_as_the_replacement_character() -> None:
     assert fnv1a32("a\ud800") == fnv1a32("a\ufffd")
 
 
@@ -74,7 +74,7 @@ def test_keys_are_escaped_once(id: str, key: str) -> None:
 # Stores ------------------------------------------------------------------------------------------------------
 
 
-async def test_tables_and_blobs_may_lie_in_another_account(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_tables_and_blobs_may_be_in_another_account(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_builtin(None, clock) as tracking:
         options = with_provider(tracking_store_connection_name="Tracking")
         hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, tracking=tracking)
@@ -212,7 +212,9 @@ async def test_an_app_can_be_told_to_take_over(account: StorageAccount, clock: V
             assert (await first.status("i2")).runtime_status is RuntimeStatus.PENDING
 
 
-async def test_no_more_activities_are_taken_than_may_run_at_once(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_no_more_activities_are_fetched_than_may_run_at_once(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
     """The others are for other hosts."""
     options = replace(OPTIONS, max_concurrent_activity_functions=2)
     hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id)

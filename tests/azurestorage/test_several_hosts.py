@@ -1,4 +1,4 @@
-"""Hosts as processes on one hub: they share, hand over, and survive each other's ends."""
+"""Several host processes on one hub: sharing, hand-over, and takeover after a kill."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ async def test_a_killed_hosts_work_is_done_by_the_other(hosts: Hosts, client: Wo
 
 @pytest.mark.soak
 @needs_signals
-async def test_a_host_that_sleeps_longer_than_its_lease_spoils_nothing(hosts: Hosts, client: World) -> None:
+async def test_a_host_that_was_stopped_longer_than_its_lease_does_no_damage(hosts: Hosts, client: World) -> None:
     hosts.start("a", "b")
     await hosts.share(("a", 2), ("b", 2))
     first, second = ids("first", 12), ids("second", 12)

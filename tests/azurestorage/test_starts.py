@@ -1,4 +1,4 @@
-"""Starting instances: again, twice, later, from elsewhere."""
+"""Starts of instances: repeated, concurrent, scheduled, and from other processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_finished_instance_can_be_started_again(account: StorageAccount,
         assert (first.output, second.output) == ("380", "8")
         assert (first.generation, second.generation) == (0, 1)
         assert second.execution_id == world.executions["i1"] != first.execution_id
-        # The old execution was longer: its rows are still there, and nobody sees them.
+        # The old execution was longer: its rows are still there, but are not read.
         history = await world.hub.history("i1")
         assert [each.name for each in history if isinstance(each, ExecutionStarted)] == ["chain"]
     assert await messages_left(account) == {}
@@ -67,7 +67,7 @@ async def test_of_two_starts_at_once_one_runs(account: StorageAccount, clock: Vi
             assert await world.status() == status
 
 
-async def test_a_start_can_be_for_later(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_start_can_be_scheduled(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         at = world.now + timedelta(days=12, seconds=0.5)
         await world.start("nothing", 1, at=at)
@@ -78,7 +78,7 @@ async def test_a_start_can_be_for_later(account: StorageAccount, clock: VirtualC
         assert timedelta(0) <= started.timestamp - at < timedelta(seconds=0.1)
 
 
-async def test_events_before_a_later_start_are_kept_for_it(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_events_before_a_scheduled_start_are_kept_for_it(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("listens", 1, at=world.now + timedelta(hours=1))
         await world.raise_event("i1", "word", "early")
@@ -87,7 +87,7 @@ async def test_events_before_a_later_start_are_kept_for_it(account: StorageAccou
     assert await messages_left(account) == {}
 
 
-async def test_who_is_terminated_before_the_start_never_runs(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_an_instance_terminated_before_its_start_never_runs(account: StorageAccount, clock: VirtualClock) -> None:
     script = app()
     async with open_world(account, clock, script) as world:
         await world.start("chain", 1, at=world.now + timedelta(hours=1))
@@ -100,7 +100,9 @@ async def test_who_is_terminated_before_the_start_never_runs(account: StorageAcc
     assert await messages_left(account) == {}
 
 
-async def test_a_start_without_a_row_is_given_up_after_a_while(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_start_without_a_row_is_discarded_after_ten_deliveries(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
     """Its client crashed between the message and the row; it saw an error."""
     script = app()
     async with open_world(account, clock, script) as world:
@@ -128,7 +130,7 @@ async def a_row_held_back(client: Any, account: StorageAccount) -> Row:
     return Row("i1", "", found.properties)
 
 
-async def test_a_client_alone_makes_the_whole_hub(account: StorageAccount, clock: VirtualClock) -> None:
+async def test_a_client_creates_the_whole_hub(account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock) as world:
         await world.start("chain", 1)
     names = HubNames(hub="TestHub", partition_count=4)
@@ -140,7 +142,7 @@ async def test_a_client_alone_makes_the_whole_hub(account: StorageAccount, clock
 
 
 @pytest.mark.parametrize("id", ["a/b", "with space", "#?^\\", "żółć", "O'Brien", "\x7f", "x" * 200])
-async def test_any_id_will_do(id: str, account: StorageAccount, clock: VirtualClock) -> None:
+async def test_instance_ids_may_contain_any_characters(id: str, account: StorageAccount, clock: VirtualClock) -> None:
     async with open_world(account, clock, app()) as world:
         await world.start("listens", 1, id=id)
         await world.raise_event(id, "word", "for you")

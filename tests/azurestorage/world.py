@@ -1,4 +1,4 @@
-"""A hub, an engine and a scripted app on a store, in virtual time."""
+"""A task hub, an engine and a scripted app on a store in virtual time."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ import pytest
 from tests.cli.processes import PATIENCE_SECONDS, PROJECT, Running, get, get_json, started, write_app
 from tests.storage.bench import unique
 
-KILLED = "^.*The host before this one was killed in the middle of its work"
+KILLED = "^.*The previous host was killed while it was processing work items"
 
 
 # The shop ----------------------------------------------------------------------------------------------------

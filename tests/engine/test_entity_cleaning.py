@@ -1,4 +1,4 @@
-"""Cleaning up: entities that are gone, and locks whose holders ended without giving them back."""
+"""Entity clean-up: empty entities, and locks whose holders have ended without releasing them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def locked_by(app: App, entity: EntityId) -> object:
     return json.loads((await app.status(entity.instance_id)).custom_status or "{}").get("lockedBy")
 
 
-async def test_an_entity_that_is_gone_is_removed_when_nobody_can_be_late_any_more(app: App) -> None:
+async def test_an_empty_entity_is_removed_after_the_reorder_window(app: App) -> None:
     for entity in (KEPT, GONE):
         await app.signal_entity(entity, "add", 1)
     await app.signal_entity(GONE, "delete", None)
@@ -75,7 +75,7 @@ async def test_a_lock_of_an_instance_that_has_ended_is_released(app: App) -> Non
     assert (await locked_by(app, KEPT), await client.entity_state(KEPT)) == (None, "3")
 
 
-async def test_a_lock_of_nobody_is_released(app: App) -> None:
+async def test_a_lock_of_an_unknown_instance_is_released(app: App) -> None:
     await lock(app, KEPT, "never-was")
     assert await locked_by(app, KEPT) == "never-was"
     assert await client_of(app).clean_entities() == CleanedEntities(locks_released=1)

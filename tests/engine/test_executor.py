@@ -1,4 +1,4 @@
-"""How the executor turns what happens to a function into what is recorded."""
+"""The executor: what is recorded for each way in which a function call ends."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ BATCH = EntityBatch(
 
 
 @pytest.mark.parametrize("error", [TIMED_OUT, WorkerError("gone"), BindingFailed("no")])
-async def test_an_orchestrator_that_could_not_be_run_records_nothing(error: Exception) -> None:
+async def test_an_orchestrator_that_could_not_be_run_is_aborted(error: Exception) -> None:
     start = started("F")
     request = OrchestratorRequest(instance=INSTANCE, started=start, past=[], new=[start])
     async with executor(failing(FunctionKind.ORCHESTRATOR, error)) as executing:
@@ -89,7 +89,7 @@ async def test_an_activity_that_timed_out_has_failed() -> None:
     )
 
 
-async def test_an_activity_whose_worker_is_gone_comes_again() -> None:
+async def test_an_activity_whose_worker_is_gone_is_retried() -> None:
     async with executor(failing(FunctionKind.ACTIVITY, WorkerError("gone"))) as executing:
         with pytest.raises(WorkAborted, match="gone"):
             await executing.act(activity("F"))
@@ -108,13 +108,13 @@ async def test_a_timed_out_batch_answers_every_operation_and_keeps_the_state() -
     assert [(each.result, each.is_error) for each in result.results] == [(str(TIMED_OUT), True)] * 2
 
 
-async def test_an_unknown_entity_comes_again() -> None:
+async def test_an_unknown_entity_is_retried() -> None:
     async with executor() as executing:
         with pytest.raises(WorkAborted, match="No entity functions are currently registered!"):
             await executing.operate(BATCH)
 
 
-def test_functions_are_known_by_name_whatever_its_case() -> None:
+def test_function_names_are_case_insensitive() -> None:
     functions = failing(FunctionKind.ACTIVITY, TIMED_OUT)
     assert functions.missing(FunctionKind.ACTIVITY, "f") is None
     assert functions.missing(FunctionKind.ACTIVITY, "G") == (
@@ -204,9 +204,7 @@ async def test_without_an_identity_the_message_says_how_to_get_one(monkeypatch: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for the Azure CLI is a shell script")
-async def test_a_token_that_nobody_waits_for_any_more_is_not_fetched_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_token_request_without_waiters_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = tmp_path / "begun"
     cli = tmp_path / "az"
     cli.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {begun}.new && mv {begun}.new {begun}\nwait\n")
@@ -218,7 +216,7 @@ async def test_a_token_that_nobody_waits_for_any_more_is_not_fetched_on(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while is_there(int(begun.read_text())):  # until whoever adopted the script's child has buried it
+    while is_there(int(begun.read_text())):  # until the child process of the script is gone
         await asyncio.sleep(0.01)
 
 

@@ -28,6 +28,7 @@ from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, 
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
+from emulator.durable.engine.services import EngineServices
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
@@ -87,13 +88,15 @@ class Stage:
             functions.add(KINDS[kind], name, self._invoke)
         options = DurableTaskOptions()
         executor = FunctionsExecutor(functions, None, options, clock=self._clock)  # type: ignore[arg-type]
-        parts = {
-            "clock": self._clock,
-            "new_id": counting_ids(),
-            "lifecycle": Lifecycle(Lines(hub_name="golden")),
-        }
-        self._orchestrations = OrchestrationRunner(executor, options, **parts)
-        self._entities = EntityRunner(executor, options, **parts)
+        services = EngineServices(
+            executor=executor,
+            options=options,
+            clock=self._clock,
+            new_id=counting_ids(),
+            lifecycle=Lifecycle(Lines(hub_name="golden")),
+        )
+        self._orchestrations = OrchestrationRunner(services)
+        self._entities = EntityRunner(services)
         self.calls_played = 0
         self._unread: dict[str, list[TaskMessage]] = {}
 
@@ -126,7 +129,7 @@ class Stage:
         for message in self._recording.received.get(item.instance_id, ()):
             if message.event == wanted:
                 return message
-        raise AssertionError(f"nobody sent {wanted}")
+        raise AssertionError(f"{wanted} was not sent")
 
     def _messages_to_entity(self, item: WorkItem) -> Sequence[TaskMessage]:
         """As many of the requests as the recorded batch had."""

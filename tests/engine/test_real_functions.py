@@ -120,7 +120,7 @@ async def test_events_are_carried_into_the_next_generation(app: App) -> None:
     assert sorted(await app.output()) == ["0", "1", "2"]
 
 
-async def test_nothing_goes_on_while_suspended(app: App, clock: VirtualClock) -> None:
+async def test_a_suspended_orchestration_does_not_continue(app: App, clock: VirtualClock) -> None:
     await app.begin("two_events")
     await app.becomes("i1", RuntimeStatus.RUNNING)
     await app.suspend("i1")
@@ -142,7 +142,7 @@ async def test_a_terminated_parent_leaves_its_child_alone(app: App, account: Sto
     assert await app.output("child-1") == "timed out"
 
 
-async def test_a_changed_function_is_noticed_and_shown(app: App, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_changed_function_fails_as_nondeterministic(app: App, caplog: pytest.LogCaptureFixture) -> None:
     output = await app.run("changes_its_mind")
     assert output.startswith("Non-Deterministic workflow detected: A previous execution of this orchestration")
     source = RECORDED_APP / "function_app.py"
@@ -184,7 +184,7 @@ async def test_http_is_called_and_a_refused_connection_is_an_error(app: App, unu
     )
 
 
-async def test_nothing_is_left_behind(app: App, account: StorageAccount) -> None:
+async def test_no_message_stays_in_the_queues(app: App, account: StorageAccount) -> None:
     for number, orchestration in enumerate(("hello_cities", "parent_two", "entity_calls", "counter_loop")):
         await app.run(orchestration, 1 if orchestration == "counter_loop" else None, id=f"i{number}")
     await app.clock.sleep(600)

@@ -1,4 +1,4 @@
-"""The task hub on Azure Storage: both ports of `durable.hub`, put together from the parts of this package."""
+"""Task hub on Azure Storage: implements both ports of `durable.hub` with the parts of this package."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from dataclasses import replace
 from functools import partial
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.host_identity import FIRST_LOCK, Seat, new_name
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import NoLedger
-from emulator.durable.azurestorage.crash_recovery.takeover import inheriting
+from emulator.durable.azurestorage.crash_recovery.host_identity import FIRST_LOCK, HostIdentity, new_host_name
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import NoReceiptJournal
+from emulator.durable.azurestorage.crash_recovery.takeover import takeover
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.messaging.backoff import Backoff
-from emulator.durable.azurestorage.messaging.sender import MessageSender, open_sender
+from emulator.durable.azurestorage.messaging.sender import open_sender
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
@@ -45,21 +44,22 @@ from emulator.durable.hub import (
     PurgeFilter,
     PurgeResult,
 )
-from emulator.durable.options import DurableTaskOptions
+from emulator.durable.options import AzureStorageProvider, DurableTaskOptions
 from emulator.ids import NewId
 from emulator.instant import Instant
+from emulator.polling.backoff import Backoff
 from emulator.storage.port import MAX_HIDE, StorageAccount
 
 _log = logging.getLogger(__name__)
 
 
 class AzureStorageTaskHub:
-    """See `durable.hub`: TaskHub at any time, WorkSource while `working()`.
+    """A task hub: `durable.hub.TaskHub` at any time, `durable.hub.WorkSource` inside `working()`.
 
-    `account` has the queues. `tracking`: the account of tables and blobs, if it is another one
-    (trackingStoreConnectionName). `app_name` identifies the app towards others on the same hub (WEBSITE_SITE_NAME, or
-    empty). `worker_id` must differ between processes; None makes one from the machine's name. With a `seat` it is
-    the seat's, and what the host that sat there before left behind is taken up at once.
+    `account` has the queues. `tracking` has tables and blobs, if they are in another account
+    (trackingStoreConnectionName). `app_name` identifies the app to other apps on the same hub (WEBSITE_SITE_NAME, or
+    empty). `worker_id` is the owner name in partition leases and must differ between processes. By default it is that
+    of `identity`, or else a new name. With an `identity`, `working()` takes over what its previous host left locked.
     """
 
     def __init__(
@@ -72,24 +72,22 @@ class AzureStorageTaskHub:
         tracking: StorageAccount | None = None,
         app_name: str = "",
         worker_id: str | None = None,
-        seat: Seat | None = None,
+        identity: HostIdentity | None = None,
     ) -> None:
         provider = options.storage_provider
         self._options = options
         self._clock = clock
-        self._new_id = new_id
         self._account = account
-        self._tracking = tracking or account
-        self._worker_id = worker_id or (seat.name if seat else new_name(new_id))
-        self._seat = seat
-        self._names = HubNames(
+        self._identity = identity
+        names = HubNames(
             hub=options.hub_name,
             partition_count=provider.partition_count,
             tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
         )
-        self._large = LargePayloads(self._tracking.container(self._names.large_message_container), clock, new_id)
-        self._history_rows = self._tracking.table(self._names.history_table)
-        self._instance_rows = self._tracking.table(self._names.instances_table)
+        tracking = tracking or account
+        self._large = LargePayloads(tracking.container(names.large_message_container), clock, new_id)
+        self._history_rows = tracking.table(names.history_table)
+        self._instance_rows = tracking.table(names.instances_table)
         self._history = HistoryTable(self._history_rows, self._large, clock)
         self._instances = InstanceTable(
             self._instance_rows,
@@ -98,30 +96,56 @@ class AzureStorageTaskHub:
             clock=clock,
             fetch_large=provider.fetch_large_messages_automatically,
         )
-        self._memory = HubCache()
-        self._purger = Purger(self._history, self._instances, self._large, self._memory)
-        self._post = self._open_sender()
-        self._sessions = self._new_sessions()
-        self._ownership = self._new_ownership()
+        self._cache = HubCache()
+        self._purger = Purger(self._history, self._instances, self._large, self._cache)
+        self._sender = open_sender(
+            account,
+            names,
+            self._large,
+            clock,
+            new_id,
+            identity.journal if identity else NoReceiptJournal(),
+            provider,
+            # Without an identity, no host will return locked messages, so the short first lock would only cost
+            # renewals.
+            first_lock=FIRST_LOCK if identity else MAX_HIDE,
+        )
+        self._sessions = Sessions(
+            self._history,
+            self._instances,
+            self._cache,
+            self._sender,
+            clock=clock,
+            new_id=new_id,
+            buffer_limit=provider.control_queue_buffer_threshold,
+        )
+        self._ownership = _partition_manager(
+            provider,
+            names,
+            tracking,
+            worker_id or (identity.name if identity else new_host_name(new_id)),
+            clock,
+            new_id,
+        )
         self._app_lease = AppLease(
-            self._tracking.container(self._names.app_lease_container),
-            self._names.app_lease_blob,
+            tracking.container(names.app_lease_container),
+            names.app_lease_blob,
             app_name,
             clock,
             options.app_lease_options,
         )
-        self._saver = Checkpointer(
-            self._post,
+        self._checkpointer = Checkpointer(
+            self._sender,
             self._history,
             self._instances,
             self._sessions,
-            self._memory,
+            self._cache,
             self._ownership,
             guard_row=provider.use_instance_table_etag,
         )
         self._work_items = WorkItems(
-            self._post,
-            self._memory,
+            self._sender,
+            self._cache,
             clock,
             limit=options.max_concurrent_activity_functions,
             backoff=Backoff(provider.max_queue_polling_interval),
@@ -129,62 +153,25 @@ class AzureStorageTaskHub:
         self._is_created = False
         self._creating = asyncio.Lock()
 
-    def _open_sender(self) -> MessageSender:
-        return open_sender(
-            self._account,
-            self._names,
-            self._large,
-            self._clock,
-            self._new_id,
-            self._seat.ledger if self._seat else NoLedger(),
-            self._options.storage_provider,
-            first_lock=FIRST_LOCK if self._seat else MAX_HIDE,
-        )
-
-    def _new_sessions(self) -> Sessions:
-        provider = self._options.storage_provider
-        return Sessions(
-            self._history,
-            self._instances,
-            self._memory,
-            self._post,
-            clock=self._clock,
-            new_id=self._new_id,
-            buffer_limit=provider.control_queue_buffer_threshold,
-        )
-
-    def _new_ownership(self) -> Ownership:
-        provider = self._options.storage_provider
-        leases = self._tracking.container(self._names.lease_container)
-        if provider.use_legacy_partition_management:
-            return LegacyPartitions(leases, self._names, self._worker_id, self._clock, self._new_id)
-        if not provider.use_table_partition_management:
-            return SafePartitions(leases, self._names, self._worker_id, self._clock, self._new_id)
-        return TablePartitions(
-            self._tracking.table(self._names.partitions_table),
-            self._names.control_queues,
-            self._worker_id,
-            self._clock,
-            timeout=provider.partition_table_operation_timeout,
-        )
-
     # TaskHub -------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
+        """The name of the task hub."""
         return self._options.hub_name
 
     async def create(self) -> None:
-        """Like .NET, a client that comes first makes everything, lease records included."""
+        """See `TaskHub`. As in .NET, also a client creates everything, lease records included."""
         if self._is_created:
             return
+        # Several clients may make their first call at the same time.
         async with self._creating:
             if not self._is_created:
                 await self._create()
                 self._is_created = True
 
     async def _create(self) -> None:
-        queues = [self._post.work_items, *self._post.control_queues]
+        queues = [self._sender.work_items, *self._sender.control_queues]
         await asyncio.gather(
             self._app_lease.create(),
             self._ownership.create(),
@@ -193,15 +180,10 @@ class AzureStorageTaskHub:
             *(queue.create() for queue in queues),
         )
 
-    async def _make_again(self) -> None:
-        """Somebody removed what the hub lives on: an Azurite that lost its data, a user who cleans up."""
-        _log.warning("The storage of task hub %s has disappeared. It is made again; what was in it is lost.", self.name)
-        self._memory.clear()
-        await self._create()
-
     async def delete(self) -> None:
+        """See `TaskHub`."""
         self._is_created = False
-        queues = [self._post.work_items, *self._post.control_queues]
+        queues = [self._sender.work_items, *self._sender.control_queues]
         await asyncio.gather(
             self._app_lease.delete(),
             self._ownership.delete(),
@@ -210,9 +192,10 @@ class AzureStorageTaskHub:
             self._large.drop(),
             *(queue.drop() for queue in queues),
         )
-        self._memory.clear()
+        self._cache.clear()
 
     async def start(self, message: TaskMessage, *, reuse: frozenset[RuntimeStatus]) -> None:
+        """See `TaskHub`."""
         await self.create()
         started = message.event
         assert isinstance(started, ExecutionStarted)
@@ -222,46 +205,59 @@ class AzureStorageTaskHub:
             status = status_rows.status_of(existing)
             if status is not None and status not in reuse:
                 raise InstanceAlreadyExists(instance_id, status)
+        # The generation lets the worker tell a start that replaces this one from a start that competes with it.
         if started.generation is None:
             generation = 0 if existing is None else (status_rows.generation_of(existing) or 0) + 1
             started = replace(started, generation=generation)
-        with self._memory.starting(instance_id):
-            # The input goes first, the message second, the row last: a worker that sees the message needs the row at
-            # once, and holds the message until the row says that this start counts.
-            status_input = await self._instances.input_reference(started)
-            sent = await self._post.send(TaskMessage(started, message.target, message.context_tags))
+        encoded = self._sender.encode(TaskMessage(started, message.target, message.context_tags))
+        with self._cache.starting(instance_id):
+            # The message is sent before the row is written, as in .NET: a row without a message would be an instance
+            # that stays pending forever. A worker that receives the message waits for the row, so a large input is
+            # stored before both, to keep that wait short.
+            status_input = None if encoded.blob else await self._instances.input_reference(started)
+            sent = await self._sender.put(encoded)
+            # Refused if another client has started the id since the row was read. Its row then makes the worker discard
+            # the message that was just sent (`delivery.judge_start`).
             if await self._instances.create(started, existing=existing, status_input=sent.blob_url or status_input):
-                self._memory.started[instance_id] = started.instance.execution_id or ""
+                self._cache.started[instance_id] = started.instance.execution_id or ""
 
     async def send(self, message: TaskMessage) -> None:
+        """See `TaskHub`."""
         await self.create()
-        await self._post.send(message)
+        await self._sender.send(message)
 
     async def status(self, instance_id: str) -> InstanceStatus | None:
+        """See `TaskHub`."""
         await self.create()
         return await self._instances.status(instance_id)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
+        """See `TaskHub`."""
         await self.create()
         return await self._instances.query(query)
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """See `TaskHub`."""
         await self.create()
         return (await self._history.load(instance_id)).events
 
     async def rewind(self, instance_id: str, reason: str | None) -> None:
+        """See `TaskHub`."""
         await self.create()
-        leaves = await rewind(instance_id, history=self._history_rows, instances=self._instances)
-        for leaf in leaves:
-            self._memory.forget(leaf)
+        failed_leaves = await rewind(instance_id, history=self._history_rows, instances=self._instances)
+        for leaf in failed_leaves:
+            # The cached history still has the failures that the rewind has undone.
+            self._cache.forget(leaf)
             event = GenericEvent(timestamp=Instant.of(self._clock.now()), data=reason)
-            await self._post.send(TaskMessage(event, OrchestrationInstance(leaf, None)))
+            await self._sender.send(TaskMessage(event, OrchestrationInstance(leaf, None)))
 
     async def purge(self, instance_id: str) -> PurgeResult:
+        """See `TaskHub`."""
         await self.create()
         return await self._purger.purge(instance_id)
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:
+        """See `TaskHub`."""
         await self.create()
         return await self._purger.purge_many(where)
 
@@ -269,55 +265,101 @@ class AzureStorageTaskHub:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Take part in the work of the hub. Leaving hands the control queues over; the engine has drained by then."""
+        """Take part in the work of the hub while the body runs; leaving it hands over the control queues.
+
+        The engine must have stopped before: it needs the queues to save its last episodes.
+        """
         await self.create()
-        intake = ControlQueuePoller(
-            self._post,
+        poller = ControlQueuePoller(
+            self._sender,
             self._sessions,
             self._ownership,
             self._clock,
-            batch=self._options.storage_provider.control_queue_batch_size,
+            batch_size=self._options.storage_provider.control_queue_batch_size,
             longest_pause=self._options.storage_provider.max_queue_polling_interval,
         )
         async with AsyncExitStack() as stack:
-            if self._seat is not None:
-                await stack.enter_async_context(inheriting(self._seat, self._account, self._clock))
-                self._expect_what_was_on_its_way()
+            if self._identity is not None:
+                await stack.enter_async_context(takeover(self._identity, self._account, self._clock))
+                # Messages that were on their way to the killed host are in no journal. They appear when their first
+                # lock ends. The service may have been about to answer, so the lock can begin after the kill; looking
+                # several times costs less than a whole back-off.
+                for queue in (self._sender.work_items, *self._sender.control_queues):
+                    for times in (1, 2, 3):
+                        queue.expect(times * FIRST_LOCK)
+            # Entered before the poller and the partitions, so left after them: queues are closed first, and the
+            # sessions return the messages of closed queues.
             await stack.enter_async_context(self._sessions.running())
             await stack.enter_async_context(self._work_items.running())
-            await stack.enter_async_context(intake.running())
-            own = partial(self._ownership.owning, intake, self._make_again)
-            await stack.enter_async_context(self._app_lease.holding(own) if self._options.use_app_lease else own())
+            await stack.enter_async_context(poller.running())
+            own_partitions = partial(self._ownership.owning, poller, self._recreate)
+            # The app lease is for control queues only. As in .NET, activities are also processed without it.
+            if self._options.use_app_lease:
+                await stack.enter_async_context(self._app_lease.holding(own_partitions))
+            else:
+                await stack.enter_async_context(own_partitions())
             yield
 
-    def _expect_what_was_on_its_way(self) -> None:
-        """To the host before us. A busy service may even serve the dead, so that their lock begins later."""
-        for queue in (self._post.work_items, *self._post.control_queues):
-            for times in (1, 2, 3):
-                queue.expect(times * FIRST_LOCK)
+    async def _recreate(self) -> None:
+        """Create the hub again after its storage has disappeared (Azurite lost its data, or a user cleaned up)."""
+        _log.warning(
+            "The storage of task hub %s has disappeared. It is created again; all instances are lost.", self.name
+        )
+        self._cache.clear()
+        await self._create()
 
     async def next_orchestration(self) -> OrchestrationWorkItem:
+        """See `WorkSource`."""
         return await self._sessions.next(entity=False)
 
     async def next_entity(self) -> OrchestrationWorkItem:
+        """See `WorkSource`."""
         return await self._sessions.next(entity=True)
 
     async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: EpisodeOutcome) -> None:
-        await self._saver.save(_episode(item), outcome)
+        """See `WorkSource`."""
+        await self._checkpointer.save(_episode(item), outcome)
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
+        """See `WorkSource`."""
         await self._sessions.abandon(_episode(item))
 
     async def next_activity(self) -> ActivityWorkItem:
+        """See `WorkSource`."""
         return await self._work_items.next()
 
     async def complete_activity(self, item: ActivityWorkItem, response: TaskMessage) -> None:
+        """See `WorkSource`."""
         await self._work_items.complete(item, response)
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:
+        """See `WorkSource`."""
         await self._work_items.abandon(item)
 
 
 def _episode(item: OrchestrationWorkItem) -> Episode:
     assert isinstance(item.handle, Episode)
     return item.handle
+
+
+def _partition_manager(
+    provider: AzureStorageProvider,
+    names: HubNames,
+    tracking: StorageAccount,
+    worker_id: str,
+    clock: Clock,
+    new_id: NewId,
+) -> Ownership:
+    """Choose the partition manager that host.json asks for. All hosts of a hub must use the same one."""
+    leases = tracking.container(names.lease_container)
+    if provider.use_legacy_partition_management:
+        return LegacyPartitions(leases, names, worker_id, clock, new_id)
+    if not provider.use_table_partition_management:
+        return SafePartitions(leases, names, worker_id, clock, new_id)
+    return TablePartitions(
+        tracking.table(names.partitions_table),
+        names.control_queues,
+        worker_id,
+        clock,
+        timeout=provider.partition_table_operation_timeout,
+    )

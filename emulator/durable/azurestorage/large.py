@@ -1,4 +1,4 @@
-"""Payloads over the limits: gzip blobs, and the names and URLs by which messages and columns refer to them.
+"""Large payloads: texts over the limits of queues and tables, stored as gzip blobs that messages and columns refer to.
 
 Source: docs/protocol/task-hub-storage.md chapters 1.4, 2.4, 3.5 and 4.2 (durabletask: MessageManager.cs,
 AzureTableTrackingStore.cs).
@@ -17,45 +17,53 @@ from emulator.ids import NewId
 from emulator.storage.port import BlobContainer, NotFound, StorageError
 
 MAX_MESSAGE_BYTES = 45 * 1024
-"""UTF-8. A queue takes 64 KiB; the rest is room for base64."""
+"""Limit of a message text in UTF-8. A queue takes 64 KiB, and base64 adds a third."""
 
 MAX_COLUMN_BYTES = 60 * 1024
-"""UTF-16. A table takes 64 KiB per string."""
+"""Limit of a column in UTF-16. A table takes 64 KiB per string."""
 
 
 def too_large_for_queue(text: str) -> bool:
+    """Whether a message text has to go to a blob."""
+    # A character has at most four bytes. This avoids encoding nearly all messages only to measure them.
     if len(text) * 4 <= MAX_MESSAGE_BYTES:
         return False
     return len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES
 
 
 def utf16_bytes(text: str) -> int:
+    """Return the size of a text in UTF-16, the encoding whose bytes table limits count."""
     if text.isascii():
         return 2 * len(text)
     return len(text.encode("utf-16-le", "surrogatepass"))
 
 
 def too_large_for_column(text: str) -> bool:
+    """Whether a column's text has to go to a blob."""
     return len(text) * 4 > MAX_COLUMN_BYTES and utf16_bytes(text) > MAX_COLUMN_BYTES
 
 
 def message_blob_name(instance_id: str, activity_id: str, event_type: str) -> str:
-    """`instance_id`: the raw id of the receiver."""
+    """Return the name of a message's blob. `instance_id`: the receiver's id, not escaped."""
     return f"{instance_id}/message-{activity_id.replace('-', '')}-{event_type}.json.gz"
 
 
 def column_blob_name(partition_key: str, row_key: str, event_type: str, column: str, *, random: str) -> str:
-    """`random` (32 hex digits) keeps two hosts that write the same row apart; .NET uses 31 bits of it, in hex."""
+    """Return the name of a column's blob. `random`: 32 hex digits.
+
+    The random part keeps two hosts apart that write the same row; only the blob of the winner is referred to.
+    """
+    # 31 bits, because .NET takes a non-negative Int32.
     number = int(random[:8], 16) & 0x7FFFFFFF
     return f"{partition_key}/history-{row_key}-{event_type}-{number:08X}-{column}.json.gz"
 
 
 def blob_name_of(reference: str) -> str | None:
-    """The blob that a column of the status row refers to, or None when the text is a payload itself.
+    """Return the name of the blob that a column of the status row refers to; None: the text is the payload itself.
 
-    Any host name is taken, because "localhost" and "127.0.0.1" may be the same account; a payload that only looks
-    like a URL is not taken.
+    A payload that is a URL of another kind is not taken for a reference.
     """
+    # The host name is not compared: "localhost" and "127.0.0.1" may be the same account.
     if not reference.startswith(("http://", "https://")):
         return None
     path = urlsplit(reference).path
@@ -64,7 +72,7 @@ def blob_name_of(reference: str) -> str | None:
 
 
 class DamagedPayload(StorageError):
-    """What the blob holds is no text that was stored here."""
+    """The blob does not contain a text that a task hub has stored."""
 
     def __init__(self, blob: str, error: Exception) -> None:
         super().__init__(
@@ -73,41 +81,53 @@ class DamagedPayload(StorageError):
 
 
 class LargePayloads:
-    """The container for large payloads of one hub. It is made when the first one comes."""
+    """The container for large payloads of one hub. It is created when the first payload is stored, as in .NET."""
 
     def __init__(self, container: BlobContainer, clock: Clock, new_id: NewId) -> None:
         self._container = container
         self._clock = clock
         self._new_id = new_id
-        self._created = False
+        self._is_created = False
 
     async def store(self, blob: str, text: str) -> str:
-        """Keep a text under a blob name; returns its URL."""
-        content = await self._off_the_loop(text)
-        if not self._created:
+        """Store a text under a blob name and return the blob's URL."""
+
+        def compress() -> bytes:
+            # Without mtime=0, the gzip header would contain the time, and equal payloads would make different blobs.
+            return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
+
+        # Megabytes would block the event loop, and with it the renewal of locks.
+        with self._clock.busy():
+            content = await asyncio.to_thread(compress)
+        # Most hubs never store a large payload, and then need no container.
+        if not self._is_created:
             await self._container.create()
-            self._created = True
+            self._is_created = True
         await self._container.write(blob, content)
         return self._container.url(blob)
 
     async def store_column(
         self, partition_key: str, row_key: str, event_type: str, column: str, text: str
     ) -> tuple[str, str]:
-        """Keep the text of a column; returns the name and the URL of its blob."""
+        """Store the text of a column and return the name and the URL of its blob."""
         blob = column_blob_name(partition_key, row_key, event_type, column, random=self._new_id())
         return blob, await self.store(blob, text)
 
     async def load(self, blob: str) -> str:
-        """Raises NotFound, DamagedPayload."""
+        """Return the text of a blob. Raises NotFound, DamagedPayload."""
         content = await self._container.read(blob)
         try:
             with self._clock.busy():
+                # A byte order mark is accepted, because .NET writers may put one.
                 return (await asyncio.to_thread(gzip.decompress, content)).decode("utf-8-sig", "surrogatepass")
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
             raise DamagedPayload(blob, error) from error
 
     async def resolve(self, reference: str) -> str:
-        """The text that a status column refers to; the reference itself when no text can be had behind it."""
+        """Return the text that a status column refers to; the reference itself if its blob is missing or damaged.
+
+        A status without its input is more useful than an error, and one bad blob must not make a whole list fail.
+        """
         blob = blob_name_of(reference)
         if blob is None:
             return reference
@@ -117,25 +137,18 @@ class LargePayloads:
             return reference
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """Blob names that begin with `prefix`; none when there is no container yet."""
+        """Yield the names of the blobs that begin with `prefix`; none if the container does not exist."""
         try:
-            async for found in self._container.list(prefix):
-                yield found.name
+            async for blob in self._container.list(prefix):
+                yield blob.name
         except NotFound:
             return
 
     async def delete(self, blob: str) -> bool:
+        """Delete a blob; False if it does not exist."""
         return await self._container.delete(blob)
 
     async def drop(self) -> None:
+        """Delete the container with all payloads."""
         await self._container.drop()
-        self._created = False
-
-    async def _off_the_loop(self, text: str) -> bytes:
-        with self._clock.busy():
-            return await asyncio.to_thread(_compressed, text)
-
-
-def _compressed(text: str) -> bytes:
-    # The time in the gzip header would make equal payloads unequal.
-    return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
+        self._is_created = False

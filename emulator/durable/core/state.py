@@ -1,4 +1,4 @@
-"""Where an execution stands: its history folded into a few facts, and the episode that begins with new messages.
+"""State of an execution: its history reduced to a few facts, and the episode that begins with new messages.
 
 Source: DurableTask.Core, src/DurableTask.Core/OrchestrationRuntimeState.cs; TaskOrchestrationDispatcher.cs,
 ReconcileMessagesWithState.
@@ -16,13 +16,10 @@ from emulator.durable.core.events import (
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
-    SubOrchestrationInstanceCompleted,
-    SubOrchestrationInstanceFailed,
-    TaskCompleted,
-    TaskFailed,
     TimerFired,
 )
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
+from emulator.durable.core.known_results import KnownResults, is_for_execution
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.status import status_after
 from emulator.instant import MIN_INSTANT, Instant
@@ -32,7 +29,7 @@ FIRE_AND_FORGET = "FireAndForget"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeState:
-    """One execution during an episode. `past`: what is stored; `new`: what this episode adds so far."""
+    """One execution during an episode. `past`: the stored events; `new`: the events that this episode adds."""
 
     started: ExecutionStarted
     past: Sequence[HistoryEvent]
@@ -42,123 +39,97 @@ class RuntimeState:
 
     @property
     def instance(self) -> OrchestrationInstance:
+        """The instance id and execution id."""
         return self.started.instance
 
     @property
     def status(self) -> RuntimeStatus:
+        """The status that the events imply."""
         if self.ended is not None:
             return self.ended.status
         return RuntimeStatus.SUSPENDED if self.is_suspended else RuntimeStatus.RUNNING
 
     @property
     def answers_parent(self) -> bool:
-        """Whether somebody waits for the end."""
+        """Whether a parent orchestration waits for the result."""
         return self.started.parent is not None and FIRE_AND_FORGET not in (self.started.tags or {})
 
 
 def begin_episode(
     history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], now: Instant
 ) -> RuntimeState | None:
-    """The state in which the function is called: an OrchestratorStarted, then what the messages bring.
+    """Return the state in which the function is called: an OrchestratorStarted, then the events of the messages.
 
-    Left out are a second start, what is meant for another execution, results that the history has already, and
-    everything for an instance that has ended or never began. None: nothing remains, no episode takes place; unless the
-    last one was cut off by a crash, when its messages are all known but not all of its decisions.
+    Left out are repeated starts, messages for another execution, results that the history already has, and everything
+    for an instance that has ended or was never started. None: no event is left, so there is no episode.
     """
     past = _Past.of(history)
-    messages = _start_first(messages) if past.started is None else messages
-    started = past.started or _start_of(messages)
+    if past.started is None:
+        # Queues do not keep the order, so other messages may have arrived before the start.
+        messages = sorted(messages, key=lambda message: not isinstance(message.event, ExecutionStarted))
+    # Without a start, the messages are for an instance that does not exist, or whose start is still on its way.
+    first = messages[0].event if messages else None
+    started = past.started or (first if isinstance(first, ExecutionStarted) else None)
     if started is None or past.ended is not None:
         return None
     accepted = _accepted(messages, past, started)
+    # A history of more than 99 events is stored in several transactions. If the host crashed between two of them, all
+    # messages are known but some decisions are missing: the episode runs again to make them.
     if not accepted and past.is_complete:
         return None
-    clock = OrchestratorStarted(timestamp=_episode_clock(now, past.clock, accepted))
+    # Never earlier than the last episode, or than a timer that has fired. Users and the SDK's long timers compare the
+    # current time with the timer's, and the storage service may deliver up to a second early.
+    timers = (event.fire_at for event in accepted if isinstance(event, TimerFired))
+    episode_start = OrchestratorStarted(timestamp=max(now, past.last_episode_at, *timers))
     return RuntimeState(
         started=started,
         past=history,
-        new=[clock, *accepted],
+        new=[episode_start, *accepted],
         is_suspended=_is_suspended(accepted, before=past.is_suspended),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What a stored history says. `clock`: the time of the last episode; `results`: what has ended already.
+    """What a stored history says. `is_complete`: the last episode was stored to its end."""
 
-    `is_complete`: the last episode is there to its end. One of more than 99 events is stored in several transactions.
-    """
-
+    events: Sequence[HistoryEvent]
     started: ExecutionStarted | None
     ended: ExecutionCompleted | None
     is_suspended: bool
-    clock: Instant
-    results: frozenset[tuple[type[HistoryEvent], int]]
+    last_episode_at: Instant
     is_complete: bool
 
     @classmethod
     def of(cls, history: Sequence[HistoryEvent]) -> _Past:
         started = ended = None
-        clock = MIN_INSTANT
+        last_episode_at = MIN_INSTANT
         for event in history:
             match event:
                 case ExecutionStarted():
+                    # The first one counts. A second start in a history would be a repeated one.
                     started = started or event
                 case ExecutionCompleted():
                     ended = event
                 case OrchestratorStarted():
-                    clock = max(clock, event.timestamp)
-        results = frozenset(result for result in map(_result_key, history) if result is not None)
+                    last_episode_at = max(last_episode_at, event.timestamp)
         is_complete = not history or isinstance(history[-1], OrchestratorCompleted)
-        return cls(started, ended, _is_suspended(history, before=False), clock, results, is_complete)
-
-
-def _start_first(messages: Sequence[TaskMessage]) -> Sequence[TaskMessage]:
-    """Other messages may have overtaken the start."""
-    return sorted(messages, key=lambda message: not isinstance(message.event, ExecutionStarted))
-
-
-def _start_of(messages: Sequence[TaskMessage]) -> ExecutionStarted | None:
-    first = messages[0].event if messages else None
-    return first if isinstance(first, ExecutionStarted) else None
+        return cls(history, started, ended, _is_suspended(history, before=False), last_episode_at, is_complete)
 
 
 def _accepted(messages: Sequence[TaskMessage], past: _Past, started: ExecutionStarted) -> list[HistoryEvent]:
-    seen = set(past.results)
+    known = KnownResults(past.events)
     accepted: list[HistoryEvent] = []
     for message in messages:
-        event, execution_id = message.event, message.target.execution_id
-        if isinstance(event, ExecutionStarted) and (past.started is not None or accepted):
-            continue  # a repeated start
-        if execution_id and execution_id != started.instance.execution_id:
-            continue  # meant for an older generation
-        result = _result_key(event)
-        if result is not None:
-            if result in seen:
-                continue  # a repeated result
-            seen.add(result)
+        event = message.event
+        is_repeated_start = isinstance(event, ExecutionStarted) and (past.started is not None or bool(accepted))
+        if is_repeated_start or not is_for_execution(message, started.instance.execution_id) or known.has(event):
+            continue
+        known.add(event)
         accepted.append(event)
     return accepted
-
-
-def _result_key(event: HistoryEvent) -> tuple[type[HistoryEvent], int] | None:
-    """What makes a result the same as another one; None for everything that is not a result."""
-    match event:
-        case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-            return type(event), event.task_scheduled_id
-        case TimerFired():
-            return type(event), event.timer_id
-        case _:
-            return None
 
 
 def _is_suspended(events: Iterable[HistoryEvent], *, before: bool) -> bool:
     status: RuntimeStatus | None = RuntimeStatus.SUSPENDED if before else RuntimeStatus.RUNNING
     return reduce(status_after, events, status) is RuntimeStatus.SUSPENDED
-
-
-def _episode_clock(now: Instant, last: Instant, events: Sequence[HistoryEvent]) -> Instant:
-    """Users expect their time to be past a timer that has fired, and the SDK's long timers rely on it; a storage
-    service that counts visibility in whole seconds delivers early. And time never goes back.
-    """
-    return max(now, last, *(event.fire_at for event in events if isinstance(event, TimerFired)))

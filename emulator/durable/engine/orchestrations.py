@@ -1,103 +1,91 @@
-"""Orchestration work items: one episode, with all generations that continue as new within it."""
+"""Orchestration work items: one episode, including all generations that continue as new within it."""
 
 from __future__ import annotations
 
-from emulator.clock import Clock
 from emulator.durable.core.decisions import Complete
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_episode
+from emulator.durable.engine.services import EngineServices
 from emulator.durable.engine.versions import accepts
-from emulator.durable.executor import Executor, OrchestratorRequest, OrchestratorResult, WorkAborted
+from emulator.durable.executor import OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.options import DurableTaskOptions, VersionFailure
-from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.options import VersionFailure
 from emulator.durable.tracing.writing import orchestrator
-from emulator.ids import NewId
-from emulator.instant import Instant
 
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
 
 def describe(item: OrchestrationWorkItem) -> str:
-    """For the log."""
+    """Name the orchestrator function and its instance, for the log."""
+    # ExecutionStarted is the second event of a stored history, after OrchestratorStarted, or among the messages.
     events = (*item.history[:2], *(message.event for message in item.messages))
     name = next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
     return orchestrator(item.instance.instance_id, name)
 
 
 class OrchestrationRunner:
-    """Runs work items; see the loop's Processor."""
+    """Runs orchestration work items (`run` of their `Processor`)."""
 
-    def __init__(
-        self,
-        executor: Executor,
-        options: DurableTaskOptions,
-        *,
-        clock: Clock,
-        new_id: NewId,
-        lifecycle: Lifecycle,
-    ) -> None:
-        self._executor = executor
-        self._options = options
-        self._clock = clock
-        self._new_id = new_id
-        self._lifecycle = lifecycle
+    def __init__(self, services: EngineServices) -> None:
+        self._services = services
 
     async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
-        state = begin_episode(item.history, item.messages, self._now())
+        """Replay the orchestrator function and return the episode's outcome. Raises WorkAborted."""
+        services = self._services
+        state = begin_episode(item.history, item.messages, services.now())
         if state is None:
-            return nothing_new(item)
+            return without_new_events(item)
         outbox, custom_status = Outbox(), None
         while True:
-            self._lifecycle.episode_started(state)
+            services.lifecycle.episode_started(state)
             result = await self._decide(state)
-            self._lifecycle.episode_decided(state, result)
-            # A status outlives its generation within the work item only; the next one speaks for itself.
+            services.lifecycle.episode_decided(state, result)
+            # A generation that sets no custom status keeps that of the one before, but only within this work item:
+            # the status is not part of the state that continue-as-new hands over.
             custom_status = custom_status if result.custom_status is None else result.custom_status
             applied = apply_decisions(
                 state,
                 result.decisions,
                 outbox,
                 played=result.played,
-                now=self._now(),
-                new_id=self._new_id,
-                store_inputs=self._options.store_inputs_in_orchestration_history,
+                now=services.now(),
+                new_id=services.new_id,
+                store_inputs=services.options.store_inputs_in_orchestration_history,
             )
             state = applied.state
             if not applied.continues:
                 return outcome_of(state, outbox, custom_status)
 
     async def _decide(self, state: RuntimeState) -> OrchestratorResult:
-        options, version = self._options, state.started.version
+        options, version = self._services.options, state.started.version
         if accepts(options.version_match_strategy, options.default_version, version):
-            return await self._executor.orchestrate(
+            return await self._services.executor.orchestrate(
                 OrchestratorRequest(instance=state.instance, started=state.started, past=state.past, new=state.new)
             )
+        # The default is to abandon the item, so that a worker with a matching version can take it.
         if options.version_failure_strategy is VersionFailure.FAIL:
             return _version_failure(state)
         raise WorkAborted(
             f"The instance has version {version!r}, which this worker must not run: host.json has "
             f"extensions.durableTask.defaultVersion {options.default_version!r} and versionMatchStrategy "
-            f"{options.version_match_strategy.value!r}. On Azure it waits silently until a worker accepts it; set "
-            "defaultVersion, or versionMatchStrategy to 'None'"
+            f"{options.version_match_strategy.value!r}. On Azure the instance waits without a message until a worker "
+            "accepts its version; set defaultVersion, or versionMatchStrategy to 'None'"
         )
 
-    def _now(self) -> Instant:
-        return Instant.of(self._clock.now())
 
-
-def nothing_new(item: OrchestrationWorkItem) -> EpisodeOutcome:
-    """The messages were of no use (repeated, stale, or too late); they are only deleted."""
+def without_new_events(item: OrchestrationWorkItem) -> EpisodeOutcome:
+    """Return the outcome for messages that change nothing (repeated, stale or too late): they are only deleted."""
     return EpisodeOutcome(
         instance=item.instance, past_count=len(item.history), new_events=(), status=RuntimeStatus.RUNNING
     )
 
 
 def _version_failure(state: RuntimeState) -> OrchestratorResult:
-    """Fails without running the function, whatever the history holds."""
+    """Fail the instance without calling the function."""
     failure = FailureDetails("VersionMismatch", _VERSION_MISMATCH, is_non_retriable=True)
+    # The function is not replayed, so nothing says which ids it would use next. One above all stored ids is free.
     next_id = 1 + max((event.event_id for event in state.past), default=-1)
     end = Complete(
         next_id,

@@ -1,4 +1,4 @@
-"""Which instances this worker may run, by their version.
+"""Worker versioning: which instances a worker may run, by their version.
 
 Source: DurableTask.Core, src/DurableTask.Core/Settings/VersioningSettings.cs; docs/protocol/durable-orchestration.md
 12.12.
@@ -14,7 +14,7 @@ _NUMBERS = re.compile(r"\d+(\.\d+){1,3}")
 
 
 def accepts(strategy: VersionMatch, worker: str | None, instance: str | None) -> bool:
-    """Whether a worker of version `worker` runs an instance of version `instance`. No version is the lowest one."""
+    """Whether a worker of version `worker` runs an instance of version `instance`. None and "" are the lowest."""
     worker, instance = worker or "", instance or ""
     match strategy:
         case VersionMatch.NONE:
@@ -26,8 +26,10 @@ def accepts(strategy: VersionMatch, worker: str | None, instance: str | None) ->
 
 
 def _key(version: str, other: str) -> tuple[bool, tuple[int, ...], str]:
-    """What `version` is compared by with `other`: numbers if both are such, else the text without case."""
+    """Return a sort key for comparing `version` with `other`."""
     if _NUMBERS.fullmatch(version) and _NUMBERS.fullmatch(other):
         parts = tuple(int(part) for part in version.split("."))
-        return True, parts + (-1,) * (4 - len(parts)), ""  # .NET: a part that is not there is less than 0
+        # A missing part is -1 in System.Version of .NET, so 1.0 is less than 1.0.0.
+        return True, parts + (-1,) * (4 - len(parts)), ""
+    # If one of the two is no number, both are compared as texts without case.
     return version != "", (), version.upper()

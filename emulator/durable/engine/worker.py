@@ -1,33 +1,40 @@
-"""The engine: three work loops on one task hub.
+"""The durable engine: three work loops (orchestrations, entities, activities) on one task hub.
 
     async with engine(source, executor, options, …):
         …   # orchestrations, entities and activities run
 
-Leaving it stops fetching and lets what runs come to its end, for a while.
+Leaving the body stops fetching and waits for running work items, for a limited time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.engine import activities, entities, orchestrations
 from emulator.durable.engine.activities import ActivityRunner
 from emulator.durable.engine.entities import EntityRunner
-from emulator.durable.engine.loop import Processor, work
 from emulator.durable.engine.orchestrations import OrchestrationRunner
+from emulator.durable.engine.services import EngineServices
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import Lifecycle
 from emulator.ids import NewId
+from emulator.polling.work_loop import Processor, work
+
+T = TypeVar("T")
 
 DRAIN_SECONDS = 8.0
-"""How long a host that stops waits for running work items; .NET's orchestration service waits as long."""
+"""How long a stopping host waits for running work items.
+
+The same time as in the orchestration service of .NET. It ends before the 10 s that the host gives its listeners
+(docs/protocol/functions-host.md 11.5), so that unfinished work items can still be abandoned.
+"""
 
 
 @asynccontextmanager
@@ -43,53 +50,62 @@ async def engine(
 ) -> AsyncIterator[None]:
     """Run all work of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
-    `lifecycle`: what writes the hub's lines. Clients in this process share it, for the lines are numbered.
+    `lifecycle` writes the tracing lines of the hub. Clients in this process must use the same one, because the lines
+    are numbered.
     """
     lifecycle = lifecycle or Lifecycle.of_hub(options)
-    runs_orchestrations = OrchestrationRunner(executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
-    runs_entities = EntityRunner(executor, options, clock=clock, new_id=new_id, lifecycle=lifecycle)
-    runs_activities = ActivityRunner(executor, clock=clock, lifecycle=lifecycle)
+    services = EngineServices(executor=executor, options=options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    # Three loops instead of one, because each kind of work item has a limit of its own in host.json.
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
-        fetch=source.next_orchestration,
-        run=runs_orchestrations.run,
+        fetch=_one_by_one(source.next_orchestration),
+        run=OrchestrationRunner(services).run,
         save=source.complete_orchestration,
         abandon=source.abandon_orchestration,
     )
     entity = Processor(
         name="entity",
         describe=entities.describe,
-        fetch=source.next_entity,
-        run=runs_entities.run,
+        fetch=_one_by_one(source.next_entity),
+        run=EntityRunner(services).run,
         save=source.complete_orchestration,
         abandon=source.abandon_orchestration,
     )
     activity = Processor(
         name="activity",
         describe=activities.describe,
-        fetch=source.next_activity,
-        run=runs_activities.run,
+        fetch=_one_by_one(source.next_activity),
+        run=ActivityRunner(services).run,
         save=source.complete_activity,
         abandon=source.abandon_activity,
     )
 
     async def run() -> None:
-        # In one group, so that all three stop fetching at the same moment and drain side by side.
+        # One group, so that all three loops stop fetching at the same moment and drain at the same time. One after
+        # the other, they would need up to three times `drain_seconds`.
         async with asyncio.TaskGroup() as loops:
 
-            def keep_working(processor: Processor[Any, Any], limit: int) -> None:
-                loop = work(processor, limit=limit, clock=clock, drain_seconds=drain_seconds)
+            def start_loop(processor: Processor[Any, Any], limit: int) -> None:
+                loop = work(processor, fetch_below=limit, clock=clock, drain_seconds=drain_seconds)
                 loops.create_task(loop, name=f"{processor.name} loop")
 
-            keep_working(orchestration, options.max_concurrent_orchestrator_functions)
-            keep_working(entity, options.max_concurrent_entity_functions)
-            keep_working(activity, options.max_concurrent_activity_functions)
+            start_loop(orchestration, options.max_concurrent_orchestrator_functions)
+            start_loop(entity, options.max_concurrent_entity_functions)
+            start_loop(activity, options.max_concurrent_activity_functions)
 
     async with background(run(), name="durable engine"):
         lifecycle.worker_started()
         try:
             yield
         finally:
+            # Logged before the drain, which may take several seconds.
             lifecycle.worker_stopping()
     lifecycle.worker_stopped()
+
+
+def _one_by_one(next_item: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[Sequence[T]]]:
+    async def fetch() -> Sequence[T]:
+        return [await next_item()]
+
+    return fetch

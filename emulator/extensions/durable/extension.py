@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from emulator.background import background
-from emulator.durable.azurestorage.crash_recovery.host_identity import no_seat, open_seats
+from emulator.durable.azurestorage.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions, resolve_options
@@ -56,11 +56,11 @@ def durable_extension(context: ExtensionContext) -> Extension:
             provider.control_queue_batch_size,
             provider.control_queue_buffer_threshold,
         )
-    take_seat = no_seat
+    claim_identity = no_identity
     # A host that takes the name of a killed one takes over its leases. In Azure a host with that name may be running on
     # another machine, where the file locks that prove its death are not seen. So this is done for emulators only.
     if context.hosts_folder is not None and context.accounts.is_emulated(provider.connection_name):
-        take_seat = context.resources.enter_context(open_seats(context.hosts_folder, context.new_id))
+        claim_identity = context.resources.enter_context(open_host_identities(context.hosts_folder, context.new_id))
     functions = DurableFunctions()
     hubs = HubDirectory(
         options,
@@ -69,7 +69,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
         new_id=context.new_id,
         app_name=context.settings.get("WEBSITE_SITE_NAME") or "",
         slot_name=context.settings.get("WEBSITE_SLOT_NAME") or "",
-        take_seat=take_seat,
+        claim_identity=claim_identity,
     )
 
     # The key may be replaced through the admin API while the host runs, so it is looked up at every use.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from emulator.clock import Clock
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
-from emulator.durable.azurestorage.crash_recovery.host_identity import TakeSeat, no_seat
+from emulator.durable.azurestorage.crash_recovery.host_identity import ClaimIdentity, no_identity
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.durable.options import DurableTaskOptions
@@ -61,7 +61,7 @@ class HubDirectory:
         new_id: NewId,
         app_name: str = "",
         slot_name: str = "",
-        take_seat: TakeSeat = no_seat,
+        claim_identity: ClaimIdentity = no_identity,
     ) -> None:
         self._options = options
         self._accounts = accounts
@@ -69,7 +69,7 @@ class HubDirectory:
         self._new_id = new_id
         self._app_name = app_name
         self._slot_name = slot_name
-        self._take_seat = take_seat
+        self._claim_identity = claim_identity
         self._hubs: dict[tuple[int, str], OpenedHub] = {}
 
     @property
@@ -126,9 +126,9 @@ class HubDirectory:
                 new_id=self._new_id,
                 tracking=self._accounts(tracking) if tracking else None,
                 app_name=self._app_name,
-                # Only the own hub has leases and messages of this host. A seat taken for another hub would keep the
-                # next host from it.
-                seat=self._take_seat() if self._is_own(account, name) else None,
+                # Only the own hub has leases and messages of this host. An identity that is claimed
+                # for another hub could not be claimed by the next host.
+                identity=self._claim_identity() if self._is_own(account, name) else None,
             )
             lifecycle = Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name)
             opened = self._hubs[key] = OpenedHub(hub, lifecycle)

@@ -1,1 +1,1 @@
-"""A host that is started after a killed one on the same machine: it has its name, and gives its messages back."""
+"""Recovery from a killed host on the same machine: its identity, its locked messages, and who takes them over."""

@@ -1,13 +1,13 @@
-"""Hosts of one machine that follow one another: who is started after a killed host goes on where it stopped.
+"""Host identities: a name and a receipt journal that a restarted host takes over from the killed host before it.
 
-Over a network nobody can know that a host is dead; its leases and locks have to run out. On one machine the operating
-system knows: it releases a file lock when the process that holds it ends, however it ends. So a folder has numbered
-seats, and each host takes the first that is free. A seat has a name, which is the host's name in lease records, and a
-ledger of the messages that the host holds. Who sits down where a killed host sat has its name, and so its leases, at
-once, and gives its messages back.
+Over a network, no host can know that another one is dead; leases and locks have to run out. On one machine the
+operating system knows: it releases a file lock when the process that holds it ends, however it ends. So a folder
+has numbered identities, and each host claims the first whose lock file is free. An identity has a name, the owner in
+partition leases, and a journal of the messages that the host has locked. A host that claims a dead host's identity
+owns its partition leases at once, and can return its messages to their queues.
 
-Two live hosts never have the same name: a name belongs to a lock, and one that was copied along with its folder does
-not count.
+Two live hosts never have the same name, because a name belongs to a file lock. An identity that was copied along with
+its folder is not used (see `HostIdentity.place`).
 """
 
 from __future__ import annotations
@@ -20,82 +20,99 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileLedger, read_ledger
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.ids import NewId
 from emulator.storage.file_lock import try_lock
 
 _log = logging.getLogger(__name__)
 
 FIRST_LOCK = timedelta(seconds=5)
-"""Until the first renewal, for a host with a seat: a message that was on its way to a host when that was killed is in
-no ledger, and has to wait for the end of its lock."""
+"""How long a host with an identity locks a message when it receives it; renewals lock it for the configured time.
 
-_MOST = 64
+A message that was on its way to a host when that was killed is in no journal, so it stays locked for this time.
+"""
+
+# Far more than the hosts of one app on one machine. The search must end where locks do not work at all.
+_MAX_HOSTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """`path`: of the ledger. `place`: the folder and the machine, as ledgers name them."""
+class HostIdentity:
+    """A claimed identity. `path`: the journal's file. `place`: machine and folder, as written in the journal's title.
+
+    A journal with another place was copied from elsewhere. The host that wrote it may still be running.
+    """
 
     name: str
-    ledger: FileLedger
+    journal: FileReceiptJournal
     path: Path
     place: str
 
 
-TakeSeat = Callable[[], Seat | None]
-"""The seat is kept until the folder is left. None: there is none to be had, and locks end in their time."""
+ClaimIdentity = Callable[[], HostIdentity | None]
+"""Claims an identity until the folder is closed. None: not possible; locks of a killed host have to run out then."""
 
 
-def no_seat() -> Seat | None:
+def no_identity() -> HostIdentity | None:
+    """Claim none: for hosts without a folder, and for storage that hosts on other machines share."""
     return None
 
 
 @contextmanager
-def open_seats(folder: Path, new_id: NewId) -> Iterator[TakeSeat]:
-    """`folder` is made when a seat is taken."""
+def open_host_identities(folder: Path, new_id: NewId) -> Iterator[ClaimIdentity]:
+    """Yield a function that claims an identity in `folder`; leaving the body releases it.
+
+    The folder is created when an identity is claimed.
+    """
     with ExitStack() as stack:
-        yield lambda: _take(folder, new_id, stack)
+        yield lambda: _claim(folder, new_id, stack)
 
 
-def _take(folder: Path, new_id: NewId, stack: ExitStack) -> Seat | None:
+def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None:
     try:
-        for number in range(_MOST):
+        for number in range(_MAX_HOSTS):
             with ExitStack() as attempt:
-                if attempt.enter_context(try_lock(folder / f"{number}.lock")):
-                    stack.push(attempt.pop_all())
-                    return _sit(folder, number, new_id, stack)
+                if not attempt.enter_context(try_lock(folder / f"{number}.lock")):
+                    continue
+                # The lock is held until the folder is closed. If this process is killed before that, the operating
+                # system releases it, which is the signal for other hosts.
+                stack.push(attempt.pop_all())
+                # The folder is inside the user's app, which is usually in a git repository.
+                (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+                path, here = folder / f"{number}.ledger", f"{platform.node()} {folder.resolve()}"
+                title, entries = read_journal(path)
+                name, _, place = title.partition("\t")
+                if not name or place != here:
+                    # A new identity, or one that came with a copy of the folder.
+                    name, entries = new_host_name(new_id), ()
+                    path.unlink(missing_ok=True)
+                journal = stack.enter_context(closing(FileReceiptJournal(path, f"{name}\t{here}", entries)))
+                return HostIdentity(name, journal, path, here)
     except OSError as error:
-        _log.debug("A host that is killed and started again has to wait for its own locks: %s", error)
+        # A read-only folder, for example. The host works without an identity; only a restart after a kill is slower.
+        _log.debug("Without a host identity, a host that is killed and restarted waits for its own locks: %s", error)
     return None
 
 
-def _sit(folder: Path, number: int, new_id: NewId, stack: ExitStack) -> Seat:
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    path = folder / f"{number}.ledger"
-    here = f"{platform.node()} {folder.resolve()}"
-    title, left = read_ledger(path)
-    name, _, place = title.partition("\t")
-    if not name or place != here:
-        name, left = new_name(new_id), ()
-        path.unlink(missing_ok=True)
-    ledger = stack.enter_context(closing(FileLedger(path, f"{name}\t{here}", left)))
-    return Seat(name, ledger, path, here)
+def journals_of_dead_hosts(identity: HostIdentity) -> Iterator[FileReceiptJournal]:
+    """Yield the journals in the same folder whose hosts have ended with locked messages.
 
-
-def ledgers_of_the_dead(seat: Seat) -> Iterator[FileLedger]:
-    """Of hosts beside this one that held something when they ended. Each is ours until the next one is asked for."""
-    for path in seat.path.parent.glob("*.ledger"):
-        if path == seat.path:
+    Each is locked for this host until the next one is asked for.
+    """
+    for path in identity.path.parent.glob("*.ledger"):
+        if path == identity.path:
             continue
+        # An OSError concerns one file; it must not keep the others from being recovered.
         with suppress(OSError), ExitStack() as stack:
             if not stack.enter_context(try_lock(path.with_suffix(".lock"))):
                 continue
-            title, left = read_ledger(path)
-            if left and title.endswith(f"\t{seat.place}"):
-                yield stack.enter_context(closing(FileLedger(path, title, left)))
+            title, entries = read_journal(path)
+            # Without entries there is nothing to recover. With another place, the file is a copy, and its host may be
+            # alive.
+            if entries and title.endswith(f"\t{identity.place}"):
+                yield stack.enter_context(closing(FileReceiptJournal(path, title, entries)))
 
 
-def new_name(new_id: NewId) -> str:
-    """A name for a host that no other has."""
+def new_host_name(new_id: NewId) -> str:
+    """Return a unique host name that begins with the machine's name."""
     return f"{platform.node() or 'azemu'}-{new_id()[:8]}"

@@ -1,16 +1,17 @@
-"""Which messages a host holds, written down where its successor finds it.
+"""Receipt journal: a file of the pop receipts of all messages that a host has locked, for recovery after a kill.
 
-A message that was taken stays hidden until its lock ends, also when the host that took it was killed: only the receipt
-could make it visible sooner. So receipts are kept in a file. Each is written when its message comes and struck out
-when it goes; what a killed host did not strike out is what it held.
+A received message stays hidden until its lock ends, also when the host that received it was killed. Only its pop
+receipt can make it visible sooner, so receipts are kept in a file: a line when a message is locked, a line when it is
+returned or deleted. Messages without the second line are those that a killed host had locked.
 
-The file can only help. A receipt that is outdated, torn or of another account is refused by the service.
+The journal is only an acceleration, so it needs neither transactions nor checksums: the service refuses a receipt that
+is outdated, torn or of another account. See docs/decisions/0004-receipt-journal.md.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,134 +22,150 @@ from emulator.storage.port import ZERO, QueueMessage, StorageAccount, StorageErr
 
 _log = logging.getLogger(__name__)
 
-_HELD, _GONE = "+", "-"
-# After that many bytes the file is written anew, with only what still counts.
-_LONG = 1 << 20
+_LOCKED, _FORGOTTEN = "+", "-"
+# When so many bytes have been appended, the file is rewritten with only the entries that are still valid.
+_REWRITE_AFTER_BYTES = 1 << 20
+# QueueMessage needs times. The journal does not contain them, and `hide` does not use them.
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class Ledger(Protocol):
-    """`hold` when messages come or their receipts change, `release` when they are gone or given back."""
+class ReceiptJournal(Protocol):
+    """Where a host notes its locked messages."""
 
-    def hold(self, queue_name: str, messages: Iterable[QueueMessage]) -> None: ...
+    def record(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
+        """Note messages that were received, or whose receipts have changed."""
 
-    def release(self, message: QueueMessage) -> None: ...
+    def forget(self, message: QueueMessage) -> None:
+        """Note that a message was deleted or returned to its queue."""
 
 
-class NoLedger:
-    """Nobody comes after this host on this machine."""
+class NoReceiptJournal:
+    """Records nothing, for hosts without an identity."""
 
-    def hold(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
-        pass
+    def record(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
+        """See `ReceiptJournal`."""
 
-    def release(self, message: QueueMessage) -> None:
-        pass
+    def forget(self, message: QueueMessage) -> None:
+        """See `ReceiptJournal`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class JournalEntry:
+    """A locked message."""
+
     queue_name: str
     message_id: str
     pop_receipt: str
 
+    def line(self) -> str:
+        """Return the line of the file, with its line feed."""
+        return f"{_LOCKED}\t{self.queue_name}\t{self.message_id}\t{self.pop_receipt}\n"
 
-class FileLedger:
-    """A text file: first `title`, then a line per change. `left`: what the host before us held when it ended.
 
-    Not flushed to the disk: what is written survives the process, which is all that is asked. What cannot be written
-    (a full disk) is written when it can be; until then locks end in their time.
+class FileReceiptJournal:
+    """A journal in a text file: first `title`, then a line per change.
+
+    `left`: the entries of the host that had the file before. It is not flushed to the disk: what was written survives
+    the end of the process, and after the end of the machine the locks have ended anyway. Lines that cannot be written
+    (the disk is full) are written by a later change.
     """
 
-    def __init__(self, path: Path, title: str, left: Sequence[Held] = ()) -> None:
-        """Raises OSError. Only one process at a time may have the file."""
+    def __init__(self, path: Path, title: str, left: Sequence[JournalEntry] = ()) -> None:
+        """Open the file. Raises OSError. Only one process at a time may have it open."""
         self.left = left
         self._title = title
-        self._held = {each.message_id: each for each in left}
-        self._is_whole, self._full_at = False, 0
+        self._entries = {entry.message_id: entry for entry in left}
+        self._is_complete, self._rewrite_at = False, 0
         path.touch()
-        # Without a buffer of ours: the kill would take it along.
+        # Unbuffered: a buffer inside this process would be lost with the process, which is the case that counts.
         self._file: BinaryIO = path.open("r+b", buffering=0)
-        self._start_over()
+        self._rewrite()
 
-    def hold(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
-        found = [Held(queue_name, message.id, message.pop_receipt) for message in messages]
-        self._held.update((each.message_id, each) for each in found)
-        if found:
-            self._add("".join(map(_line, found)))
+    def record(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
+        """See `ReceiptJournal`."""
+        entries = [JournalEntry(queue_name, message.id, message.pop_receipt) for message in messages]
+        # Also kept in memory, because rewriting the file starts from the valid entries.
+        self._entries.update((entry.message_id, entry) for entry in entries)
+        if entries:
+            self._append("".join(entry.line() for entry in entries))
 
-    def release(self, message: QueueMessage) -> None:
-        self.strike(message.id)
+    def forget(self, message: QueueMessage) -> None:
+        """See `ReceiptJournal`."""
+        self.remove(message.id)
 
-    def strike(self, message_id: str) -> None:
-        if self._held.pop(message_id, None) is not None:
-            self._add(f"{_GONE}\t{message_id}\n")
+    def remove(self, message_id: str) -> None:
+        """Note that the message is not locked any more."""
+        # A message can be forgotten twice, for example when its renewal is refused and then its deletion.
+        if self._entries.pop(message_id, None) is not None:
+            self._append(f"{_FORGOTTEN}\t{message_id}\n")
 
     def close(self) -> None:
-        self._start_over()
+        """Rewrite the file with the remaining entries and close it."""
+        self._rewrite()
         self._file.close()
 
-    def _add(self, lines: str) -> None:
-        if self._is_whole and self._file.tell() < self._full_at:
-            self._is_whole = self._written(lines)
+    def _append(self, lines: str) -> None:
+        if self._is_complete and self._file.tell() < self._rewrite_at:
+            self._is_complete = self._write(lines)
         else:
-            self._start_over()
+            self._rewrite()
 
-    def _start_over(self) -> None:
-        """Write what counts over what was there, then cut off the rest: no moment at which a kill loses it."""
+    def _rewrite(self) -> None:
+        # Written over the old content before the rest is cut off. Truncating first would leave an empty file for a
+        # moment, and a kill at that moment would lose all entries.
         self._file.seek(0)
-        self._is_whole = self._written(f"{self._title}\n" + "".join(map(_line, self._held.values())))
-        self._full_at = self._file.tell() + _LONG
-        if self._is_whole:
+        self._is_complete = self._write(f"{self._title}\n" + "".join(entry.line() for entry in self._entries.values()))
+        self._rewrite_at = self._file.tell() + _REWRITE_AFTER_BYTES
+        if self._is_complete:
             with suppress(OSError):
                 self._file.truncate()
 
-    def _written(self, text: str) -> bool:
-        """In one call, so that a kill leaves whole lines. False: at most a part of it."""
+    def _write(self, text: str) -> bool:
+        """Write `text`; False if a part of it is missing."""
         content = text.encode()
         try:
+            # One system call, so that a kill leaves whole lines.
             return self._file.write(content) == len(content)
         except OSError:
             return False
 
 
-def read_ledger(path: Path) -> tuple[str, Sequence[Held]]:
-    """The title and what is held; both empty if there is no file. Lines that are none are skipped. Raises OSError."""
+def read_journal(path: Path) -> tuple[str, Sequence[JournalEntry]]:
+    """Return the title and the locked messages; both are empty if there is no file.
+
+    Lines that are not understood are skipped. Raises OSError.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return "", ()
-    # What follows the last line feed was torn off.
+    # The last element is empty, or the beginning of a line that was not written to its end.
+    # Undecodable bytes are replaced: a damaged file must not keep a host from starting, and the service refuses a
+    # damaged receipt.
     [title, *lines] = content.decode(errors="replace").split("\n")[:-1] or [""]
-    return title, tuple(_held_after(line.split("\t") for line in lines).values())
-
-
-def _held_after(lines: Iterable[Sequence[str]]) -> Mapping[str, Held]:
-    held: dict[str, Held] = {}
+    entries: dict[str, JournalEntry] = {}
     for line in lines:
-        match line:
-            case [mark, queue_name, message_id, receipt] if mark == _HELD:
-                held[message_id] = Held(queue_name, message_id, receipt)
-            case [mark, message_id] if mark == _GONE:
-                held.pop(message_id, None)
-    return held
+        match line.split("\t"):
+            case [mark, queue_name, message_id, receipt] if mark == _LOCKED:
+                entries[message_id] = JournalEntry(queue_name, message_id, receipt)
+            case [mark, message_id] if mark == _FORGOTTEN:
+                entries.pop(message_id, None)
+    return title, tuple(entries.values())
 
 
-def _line(held: Held) -> str:
-    return f"{_HELD}\t{held.queue_name}\t{held.message_id}\t{held.pop_receipt}\n"
+async def return_messages(journal: FileReceiptJournal, account: StorageAccount) -> bool:
+    """Make the messages visible that a dead host had locked; return whether any of them still was locked by it.
 
-
-async def give_back_what_was_left(ledger: FileLedger, account: StorageAccount) -> bool:
-    """Make visible what a host held that is dead: nobody works on it any more. False: there was nothing (any more)."""
-    return any([await _given_back(held, ledger, account) for held in ledger.left])
-
-
-async def _given_back(held: Held, ledger: FileLedger, account: StorageAccount) -> bool:
-    message = QueueMessage(held.message_id, "", held.pop_receipt, 0, _NEVER, _NEVER)
-    try:
-        await account.queue(held.queue_name).hide(message, hide_for=ZERO)
-        is_ours = True
-    except StorageError:
-        _log.debug("Message %s of queue %s is gone or in other hands by now", held.message_id, held.queue_name)
-        is_ours = False
-    ledger.strike(held.message_id)
-    return is_ours
+    Raises StorageUnreachable; the entries not yet processed stay in the journal then.
+    """
+    has_returned = False
+    for entry in journal.left:
+        message = QueueMessage(entry.message_id, "", entry.pop_receipt, 0, _NEVER, _NEVER)
+        try:
+            await account.queue(entry.queue_name).hide(message, hide_for=ZERO)
+            has_returned = True
+        except StorageError:
+            _log.debug("Message %s of queue %s is gone or was received again", entry.message_id, entry.queue_name)
+        # Also after a refusal: the receipt will not become valid again.
+        journal.remove(entry.message_id)
+    return has_returned

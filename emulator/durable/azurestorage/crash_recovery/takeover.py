@@ -1,4 +1,4 @@
-"""Going on with what killed hosts left: the one that sat here before us, and others whom nobody follows."""
+"""Takeover of the messages that killed hosts on this machine had locked."""
 
 from __future__ import annotations
 
@@ -9,41 +9,39 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.host_identity import Seat, ledgers_of_the_dead
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileLedger, give_back_what_was_left
+from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import return_messages
 from emulator.errors import EmulatorError
 from emulator.storage.port import StorageAccount
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY = timedelta(seconds=5)
+_CHECK_INTERVAL = timedelta(seconds=5)
 
 
 @asynccontextmanager
-async def inheriting(seat: Seat, account: StorageAccount, clock: Clock) -> AsyncIterator[None]:
-    """At entry from the host before us; while the body runs from hosts beside us, whom perhaps nobody will follow."""
-    if await give_back_what_was_left(seat.ledger, account):
+async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock) -> AsyncIterator[None]:
+    """Return the messages of the host that had this identity; while the body runs, also those of other dead hosts."""
+    # Before the queues are polled, so that the first poll finds the messages of the killed host.
+    if await return_messages(identity.journal, account):
         _log.warning(
-            "The host before this one was killed in the middle of its work. This one goes on with it; activities that "
-            "were under way run again."
+            "The previous host was killed while it was processing work items. They are retried on this host; "
+            "activities that were running run again."
         )
-    async with background(_look_beside(seat, account, clock), name="hosts beside this one"):
+
+    async def check_other_hosts() -> None:
+        while True:
+            await clock.sleep(_CHECK_INTERVAL.total_seconds(), upkeep=True)
+            for journal in journals_of_dead_hosts(identity):
+                try:
+                    if await return_messages(journal, account):
+                        _log.warning(
+                            "Another host of this app was killed while it was processing work items. They are retried; "
+                            "activities that were running run again."
+                        )
+                except EmulatorError as error:
+                    _log.debug("The messages of a killed host could not be returned yet: %s", error)
+
+    # Hosts with other identities can be killed at any time, and perhaps no host is started in their place.
+    async with background(check_other_hosts(), name="takeover of other hosts"):
         yield
-
-
-async def _look_beside(seat: Seat, account: StorageAccount, clock: Clock) -> None:
-    while True:
-        await clock.sleep(_LOOK_EVERY.total_seconds(), upkeep=True)
-        for ledger in ledgers_of_the_dead(seat):
-            await _inherit(ledger, account)
-
-
-async def _inherit(ledger: FileLedger, account: StorageAccount) -> None:
-    try:
-        if await give_back_what_was_left(ledger, account):
-            _log.warning(
-                "Another host of this app was killed in the middle of its work. Activities that were under way there "
-                "run again."
-            )
-    except EmulatorError as error:
-        _log.debug("What another host left is given back later: %s", error)

@@ -1,1 +1,1 @@
-"""Task messages in the hub's queues, as DurableTask.AzureStorage (Messaging) writes them."""
+"""Task messages in queues: their JSON format, sending, receiving, locking and delaying."""

@@ -1,7 +1,7 @@
-"""The control queues and the work-item queue: task messages in and out.
+"""Control queues and the work-item queue of a task hub: putting, getting, locking and returning task messages.
 
-A `TaskQueue` speaks in task messages; what is too large for a queue goes through a blob, what cannot be read is given
-back with a growing delay, and what is due later is hidden.
+A `TaskQueue` converts between task messages and queue messages. Messages over the size limit go through a blob,
+unreadable ones are returned with a growing delay, and messages that are due later stay hidden until then.
 Source: docs/protocol/task-hub-storage.md chapters 2.1, 2.4, 6.2 and 6.6 (durabletask: Messaging/*.cs,
 MessageManager.cs).
 """
@@ -10,89 +10,89 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import heapq
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
-from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.options import MessageEncoding
 from emulator.instant import Instant
-from emulator.storage.port import (
-    ZERO,
-    NotFound,
-    PopReceiptMismatch,
-    Queue,
-    QueueMessage,
-    StorageError,
-)
+from emulator.polling.backoff import Backoff
+from emulator.polling.locked_message import LockedMessage
+from emulator.polling.message_wait import MessageWait
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageError
 
 _log = logging.getLogger(__name__)
 
-# A hidden message shows up by the service's clock, which this one may be ahead of.
-_SLACK = timedelta(milliseconds=20)
 
-
-@dataclass(slots=True, eq=False)
-class Received:
-    """A message in our hands. `message`, `locked_until` (by our clock) and `locked_for` change with its receipt.
-
-    `changing`: held while its receipt is used, since every use but the last makes the one before worthless.
-    """
+@dataclass(frozen=True, slots=True, eq=False)
+class ReceivedMessage:
+    """A task message that this host has locked (`polling.lock_renewal.Renewable`)."""
 
     queue: TaskQueue = field(repr=False)
-    message: QueueMessage
+    lock: LockedMessage
     data: MessageData
     task: TaskMessage
-    locked_until: datetime
-    locked_for: timedelta
-    changing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def id(self) -> str:
-        return self.message.id
+        """The id of the queue message; it stays the same when the message is received again."""
+        return self.lock.id
+
+    @property
+    def description(self) -> str:
+        """Message and queue, for the log."""
+        return self.lock.description
 
     @property
     def dequeue_count(self) -> int:
-        return self.message.dequeue_count
-
-    @property
-    def taken_at(self) -> datetime:
-        """By the service's clock."""
-        return self.message.next_visible_at - self.locked_for
-
-    def needs_renewal(self, now: datetime) -> bool:
-        return self.locked_until - now < self.locked_for / 2
-
-    def superseded_by(self, newer: Received) -> None:
-        """It became visible although we have it: from now on only the newer receipt is worth something."""
-        self.message, self.locked_until, self.locked_for = newer.message, newer.locked_until, newer.locked_for
+        """How often the message was received, this time included."""
+        return self.lock.message.dequeue_count
 
     @property
     def order(self) -> tuple[datetime, int]:
-        """Insertion times have a resolution of one second; within it, the sender's count decides."""
-        return self.message.inserted_at, self.data.sequence_number
+        """Sort key of the order in which messages were sent."""
+        # The service gives insertion times in whole seconds. Within a second, only the number that the sender
+        # counted up tells the order, and only among messages of one sender.
+        return self.lock.message.inserted_at, self.data.sequence_number
+
+    def needs_renewal(self, now: datetime) -> bool:
+        """Whether half of the lock time has passed."""
+        return self.lock.needs_renewal(now)
+
+    async def renew(self) -> bool:
+        """See `TaskQueue.renew`."""
+        return await self.queue.renew(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """`blob_url`: set when the message proper went to a blob."""
+class EncodedMessage:
+    """A serialized message for `queue`. `blob`: the name of the blob for its text, if the queue cannot take it."""
 
-    message: QueueMessage
+    queue: TaskQueue
+    text: str
+    blob: str | None
+    due: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """`blob_url`: where the message body is, if it was too large for the queue."""
+
+    queue_message: QueueMessage
     blob_url: str | None
 
 
 class TaskQueue:
     """One queue of a task hub.
 
-    `first_lock`: how long a message that was taken stays ours without renewal; `lock_for`: how long after a renewal.
+    `first_lock`: how long a received message is locked. `lock_for`: how long each renewal locks it.
     """
 
     def __init__(
@@ -100,159 +100,162 @@ class TaskQueue:
         queue: Queue,
         large: LargePayloads,
         clock: Clock,
-        ledger: Ledger,
+        journal: ReceiptJournal,
         *,
         first_lock: timedelta,
         lock_for: timedelta,
         encoding: MessageEncoding,
     ) -> None:
         self._queue = queue
-        self._ledger = ledger
+        self._journal = journal
         self._large = large
         self._clock = clock
         self._encoding = encoding
-        self._reappearing: list[datetime] = []
+        # One per queue for the whole life of the process: it remembers when hidden messages become visible.
+        self._wait = MessageWait(queue, clock)
         self.first_lock = first_lock
         self._lock_for = lock_for
 
     @property
     def name(self) -> str:
+        """The name of the storage queue."""
         return self._queue.name
 
     async def create(self) -> None:
+        """Create the storage queue if it is missing."""
         await self._queue.create()
 
     async def drop(self) -> None:
+        """Delete the storage queue with its messages."""
         await self._queue.drop()
 
-    async def put(self, data: MessageData) -> Sent:
-        """Send; a message that is due later stays hidden till then."""
-        text, blob_url = wire.encode(data), None
+    def encode(self, data: MessageData) -> EncodedMessage:
+        """Serialize a message and decide whether it needs a blob."""
         assert data.message is not None
+        text, blob = wire.encode(data), None
         if too_large_for_queue(text):
             event_type = data.message.event.type_name
             blob = message_blob_name(data.message.target.instance_id, data.activity_id, event_type)
-            # The blob goes first: whoever finds the reference must find the message.
-            blob_url = await self._large.store(blob, text)
-            text = wire.encode(MessageData.reference(blob))
-        hide = self._hiding(data.message)
-        message = await self._queue.put(self._encoded(text), visible_in=hide)
-        if hide:
-            self.expect(hide)
-        return Sent(message, blob_url)
+        return EncodedMessage(self, text, blob, due_at(data.message))
 
-    def _hiding(self, message: TaskMessage) -> timedelta:
-        due = due_at(message)
-        return ZERO if due is None else hidden_for(due - Instant.of(self._clock.now()))
+    async def put(self, message: EncodedMessage) -> SentMessage:
+        """Send a message; one that is due later stays hidden until then."""
+        text, blob_url = message.text, None
+        if message.blob is not None:
+            # The blob is written before the queue message: a host may receive the message at once and must find
+            # the body then.
+            blob_url = await self._large.store(message.blob, text)
+            text = wire.encode(MessageData.reference(message.blob))
+        if self._encoding is MessageEncoding.BASE64:
+            text = base64.b64encode(text.encode()).decode()
+        delay = ZERO if message.due is None else hidden_for(message.due - Instant.of(self._clock.now()))
+        queue_message = await self._queue.put(text, visible_in=delay)
+        if delay:
+            self.expect(delay)
+        return SentMessage(queue_message, blob_url)
 
-    def _encoded(self, text: str) -> str:
-        return base64.b64encode(text.encode()).decode() if self._encoding is MessageEncoding.BASE64 else text
+    async def get(self, limit: int) -> list[ReceivedMessage]:
+        """Receive and lock up to `limit` (1 to 32) messages. Unreadable ones are logged and returned to the queue.
 
-    async def get(self, limit: int) -> list[Received]:
-        """Take up to `limit` messages. Unreadable ones are given back and logged.
-
-        Empty when the queue does not exist (yet, or any more).
+        Creates the queue if it does not exist.
         """
+        # Computed before the request, so that this host never believes in a lock that the service has ended.
         locked_until = self._clock.now() + self.first_lock
         try:
-            found = await self._queue.get(limit=limit, hide_for=self.first_lock)
+            queue_messages = await self._queue.get(limit=limit, hide_for=self.first_lock)
         except NotFound:
+            # The queue was deleted while the host runs (Azurite lost its data, or a user cleaned up).
             await self._queue.create()
             return []
-        self._ledger.hold(self.name, found)
-        received = await asyncio.gather(*(self._read(message, locked_until) for message in found))
-        return [each for each in received if each is not None]
+        # Before the messages are decoded, which may have to load blobs. A host that is killed meanwhile has locked
+        # them.
+        self._journal.record(self.name, queue_messages)
+        locks = [
+            LockedMessage(
+                self._queue,
+                message,
+                self._clock,
+                locked_until=locked_until,
+                locked_for=self.first_lock,
+                lock_for=self._lock_for,
+            )
+            for message in queue_messages
+        ]
+        received = await asyncio.gather(*map(self._read, locks))
+        return [message for message in received if message is not None]
 
-    async def _read(self, message: QueueMessage, locked_until: datetime) -> Received | None:
+    async def _read(self, lock: LockedMessage) -> ReceivedMessage | None:
         try:
-            data, task = await self._opened(message)
+            data, task = await self._decode(lock.message)
         except (UnreadableMessage, StorageError) as error:
-            _log.error("Message %s of queue %s cannot be read and is given back: %s", message.id, self.name, error)
-            await self._hide(message, abandoned_for(message.dequeue_count))
+            # Not deleted: another version of the app may be able to read it, and a blob may be restored.
+            _log.error(
+                "Message %s of queue %s cannot be read and is returned to the queue: %s", lock.id, self.name, error
+            )
+            await self._return(lock, abandoned_for(lock.message.dequeue_count))
             return None
-        return Received(self, message, data, task, locked_until, self.first_lock)
+        return ReceivedMessage(self, lock, data, task)
 
-    async def _opened(self, message: QueueMessage) -> tuple[MessageData, TaskMessage]:
-        data = wire.decode(message.body, received_at=Instant.of(message.inserted_at))
+    async def _decode(self, queue_message: QueueMessage) -> tuple[MessageData, TaskMessage]:
+        data = wire.decode(queue_message.body, received_at=Instant.of(queue_message.inserted_at))
         if data.blob_name:
             data = wire.decode(await self._large.load(data.blob_name))
         if data.message is None:
             raise UnreadableMessage("The message has neither a TaskMessage nor a CompressedBlobName.")
         return data, data.message
 
-    async def wait(self, backoff: Backoff) -> None:
-        """Until there may be something to get: a message came, or one that this host hid is due, or time is up."""
-        pause = backoff.next()
-        now = self._clock.now()
-        if self._reappearing:
-            until = self._reappearing[0] + _SLACK - now
-            if until <= pause:
-                pause = max(until, ZERO)
-                while self._reappearing and self._reappearing[0] + _SLACK <= now + pause:
-                    heapq.heappop(self._reappearing)
-                backoff.reset()
-        if pause:
-            await self._queue.wait(pause)
-            if self._clock.now() - now < 0.9 * pause:  # Woken: something was put.
-                backoff.reset()
+    async def wait_for_message(self, backoff: Backoff) -> None:
+        """Wait until a message may be visible; see `polling.message_wait`."""
+        await self._wait.wait_for_message(backoff)
 
-    def expect(self, hidden: timedelta) -> None:
-        """There may be something to get when so much time has passed."""
-        heapq.heappush(self._reappearing, self._clock.now() + hidden)
+    def expect(self, delay: timedelta) -> None:
+        """End a wait after `delay`, because a message becomes visible then."""
+        self._wait.expect(delay)
 
-    async def delete(self, received: Received) -> None:
-        """Done with it. A message that is gone already is fine; one that others see now is theirs."""
-        async with received.changing:
-            try:
-                await self._queue.delete(received.message)
-            except (NotFound, PopReceiptMismatch):
-                _log.debug("Message %s of queue %s is gone, or somebody else's by now", received.id, self.name)
-            self._ledger.release(received.message)
+    async def delete(self, message: ReceivedMessage) -> None:
+        """Delete a processed message. One that is gone, or locked by another host, is left alone."""
+        if not await message.lock.delete():
+            # Harmless: the effects are stored, and the host that has the message now recognises it.
+            _log.debug("Message %s of queue %s is gone or locked by another host", message.id, self.name)
+        self._journal.forget(message.lock.message)
 
-    async def abandon(self, received: Received) -> None:
-        """Give it back, with a delay that grows with the number of tries."""
-        if received.dequeue_count >= POISON_COUNT:
+    async def abandon(self, message: ReceivedMessage) -> None:
+        """Return a message whose processing failed, with a delay that grows with every attempt."""
+        # As in .NET there is no poison queue. The message is retried every ten minutes, because dropping it would leave
+        # an orchestration waiting forever.
+        if message.dequeue_count >= POISON_COUNT:
             _log.warning(
-                'Message %s (%s for instance "%s") was given back %d times; it stays in queue %s',
-                received.id,
-                received.task.event.type_name,
-                received.task.target.instance_id,
-                received.dequeue_count,
+                'Message %s (%s for instance "%s") was retried %d times; it stays in queue %s',
+                message.id,
+                message.task.event.type_name,
+                message.task.target.instance_id,
+                message.dequeue_count,
                 self.name,
             )
-        await self._give_back(received, abandoned_for(received.dequeue_count))
+        await self._return(message.lock, abandoned_for(message.dequeue_count))
 
-    async def give_back(self, received: Received) -> None:
-        """Let others have it at once: nothing is wrong with it."""
-        await self._give_back(received, ZERO)
+    async def give_back(self, message: ReceivedMessage) -> None:
+        """Make an unprocessed message visible at once for other hosts."""
+        await self._return(message.lock, ZERO)
 
-    async def postpone(self, received: Received, remaining: timedelta) -> None:
-        """Hide it again until it is due."""
-        await self._give_back(received, hidden_for(remaining))
+    async def postpone(self, message: ReceivedMessage, remaining: timedelta) -> None:
+        """Hide a message that is not due yet for the `remaining` time."""
+        await self._return(message.lock, hidden_for(remaining))
 
-    async def _give_back(self, received: Received, hide_for: timedelta) -> None:
-        async with received.changing:
-            await self._hide(received.message, hide_for)
-
-    async def _hide(self, message: QueueMessage, hide_for: timedelta) -> None:
-        try:
-            await self._queue.hide(message, hide_for=hide_for)
-        except (NotFound, PopReceiptMismatch):
-            hide_for = ZERO
-        # One that storage does not take back stays in the ledger: a successor may have more luck.
-        self._ledger.release(message)
-        if hide_for:
+    async def _return(self, lock: LockedMessage, hide_for: timedelta) -> None:
+        is_returned = await lock.hide(hide_for)
+        # Only reached when the service answered. A message that could not be returned stays in the journal, so that
+        # the next host with this identity tries again.
+        self._journal.forget(lock.message)
+        if is_returned and hide_for:
             self.expect(hide_for)
 
-    async def renew(self, received: Received) -> bool:
-        """Keep it for another `lock_for`; False: it is not ours any more."""
-        async with received.changing:
-            locked_until = self._clock.now() + self._lock_for
-            try:
-                received.message = await self._queue.hide(received.message, hide_for=self._lock_for)
-            except (NotFound, PopReceiptMismatch):
-                self._ledger.release(received.message)
-                return False
-            self._ledger.hold(self.name, [received.message])
-            received.locked_until, received.locked_for = locked_until, self._lock_for
+    async def renew(self, message: ReceivedMessage) -> bool:
+        """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
+        if not await message.lock.renew():
+            self._journal.forget(message.lock.message)
+            return False
+        # A host that is killed before this line leaves the old receipt in the journal. The service refuses that one,
+        # and the lock runs out in its time.
+        self._journal.record(self.name, [message.lock.message])
         return True

@@ -1,4 +1,4 @@
-"""Which queue a message goes to, and the envelope that it goes in.
+"""Sending of task messages: which queue a message goes to, and the MessageData envelope around it.
 
 Source: docs/protocol/task-hub-storage.md chapters 2.3 and 5.1 (durabletask: AzureStorageOrchestrationService.cs,
 MessageManager.cs).
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import Ledger
+from emulator.durable.azurestorage.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
-from emulator.durable.azurestorage.messaging.queues import Sent, TaskQueue
+from emulator.durable.azurestorage.messaging.queues import EncodedMessage, SentMessage, TaskQueue
 from emulator.durable.azurestorage.messaging.wire import MessageData
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.identity import OrchestrationInstance
@@ -25,7 +25,7 @@ from emulator.storage.port import MAX_HIDE, StorageAccount
 
 
 class MessageSender:
-    """Finds the queue of every message, and numbers and seals what this process sends."""
+    """Puts each message of this process into its queue, in a numbered envelope."""
 
     def __init__(
         self, names: HubNames, new_id: NewId, *, control_queue: Callable[[str], TaskQueue], work_items: TaskQueue
@@ -33,38 +33,57 @@ class MessageSender:
         self._names = names
         self._new_id = new_id
         self._open_control_queue = control_queue
-        self._control = {name: control_queue(name) for name in names.control_queues}
-        self._numbers = itertools.count(1)
+        # Opened once: the polling loop of a queue and its senders must share one object, so that sending ends a wait.
+        self._control_queues = {name: control_queue(name) for name in names.control_queues}
+        # One counter for all queues, as in .NET. It restarts with the process, so it only orders messages of one
+        # process.
+        self._sequence_numbers = itertools.count(1)
         self.work_items = work_items
 
     @property
     def control_queues(self) -> Sequence[TaskQueue]:
-        return tuple(self._control.values())
+        """All control queues that are in use."""
+        return tuple(self._control_queues.values())
 
     def control_queue(self, name: str) -> TaskQueue:
-        """Also one that a formerly larger partition count has left behind: it is read until it is empty."""
-        if name not in self._control:
-            self._control[name] = self._open_control_queue(name)
-        return self._control[name]
+        """Return the control queue of this name."""
+        # The lease records may name a queue above the partition count, if the count was reduced. Its messages are
+        # still processed, but nothing is sent to it any more.
+        if name not in self._control_queues:
+            self._control_queues[name] = self._open_control_queue(name)
+        return self._control_queues[name]
 
     def queue_of(self, instance_id: str) -> TaskQueue:
-        return self._control[self._names.control_queue_of(instance_id)]
+        """Return the control queue that all messages to this instance go to."""
+        return self._control_queues[self._names.control_queue_of(instance_id)]
+
+    def encode(
+        self, message: TaskMessage, *, sender: OrchestrationInstance = wire.CLIENT, episode: int | None = None
+    ) -> EncodedMessage:
+        """Serialize a message for the control queue of its target. `sender` and `episode`: see `MessageData`."""
+        return self.queue_of(message.target.instance_id).encode(self._envelope(message, sender, episode))
 
     async def send(
         self, message: TaskMessage, *, sender: OrchestrationInstance = wire.CLIENT, episode: int | None = None
-    ) -> Sent:
-        """To the control queue of the target."""
-        return await self.queue_of(message.target.instance_id).put(self._sealed(message, sender, episode))
+    ) -> SentMessage:
+        """Send a message to the control queue of its target."""
+        return await self.put(self.encode(message, sender=sender, episode=episode))
 
-    async def send_work(self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None) -> Sent:
-        """To the work-item queue."""
-        return await self.work_items.put(self._sealed(message, sender, episode))
+    async def send_work_item(
+        self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None
+    ) -> SentMessage:
+        """Send an activity's TaskScheduled to the work-item queue."""
+        return await self.put(self.work_items.encode(self._envelope(message, sender, episode)))
 
-    def _sealed(self, message: TaskMessage, sender: OrchestrationInstance, episode: int | None) -> MessageData:
+    async def put(self, message: EncodedMessage) -> SentMessage:
+        """Put an encoded message into its queue."""
+        return await message.queue.put(message)
+
+    def _envelope(self, message: TaskMessage, sender: OrchestrationInstance, episode: int | None) -> MessageData:
         return MessageData(
             activity_id=hyphenated(self._new_id()),
             message=message,
-            sequence_number=next(self._numbers),
+            sequence_number=next(self._sequence_numbers),
             sender=sender,
             episode=episode,
         )
@@ -76,19 +95,19 @@ def open_sender(
     large: LargePayloads,
     clock: Clock,
     new_id: NewId,
-    ledger: Ledger,
+    journal: ReceiptJournal,
     provider: AzureStorageProvider,
     *,
     first_lock: timedelta = MAX_HIDE,
 ) -> MessageSender:
-    """`first_lock`: the longest one for what was not renewed yet."""
+    """Open the queues of a task hub. `first_lock`: the longest lock of a message that was not renewed yet."""
 
     def queue(name: str, timeout: timedelta) -> TaskQueue:
         return TaskQueue(
             account.queue(name),
             large,
             clock,
-            ledger,
+            journal,
             first_lock=min(timeout, first_lock),
             lock_for=timeout,
             encoding=encoding,

@@ -1,4 +1,4 @@
-"""When a message is to be seen: pure rules.
+"""Visibility of queue messages: when a task message is due, and how long a failed one stays hidden.
 
 Source: docs/protocol/task-hub-storage.md chapters 6.1 and 6.6 (durabletask: Messaging/TaskHubQueue.cs).
 """
@@ -14,15 +14,15 @@ from emulator.instant import Instant
 from emulator.storage.port import MAX_HIDE, ZERO
 
 POISON_COUNT = 10
-"""A message that was given back so often is said to be poisonous; it stays all the same."""
+"""From this dequeue count on, a failing message is reported as poison. As in .NET it stays in its queue."""
 
 _LONGEST_ABANDON = timedelta(seconds=600)
 
 
 def due_at(message: TaskMessage) -> Instant | None:
-    """When a message is meant to be seen; None: at once.
+    """Return when a message may be processed; None: at once.
 
-    A delayed entity signal says it in its name: `op@2026-06-24T11:00:00.0000000Z`.
+    A delayed entity signal has its time in the event name: `op@2026-06-24T11:00:00.0000000Z`.
     """
     match message.event:
         case TimerFired():
@@ -30,28 +30,27 @@ def due_at(message: TaskMessage) -> Instant | None:
         case ExecutionStarted():
             return message.event.scheduled_start_time
         case EventRaised() if is_entity(message.target.instance_id) and message.event.name.startswith("op@"):
-            return _parsed(message.event.name.removeprefix("op@"))
+            try:
+                return Instant.parse(message.event.name.removeprefix("op@"))
+            except ValueError:
+                # Anyone can raise an event with such a name. Without a valid time it is delivered at once.
+                return None
         case _:
             return None
 
 
-def _parsed(text: str) -> Instant | None:
-    try:
-        return Instant.parse(text)
-    except ValueError:
-        return None
-
-
 def hidden_for(remaining: timedelta) -> timedelta:
-    """How long a queue can hide what is due in `remaining`: whole seconds, seven days at most.
+    """Return how long to hide a message that is due in `remaining`: whole seconds, seven days at most.
 
-    Rounding down makes it visible early; the receiver holds it for the rest, so nothing comes early or late.
+    Rounded down, because the service counts visibility in whole seconds. The receiver waits for the rest of the last
+    second, and hides a message again that is due after more than seven days.
     """
     return min(max(timedelta(seconds=remaining // timedelta(seconds=1)), ZERO), MAX_HIDE)
 
 
 def abandoned_for(dequeue_count: int) -> timedelta:
-    """2, 4, 8 … 512, 600, 600 … seconds."""
+    """Return the retry delay of a failed message: 2, 4, 8 … 512, then 600 seconds."""
+    # The same as min(2**n, 600), without powers of large counts.
     if dequeue_count >= POISON_COUNT:
         return _LONGEST_ABANDON
     return timedelta(seconds=2**dequeue_count)

@@ -1,1 +1,1 @@
-"""Which host reads which control queue, as DurableTask.AzureStorage (Partitioning) shares them out."""
+"""Partition management: which host reads which control queue, decided in a table or by blob leases."""

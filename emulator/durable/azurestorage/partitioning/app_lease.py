@@ -1,6 +1,7 @@
-"""The app lease: only one app (not: one process) works on a task hub at a time.
+"""App lease: only one app (all its processes together) works on a task hub at a time.
 
-A lease on a container, under an id made from the app's name, so that all processes of the app hold it together.
+It is a lease on a container, with a lease id that is computed from the app's name, so that all processes of an app hold
+it together.
 Source: docs/protocol/task-hub-storage.md chapter 5.6 (durabletask: Partitioning/AppLeaseManager.cs).
 """
 
@@ -24,27 +25,31 @@ _log = logging.getLogger(__name__)
 
 
 def app_lease_id(app_name: str) -> str:
+    """Return the lease id of an app: a GUID."""
     return f"{fnv1a32(app_name):08x}-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class AppLeaseInfo:
-    """The info blob. `desired_id`: who is to take the lease over from `owner_id`."""
+    """The info blob. `desired_id`: the app that is to take the lease over from `owner_id`."""
 
     owner_id: str | None = None
     desired_id: str | None = None
 
     @classmethod
     def read(cls, content: bytes) -> AppLeaseInfo:
-        """Damaged content says nothing."""
-        found = lenient_object(content)
-        return cls(found.get("OwnerId"), found.get("DesiredSwapId"))
+        """Decode the blob. Damaged content counts as empty."""
+        members = lenient_object(content)
+        return cls(members.get("OwnerId"), members.get("DesiredSwapId"))
 
     def text(self) -> str:
+        """Encode the blob's content."""
         return json_text({"OwnerId": self.owner_id, "DesiredSwapId": self.desired_id})
 
 
 class AppLease:
+    """The app lease of one task hub."""
+
     def __init__(
         self, container: BlobContainer, info_blob: str, app_name: str, clock: Clock, options: AppLeaseOptions
     ) -> None:
@@ -56,41 +61,56 @@ class AppLease:
         self._options = options
 
     async def create(self) -> None:
+        """Create the container and the info blob, if they are missing."""
         await self._container.create()
         try:
+            # Only if it is new: another app may have written that it holds the lease.
             await self._container.write(self._info_blob, b"{}", only_if_new=True)
         except (AlreadyExists, PreconditionFailed):
             return
 
     async def delete(self) -> None:
+        """Delete the container, unless another app has leased it."""
+        # A leased container needs the lease id, and one that is not leased refuses it.
         try:
             await self._container.drop(lease_id=self._id)
         except (PreconditionFailed, AlreadyExists):
             try:
                 await self._container.drop()
             except (PreconditionFailed, AlreadyExists):
-                _log.warning("The container %s is leased by another app and stays", self._container.name)
+                _log.warning("The container %s is leased by another app and was not deleted", self._container.name)
 
     @asynccontextmanager
     async def holding(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
-        """Beside the body: do `work` whenever, and as long as, this app holds the lease.
-
-        The lease is not released at the end: other processes of the app hold it, too.
-        """
-        async with background(self._hold(work), name="app lease"):
+        """While the body runs, enter `work()` whenever this app acquires the lease, and leave it when it is lost."""
+        # The lease is not released at the end, because other processes of the app may hold it, too.
+        async with background(self._work_while_held(work), name="app lease"):
             yield
 
-    async def _hold(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+    async def _work_while_held(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         while True:
-            if await self._acquired():
+            if await self._acquire():
+                # Left as soon as the lease is lost, which hands over the control queues.
                 async with work():
                     await self._renew_until_lost()
-                _log.warning("Another app took the app lease of this task hub; no orchestrations run here any more")
+                _log.warning("Another app took the app lease of this task hub; orchestrations do not run here any more")
             await self._clock.sleep(self._options.acquire_interval.total_seconds(), upkeep=True)
 
-    async def _acquired(self) -> bool:
+    async def _acquire(self) -> bool:
+        lease = self._container.lease()
         try:
-            await self._acquire()
+            try:
+                info = AppLeaseInfo.read(await self._container.read(self._info_blob))
+            except NotFound:
+                info = AppLeaseInfo()
+            if info.desired_id == self._id and info.owner_id not in (None, self._id):
+                # A swap: an administrator has written that this app is to replace the owner.
+                await lease.change(info.owner_id or "", new_lease_id=self._id)
+            else:
+                await lease.acquire(self._id, duration=self._options.lease_interval)
+            # Written if the owner changes or a swap is completed, but not again by each process of the app.
+            if info != AppLeaseInfo(self._id):
+                await self._container.write(self._info_blob, AppLeaseInfo(self._id).text().encode())
         except (AlreadyExists, PreconditionFailed):
             _log.warning(
                 'Another app than "%s" holds the lease of this task hub (container %s): no orchestrations run here. '
@@ -105,30 +125,15 @@ class AppLease:
             return False
         return True
 
-    async def _acquire(self) -> None:
-        info = await self._info()
-        lease = self._container.lease()
-        if info.desired_id == self._id and info.owner_id not in (None, self._id):
-            await lease.change(info.owner_id or "", new_lease_id=self._id)
-        else:
-            await lease.acquire(self._id, duration=self._options.lease_interval)
-        if info != AppLeaseInfo(self._id):
-            await self._container.write(self._info_blob, AppLeaseInfo(self._id).text().encode())
-
-    async def _info(self) -> AppLeaseInfo:
-        try:
-            return AppLeaseInfo.read(await self._container.read(self._info_blob))
-        except NotFound:
-            return AppLeaseInfo()
-
     async def _renew_until_lost(self) -> None:
         while True:
             await self._clock.sleep(self._options.renew_interval.total_seconds(), upkeep=True)
             try:
                 await self._container.lease().renew(self._id)
             except (AlreadyExists, PreconditionFailed):
-                # Virtual time, or a process that was stopped, may find the lease merely run out.
-                if not await self._acquired():
+                # Perhaps the lease has only run out, because the process was stopped or virtual time jumped. Then it
+                # can be acquired again.
+                if not await self._acquire():
                     return
             except EmulatorError as error:
                 _log.warning("The app lease could not be renewed: %s", error)

@@ -1,8 +1,8 @@
-"""Lease records in blobs: one per control queue, held by a blob lease.
+"""Blob leases of control queues: one lease record (a leased blob) per queue, and how many leases a host takes.
 
 {"PartitionId":"myhub-control-00","Owner":"worker1","Token":"6f9619ff-8b86-d011-b42d-00c04fc964ff","Epoch":3}
 
-`Token` is the id of the blob lease, published so that another host can take the lease over by changing it.
+`Token` is the id of the blob lease. It is published so that another host can steal the lease by changing its id.
 Source: docs/protocol/task-hub-storage.md chapters 5.4 and 5.5 (durabletask: Partitioning/BlobPartitionLeaseManager.cs,
 LeaseCollectionBalancer.cs).
 """
@@ -27,7 +27,7 @@ LEASE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """`is_leased`: whether the blob's lease was alive when it was looked at; not part of the body."""
+    """The content of a lease blob. `is_leased`: whether the blob was leased when it was read; not in the content."""
 
     queue_name: str
     owner: str | None = None
@@ -37,50 +37,58 @@ class LeaseRecord:
 
     @classmethod
     def read(cls, queue_name: str, content: bytes, *, is_leased: bool) -> LeaseRecord:
-        """Damaged content names no owner: the queue is free as soon as the blob's lease is."""
-        found = lenient_object(content)
+        """Decode a blob. Damaged content names no owner: the queue is free as soon as the blob lease is."""
+        members = lenient_object(content)
         return cls(
             queue_name=queue_name,
-            owner=found.get("Owner"),
-            token=found.get("Token"),
-            epoch=found.get("Epoch") or 0,
+            owner=members.get("Owner"),
+            token=members.get("Token"),
+            epoch=members.get("Epoch") or 0,
             is_leased=is_leased,
         )
 
     def body(self) -> bytes:
+        """Encode the blob's content."""
         members = {"PartitionId": self.queue_name, "Owner": self.owner, "Token": self.token, "Epoch": self.epoch}
         return json_text(members).encode()
 
     @property
     def is_free(self) -> bool:
+        """Whether any host may take the lease."""
         return not self.is_leased or self.owner is None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a host should do to have its share: take free leases, or steal one."""
+    """The leases that a host needs to have its share: free ones to take, or one to steal."""
 
     take: Sequence[LeaseRecord] = ()
     steal: LeaseRecord | None = None
 
 
-def choose(found: Sequence[LeaseRecord], me: str, *, held: int, may_steal: bool) -> Choice:
-    """`found`: all leases that may be had, ours among them. Everybody gets the same number, rounded up."""
-    free = [each for each in found if each.is_free]
+def choose(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_steal: bool) -> Choice:
+    """Choose leases so that every host has the same number, rounded up.
+
+    `records`: all leases that hosts share, including those of this host; `held`: how many this host has.
+    """
+    free = [record for record in records if record.is_free]
     if not may_steal:
         return Choice(take=free)
     others: dict[str, list[LeaseRecord]] = {}
-    for each in found:
-        if not each.is_free and each.owner is not None and each.owner.lower() != me.lower():
-            others.setdefault(each.owner, []).append(each)
+    for record in records:
+        # Names are compared without case, as in .NET.
+        if not record.is_free and record.owner is not None and record.owner.lower() != worker_id.lower():
+            others.setdefault(record.owner, []).append(record)
     workers = len(others) + 1
-    target = 1 if len(found) <= workers else ceil(len(found) / workers)
+    target = 1 if len(records) <= workers else ceil(len(records) / workers)
     need = target - held
     if need <= 0:
         return Choice()
     if free:
         return Choice(take=free[:need])
     richest = max(others.values(), key=len, default=[])
+    # A host that needs only one lease steals it only from a host with more than its share. Otherwise two hosts would
+    # steal the odd one from each other in every pass.
     enough = target - (1 if need > 1 else 0)
     return Choice(steal=richest[0]) if len(richest) > enough else Choice()
 
@@ -93,7 +101,7 @@ class BlobLeases:
         container: BlobContainer,
         folder: str,
         queue_names: Sequence[str],
-        me: str,
+        worker_id: str,
         clock: Clock,
         new_id: NewId,
         *,
@@ -102,94 +110,98 @@ class BlobLeases:
         self._container = container
         self._folder = folder
         self._queue_names = queue_names
-        self._me = me
+        self._worker_id = worker_id
         self._clock = clock
         self._new_id = new_id
         self._may_steal = may_steal
         self._held: dict[str, LeaseRecord] = {}
-        self._until: dict[str, datetime] = {}
+        self._leased_until: dict[str, datetime] = {}
 
     @property
     def held(self) -> Mapping[str, LeaseRecord]:
+        """The leases of this host by queue name, including those whose renewal is overdue."""
         return self._held
 
-    def holds(self, queue_name: str) -> bool:
-        """Whether the lease is ours and has not run out by our clock."""
-        until = self._until.get(queue_name)
+    def is_leased(self, queue_name: str) -> bool:
+        """Whether this host holds the lease and it has not run out by this host's clock."""
+        until = self._leased_until.get(queue_name)
         return until is not None and self._clock.now() < until
 
     async def create(self) -> None:
+        """Create a free record for each queue, if it is missing."""
         for name in self._queue_names:
             try:
+                # Hosts that start at the same time all try this. The record of the first one must not be overwritten.
                 await self._container.write(self._blob(name), LeaseRecord(queue_name=name).body(), only_if_new=True)
             except (AlreadyExists, PreconditionFailed):
                 continue
 
     async def take(self, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[str]:
-        """Look at all leases and take what is our share; returns the queues that came."""
-        found = [record for record in await self._look() if wanted(record.queue_name)]
-        choice = choose(found, self._me, held=len(self._held), may_steal=self._may_steal)
-        came = [record.queue_name for record in choice.take if await self._acquired(record)]
-        if choice.steal is not None and await self._acquired(choice.steal):
-            came.append(choice.steal.queue_name)
-        return came
+        """Read all leases, take this host's share of those `wanted`, and return the names of the new queues."""
+        records = [record for record in await self._read_all() if wanted(record.queue_name)]
+        choice = choose(records, self._worker_id, held=len(self._held), may_steal=self._may_steal)
+        taken = [record.queue_name for record in choice.take if await self._acquire(record)]
+        if choice.steal is not None and await self._acquire(choice.steal):
+            taken.append(choice.steal.queue_name)
+        return taken
 
-    async def _look(self) -> list[LeaseRecord]:
-        found = []
+    async def _read_all(self) -> list[LeaseRecord]:
+        records = []
         async for blob in self._container.list(f"{self._folder}/"):
             name = blob.name.removeprefix(f"{self._folder}/")
             if name in self._held:
-                found.append(replace(self._held[name], is_leased=True))
+                records.append(replace(self._held[name], is_leased=True))
                 continue
             content = await self._container.read(blob.name)
+            # Asked for after the content, as in .NET: a lease that began between the two is seen as leased.
             state = (await self._container.properties(blob.name)).lease_state
             record = LeaseRecord.read(name, content, is_leased=state is LeaseState.LEASED)
-            # What a killed host of our name left behind is ours to take.
-            found.append(replace(record, owner=None) if record.owner == self._me else record)
-        return found
+            # A record with the name of this host that this host does not hold is of the killed host whose identity it
+            # has. It may be taken at once.
+            records.append(replace(record, owner=None) if record.owner == self._worker_id else record)
+        return records
 
-    async def _acquired(self, record: LeaseRecord) -> bool:
-        """Acquire the lease or, while somebody holds it, change it to ours."""
+    async def _acquire(self, record: LeaseRecord) -> bool:
+        """Acquire a free lease, or steal one by changing its id. False: another host was faster."""
         if record.queue_name in self._held:
             return False
         blob, token = self._blob(record.queue_name), hyphenated(self._new_id())
+        # Computed before the request, so that this host never believes in a lease that the service has ended.
         until = self._clock.now() + LEASE
         try:
             if record.is_leased and record.token:
                 await self._container.lease(blob).change(record.token, new_lease_id=token)
             else:
                 await self._container.lease(blob).acquire(token, duration=LEASE)
-            ours = replace(record, owner=self._me, token=token, epoch=record.epoch + 1, is_leased=True)
+            # The epoch counts the owners of the queue. It is for people who read the blob.
+            ours = replace(record, owner=self._worker_id, token=token, epoch=record.epoch + 1, is_leased=True)
             await self._container.write(blob, ours.body(), lease_id=token)
         except (AlreadyExists, PreconditionFailed, NotFound):
-            return False  # Somebody else was faster.
+            return False
         self._held[record.queue_name] = ours
-        self._until[record.queue_name] = until
+        self._leased_until[record.queue_name] = until
         return True
 
-    async def renew(self, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[str]:
-        """Renew what we hold; returns the queues that are ours no more, those not `wanted` among them."""
+    async def renew(self) -> Sequence[str]:
+        """Renew the leases of this host and return the names of the queues that other hosts have taken."""
         lost = []
         for name, record in tuple(self._held.items()):
-            if wanted(name) and await self._renewed(record):
+            until = self._clock.now() + LEASE
+            try:
+                await self._container.lease(self._blob(name)).renew(record.token or "")
+            except (AlreadyExists, PreconditionFailed, NotFound):
+                lost.append(name)
+                self.forget(name)
+            except EmulatorError:
+                # No answer does not mean that the lease is lost. It is renewed in the next pass, and `is_leased` ends
+                # with the lease.
                 continue
-            lost.append(name)
-            self.forget(name)
+            else:
+                self._leased_until[name] = until
         return lost
 
-    async def _renewed(self, record: LeaseRecord) -> bool:
-        until = self._clock.now() + LEASE
-        try:
-            await self._container.lease(self._blob(record.queue_name)).renew(record.token or "")
-        except (AlreadyExists, PreconditionFailed, NotFound):
-            return False
-        except EmulatorError:
-            return True  # Not answered is not lost; but `holds` ends with the lease.
-        self._until[record.queue_name] = until
-        return True
-
     async def release(self, queue_name: str) -> None:
-        """Give it up: the body first, under the lease, then the lease."""
+        """Release a lease. The record is written first, because that needs the lease."""
         record = self._held.get(queue_name)
         if record is None:
             return
@@ -200,17 +212,19 @@ class BlobLeases:
             await self._container.write(blob, free.body(), lease_id=token)
             await self._container.lease(blob).release(token)
         except (AlreadyExists, PreconditionFailed, NotFound):
-            return  # It was taken from us.
+            # Another host has taken the lease.
+            return
 
     def forget(self, queue_name: str) -> None:
+        """Give up a lease without telling the service."""
         self._held.pop(queue_name, None)
-        self._until.pop(queue_name, None)
+        self._leased_until.pop(queue_name, None)
 
     def _blob(self, queue_name: str) -> str:
         return f"{self._folder}/{queue_name}"
 
 
 def hub_info(hub: str, partition_count: int, created_at: Instant) -> bytes:
-    """The body of taskhub.json: for people and for the scale controller."""
+    """Encode taskhub.json, which the scale controller of Azure reads."""
     members = {"TaskHubName": hub, "CreatedAt": created_at.text, "PartitionCount": partition_count}
     return json_text(members).encode()

@@ -1,8 +1,8 @@
-"""Who reads which control queue, decided by blob leases: safe (two leases per queue) and legacy (one).
+"""Blob partition managers: safe (two blob leases per control queue) and legacy (one).
 
-Safe: the *intent* lease says who is to have the queue, and may be stolen; the *ownership* lease says who reads it,
-and is only ever given up by its owner, or runs out. So a queue never has two readers. Legacy has one lease that may
-be stolen, and for up to ten seconds two readers.
+Safe: the *intent* lease says which host shall have the queue, and other hosts may steal it. The *ownership* lease says
+which host reads it; only its owner gives it up, or it runs out. So a queue never has two readers. Legacy: the only
+lease may be stolen, and for up to ten seconds both hosts read the queue.
 Source: docs/protocol/task-hub-storage.md chapter 5.5 (durabletask: Partitioning/SafePartitionManager.cs,
 LegacyPartitionManager.cs).
 """
@@ -19,8 +19,8 @@ from datetime import timedelta
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
-from emulator.durable.azurestorage.partitioning.lease_loop import Rounds
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
+from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
@@ -28,13 +28,14 @@ from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, Precon
 
 _log = logging.getLogger(__name__)
 
-_INTENT_EVERY = timedelta(seconds=10)
-_OWNERSHIP_EVERY = timedelta(seconds=5)
+# Both intervals are those of .NET.
+_INTENT_INTERVAL = timedelta(seconds=10)
+_OWNERSHIP_INTERVAL = timedelta(seconds=5)
 _HUB_INFO = "taskhub.json"
 
 
 class LeaseContainer:
-    """The container of the leases and the note about the hub in it."""
+    """The container of the leases, with the blob that describes the task hub."""
 
     def __init__(self, container: BlobContainer, names: HubNames, clock: Clock) -> None:
         self.blobs = container
@@ -42,67 +43,78 @@ class LeaseContainer:
         self._clock = clock
 
     async def create(self) -> None:
+        """Create the container and its description; warn if the hub was created with another partition count."""
         await self.blobs.create()
         info = hub_info(self._names.hub, self._names.partition_count, Instant.of(self._clock.now()))
         try:
             await self.blobs.write(_HUB_INFO, info, only_if_new=True)
         except (AlreadyExists, PreconditionFailed):
-            await self._compare(info)
+            await self._compare_partition_count(info)
 
-    async def _compare(self, info: bytes) -> None:
+    async def _compare_partition_count(self, info: bytes) -> None:
         try:
-            found = json.loads(await self.blobs.read(_HUB_INFO))
-            count = found.get("PartitionCount")
+            count = json.loads(await self.blobs.read(_HUB_INFO)).get("PartitionCount")
         except (NotFound, ValueError, AttributeError):
+            # Damaged or deleted since. The description is not needed to work.
             return
         if count != self._names.partition_count:
             _log.warning(
-                "The task hub was made with %s control queues, but partitionCount in host.json is %d. Hosts that "
-                "share a hub need the same number; instances that run now may not be found by their messages.",
+                "The task hub was created with %s control queues, but partitionCount in host.json is %d. Hosts that "
+                "share a hub need the same number; running instances may not get their messages.",
                 count,
                 self._names.partition_count,
             )
+            # Overwritten, so that the warning is given once per change and not at every start.
             await self.blobs.write(_HUB_INFO, info)
 
 
 class SafePartitions:
-    """See `ownership.Ownership`. `me` must be unique per process."""
+    """See `ownership.Ownership`. `worker_id` must be unique per process."""
 
-    def __init__(self, container: BlobContainer, names: HubNames, me: str, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
         queues = names.control_queues
-        self._intents = BlobLeases(container, "intent", queues, me, clock, new_id, may_steal=True)
-        self._owned = BlobLeases(container, "ownership", queues, me, clock, new_id, may_steal=False)
+        self._intents = BlobLeases(container, "intent", queues, worker_id, clock, new_id, may_steal=True)
+        self._owned = BlobLeases(container, "ownership", queues, worker_id, clock, new_id, may_steal=False)
         self._clock = clock
-        self._rounds = Rounds(clock)
-        self._intents_due = Due(clock, _INTENT_EVERY)
+        self._loop = LeaseLoop(clock)
+        self._next_intents_at = clock.now()
 
     async def create(self) -> None:
+        """See `Ownership`."""
         await self._container.create()
         await self._intents.create()
         await self._owned.create()
 
     async def delete(self) -> None:
+        """See `Ownership`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        if queue_name in self._owned.held and not self._owned.holds(queue_name):
-            self._intents_due.now()
-            await self._rounds.looked()
-        return self._owned.holds(queue_name)
+        """See `Ownership`."""
+        if queue_name in self._owned.held and not self._owned.is_leased(queue_name):
+            # Ownership leases are renewed together with the intents.
+            self._next_intents_at = self._clock.now()
+            await self._loop.wait_for_pass()
+        return self._owned.is_leased(queue_name)
 
-    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener, make_again or self.create))
+    def owning(
+        self, listener: ControlQueueListener, recreate: Recreate | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Ownership`."""
+        return self._loop.running(self._run(listener, recreate or self.create))
 
-    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
-        await looking(self._rounds, lambda: self._look(listener), make_again, every=_OWNERSHIP_EVERY)
-        await handed_over(self._owned, listener, self._clock, release=(self._intents, self._owned))
-        self._rounds.over()
+    async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
+        await make_passes(self._loop, lambda: self._pass(listener), recreate, every=_OWNERSHIP_INTERVAL)
+        await hand_over(self._owned, listener, self._clock, release=(self._intents, self._owned))
+        self._loop.close()
 
-    async def _look(self, listener: Listener) -> None:
-        if self._intents_due.is_now():
+    async def _pass(self, listener: ControlQueueListener) -> None:
+        if self._clock.now() >= self._next_intents_at:
+            self._next_intents_at = self._clock.now() + _INTENT_INTERVAL
             for name in await self._intents.renew():
-                _log.info("Another host wants control queue %s", name)
+                # No new messages are fetched. The ownership lease is kept until the running episodes have ended.
+                _log.info("Another host asks for control queue %s", name)
                 await listener.close(name)
             for name in await self._owned.renew():
                 _log.warning("The ownership of control queue %s was lost", name)
@@ -110,106 +122,95 @@ class SafePartitions:
             await self._intents.take()
         for name in tuple(self._owned.held):
             if name not in self._intents.held and not listener.is_active(name):
-                # .NET lets it run out; a release is the same for everybody, but for the half minute.
+                # .NET does not renew the lease any more and lets it run out. Releasing it has the same effect for
+                # other hosts, half a minute sooner.
                 await self._owned.release(name)
+        # Reading the ownership records costs 1 + 2 requests per queue, so they are only read if a queue is missing.
         if set(self._intents.held) - set(self._owned.held):
             await self._owned.take(lambda name: name in self._intents.held)
         for name in tuple(self._owned.held):
+            # Also those that were open before: an intent that was lost and came back opens its queue again.
             if name in self._intents.held:
                 await listener.open(name)
 
 
 class LegacyPartitions:
-    """See `ownership.Ownership`."""
+    """See `ownership.Ownership`. `worker_id` must be unique per process."""
 
-    def __init__(self, container: BlobContainer, names: HubNames, me: str, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
-        self._leases = BlobLeases(container, "default", names.control_queues, me, clock, new_id, may_steal=True)
+        self._leases = BlobLeases(container, "default", names.control_queues, worker_id, clock, new_id, may_steal=True)
         self._clock = clock
-        self._rounds = Rounds(clock)
+        self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
+        """See `Ownership`."""
         await self._container.create()
         await self._leases.create()
 
     async def delete(self) -> None:
+        """See `Ownership`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        if queue_name in self._leases.held and not self._leases.holds(queue_name):
-            await self._rounds.looked()
-        return self._leases.holds(queue_name)
+        """See `Ownership`."""
+        if queue_name in self._leases.held and not self._leases.is_leased(queue_name):
+            await self._loop.wait_for_pass()
+        return self._leases.is_leased(queue_name)
 
-    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener, make_again or self.create))
+    def owning(
+        self, listener: ControlQueueListener, recreate: Recreate | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Ownership`."""
+        return self._loop.running(self._run(listener, recreate or self.create))
 
-    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
-        await looking(self._rounds, lambda: self._look(listener), make_again, every=_INTENT_EVERY)
-        await handed_over(self._leases, listener, self._clock, release=(self._leases,))
-        self._rounds.over()
+    async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
+        await make_passes(self._loop, lambda: self._pass(listener), recreate, every=_INTENT_INTERVAL)
+        await hand_over(self._leases, listener, self._clock, release=(self._leases,))
+        self._loop.close()
 
-    async def _look(self, listener: Listener) -> None:
+    async def _pass(self, listener: ControlQueueListener) -> None:
+        # First the losses, so that this host stops reading before it takes other queues.
         for name in await self._leases.renew():
-            _log.info("Control queue %s went to another host", name)
+            _log.info("Another host has taken control queue %s", name)
             await listener.close(name)
         for name in await self._leases.take():
             await listener.open(name)
 
 
-class Due:
-    """Something to do every so often, in a loop that looks more often."""
-
-    def __init__(self, clock: Clock, every: timedelta) -> None:
-        self._clock = clock
-        self._every = every
-        self._next = clock.now()
-
-    def now(self) -> None:
-        self._next = self._clock.now()
-
-    def is_now(self) -> bool:
-        """True at most once per interval."""
-        if self._clock.now() < self._next:
-            return False
-        self._next = self._clock.now() + self._every
-        return True
-
-
-async def looking(
-    rounds: Rounds, look: Callable[[], Awaitable[None]], make_again: MakeAgain, *, every: timedelta
+async def make_passes(
+    loop: LeaseLoop, make_pass: Callable[[], Awaitable[None]], recreate: Recreate, *, every: timedelta
 ) -> None:
-    """Look after the leases until the rounds are to stop."""
-    while not rounds.is_stopping:
-        rounds.begin()
+    """Make a pass every so often, until the loop is to stop."""
+    while not loop.is_stopping:
+        loop.begin_pass()
         try:
-            await rounds.look(look, make_again)
+            await loop.run_pass(make_pass, recreate)
         except EmulatorError as error:
-            _log.warning("The leases of the control queues cannot be looked after: %s", error)
-        await rounds.end(every)
+            _log.warning("The leases of the control queues cannot be read or renewed: %s", error)
+        await loop.end_pass(every)
 
 
-async def handed_over(owned: BlobLeases, listener: Listener, clock: Clock, *, release: Sequence[BlobLeases]) -> None:
-    """Read no more of the queues that are ours, let their episodes end, and give the leases up, in this order."""
+async def hand_over(
+    owned: BlobLeases, listener: ControlQueueListener, clock: Clock, *, release: Sequence[BlobLeases]
+) -> None:
+    """Close the queues of `owned`, wait for their episodes, and release the leases in the given order.
+
+    In this order, the next owner never reads a history to which this host still appends.
+    """
+    # A copy: the leases change while they are released.
     names = tuple(owned.held)
     for name in names:
         await listener.close(name)
-    await drained(names, listener, clock)
-    for leases in release:
-        await released(leases)
-
-
-async def drained(queue_names: Sequence[str], listener: Listener, clock: Clock) -> None:
-    """Wait for the episodes of these queues, but not for ever."""
-    work = asyncio.gather(*(listener.drained(name) for name in queue_names))
+    episodes = asyncio.gather(*(listener.wait_until_inactive(name) for name in names))
     try:
-        await within(clock, DRAIN_LIMIT.total_seconds(), work)
+        await within(clock, DRAIN_LIMIT.total_seconds(), episodes)
     except TimeoutError:
-        _log.warning("The control queues go to other hosts although an episode still runs")
-
-
-async def released(leases: BlobLeases) -> None:
-    for name in tuple(leases.held):
-        try:
-            await leases.release(name)
-        except EmulatorError as error:
-            _log.debug("Control queue %s could not be released; its lease runs out: %s", name, error)
+        # The checkpoint of the episode will be refused by the ETag of the history, so nothing is damaged.
+        _log.warning("The control queues are handed over although an episode is still running")
+    for leases in release:
+        for name in tuple(leases.held):
+            try:
+                await leases.release(name)
+            except EmulatorError as error:
+                _log.debug("The lease of control queue %s could not be released and will run out: %s", name, error)

@@ -1,4 +1,7 @@
-"""The rhythm of a partition manager: look, rest, look again; sooner when somebody asks."""
+"""Lease loop: the periodic passes in which a partition manager reads, renews and hands over leases.
+
+A pass can be requested at any time, so that a host need not wait for the next regular one.
+"""
 
 from __future__ import annotations
 
@@ -10,71 +13,76 @@ from typing import Any, TypeVar
 
 from emulator.background import background, run_to_completion
 from emulator.clock import Clock, within
+from emulator.durable.azurestorage.partitioning.ownership import Recreate
 from emulator.storage.port import NotFound
 
 T = TypeVar("T")
 
 
-class Rounds:
-    """Used by the loop that looks and by those who want it to. `is_stopping`: the loop is to hand over and end."""
+class LeaseLoop:
+    """Connects the loop that makes the passes with those that request them.
+
+    `is_stopping`: the loop is to hand over its leases and end.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.is_stopping = False
-        self._asked = asyncio.Event()
-        self._looked = asyncio.Event()
+        self._is_requested = asyncio.Event()
+        # Replaced after each pass, so that a wait is for the next pass and not for an earlier one.
+        self._pass_ended = asyncio.Event()
 
     @asynccontextmanager
     async def running(self, loop: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-        """Run `loop` beside the body; afterwards let it hand over and wait for its end, however cancelled we are."""
-        self.is_stopping, self._looked = False, asyncio.Event()
+        """Run `loop` while the body runs; afterwards let it hand over its leases and wait for its end."""
+        self.is_stopping, self._pass_ended = False, asyncio.Event()
         async with background(loop, name="partitions") as task:
             try:
                 yield
             finally:
                 self.is_stopping = True
-                self.ask()
-                await run_to_completion(_ended(task))
+                self.request_pass()
+                # Even if the host's stop is cancelled: leases that are not handed over keep other hosts from these
+                # queues for half a minute.
+                await run_to_completion(asyncio.wait({task}))
 
-    def ask(self) -> None:
-        """The next look is to begin now."""
-        self._asked.set()
+    def request_pass(self) -> None:
+        """Let the next pass begin at once."""
+        self._is_requested.set()
 
-    async def looked(self) -> None:
-        """Ask, and wait until the look is over. The loop must be running."""
-        looked = self._looked
-        self._asked.set()
-        await looked.wait()
+    async def wait_for_pass(self) -> None:
+        """Request a pass and wait until it has ended. The loop must be running."""
+        pass_ended = self._pass_ended
+        self._is_requested.set()
+        await pass_ended.wait()
 
-    def begin(self) -> None:
-        """A look begins: who asks from now on wants another one."""
-        self._asked.clear()
+    def begin_pass(self) -> None:
+        """Note that a pass begins: a request from now on is for the one after it."""
+        self._is_requested.clear()
 
-    async def look(self, look: Callable[[], Awaitable[T]], make_again: Callable[[], Awaitable[None]]) -> T:
-        """Look; if there is nothing to look at any more, have it made again and look once more."""
+    async def run_pass(self, make_pass: Callable[[], Awaitable[T]], recreate: Recreate) -> T:
+        """Make a pass; if the leases have disappeared, have them created again and repeat it."""
         try:
-            return await look()
+            return await make_pass()
         except NotFound:
+            # A host that stops must not create the storage of a hub that was deleted.
             if self.is_stopping:
                 raise
-        await make_again()
-        return await look()
+        await recreate()
+        return await make_pass()
 
-    async def end(self, rest: timedelta) -> None:
-        """The look is over: let those go on that waited for it, then wait for the next one."""
-        self._looked.set()
-        self._looked = asyncio.Event()
-        if self._asked.is_set():
+    async def end_pass(self, pause: timedelta) -> None:
+        """Wake those that waited for the pass, then wait for the next one, at most for `pause`."""
+        self._pass_ended.set()
+        self._pass_ended = asyncio.Event()
+        if self._is_requested.is_set():
             return
         try:
-            await within(self._clock, rest.total_seconds(), self._asked.wait(), upkeep=True)
+            # Upkeep: virtual time jumps over renewals. `confirm` notices an overdue lease and requests a pass.
+            await within(self._clock, pause.total_seconds(), self._is_requested.wait(), upkeep=True)
         except TimeoutError:
             return
 
-    def over(self) -> None:
-        """There will be no more looks."""
-        self._looked.set()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.wait({task})
+    def close(self) -> None:
+        """Wake those that wait for a pass: there will be no other one."""
+        self._pass_ended.set()

@@ -1,7 +1,7 @@
-"""The two sides of owning control queues: who decides it, and who acts on it.
+"""The two ports of partition management: the manager that assigns control queues, and the listener that reads them.
 
-Three partition managers decide it: `table_partitions` (the default), and `blob_partitions` (blob leases, safe or
-legacy). Hosts that share a hub must use the same one; the managers do not know of each other.
+There are three managers: `table_partitions` (the default), and `blob_partitions` with blob leases, safe or legacy. All
+hosts of a task hub must use the same one, because the managers do not see each other's leases.
 """
 
 from __future__ import annotations
@@ -11,46 +11,50 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
+# The same limit as in .NET: an activity of any length does not count, only the episodes of orchestrators and entities.
 DRAIN_LIMIT = timedelta(seconds=60)
-"""How long the episodes of a queue may run on when another host wants it."""
+"""How long episodes of a control queue may continue after another host has asked for it."""
+
+Recreate = Callable[[], Awaitable[None]]
+"""Creates the task hub again after its storage has disappeared."""
 
 
-MakeAgain = Callable[[], Awaitable[None]]
-
-
-class Listener(Protocol):
-    """What happens to a control queue that comes or goes."""
+class ControlQueueListener(Protocol):
+    """Reads the control queues that the manager assigns to this host."""
 
     async def open(self, queue_name: str) -> None:
-        """It is ours: fetch its messages. Does nothing if they are fetched already."""
+        """Start to fetch messages of a queue that this host owns now. Does nothing if it is open."""
 
     async def close(self, queue_name: str) -> None:
-        """Fetch no more; give back what has not begun. Episodes that run are not disturbed."""
+        """Stop fetching and return the messages that are in no episode. Running episodes continue."""
 
     def is_active(self, queue_name: str) -> bool:
-        """Whether an episode of the queue's instances runs."""
+        """Whether an episode of an instance of this queue is running."""
 
-    async def drained(self, queue_name: str) -> None:
-        """Wait until none does."""
+    async def wait_until_inactive(self, queue_name: str) -> None:
+        """Wait until no episode of an instance of this queue is running."""
 
 
 class Ownership(Protocol):
     """A partition manager."""
 
     async def create(self) -> None:
-        """Make the store of the leases, with a record per control queue. Repeating it does no harm."""
+        """Create the table or container of the leases, with a record for each control queue. Idempotent."""
 
-    async def delete(self) -> None: ...
+    async def delete(self) -> None:
+        """Delete the table or container."""
 
-    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
-        """Take part in the sharing of the queues while the body runs. Leaving it hands all of them over.
+    def owning(
+        self, listener: ControlQueueListener, recreate: Recreate | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """Share the control queues with other hosts while the body runs; leaving it hands over all of them.
 
-        `make_again`: called when the store of the leases has disappeared; without it, `create` is.
+        `recreate`: called if the table or container has disappeared; by default `create` is.
         """
 
     async def confirm(self, queue_name: str) -> bool:
-        """Whether the queue is ours at this moment.
+        """Whether this host owns the queue at this moment.
 
-        When the lease has run out by our clock (the process was stopped, time jumped), this waits until the
-        manager has looked again.
+        If the lease has run out by this host's clock (the process was stopped, virtual time jumped), this waits until
+        the manager has tried to renew it.
         """

@@ -1,8 +1,8 @@
-"""Who reads which control queue, decided in a table: the default.
+"""Table partition manager, the default: one row per control queue says which host owns it.
 
-One row per queue, changed only under its ETag. A host takes what is free or whose lease ran out, renews what it has,
-and asks for queues of others (`NextOwner`) until all have about as many; the owner finishes what it has begun and
-lets go. The rules are functions of the rows; `TablePartitions` carries them out.
+Rows are only changed under their ETag. A host claims rows that are free or whose lease has run out, renews its own, and
+asks for queues of other hosts (`NextOwner`) until all hosts have about as many; the owner then lets running episodes
+end and releases the row. The rules are pure functions of the rows; `TablePartitions` applies them.
 Source: docs/protocol/task-hub-storage.md chapter 5.3 (durabletask: Partitioning/TablePartitionManager.cs).
 """
 
@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.partitioning.lease_loop import Rounds
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, Listener, MakeAgain
+from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
+from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
@@ -30,8 +30,11 @@ T = TypeVar("T")
 
 LEASE = timedelta(seconds=30)
 RENEW_EVERY = timedelta(seconds=10)
-# .NET looks every second, so that what a stopped host releases is taken within a little more than a second.
-_LOOK_OFTEN = timedelta(seconds=0.75)
+# .NET uses a second while it waits for another host. A little less lets this host claim a queue that a stopping host
+# releases within about a second.
+_SHORT_INTERVAL = timedelta(seconds=0.75)
+# Another host that changes rows at the same time makes a pass fail. So many failures in a row are repeated at once,
+# as in .NET; after that storage has a problem, and the normal interval applies.
 _QUICK_RETRIES = 10
 
 
@@ -40,7 +43,7 @@ _QUICK_RETRIES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One row. Times are judged by the reader's clock."""
+    """One row: the lease of a control queue. Times are compared with the reader's clock."""
 
     queue_name: str
     owner: str | None = None
@@ -53,6 +56,7 @@ class Partition:
 
 
 def read_partition(row: Row) -> Partition:
+    """Decode a row. Columns of another type than expected count as absent."""
     columns = row.properties
     return Partition(
         queue_name=row.row_key,
@@ -67,6 +71,7 @@ def read_partition(row: Row) -> Partition:
 
 
 def partition_row(partition: Partition) -> Row:
+    """Encode a row. Absent values are left out: Replace removes their columns."""
     columns: Mapping[str, Value | None] = {
         "CurrentOwner": partition.owner,
         "NextOwner": partition.next_owner,
@@ -78,61 +83,60 @@ def partition_row(partition: Partition) -> Row:
     return Row("", partition.queue_name, {name: value for name, value in columns.items() if value is not None})
 
 
-def _text(found: Value | None) -> str | None:
-    return found if isinstance(found, str) and found else None
+def _text(value: Value | None) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
-def _time(found: Value | None) -> Instant | None:
-    return found if isinstance(found, Instant) else None
+def _time(value: Value | None) -> Instant | None:
+    return value if isinstance(value, Instant) else None
 
 
 # Rules -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tended:
-    """What a look at one row leads to. `counts_for`: who will have the queue when all that is under way is done.
+class PartitionPlan:
+    """What a pass does with one row.
 
-    `partition`: the row as it should be. `must_drain`: it is ours and has to go.
+    `partition`: the row as it should be. `future_owner`: who owns the queue when pending hand-overs are done.
+    `must_drain`: this host owns the queue and must release it.
     """
 
     partition: Partition
-    counts_for: str | None
+    future_owner: str | None
     must_drain: bool = False
 
 
-def tend(partition: Partition, me: str, now: Instant, *, stopping: bool) -> Tended:
-    """Claim what is free, renew what is ours, queue up for what its owner gives away."""
-    is_mine = partition.owner == me
+def plan_partition(partition: Partition, worker_id: str, now: Instant, *, stopping: bool) -> PartitionPlan:
+    """Claim a free row, renew one of this host, or ask for one whose owner is stopping."""
+    is_mine = partition.owner == worker_id
     if stopping:
-        return Tended(partition=partition, counts_for=me if is_mine else partition.owner, must_drain=is_mine)
-    if _is_free(partition, me, now):
-        claimed = replace(partition, owner=me, next_owner=None, owned_since=now, is_draining=False)
-        return Tended(partition=_renewed(claimed, now), counts_for=me)
+        return PartitionPlan(partition=partition, future_owner=partition.owner, must_drain=is_mine)
+    if _is_free(partition, worker_id, now):
+        claimed = replace(partition, owner=worker_id, next_owner=None, owned_since=now, is_draining=False)
+        return PartitionPlan(partition=_renewed(claimed, now), future_owner=worker_id)
     if is_mine and partition.next_owner is not None:
-        return Tended(partition=partition, counts_for=partition.next_owner, must_drain=True)
+        return PartitionPlan(partition=partition, future_owner=partition.next_owner, must_drain=True)
     if is_mine and partition.is_draining:
-        # A host of our name was killed while it gave the queue away, and nobody has asked for it.
-        return Tended(partition=_renewed(replace(partition, is_draining=False), now), counts_for=me)
+        # A host with this name was killed while it stopped, and no other host has asked for the queue. Hosts that are
+        # restarted get the name of the killed host, so this row is theirs.
+        return PartitionPlan(partition=_renewed(replace(partition, is_draining=False), now), future_owner=worker_id)
     if is_mine:
-        return Tended(partition=_renewed(partition, now) if _is_due(partition, now) else partition, counts_for=me)
+        # Half a short interval early counts as due. Otherwise a pass that comes a moment before the time would leave
+        # the renewal to the next one.
+        is_due = partition.last_renewal is None or now - partition.last_renewal >= RENEW_EVERY - _SHORT_INTERVAL / 2
+        return PartitionPlan(partition=_renewed(partition, now) if is_due else partition, future_owner=worker_id)
     if partition.next_owner is None and partition.is_draining:
-        return Tended(partition=replace(partition, next_owner=me), counts_for=me)
-    return Tended(partition=partition, counts_for=partition.next_owner or partition.owner)
+        return PartitionPlan(partition=replace(partition, next_owner=worker_id), future_owner=worker_id)
+    return PartitionPlan(partition=partition, future_owner=partition.next_owner or partition.owner)
 
 
-def _is_free(partition: Partition, me: str, now: Instant) -> bool:
+def _is_free(partition: Partition, worker_id: str, now: Instant) -> bool:
+    is_over = partition.expires_at is None or now >= partition.expires_at
     if partition.owner is None:
-        return partition.next_owner in (None, me) or _is_over(partition, now)
-    return partition.owner != me and _is_over(partition, now)
-
-
-def _is_over(partition: Partition, now: Instant) -> bool:
-    return partition.expires_at is None or now >= partition.expires_at
-
-
-def _is_due(partition: Partition, now: Instant) -> bool:
-    return partition.last_renewal is None or now - partition.last_renewal >= RENEW_EVERY - _LOOK_OFTEN / 2
+        # A released row is kept for the host that asked for it, but only while its last lease would have lasted.
+        return partition.next_owner in (None, worker_id) or is_over
+    return partition.owner != worker_id and is_over
 
 
 def _renewed(partition: Partition, now: Instant) -> Partition:
@@ -140,166 +144,194 @@ def _renewed(partition: Partition, now: Instant) -> Partition:
 
 
 def released(partition: Partition) -> Partition:
+    """Return the row without an owner. The times and `NextOwner` stay, as in .NET."""
     return replace(partition, owner=None, is_draining=False)
 
 
 def draining(partition: Partition, now: Instant) -> Partition:
+    """Return the row while its owner lets episodes end. It is renewed, so that no host claims it in the meantime."""
     return _renewed(replace(partition, is_draining=True), now)
 
 
-def to_steal(tended: Sequence[Tended], me: str) -> list[Partition]:
-    """The queues to ask for, so that everybody has about as many."""
-    owned = sum(each.counts_for == me for each in tended)
+def partitions_to_steal(plans: Sequence[PartitionPlan], worker_id: str) -> list[Partition]:
+    """Choose the queues of other hosts to ask for, so that all hosts have about as many.
+
+    The arithmetic is that of .NET (section "Balance" of the source), because hosts of both kinds may share a hub: with
+    another one, they could take queues from each other forever.
+    """
+    owned = sum(plan.future_owner == worker_id for plan in plans)
     others: dict[str, list[Partition]] = {}
-    for each in tended:
-        if each.counts_for is not None and each.counts_for != me:
-            others.setdefault(each.counts_for, []).append(each.partition)
-    average = len(tended) // (len(others) + 1)
+    for plan in plans:
+        if plan.future_owner is not None and plan.future_owner != worker_id:
+            others.setdefault(plan.future_owner, []).append(plan.partition)
+    average = len(plans) // (len(others) + 1)
     chosen: list[Partition] = []
-    for found in others.values():
-        need, excess = average - owned, len(found) - average
+    for partitions in others.values():
+        need, excess = average - owned, len(partitions) - average
         if need < 0:
             break
         if excess <= 0:
             continue
         if need == 0 and excess > 1:
             need = 1
-        stolen = [each for each in found if each.owner not in (None, me) and each.next_owner is None]
-        stolen = stolen[: min(need, excess)]
+        # Queues that are free, or that another host has asked for already, cannot be asked for.
+        available = [row for row in partitions if row.owner not in (None, worker_id) and row.next_owner is None]
+        stolen = available[: min(need, excess)]
         owned += len(stolen)
         chosen += stolen
     return chosen
 
 
-# Carrying them out -------------------------------------------------------------------------------------------
+# Applying the rules ------------------------------------------------------------------------------------------
 
 
 class TablePartitions:
-    """See `ownership.Ownership`. `me` must be unique per process: equal names would share leases."""
+    """See `ownership.Ownership`. `worker_id` must be unique per process: equal names would share leases."""
 
-    def __init__(self, table: Table, queue_names: Sequence[str], me: str, clock: Clock, *, timeout: timedelta) -> None:
+    def __init__(
+        self, table: Table, queue_names: Sequence[str], worker_id: str, clock: Clock, *, timeout: timedelta
+    ) -> None:
         self._table = table
         self._queue_names = queue_names
-        self._me = me
+        self._worker_id = worker_id
         self._clock = clock
         self._timeout = timeout
-        self._ours_until: dict[str, datetime] = {}
+        self._leased_until: dict[str, datetime] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._has_warned = False
-        self._rounds = Rounds(clock)
+        self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
+        """See `Ownership`."""
         await self._table.create()
         for name in self._queue_names:
             try:
                 await self._table.submit([TableOperation(Operation.INSERT, partition_row(Partition(queue_name=name)))])
             except AlreadyExists:
+                # Its owner may be working. Rows above the partition count, from an earlier setting, stay as well.
                 continue
 
     async def delete(self) -> None:
+        """See `Ownership`."""
         await self._table.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        if queue_name in self._ours_until and not self._holds(queue_name):
-            await self._rounds.looked()
-        return self._holds(queue_name)
+        """See `Ownership`."""
+        if queue_name in self._leased_until and not self._is_leased(queue_name):
+            await self._loop.wait_for_pass()
+        return self._is_leased(queue_name)
 
-    def _holds(self, queue_name: str) -> bool:
-        until = self._ours_until.get(queue_name)
+    def _is_leased(self, queue_name: str) -> bool:
+        until = self._leased_until.get(queue_name)
         return until is not None and self._clock.now() < until
 
-    def owning(self, listener: Listener, make_again: MakeAgain | None = None) -> AbstractAsyncContextManager[None]:
-        return self._rounds.running(self._run(listener, make_again or self.create))
+    def owning(
+        self, listener: ControlQueueListener, recreate: Recreate | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """See `Ownership`."""
+        return self._loop.running(self._run(listener, recreate or self.create))
 
-    async def _run(self, listener: Listener, make_again: MakeAgain) -> None:
+    async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
         failures = 0
         while True:
-            self._rounds.begin()
+            self._loop.begin_pass()
             pause = RENEW_EVERY
             try:
-                pause = await self._rounds.look(lambda: self._look(listener), make_again)
+                pause = await self._loop.run_pass(lambda: self._pass(listener), recreate)
                 failures = 0
             except (EmulatorError, TimeoutError) as error:
                 failures += 1
-                _log_failure(error, failures)
+                if isinstance(error, PreconditionFailed):
+                    # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
+                    _log.debug("Another host changed a partition at the same time; the pass is repeated")
+                elif failures == _QUICK_RETRIES:
+                    # A TimeoutError has no text.
+                    reason = str(error) or "storage does not answer in time"
+                    _log.warning("The leases of the control queues cannot be renewed: %s", reason)
+                else:
+                    _log.debug("A pass over the partitions failed: %s", error)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
-            if self._rounds.is_stopping and (not self._ours_until or failures >= _QUICK_RETRIES):
+            # A stopping host that cannot reach storage gives up; its leases run out.
+            if self._loop.is_stopping and (not self._leased_until or failures >= _QUICK_RETRIES):
                 break
-            await self._rounds.end(pause)
-        for name in {*self._ours_until, *self._drains}:
+            await self._loop.end_pass(pause)
+        for name in {*self._leased_until, *self._drains}:
             self._forget(name)
-        self._rounds.over()
+        self._loop.close()
 
-    async def _look(self, listener: Listener) -> timedelta:
-        """One pass over all rows; returns when the next one is due. Raises PreconditionFailed, TimeoutError."""
-        found = [read_partition(row) for row in await self._in_time(self._rows())]
-        self._compare(len(found))
-        tended = [await self._tend(partition, listener) for partition in found]
-        if not self._rounds.is_stopping:
-            for partition in to_steal(tended, self._me):
-                _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
-                await self._replace(replace(partition, next_owner=self._me))
-        is_alone = all(each.counts_for in (None, self._me) for each in tended)
-        # Others may stop, and then we can have their queues within less than a second instead of ten.
-        return RENEW_EVERY if is_alone and not self._drains else _LOOK_OFTEN
+    async def _pass(self, listener: ControlQueueListener) -> timedelta:
+        """Read and update all rows; return when the next pass is due. Raises PreconditionFailed, TimeoutError."""
 
-    def _compare(self, count: int) -> None:
-        if count != len(self._queue_names) and not self._has_warned:
+        async def read_rows() -> list[Row]:
+            return [row async for row in query_rows(self._table)]
+
+        partitions = [read_partition(row) for row in await self._in_time(read_rows())]
+        if len(partitions) != len(self._queue_names) and not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "The task hub was made with %d control queues, but partitionCount in host.json is %d. Hosts that share "
-                "a hub need the same number; instances that run now may not be found by their messages.",
-                count,
+                "The task hub was created with %d control queues, but partitionCount in host.json is %d. Hosts that "
+                "share a hub need the same number; running instances may not get their messages.",
+                len(partitions),
                 len(self._queue_names),
             )
+        plans = [await self._apply_plan(partition, listener) for partition in partitions]
+        if not self._loop.is_stopping:
+            # Only after all rows were planned: the balance depends on what each host will own.
+            for partition in partitions_to_steal(plans, self._worker_id):
+                _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
+                await self._replace(replace(partition, next_owner=self._worker_id))
+        is_alone = all(plan.future_owner in (None, self._worker_id) for plan in plans)
+        # With other hosts on the hub, queues can become free at any time, because one of them stops. .NET would find
+        # them only after up to ten seconds.
+        return RENEW_EVERY if is_alone and not self._drains else _SHORT_INTERVAL
 
-    async def _rows(self) -> list[Row]:
-        return [row async for row in query_rows(self._table)]
-
-    async def _tend(self, before: Partition, listener: Listener) -> Tended:
+    async def _apply_plan(self, before: Partition, listener: ControlQueueListener) -> PartitionPlan:
         name = before.queue_name
-        if name in self._ours_until and before.owner != self._me:
-            await self._lose(name, listener)
-        tended = tend(before, self._me, self._now(), stopping=self._rounds.is_stopping)
-        after = tended.partition
-        if tended.must_drain:
-            after = await self._drain_step(before, listener)
-        if after != before:
-            tended = replace(tended, partition=await self._replace(after))
-        if after.owner == self._me:
-            if after.expires_at is not None:
-                self._ours_until[name] = after.expires_at.datetime
-            if not after.is_draining and not tended.must_drain:
-                await listener.open(name)
-        else:
+        if name in self._leased_until and before.owner != self._worker_id:
+            _log.warning("Another host took control queue %s, because the lease had run out", name)
             self._forget(name)
-        return tended
+            await listener.close(name)
+        now = Instant.of(self._clock.now())
+        plan = plan_partition(before, self._worker_id, now, stopping=self._loop.is_stopping)
+        after = await self._drain_step(before, listener) if plan.must_drain else plan.partition
+        if after != before:
+            plan = replace(plan, partition=await self._replace(after))
+        if after.owner != self._worker_id:
+            self._forget(name)
+            return plan
+        if after.expires_at is not None:
+            # Taken from the row that was written, so this host and the others judge the same time.
+            self._leased_until[name] = after.expires_at.datetime
+        # .NET also opens a queue that it has just released or asked for, and closes it in the next pass.
+        if not after.is_draining and not plan.must_drain:
+            await listener.open(name)
+        return plan
 
-    async def _drain_step(self, partition: Partition, listener: Listener) -> Partition:
-        """Stop fetching; when nothing of the queue runs any more, let go of it. Idle queues go at once."""
+    async def _drain_step(self, partition: Partition, listener: ControlQueueListener) -> Partition:
+        """Stop fetching; return the row released if no episode of the queue runs, otherwise draining."""
         name = partition.queue_name
+
+        async def wait_for_episodes() -> None:
+            try:
+                await within(self._clock, DRAIN_LIMIT.total_seconds(), listener.wait_until_inactive(name))
+            except TimeoutError:
+                # The checkpoint of the episode will be refused by the ETag of the history, so nothing is damaged.
+                _log.warning("Control queue %s is handed over although an episode is still running", name)
+            # The row is released in the next pass, which should not wait for its normal time.
+            self._loop.request_pass()
+
         drain = self._drains.get(name)
         if drain is None:
             await listener.close(name)
+            # An idle queue is released in the same pass. .NET needs another one, a second later.
             if not listener.is_active(name):
                 return released(partition)
-            drain = self._drains[name] = asyncio.create_task(self._drain(name, listener))
-        return released(partition) if drain.done() else draining(partition, self._now())
-
-    async def _drain(self, queue_name: str, listener: Listener) -> None:
-        try:
-            await within(self._clock, DRAIN_LIMIT.total_seconds(), listener.drained(queue_name))
-        except TimeoutError:
-            _log.warning("Control queue %s goes to another host although an episode still runs", queue_name)
-        self._rounds.ask()
-
-    async def _lose(self, queue_name: str, listener: Listener) -> None:
-        _log.warning("Another host took control queue %s: the lease had run out", queue_name)
-        self._forget(queue_name)
-        await listener.close(queue_name)
+            # In the background, because the pass has to renew the leases of the other queues meanwhile.
+            drain = self._drains[name] = asyncio.create_task(wait_for_episodes())
+        return released(partition) if drain.done() else draining(partition, Instant.of(self._clock.now()))
 
     def _forget(self, queue_name: str) -> None:
-        self._ours_until.pop(queue_name, None)
+        self._leased_until.pop(queue_name, None)
         drain = self._drains.pop(queue_name, None)
         if drain is not None:
             drain.cancel()
@@ -309,19 +341,6 @@ class TablePartitions:
         [etag] = await self._in_time(self._table.submit([operation]))
         return replace(partition, etag=etag)
 
-    async def _in_time(self, work: Awaitable[T]) -> T:
-        return await within(self._clock, self._timeout.total_seconds(), work, upkeep=True)
-
-    def _now(self) -> Instant:
-        return Instant.of(self._clock.now())
-
-
-def _log_failure(error: Exception, failures: int) -> None:
-    if isinstance(error, PreconditionFailed):
-        _log.debug("Another host changed a partition meanwhile; looking again")
-    elif failures == _QUICK_RETRIES:
-        # A TimeoutError says nothing by itself.
-        reason = str(error) or "storage does not answer in time"
-        _log.warning("The leases of the control queues cannot be renewed: %s", reason)
-    else:
-        _log.debug("Looking at the partitions failed: %s", error)
+    async def _in_time(self, request: Awaitable[T]) -> T:
+        # A request that hangs must not block the renewal of the other leases until they have run out.
+        return await within(self._clock, self._timeout.total_seconds(), request, upkeep=True)

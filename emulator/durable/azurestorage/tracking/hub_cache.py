@@ -1,7 +1,7 @@
-"""What one process remembers of a task hub, so as not to ask storage again.
+"""Cache of what this process knows about a task hub, so that it need not read it from storage again.
 
-Nothing here is needed for correctness: everything may be forgotten at any time, and is when a control queue goes to
-another host. What is remembered of a history is proven by the sentinel's ETag at the next checkpoint.
+Correctness never depends on the cache: every entry may be dropped at any time, and entries of a control queue that goes
+to another host are. A cached history is verified by the ETag of its sentinel row at the next checkpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 
 class LruCache(Generic[K, V]):
-    """The entries used last, up to `limit` of weight."""
+    """The most recently used entries, up to a total weight of `limit`."""
 
     def __init__(self, limit: int, *, weigh: Callable[[V], int] = lambda _: 1) -> None:
         self._limit = limit
@@ -33,22 +33,27 @@ class LruCache(Generic[K, V]):
         weight = self._weigh(value)
         self._entries[key] = (value, weight)
         self._weight += weight
+        # An entry heavier than the whole limit drops itself, too.
         while self._weight > self._limit:
-            _, (_, lightened) = self._entries.popitem(last=False)
-            self._weight -= lightened
+            _, (_, dropped_weight) = self._entries.popitem(last=False)
+            self._weight -= dropped_weight
 
     def get(self, key: K) -> V | None:
-        found = self._entries.get(key)
-        if found is None:
+        """Return the value of `key` and mark it as used."""
+        entry = self._entries.get(key)
+        if entry is None:
             return None
+        # The first entry is the one that is dropped next.
         self._entries.move_to_end(key)
-        return found[0]
+        return entry[0]
 
     def forget(self, key: K) -> None:
+        """Drop an entry; does nothing if there is none."""
         _, weight = self._entries.pop(key, (None, 0))
         self._weight -= weight
 
     def clear(self) -> None:
+        """Drop all entries."""
         self._entries.clear()
         self._weight = 0
 
@@ -56,60 +61,71 @@ class LruCache(Generic[K, V]):
         return key in self._entries
 
     def __iter__(self) -> Iterator[K]:
+        # A copy, so that callers may drop entries while they iterate.
         return iter(tuple(self._entries))
 
     def __len__(self) -> int:
         return len(self._entries)
 
 
+# At one to four bytes per character, 64 to 256 MB. The other entries are ids.
 _HISTORY_CHARACTERS = 64_000_000
 _EXECUTIONS = 10_000
 _MESSAGES = 50_000
 
 
 class HubCache:
-    """`histories`: as last stored by us; of a finished instance only that it has ended, and how. `over`: executions
-    that were replaced. `consumed`: ids of queue messages whose effects are stored, to be deleted if they come again.
-    `started`: the execution of each instance whose start this process stored completely.
+    """Histories, executions and messages of one task hub.
+
+    `histories`: by instance id, as this process stored them; of a finished instance only its status and ETag.
+    `replaced`: ids of executions that another execution of their instance has replaced.
+    `consumed`: ids of queue messages whose effects are stored, so that a copy that comes back can be deleted.
+    `started`: by instance id, the execution whose start message and status row this process has written.
     """
 
     def __init__(self) -> None:
         self.histories: LruCache[str, History] = LruCache(_HISTORY_CHARACTERS, weigh=lambda history: history.weight)
-        self.over: LruCache[str, None] = LruCache(_EXECUTIONS)
+        self.replaced: LruCache[str, None] = LruCache(_EXECUTIONS)
         self.consumed: LruCache[str, None] = LruCache(_MESSAGES)
         self.started: LruCache[str, str] = LruCache(_EXECUTIONS)
         self._starting: dict[str, asyncio.Event] = {}
 
     @contextmanager
     def starting(self, instance_id: str) -> Iterator[None]:
-        """This process starts the instance: its message may be out already, its status row not yet written."""
+        """Mark the instance while a client of this process writes its start message and its status row."""
         done = self._starting[instance_id] = asyncio.Event()
         try:
             yield
         finally:
+            # Also if the start has failed. The worker then reads the status row, or finds that there is none.
             done.set()
+            # Another client may have begun to start the same id and set its own event.
             if self._starting.get(instance_id) is done:
                 del self._starting[instance_id]
 
-    async def start_stored(self, instance_id: str) -> None:
-        """Wait while this process starts the instance."""
+    async def wait_until_start_stored(self, instance_id: str) -> None:
+        """Wait while a client of this process is starting the instance."""
         done = self._starting.get(instance_id)
         if done is not None:
             await done.wait()
 
     def keep(self, history: History) -> None:
-        """Stored just now. A failed instance is not kept: a rewind changes its rows without moving the ETag."""
+        """Cache a history that was just stored or verified."""
         if history.status is None or not history.status.is_terminal:
             self.histories[history.instance_id] = history
         elif history.status is RuntimeStatus.FAILED:
+            # A rewind changes rows of a failed instance without changing the ETag of the sentinel, so an outdated
+            # entry would not be noticed.
             self.histories.forget(history.instance_id)
         else:
             self.histories[history.instance_id] = history.without_events()
 
     def clear(self) -> None:
-        for recent in (self.histories, self.over, self.consumed, self.started):
-            recent.clear()
+        """Drop everything, because the task hub was deleted."""
+        for entries in (self.histories, self.replaced, self.consumed, self.started):
+            entries.clear()
 
     def forget(self, instance_id: str) -> None:
+        """Drop what is cached of one instance."""
         self.histories.forget(instance_id)
         self.started.forget(instance_id)

@@ -11,13 +11,11 @@ from functools import reduce
 from operator import and_, or_
 
 from emulator.clock import Clock
-from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.large import (
     DamagedPayload,
     LargePayloads,
     blob_name_of,
     too_large_for_column,
-    too_large_for_queue,
 )
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
@@ -246,16 +244,15 @@ class InstanceTable:
         return url
 
     async def input_reference(self, started: ExecutionStarted) -> str | None:
-        """What the Input column of a start will say: the input, or the URL of a blob that has it now.
+        """Return the text of the Input column of a start: the input, or the URL of a blob that is written for it.
 
-        None for no input, and for one so large that the message goes to a blob, which the column can refer to.
-        .NET stores inputs between the two limits after the message, so that the message is too early, and where
-        nobody looks for them.
+        Not for inputs that are so large that the start message goes to a blob; the column refers to that blob then.
+        .NET stores inputs between the two limits after the message, so that the message is too early, and in a blob
+        that it never reads.
         """
-        text = started.input
-        if text is None or too_large_for_queue(json_text(text)):
+        if started.input is None:
             return None
-        return await self._column_text(started.instance.instance_id, "Input", text)
+        return await self._column_text(started.instance.instance_id, "Input", started.input)
 
     async def purge(self, instance_id: str) -> bool:
         """Delete the row. Returns False if there was none."""

@@ -1,1 +1,1 @@
-"""The hub as the engine's source of work: messages come in, work items go out, turns are saved."""
+"""The task hub as the engine's source of work: messages become work items, and episodes are saved."""

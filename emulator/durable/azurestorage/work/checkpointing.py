@@ -1,102 +1,111 @@
-"""Saving a turn: messages out, then the history, then the status row, then the consumed messages go.
+"""Checkpoints: saving the outcome of an episode to queues, History table and Instances table.
 
-The order is what makes a crash harmless. Messages that went out twice are recognised by their receivers; a history
-that says more than was sent would lose work for good. Same as durabletask: AzureStorageOrchestrationService.cs,
-CompleteTaskOrchestrationWorkItemAsync.
+Messages are sent first, then the history is appended, then the status row is written, then the consumed messages are
+deleted. A crash between two of these steps is harmless: messages that are sent twice are recognised by their receivers,
+a status row that lags behind is repaired, and consumed messages that come back are found in the history. In another
+order, a history could claim that messages were sent which never were, and an orchestration would wait for them forever.
+Source: docs/protocol/task-hub-storage.md chapter 6.1 (durabletask: AzureStorageOrchestrationService.cs,
+CompleteTaskOrchestrationWorkItemAsync).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
-from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
 
+# Without a limit, a fan-out of a thousand activities would be a thousand requests at the same time.
 _REQUESTS_AT_ONCE = 32
 _ETAGS = 10_000
 
 
 class Checkpointer:
-    """`guard_row`: refuse to write a status row that another host wrote since (useInstanceTableEtag)."""
+    """Saves episodes. `guard_row`: refuse to overwrite a status row that another host wrote (useInstanceTableEtag)."""
 
     def __init__(
         self,
-        post: MessageSender,
+        sender: MessageSender,
         history: HistoryTable,
         instances: InstanceTable,
         sessions: Sessions,
-        memory: HubCache,
+        cache: HubCache,
         ownership: Ownership,
         *,
         guard_row: bool,
     ) -> None:
-        self._post = post
+        self._sender = sender
         self._history = history
         self._instances = instances
         self._sessions = sessions
-        self._memory = memory
+        self._cache = cache
         self._ownership = ownership
         self._guard_row = guard_row
         self._row_etags: LruCache[str, str] = LruCache(_ETAGS)
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def save(self, episode: Episode, outcome: EpisodeOutcome) -> None:
-        """Raises LockLost when the history is another host's by now; the episode is still to be abandoned then."""
+        """Save an episode and unlock its instance.
+
+        Raises LockLost if another host has changed the history or owns the control queue; then the episode must be
+        abandoned.
+        """
         if not outcome.new_events:
             self._sessions.finish(episode)
             return
         instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
         if not await self._ownership.confirm(queue_name):
-            # Another host may have gone on from the same history; our decisions would have ids that mean other things.
+            # Checked before anything is sent. Another host may have continued from the same history, and then the
+            # action ids in our messages would mean other actions there.
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
-        self._memory.forget(instance_id)
+        # If one of the steps fails, it is unknown what is stored.
+        self._cache.forget(instance_id)
         await self._send(episode, outcome)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
-        if_match = await self._row_etag(instance_id) if self._guard_row else None
+        if_match = None
+        if self._guard_row:
+            # Read only once per instance: this host writes the row itself, and each write returns the new ETag.
+            if_match = self._row_etags.get(instance_id)
+            if if_match is None:
+                row = await self._instances.row(instance_id)
+                if_match = row.etag if row else None
         row_etag = await self._instances.checkpoint(after, stored, outcome.custom_status, if_match=if_match)
         if self._guard_row and row_etag is not None:
             self._row_etags[instance_id] = row_etag
-        self._memory.keep(after)
-        await self._leave(before, after)
+        self._cache.keep(after)
+        if before.execution_id is not None and before.execution_id != after.execution_id:
+            # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
+            # the old rows refer to them.
+            self._cache.replaced[before.execution_id] = None
+            await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
+        """Send the messages of an episode in parallel; raise the first error after all requests have ended."""
         sender, number = episode.sender, episode.number
-        work = [self._post.send_work(message, sender=sender, episode=number) for message in outcome.activities]
-        control = [*outcome.control, *outcome.timers]
-        await self._all([*work, *(self._post.send(message, sender=sender, episode=number) for message in control)])
 
-    async def _all(self, work: Iterable[Awaitable[object]]) -> None:
-        """Side by side, a limited number at once. The first error is raised when all have ended."""
-
-        async def limited(one: Awaitable[object]) -> None:
+        async def limited(request: Awaitable[object]) -> None:
             async with self._slots:
-                await one
+                await request
 
-        outcomes = await asyncio.gather(*(limited(one) for one in work), return_exceptions=True)
-        for failed in outcomes:
-            if isinstance(failed, BaseException):
-                raise failed
-
-    async def _row_etag(self, instance_id: str) -> str | None:
-        known = self._row_etags.get(instance_id)
-        if known is not None:
-            return known
-        row = await self._instances.row(instance_id)
-        return row.etag if row else None
-
-    async def _leave(self, before: History, after: History) -> None:
-        """A new execution has replaced the stored one."""
-        if before.execution_id is not None and before.execution_id != after.execution_id:
-            self._memory.over[before.execution_id] = None
-            await self._history.delete_blobs(before.blobs)
+        requests: list[Awaitable[object]] = [
+            self._sender.send_work_item(message, sender=sender, episode=number) for message in outcome.activities
+        ]
+        requests += [
+            self._sender.send(message, sender=sender, episode=number) for message in (*outcome.control, *outcome.timers)
+        ]
+        # Without return_exceptions, the remaining requests would go on while the episode is already abandoned.
+        outcomes = await asyncio.gather(*map(limited, requests), return_exceptions=True)
+        for failure in outcomes:
+            if isinstance(failure, BaseException):
+                raise failure

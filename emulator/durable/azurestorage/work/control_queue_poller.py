@@ -1,4 +1,4 @@
-"""Reading the control queues that this host owns: one poll loop per queue, into the sessions."""
+"""Control queue polling: one loop for each control queue that this host owns, which feeds the sessions."""
 
 from __future__ import annotations
 
@@ -9,91 +9,110 @@ from datetime import timedelta
 
 from emulator.background import run_to_completion, task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.backoff import Backoff
 from emulator.durable.azurestorage.messaging.queues import TaskQueue
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.errors import EmulatorError
+from emulator.polling.backoff import Backoff
+from emulator.polling.outage import StorageOutage
 
-_WITHOUT_A_LEASE = timedelta(seconds=1)
+_PAUSE_WITHOUT_LEASE = timedelta(seconds=1)
 
 
 class ControlQueuePoller:
-    """See `ownership.Listener`. `batch`: messages per get, at most 32."""
+    """Polls the queues that were opened (`partitioning.ownership.ControlQueueListener`).
+
+    `batch_size`: messages per request, at most 32. `longest_pause`: see `polling.backoff`.
+    """
 
     def __init__(
         self,
-        post: MessageSender,
+        sender: MessageSender,
         sessions: Sessions,
         ownership: Ownership,
         clock: Clock,
         *,
-        batch: int,
+        batch_size: int,
         longest_pause: timedelta,
     ) -> None:
-        self._post = post
+        self._sender = sender
         self._sessions = sessions
         self._ownership = ownership
         self._clock = clock
-        self._batch = batch
+        self._batch_size = batch_size
         self._longest_pause = longest_pause
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Queues can be opened while the body runs; leaving it closes those that still are."""
+        """Let queues be opened while the body runs; leaving it closes those that are open."""
         async with task_group() as self._tasks:
             try:
                 yield
             finally:
+                # Normally none is left, because the partition manager has closed them. If it failed, their messages
+                # must still be returned.
                 for name in tuple(self._polls):
                     await self.close(name)
 
     async def open(self, queue_name: str) -> None:
+        """See `ControlQueueListener`."""
+        # The partition manager opens all its queues in every pass.
         if queue_name in self._polls:
             return
-        queue = self._post.control_queue(queue_name)
+        queue = self._sender.control_queue(queue_name)
+        # Before the loop starts: messages of a queue that is not open are returned at once.
         self._sessions.open(queue_name)
-        assert self._tasks is not None, "the intake is not running"
+        assert self._tasks is not None, "the control queue poller is not running"
         self._polls[queue_name] = self._tasks.create_task(self._poll(queue), name=f"poll {queue_name}")
 
     async def close(self, queue_name: str) -> None:
+        """See `ControlQueueListener`."""
         poll = self._polls.pop(queue_name, None)
         if poll is not None:
+            # A request that is under way is waited for (see `_poll`), so its messages reach the sessions before those
+            # give everything back.
             poll.cancel()
             await asyncio.wait({poll})
         await self._sessions.close(queue_name)
 
     def is_active(self, queue_name: str) -> bool:
+        """See `ControlQueueListener`."""
         return self._sessions.is_active(queue_name)
 
-    async def drained(self, queue_name: str) -> None:
-        await self._sessions.drained(queue_name)
+    async def wait_until_inactive(self, queue_name: str) -> None:
+        """See `ControlQueueListener`."""
+        await self._sessions.wait_until_inactive(queue_name)
 
     async def _poll(self, queue: TaskQueue) -> None:
-        backoff, outage = Backoff(self._longest_pause), Outage(f"Reading control queue {queue.name}", self._clock)
+        backoff = Backoff(self._longest_pause)
+        outage = StorageOutage(f"Reading control queue {queue.name}", self._clock)
+
+        async def fetch() -> int:
+            messages = await queue.get(self._batch_size)
+            self._sessions.accept(messages)
+            return len(messages)
+
         while True:
-            await self._sessions.room()
+            # Messages over the buffer limit stay visible to the host that may own the queue next.
+            await self._sessions.wait_for_room()
             try:
                 if not await self._ownership.confirm(queue.name):
-                    # Another host may have it: this process may have been stopped for longer than its lease.
-                    await self._clock.sleep(_WITHOUT_A_LEASE.total_seconds(), upkeep=True)
+                    # The lease has run out, because this process was stopped for too long. Another host may own the
+                    # queue; the partition manager closes this one or renews the lease.
+                    await self._clock.sleep(_PAUSE_WITHOUT_LEASE.total_seconds(), upkeep=True)
                     continue
-                found = await run_to_completion(self._fetch(queue))
+                # Receiving locks messages. If the loop were cancelled between the response and `accept`, they would
+                # be locked by a host that does not know them, until their visibility timeout ends.
+                count = await run_to_completion(fetch())
             except EmulatorError as error:
-                await outage.wait(error)
+                await outage.wait_before_retry(error)
                 continue
-            outage.over()
-            if found:
+            outage.resolved()
+            if count:
                 backoff.reset()
-            if found != self._batch:
-                await queue.wait(backoff)
-
-    async def _fetch(self, queue: TaskQueue) -> int:
-        """Get and deliver in one step, so that no message is between two hands when the loop is cancelled."""
-        found = await queue.get(self._batch)
-        self._sessions.deliver(found)
-        return len(found)
+            # A full batch means that there are probably more messages.
+            if count != self._batch_size:
+                await queue.wait_for_message(backoff)

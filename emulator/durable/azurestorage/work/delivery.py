@@ -1,10 +1,9 @@
-"""What to do with the messages that wait for an instance: pure rules over lists.
+"""Delivery rules: which of the messages that wait for an instance make an episode, and what happens to the others.
 
-Storage promises little: messages come twice, late, out of order, for executions that are over or that are not stored
-yet. Given what is stored of the instance, `plan` sorts the waiting messages into an episode and the rest.
+Storage queues deliver messages twice, late and out of order, for executions that have ended or are not stored yet.
+Given what is stored of the instance, these pure functions sort the waiting messages.
 Source: docs/protocol/task-hub-storage.md chapters 6.3 to 6.6 (durabletask: OrchestrationSessionManager.cs,
-OrchestrationSession.cs,
-AzureStorageOrchestrationService.cs); durable-orchestration.md 12.2 and 12.3.
+OrchestrationSession.cs, AzureStorageOrchestrationService.cs); docs/protocol/durable-orchestration.md 12.2 and 12.3.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from emulator.dotnet.json_values import lenient_object
-from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.tracking import instances
 from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
-    ExecutionResumed,
     ExecutionStarted,
-    ExecutionSuspended,
     ExecutionTerminated,
-    GenericEvent,
     HistoryEvent,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceFailed,
@@ -33,58 +29,57 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus, is_entity
+from emulator.durable.core.known_results import KnownResults, is_for_execution
 from emulator.instant import Instant
 from emulator.storage.port import Row
 
-_UNASKED = (EventRaised, ExecutionTerminated, ExecutionSuspended, ExecutionResumed, GenericEvent)
-"""What comes from outside; everything else answers something that the orchestrator did."""
-
 _NO_ACTION = -1
+# A result can only overtake a checkpoint that is under way. After the retry delays of five deliveries (about a minute)
+# that checkpoint has been saved or given up, so the result is for no execution.
 _LAST_EARLY_DELIVERY = 5
-"""An answer to an instance without history that came more often is no early one: nobody will ask for it."""
 
+# A client writes the status row right after the message. If the row is missing after the retry delays of ten
+# deliveries (about 17 minutes), the client crashed in between.
 _LAST_UNCONFIRMED_DELIVERY = 10
-"""A start whose row does not appear for so long never got one: its client crashed in between."""
 
 
 # Starts ------------------------------------------------------------------------------------------------------
 
 
 class Verdict(enum.Enum):
+    """What to do with a client's ExecutionStarted."""
+
     ACCEPT = "accept"
     DISCARD = "discard"
     RETRY = "retry"
 
 
-def judge_start(received: Received, row: Row | None) -> Verdict:
-    """Whether a client's start counts. The status row decides: of several starts of an id, its writer won.
+def judge_start(message: ReceivedMessage, row: Row | None) -> Verdict:
+    """Decide whether a client's start counts: if several clients start an id, the writer of the status row wins.
 
-    The row may be written only after the message: without a row that fits, look again later.
+    The row may be written shortly after the message, so a start without a matching row is looked at again later.
     """
-    started = received.task.event
+    started = message.task.event
     assert isinstance(started, ExecutionStarted)
-    if row is not None and _is_of(row, started):
-        # Terminated before it began, or started, finished and not yet deleted.
-        status = instances.status_of(row)
-        return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
-    if row is not None and _lost_against(row, received, started):
-        return Verdict.DISCARD
-    if received.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:
+    if row is not None:
+        status, execution_id = instances.status_of(row), instances.execution_of(row)
+        if execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower():
+            # In a terminal state it was terminated before it ran, or it ran and the message could not be deleted.
+            return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
+        # The row is that of another start. Starts with different generations replace one another on purpose; among
+        # those with the same one, the writer of the row has won. "Newer than the row" is decided as in .NET: by the
+        # event's time while the row is pending, otherwise by the time of this delivery, but not of the first one, which
+        # may be earlier than the write of the start's own row.
+        if (instances.generation_of(row) or 0) == (started.generation or 0):
+            created_at = instances.created_at(row)
+            is_pending = status is RuntimeStatus.PENDING
+            if (is_pending and created_at < started.timestamp) or (
+                message.dequeue_count > 1 and Instant.of(message.lock.locked_at) > created_at
+            ):
+                return Verdict.DISCARD
+    if message.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:
         return Verdict.DISCARD
     return Verdict.RETRY
-
-
-def _is_of(row: Row, started: ExecutionStarted) -> bool:
-    execution_id = instances.execution_of(row)
-    return execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower()
-
-
-def _lost_against(row: Row, received: Received, started: ExecutionStarted) -> bool:
-    if (instances.generation_of(row) or 0) != (started.generation or 0):
-        return False
-    if instances.status_of(row) is RuntimeStatus.PENDING and instances.created_at(row) < started.timestamp:
-        return True
-    return received.dequeue_count > 1 and Instant.of(received.taken_at) > instances.created_at(row)
 
 
 # Episodes ----------------------------------------------------------------------------------------------------
@@ -92,275 +87,225 @@ def _lost_against(row: Row, received: Received, started: ExecutionStarted) -> bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do with the waiting messages. Every one of them is in exactly one list.
+    """What to do with the waiting messages; each of them is in exactly one list.
 
-    `run`: the episode, in order; empty when there is none. `begins`: it is the first of a new execution, which its
-    first message starts. `auto_start`: an entity begins here. `later`: stays for the episode after this one. `early`:
-    give back, the question may not be stored yet. `discard`: delete. `orphans`: there is no history; the status row
-    decides. `check_row`: a save was interrupted, or the instance has ended: the status row may lag behind the
-    history. `reload`: the events of the current execution are needed first; nothing else is decided then.
+    `run`: the messages of the next episode, in order; empty if there is no episode.
+    `begins_execution`: the episode is the first of a new execution, which its first message starts.
+    `auto_start`: the episode is the first of an entity, which no message starts.
+    `later`: keep for the episode after this one.
+    `too_early`: return to the queue; the event that they answer may not be stored yet.
+    `discard`: delete.
+    `unstarted`: the instance has no history; see `plan_unstarted`.
+    `check_row`: a checkpoint was interrupted or the instance has ended, so the status row may lag behind the history.
+    `reload`: load the events of the current execution first; nothing else is decided then.
     """
 
-    run: Sequence[Received] = ()
-    begins: bool = False
+    run: Sequence[ReceivedMessage] = ()
+    begins_execution: bool = False
     auto_start: bool = False
-    later: Sequence[Received] = ()
-    early: Sequence[Received] = ()
-    discard: Sequence[Received] = ()
-    orphans: Sequence[Received] = ()
+    later: Sequence[ReceivedMessage] = ()
+    too_early: Sequence[ReceivedMessage] = ()
+    discard: Sequence[ReceivedMessage] = ()
+    unstarted: Sequence[ReceivedMessage] = ()
     check_row: bool = False
     reload: bool = False
 
 
-def plan(history: History, waiting: Sequence[Received], *, over: Collection[str] = ()) -> Plan:
-    """`waiting` in order of arrival, starts judged already. `over`: executions known to have been replaced."""
-    position = next((at for at, each in enumerate(waiting) if _supersedes(history, each)), None)
+def plan(history: History, waiting: Sequence[ReceivedMessage], *, replaced: Collection[str] = ()) -> Plan:
+    """Sort the waiting messages, given in order of arrival; starts have been judged already.
+
+    `replaced`: ids of executions that are known to have been replaced by another one of their instance.
+    """
+    position = next((at for at, message in enumerate(waiting) if _starts_new_execution(history, message)), None)
     if position is None:
-        return _continue(history, waiting, over)
+        return _plan_current(history, waiting, replaced)
     before, start, after = waiting[:position], waiting[position], waiting[position + 1 :]
-    if _waits_for(history, before):
+    is_running = history.execution_id is not None and not (history.status is not None and history.status.is_terminal)
+    if is_running and any(is_for_execution(message.task, history.execution_id) for message in before):
         if not history.is_loaded:
             return Plan(reload=True)
-        # They were sent to the execution that this start replaces: an event must not reach the wrong one.
-        ending = _continue(history, before, over)
-        if ending.run:
-            return _with_later(ending, waiting[position:])
-    return _begin(history, start, (*before, *after), over)
+        # These messages were sent to the execution that the start replaces. They get an episode of their own first:
+        # an event without an execution id would otherwise be given to the new execution.
+        last_episode = _plan_current(history, before, replaced)
+        if last_episode.run:
+            return replace(last_episode, later=(*last_episode.later, *waiting[position:]))
+    return _plan_new_execution(history, start, (*before, *after), replaced)
 
 
-def _supersedes(history: History, received: Received) -> bool:
-    """A start of another execution than the stored one."""
-    started = received.task.event
+def _starts_new_execution(history: History, message: ReceivedMessage) -> bool:
+    started = message.task.event
     if not isinstance(started, ExecutionStarted):
         return False
     if history.is_loaded and history.status is None:
         return True
     if history.execution_id == started.instance.execution_id:
         return False
-    return not _is_repeated_child(history, started)
-
-
-def _is_repeated_child(history: History, started: ExecutionStarted) -> bool:
-    """The parent's episode was repeated after a crash: same parent, same action, but a fresh execution id."""
-    if started.parent is None:
-        return False
+    # A parent that repeats an episode after a crash starts its child again, with the same action id but a fresh
+    # execution id. That is a duplicate and must not restart a child that is running.
     first = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
-    return first is not None and first.parent == started.parent
+    return started.parent is None or first is None or first.parent != started.parent
 
 
-def _waits_for(history: History, before: Sequence[Received]) -> bool:
-    if history.execution_id is None or (history.status is not None and history.status.is_terminal):
-        return False
-    return any(_is_for(each, history.execution_id) for each in before)
-
-
-def _is_for(received: Received, execution_id: str | None) -> bool:
-    return received.task.target.execution_id in (None, "", execution_id)
-
-
-def _with_later(found: Plan, later: Sequence[Received]) -> Plan:
-    return replace(found, later=(*found.later, *later))
-
-
-def _begin(history: History, start: Received, others: Sequence[Received], over: Collection[str]) -> Plan:
-    """A new execution: the start in front, since events may overtake it, then what is for it."""
+def _plan_new_execution(
+    history: History, start: ReceivedMessage, others: Sequence[ReceivedMessage], replaced: Collection[str]
+) -> Plan:
     assert isinstance(start.task.event, ExecutionStarted)
     execution_id = start.task.event.instance.execution_id
-    run, later, early, discard = [start], list[Received](), list[Received](), list[Received]()
-    for each in others:
-        if isinstance(each.task.event, ExecutionStarted):
-            same = each.task.event.instance.execution_id == execution_id
-            (discard if same else later).append(each)
-        elif not _is_for(each, execution_id):
-            replaced = each.task.target.execution_id == history.execution_id
-            (early if not replaced and _may_be_early(each, over) else discard).append(each)
-        elif _answered_id(each) is None:
-            run.append(each)
+    # The start is put in front, because events may overtake it in the queue.
+    run, later = [start], list[ReceivedMessage]()
+    too_early, discard = list[ReceivedMessage](), list[ReceivedMessage]()
+    for message in others:
+        if isinstance(message.task.event, ExecutionStarted):
+            is_same = message.task.event.instance.execution_id == execution_id
+            (discard if is_same else later).append(message)
+        elif not is_for_execution(message.task, execution_id):
+            # The stored execution is being replaced by this episode, so its messages are never early.
+            is_of_stored = message.task.target.execution_id == history.execution_id
+            (too_early if not is_of_stored and _may_be_early(message, replaced) else discard).append(message)
+        elif _answered_id(message) is None:
+            run.append(message)
         else:
-            (early if _may_be_early(each, over) else discard).append(each)
-    return Plan(run=run, begins=True, later=later, early=early, discard=discard)
+            # A new execution has not asked anything yet.
+            (too_early if _may_be_early(message, replaced) else discard).append(message)
+    return Plan(run=run, begins_execution=True, later=later, too_early=too_early, discard=discard)
 
 
-def _continue(history: History, waiting: Sequence[Received], over: Collection[str]) -> Plan:
-    """No new execution begins."""
-    if not history.is_loaded and any(_is_for(each, history.execution_id) for each in waiting):
+def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+    """Sort messages none of which starts a new execution."""
+    if not history.is_loaded and any(is_for_execution(message.task, history.execution_id) for message in waiting):
         return Plan(reload=True)
     if not history.is_loaded:
-        early, discard = _split(waiting, over)
-        return Plan(early=early, discard=discard)
+        too_early, discard = _split_early(waiting, replaced)
+        return Plan(too_early=too_early, discard=discard)
     if history.status is None:
-        return _without_history(waiting, over)
+        return _plan_without_history(waiting, replaced)
     if history.status.is_terminal:
-        early, discard = _split([each for each in waiting if not _is_for(each, history.execution_id)], over)
-        return Plan(early=early, discard=[each for each in waiting if each not in early], check_row=True)
-    return _next_episode(history, waiting, over)
+        others = [message for message in waiting if not is_for_execution(message.task, history.execution_id)]
+        too_early, _ = _split_early(others, replaced)
+        discard = [message for message in waiting if message not in too_early]
+        return Plan(too_early=too_early, discard=discard, check_row=True)
+    return _plan_next_episode(history, waiting, replaced)
 
 
-def _split(waiting: Sequence[Received], over: Collection[str]) -> tuple[list[Received], list[Received]]:
-    """Messages to executions that are not stored: those that may be early, and those that are for nobody."""
-    early = [each for each in waiting if _may_be_early(each, over)]
-    return early, [each for each in waiting if each not in early]
+def _split_early(
+    messages: Sequence[ReceivedMessage], replaced: Collection[str]
+) -> tuple[list[ReceivedMessage], list[ReceivedMessage]]:
+    """Split messages to executions that are not stored into those that may be early and those for none."""
+    too_early = [message for message in messages if _may_be_early(message, replaced)]
+    return too_early, [message for message in messages if message not in too_early]
 
 
-def _without_history(waiting: Sequence[Received], over: Collection[str]) -> Plan:
-    early, rest = _split(waiting, over)
-    if not rest or not _begins_entity(rest[0]):
-        return Plan(early=early, orphans=rest)
-    run = [each for each in rest if _is_for(each, None)]
-    return Plan(run=run, auto_start=True, early=early, discard=[each for each in rest if each not in run])
+def _plan_without_history(waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+    too_early, others = _split_early(waiting, replaced)
+    first = others[0].task if others else None
+    # An entity is started by its first operation. Operations have no execution id; a message with one belongs to an
+    # earlier life of the entity.
+    begins_entity = (
+        first is not None
+        and is_entity(first.target.instance_id)
+        and isinstance(first.event, EventRaised)
+        and not first.target.execution_id
+    )
+    if not begins_entity:
+        return Plan(too_early=too_early, unstarted=others)
+    run = [message for message in others if is_for_execution(message.task, None)]
+    discard = [message for message in others if message not in run]
+    return Plan(run=run, auto_start=True, too_early=too_early, discard=discard)
 
 
-def _begins_entity(received: Received) -> bool:
-    target = received.task.target
-    return is_entity(target.instance_id) and isinstance(received.task.event, EventRaised) and not target.execution_id
-
-
-def _next_episode(history: History, waiting: Sequence[Received], over: Collection[str]) -> Plan:
-    run, early, discard = list[Received](), list[Received](), list[Received]()
-    known = _Known(history.events)
-    for each in waiting:
-        if isinstance(each.task.event, ExecutionStarted):
-            discard.append(each)  # It is running.
-        elif not _is_for(each, history.execution_id):
-            (early if _may_be_early(each, over) else discard).append(each)
-        elif known.has_seen(each):
-            discard.append(each)
-        elif known.is_early(each):
-            early.append(each)
+def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+    run, too_early, discard = list[ReceivedMessage](), list[ReceivedMessage](), list[ReceivedMessage]()
+    known = KnownResults(history.events)
+    questions: set[int | str] | None = None
+    for message in waiting:
+        event, answered = message.task.event, _answered_id(message)
+        if answered is not None and questions is None:
+            questions = set(_questions(history.events))
+        if isinstance(event, ExecutionStarted):
+            discard.append(message)  # The instance is running.
+        elif not is_for_execution(message.task, history.execution_id):
+            (too_early if _may_be_early(message, replaced) else discard).append(message)
+        elif known.has(event, redelivered=message.dequeue_count > 1):
+            discard.append(message)
+        elif answered is not None and answered not in (questions or ()):
+            # Messages are sent before the history that contains their question is saved, which makes a crash in
+            # between harmless. So an answer may arrive before its question is stored.
+            too_early.append(message)
         else:
-            known.note(each)
-            run.append(each)
-    repeated = any(each.dequeue_count > 1 for each in discard)
-    return Plan(run=run, early=early, discard=discard, check_row=repeated)
+            known.add(event)
+            run.append(message)
+    # A redelivered message that is known already: a host crashed after the history was saved, perhaps before it
+    # wrote the status row.
+    return Plan(
+        run=run,
+        too_early=too_early,
+        discard=discard,
+        check_row=any(message.dequeue_count > 1 for message in discard),
+    )
 
 
-def _may_be_early(received: Received, over: Collection[str]) -> bool:
-    """Whether a message to an execution that is not the stored one may still find it stored."""
-    if received.task.target.execution_id in over or received.dequeue_count > _LAST_EARLY_DELIVERY:
+def _may_be_early(message: ReceivedMessage, replaced: Collection[str]) -> bool:
+    """Whether the execution that a message is for may still be about to be stored."""
+    if message.task.target.execution_id in replaced or message.dequeue_count > _LAST_EARLY_DELIVERY:
         return False
-    return _answered_id(received) is not None
+    return _answered_id(message) is not None
 
 
-def _answered_id(received: Received) -> int | str | None:
-    """What an answer answers: the id of an action or of an entity request; None for what is no answer."""
-    match received.task.event:
+def _answered_id(message: ReceivedMessage) -> int | str | None:
+    """Return the id of the action or entity request that a message answers; None: it is no answer."""
+    match message.task.event:
         case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-            return received.task.event.task_scheduled_id
+            return message.task.event.task_scheduled_id
         case TimerFired():
-            return received.task.event.timer_id
-        case EventRaised(name=name) if _is_reply(received):
-            return name
+            return message.task.event.timer_id
+        case EventRaised(name=name):
+            # An entity answers a call with an event whose name is the request id.
+            sender = message.data.sender
+            is_reply = (
+                sender is not None and is_entity(sender.instance_id) and not is_entity(message.task.target.instance_id)
+            )
+            return name if is_reply else None
         case _:
             return None
 
 
-def _is_reply(received: Received) -> bool:
-    sender = received.data.sender
-    return sender is not None and is_entity(sender.instance_id) and not is_entity(received.task.target.instance_id)
-
-
-class _Known:
-    """What a history says about the messages that follow it."""
-
-    def __init__(self, history: Sequence[HistoryEvent]) -> None:
-        self._history = history
-        self._asked: set[int | str] | None = None
-        self._seen: set[object] | None = None
-
-    def is_early(self, received: Received) -> bool:
-        """An answer whose question is not in the history: it overtook the checkpoint that stores the question.
-
-        Questions go out before they are stored; that is what makes them safe, and answers early.
-        """
-        answered = _answered_id(received)
-        if answered is None:
-            return False
-        if self._asked is None:
-            self._asked = set(_questions(self._history))
-        return answered not in self._asked
-
-    def has_seen(self, received: Received) -> bool:
-        """The same answer again, or a redelivered message that is in the history already."""
-        if self._seen is None:
-            self._seen = {key for event in self._history for key in _keys(event)}
-        event = received.task.event
-        answer = _answer_key(event)
-        if answer is not None:
-            return answer in self._seen
-        # Equal events can be meant twice; but one that was delivered before may be the very one that is stored.
-        return received.dequeue_count > 1 and _identity(event) in self._seen
-
-    def note(self, received: Received) -> None:
-        """It becomes part of the history."""
-        if self._seen is not None:
-            self._seen.update(key for key in _keys(received.task.event) if key[0] != "event")
-
-
 def _questions(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
+    """Yield the ids of all actions and entity requests in a history."""
     for event in history:
         if event.event_id != _NO_ACTION:
             yield event.event_id
         if isinstance(event, EventSent) and event.input:
-            request = _request_id(event.input)
-            if request is not None:
-                yield request
+            request_id = lenient_object(event.input).get("id")
+            if isinstance(request_id, str):
+                yield request_id
 
 
-def _request_id(text: str) -> str | None:
-    """The id of an entity request as it was sent."""
-    request = lenient_object(text).get("id")
-    return request if isinstance(request, str) else None
-
-
-def _keys(event: HistoryEvent) -> Iterable[tuple[object, ...]]:
-    answer = _answer_key(event)
-    if answer is not None:
-        yield answer
-    elif isinstance(event, _UNASKED):
-        yield _identity(event)
-
-
-def _answer_key(event: HistoryEvent) -> tuple[object, ...] | None:
-    """Equal for two answers to one question. Other backends use one negative timer id over and over."""
-    match event:
-        case TimerFired(timer_id=timer_id) if timer_id >= 0:
-            return "timer", timer_id
-        case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-            return type(event).__name__, event.task_scheduled_id
-        case _:
-            return None
-
-
-def _identity(event: HistoryEvent) -> tuple[object, ...]:
-    if isinstance(event, EventRaised):
-        return "event", event.timestamp, event.name, event.input
-    return "event", event.timestamp, type(event).__name__
-
-
-# Orphans -----------------------------------------------------------------------------------------------------
+# Instances without history -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Orphans:
-    """`terminated`: end the instance in its status row first. `early`: give back, to come again at `until` if known."""
+class UnstartedPlan:
+    """What to do with messages to an instance that has no history.
+
+    `terminated`: first set the status row to Terminated with this event. `too_early`: return to the queue until
+    `until`, or with the usual retry delay if that is None.
+    """
 
     terminated: ExecutionTerminated | None = None
-    early: Sequence[Received] = ()
+    too_early: Sequence[ReceivedMessage] = ()
     until: Instant | None = None
-    discard: Sequence[Received] = ()
+    discard: Sequence[ReceivedMessage] = ()
 
 
-def judge_orphans(waiting: Sequence[Received], row: Row | None) -> Orphans:
-    """Messages to an instance without history, by its status row.
-
-    One that is pending has a start on its way (perhaps for tomorrow): a termination ends it, anything else waits for
-    it. .NET deletes all of them.
-    """
+def plan_unstarted(waiting: Sequence[ReceivedMessage], row: Row | None) -> UnstartedPlan:
+    """Decide by the status row about messages to an instance without history."""
     status = None if row is None else instances.status_of(row)
     if row is None or status is None or status.is_terminal:
-        return Orphans(discard=waiting)
-    events = [each.task.event for each in waiting]
+        return UnstartedPlan(discard=waiting)
+    events = [message.task.event for message in waiting]
     terminated = next((event for event in events if isinstance(event, ExecutionTerminated)), None)
     if terminated is None and status is RuntimeStatus.PENDING:
-        return Orphans(early=waiting, until=instances.scheduled_start(row))
-    return Orphans(terminated=terminated, discard=waiting)
+        # The start is on its way, perhaps scheduled for tomorrow. .NET deletes these messages; here they wait for
+        # the start, so that an event raised right after a start is never lost.
+        return UnstartedPlan(too_early=waiting, until=instances.scheduled_start(row))
+    return UnstartedPlan(terminated=terminated, discard=waiting)

@@ -1,8 +1,8 @@
-"""From messages to work items: one session per instance that has messages, one episode of it at a time.
+"""Sessions: the state machine that turns the messages of an instance into work items, one episode at a time.
 
-The rules are in `delivery`; here they meet storage. A session collects the messages of its instance, loads what is
-stored (from memory, if this process stored it), waits for the engine to have room, hands out an episode, and goes on
-with what came meanwhile. While messages are held here, their locks are renewed.
+A session exists while its instance has messages. It is PREPARING (loading what is stored), then READY (waiting for a
+free slot in the engine), then ACTIVE (in an episode). Messages that arrive in the meantime make the next episode.
+`delivery` has the rules, `custody` the messages, `loading` the history.
 Source: docs/protocol/task-hub-storage.md chapters 6.2 to 6.6 (durabletask: OrchestrationSessionManager.cs).
 """
 
@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from emulator.background import background, task_group
+from emulator.background import task_group
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.holding import Holding
-from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.work.delivery import Plan, Verdict, judge_orphans, judge_start, plan
+from emulator.durable.azurestorage.work.custody import MessageCustody
+from emulator.durable.azurestorage.work.delivery import Plan, Verdict, plan, plan_unstarted
+from emulator.durable.azurestorage.work.loading import InstanceLoader
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
@@ -34,438 +34,361 @@ from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
-from emulator.storage.port import Row
 
 _log = logging.getLogger(__name__)
 
-_HOLDABLE = timedelta(seconds=2)
-"""What is due sooner is held in memory till then; what is due later goes back to its queue, hidden."""
-
-_ROW_FOLLOWS = timedelta(milliseconds=100)
-
 
 class _Phase(enum.Enum):
-    PREPARING = "reading history and status, or deleting what is not for it"
+    PREPARING = "reading history and status row, or deleting messages that make no episode"
     READY = "waiting for the engine"
     ACTIVE = "in an episode"
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """`judged`: ids of the start messages that count."""
+    """An instance that has messages. `accepted_starts`: ids of messages; `needs_whole_history`: see `Plan.reload`.
+
+    A closed session is not in the table of sessions any more, but a load or an episode of it may still be running.
+    """
 
     instance_id: str
     queue_name: str
     phase: _Phase = _Phase.PREPARING
-    waiting: list[Received] = field(default_factory=list)
-    judged: set[str] = field(default_factory=set)
+    waiting: list[ReceivedMessage] = field(default_factory=list)
+    accepted_starts: set[str] = field(default_factory=set)
     history: History | None = None
-    needs_all: bool = False
+    needs_whole_history: bool = False
     is_closed: bool = False
+
+    def unjudged_starts(self) -> list[ReceivedMessage]:
+        """Return the starts by clients that were not compared with the status row yet.
+
+        A parent's start needs no status row: the parent's history proves it.
+        """
+        return [
+            message
+            for message in self.waiting
+            if isinstance(message.task.event, ExecutionStarted)
+            and message.task.event.parent is None
+            and message.id not in self.accepted_starts
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
-    """The handle of a work item. `history`: what was stored when it began; `sender` and `number` go into messages."""
+    """The handle of an orchestration work item.
+
+    `history`: what was stored when the episode began. `sender` and `number`: Sender and Episode of its messages.
+    """
 
     session: Session
-    run: Sequence[Received]
+    messages: Sequence[ReceivedMessage]
     history: History
     sender: OrchestrationInstance
     number: int
 
 
 class Sessions:
-    """`buffer_limit`: how many messages may be held before no more are fetched."""
+    """The sessions of all control queues that this host owns.
+
+    `buffer_limit`: how many messages to hold before no more are fetched (controlQueueBufferThreshold).
+    """
 
     def __init__(
         self,
         history: HistoryTable,
         instances: InstanceTable,
-        memory: HubCache,
-        post: MessageSender,
+        cache: HubCache,
+        sender: MessageSender,
         *,
         clock: Clock,
         new_id: NewId,
         buffer_limit: int,
     ) -> None:
-        self._history = history
         self._instances = instances
-        self._memory = memory
-        self._post = post
+        self._cache = cache
+        self._sender = sender
         self._clock = clock
         self._new_id = new_id
-        self._buffer_limit = buffer_limit
-        self._open: set[str] = set()
+        self._loader = InstanceLoader(history, instances, cache, clock)
+        self._custody = MessageCustody(
+            cache,
+            clock,
+            shortest_lock=min(queue.first_lock for queue in sender.control_queues),
+            buffer_limit=buffer_limit,
+            deliver=self._deliver,
+            on_lost=self._drop_lost,
+        )
+        self._open_queues: set[str] = set()
         self._sessions: dict[str, Session] = {}
-        lock = min(queue.first_lock for queue in post.control_queues)
-        self._held = Holding(clock, lock=lock, lost=self._lost)
-        self._not_yet_due: dict[Received, asyncio.Task[None]] = {}
+        # Entities have a queue of their own, because their limit of concurrent work items is another one.
         self._ready: dict[bool, asyncio.Queue[Session]] = {True: asyncio.Queue(), False: asyncio.Queue()}
-        self._changed = asyncio.Event()
+        self._episode_ended = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Messages can be delivered while the body runs. Leaving it finishes what is being written."""
-        async with task_group() as self._tasks, background(self._held.keep(), name="renew control messages"):
+        """Process messages while the body runs. Leaving it waits for loads and requests that are under way."""
+        async with self._custody.running(), task_group() as self._tasks:
             yield
 
-    # Queues come and go --------------------------------------------------------------------------------------
+    # Control queues ------------------------------------------------------------------------------------------
 
     def open(self, queue_name: str) -> None:
-        """This host owns the queue now."""
-        self._open.add(queue_name)
+        """Process the queue's messages: this host owns it now."""
+        self._open_queues.add(queue_name)
 
     async def close(self, queue_name: str) -> None:
-        """The queue goes to another host: what has not begun is given back, and nothing remembered of it counts."""
-        self._open.discard(queue_name)
-        unstarted = self._cancel_not_yet_due(queue_name)
-        for session in [each for each in self._sessions.values() if each.queue_name == queue_name]:
+        """Return the messages that are in no episode yet: another host will own the queue."""
+        self._open_queues.discard(queue_name)
+        unstarted = self._custody.withdraw_not_yet_due(queue_name)
+        # A copy, because `_end` removes sessions. A session in an episode stays until the episode has ended; it only
+        # gets no more messages.
+        for session in [session for session in self._sessions.values() if session.queue_name == queue_name]:
             unstarted += session.waiting
             session.waiting = []
             if session.phase is not _Phase.ACTIVE:
                 self._end(session)
-        for instance_id in self._memory.histories:
-            if self._post.queue_of(instance_id).name == queue_name:
-                self._memory.forget(instance_id)
-        await self._give_back(unstarted)
-
-    def _cancel_not_yet_due(self, queue_name: str) -> list[Received]:
-        found = [each for each in self._not_yet_due if each.queue.name == queue_name]
-        for each in found:
-            self._not_yet_due.pop(each).cancel()
-        return found
-
-    async def drained(self, queue_name: str) -> None:
-        """Wait until no episode of the queue's instances runs any more."""
-        while self.is_active(queue_name):
-            await self._changed.wait()
+        # The next owner changes these histories, and this host may own the queue again later. The ETag would reveal
+        # an outdated history only after the orchestrator has run on it.
+        for instance_id in self._cache.histories:
+            if self._sender.queue_of(instance_id).name == queue_name:
+                self._cache.forget(instance_id)
+        await self._custody.give_back(unstarted)
 
     def is_active(self, queue_name: str) -> bool:
-        return any(each.queue_name == queue_name and each.phase is _Phase.ACTIVE for each in self._sessions.values())
+        """Whether an episode of an instance of this queue is running."""
+        sessions = self._sessions.values()
+        return any(session.queue_name == queue_name and session.phase is _Phase.ACTIVE for session in sessions)
 
-    async def room(self) -> None:
+    async def wait_until_inactive(self, queue_name: str) -> None:
+        """Wait until no episode of an instance of this queue is running."""
+        while self.is_active(queue_name):
+            self._episode_ended.clear()
+            await self._episode_ended.wait()
+
+    # Arriving messages ---------------------------------------------------------------------------------------
+
+    async def wait_for_room(self) -> None:
         """Wait until more messages may be fetched."""
-        while len(self._held) >= self._buffer_limit:
-            await self._changed.wait()
+        await self._custody.wait_for_room()
 
-    # Messages come -------------------------------------------------------------------------------------------
+    def accept(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Take over messages that were just received."""
+        self._custody.accept(messages)
 
-    def deliver(self, received: Sequence[Received]) -> None:
-        """Messages from a poll, or that this process put and kept the receipts of."""
-        for each in sorted(received, key=lambda message: message.order):
-            self._arrive(each)
-
-    def _arrive(self, received: Received) -> None:
-        if self._held.has(received):
+    def _deliver(self, message: ReceivedMessage) -> None:
+        if message.queue.name not in self._open_queues:
+            # The queue was closed while the message waited for its time, or was on its way to this host.
+            self._custody.start(self._custody.give_back([message]))
             return
-        if received.id in self._memory.consumed:
-            self._spawn(self._discard([received]))
-            return
-        due = due_at(received.task)
-        remaining = due - self._now() if due is not None else timedelta(0)
-        if remaining > _HOLDABLE:
-            self._spawn(self._part_with([received], [received.queue.postpone(received, remaining)]))
-            return
-        self._held.take(received)
-        if remaining > timedelta(0):
-            self._not_yet_due[received] = self._spawn(self._hold(received, remaining))
-        else:
-            self._enqueue(received)
-
-    async def _hold(self, received: Received, remaining: timedelta) -> None:
-        await self._clock.sleep(remaining.total_seconds())
-        del self._not_yet_due[received]
-        self._enqueue(received)
-
-    def _enqueue(self, received: Received) -> None:
-        if received.queue.name not in self._open:
-            self._spawn(self._give_back([received]))
-            return
-        instance_id = received.task.target.instance_id
+        instance_id = message.task.target.instance_id
         session = self._sessions.get(instance_id)
-        if session is None:
-            session = self._sessions[instance_id] = Session(instance_id, received.queue.name)
-            session.waiting.append(received)
-            self._prepare(session)
-        else:
-            session.waiting.append(received)
+        if session is not None:
+            # Also if the session is ACTIVE: an instance has one episode at a time, so the message makes the next one.
+            session.waiting.append(message)
+            return
+        session = self._sessions[instance_id] = Session(instance_id, message.queue.name, waiting=[message])
+        self._prepare(session)
 
-    # A session gets ready ------------------------------------------------------------------------------------
+    def _drop_lost(self, message: ReceivedMessage) -> None:
+        # If the message is in a running episode, nothing can be done now: the other host has the same message, and
+        # the checkpoint that comes second is refused by the ETag of the history.
+        session = self._sessions.get(message.task.target.instance_id)
+        if session is not None and message in session.waiting:
+            session.waiting.remove(message)
+
+    # From PREPARING to READY ---------------------------------------------------------------------------------
 
     def _prepare(self, session: Session) -> None:
         session.phase = _Phase.PREPARING
-        session.history = self._remembered(session)
-        if session.history is not None:
-            self._make_ready(session)
+        cached = None
+        if not session.needs_whole_history:
+            cached = self._loader.cached(session.instance_id, session.waiting)
+        if cached is not None:
+            self._make_ready(session, cached)
         else:
-            self._spawn(self._load(session))
+            self._start(self._load(session))
 
-    def _remembered(self, session: Session) -> History | None:
-        if session.needs_all or any(isinstance(each.task.event, ExecutionStarted) for each in session.waiting):
-            return None
-        return self._memory.histories.get(session.instance_id)
-
-    def _make_ready(self, session: Session) -> None:
+    def _make_ready(self, session: Session, history: History) -> None:
+        session.history = history
         session.phase = _Phase.READY
+        # A session that is closed while it is in this queue stays there; `next` skips it.
         self._ready[is_entity(session.instance_id)].put_nowait(session)
 
     async def _load(self, session: Session) -> None:
-        waiting = tuple(session.waiting)
+        messages = tuple(session.waiting)
         try:
-            history, verdicts = await asyncio.gather(
-                self._history.load(session.instance_id, expected=None if session.needs_all else _expected(waiting)),
-                self._judge(session, waiting),
+            loaded = await self._loader.load(
+                session.instance_id, messages, session.unjudged_starts(), whole=session.needs_whole_history
             )
         except EmulatorError as error:
             _log.error('The history of instance "%s" cannot be read: %s', session.instance_id, error)
-            await self._abandon_all(session, error)
+            # The messages are retried, less and less often. A permanent error (a damaged row) is logged each time.
+            messages = tuple(session.waiting)
+            session.waiting = []
+            self._end(session)
+            await self._custody.abandon(messages)
             return
         if session.is_closed:
+            # The queue went to another host while the tables were read. `close` has returned the messages.
             return
-        session.history, session.needs_all = history, False
-        session.waiting = [each for each in session.waiting if verdicts.get(each.id, Verdict.ACCEPT) is Verdict.ACCEPT]
-        session.judged.update(each.id for each in waiting if verdicts.get(each.id) is Verdict.ACCEPT)
-        await self._discard([each for each in waiting if verdicts.get(each.id) is Verdict.DISCARD])
-        await self._abandon([each for each in waiting if verdicts.get(each.id) is Verdict.RETRY])
-        self._make_ready(session)
+        session.needs_whole_history = False
+        discard = loaded.with_verdict(Verdict.DISCARD, messages)
+        retry = loaded.with_verdict(Verdict.RETRY, messages)
+        session.accepted_starts.update(message.id for message in loaded.with_verdict(Verdict.ACCEPT, messages))
+        session.waiting = [message for message in session.waiting if message not in discard and message not in retry]
+        await self._custody.discard(discard)
+        await self._custody.abandon(retry)
+        self._make_ready(session, loaded.history)
 
-    async def _judge(self, session: Session, waiting: Sequence[Received]) -> dict[str, Verdict]:
-        starts = [each for each in waiting if _needs_judgement(session, each)]
-        if not starts:
-            return {}
-        await self._memory.start_stored(session.instance_id)
-        confirmed = self._memory.started.get(session.instance_id)
-        if confirmed is not None and all(_execution_started(each) == confirmed for each in starts):
-            return {each.id: Verdict.ACCEPT for each in starts}
-        verdicts = await self._compare_with_row(session, starts)
-        if any(verdicts[each.id] is Verdict.RETRY and each.dequeue_count == 1 for each in starts):
-            # Its client, another process, is most likely just about to write the row.
-            await self._clock.sleep(_ROW_FOLLOWS.total_seconds())
-            verdicts = await self._compare_with_row(session, starts)
-        return verdicts
-
-    async def _compare_with_row(self, session: Session, starts: Sequence[Received]) -> dict[str, Verdict]:
-        row = await self._instances.row(session.instance_id)
-        return {each.id: judge_start(each, row) for each in starts}
-
-    async def _abandon_all(self, session: Session, error: EmulatorError) -> None:
-        waiting, session.waiting = session.waiting, []
-        self._end(session)
-        try:
-            await self._abandon(waiting)
-        except EmulatorError:
-            # They come back by themselves when their locks end.
-            _log.debug("Giving messages back failed, too, after %s", error)
-
-    # Episodes ------------------------------------------------------------------------------------------------
+    # From READY to ACTIVE ------------------------------------------------------------------------------------
 
     async def next(self, *, entity: bool) -> OrchestrationWorkItem:
-        """Wait for an episode. Cancelling the wait loses nothing."""
+        """Wait for an episode of an orchestration or of an entity. Cancelling the wait loses nothing."""
         while True:
             session = await self._ready[entity].get()
-            item = None if session.is_closed else self._begin(session)
+            item = None if session.is_closed else self._begin_episode(session)
             if item is not None:
                 return item
 
-    def _begin(self, session: Session) -> OrchestrationWorkItem | None:
+    def _begin_episode(self, session: Session) -> OrchestrationWorkItem | None:
+        """Sort the waiting messages; None: they make no episode (yet), and the session is PREPARING again."""
         assert session.history is not None
-        if any(_needs_judgement(session, each) for each in session.waiting):
-            self._prepare(session)  # A start joined after the load.
-            return None
-        found = plan(session.history, session.waiting, over=self._memory.over)
-        if found.reload:
-            session.needs_all = True
+        if session.unjudged_starts():
+            # It arrived after the load and has to be compared with the status row, too.
             self._prepare(session)
             return None
-        if found.check_row or not found.run:
-            session.phase = _Phase.PREPARING
-            session.waiting = [*found.run, *found.later]
-            self._spawn(self._settle(session, session.history, found))
+        planned = plan(session.history, session.waiting, replaced=self._cache.replaced)
+        if planned.reload:
+            session.needs_whole_history = True
+            self._prepare(session)
             return None
-        session.waiting = list(found.later)
-        if found.early or found.discard:
-            self._spawn(self._sort_out(found))
-        return self._item(session, session.history, found)
+        if planned.check_row or not planned.run:
+            session.phase = _Phase.PREPARING
+            # The messages of the episode wait until the others are settled, and are then planned again.
+            session.waiting = [*planned.run, *planned.later]
+            self._start(self._settle(session, session.history, planned))
+            return None
+        session.waiting = list(planned.later)
+        if planned.too_early or planned.discard:
+            # The episode does not depend on these messages, so it need not wait for the requests.
+            self._start(self._return_unused(planned))
+        return self._work_item(session, session.history, planned)
 
-    def _item(self, session: Session, history: History, found: Plan) -> OrchestrationWorkItem:
+    def _work_item(self, session: Session, history: History, planned: Plan) -> OrchestrationWorkItem:
         session.phase = _Phase.ACTIVE
-        is_new = found.begins or found.auto_start
-        execution_id = history.execution_id
-        if is_new:
-            execution_id = found.run[0].task.target.execution_id or None
+        is_new = planned.begins_execution or planned.auto_start
+        messages = [message.task for message in planned.run]
+        execution_id = (messages[0].target.execution_id or None) if is_new else history.execution_id
         instance = OrchestrationInstance(session.instance_id, execution_id)
-        number = 1 if is_new else history.episodes + 1
-        messages = [each.task for each in found.run]
-        if found.begins:
-            _tell_of_replacement(history, messages[0].event)
-        if found.auto_start:
-            messages.insert(0, self._entity_start(session.instance_id))
+        if planned.begins_execution:
+            _log_replaced_instance(history, messages[0].event)
+        if planned.auto_start:
+            # An entity is started by its first operation. .NET gives its ExecutionStarted an empty version, not an
+            # absent one (docs/protocol/task-hub-storage.md 6.4).
+            now = Instant.of(self._clock.now())
+            entity = OrchestrationInstance(session.instance_id, self._new_id())
+            started = ExecutionStarted(timestamp=now, instance=entity, name=session.instance_id, version="")
+            messages.insert(0, TaskMessage(started, entity))
         return OrchestrationWorkItem(
             instance=instance,
             history=() if is_new else history.events,
             messages=messages,
-            handle=Episode(session, found.run, history, instance, number),
+            handle=Episode(session, planned.run, history, instance, 1 if is_new else history.episodes + 1),
         )
 
-    def _entity_start(self, instance_id: str) -> TaskMessage:
-        """Nobody starts an entity: its first operation does. .NET gives it an empty, not an absent, version."""
-        instance = OrchestrationInstance(instance_id, self._new_id())
-        return TaskMessage(
-            ExecutionStarted(timestamp=self._now(), instance=instance, name=instance_id, version=""), instance
-        )
-
-    async def _settle(self, session: Session, history: History, found: Plan) -> None:
-        """Deal with messages that make no episode, then look again at the rest."""
+    async def _settle(self, session: Session, history: History, planned: Plan) -> None:
+        """Process messages that make no episode, then continue with the remaining ones."""
         try:
-            if found.check_row:
-                await self._check_row(history)
-            if found.orphans:
-                await self._settle_orphans(session, found.orphans)
-            await self._sort_out(found)
+            if planned.check_row:
+                await self._loader.repair_row(history)
+            if planned.unstarted:
+                await self._settle_unstarted(session, planned.unstarted)
+            await self._return_unused(planned)
         except EmulatorError as error:
-            _log.error('Messages to instance "%s" cannot be put aside: %s', session.instance_id, error)
-            for each in (*found.early, *found.discard, *found.orphans):
-                self._held.let_go(each)
+            _log.error('Messages to instance "%s" could not be processed: %s', session.instance_id, error)
+            # Storage does not answer, so they cannot be returned now.
+            self._custody.let_expire([*planned.too_early, *planned.discard, *planned.unstarted])
         self.release(session)
 
-    async def _check_row(self, history: History) -> None:
-        if history.is_settled:
-            return
-        if await self._instances.repair(history):
-            _log.info('The status row of instance "%s" was behind its history; it is right now', history.instance_id)
-        self._memory.keep(history)
-
-    async def _settle_orphans(self, session: Session, orphans: Sequence[Received]) -> None:
-        row: Row | None = await self._instances.row(session.instance_id)
-        found = judge_orphans(orphans, row)
-        if found.terminated is not None:
-            self._memory.forget(session.instance_id)
-            await self._instances.terminate_unstarted(session.instance_id, found.terminated)
-        if found.until is not None and found.until > self._now():
-            for each in found.early:
-                self._held.let_go(each)
-                await each.queue.postpone(each, found.until - self._now() + timedelta(seconds=1))
+    async def _settle_unstarted(self, session: Session, messages: Sequence[ReceivedMessage]) -> None:
+        planned = plan_unstarted(messages, await self._instances.row(session.instance_id))
+        # Before its messages are deleted: a crash in between repeats both, a crash in the other order would lose the
+        # termination.
+        if planned.terminated is not None:
+            self._cache.forget(session.instance_id)
+            await self._instances.terminate_unstarted(session.instance_id, planned.terminated)
+        now = Instant.of(self._clock.now())
+        if planned.until is not None and planned.until > now:
+            # A second later than the start, which then is first in the queue.
+            await self._custody.postpone(planned.too_early, planned.until - now + timedelta(seconds=1))
         else:
-            await self._abandon(found.early)
-        await self._discard(found.discard)
+            await self._custody.abandon(planned.too_early)
+        await self._custody.discard(planned.discard)
 
-    async def _sort_out(self, found: Plan) -> None:
-        await self._abandon(found.early)
-        await self._discard(found.discard)
+    async def _return_unused(self, planned: Plan) -> None:
+        await self._custody.abandon(planned.too_early)
+        await self._custody.discard(planned.discard)
+
+    # After an episode ----------------------------------------------------------------------------------------
+
+    def finish(self, episode: Episode) -> None:
+        """Unlock the instance after a checkpoint and delete the messages of the episode in the background."""
+        # The deletion may fail, and other hosts may already have received the messages again. Those that come back to
+        # this host are recognised by their ids, and on other hosts by what the history says.
+        for message in episode.messages:
+            self._cache.consumed[message.id] = None
+        self._custody.start(self._custody.discard(episode.messages))
+        self.release(episode.session)
+
+    async def abandon(self, episode: Episode) -> None:
+        """Retry the messages of the episode later and unlock the instance."""
+        try:
+            await self._custody.abandon(episode.messages)
+        finally:
+            # Also if storage does not answer: a session that stays ACTIVE would block its instance on this host.
+            self.release(episode.session)
 
     def release(self, session: Session) -> None:
-        """The episode is over. What came meanwhile makes the next one."""
-        if session.is_closed or session.queue_name not in self._open:
-            waiting, session.waiting = session.waiting, []
+        """Continue with the messages that arrived in the meantime, or end the session."""
+        # The queue went to another host during the episode. Only that host may process the remaining messages.
+        if session.is_closed or session.queue_name not in self._open_queues:
+            messages, session.waiting = session.waiting, []
             self._end(session)
-            if waiting:
-                self._spawn(self._give_back(waiting))
+            if messages:
+                self._custody.start(self._custody.give_back(messages))
         elif session.waiting:
             self._prepare(session)
         else:
             self._end(session)
-        self._pulse()
+        # A host that hands over the queue may be waiting for this.
+        self._episode_ended.set()
 
     def _end(self, session: Session) -> None:
         session.is_closed = True
+        # A new session of the same instance may have begun after the queue was closed and opened again.
         if self._sessions.get(session.instance_id) is session:
             del self._sessions[session.instance_id]
 
-    # Messages go ---------------------------------------------------------------------------------------------
-
-    def finish(self, episode: Episode) -> None:
-        """What the episode did is stored. Unlock the instance; its messages are deleted meanwhile.
-
-        Should one come again all the same, it is recognised.
-        """
-        for each in episode.run:
-            self._memory.consumed[each.id] = None
-        self._spawn(self._discard(episode.run))
-        self.release(episode.session)
-
-    async def abandon(self, episode: Episode) -> None:
-        """The messages of the episode come again after a while; unlock the instance."""
-        try:
-            await self._abandon(episode.run)
-        finally:
-            self.release(episode.session)
-
-    async def _discard(self, received: Sequence[Received]) -> None:
-        await self._part_with(received, [each.queue.delete(each) for each in received])
-
-    async def _abandon(self, received: Sequence[Received]) -> None:
-        await self._part_with(received, [each.queue.abandon(each) for each in received])
-
-    async def _give_back(self, received: Sequence[Received]) -> None:
-        await self._part_with(received, [each.queue.give_back(each) for each in received])
-
-    async def _part_with(self, received: Sequence[Received], work: Sequence[Coroutine[Any, Any, None]]) -> None:
-        outcomes = await asyncio.gather(*work, return_exceptions=True)
-        for each in received:
-            self._held.let_go(each)
-        self._pulse()
-        failures = [outcome for outcome in outcomes if outcome is not None]
-        for failure in failures:
-            if not isinstance(failure, EmulatorError):
-                raise failure
-        if failures:
-            # What happened to the first happened to all.
-            _log.warning("Messages could not be deleted or given back and will come again: %s", failures[0])
-
-    def _lost(self, received: Received) -> None:
-        """Somebody else has it; what it brought to a running episode will be refused at the checkpoint."""
-        waits_for_time = self._not_yet_due.pop(received, None)
-        if waits_for_time is not None:
-            waits_for_time.cancel()
-        session = self._sessions.get(received.task.target.instance_id)
-        if session is not None and received in session.waiting:
-            session.waiting.remove(received)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None, "sessions are not running"
-        return self._tasks.create_task(work)
-
-    def _pulse(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def _now(self) -> Instant:
-        return Instant.of(self._clock.now())
+        self._tasks.create_task(work)
 
 
-def _tell_of_replacement(history: History, started: HistoryEvent) -> None:
-    """A sub-orchestration takes the id of an instance that is there already: Azure says nothing, and neither fails."""
+def _log_replaced_instance(history: History, started: HistoryEvent) -> None:
+    """Warn if a sub-orchestration takes the id of an existing instance. On Azure this happens without a message."""
     if history.status is None or not isinstance(started, ExecutionStarted) or started.parent is None:
         return
     child, parent = started.instance.instance_id, started.parent.instance.instance_id
     if history.status.is_terminal:
-        _log.debug('Instance "%s" is started again by "%s"; what is stored of its earlier run goes', child, parent)
+        _log.debug('Instance "%s" is started again by "%s"; its earlier history is deleted', child, parent)
     else:
         _log.warning(
             'The sub-orchestration "%s" of "%s" takes the id of an instance that is %s and replaces it, as on Azure: '
-            "whoever waits for that one waits for ever. Give sub-orchestrations ids of their own, or none",
+            "an orchestration that waits for the replaced instance never gets a result. Give sub-orchestrations unique "
+            "ids, or none",
             child,
             parent,
             history.status.wire_name,
         )
-
-
-def _needs_judgement(session: Session, received: Received) -> bool:
-    """A client's start, not yet compared with the status row. A parent's start needs no row."""
-    event = received.task.event
-    return isinstance(event, ExecutionStarted) and event.parent is None and received.id not in session.judged
-
-
-def _execution_started(received: Received) -> str | None:
-    event = received.task.event
-    assert isinstance(event, ExecutionStarted)
-    return None if event.scheduled_start_time else event.instance.execution_id
-
-
-def _expected(waiting: Sequence[Received]) -> str | None:
-    """The execution all messages agree on, so that no other one's rows need to be read."""
-    executions = {each.task.target.execution_id for each in waiting}
-    has_parent = any(isinstance(each.task.event, ExecutionStarted) and each.task.event.parent for each in waiting)
-    return (executions.pop() or None) if len(executions) == 1 and not has_parent else None

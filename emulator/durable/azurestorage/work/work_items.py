@@ -1,4 +1,4 @@
-"""The work-item queue: activities for whichever host has room.
+"""Work-item queue: activities, which any host of the task hub may take.
 
 Source: docs/protocol/task-hub-storage.md chapter 6.7 (durabletask: AzureStorageOrchestrationService.cs).
 """
@@ -12,104 +12,117 @@ from contextlib import asynccontextmanager
 
 from emulator.background import background, run_to_completion
 from emulator.clock import Clock
-from emulator.durable.azurestorage.messaging.backoff import Backoff
-from emulator.durable.azurestorage.messaging.holding import Holding
-from emulator.durable.azurestorage.messaging.queues import Received
+from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.outage import Outage
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
+from emulator.polling.backoff import Backoff
+from emulator.polling.lock_renewal import LockRenewer
+from emulator.polling.outage import StorageOutage
 
 _log = logging.getLogger(__name__)
 
-_MOST_PER_GET = 32
+_MAX_PER_REQUEST = 32
+# MessageData.Episode of a result whose TaskScheduled message named no episode.
 _NO_EPISODE = -1
 
 
 class WorkItems:
-    """`limit`: how many activities this host runs at once; never more are taken from the queue."""
+    """The activities that this host has taken from the queue, at most `limit` at a time."""
 
-    def __init__(self, post: MessageSender, memory: HubCache, clock: Clock, *, limit: int, backoff: Backoff) -> None:
-        self._post = post
-        self._memory = memory
+    def __init__(self, sender: MessageSender, cache: HubCache, clock: Clock, *, limit: int, backoff: Backoff) -> None:
+        self._sender = sender
+        self._cache = cache
         self._limit = limit
         self._backoff = backoff
-        self._fetched: deque[Received] = deque()
-        self._held = Holding(clock, lock=post.work_items.first_lock, lost=_tell_of_loss)
-        self._may_be_more = True
-        self._outage = Outage("Looking for activities", clock)
+        # Fetched and not yet given to the engine.
+        self._fetched: deque[ReceivedMessage] = deque()
+        self._renewer: LockRenewer[ReceivedMessage] = LockRenewer(
+            clock, shortest_lock=sender.work_items.first_lock, on_lost=_log_lost
+        )
+        self._may_have_more = True
+        self._outage = StorageOutage(f"Reading work-item queue {sender.work_items.name}", clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Locks are renewed while the body runs; afterwards what was fetched and not begun is given back."""
+        """Renew locks while the body runs; leaving it returns activities that were fetched and not started."""
         try:
-            async with background(self._held.keep(), name="renew work items"):
+            async with background(self._renewer.run(), name="renew work items"):
                 yield
         finally:
             while self._fetched:
-                await self._give_back(self._fetched.popleft())
+                message = self._fetched.popleft()
+                self._renewer.remove(message)
+                try:
+                    await self._sender.work_items.give_back(message)
+                except EmulatorError as error:
+                    _log.warning(
+                        "An activity could not be returned to its queue; it is retried when its lock ends: %s", error
+                    )
 
     async def next(self) -> ActivityWorkItem:
-        """Wait for an activity. Cancelling the wait loses nothing: what was fetched is there for the next one."""
+        """Wait for an activity. Cancelling the wait loses nothing: fetched activities stay for the next call."""
         while not self._fetched:
-            if not self._may_be_more:
-                await self._post.work_items.wait(self._backoff)
+            if not self._may_have_more:
+                await self._sender.work_items.wait_for_message(self._backoff)
             try:
+                # Not cancelled between the response, which has locked messages, and storing them in `_fetched`.
                 await run_to_completion(self._fetch())
             except EmulatorError as error:
-                await self._outage.wait(error)
+                await self._outage.wait_before_retry(error)
             else:
-                self._outage.over()
-        received = self._fetched.popleft()
-        return ActivityWorkItem(message=received.task, handle=received)
+                self._outage.resolved()
+        message = self._fetched.popleft()
+        return ActivityWorkItem(message=message.task, handle=message)
 
     async def _fetch(self) -> None:
-        room = min(max(self._limit - len(self._held), 1), _MOST_PER_GET)
-        found = await self._post.work_items.get(room)
-        self._may_be_more = len(found) == room
-        if found:
+        # Activities above the limit would be locked here while other hosts may be idle. The engine asks only when it
+        # has room for at least one.
+        wanted = min(max(self._limit - len(self._renewer), 1), _MAX_PER_REQUEST)
+        messages = await self._sender.work_items.get(wanted)
+        # A full answer means that more activities are probably waiting, so the next request is made without a pause.
+        self._may_have_more = len(messages) == wanted
+        if messages:
             self._backoff.reset()
-        answered = [received for received in found if received.id in self._memory.consumed]
-        for received in sorted(found, key=lambda each: each.order):
-            if not self._held.has(received) and received not in answered:
-                self._held.take(received)
-                self._fetched.append(received)
-        for received in answered:
-            await self._post.work_items.delete(received)
+        completed = [message for message in messages if message.id in self._cache.consumed]
+        for message in sorted(messages, key=lambda received: received.order):
+            held = self._renewer.get(message.id)
+            if held is not None:
+                held.lock.adopt_receipt(message.lock)
+            elif message not in completed:
+                self._renewer.add(message)
+                self._fetched.append(message)
+        # The response of these was sent, but their deletion failed.
+        for message in completed:
+            await self._sender.work_items.delete(message)
 
     async def complete(self, item: ActivityWorkItem, response: TaskMessage) -> None:
-        """Send the response, then delete: a crash in between runs the activity twice, never loses its result."""
-        received = _received(item)
+        """Send the response, then delete the work item."""
+        message = _received(item)
+        episode = _NO_EPISODE if message.data.episode is None else message.data.episode
         try:
-            await self._post.send(response, sender=received.task.target, episode=_episode(received))
-            self._memory.consumed[received.id] = None
-            await self._post.work_items.delete(received)
+            # In this order, a crash in between makes the activity run twice. In the other order it would lose the
+            # result, and the orchestration would wait forever.
+            await self._sender.send(response, sender=message.task.target, episode=episode)
+            self._cache.consumed[message.id] = None
+            await self._sender.work_items.delete(message)
         finally:
-            self._held.let_go(received)
+            # Also after an error. The engine abandons the item then, and a renewal would hide it for minutes.
+            self._renewer.remove(message)
 
     async def abandon(self, item: ActivityWorkItem) -> None:
-        received = _received(item)
-        self._held.let_go(received)
-        await self._post.work_items.abandon(received)
-
-    async def _give_back(self, received: Received) -> None:
-        self._held.let_go(received)
-        try:
-            await self._post.work_items.give_back(received)
-        except EmulatorError as error:
-            _log.warning("An activity could not be given back; it comes again when its lock ends: %s", error)
+        """Retry the activity later, with a delay that grows with every attempt."""
+        message = _received(item)
+        self._renewer.remove(message)
+        await self._sender.work_items.abandon(message)
 
 
-def _tell_of_loss(received: Received) -> None:
-    _log.warning("Another host runs activity message %s, too: its lock was lost", received.id)
+def _log_lost(message: ReceivedMessage) -> None:
+    _log.warning("The lock of activity message %s was lost: another host may run the activity, too", message.id)
 
 
-def _received(item: ActivityWorkItem) -> Received:
-    assert isinstance(item.handle, Received)
+def _received(item: ActivityWorkItem) -> ReceivedMessage:
+    assert isinstance(item.handle, ReceivedMessage)
     return item.handle
-
-
-def _episode(received: Received) -> int:
-    return _NO_EPISODE if received.data.episode is None else received.data.episode

@@ -1,10 +1,10 @@
-"""The work loop: limits, failures, and how it stops."""
+"""Work loop: concurrency limit, failures, and drain."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from emulator.background import background
-from emulator.durable.engine.loop import Processor, work
-from emulator.durable.executor import WorkAborted
-from emulator.durable.hub import LockLost
+from emulator.polling.work_loop import LockLost, Processor, WorkAborted, work
 from emulator.virtual_time import VirtualClock
 
 Act = Callable[[], Awaitable[None]]
@@ -37,6 +35,7 @@ class Item:
 class Desk:
     """Where work comes from and goes to; the test puts items on it."""
 
+    batch_size: int = 1
     waiting: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
     fetch_errors: list[Exception] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
@@ -55,10 +54,13 @@ class Desk:
             abandon=self.abandon,
         )
 
-    async def fetch(self) -> Item:
+    async def fetch(self) -> Sequence[Item]:
         if self.fetch_errors:
             raise self.fetch_errors.pop()
-        return await self.waiting.get()
+        batch = [await self.waiting.get()]
+        while len(batch) < self.batch_size and not self.waiting.empty():
+            batch.append(self.waiting.get_nowait())
+        return batch
 
     async def run(self, item: Item) -> str:
         self.begun.append(item.name)
@@ -95,7 +97,7 @@ def desk() -> Desk:
 
 @asynccontextmanager
 async def working(desk: Desk, clock: VirtualClock, *, limit: int = 10, drain_seconds: float = 8) -> Any:
-    async with background(work(desk.processor, limit=limit, clock=clock, drain_seconds=drain_seconds)):
+    async with background(work(desk.processor, fetch_below=limit, clock=clock, drain_seconds=drain_seconds)):
         yield
 
 
@@ -124,10 +126,14 @@ async def _wait(gate: asyncio.Event) -> None:
     ("error", "level", "text"),
     [
         (ValueError("what?"), logging.ERROR, "Processing item bad failed."),
-        (WorkAborted("the worker is gone"), logging.WARNING, "item bad was aborted. Reason: the worker is gone."),
+        (
+            WorkAborted("the worker is gone"),
+            logging.WARNING,
+            "item bad was aborted and will be retried. Reason: the worker is gone",
+        ),
     ],
 )
-async def test_an_item_that_fails_is_logged_once_and_given_back(
+async def test_an_item_that_fails_is_logged_once_and_abandoned(
     desk: Desk,
     clock: VirtualClock,
     caplog: pytest.LogCaptureFixture,
@@ -145,16 +151,17 @@ async def test_an_item_that_fails_is_logged_once_and_given_back(
 
 
 @pytest.mark.parametrize("error", [LockLost("another host has it"), OSError("the network is gone")])
-async def test_what_cannot_be_saved_is_given_back(desk: Desk, clock: VirtualClock, error: Exception) -> None:
+async def test_an_item_that_cannot_be_saved_is_abandoned(desk: Desk, clock: VirtualClock, error: Exception) -> None:
     desk.put(Item("lost", save=lambda: raise_(error)), Item("good"))
     async with working(desk, clock):
         await desk.until(lambda: bool(desk.saved and desk.given_back))
     assert (desk.saved, desk.given_back) == (["good"], ["lost"])
 
 
-async def test_storage_that_cannot_be_reached_is_reported_once_and_asked_again(
+async def test_an_unreachable_storage_is_reported_once_and_retried(
     desk: Desk, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     desk.fetch_errors = [OSError("no route")] * 4
     desk.put(Item("good"))
     async with working(desk, clock):
@@ -162,11 +169,12 @@ async def test_storage_that_cannot_be_reached_is_reported_once_and_asked_again(
             await clock.sleep(30)
         await desk.until(lambda: desk.saved == ["good"])
     assert [record.getMessage() for record in caplog.records] == [
-        "Fetching item failed. It is tried again until it works."
+        "Fetching item work items failed and is retried until it succeeds: no route",
+        "Fetching item work items works again",
     ]
 
 
-async def test_stopping_lets_what_runs_come_to_its_end(desk: Desk, clock: VirtualClock) -> None:
+async def test_running_items_end_before_the_loop_stops(desk: Desk, clock: VirtualClock) -> None:
     gate = asyncio.Event()
     desk.put(Item("running", run=lambda: _wait(gate)))
     async with working(desk, clock, limit=1):
@@ -177,7 +185,7 @@ async def test_stopping_lets_what_runs_come_to_its_end(desk: Desk, clock: Virtua
     assert desk.waiting.qsize() == 1
 
 
-async def test_what_takes_too_long_to_stop_is_given_back(desk: Desk, clock: VirtualClock) -> None:
+async def test_items_that_exceed_the_drain_time_are_abandoned(desk: Desk, clock: VirtualClock) -> None:
     desk.put(Item("endless", run=lambda: clock.sleep(3600)))
     began = clock.now()
     async with working(desk, clock, drain_seconds=8):
@@ -186,7 +194,7 @@ async def test_what_takes_too_long_to_stop_is_given_back(desk: Desk, clock: Virt
     assert (clock.now() - began).total_seconds() == 8
 
 
-async def test_a_write_is_never_torn(desk: Desk, clock: VirtualClock) -> None:
+async def test_a_write_is_never_interrupted(desk: Desk, clock: VirtualClock) -> None:
     """It has begun when the time to drain is over; it is finished all the same, and nothing is given back."""
     desk.put(Item("slow to store", save=lambda: clock.sleep(60)))
     async with working(desk, clock, drain_seconds=8):
@@ -195,9 +203,27 @@ async def test_a_write_is_never_torn(desk: Desk, clock: VirtualClock) -> None:
 
 
 async def test_a_loop_that_is_cancelled_while_it_waits_ends_at_once(desk: Desk, clock: VirtualClock) -> None:
-    task = asyncio.create_task(work(desk.processor, limit=1, clock=clock, drain_seconds=8))
+    task = asyncio.create_task(work(desk.processor, fetch_below=1, clock=clock, drain_seconds=8))
     await clock.sleep(0)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     assert task.cancelled()
+
+
+async def test_batches_are_fetched_when_few_enough_items_are_in_flight(desk: Desk, clock: VirtualClock) -> None:
+    """As a queue trigger does with batchSize 4 and newBatchThreshold 2."""
+    desk.batch_size = 4
+    gates = [asyncio.Event() for _ in range(12)]
+    desk.put(*(Item(str(number), run=lambda gate=gate: _wait(gate)) for number, gate in enumerate(gates)))
+    async with background(work(desk.processor, fetch_below=3, clock=clock, drain_seconds=8)):
+        await desk.until(lambda: len(desk.begun) == 4)
+        gates[0].set()
+        await desk.until(lambda: len(desk.saved) == 1)
+        await clock.sleep(1)
+        assert len(desk.begun) == 4, "three are still running"
+        gates[1].set()
+        await desk.until(lambda: len(desk.begun) == 8)
+        for gate in gates:
+            gate.set()
+        await desk.until(lambda: len(desk.saved) == 12)

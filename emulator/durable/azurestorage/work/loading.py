@@ -1,0 +1,114 @@
+"""Loading of an instance for a session: its history, and whether the starts that wait for it count.
+
+Source: docs/protocol/task-hub-storage.md chapters 3.7, 6.3 and 6.4 (durabletask: OrchestrationSessionManager.cs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from emulator.clock import Clock
+from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.hub_cache import HubCache
+from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.work.delivery import Verdict, judge_start
+from emulator.durable.core.events import ExecutionStarted
+
+_log = logging.getLogger(__name__)
+
+# A client in another process writes the status row right after the message. Looking once more after this time saves
+# most starts the retry delay of two seconds.
+_ROW_DELAY = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedInstance:
+    """`verdicts`: by message id, of the client starts among the messages."""
+
+    history: History
+    verdicts: Mapping[str, Verdict]
+
+    def with_verdict(self, verdict: Verdict, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
+        """Select the messages that were judged so."""
+        return [message for message in messages if self.verdicts.get(message.id) is verdict]
+
+
+class InstanceLoader:
+    """Reads histories and status rows, or uses what this process has just stored."""
+
+    def __init__(self, history: HistoryTable, instances: InstanceTable, cache: HubCache, clock: Clock) -> None:
+        self._history = history
+        self._instances = instances
+        self._cache = cache
+        self._clock = clock
+
+    def cached(self, instance_id: str, messages: Sequence[ReceivedMessage]) -> History | None:
+        """Return the history that this process stored last, if the messages need nothing else."""
+        # A start may come from a client that has replaced the instance's rows.
+        if any(isinstance(message.task.event, ExecutionStarted) for message in messages):
+            return None
+        return self._cache.histories.get(instance_id)
+
+    async def load(
+        self, instance_id: str, messages: Sequence[ReceivedMessage], starts: Sequence[ReceivedMessage], *, whole: bool
+    ) -> LoadedInstance:
+        """Read the history that the messages need, and judge the client starts among them.
+
+        `whole`: read the events of the current execution also if the messages are for another one.
+        Raises EmulatorError (storage does not answer, a row or blob cannot be read).
+        """
+        history, verdicts = await asyncio.gather(
+            self._history.load(instance_id, expected=None if whole else _expected_execution(messages)),
+            self._judge(instance_id, starts),
+        )
+        return LoadedInstance(history, verdicts)
+
+    async def _judge(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Verdict]:
+        if not starts:
+            return {}
+        # A client of this process may have sent the message and not yet written the row. Waiting for it is cheaper
+        # than reading a row that is not there.
+        await self._cache.wait_until_start_stored(instance_id)
+        confirmed = self._cache.started.get(instance_id)
+        events = [message.task.event for message in starts if isinstance(message.task.event, ExecutionStarted)]
+        # The row need not be read if this process wrote it for this very start. A scheduled start may have been
+        # terminated in its row in the meantime, so its row is always read.
+        if confirmed is not None and all(
+            event.instance.execution_id == confirmed and not event.scheduled_start_time for event in events
+        ):
+            return {message.id: Verdict.ACCEPT for message in starts}
+        verdicts = await self._compare_with_row(instance_id, starts)
+        if any(verdicts[message.id] is Verdict.RETRY and message.dequeue_count == 1 for message in starts):
+            await self._clock.sleep(_ROW_DELAY.total_seconds())
+            verdicts = await self._compare_with_row(instance_id, starts)
+        return verdicts
+
+    async def _compare_with_row(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Verdict]:
+        row = await self._instances.row(instance_id)
+        return {message.id: judge_start(message, row) for message in starts}
+
+    async def repair_row(self, history: History) -> None:
+        """Make the status row agree with the history, in case a crash prevented the second of the two writes."""
+        if history.is_settled:
+            return
+        if await self._instances.repair(history):
+            _log.info(
+                'The status row of instance "%s" was older than its history and was corrected', history.instance_id
+            )
+        self._cache.keep(history)
+
+
+def _expected_execution(messages: Sequence[ReceivedMessage]) -> str | None:
+    """Return the execution that all messages are for, so that rows of older executions need not be read."""
+    executions = {message.task.target.execution_id for message in messages}
+    # A start by a parent may be a repetition with a fresh execution id. Comparing it with the child that is running
+    # needs the child's events.
+    has_parent = any(
+        isinstance(message.task.event, ExecutionStarted) and message.task.event.parent for message in messages
+    )
+    return (executions.pop() or None) if len(executions) == 1 and not has_parent else None

@@ -1,0 +1,90 @@
+"""Recognition of messages that an execution already has in its history, or that are meant for another execution.
+
+Every message may be delivered more than once, and a result can arrive after its orchestration has continued as new.
+The task hub uses these rules to delete such messages, and the episode uses them to leave their events out.
+Source: DurableTask.Core, TaskOrchestrationDispatcher.cs, ReconcileMessagesWithState; docs/protocol/task-hub-storage.md
+chapter 6.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from emulator.durable.core.events import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
+    HistoryEvent,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+    TaskCompleted,
+    TaskFailed,
+    TimerFired,
+)
+from emulator.durable.core.messages import TaskMessage
+
+_EXTERNAL_EVENTS = (EventRaised, ExecutionTerminated, ExecutionSuspended, ExecutionResumed, GenericEvent)
+
+Key = tuple[object, ...]
+
+
+class KnownResults:
+    """The results and external events of one execution, from its history and from the messages of this episode."""
+
+    def __init__(self, history: Iterable[HistoryEvent]) -> None:
+        self._results: set[Key] = set()
+        self._external_events: set[Key] = set()
+        # Both kinds are collected in one pass: a history may have ten thousands of events.
+        for event in history:
+            key = _result_key(event)
+            if key is not None:
+                self._results.add(key)
+            elif isinstance(event, _EXTERNAL_EVENTS):
+                self._external_events.add(_external_key(event))
+
+    def has(self, event: HistoryEvent, *, redelivered: bool = False) -> bool:
+        """Whether the execution already has this event.
+
+        `redelivered`: the message was delivered before, so it may be the very one that is stored.
+        """
+        key = _result_key(event)
+        if key is not None:
+            return key in self._results
+        # Unlike a result, an external event can be sent twice on purpose with equal content, so equality alone does
+        # not make it a duplicate.
+        return redelivered and _external_key(event) in self._external_events
+
+    def add(self, event: HistoryEvent) -> None:
+        """Note a result that becomes part of the history in this episode.
+
+        External events are not noted: two of them in one episode are two messages.
+        """
+        key = _result_key(event)
+        if key is not None:
+            self._results.add(key)
+
+
+def is_for_execution(message: TaskMessage, execution_id: str | None) -> bool:
+    """Whether a message is for this execution of its instance; one without an execution id is for all of them."""
+    return message.target.execution_id in (None, "", execution_id)
+
+
+def _result_key(event: HistoryEvent) -> Key | None:
+    """A key that is equal for two results of the same task, timer or sub-orchestration; None: not a result."""
+    match event:
+        case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
+            return type(event), event.task_scheduled_id
+        case TimerFired() if event.timer_id >= 0:
+            # Other backends of the Durable Task Framework use one negative timer id several times in an execution.
+            return type(event), event.timer_id
+        case _:
+            return None
+
+
+def _external_key(event: HistoryEvent) -> Key:
+    if isinstance(event, EventRaised):
+        # The name and content, because the times of .NET clients on one machine can be equal.
+        return event.timestamp, event.name, event.input
+    return event.timestamp, type(event)

@@ -1,0 +1,1 @@
+"""Building blocks of listeners that poll a queue: work loop, back-off, outage reports, lock renewal."""

@@ -1,0 +1,94 @@
+"""Renewal of the locks (visibility timeouts) of the queue messages that this host is processing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+from emulator.clock import Clock
+from emulator.errors import EmulatorError
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_INTERVAL = timedelta(seconds=30)
+
+
+class Renewable(Protocol):
+    """A message, or anything else, that other hosts cannot take while its lock is renewed."""
+
+    @property
+    def id(self) -> str:
+        """Identifies it while it is held."""
+
+    @property
+    def description(self) -> str:
+        """A noun phrase for the log."""
+
+    def needs_renewal(self, now: datetime) -> bool:
+        """Whether to renew now; usually when half of the lock time has passed."""
+
+    async def renew(self) -> bool:
+        """Extend the lock. False: it ran out and another host may have taken it.
+
+        Raises EmulatorError if the service does not answer; the renewal is repeated after the next interval.
+        """
+
+
+Item = TypeVar("Item", bound=Renewable)
+
+
+class LockRenewer(Generic[Item]):
+    """The items that this host holds; their locks are renewed while `run` runs.
+
+    `shortest_lock`: the shortest time that a lock lasts when it has not been renewed yet. `on_lost`: called with an
+    item that another host may have taken. It is not held any more then.
+    """
+
+    def __init__(self, clock: Clock, *, shortest_lock: timedelta, on_lost: Callable[[Item], None]) -> None:
+        self._clock = clock
+        # Locks are renewed in their second half. With a quarter as interval, two of three checks can fail or be late
+        # before the lock ends.
+        self._interval = min(_LONGEST_INTERVAL, shortest_lock / 4)
+        self._on_lost = on_lost
+        # By id and not by object: a message that is received a second time is another object with the same id.
+        self._items: dict[str, Item] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, item_id: str) -> Item | None:
+        """Return the held item with this id."""
+        return self._items.get(item_id)
+
+    def add(self, item: Item) -> None:
+        """Renew the item's lock from now on."""
+        self._items[item.id] = item
+
+    def remove(self, item: Item) -> None:
+        """Stop renewing; does nothing if the item is not held."""
+        self._items.pop(item.id, None)
+
+    async def run(self) -> None:
+        """Renew locks until cancelled."""
+        while True:
+            await self._clock.sleep(self._interval.total_seconds(), upkeep=True)
+            now = self._clock.now()
+            due = [item for item in self._items.values() if item.needs_renewal(now)]
+            # All at the same time: one after the other, the last of several hundred renewals would come after its
+            # lock has ended if storage is slow.
+            await asyncio.gather(*map(self._renew, due))
+
+    async def _renew(self, item: Item) -> None:
+        try:
+            if await item.renew():
+                return
+        except EmulatorError as error:
+            _log.warning("Renewing the lock of %s failed: %s", item.description, error)
+            return
+        # The item may have been removed while the request was under way, because this host deleted it or gave it
+        # back. Then the refusal is expected, and nothing was lost.
+        if self._items.pop(item.id, None) is not None:
+            self._on_lost(item)

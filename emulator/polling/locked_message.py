@@ -1,0 +1,91 @@
+"""Locked message: a received queue message with its pop receipt; how it is renewed, returned and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from emulator.clock import Clock
+from emulator.storage.port import NotFound, PopReceiptMismatch, Queue, QueueMessage
+
+
+class LockedMessage:
+    """A received message (`polling.lock_renewal.Renewable`).
+
+    `locked_until`: the end of the lock by this host's clock, computed before the message was requested. `locked_for`:
+    the visibility timeout of that request. `lock_for`: the visibility timeout of each renewal.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        message: QueueMessage,
+        clock: Clock,
+        *,
+        locked_until: datetime,
+        locked_for: timedelta,
+        lock_for: timedelta,
+    ) -> None:
+        self.message = message
+        self._queue = queue
+        self._clock = clock
+        self._locked_until = locked_until
+        self._locked_for = locked_for
+        self._lock_for = lock_for
+        # Every update of a message gives it a new pop receipt and invalidates the old one. Two requests with the same
+        # receipt must therefore not overlap: a deletion during a renewal would be refused.
+        self._receipt_lock = asyncio.Lock()
+
+    @property
+    def id(self) -> str:
+        """The id of the message; it stays the same when the message is received again."""
+        return self.message.id
+
+    @property
+    def description(self) -> str:
+        """Message and queue, for the log."""
+        return f"message {self.id} of queue {self._queue.name}"
+
+    @property
+    def locked_at(self) -> datetime:
+        """When the message was received or renewed, by the clock of the storage service."""
+        return self.message.next_visible_at - self._locked_for
+
+    def needs_renewal(self, now: datetime) -> bool:
+        """Whether half of the lock time has passed."""
+        return self._locked_until - now < self._locked_for / 2
+
+    def adopt_receipt(self, newer: LockedMessage) -> None:
+        """Take the receipt with which this host received the message again after its lock ended.
+
+        The older receipt is invalid by then.
+        """
+        self.message = newer.message
+        self._locked_until, self._locked_for = newer._locked_until, newer._locked_for
+
+    async def renew(self) -> bool:
+        """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
+        # Computed before the request, so that this host never believes in a lock that the service has ended.
+        locked_until = self._clock.now() + self._lock_for
+        if not await self.hide(self._lock_for):
+            return False
+        self._locked_until, self._locked_for = locked_until, self._lock_for
+        return True
+
+    async def hide(self, hide_for: timedelta) -> bool:
+        """Make the message visible after `hide_for` (zero: at once). False: it is gone, or another host has it."""
+        async with self._receipt_lock:
+            try:
+                self.message = await self._queue.hide(self.message, hide_for=hide_for)
+            except (NotFound, PopReceiptMismatch):
+                return False
+        return True
+
+    async def delete(self) -> bool:
+        """Delete the message. False: it is gone, or another host has it."""
+        async with self._receipt_lock:
+            try:
+                await self._queue.delete(self.message)
+            except (NotFound, PopReceiptMismatch):
+                return False
+        return True

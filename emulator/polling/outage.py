@@ -1,0 +1,40 @@
+"""Reports and retry pauses of a polling loop while the storage service does not answer."""
+
+from __future__ import annotations
+
+import logging
+
+from emulator.clock import Clock
+from emulator.errors import EmulatorError
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class StorageOutage:
+    """The failures in a row of one loop: the first and the recovery are logged, the pauses grow from 1 to 30 s.
+
+    `operation` names what fails, as the subject of a sentence: "Reading control queue x".
+    """
+
+    def __init__(self, operation: str, clock: Clock) -> None:
+        self._operation = operation
+        self._clock = clock
+        self._pause_seconds = 0.0
+
+    async def wait_before_retry(self, error: Exception) -> None:
+        """Log the first failure of a row, then wait, longer after each one."""
+        if not self._pause_seconds:
+            # An EmulatorError explains itself. Anything else is a defect, so the traceback is needed to find it.
+            traceback = None if isinstance(error, EmulatorError) else error
+            _log.warning("%s failed and is retried until it succeeds: %s", self._operation, error, exc_info=traceback)
+        self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
+        # Upkeep: in virtual time, an unreachable storage must not make days pass.
+        await self._clock.sleep(self._pause_seconds, upkeep=True)
+
+    def resolved(self) -> None:
+        """Note a success; log it if the calls before it failed."""
+        if self._pause_seconds:
+            _log.info("%s works again", self._operation)
+        self._pause_seconds = 0.0

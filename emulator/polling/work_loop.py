@@ -1,0 +1,153 @@
+"""Work loop of a listener: fetch work items, process a limited number at once, save or abandon each, drain at the stop.
+
+Orchestrations, entities, activities, queue messages and blobs differ in what an item means. How many run at once, what
+happens to one that fails, and how a host stops are the same for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from emulator.background import run_to_completion
+from emulator.clock import Clock, within
+from emulator.errors import EmulatorError
+from emulator.polling.outage import StorageOutage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class WorkAborted(EmulatorError):
+    """An item was not processed for a reason that is no result (the host stops, the worker process is gone).
+
+    Nothing may be stored; the item is abandoned and retried.
+    """
+
+
+class LockLost(EmulatorError):
+    """Another host has taken over the item, so this host's result was not stored; the item is abandoned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor(Generic[Item, Result]):
+    """One kind of work item.
+
+    `name`: for task names and the log. `describe`: names one item in the log.
+    `fetch`: waits for items. Cancelling it must not lose any.
+    `run`: calls user code. It may be cancelled at any time, so it must not store anything. Raises WorkAborted.
+    `save`: stores the result; the only write. It is never cancelled. Raises LockLost.
+    `abandon`: gives the item back, so that it is retried here or on another host. It is never cancelled.
+    """
+
+    name: str
+    describe: Callable[[Item], str]
+    fetch: Callable[[], Awaitable[Sequence[Item]]]
+    run: Callable[[Item], Awaitable[Result]]
+    save: Callable[[Item, Result], Awaitable[None]]
+    abandon: Callable[[Item], Awaitable[None]]
+
+
+async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: float) -> None:
+    """Process items until cancelled; then give those in flight `drain_seconds` to end, and abandon the rest.
+
+    Items are fetched whenever fewer than `fetch_below` are in flight. If `fetch` returns one item at a time, that is
+    the concurrency limit. A queue trigger fetches batches below `newBatchThreshold` + 1, so at most
+    `batchSize` + `newBatchThreshold` messages run at once.
+    """
+    # Not a TaskGroup: leaving it would wait without a time limit.
+    in_flight: set[asyncio.Task[None]] = set()
+    # Set by each item that ends; the loop checks the limit again then.
+    has_ended = asyncio.Event()
+    outage = StorageOutage(f"Fetching {processor.name} work items", clock)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        in_flight.discard(task)
+        has_ended.set()
+
+    try:
+        while True:
+            # The limit is applied before fetching: a fetched item is hidden from other hosts, which may be idle.
+            while len(in_flight) >= fetch_below:
+                has_ended.clear()
+                await has_ended.wait()
+            try:
+                items = await processor.fetch()
+            except Exception as error:
+                # A loop that ends would leave a host that looks healthy and does nothing, so every error is retried.
+                await outage.wait_before_retry(error)
+                continue
+            outage.resolved()
+            for item in items:
+                task = asyncio.create_task(
+                    _handle(processor, item), name=f"{processor.name} {processor.describe(item)}"
+                )
+                in_flight.add(task)
+                task.add_done_callback(ended)
+    finally:
+        await _drain(in_flight, clock, drain_seconds)
+
+
+async def _handle(processor: Processor[Item, Result], item: Item) -> None:
+    """Process one item. Every error is logged here and does not affect other items."""
+    try:
+        result = await processor.run(item)
+    except asyncio.CancelledError:
+        await run_to_completion(_abandon(processor, item))
+        raise
+    except WorkAborted as aborted:
+        _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
+        await run_to_completion(_abandon(processor, item))
+    except Exception:
+        _log.exception("Processing %s failed. It will be retried.", processor.describe(item))
+        await run_to_completion(_abandon(processor, item))
+    else:
+        # The stop of the host cancels this task. A write must not be interrupted by that.
+        await run_to_completion(_save(processor, item, result))
+
+
+async def _save(processor: Processor[Item, Result], item: Item, result: Result) -> None:
+    try:
+        await processor.save(item, result)
+    # A warning and no traceback: with several hosts this happens in normal operation.
+    except LockLost as lost:
+        _log.warning(
+            "The result of %s is discarded: another host has taken it over. %s", processor.describe(item), lost
+        )
+        await _abandon(processor, item)
+    except EmulatorError as error:
+        _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
+        await _abandon(processor, item)
+    except Exception:
+        _log.exception("Saving %s failed. It will be retried.", processor.describe(item))
+        await _abandon(processor, item)
+
+
+async def _abandon(processor: Processor[Item, Result], item: Item) -> None:
+    try:
+        await processor.abandon(item)
+    except EmulatorError as error:
+        # Not worth a warning: the item is retried anyway when its lock ends, only later.
+        _log.debug("Abandoning %s failed: %s", processor.describe(item), error)
+    except Exception:
+        _log.exception("Abandoning %s failed.", processor.describe(item))
+
+
+async def _drain(in_flight: set[asyncio.Task[None]], clock: Clock, seconds: float) -> None:
+    if not in_flight:
+        return
+    with suppress(TimeoutError):
+        # A copy, because tasks remove themselves from the set when they end.
+        await within(clock, seconds, asyncio.wait(set(in_flight)))
+    # Cancelling ends `run` only. An item that is being saved is saved to the end, however long that takes, because a
+    # half-written checkpoint would have to be detected and repaired by the next host.
+    for task in list(in_flight):
+        task.cancel()
+    if in_flight:
+        await asyncio.wait(set(in_flight))

@@ -1,0 +1,18 @@
+"""A virtual clock; time passes by itself whenever no task is running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from emulator.virtual_time import VirtualClock, VirtualTimeLoop
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[VirtualClock]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    with loop.clock.running():
+        yield loop.clock

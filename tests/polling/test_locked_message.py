@@ -1,0 +1,69 @@
+"""Messages that a host has received: renewal, return and deletion with changing pop receipts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from emulator.polling.locked_message import LockedMessage
+from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Queue
+from emulator.virtual_time import VirtualClock
+from tests.storage.bench import take, unique
+
+LOCK = timedelta(seconds=30)
+
+
+@pytest.fixture
+async def queue(clock: VirtualClock) -> AsyncIterator[Queue]:
+    async with open_builtin(None, clock) as account:
+        queue = account.queue(unique("queue"))
+        await queue.create()
+        await queue.put("hello")
+        yield queue
+
+
+async def receive(queue: Queue, clock: VirtualClock) -> LockedMessage:
+    locked_until = clock.now() + LOCK
+    [message] = await take(queue, hide_for=LOCK.total_seconds())
+    return LockedMessage(queue, message, clock, locked_until=locked_until, locked_for=LOCK, lock_for=2 * LOCK)
+
+
+async def test_a_renewed_message_stays_hidden(queue: Queue, clock: VirtualClock) -> None:
+    message = await receive(queue, clock)
+    assert not message.needs_renewal(clock.now() + timedelta(seconds=14))
+    assert message.needs_renewal(clock.now() + timedelta(seconds=16))
+    assert await message.renew()
+    assert not message.needs_renewal(clock.now() + timedelta(seconds=29))
+    await clock.sleep(45)
+    assert await take(queue) == []
+
+
+async def test_a_returned_message_is_visible_again(queue: Queue, clock: VirtualClock) -> None:
+    assert await (await receive(queue, clock)).hide(timedelta(0))
+    [again] = await take(queue)
+    assert again.dequeue_count == 2
+
+
+async def test_a_message_that_another_host_has_is_left_alone(queue: Queue, clock: VirtualClock) -> None:
+    message = await receive(queue, clock)
+    await clock.sleep(31)
+    other = await receive(queue, clock)
+    assert [await message.renew(), await message.hide(timedelta(0)), await message.delete()] == [False] * 3
+    assert await other.delete()
+    assert not await other.delete()
+
+
+async def test_a_receipt_of_the_same_host_is_adopted(queue: Queue, clock: VirtualClock) -> None:
+    message = await receive(queue, clock)
+    await clock.sleep(31)
+    message.adopt_receipt(await receive(queue, clock))
+    assert await message.renew()
+
+
+async def test_requests_with_the_receipt_do_not_overlap(queue: Queue, clock: VirtualClock) -> None:
+    message = await receive(queue, clock)
+    assert await asyncio.gather(message.renew(), message.renew(), message.delete()) == [True, True, True]
