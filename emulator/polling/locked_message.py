@@ -76,6 +76,8 @@ class LockedMessage:
         """Make the message visible after `hide_for` (zero: at once). False: it is gone, or another host has it."""
         async with self._receipt_lock:
             try:
+                # The service refuses an old receipt. That is normal after the process was stopped, for example in a
+                # debugger, for longer than the lock.
                 self.message = await self._queue.hide(self.message, hide_for=hide_for)
             except (NotFound, PopReceiptMismatch):
                 return False

@@ -29,6 +29,8 @@ class StorageOutage:
             # An EmulatorError explains itself. Anything else is a defect, so the traceback is needed to find it.
             traceback = None if isinstance(error, EmulatorError) else error
             _log.warning("%s failed and is retried until it succeeds: %s", self._operation, error, exc_info=traceback)
+        # Doubled from one second on. A short outage is over soon after storage is back, a long one costs two requests a
+        # minute.
         self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
         # Upkeep: in virtual time, an unreachable storage must not make days pass.
         await self._clock.sleep(self._pause_seconds, upkeep=True)

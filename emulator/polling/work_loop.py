@@ -101,6 +101,7 @@ async def _handle(processor: Processor[Item, Result], item: Item) -> None:
     except asyncio.CancelledError:
         await run_to_completion(_abandon(processor, item))
         raise
+    # No traceback: the reason is known, and it is no defect of the host.
     except WorkAborted as aborted:
         _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
         await run_to_completion(_abandon(processor, item))

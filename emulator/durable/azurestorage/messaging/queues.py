@@ -181,6 +181,7 @@ class TaskQueue:
             )
             for message in queue_messages
         ]
+        # In parallel, because several messages of a batch may have to be loaded from blobs.
         received = await asyncio.gather(*map(self._read, locks))
         return [message for message in received if message is not None]
 
@@ -198,6 +199,7 @@ class TaskQueue:
 
     async def _decode(self, queue_message: QueueMessage) -> tuple[MessageData, TaskMessage]:
         data = wire.decode(queue_message.body, received_at=Instant.of(queue_message.inserted_at))
+        # The queue message is only a reference then. Its own envelope fields are empty; those in the blob count.
         if data.blob_name:
             data = wire.decode(await self._large.load(data.blob_name))
         if data.message is None:
