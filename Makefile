@@ -22,12 +22,13 @@ test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to 
 soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-lint: $(VENV)/dev.stamp ## check format, style, types and import layers
+lint: $(VENV)/dev.stamp ## check format, style, types, import layers and metrics
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --platform win32 --no-warn-unreachable
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.code_metrics
 
 check: lint test ## run everything that CI runs: lint, then test
 
@@ -35,8 +36,8 @@ format: $(VENV)/dev.stamp ## format the code and apply the fixes that ruff knows
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-metrics: $(VENV)/dev.stamp ## count comments and one-use private functions; ARGS='-v emulator/cli' for one package
-	$(BIN)/python -m benchmarks.code_metrics $(ARGS)
+metrics: $(VENV)/dev.stamp ## count comments and one-use private functions per package; ARGS='-v emulator/cli' for one of them
+	$(BIN)/python -m benchmarks.code_metrics --all $(ARGS)
 
 bench: $(VENV)/dev.stamp ## run the benchmarks; ARGS='startup' for one of them
 	$(BIN)/python -m benchmarks $(ARGS)

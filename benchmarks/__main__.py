@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-# All modules of this package that measure time or memory. `code_metrics` counts lines and is run by `make metrics`.
+# All modules of this package that measure time or memory. `code_metrics` counts lines, for `make lint`.
 NAMES = ("startup", "orchestrations", "testing", "storage", "builtin", "streaming", "handover")
 
 for name in sys.argv[1:] or NAMES:

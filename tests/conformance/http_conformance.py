@@ -5,7 +5,7 @@
 
 The host must run the app in conformance_app/. Needs aiohttp and PyYAML; for a host that does not make a task hub at its
 first use, also --storage-connection and azure-data-tables, azure-storage-queue and azure-storage-blob. Cases whose
-`requires` is not declared by --with, and cases for other profiles, are skipped. Exit code 1 means failures.
+`requires` is not declared by --with are skipped. Exit code 1 means failures.
 
 From the outside in: `main` picks the cases and orders them, `Scenario` runs one of them (variables, setup steps,
 request, after steps), `problems` compares an answer with an `expect`, `matches` compares two JSON values.
@@ -251,8 +251,6 @@ class Scenario:
         return self.outcome
 
     def check_conditions(self) -> None:
-        if self.profile not in self.case.get("profiles", [self.profile]):
-            raise Skipped(f"not for profile {self.profile}")
         if "requires" in self.case and not self.host.meets(self.case["requires"]):
             raise Skipped(f"requires {self.case['requires']}")
 
@@ -480,7 +478,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--hub", default="TestHubName")
     add("--code", default="", help="system key durabletask_extension")
     add("--connection-name", default="Storage", help="connection name that management URLs show")
-    add("--profile", default="default", choices=["default", "e24", "e26"])
+    add("--profile", default="default", choices=["default", "e26"])
     add("--rpc", metavar="URL", help="RPC base URL; asked from {app}/binding when absent")
     add("--only", default="", metavar="REGEX", help="run the cases whose id matches")
     add("--both-bases", action="store_true", help="repeat webhook cases over the RPC base")
