@@ -23,7 +23,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.environment import PROCESS
 from emulator.extensions.registry import FALLBACK, open_extensions
 from emulator.host.admin.api import HostCommands
-from emulator.host.console.invocationlog import outside_of_invocations
+from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.host_id import host_id
@@ -165,7 +165,7 @@ def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAs
         resources=base.resources,
     )
     extensions = open_extensions(context)
-    worker = InProcessWorker(configuration.root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
+    worker = InProcessWorker(configuration.root, settings=dict(os.environ), clock=clock, on_log=log_outside_invocations)
     host = Host(
         HostParts(
             worker=around_worker(worker),

@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case int():
                 return command  # `parse` has printed the help or an error message.
     except EmulatorError as error:
-        from emulator.host.console.output import wants_colour
+        from emulator.host.console.output import use_colour
 
-        red, plain = ("\x1b[91m", "\x1b[0m") if wants_colour(sys.stderr, os.environ) else ("", "")
+        red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
         sys.stderr.write(f"{red}{error}{plain}\n")
         return exit_codes.FAILED
     except KeyboardInterrupt:
@@ -50,7 +50,7 @@ def _start(command: Start) -> int:
     from emulator.config import hostjson, settings
     from emulator.config.hostjson import LogLevel
     from emulator.config.start import StartOptions, configure
-    from emulator.host.console.output import Style, wants_colour
+    from emulator.host.console.output import Style, use_colour
     from emulator.process.serving import open_console, serve_alone
 
     clock = SystemClock()
@@ -67,7 +67,7 @@ def _start(command: Start) -> int:
         user_log_level=LogLevel(command.user_log_level) if command.user_log_level else None,
     )
     configuration = configure(options, os.environ)
-    style = Style(colour=wants_colour(sys.stdout, os.environ, refused=command.no_color), format=command.log_format)
+    style = Style(colour=use_colour(sys.stdout, os.environ, disabled=command.no_color), format=command.log_format)
     console = open_console(sys.stdout, options, configuration, style=style, clock=clock)
     # Printed here and not in the host process, which reads the same files again after every restart.
     for warning in configuration.warnings:

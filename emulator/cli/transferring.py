@@ -49,7 +49,7 @@ def run_transfer(command: Transfer) -> int:
 
 
 async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> TransferResult:
-    accounts = _Accounts(command.app, os.environ, clock, line.say)
+    accounts = _Accounts(command.app, os.environ, clock, line.print)
     chosen = all_items if command.hub is None else hub_items(command.hub)
     if command.action == "export":
         assert command.file is not None  # argparse requires it for an export and an import
@@ -114,11 +114,11 @@ async def _require_hub(account: StorageAccount, hub: str | None) -> None:
 class _Accounts:
     """The accounts that a command line names."""
 
-    def __init__(self, app: Path, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(self, app: Path, environ: Mapping[str, str], clock: Clock, print_line: Callable[[str], None]) -> None:
         self._app = app
         self._environ = environ
         self._clock = clock
-        self._say = say
+        self._print_line = print_line
 
     @asynccontextmanager
     async def open(self, name: str | None) -> AsyncIterator[StorageAccount]:
@@ -129,7 +129,9 @@ class _Accounts:
         connection = self._connection(name or DEFAULT_SETTING)
         async with AsyncExitStack() as stack:
             if connection == parse_connection(DEVELOPMENT_STORAGE, setting=connection.setting):
-                azurite = await stack.enter_async_context(open_azurite(self._root(), clock=self._clock, say=self._say))
+                azurite = await stack.enter_async_context(
+                    open_azurite(self._root(), clock=self._clock, print_line=self._print_line)
+                )
                 connection = parse_connection(azurite.connection_string, setting=connection.setting)
             yield await stack.enter_async_context(open_connection(connection, self._clock))
 
@@ -174,7 +176,7 @@ class _ProgressLine:
     def __exit__(self, *_: object) -> None:
         self._erase()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self._erase()
         self._out.write(f"{text}\n")
         self._out.flush()

@@ -20,7 +20,7 @@ from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
 
-SEATS_FOLDER = Path(".azemu") / "hosts"
+HOSTS_FOLDER = Path(".azemu") / "hosts"
 
 
 def open_console(
@@ -55,7 +55,7 @@ async def serve(
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
-        async with open_app(options, restart=restart, hosts_folder=options.app / SEATS_FOLDER) as app:
+        async with open_app(options, restart=restart, hosts_folder=options.app / HOSTS_FOLDER) as app:
             if announce:
                 print_functions(
                     console,
@@ -78,8 +78,8 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
 
     try:
         # `os._exit` skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
-        with interruptible(first=stop, again=lambda: os._exit(exit_codes.INTERRUPTED)):
-            async with open_app_storage(configuration, clock=clock, say=console.print) as storage:
+        with interruptible(first=stop, repeated=lambda: os._exit(exit_codes.INTERRUPTED)):
+            async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
                 print_banner(console, storage=storage.description)
                 os.chdir(configuration.root)
                 settings = {**options.settings, **storage.settings}

@@ -340,7 +340,7 @@ class BlobContainer(Protocol):
         """
 
     async def exists(self) -> bool:
-        """Tell if the container exists."""
+        """Return whether the container exists."""
 
     # A generator, because a container may have more blobs than fit into memory.
     def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:

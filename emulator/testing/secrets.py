@@ -15,6 +15,6 @@ class MemorySecrets:
     async def write(self, name: str, text: str) -> None:
         self._texts[name] = text
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         # Nothing in memory can be unreadable, so there is nothing to keep.
         self._texts.pop(name, None)

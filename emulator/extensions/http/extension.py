@@ -52,7 +52,7 @@ def http_extension(context: ExtensionContext) -> Extension:
             template=parse_template(route_text(function, binding, prefix)),
             methods=methods_of(binding),
             access=function_access(binding.properties.get("authLevel"), function.name),
-            handler=endpoint.answer,
+            handler=endpoint.handle,
         )
         with context.routes.serving(route):
             methods = "all" if route.methods is None else ",".join(route.methods)
@@ -130,7 +130,7 @@ def _comparable_route(function: Function) -> str:
 
 
 class _Endpoint:
-    """Answers the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
+    """Handles the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
 
     def __init__(self, function: Function, invoke: Invoke, clock: Clock, max_body_bytes: int) -> None:
         self._function = function
@@ -143,7 +143,7 @@ class _Endpoint:
         # collected while it runs.
         self._streaming: set[asyncio.Task[None]] = set()
 
-    async def answer(self, call: HttpCall) -> web.StreamResponse:
+    async def handle(self, call: HttpCall) -> web.StreamResponse:
         # A streaming function reads the body itself, so there is no limit for it and no buffer.
         if self._function.metadata.streams_http:
             return await self._stream(call)
@@ -156,20 +156,20 @@ class _Endpoint:
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))
-            answer = render(returned, self._output)
-            check_length(answer, data.method)
+            rendered = render(returned, self._output)
+            check_length(rendered, data.method)
         except ResponseRefused as error:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
             # The invoker has logged the error. The client gets no details, as from the Functions host.
             return web.Response(status=500)
-        response = web.Response(status=answer.status, body=answer.body or None)
-        for name, value in answer.headers:
+        response = web.Response(status=rendered.status, body=rendered.body or None)
+        for name, value in rendered.headers:
             response.headers.add(name, value)
         # The Functions host streams every body without an explicit Content-Length, and Kestrel then sends it in chunks.
         # HTTP/1.0 has no chunks.
-        if answer.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
+        if rendered.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
             response.enable_chunked_encoding()
         return response
 
@@ -180,8 +180,8 @@ class _Endpoint:
             try:
                 await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
             except EmulatorError:
-                # The invoker has logged the error. A web framework has answered for its function already; if it never
-                # got that far, there will be no answer, and the client gets a 500.
+                # The invoker has logged the error. A web framework has responded for its function already; if it never
+                # got that far, there will be no response, and the client gets a 500.
                 exchange.abandon()
             except BaseException:
                 exchange.abandon()

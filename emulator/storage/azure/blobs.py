@@ -82,7 +82,7 @@ class AzureContainer:
         options: dict[str, Any] = {"lease": lease_id}
         if if_match is not None:
             options |= {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
-        answer = await self._calls.run(
+        response = await self._calls.run(
             self._action("write", blob),
             self._client.get_blob_client(blob).upload_blob(
                 content,
@@ -96,8 +96,8 @@ class AzureContainer:
         return BlobProperties(
             name=blob,
             size=len(content),
-            etag=answer["etag"],
-            last_modified=answer["last_modified"],
+            etag=response["etag"],
+            last_modified=response["last_modified"],
             content_type=content_type,
             metadata=dict(metadata or {}),
             # The response does not tell. A write with a lease id succeeds only while the lease is held.

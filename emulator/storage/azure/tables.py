@@ -102,8 +102,8 @@ class AzureTable:
             return [None]
         entity = _entity(action, row)
         call = self._write(operation.kind, entity, _condition(operation.if_match))
-        answer = await self._calls.run(action, call)
-        return [str(answer["etag"])]
+        response = await self._calls.run(action, call)
+        return [str(response["etag"])]
 
     def _write(self, kind: Operation, entity: dict[str, Any], condition: dict[str, Any]) -> Any:
         match kind:
@@ -142,10 +142,10 @@ class AzureTable:
                 code = "CommandsInBatchActOnDifferentPartitions"
                 raise invalid_request(action, code, "A transaction has rows of one partition only.", failed_index=index)
         transaction = [_operation(action, index, operation) for index, operation in enumerate(operations)]
-        answers = await self._calls.run(action, self._client.submit_transaction(transaction))
+        responses = await self._calls.run(action, self._client.submit_transaction(transaction))
         return [
-            None if operation.kind is Operation.DELETE else str(answer["etag"])
-            for operation, answer in zip(operations, answers, strict=True)
+            None if operation.kind is Operation.DELETE else str(response["etag"])
+            for operation, response in zip(operations, responses, strict=True)
         ]
 
 

@@ -81,7 +81,7 @@ class Database(Protocol):
         """
 
     async def changed_by_others(self) -> bool:
-        """Tell if another process, or another account object, has written since the last call."""
+        """Return whether another process, or another account object, has written since the last call."""
 
     def close(self) -> None:
         """Wait for the operations under way and close the database."""

@@ -57,5 +57,5 @@ def check_blob_name(name: str) -> None:
 # An app uses the same few names in every row.
 @lru_cache(maxsize=4096)
 def is_identifier(name: str) -> bool:
-    """Tell if a name is a C# identifier, as names of properties and metadata must be."""
+    """Return whether a name is a C# identifier, as names of properties and metadata must be."""
     return _IDENTIFIER.fullmatch(name) is not None

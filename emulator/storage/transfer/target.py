@@ -88,7 +88,7 @@ async def prepare_target(account: StorageAccount, items: Sequence[Item], export_
 
 
 async def _is_empty(account: StorageAccount, item: Item) -> bool:
-    """Tell if an item has no content or does not exist."""
+    """Return whether an item has no content or does not exist."""
     try:
         match item.kind:
             case Kind.QUEUE:

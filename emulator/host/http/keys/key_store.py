@@ -52,7 +52,7 @@ class SecretsRepository(Protocol):
 
     async def write(self, name: str, text: str) -> None: ...
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         """Move an unreadable text to another name before new keys are written, so that its keys are not lost."""
 
 
@@ -94,7 +94,7 @@ class FileSecrets:
         else:
             self._unsaved.pop(name, None)
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         with suppress(OSError):
             self._path(name).replace(self._path(name).with_suffix(".unreadable"))
 
@@ -229,7 +229,7 @@ class KeyStore:
                 name,
                 error,
             )
-            await self._repository.keep_aside(name)
+            await self._repository.back_up_unreadable(name)
             return None
 
     async def _save(self, scope: KeyScope, keys: Sequence[Key]) -> None:
