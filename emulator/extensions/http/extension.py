@@ -71,14 +71,14 @@ def http_extension(context: ExtensionContext) -> Extension:
     def validate(function: Function, others: Sequence[Function]) -> None:
         check_route(function, others, prefix)
 
-    async def refuse_by_hand(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+    async def refuse_manual_invocation(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
         # In the words of the Functions host, which cannot turn a text into a request either.
         raise NoHttpRequest("An HttpRequest is required")
 
     trigger = Trigger(
         listen=listen,
         validate=validate,
-        invoke_by_hand=refuse_by_hand,
+        manual_event=refuse_manual_invocation,
         log_category="Host.Triggers.Http",
         # No `binding_names`: besides the route's parameters, expressions may use all names in the query string and in
         # a JSON body, which are known only when the request arrives.
@@ -88,7 +88,7 @@ def http_extension(context: ExtensionContext) -> Extension:
 
 
 class NoHttpRequest(EmulatorError):
-    """An HTTP function was to be run by hand, without a request."""
+    """A manual invocation of an HTTP function, which the admin API cannot send a request."""
 
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:
