@@ -1,4 +1,4 @@
-"""The composition root: opens storage, worker, extensions, host and web server for one function app.
+"""Start and stop of one host: storage accounts, worker, extensions, functions host and web server of an app.
 
     async with open_app(StartOptions(app=Path("."))) as app:
         print(app.url)                          # running

@@ -1,6 +1,6 @@
 """Storage for an app's development connections: Azurite, or the built-in store if Azurite is not available.
 
-`azemu start` and the tests open it before the host, because the host takes storage as given.
+`azemu start` and the tests open it before the host, because the host itself starts no storage.
 """
 
 from __future__ import annotations

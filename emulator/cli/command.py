@@ -1,6 +1,6 @@
 """Command `azemu`: run what the arguments ask for, print errors, return the exit code.
 
-Modules that are needed by one command only are imported inside functions, so that `azemu --help` answers at once.
+Modules that are needed by one command only are imported inside functions, so that `azemu --help` responds at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command (default: the process's arguments). Return its exit code: 0 after a clean stop, 1 after an error
     whose message was printed, 2 for a wrong command line, 130 after Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Terminals and files on Windows may not know a character. A question mark is better than a traceback.
+        # The encoding of a terminal or file may lack a character (Windows). A question mark is better than a traceback.
         sys.stdout.reconfigure(errors="replace")
     command = parse(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -13,6 +13,6 @@ from emulator.host.port import Extension, Trigger
 
 
 def warmup_extension(context: ExtensionContext) -> Extension:
-    """Warm-up triggers. There are no events to listen for: the admin API invokes the function."""
+    """Return the extension of warm-up triggers. They have no listener: the admin API invokes the function."""
     trigger = Trigger(listen=lambda function, binding, invoke: nullcontext())
     return Extension(name="warmup", triggers={WARMUP_TRIGGER: trigger})

@@ -232,7 +232,7 @@ def refuse(binding: Binding) -> NoReturn:
     raise UnknownBindingType(binding.type)
 
 
-# A record for each direction, like an extension, because a fallback may know some types as a trigger only.
+# A record for each direction, like an extension, because a fallback may support some types as a trigger only.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
     """What the host does with binding types that no extension serves. Each function may raise UnknownBindingType."""

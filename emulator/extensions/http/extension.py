@@ -37,7 +37,7 @@ _startup = category(STARTUP)
 
 
 def http_extension(context: ExtensionContext) -> Extension:
-    """HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
+    """Return the extension of HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
     prefix = context.section(HttpOptions).route_prefix
     body_limit = context.settings.get(BODY_LIMIT_SETTING) or str(_MAX_BODY_BYTES)
     if not body_limit.strip().isdecimal():

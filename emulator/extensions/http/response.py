@@ -53,8 +53,8 @@ def render(returned: Returned, output: str | None) -> RenderedResponse:
         return _response(returned.value)
     if output is not None and output in returned.outputs:
         return _response(returned.outputs[output])
-    # The function has set no http output. ASP.NET Core's ObjectResult then formats the return value: it knows the type
-    # of the content and does not look for JSON in texts, as the http output does.
+    # The function has set no http output. ASP.NET Core's ObjectResult then formats the return value by its type
+    # and does not look for JSON in texts, as the http output does.
     match returned.value:
         case Datum("string", text):
             return RenderedResponse(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode())

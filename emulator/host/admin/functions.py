@@ -60,7 +60,7 @@ class FunctionsApi:
         self._warmed_up = False
 
     def routes(self) -> list[Route]:
-        """Return the routes, each with the access that the original requires."""
+        """Return the routes, each with the access that the Functions host requires."""
         admin = AdminApi()
         return [
             admin_route("GET POST", "admin/warmup", Anonymous(), self.warm_up),
@@ -107,7 +107,7 @@ class FunctionsApi:
         # Requests to the admin API do not wait for the host to start, unlike those to functions.
         if not self._host.status.can_invoke:
             return web.Response(status=503)
-        # The response does not wait for the invocation, as in the original.
+        # The response does not wait for the invocation, as in the Functions host.
         self._spawn(self._invoke_with_text(function, text))
         return web.Response(status=202)
 

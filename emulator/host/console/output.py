@@ -93,7 +93,7 @@ class LevelRules:
     user_level: LogLevel | None = None
 
     def minimum(self, category: str) -> LogLevel:
-        """Return the lowest level that is shown for a category."""
+        """Return the lowest log level to show for a category."""
         # Category names ignore case, as in the configuration of .NET.
         folded = category.lower()
         prefixes = [name for name in self.configured if name.lower() != "default" and folded.startswith(name.lower())]

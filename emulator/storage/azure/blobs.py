@@ -20,7 +20,7 @@ _INFINITE = -1
 
 
 class AzureContainer:
-    """See storage.port.BlobContainer."""
+    """Implements storage.port.BlobContainer."""
 
     def __init__(self, client: ContainerClient, calls: SdkCalls) -> None:
         self._client = client
@@ -100,7 +100,7 @@ class AzureContainer:
             last_modified=response["last_modified"],
             content_type=content_type,
             metadata=dict(metadata or {}),
-            # The response does not tell. A write with a lease id succeeds only while the lease is held.
+            # The response does not contain it. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 
@@ -128,7 +128,7 @@ class AzureContainer:
 
 
 class AzureLease:
-    """See storage.port.Lease."""
+    """Implements storage.port.Lease."""
 
     def __init__(self, client: Any, target: str, calls: SdkCalls) -> None:
         self._client = client

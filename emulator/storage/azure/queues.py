@@ -18,7 +18,7 @@ _UNLIMITED_YEAR = 9999
 
 
 class AzureQueue:
-    """See storage.port.Queue."""
+    """Implements storage.port.Queue."""
 
     def __init__(self, client: QueueClient, calls: SdkCalls, signal: MessageSignal) -> None:
         self._client = client
@@ -122,7 +122,7 @@ class AzureQueue:
 
 
 def _seconds(span: timedelta) -> int:
-    """Return whole seconds, rounded down: the service knows no fractions."""
+    """Return whole seconds, rounded down: the service accepts no fractions."""
     return int(span.total_seconds())
 
 

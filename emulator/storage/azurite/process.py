@@ -94,7 +94,7 @@ async def keep_running(
     """Run Azurite until cancelled. Restart it when it ends by itself.
 
     `listening`: gets the ports of the first start. `restarted`: set when Azurite listens again after a restart. Raises
-    StorageUnavailable if it cannot be started or ends again and again.
+    StorageUnavailable if it cannot be started or ends repeatedly.
     """
     if launch.program.in_container and not all(launch.ports.values()):
         # Docker cannot publish "any free port" under a number that is known afterwards, so the ports are chosen here.
@@ -119,7 +119,7 @@ async def keep_running(
             reason = describe_exit_code(code)
             if short_runs == _MAX_SHORT_RUNS:
                 raise StorageUnavailable(
-                    f"Azurite ends again and again soon after its start ({reason}): {process.last_lines} "
+                    f"Azurite ended {_MAX_SHORT_RUNS} times soon after its start ({reason}): {process.last_lines} "
                     f"{launch.remedy}"
                 )
             print_line(

@@ -137,13 +137,13 @@ async def find_program(app: Path, *, clock: Clock, print_line: PrintLine) -> Pro
     program = find_installed(app, node)
     if program is not None:
         return program
-    reason = "There is no Node.js to run it."
+    reason = "Node.js, which runs Azurite, is not installed."
     cache = cache_folder()
     if node is not None:
         program = installed_copy(cache, node)
         if program is not None:
             return program
-        reason = "The installed Node.js has no npm to install it with."
+        reason = "The installed Node.js has no npm, which installs Azurite."
         if node.npm is not None:
             try:
                 return await install(cache, node, clock=clock, print_line=print_line)

@@ -30,7 +30,7 @@ def prefilter(condition: Condition | None) -> _Sql:
 
 
 def is_exact(condition: Condition | None) -> bool:
-    """Return whether the prefilter is true for no other rows, so that they need not be tested again."""
+    """Return whether the prefilter selects exactly the rows that fulfil the condition. No row is tested again then."""
     match condition:
         case None:
             return True

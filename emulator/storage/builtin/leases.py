@@ -73,7 +73,7 @@ def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -
 
 
 def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
-    """Start the duration again. An expired lease can be renewed until it is acquired or the blob is written."""
+    """Renew the lease: its duration starts again. Works after its end, until it is acquired or the blob is written."""
     _check_held(lease, lease_id)
     # An expired lease may be renewed: its id is still stored, so it was not acquired since.
     if lease.state in (LeaseState.BREAKING, LeaseState.BROKEN):
@@ -142,7 +142,7 @@ def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
                 f"LeaseIdMismatchWith{scope}Operation",
                 f"The lease ID specified did not match the lease ID for the {kind}.",
             )
-    # A writer that gives an id relies on the lease. Without one it must learn so instead of writing.
+    # A writer that gives an id relies on the lease. Without a lease, it must get an error instead of writing.
     elif lease_id is not None:
         raise Refused(
             412,

@@ -32,7 +32,7 @@ def check_queue_name(name: str) -> None:
 
 
 def check_container_name(name: str) -> None:
-    """Check for a name of the service's own, or one that a queue may have. Raises Refused."""
+    """Check for a special container such as `$logs`, or a name that a queue may have. Raises Refused."""
     if name not in _SPECIAL_CONTAINERS:
         check_queue_name(name)
 

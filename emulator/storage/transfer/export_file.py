@@ -214,7 +214,7 @@ def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:
-    """Read the first line. Raises TransferFileError if it is no header, or one of a newer version."""
+    """Read the first line. Raises TransferFileError if it is not a header, or one of a newer version."""
     no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is not a header.")
     try:
         content = json.loads(file.readline())
@@ -253,7 +253,7 @@ def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
 
 
 def _record(content: Mapping[str, Any]) -> Record | None:
-    """Read a record; None for one that has no meaning any more."""
+    """Read a record; None for a record that is obsolete."""
     match content:
         case {"begin": item}:
             return Begin(_item(item))

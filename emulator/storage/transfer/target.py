@@ -41,7 +41,7 @@ class UnfinishedMark:
                     marked.add(Item(Kind(kind), name))
                 else:
                     # Earlier versions, which resumed imports, wrote one row without a RowKey for the whole file, after
-                    # they had made sure that all its items were empty. So that import wrote whatever is there now.
+                    # they had made sure that all its items were empty. So that import wrote all that is there now.
                     marked.update(exported)
         return marked
 

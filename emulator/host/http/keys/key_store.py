@@ -101,7 +101,7 @@ class FileSecrets:
     def _replace(self, path: Path, text: str) -> None:
         if not self._folder.exists():
             self._folder.mkdir(parents=True)
-            # Otherwise an author who does not know this folder could commit the keys.
+            # Without it, users could commit the keys without noticing.
             (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
         draft = path.with_suffix(".new")
         # The mode is set at creation, so the keys are never readable for others. The complete draft is renamed, so that
@@ -244,7 +244,7 @@ class KeyStore:
 
     async def _save_host(self, host: HostSecrets) -> None:
         await self._repository.write(_HOST, host_secrets_text(host, self._origin))
-        # After the write: if it fails, the cache must not promise keys that the next start does not have.
+        # After the write: if it fails, the cache must not contain keys that the next start does not have.
         self._host = host
 
 

@@ -38,10 +38,10 @@ from emulator.listening import listening_socket
 
 logger = logging.getLogger(__name__)
 
-# asyncio accepts a connection, creates its transport and tells its protocol in three steps of the loop; one more is a
+# asyncio accepts a connection, creates its transport and calls its protocol in three steps of the loop; one more is a
 # reserve.
 _LOOP_STEPS_TO_ACCEPT = 4
-# How often plain aiohttp is asked whether a client is still connected.
+# How often to check, with plain aiohttp, whether a client is still connected.
 _DISCONNECT_POLL_SECONDS = 0.25
 
 
@@ -94,7 +94,7 @@ class Listener:
         try:
             await within(self._clock, seconds, self._connections.wait_until_idle(), upkeep=True)
         except TimeoutError:
-            logger.warning("%d HTTP requests are still running and will be cut off.", self.running_requests)
+            logger.warning("%d HTTP requests are still running and will be cancelled.", self.running_requests)
 
 
 @asynccontextmanager
