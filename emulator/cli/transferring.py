@@ -108,7 +108,7 @@ async def _require_hub(account: StorageAccount, hub: str | None) -> None:
     async for name in account.tables():
         if chosen(Item(Kind.TABLE, name)):
             return
-    raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}.')
+    raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}. Check --hub and the connection.')
 
 
 class _Accounts:

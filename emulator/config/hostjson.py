@@ -189,7 +189,9 @@ def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
             f"Line {error.lineno}, column {error.colno}: {error.msg}. It must be a JSON object."
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"Unable to read host configuration file '{path}': {error.strerror}.") from error
+        raise ConfigurationError(
+            f"Unable to read host configuration file '{path}': {error.strerror}. It must be a readable file."
+        ) from error
     except NotText as error:
         raise ConfigurationError(f"Unable to read host configuration file '{path}'. {error}") from None
     content = file.value

@@ -52,7 +52,7 @@ _NO_FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostParts:
-    """What a host is composed of. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
+    """The parts of a host. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
 
     worker: AbstractAsyncContextManager[Worker]
     extensions: Sequence[Extension]

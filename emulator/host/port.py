@@ -244,7 +244,7 @@ class Fallback:
 
 # A protocol, because an app without storage has no blobs to lease: host/local_locks.py then implements it.
 class HostLocks(Protocol):
-    """Locks that let one host at a time do something, among all hosts of an app (same host id).
+    """Locks that one host at a time can hold, among all hosts of an app (same host id).
 
     On Azure they are blob leases in the container azure-webjobs-hosts: docs/protocol/functions-host.md 9.2.
     `listener` and `singleton` wait as long as another host has the lock, so they are entered in the background of a

@@ -49,7 +49,7 @@ def open_keys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteParts:
-    """What the web server is composed of. `routes`: the route table that the http extension fills."""
+    """The parts of the web server. `routes`: the route table that the http extension fills."""
 
     host: RunningHost
     extensions: Sequence[Extension]

@@ -1,4 +1,4 @@
-"""Run of one host until it is cancelled, the same in the host process and with --no-reload."""
+"""Running of one host until it is cancelled, for the host process and for --no-reload."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MemorySecrets:
-    """Implements SecretsRepository of host/http/keys.py. Nothing is written into the app's folder."""
+    """Implements SecretsRepository of host/http/keys/key_store.py. Nothing is written into the app's folder."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Virtual clock: time does not advance while anything is working, and jumps to the next sleeper when all is idle.
+"""Virtual clock: time does not advance while anything is working, and jumps to the next due wait when all is idle.
 
     clock = VirtualClock()
     with asyncio.Runner(loop_factory=clock.new_loop) as runner:
@@ -183,7 +183,7 @@ class VirtualClock:
         await self._wait_until_idle(self._now)
 
     async def step(self, limit: datetime | None = None, *, upkeep: bool = False) -> bool:
-        """Wait until everything is idle, then jump once, to the next sleeper, but not beyond `limit`.
+        """Wait until everything is idle, then jump once, to the next task that is due, but not beyond `limit`.
 
         Return False if no sleeper is due within the limit or time is frozen. The tasks that the jump wakes have not run
         yet when it returns.

@@ -13,7 +13,7 @@ from emulator.extensions.http.response import (
     check_length,
     cookie_text,
     render,
-    sniffed,
+    text_response,
 )
 from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
@@ -54,7 +54,7 @@ PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
     ],
 )
 def test_json_in_a_text_is_formatted(text: str, body: str) -> None:
-    response = sniffed(text)
+    response = text_response(text)
     assert (response.status, response.headers, response.body.decode()) == (200, PLAIN, body)
 
 
@@ -64,7 +64,7 @@ def test_a_date_with_an_offset_becomes_local_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TZ", "Etc/GMT-3")
     time.tzset()
     try:
-        body = sniffed('["2017-01-12T13:55:08+01:00"]').body
+        body = text_response('["2017-01-12T13:55:08+01:00"]').body
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -88,7 +88,7 @@ def test_a_date_with_an_offset_becomes_local_time(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_an_object_with_a_body_is_a_response(text: str, response: RenderedResponse) -> None:
-    assert sniffed(text) == response
+    assert text_response(text) == response
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def _response(value: Datum | None) -> RenderedResponse:
         case Datum("bytes", bytes() as body):
             return RenderedResponse(body=body)
         case Datum("string" | "json", str() as text):
-            return sniffed(text)
+            return text_response(text)
         case Datum(_, other):
             return _text(scalar_text(other))
 
@@ -134,7 +134,7 @@ def cookie_text(cookie: HttpCookie) -> str:
 # Texts -------------------------------------------------------------------------------------------------------
 
 
-def sniffed(text: str) -> RenderedResponse:
+def text_response(text: str) -> RenderedResponse:
     """Return the response for a text: JSON in it is formatted, and a JSON object with a `body` is a whole response.
 
     So does the Functions host with every text of an http output (RawScriptResult). Raises ResponseRefused.

@@ -69,7 +69,7 @@ class Database(Protocol):
 
     @property
     def description(self) -> str:
-        """Kind and place, for users."""
+        """Kind and path of the database, for messages."""
 
     async def read(self, action: str, work: Work[T]) -> T:
         """Execute an operation that changes nothing."""

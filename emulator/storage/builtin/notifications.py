@@ -25,7 +25,7 @@ class QueueNotifications:
 
     @asynccontextmanager
     async def change(self, queue: str) -> AsyncIterator[asyncio.Future[None]]:
-        """Give a future that is done at the first change after the context was entered."""
+        """Yield a future that is done at the first change after the context was entered."""
         future = asyncio.get_running_loop().create_future()
         waiters = self._waiters[queue]
         waiters.add(future)

@@ -98,7 +98,8 @@ class RestAccount:
             case Identity():
                 raise ConfigurationError(
                     f"The storage connection in setting '{self._connection.setting}' uses an identity, but its "
-                    f"endpoint {endpoint_of(self._connection, name)} is plain http. Tokens are sent over https only."
+                    f"endpoint {endpoint_of(self._connection, name)} is plain http. Tokens are sent over https only: "
+                    "use an https endpoint, or a connection string."
                 )
             case _ as unknown:
                 assert_never(unknown)

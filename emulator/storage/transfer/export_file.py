@@ -207,7 +207,9 @@ def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
         with path.open(mode) as file:
             yield file
     except OSError as error:
-        raise TransferFileError(f"{path} cannot be used: {error.strerror or error}.") from error
+        raise TransferFileError(
+            f"{path} cannot be used: {error.strerror or error}. Check the path, its permissions and the free space."
+        ) from error
 
 
 # Reading -----------------------------------------------------------------------------------------------------
@@ -215,7 +217,10 @@ def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
 
 def read_header(file: BinaryIO, path: Path) -> Header:
     """Read the first line. Raises TransferFileError if it is not a header, or one of a newer version."""
-    no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is not a header.")
+    no_header = TransferFileError(
+        f"{path} is not a storage export of azemu: its first line is not a header. "
+        "Pass a file that `azemu storage export` has written."
+    )
     try:
         content = json.loads(file.readline())
         known, version = content["format"] == FORMAT, int(content["version"])
@@ -247,7 +252,9 @@ def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
             record = _record(json.loads(line))
         except (ValueError, KeyError, TypeError):
             start = file.tell() - len(line)
-            raise TransferFileError(f"{path} is damaged: the line at byte {start} cannot be read.") from None
+            raise TransferFileError(
+                f"{path} is damaged: the line at byte {start} cannot be read. Export again."
+            ) from None
         if record is not None:
             yield record, file.tell()
 

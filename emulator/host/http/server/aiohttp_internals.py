@@ -217,7 +217,7 @@ class KestrelConnection(web.RequestHandler):
             self._head_timer = None
 
     def start_draining(self) -> None:
-        """Close the connection as soon as no request is lost by it."""
+        """Close the connection as soon as that loses no request."""
         if self._in_request:
             self.close()
         elif self.awaits_first_request:
