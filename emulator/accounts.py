@@ -39,7 +39,7 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
             try:
                 connection = resolve_connection(settings, name)
             except ConfigurationError:
-                # Most settings are no storage connections. One that should be is reported when it is looked up.
+                # Most settings are not storage connections. One that should be is reported when it is looked up.
                 continue
             key = connection_key(connection)
             if key not in accounts:
@@ -50,7 +50,7 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
 def _possible_connections(settings: Settings) -> Iterator[str]:
     """Names of settings that may be storage connections; some of them will turn out not to be."""
     for name, value in settings.items():
-        # The settings contain the whole process environment, and parsing a value that is no connection string is
+        # The settings contain the whole process environment, and parsing a value that is not a connection string is
         # the expensive case. So values are filtered by a cheap look at their text first.
         lower = value.strip().lower()
         is_connection_string = "=" in value and any(word in lower for word in _CONNECTION_STRING_WORDS)

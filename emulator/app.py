@@ -1,4 +1,4 @@
-"""The composition root: opens storage, worker, extensions, host and web server for one function app.
+"""Start and stop of one host: storage accounts, worker, extensions, functions host and web server of an app.
 
     async with open_app(StartOptions(app=Path("."))) as app:
         print(app.url)                          # running
@@ -23,20 +23,20 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.environment import PROCESS
 from emulator.extensions.registry import FALLBACK, open_extensions
 from emulator.host.admin.api import HostCommands
-from emulator.host.console.invocationlog import outside_of_invocations
+from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.host_id import host_id
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
-from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.local_locks import LocalHostLocks
 from emulator.host.locks import CONTAINER as LOCK_CONTAINER
 from emulator.host.locks import BlobHostLocks
 from emulator.host.port import HostLocks
-from emulator.host.site import OpenSite, SiteParts, open_keys, open_site
+from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
+from emulator.listening import listening_socket
 from emulator.storage.accounts import StorageAccounts
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
@@ -99,88 +99,53 @@ async def open_app(
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
-        base = _Base(
-            configuration=configuration,
+        status, routes = HostStatus(), FunctionRoutes()
+        keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
+        context = ExtensionContext(
+            options=configuration.host,
+            settings=configuration.settings,
             accounts=accounts,
-            listener=listener,
             clock=clock,
             new_id=new_id,
+            host_id=host_id(configuration.root, configuration.settings),
+            open_locks=lambda: _open_locks(context),
             drain_seconds=drain_seconds,
-            restart=restart,
-            secrets=secrets,
+            # Called only when the host runs, so the variable is bound by then.
+            functions=lambda: host.catalog.functions,
+            routes=routes,
+            wait_until_running=status.wait_until_running,
+            wait_until_stopping=status.wait_until_stopping,
+            system_key=keys.system_key,
+            origin=lambda: f"http://localhost:{port}",
+            any_port=configuration.port == 0,
             hosts_folder=hosts_folder,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )
-        host, site = _compose(base, around_worker or (lambda worker: worker))
-        # The web server is entered before the host and left after it: it also answers while the host starts, while it
-        # stops and after it has failed to start.
-        server = await stack.enter_async_context(site)
-        await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
-        # Requests end before the host stops, because they still need its functions.
-        stack.push_async_callback(server.listener.drain, drain_seconds)
-        yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
-    """What all parts of the host are composed from; see `open_app`."""
-
-    configuration: Configuration
-    accounts: StorageAccounts
-    listener: socket.socket
-    clock: Clock
-    new_id: NewId
-    drain_seconds: float
-    restart: Callable[[], None] | None
-    secrets: SecretsRepository | None
-    hosts_folder: Path | None
-    resources: ExitStack
-
-
-def _compose(base: _Base, around_worker: AroundWorker) -> tuple[Host, AbstractAsyncContextManager[OpenSite]]:
-    """Create the host and its web server, neither of them running. Raises ConfigurationError."""
-    configuration, clock, new_id = base.configuration, base.clock, base.new_id
-    status, routes = HostStatus(), FunctionRoutes()
-    keys = open_keys(configuration, clock, new_id=new_id, secrets=base.secrets)
-    context = ExtensionContext(
-        options=configuration.host,
-        settings=configuration.settings,
-        accounts=base.accounts,
-        clock=clock,
-        new_id=new_id,
-        host_id=host_id(configuration.root, configuration.settings),
-        open_locks=lambda: _open_locks(context),
-        drain_seconds=base.drain_seconds,
-        # Called only when the host runs, so the variable is bound by then.
-        functions=lambda: host.catalog.functions,
-        routes=routes,
-        wait_until_running=status.wait_until_running,
-        wait_until_stopping=status.wait_until_stopping,
-        system_key=keys.system_key,
-        # The port is asked of the socket: with port 0 the system has chosen it.
-        origin=lambda: f"http://localhost:{base.listener.getsockname()[1]}",
-        any_port=configuration.port == 0,
-        hosts_folder=base.hosts_folder,
-        resources=base.resources,
-    )
-    extensions = open_extensions(context)
-    worker = InProcessWorker(configuration.root, settings=dict(os.environ), clock=clock, on_log=outside_of_invocations)
-    host = Host(
-        HostParts(
-            worker=around_worker(worker),
+        extensions = open_extensions(context)
+        worker = InProcessWorker(
+            configuration.root, settings=dict(os.environ), clock=clock, on_log=log_outside_invocations
+        )
+        parts = HostParts(
+            worker=around_worker(worker) if around_worker else worker,
             extensions=extensions,
             options=configuration.host,
             settings=configuration.settings,
             status=status,
             fallback=FALLBACK,
-        ),
-        clock=clock,
-        new_id=new_id,
-    )
-    commands = HostCommands(drain=host.drain, restart=base.restart)
-    parts = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
-    return host, open_site(configuration, parts, sock=base.listener, clock=clock, new_id=new_id)
+        )
+        host = Host(parts, clock=clock, new_id=new_id)
+        commands = HostCommands(drain=host.drain, restart=restart)
+        site = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
+        # The web server is entered before the host and left after it: it also responds while the host starts, while it
+        # stops and after it has failed to start.
+        server = await stack.enter_async_context(
+            open_site(configuration, site, sock=listener, clock=clock, new_id=new_id)
+        )
+        await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
+        # Requests end before the host stops, because they still need its functions.
+        stack.push_async_callback(server.listener.drain, drain_seconds)
+        yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
 
 
 def _open_locks(context: ExtensionContext) -> HostLocks:
@@ -201,12 +166,5 @@ def _listening(configuration: Configuration) -> Iterator[socket.socket]:
     if configuration.listener is not None:
         yield configuration.listener
         return
-    address, port = configuration.address, configuration.port
-    try:
-        listener = socket.create_server(
-            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128
-        )
-    except OSError as error:
-        raise PortUnavailable(address, port, error) from error
-    with listener:
+    with listening_socket(configuration.address, configuration.port) as listener:
         yield listener

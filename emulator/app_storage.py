@@ -1,6 +1,6 @@
 """Storage for an app's development connections: Azurite, or the built-in store if Azurite is not available.
 
-`azemu start` and the tests open it before the host, because the host takes storage as given.
+`azemu start` and the tests open it before the host, because the host itself starts no storage.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from emulator.storage.endpoints import account_description
 class AppStorage:
     """The storage that is open. `settings`: app settings that the host must use instead of its own ones.
 
-    `description`: for users; None: the app has no storage. `again`: set when the storage was lost and is available
+    `description`: for users; None: the app has no storage. `restarted`: set when the storage was lost and is available
     again, not necessarily with all its contents.
     """
 
     description: str | None
     settings: Mapping[str, str] = field(default_factory=dict)
-    again: asyncio.Event = field(default_factory=asyncio.Event)
+    restarted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
 async def open_app_storage(
-    configuration: Configuration, *, clock: Clock, say: Callable[[str], None]
+    configuration: Configuration, *, clock: Clock, print_line: Callable[[str], None]
 ) -> AsyncIterator[AppStorage]:
-    """Open the storage that the app's settings ask for while entered. `say` shows a line to the user.
+    """Open the storage that the app's settings ask for while entered. `print_line` shows a line to the user.
 
     Raises StorageUnavailable, and ConfigurationError when AzureWebJobsStorage cannot be understood.
     """
@@ -52,12 +52,14 @@ async def open_app_storage(
         return
     async with AsyncExitStack() as stack:
         try:
-            azurite = await stack.enter_async_context(open_azurite(configuration.root, clock=clock, say=say))
+            azurite = await stack.enter_async_context(
+                open_azurite(configuration.root, clock=clock, print_line=print_line)
+            )
         except NoAzurite as missing:
             # A user who asked for Azurite by name needs what only a server can do, such as access by other programs.
             if configuration.wants_azurite:
                 raise
-            say(
+            print_line(
                 f"Azurite is not available; using the built-in store in {BUILTIN_PATH} of the app's folder (as with "
                 f"--storage builtin). {missing.reason} To get Azurite, install {HOW_TO_GET_AZURITE}."
             )
@@ -72,7 +74,7 @@ async def open_app_storage(
         if DEFAULT_CONNECTION in connections:
             where = f"started by azemu, data in {FOLDER}/" if azurite.started_here else azurite.origin
             description = f"{azurite.description} ({where})"
-        yield AppStorage(description=description, settings=settings, again=azurite.again)
+        yield AppStorage(description=description, settings=settings, restarted=azurite.restarted)
 
 
 def describe_storage(settings: Settings) -> str | None:

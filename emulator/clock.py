@@ -1,8 +1,8 @@
 """Clock: the interface through which the host reads the time and waits, and its real-time implementation.
 
 No module asks the system for the time; it uses the Clock that it was given. That makes virtual time possible
-(`emulator.virtual_time`): time stands still while anything is working and jumps to the next sleeper when everything is
-idle. For that, three rules hold everywhere in the host:
+(`emulator.virtual_time`): time does not advance while anything is working, and jumps to the next due
+wait when everything is idle. For that, three rules hold everywhere in the host:
 
 * waiting for time goes through `Clock.sleep` or `within`, never through asyncio's own timers;
 * work that the event loop cannot see (a thread, a request to another process) is done inside `clock.busy()`;

@@ -1,4 +1,4 @@
-"""App settings as variables of os.environ while their app is open.
+"""App settings in os.environ while their app is open.
 
 A process has one environment, but tests open several apps in it, nested or at the same time, and close them in any
 order. If several open apps set the same variable, the app opened last wins.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 class EnvironmentLayers:
-    """Layers of variables over an environment, one per open app. The topmost layer wins."""
+    """Environment variables of all open apps, one layer per app. The layer of the app that was opened last wins."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._environ = environ

@@ -1,4 +1,4 @@
-"""Stop signals (Ctrl-C, SIGTERM and others): the first one asks the program to stop, the second one forces it."""
+"""Stop signals (Ctrl-C, SIGTERM and others): the first one stops the program in order, later ones at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextmanager
-def interruptible(*, first: Callable[[], object], again: Callable[[], object]) -> Iterator[None]:
-    """While entered, call `first` on the running event loop at the first stop signal, and `again` at all later ones."""
+def interruptible(*, first: Callable[[], object], repeated: Callable[[], object]) -> Iterator[None]:
+    """While entered, call `first` on the running event loop at the first stop signal, `repeated` at all later ones."""
     loop = asyncio.get_running_loop()
     count = 0
 
@@ -25,7 +25,7 @@ def interruptible(*, first: Callable[[], object], again: Callable[[], object]) -
         # Signal handlers interrupt the main thread anywhere, also inside the event loop. So they only schedule a call.
         # RuntimeError: the loop is closed, so the program is about to end anyway.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(first if count == 1 else again)
+            loop.call_soon_threadsafe(first if count == 1 else repeated)
 
     # signal.signal instead of loop.add_signal_handler, which Windows does not have.
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]

@@ -28,7 +28,7 @@ T = TypeVar("T")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The connection string of an Azurite of our own that keeps everything in memory."""
     folder = tmp_path_factory.mktemp("azurite")
-    with _held_open(open_azurite(folder, clock=SystemClock(), say=print, in_memory=True)) as server:
+    with _held_open(open_azurite(folder, clock=SystemClock(), print_line=print, in_memory=True)) as server:
         yield server.connection_string
 
 

@@ -18,9 +18,9 @@ from emulator.app import App, open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import category_for
-from emulator.host.http.server.connections import PortUnavailable
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
+from emulator.listening import PortUnavailable
 from emulator.worker.port import Datum
 
 HEAD = """

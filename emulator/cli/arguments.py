@@ -136,7 +136,7 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
 
 def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) -> int:
     prefix = f"azemu {group}".strip()
-    # `azemu storage` alone is an error for scripts (exit code 2), but the answer for a person is the list of commands.
+    # `azemu storage` alone is an error for scripts (exit code 2), but a person gets the list of commands.
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write("".join(f"{prefix} {word} --help\n" for word in known))
         return exit_codes.OK if words else exit_codes.USAGE
@@ -206,12 +206,12 @@ def _parse_start(words: Sequence[str]) -> Start:
         help='arguments of the Python that runs the app, such as "-m debugpy --listen 5678"',
     )
     add = parser.add_argument_group("output").add_argument
-    add("--verbose", action="store_true", help="show the log of the host, too")
+    add("--verbose", action="store_true", help="also show the log of the host")
     add(
         "--user-log-level",
         default=os.environ.get("FUNCTIONS_USER_LOG_LEVEL"),
         metavar="LEVEL",
-        help=f"lowest level that is shown of the functions' own log: {', '.join(LEVELS)} "
+        help=f"lowest level of the functions' own log lines to show: {', '.join(LEVELS)} "
         "(default: the environment variable FUNCTIONS_USER_LOG_LEVEL)",
     )
     add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")

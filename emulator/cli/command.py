@@ -1,6 +1,6 @@
 """Command `azemu`: run what the arguments ask for, print errors, return the exit code.
 
-Modules that are needed by one command only are imported inside functions, so that `azemu --help` answers at once.
+Modules that are needed by one command only are imported inside functions, so that `azemu --help` responds at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command (default: the process's arguments). Return its exit code: 0 after a clean stop, 1 after an error
     whose message was printed, 2 for a wrong command line, 130 after Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Terminals and files on Windows may not know a character. A question mark is better than a traceback.
+        # The encoding of a terminal or file may lack a character (Windows). A question mark is better than a traceback.
         sys.stdout.reconfigure(errors="replace")
     command = parse(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case int():
                 return command  # `parse` has printed the help or an error message.
     except EmulatorError as error:
-        from emulator.host.console.output import wants_colour
+        from emulator.host.console.output import use_colour
 
-        red, plain = ("\x1b[91m", "\x1b[0m") if wants_colour(sys.stderr, os.environ) else ("", "")
+        red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
         sys.stderr.write(f"{red}{error}{plain}\n")
         return exit_codes.FAILED
     except KeyboardInterrupt:
@@ -50,7 +50,7 @@ def _start(command: Start) -> int:
     from emulator.config import hostjson, settings
     from emulator.config.hostjson import LogLevel
     from emulator.config.start import StartOptions, configure
-    from emulator.host.console.output import Style, wants_colour
+    from emulator.host.console.output import Style, use_colour
     from emulator.process.serving import open_console, serve_alone
 
     clock = SystemClock()
@@ -67,7 +67,7 @@ def _start(command: Start) -> int:
         user_log_level=LogLevel(command.user_log_level) if command.user_log_level else None,
     )
     configuration = configure(options, os.environ)
-    style = Style(colour=wants_colour(sys.stdout, os.environ, refused=command.no_color), format=command.log_format)
+    style = Style(colour=use_colour(sys.stdout, os.environ, disabled=command.no_color), format=command.log_format)
     console = open_console(sys.stdout, options, configuration, style=style, clock=clock)
     # Printed here and not in the host process, which reads the same files again after every restart.
     for warning in configuration.warnings:

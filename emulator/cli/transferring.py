@@ -49,7 +49,7 @@ def run_transfer(command: Transfer) -> int:
 
 
 async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> TransferResult:
-    accounts = _Accounts(command.app, os.environ, clock, line.say)
+    accounts = _Accounts(command.app, os.environ, clock, line.print)
     chosen = all_items if command.hub is None else hub_items(command.hub)
     if command.action == "export":
         assert command.file is not None  # argparse requires it for an export and an import
@@ -65,11 +65,11 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
             return await import_account(command.file, account, clock=clock, force=command.force, report=line.show)
     async with accounts.open(command.source) as source, accounts.open(command.target) as target:
         await _require_hub(source, command.hub)
-        # The same for every copy of the same things: a repeated copy recognises in the target what it wrote before.
+        # The same for every copy of the same items: a repeated copy recognises in the target what it wrote before.
         what = "\n".join((source.description, target.description, command.hub or ""))
         copy_id = f"copy-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
         if not command.force:
-            # The import checks this again. Users should learn it before the source is read, which may take an hour.
+            # The import checks this again. Users should see it before the source is read, which may take an hour.
             await check_target(target, await list_items(source, chosen), copy_id)
         file = accounts.copy_folder() / f"{copy_id}.jsonl"
         try:
@@ -88,7 +88,7 @@ def all_items(item: Item) -> bool:
 
 
 def hub_items(hub: str) -> Callable[[Item], bool]:
-    """Return a test for the queues, tables and containers of a task hub, whatever its number of partitions."""
+    """Return a predicate that is true for the queues, tables and containers of a task hub with any partition count."""
     names = HubNames(hub=hub, partition_count=_MAX_PARTITIONS)
     tables = {name.lower() for name in (names.history_table, names.instances_table, names.partitions_table)}
     chosen: Mapping[Kind, frozenset[str]] = {
@@ -108,17 +108,17 @@ async def _require_hub(account: StorageAccount, hub: str | None) -> None:
     async for name in account.tables():
         if chosen(Item(Kind.TABLE, name)):
             return
-    raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}.')
+    raise ConfigurationError(f'There is no task hub "{hub}" in {account.description}. Check --hub and the connection.')
 
 
 class _Accounts:
     """The accounts that a command line names."""
 
-    def __init__(self, app: Path, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(self, app: Path, environ: Mapping[str, str], clock: Clock, print_line: Callable[[str], None]) -> None:
         self._app = app
         self._environ = environ
         self._clock = clock
-        self._say = say
+        self._print_line = print_line
 
     @asynccontextmanager
     async def open(self, name: str | None) -> AsyncIterator[StorageAccount]:
@@ -129,7 +129,9 @@ class _Accounts:
         connection = self._connection(name or DEFAULT_SETTING)
         async with AsyncExitStack() as stack:
             if connection == parse_connection(DEVELOPMENT_STORAGE, setting=connection.setting):
-                azurite = await stack.enter_async_context(open_azurite(self._root(), clock=self._clock, say=self._say))
+                azurite = await stack.enter_async_context(
+                    open_azurite(self._root(), clock=self._clock, print_line=self._print_line)
+                )
                 connection = parse_connection(azurite.connection_string, setting=connection.setting)
             yield await stack.enter_async_context(open_connection(connection, self._clock))
 
@@ -174,7 +176,7 @@ class _ProgressLine:
     def __exit__(self, *_: object) -> None:
         self._erase()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self._erase()
         self._out.write(f"{text}\n")
         self._out.flush()
@@ -213,8 +215,8 @@ def _conclude(command: Transfer, result: TransferResult) -> int:
     queues = ", ".join(f"{name} ({count})" for name, count in sorted(result.unreadable.items()))
     sys.stderr.write(
         f"Hidden messages were not transferred: {queues}. The storage service shows a message only when it is visible. "
-        "Hidden are timers that are not due yet, and messages that a host is processing. Stop the hosts, wait 5 "
-        "minutes until the latter are visible again, and repeat the command. Timers that are still not due cannot be "
-        "transferred.\n"
+        "Messages that a host is processing are hidden, and so are timers that are not due yet. Stop the hosts, wait 5 "
+        "minutes until their messages are visible again, and repeat the command. Timers that are still not due cannot "
+        "be transferred.\n"
     )
     return exit_codes.FAILED

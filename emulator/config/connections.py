@@ -22,7 +22,7 @@ from emulator.errors import ConfigurationError
 Service = Literal["blob", "queue", "table"]
 SERVICES: Final[tuple[Service, ...]] = ("blob", "queue", "table")
 
-# The account that Azurite and the Windows storage emulator know; the key is public and documented.
+# The account of Azurite and the Windows storage emulator; the key is public and documented.
 DEVELOPMENT_ACCOUNT: Final = "devstoreaccount1"
 DEVELOPMENT_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 DEVELOPMENT_PORTS: Final[Mapping[Service, int]] = {"blob": 10000, "queue": 10001, "table": 10002}
@@ -250,7 +250,7 @@ def _account_connection(parts: Mapping[str, str], setting: str) -> StorageConnec
 def _sas_url_connection(value: str, setting: str) -> StorageConnection:
     """Parse the URL of a service with a SAS, as the portal shows it: https://account.blob.core.windows.net/?sv=…"""
     url = urlsplit(value if _is_url(value) else "")
-    # The host name is the only place that tells which service a SAS URL belongs to.
+    # Only the host name shows which service a SAS URL belongs to.
     service = next((service for service in SERVICES if f".{service}." in (url.hostname or "")), None)
     if service is None or not url.query:
         raise _unusable(setting, "a URL must be that of a blob, queue or table service and contain a SAS token")

@@ -34,7 +34,7 @@ DEFAULT_CONTENT: Final[Mapping[str, Any]] = {
     "version": "2.0",
     "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
 }
-# Sections that the real host knows. Only these are logged, because an unknown one may hold a secret.
+# Sections of the real host. Only these are logged, because an unknown one may hold a secret.
 WELL_KNOWN: Final = frozenset(
     (
         "version functiontimeout retry functions http watchdirectories watchfiles queues serviceBus eventhub singleton "
@@ -124,7 +124,7 @@ class HostOptions:
     extension_bundle: ExtensionBundle | None = None
     logging: LoggingOptions = LoggingOptions()
     text: str = option("", key="")
-    # Sections know where each value comes from, which says nothing about whether two sets of options are equal.
+    # Sections contain the source of each value, which does not matter for the equality of two sets of options.
     extensions: Section = field(
         default=Section({}, ("extensions",), lambda path: FILE_NAME), compare=False, metadata={"rule": Rule(key="")}
     )
@@ -189,7 +189,9 @@ def _load(path: Path, create: bool) -> tuple[dict[str, Any], list[str]]:
             f"Line {error.lineno}, column {error.colno}: {error.msg}. It must be a JSON object."
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"Unable to read host configuration file '{path}': {error.strerror}.") from error
+        raise ConfigurationError(
+            f"Unable to read host configuration file '{path}': {error.strerror}. It must be a readable file."
+        ) from error
     except NotText as error:
         raise ConfigurationError(f"Unable to read host configuration file '{path}'. {error}") from None
     content = file.value

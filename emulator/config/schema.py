@@ -153,7 +153,7 @@ def read_value(section: Section, key: str, kind: Any, rule: Rule = NO_RULE) -> A
 
 
 def _scalar(kind: Any, section: Section, key: str, value: Any, rule: Rule) -> Any:
-    # .NET configuration knows only texts, so `"8"` and `8` mean the same number, in host.json as in app settings.
+    # .NET configuration contains only texts, so `"8"` and `8` mean the same number, in host.json as in app settings.
     allowed = _allowed_values(kind, rule)
     if isinstance(value, (dict, list)):
         raise section.error(key, value, allowed)

@@ -122,7 +122,7 @@ class Configuration:
 
 
 def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuration:
-    """Read and merge everything that a host needs to know before it starts. Raises ConfigurationError."""
+    """Read and merge all settings of a host. Raises ConfigurationError."""
     root = options.app.resolve()
     loaded = load_settings(root, environ, overrides=options.settings)
     settings = loaded.settings

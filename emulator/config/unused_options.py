@@ -22,7 +22,7 @@ from emulator.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnusedOption:
-    """One row: `path` from the top of host.json, `kind` as in a dataclass annotation, `reason` for the absent effect.
+    """One row: `path` from the top of host.json, `kind` as in a dataclass annotation, `reason`: why it has no effect.
 
     `warning`: shown to the user when the option is true.
     """

@@ -28,5 +28,5 @@ extension."""
 
 
 def open_extensions(context: ExtensionContext) -> Sequence[Extension]:
-    """Call all factories. Raises ConfigurationError for wrong options in host.json or in the app settings."""
+    """Create all extensions. Raises ConfigurationError for wrong options in host.json or in the app settings."""
     return [factory(context) for factory in EXTENSIONS]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from emulator.host.bindings import WARMUP_TRIGGER
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Trigger
 
-# The admin API looks for this type, because the function may have any name.
-TRIGGER = "warmuptrigger"
-
 
 def warmup_extension(context: ExtensionContext) -> Extension:
-    """Warm-up triggers. There are no events to listen for: the admin API invokes the function."""
-    return Extension(name="warmup", triggers={TRIGGER: Trigger(listen=lambda function, binding, invoke: nullcontext())})
+    """Return the extension of warm-up triggers. They have no listener: the admin API invokes the function."""
+    trigger = Trigger(listen=lambda function, binding, invoke: nullcontext())
+    return Extension(name="warmup", triggers={WARMUP_TRIGGER: trigger})

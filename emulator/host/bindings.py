@@ -18,6 +18,8 @@ from emulator.worker.port import Binding, FunctionMetadata
 RETURN = "$return"
 # The host starts listeners of this type before all others, and keeps them when it drains.
 HTTP_TRIGGER = "httptrigger"
+# The admin API looks for a function of this type, which may have any name.
+WARMUP_TRIGGER = "warmuptrigger"
 # The response of an HTTP function, which the http extension renders.
 HTTP_OUTPUT = "http"
 

@@ -4,8 +4,8 @@
         options = context.section(TimerOptions)  # extensions.timers of host.json
         …
 
-The factories are called before the host starts. So facts that are known only later (the functions, the port) are
-functions, to be called when they are needed.
+The factories are called before the host starts. So facts that are known only later, such as the functions, are
+functions themselves, to be called when they are needed.
 """
 
 from __future__ import annotations
@@ -33,17 +33,23 @@ T = TypeVar("T", bound=SectionOptions)
 class ExtensionContext:
     """What an extension may use.
 
-    `accounts`: storage accounts by connection name. `host_id`: part of the paths in storage that belong to this app.
-    `drain_seconds`: how long the host waits for running work when it stops; listeners are cancelled then, and the
-    work of `Extension.run` must have given up by itself.
-    `functions`: those of the catalog, empty until the app is loaded. `routes`: the route table of the web server, for
-    HTTP triggers. `wait_until_running` returns when every listener has started, or when it is certain that none will;
-    `wait_until_stopping` when the host begins to stop. `system_key`: the value of the system key of that name, which is
-    created if there is none.
-    `origin`: where this host serves HTTP, such as `http://localhost:7071`. `any_port`: the host got a free port
-    instead of a fixed one, so that ports which extensions open must not be fixed either.
-    `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed; None: they
-    leave nothing. `resources`: left after the host has stopped.
+    Storage: `accounts` maps connection names to accounts; the name is the binding's `connection`, or DEFAULT_CONNECTION
+    if it has none. It raises ConnectionNotConfigured in the words of the host. `host_id` is part of this app's paths in
+    storage. `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed;
+    None: they leave nothing.
+
+    Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `drain_seconds`: how
+    long the host waits for running work when it stops; listeners are cancelled then, and the work of `Extension.run`
+    must have given up by itself. `wait_until_running` returns when every listener has started, or when it is certain
+    that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host has stopped.
+
+    `functions`: those of the catalog, disabled ones included; empty until the app is loaded, complete when `run` or
+    `listen` is entered.
+
+    HTTP: `routes`: the route table of the web server, for HTTP triggers. `system_key`: the value of the system key of
+    that name, which is created if there is none. `origin`: where this host serves HTTP, such as
+    `http://localhost:7071`. `any_port`: the host got a free port instead of a fixed one, so that ports which extensions
+    open must not be fixed either.
     """
 
     options: HostOptions

@@ -205,7 +205,7 @@ def as_text(value: object, form: str = "") -> str:
     match value:
         case str():
             return value
-        # Bytes that are no UTF-8 become U+FFFD, as in .NET, instead of failing the invocation.
+        # Bytes that are not UTF-8 become U+FFFD, as in .NET, instead of failing the invocation.
         case bytes():
             return value.decode("utf-8", "replace")
         case datetime():
@@ -230,7 +230,7 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
 
     Any other payload has no members. Source: host, Utility.ApplyBindingData; docs/protocol/functions-host.md 2.3.
     """
-    # Only text is looked at, as in the host: a blob trigger hands over bytes, so members of a JSON blob are no names.
+    # Only text is parsed, as in the host: a blob trigger passes bytes, so the members of a JSON blob are not names.
     if payload is None or payload.type != "string":
         return {}
     text = payload.value.strip()
@@ -239,7 +239,7 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        # A text in braces that is no JSON, or JSON nested deeper than Python's limit, is an ordinary text payload.
+        # A text in braces that is not JSON, or JSON nested deeper than Python's limit, is an ordinary text payload.
         return {}
     return {
         name: value if isinstance(value, dict) else as_text(value)

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from emulator.background import background
 from emulator.clock import Clock, within
@@ -51,7 +52,7 @@ _NO_FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostParts:
-    """What a host is composed of. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
+    """The parts of a host. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
 
     worker: AbstractAsyncContextManager[Worker]
     extensions: Sequence[Extension]
@@ -239,7 +240,7 @@ class Host:
             # A new context manager for every attempt, because one cannot be entered twice.
             return Restartable(
                 f"listener of {function.name}",
-                lambda: listen(function, function.trigger, invoker.invoke_of(function)),
+                lambda: listen(function, function.trigger, partial(invoker.invoke, function)),
                 _ListenerReporter(function.name),
             )
 

@@ -2,8 +2,7 @@
 
 Listeners, the admin API and the durable engine all run functions through this module.
 
-    invoke = invoker.invoke_of(function)      # for a listener
-    returned = await invoke(TriggerEvent(value=…))
+    returned = await invoker.invoke(function, TriggerEvent(value=…))
 
 Source: webjobs-sdk, FunctionExecutor.cs; host, WorkerFunctionInvoker.cs; docs/protocol/functions-host.md chapter 7.
 """
@@ -25,7 +24,7 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
-from emulator.host.port import BindingContext, Function, Invoke, TriggerEvent
+from emulator.host.port import BindingContext, Function, TriggerEvent
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
@@ -101,14 +100,6 @@ class Invoker:
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
         await self._idle.wait()
-
-    def invoke_of(self, function: Function) -> Invoke:
-        """Return `invoke` for one function, as its listener gets it."""
-
-        async def invoke(event: TriggerEvent) -> Returned:
-            return await self.invoke(function, event)
-
-        return invoke
 
     async def invoke(self, function: Function, event: TriggerEvent) -> Returned:
         """Run the function for one event, and again if it fails and its retry policy says so.

@@ -132,7 +132,7 @@ class BlobHostLocks:
             while not await run_to_completion(lock.try_acquire()):
                 if is_first:
                     _log.debug("Unable to acquire Singleton lock (%s).", lock.name)
-                    # The service does not tell how much of a lease is left, but a lease that is not renewed ends
+                    # The service does not report how much of a lease is left, but a lease that is not renewed ends
                     # within its period.
                     _log.info(
                         "%s waits for its lock, which another host%s holds (blob %s). If that host was killed, the "
@@ -204,7 +204,7 @@ class _BlobLock:
         metadata = {name.lower(): value for name, value in properties.metadata.items()}
         # Metadata are HTTP headers, whose names are the same in any case.
         self.last_owner = metadata.get(_OWNER.lower())
-        # Asked for first, because acquiring a lease again under the same id succeeds. Two hosts with the same instance
+        # Read first, because acquiring a lease again under the same id succeeds. Two hosts with the same instance
         # id would otherwise both be primary host.
         if properties.lease_state is LeaseState.LEASED:
             return False

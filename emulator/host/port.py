@@ -2,6 +2,12 @@
 
 An extension is a function that takes the host's `ExtensionContext` (host/context.py) and returns an `Extension`:
 records of functions by binding type. Binding types are in lower case in these maps; apps may spell them in any case.
+
+The host calls all of these functions on its own event loop, so they must not block: user code and slow calls belong on
+other threads, inside `clock.busy()`. Those that are not async are called once, at indexing, and make no requests.
+
+What else a trigger is written with: `emulator.polling` (work loop, back-off, lock renewal and outage reports of a
+listener that polls a queue), `host.expressions.Template.match` (captures in a blob path), `ExtensionContext.locks`.
 """
 
 from __future__ import annotations
@@ -40,10 +46,11 @@ class UnknownBindingType(EmulatorError):
 class TriggerEvent:
     """One event that runs a function. `value`: the trigger parameter. `metadata`: `trigger_metadata` for Python.
 
-    `binding_data`: names for binding expressions (`{name}`), case-insensitive. `reason`: for the log line
-    `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …` after it.
-    `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace context. `retried`: whether
-    retry policies apply when the function fails.
+    `binding_data`: names for binding expressions (`{name}`), case-insensitive. If `value` is a text (Datum "string")
+    with a JSON object, the invoker adds its members to `binding_data` and `metadata`; a listener does not parse it.
+    `reason`: for the log line `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …`
+    after it, in this order. `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace
+    context. `retried`: whether retry policies apply when the function fails.
     """
 
     value: Datum | None
@@ -62,7 +69,8 @@ class TriggerEvent:
 class Function:
     """A function of the catalog. `trigger`: its only trigger binding, with `%settings%` resolved.
 
-    `disabled`: listed, but without a listener.
+    `{expressions}` in `trigger` are not: in a blob path they are captures. `disabled`: listed and validated, but
+    without a listener.
     """
 
     metadata: FunctionMetadata
@@ -79,8 +87,8 @@ class BindingContext:
     """What the reader or writer of one binding gets: the binding and the facts of the invocation.
 
     `properties`: the binding's members with `%settings%` and `{expressions}` resolved for this invocation.
-    `resources`: left when the invocation has ended and its outputs are written. A reader whose value stays open while
-    the function runs (a stream, an SDK client) enters it there.
+    `resources`: left when the invocation has ended and its outputs are written, or when it has failed. A reader whose
+    value stays open while the function runs (a stream, an SDK client) enters it there; leaving it must not raise.
     """
 
     function: Function
@@ -91,32 +99,52 @@ class BindingContext:
 
 
 Invoke = Callable[[TriggerEvent], Awaitable[Returned]]
-"""Run the function for one event. Raises FunctionFailed, FunctionTimedOut, BindingFailed (host/invoker.py)."""
+"""Run the function for one event, including its retries; return when it has ended and its outputs are written.
+
+May be called concurrently; a listener limits how many of its events are processed at once. Raises FunctionFailed,
+FunctionTimedOut or BindingFailed (host/invoker.py) of the last attempt. The invoker has logged those, so a listener
+logs only what it does next, such as moving a message to the poison queue. Any other exception is a defect of the host
+or of an extension, and is not logged yet.
+
+Cancelling stops the wait for a retry, and drops the result and the outputs of a run; user code cannot be stopped and
+runs to its end. Nothing is logged then. A listener treats its event as not processed."""
 
 Listen = Callable[[Function, Binding, Invoke], AbstractAsyncContextManager[None]]
-"""Listen for one function's events and call `invoke` for each, while entered.
+"""Listen for one function's events and call `invoke` for each, while entered. The binding is the function's trigger.
 
-The host is started when all listeners are entered, so entering must not take long: a listener that needs a lock waits
-for it in the background. An error of the context manager is logged, and it is entered again after a pause
-(host/restarting.py); a ConfigurationError is final. Leaving it stops taking events and waits for those that are being
-processed; it is cancelled if that takes longer than the host's drain time."""
+Entering and leaving happen in one task. The host is started when all listeners are entered, so entering must not take
+long: a listener that needs a lock waits for it in the background. An exception, also one that the body gets from a
+background task (`emulator.background`), is logged by the host, and the listener is entered again after a pause of 2 to
+120 seconds (host/restarting.py); a ConfigurationError is final. So a listener handles what it expects, such as a
+storage outage while polling, and lets everything else out without logging it.
+
+Leaving it (the host stops, or drains at the request of the admin API) stops taking events and waits for those that are
+being processed, without a time limit of its own. When the host stops, a listener is cancelled if it needs longer than
+the drain time; it then cleans up with a few requests at most, and does not wait for functions."""
 
 Validate = Callable[[Function, Sequence[Function]], None]
 """Check the trigger of a function at indexing, beside the functions accepted before it. Raises InvalidFunction, or
 another EmulatorError for a binding that cannot be created, in the words of the Functions host."""
 
 BindingNames = Callable[[Binding], Collection[str]]
-"""The names that a trigger gives to `{expressions}` of the function's other bindings, in any letter case."""
+"""The names that a trigger gives to `{expressions}` of the function's other bindings, in any letter case. Built-in
+names such as `rand-guid` are always known."""
 
-InvokeByHand = Callable[[Function, Binding, str | None], Awaitable[TriggerEvent]]
+ManualEvent = Callable[[Function, Binding, str | None], Awaitable[TriggerEvent]]
 """Return the event for `POST /admin/functions/{name}` with that input text. Raises EmulatorError if the function
-cannot be run by hand."""
+cannot be run in this way; the host logs it."""
 
 ReadInput = Callable[[BindingContext], Awaitable[Datum | None]]
-"""Read the value of an input binding for one invocation. Raises EmulatorError, which fails the invocation."""
+"""Read the value of an input binding for one invocation. None: the parameter is None.
+
+Called before every attempt, at the same time as the other inputs; functionTimeout does not apply. Raises EmulatorError,
+which fails the invocation and is logged with it."""
 
 WriteOutput = Callable[[BindingContext, Datum], Awaitable[None]]
-"""Write the value of an output binding after the function has succeeded. Raises EmulatorError, which fails it."""
+"""Write the value of an output binding after the function has succeeded; not called for an output that is not set.
+
+Called at the same time as the other outputs. Raises EmulatorError, which fails the invocation and is logged with it.
+The other outputs are written all the same, and a retry writes all of them again."""
 
 ValidateBinding = Callable[[Binding], None]
 """Check an input or output binding at indexing, `%settings%` resolved. Raises EmulatorError."""
@@ -142,13 +170,13 @@ class Trigger:
     `binding_names` None: any name may come with an event (a JSON payload, an HTTP query), so that a missing one is
     found only when the function runs. Otherwise expressions with other names than these fail at indexing.
     `supports_retry`: the trigger is meant to have a retry policy; others run by theirs with a warning, as on Azure.
-    `log_category`: of the log lines of the modules in the extension's folder, such as Host.Triggers.Timer.
+    `log_category`: of the log lines of all modules in the folder of `listen`, such as Host.Triggers.Timer.
     """
 
     listen: Listen
     validate: Validate = accept_function
     binding_names: BindingNames | None = None
-    invoke_by_hand: InvokeByHand = text_event
+    manual_event: ManualEvent = text_event
     # On Azure these are timer, Event Hubs, Kafka and Cosmos DB triggers (docs/protocol/functions-host.md 7.6).
     supports_retry: bool = False
     log_category: str = "Host.General"
@@ -172,7 +200,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Routes below /runtime/webhooks/{name}. `handle` gets every method and path; keys are checked before."""
+    """Routes below /runtime/webhooks/{name}. `handle` gets every method and path; keys are checked before.
+
+    Requests wait until HTTP listeners have started. A webhook that runs functions of other triggers gets their `invoke`
+    from its own listeners, and waits for those with `ExtensionContext.wait_until_running`.
+    """
 
     name: str
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -182,8 +214,9 @@ class Webhook:
 class Extension:
     """One family of triggers and bindings. `name`: its section of host.json.
 
-    `run`: work beside the listeners, such as the durable engine; entered before them and left after them. Its failures
-    are treated like those of `Listen`, but it is not cancelled when the host stops: it limits its own end.
+    `run`: work beside the listeners, such as the durable engine or a scanner that several functions share; entered when
+    the functions are loaded, before their listeners, and left after them. Its failures are treated like those of
+    `Listen`, but it is not cancelled when the host stops: it limits its own end.
     """
 
     name: str
@@ -199,7 +232,7 @@ def refuse(binding: Binding) -> NoReturn:
     raise UnknownBindingType(binding.type)
 
 
-# A record for each direction, like an extension, because a fallback may know some types as a trigger only.
+# A record for each direction, like an extension, because a fallback may support some types as a trigger only.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
     """What the host does with binding types that no extension serves. Each function may raise UnknownBindingType."""
@@ -211,9 +244,12 @@ class Fallback:
 
 # A protocol, because an app without storage has no blobs to lease: host/local_locks.py then implements it.
 class HostLocks(Protocol):
-    """Locks that let one host at a time do something, among all hosts of an app (same host id).
+    """Locks that one host at a time can hold, among all hosts of an app (same host id).
 
     On Azure they are blob leases in the container azure-webjobs-hosts: docs/protocol/functions-host.md 9.2.
+    `listener` and `singleton` wait as long as another host has the lock, so they are entered in the background of a
+    listener. While entered they renew the lock. If it is lost, the body is cancelled and HostLockLost (host/locks.py)
+    is raised; a listener lets it out and is restarted. They raise StorageError and StorageUnreachable.
     """
 
     def listener(self, function_name: str) -> AbstractAsyncContextManager[None]:
@@ -227,4 +263,7 @@ class HostLocks(Protocol):
         """Whether this host is the primary host at the moment. Kept up to date while `running` is entered."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Try to become and to remain the primary host while entered."""
+        """Try to become and to remain the primary host while entered; errors are logged and the attempt is repeated.
+
+        The host does not enter it: an extension that needs `is_primary` does, in its `run`.
+        """

@@ -22,22 +22,22 @@ _LAST_DELAY_SECONDS = 120.0
 
 
 class Reporter(Protocol):
-    """What is logged about one restartable."""
+    """Logger of one restartable."""
 
     def failed(self, error: Exception, *, entered: bool) -> None:
-        """`entered`: it failed while running or stopping, not while starting."""
+        """Log a failure. `entered`: it failed while running or stopping, not while starting."""
 
     def restarting(self, attempt: int) -> None: ...
 
     def started(self, retries: int) -> None: ...
 
     def cancelled(self) -> None:
-        """It did not stop in the allotted time."""
+        """Log that it did not stop in the allotted time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restartable:
-    """`open`: creates the context manager that is kept entered; called again after every failure."""
+    """A listener or engine. `open`: creates its context manager, at the start and after every failure."""
 
     name: str
     open: Callable[[], AbstractAsyncContextManager[None]]

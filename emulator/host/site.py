@@ -49,7 +49,7 @@ def open_keys(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteParts:
-    """What the web server is composed of. `routes`: the route table that the http extension fills."""
+    """The parts of the web server. `routes`: the route table that the http extension fills."""
 
     host: RunningHost
     extensions: Sequence[Extension]
@@ -109,16 +109,16 @@ async def open_site(
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
     """Return the routes that exist without the user's functions, in the order of matching."""
     host, extensions = parts.host, parts.extensions
-    # The admin API runs functions by hand with events that the extension of their trigger creates.
-    by_hand = {
-        binding_type: trigger.invoke_by_hand
+    # The admin API invokes functions manually, with events that the extension of their trigger creates.
+    manual_events = {
+        binding_type: trigger.manual_event
         for extension in extensions
         for binding_type, trigger in extension.triggers.items()
     }
     # Before the routes of functions, which may not begin with `admin` or `runtime`.
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
-        *FunctionsApi(host, facts, clock, by_hand=by_hand, spawn=spawn).routes(),
+        *FunctionsApi(host, facts, clock, manual_events=manual_events, spawn=spawn).routes(),
         *KeysApi(host, parts.keys, clock).routes(),
         *webhook_routes(_webhooks(parts)),
     ]

@@ -24,7 +24,7 @@ class HostState(enum.Enum):
 
 
 class HostStatus:
-    """The current state, and waiting for others. `errors`: why the state is ERROR, for people; otherwise empty."""
+    """The current state of the host; other tasks can wait for a state. `errors`: why the state is ERROR, else empty."""
 
     def __init__(self) -> None:
         # Read by every request, so a plain attribute. Only the host may change it, through `change`.

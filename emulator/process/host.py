@@ -96,7 +96,7 @@ async def _serve(handover: Handover, pipe: int) -> int:
     configuration = configure(options, os.environ)
     console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
     with suppress(asyncio.CancelledError):
-        await serve(options, console, announce=handover.print_functions, restart=restart)
+        await serve(configuration, console, announce=handover.print_functions, restart=restart)
     return code
 
 

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import Final, Self
 
-_BACKLOG: Final = 128
+from emulator.listening import listening_socket
 
 # On Windows a socket stays bound to the I/O completion port of the event loop that used it first. A second process
 # cannot serve on it, so there each host process binds the port itself.
@@ -42,14 +42,7 @@ class ListeningSocket:
         """
         if self.socket is not None:
             return
-        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        try:
-            bound = socket.create_server((self._address, self.port), family=family, backlog=_BACKLOG)
-        except OSError as error:
-            # Imported here because it loads the web server, which the supervisor does not need.
-            from emulator.host.http.server.connections import PortUnavailable
-
-            raise PortUnavailable(self._address, self.port, error) from error
+        bound = listening_socket(self._address, self.port)
         self.port = bound.getsockname()[1]
         if _CAN_BE_INHERITED:
             self.socket = bound

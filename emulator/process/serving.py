@@ -1,4 +1,4 @@
-"""Run of one host until it is cancelled, the same in the host process and with --no-reload."""
+"""Running of one host until it is cancelled, for the host process and for --no-reload."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TextIO
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
-from emulator.config.start import Configuration, StartOptions
+from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import print_banner, print_functions, print_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
@@ -20,7 +20,7 @@ from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
 
-SEATS_FOLDER = Path(".azemu") / "hosts"
+HOSTS_FOLDER = Path(".azemu") / "hosts"
 
 
 def open_console(
@@ -43,7 +43,7 @@ def open_console(
 
 
 async def serve(
-    options: StartOptions, console: Console, *, announce: bool, restart: Callable[[], None] | None = None
+    configuration: Configuration, console: Console, *, announce: bool, restart: Callable[[], None] | None = None
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
 
@@ -55,13 +55,13 @@ async def serve(
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
-        async with open_app(options, restart=restart, hosts_folder=options.app / SEATS_FOLDER) as app:
+        async with open_app(configuration, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER) as app:
             if announce:
                 print_functions(
                     console,
                     app.host.catalog.functions,
                     port=app.port,
-                    route_prefix=app.configuration.host.section(HttpOptions).route_prefix,
+                    route_prefix=configuration.host.section(HttpOptions).route_prefix,
                     verbose=console.rules.verbose,
                 )
             await asyncio.get_running_loop().create_future()
@@ -78,12 +78,14 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
 
     try:
         # `os._exit` skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
-        with interruptible(first=stop, again=lambda: os._exit(exit_codes.INTERRUPTED)):
-            async with open_app_storage(configuration, clock=clock, say=console.print) as storage:
+        with interruptible(first=stop, repeated=lambda: os._exit(exit_codes.INTERRUPTED)):
+            async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
                 print_banner(console, storage=storage.description)
                 os.chdir(configuration.root)
-                settings = {**options.settings, **storage.settings}
-                await serve(replace(options, settings=settings), console, announce=True)
+                if storage.settings:
+                    settings = {**options.settings, **storage.settings}
+                    configuration = configure(replace(options, settings=settings), os.environ)
+                await serve(configuration, console, announce=True)
     except asyncio.CancelledError:
         pass
     return exit_codes.OK

@@ -54,7 +54,7 @@ async def supervise(options: SupervisorOptions, configuration: Configuration, co
         print_stopping(console)
         task.cancel()
 
-    with interruptible(first=stop, again=supervisor.urgent.set):
+    with interruptible(first=stop, repeated=supervisor.urgent.set):
         try:
             return await supervisor.run()
         except asyncio.CancelledError:
@@ -79,7 +79,7 @@ class _Supervisor:
 
     async def run(self) -> int:
         with self._listening:
-            opening = open_app_storage(self._configuration, clock=self._clock, say=self._console.print)
+            opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
             # In this order, so that the first host process loads its modules while storage starts.
             async with self._new_process() as process, opening as storage:
                 print_banner(self._console, storage=storage.description)
@@ -132,14 +132,14 @@ class _Supervisor:
         await process.begin(Handover(options=start, style=self._options.style, print_functions=print_functions))
         # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has
         # an empty cache. A restart of Azurite before this host process does not concern it.
-        storage.again.clear()
+        storage.restarted.clear()
 
         async def reason_to_restart() -> None:
             if not self._host_json.file_watching_enabled:
-                await storage.again.wait()
+                await storage.restarted.wait()
                 return
             changes = next_changes(self._root, rules, self._files, self._clock)
-            changed = await _result_unless(storage.again.wait(), changes)
+            changed = await _result_unless(storage.restarted.wait(), changes)
             if changed is not None:
                 self._print_changes(changed)
 

@@ -1,7 +1,7 @@
 """Lookup of storage accounts by connection name, as bindings and host.json spell it.
 
-The accounts themselves are opened by `emulator.accounts`, the only module that knows the storage clients. This module
-is below the functions host and the extensions, so that they can look accounts up without knowing those clients.
+The accounts themselves are opened by `emulator.accounts`, the only module that imports the storage clients. This module
+is below the functions host and the extensions, so that they can look accounts up without importing those clients.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StorageAccounts:
     def __call__(self, name: str) -> StorageAccount:
         """Return the account of a connection name; always the same object for the same account.
 
-        Raises ConnectionNotConfigured, and ConfigurationError for a setting that is no storage connection.
+        Raises ConnectionNotConfigured, and ConfigurationError for a setting that is not a storage connection.
         """
         # Parsing a connection string is slow compared with the lookup, and bindings look accounts up for every run.
         account = self._by_name.get(name)

@@ -28,7 +28,7 @@ def account_description(connection: StorageConnection) -> str:
 
 
 def is_local(connection: StorageConnection) -> bool:
-    """Tell if the account is on this machine. Proxy settings do not apply to it then."""
+    """Return whether the account is on this machine. Proxy settings do not apply to it then."""
     # One endpoint decides for all three: no emulator is split over machines.
     host = urlsplit(connection.blob or connection.queue or connection.table or "").hostname or ""
     try:
@@ -39,7 +39,7 @@ def is_local(connection: StorageConnection) -> bool:
 
 
 def is_emulated(connection: StorageConnection) -> bool:
-    """Tell if the account is a storage emulator, on this machine or in a container."""
+    """Return whether the account is a storage emulator, on this machine or in a container."""
     # Azure refuses plain http unless a setting of the account allows it, and Azurite has no TLS unless configured.
     endpoints = (connection.blob, connection.queue, connection.table)
     return any(urlsplit(endpoint).scheme == "http" for endpoint in endpoints if endpoint)

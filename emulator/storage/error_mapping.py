@@ -5,8 +5,11 @@ Source: the error code lists of the Azure Storage REST reference (common, queue,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from emulator.errors import EmulatorError
 from emulator.storage.port import (
+    MAX_BATCH_OPERATIONS,
     AlreadyExists,
     InvalidRequest,
     NotFound,
@@ -14,6 +17,7 @@ from emulator.storage.port import (
     PreconditionFailed,
     StorageError,
     StorageUnreachable,
+    TableOperation,
 )
 
 # Statuses that callers handle differently. Others, such as 401 and 403, are a plain StorageError.
@@ -43,7 +47,7 @@ def service_error(
     code. `failed_index`: in a table transaction, the operation that failed.
     """
     message = f"Storage refused to {action}: {status} {code}: {detail}{_HINTS.get(status, '')}"
-    # A 5xx remains after all retries. It does not say whether the operation happened, so it is no refusal.
+    # A 5xx remains after all retries. It does not say whether the operation happened, so it is not a refusal.
     if status >= 500:
         return StorageUnreachable(message)
     # A 400 like any invalid request, but callers handle it: another consumer may have the message now.
@@ -56,6 +60,22 @@ def invalid_request(
 ) -> EmulatorError:
     """Return the error for a request that the service would refuse, without sending it."""
     return service_error(action, status=status, code=code, detail=detail, failed_index=failed_index)
+
+
+def check_transaction(action: str, operations: Sequence[TableOperation]) -> None:
+    """Raise the error for a table transaction that is too long or has rows of several partitions."""
+    if len(operations) > MAX_BATCH_OPERATIONS:
+        raise invalid_request(
+            action, "InvalidInput", f"A transaction can have at most {MAX_BATCH_OPERATIONS} operations."
+        )
+    for index, operation in enumerate(operations):
+        if operation.row.partition_key != operations[0].row.partition_key:
+            raise invalid_request(
+                action,
+                "CommandsInBatchActOnDifferentPartitions",
+                "All rows of a transaction must be in one partition.",
+                failed_index=index,
+            )
 
 
 def unreachable(action: str, endpoint: str, reason: str) -> StorageUnreachable:

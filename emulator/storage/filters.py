@@ -28,7 +28,7 @@ Operator = Literal["eq", "ne", "gt", "ge", "lt", "le"]
 
 
 class Condition:
-    """A filter that a row fulfils or not. Combine conditions with & and |."""
+    """A filter on the rows of a table. Combine conditions with & and |."""
 
     # The subclasses are dataclasses with slots, which need a base without a __dict__.
     __slots__ = ()

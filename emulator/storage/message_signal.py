@@ -29,7 +29,7 @@ class MessageSignal:
         self._maybe_visible.clear()
 
     async def wait(self, at_most: timedelta) -> None:
-        """Wait for `set`, at the longest for `at_most`. Returns at once if it was called since the last `clear`."""
+        """Wait for `set`, at most for `at_most`. Returns at once if it was called since the last `clear`."""
         # The event stays set until the next poll clears it. A message that comes between two waits is not missed.
         if self._maybe_visible.is_set():
             return

@@ -20,7 +20,7 @@ async def query_rows(table: Table, where: Condition | None = None, *, select: Se
         page = await table.page(where, select=select, continuation=continuation)
         for row in page.rows:
             yield row
-        # A page may be short, even empty, and still not be the last one; only the continuation token tells.
+        # A page may be short, even empty, and still not be the last one; only the continuation token shows it.
         continuation = page.continuation
         if continuation is None:
             return

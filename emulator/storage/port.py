@@ -159,7 +159,7 @@ class Queue(Protocol):
     async def count(self) -> int:
         """Count all messages, hidden ones included. Approximate while others use the queue. Raises NotFound."""
 
-    # `wait` is no operation of the service. It is here because only the store knows how it can learn of new messages.
+    # `wait` is not an operation of the service. It is here because only the store knows how to notice new messages.
     async def wait(self, at_most: timedelta) -> None:
         """Return when a `get` may return something, at the latest after `at_most` of the clock's time.
 
@@ -246,7 +246,7 @@ class Table(Protocol):
 
         Rows come by partition key, then row key, both in ordinal order. `select`: only these properties; keys and ETag
         always come. `continuation`: from the page before. See `storage.paging.query_rows` for all pages. Raises
-        NotFound (the table), InvalidRequest (also for a token that is not one of this service).
+        NotFound (the table), InvalidRequest (also for a token that this service has not returned).
         """
 
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
@@ -290,7 +290,7 @@ class BlobProperties:
 class Lease(Protocol):
     """The lease of a blob or container. Each call is one request. All calls but `release` are idempotent.
 
-    Lease ids are GUIDs. The service does not tell a holder that its lease is lost: the next call raises.
+    Lease ids are GUIDs. The service does not notify a holder whose lease is lost: the next call raises.
     """
 
     async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
@@ -301,7 +301,8 @@ class Lease(Protocol):
         """
 
     async def renew(self, lease_id: str) -> None:
-        """Start the duration again. Succeeds on an expired lease that was not acquired or written over since.
+        """Renew the lease: its duration starts again. An expired lease can be renewed until it is acquired or the blob
+        is written.
 
         Raises AlreadyExists (held under another id, or broken), NotFound.
         """
@@ -340,7 +341,7 @@ class BlobContainer(Protocol):
         """
 
     async def exists(self) -> bool:
-        """Tell if the container exists."""
+        """Return whether the container exists."""
 
     # A generator, because a container may have more blobs than fit into memory.
     def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:

@@ -127,7 +127,9 @@ class AppUnderTest:
         Raises ConfigurationError if the app runs in real time.
         """
         if not isinstance(self._thread.clock, VirtualClock):
-            raise ConfigurationError('The app runs with clock="real", so a test cannot control its time.')
+            raise ConfigurationError(
+                'The app runs with clock="real", so a test cannot control its time. Start it with clock="virtual".'
+            )
         return self._thread.clock
 
     async def advance(self, span: timedelta | None = None, **parts: float) -> None:

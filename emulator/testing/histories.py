@@ -75,7 +75,7 @@ def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequen
         recorded = recorded.get("history") or recorded.get("items") or recorded.get("value") or ()
     items = list(recorded)
     if not items:
-        raise UnreadableHistory("The recorded history is empty.")
+        raise UnreadableHistory("The recorded history is empty. Pass at least the event ExecutionStarted.")
     events = [event for event in items if isinstance(event, HistoryEvent)]
     if events:
         return [_history_of(events)]
@@ -84,7 +84,7 @@ def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequen
 
 def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
     if not path.is_file():
-        raise UnreadableHistory(f"There is no file {path}.")
+        raise UnreadableHistory(f"There is no file {path}. Pass the path of a recorded history.")
     match path.suffix.lower():
         case ".jsonl":
             # On a thread, because the import needs an event loop, and the caller may be on a running one.
@@ -128,7 +128,9 @@ async def _read_export(path: Path, instance_id: str | None) -> Sequence[History]
             ]
     if not histories:
         what = "an orchestration" if instance_id is None else f'the orchestration "{instance_id}"'
-        raise UnreadableHistory(f"{path} has no history of {what}.")
+        raise UnreadableHistory(
+            f"{path} has no history of {what}. Check the instance ID and the task hub of the export."
+        )
     return histories
 
 
@@ -153,7 +155,10 @@ def _read_objects(objects: Sequence[Mapping[str, Any]], instance_id: str | None)
             row = Row(partition_key, row_key, {name: _column_value(name, value) for name, value in columns.items()})
             rows_by_instance[unescape_key(partition_key)].append(row)
     if not rows_by_instance:
-        raise UnreadableHistory("This is neither a list of history events nor a list of rows of the History table.")
+        raise UnreadableHistory(
+            "This is neither a list of history events nor a list of rows of the History table. Use a file of "
+            "`azemu storage export --hub …`."
+        )
     chosen = [instance_id] if instance_id is not None else [name for name in rows_by_instance if not is_entity(name)]
     return [History(name, _read_rows(rows_by_instance[name])) for name in chosen]
 
@@ -165,7 +170,7 @@ def _read_rows(rows: Sequence[Row]) -> Sequence[HistoryEvent]:
     execution = next((row.properties.get("ExecutionId") for row in rows if is_sentinel(row)), None)
     event_rows = [row for row in rows if not is_sentinel(row)]
     if not event_rows:
-        raise UnreadableHistory("There are no rows with events of this instance.")
+        raise UnreadableHistory("There are no rows with events of this instance. Check the instance ID.")
     execution = execution or event_rows[0].properties.get("ExecutionId")
     if any(name.endswith("BlobName") for row in event_rows for name in row.properties):
         raise UnreadableHistory(

@@ -235,7 +235,7 @@ class HostThread:
                 'clock="virtual" needs the built-in storage, because a storage server runs in real time. Use '
                 'storage="memory" or a file, or clock="real".'
             )
-        opening = open_app_storage(configuration, clock=SystemClock(), say=console.print)
+        opening = open_app_storage(configuration, clock=SystemClock(), print_line=console.print)
         storage = await stack.enter_async_context(opening)
         if not storage.settings:
             return configuration

@@ -26,7 +26,7 @@ _ACTIVITY_TRIGGER = "activitytrigger"
 
 
 class ActivityOverrides:
-    """The overrides that the test has asked for. Callable on any thread."""
+    """The overrides that the test has set. Callable on any thread."""
 
     def __init__(self) -> None:
         self._activities: dict[str, FunctionMetadata] = {}

@@ -221,7 +221,7 @@ def _compare_history(history: History, functions: Sequence[LoadedFunction]) -> I
                 found=_describe_decision(decision),
                 place=orchestrator.place_of(action if decision is not None else None),
             )
-            # Once the code has left the recorded path, all later decisions differ, and comparing them tells nothing.
+            # Once the code has left the recorded path, all later decisions differ, and comparing them adds nothing.
             return
         yield None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MemorySecrets:
-    """Implements SecretsRepository of host/http/keys.py. Nothing is written into the app's folder."""
+    """Implements SecretsRepository of host/http/keys/key_store.py. Nothing is written into the app's folder."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -15,6 +15,6 @@ class MemorySecrets:
     async def write(self, name: str, text: str) -> None:
         self._texts[name] = text
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         # Nothing in memory can be unreadable, so there is nothing to keep.
         self._texts.pop(name, None)

@@ -1,4 +1,7 @@
-"""Waiting for the end of an orchestration: run what can run, look at the status, let time jump once, look again."""
+"""Waiting for the end of an orchestration.
+
+Virtual time jumps to one due time after the other, and the status is read after every jump.
+"""
 
 from __future__ import annotations
 

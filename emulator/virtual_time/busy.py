@@ -31,7 +31,7 @@ class _BusyPeriod:
     # Code and line instead of the frame: a frame would keep the caller's local variables alive.
     code: types.CodeType
     line: int
-    # Real time: this is for messages that explain why virtual time stands still.
+    # Real time: this is for messages that explain why virtual time does not advance.
     since: float = field(default_factory=monotonic)
 
     def __enter__(self) -> None:
@@ -59,13 +59,13 @@ class BusyPeriods:
         return bool(self._periods)
 
     def begin(self, period: _BusyPeriod) -> None:
-        """Called by the period."""
+        """Note that a period begins; called by the period itself."""
         period.since = monotonic()
         with self._lock:
             self._periods[period] = None
 
     def end(self, period: _BusyPeriod) -> None:
-        """Called by the period."""
+        """Note that a period ends; called by the period itself."""
         with self._lock:
             del self._periods[period]
             was_last = not self._periods

@@ -1,4 +1,4 @@
-"""Virtual clock: time stands still while anything is working and jumps to the next sleeper when everything is idle.
+"""Virtual clock: time does not advance while anything is working, and jumps to the next due wait when all is idle.
 
     clock = VirtualClock()
     with asyncio.Runner(loop_factory=clock.new_loop) as runner:
@@ -101,7 +101,7 @@ class VirtualClock:
 
     @contextmanager
     def running(self, until: datetime | None = None, *, upkeep: bool = False) -> Iterator[None]:
-        """Inside, time jumps by itself whenever everything is idle, but not beyond `until`.
+        """While entered, time jumps by itself whenever everything is idle, but not beyond `until`.
 
         `upkeep`: stop at upkeep sleepers too, as in real time. Slow; for tests of leases and polling.
         """
@@ -114,7 +114,7 @@ class VirtualClock:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Inside, time does not advance: what needs no time still happens, everything else waits."""
+        """While entered, time does not advance: code that waits for no time still runs, everything else waits."""
         self.freeze()
         try:
             yield
@@ -137,18 +137,18 @@ class VirtualClock:
         return self._frozen > 0
 
     def ignore_work(self) -> None:
-        """From now on let time advance although work is in progress, for the end of a program that will not wait."""
+        """Let time advance from now on even during work in progress; for a program that ends without waiting for it."""
         self._waits_for_work = False
 
     def wait_for_unreported_work(self, has_work: Callable[[], bool]) -> None:
-        """Let time stand still while `has_work()` is true, for work that is in no busy period.
+        """Keep time from advancing while `has_work()` is true, for work that no busy period covers.
 
         It is called on the loop's thread, before time advances.
         """
         self._has_unreported_work = has_work
 
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
-        """Let `span` pass. Everything that falls due in it runs, in order, until it is idle again.
+        """Let `span` pass. Everything that becomes due in it runs, in order, until it is idle again.
 
         Work in progress is waited for first. `upkeep`: as for `running`. Raises ValueError for a negative span,
         RuntimeError if time is frozen.
@@ -168,10 +168,10 @@ class VirtualClock:
             mark.cancel()
 
     async def run_until_idle(self, limit: timedelta | None = None) -> bool:
-        """Let everything run that falls due within `limit` from now (None: no limit), with as many jumps as needed.
+        """Let everything run that becomes due within `limit` from now (None: no limit), with as many jumps as needed.
 
-        Return True if no task waits for time any more, False if one waits beyond the limit or time is frozen; time then
-        stands at the last thing that happened. A program that does something periodically needs a limit.
+        Return True if no task waits for time any more, False if one waits beyond the limit or time is frozen; time is
+        then that of the last wake-up. A program that does something periodically needs a limit.
         """
         end = self._now + limit if limit is not None else _NEVER
         while await self.step(end):
@@ -183,7 +183,7 @@ class VirtualClock:
         await self._wait_until_idle(self._now)
 
     async def step(self, limit: datetime | None = None, *, upkeep: bool = False) -> bool:
-        """Wait until everything is idle, then jump once, to the next sleeper, but not beyond `limit`.
+        """Wait until everything is idle, then jump once, to the next task that is due, but not beyond `limit`.
 
         Return False if no sleeper is due within the limit or time is frozen. The tasks that the jump wakes have not run
         yet when it returns.
@@ -199,7 +199,7 @@ class VirtualClock:
         return [Sleeper(entry.due, upkeep, entry.where) for entry, upkeep in sorted(entries, key=lambda pair: pair[0])]
 
     def at_work(self) -> Sequence[OngoingWork]:
-        """Return the busy periods that hold time up at this moment, the oldest first."""
+        """Return the busy periods that keep time from advancing at this moment, the oldest first."""
         return self._busy.ongoing()
 
     def explain(self) -> str:
@@ -229,7 +229,7 @@ class VirtualClock:
             self._idle_waiters.remove(nearest)
             nearest.future.set_result(None)
             return True
-        # No task steps through time by hand, so the `running()` blocks decide.
+        # No task steps through time, so the `running()` blocks decide.
         return any(self._jump(permit.until, permit.upkeep) for permit in tuple(self._permits))
 
     # -------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Event loop of a virtual clock: an asyncio loop that notices when the program is idle and tells its clock.
+"""Event loop of a virtual clock: an asyncio loop that calls its clock when the program is idle.
 
 An event loop asks its selector to wait when it has no callback that is ready to run. If at that moment no socket has
 data either, and no busy period is open, the program is idle: it can only continue when time advances. The selector of
-this loop then tells the clock, which wakes a sleeper, instead of waiting in real time. Trio's autojump clock uses the
+this loop then calls the clock, which wakes a sleeper, instead of waiting in real time. Trio's autojump clock uses the
 same moment.
 """
 
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.005
 
 
 class LoopClock(Protocol):
-    """What the loop needs of its clock. All methods except `busy` are called on the loop's thread."""
+    """The interface of the clock that the loop uses. All methods except `busy` are called on the loop's thread."""
 
     def busy(self) -> AbstractContextManager[None]:
         """See Clock.busy."""
@@ -35,7 +35,7 @@ class LoopClock(Protocol):
         """Return whether `on_idle` would do anything: time may advance, or a task waits for idleness."""
 
     def has_unreported_work(self) -> bool:
-        """Return whether work is in progress that is in no busy period, for example a thread left by a function."""
+        """Return whether work is in progress that no busy period covers, for example a thread left by a function."""
 
     def on_idle(self) -> bool:
         """Called when the program is idle. Return True if that made a callback ready."""

@@ -43,7 +43,7 @@ def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError
         text += f"{_MODULE_NOT_FOUND}{search_path}"
     stack = stack_of(error.__traceback__)
     if isinstance(error, SyntaxError):
-        # The file with the syntax error never ran, so the stack has no frame of it. The exception knows the line.
+        # The file with the syntax error never ran, so the stack has no frame of it. The exception contains the line.
         lines = traceback.TracebackException.from_exception(error).format_exception_only()
         stack += "".join(line for line in lines if line.startswith("  "))
     # Notes are added where the error is raised, for example the name of the function that cannot be loaded.

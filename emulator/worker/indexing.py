@@ -45,7 +45,7 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
     The first mistake fails the whole app: raises what the library raises (ValueError), FunctionLoadError, and what
     annotations and retry settings raise (NameError, TypeError, ValueError).
     """
-    # The library remembers the function names on the app object and would report every name as a duplicate when it is
+    # The library keeps the function names on the app object and would report every name as a duplicate when it is
     # asked a second time, which happens when a process opens the same app twice.
     app.functions_bindings = None
     builders = app.get_functions()

@@ -93,7 +93,10 @@ class InProcessWorker:
         with self._stack, self._clock.busy():
             self._threads.close()
             if not await asyncio.to_thread(self._stop_app_loop):
-                _log.warning("A function blocks the app's event loop; its thread is left running")
+                _log.warning(
+                    "An async function blocks the app's event loop, so its thread is left running. Await slow calls, "
+                    "or make it a sync function."
+                )
 
     async def load(self) -> Sequence[FunctionMetadata]:
         """See Worker.load."""

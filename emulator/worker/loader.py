@@ -50,7 +50,7 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
         module = importlib.import_module(Path(script).stem)
     except SyntaxError as error:
         if error.filename is None:
-            # For example "source code string cannot contain null bytes", which does not say in which file.
+            # For example "source code string cannot contain null bytes", which does not name the file.
             error.add_note(f"The error occurred while importing {root / script}.")
         raise
     apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
@@ -104,7 +104,7 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        for name, module in _loaded_modules(self._finder.found):
+        for name, module in _loaded_modules(self._finder.imported):
             if self._finder.has_loaded(name, module):
                 del sys.modules[name]
         for entry in self._path_entries:
@@ -128,14 +128,14 @@ class _AppFinder(MetaPathFinder):
     """Finds the top-level modules in an app's folder, unless an installed package has the same name.
 
     sys.path alone is not enough: folders of other projects may come before the app's there (the tests' own folder, an
-    editable install, another open app). `found`: the names that were asked for and found.
+    editable install, another open app). `imported`: the top-level names that it has found so far.
     """
 
     def __init__(self, root: Path) -> None:
         # Where Azure's build puts the dependencies (docs/protocol/python-worker.md 1.3).
         packages = root / ".python_packages" / "lib" / "site-packages"
         self.folders = [packages, root] if packages.is_dir() else [root]
-        self.found: set[str] = set()
+        self.imported: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -145,7 +145,7 @@ class _AppFinder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, [str(folder) for folder in self.folders], target)
         if spec is not None:
-            self.found.add(fullname)
+            self.imported.add(fullname)
         return spec
 
     def top_level_names(self) -> set[str]:
@@ -155,7 +155,7 @@ class _AppFinder(MetaPathFinder):
     def has_loaded(self, name: str, module: ModuleType) -> bool:
         """Return whether the module was loaded from the app's folder while the app was open."""
         top = name.partition(".")[0]
-        return top in self.found and self._contains(top, module)
+        return top in self.imported and self._contains(top, module)
 
     def conflicts_with(self, name: str, module: ModuleType) -> bool:
         """Return whether a loaded module has the name of a module of the app but comes from elsewhere."""

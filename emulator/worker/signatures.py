@@ -114,7 +114,7 @@ class Signature:
             if len(arguments) != 1:
                 raise self._error(f"binding {name} has invalid Out annotation {annotation!r}")
             python_type = arguments[0]
-        # `typing.List[X]` is accepted, `list[X]` is not: the official worker knows only generics of `typing`.
+        # `typing.List[X]` is accepted, `list[X]` is not: the official worker recognises only generics of `typing`.
         is_generic = typing.get_origin(python_type) is not None and type(python_type).__module__ == "typing"
         if not isinstance(python_type, type) and not is_generic:
             raise self._error(f"binding {name} has invalid non-type annotation {annotation!r}")

@@ -92,7 +92,7 @@ class UserLogs:
 
     def __enter__(self) -> UserLogs:
         root = logging.getLogger()
-        # The root logger's level is shared by all apps in the process. The first app remembers the original level, the
+        # The root logger's level is shared by all apps in the process. The first app keeps the original level, the
         # others copy it from there, and the last one to leave restores it.
         others = _root_handlers()
         self._handler.original_level = others[0].original_level if others else root.level
@@ -158,7 +158,7 @@ class UserLogs:
         running = self.current()
         if running is not None and running.logs is not self:
             return
-        # Outside invocations only the thread tells which code has logged. A thread that is neither an app's nor the
+        # Outside invocations only the thread shows which code has logged. A thread that is neither an app's nor the
         # host's was started by user code, but of which app is not known: the app opened last takes the record.
         thread = threading.get_ident()
         if (

@@ -113,7 +113,7 @@ def launch(*options: str, ports: Mapping[Service, int] | None = None) -> Launch:
 async def keep(launch: Launch) -> None:
     """Run Azurite until it is not restarted any more."""
     listening = asyncio.get_running_loop().create_future()
-    await keep_running(launch, listening, clock=CLOCK, say=lambda line: None, restarted=asyncio.Event())
+    await keep_running(launch, listening, clock=CLOCK, print_line=lambda line: None, restarted=asyncio.Event())
 
 
 def crash(port: int) -> None:
@@ -125,7 +125,9 @@ async def test_crashed_server_is_restarted_on_the_same_ports_with_a_message() ->
     listening = asyncio.get_running_loop().create_future()
     said: asyncio.Queue[str] = asyncio.Queue()
     restarted = asyncio.Event()
-    async with background(keep_running(launch(), listening, clock=CLOCK, say=said.put_nowait, restarted=restarted)):
+    async with background(
+        keep_running(launch(), listening, clock=CLOCK, print_line=said.put_nowait, restarted=restarted)
+    ):
         ports = await listening
         assert await port_users(ports) == {PortUser.STORAGE}
         await asyncio.to_thread(crash, ports["queue"])
@@ -139,7 +141,7 @@ async def test_crashed_server_is_restarted_on_the_same_ports_with_a_message() ->
 
 
 async def test_server_that_ends_again_and_again_is_an_error() -> None:
-    with pytest.raises(StorageUnavailable, match=r"^Azurite ends again and again soon after its start \(exit code 4\)"):
+    with pytest.raises(StorageUnavailable, match=r"^Azurite ended 3 times soon after its start \(exit code 4\)"):
         await keep(launch("--short-lived"))
 
 
@@ -258,7 +260,7 @@ async def test_rename_is_repeated_while_a_virus_scanner_blocks_it(
     monkeypatch.setattr(Path, "rename", refused_twice)
     monkeypatch.setattr("emulator.storage.azurite.install._RENAME_PAUSE_SECONDS", 0)
     node = Node(sys.executable, (sys.executable, str(tmp_path / "npm.py")))
-    program = await install(tmp_path / "cache", node, clock=CLOCK, say=lambda line: None)
+    program = await install(tmp_path / "cache", node, clock=CLOCK, print_line=lambda line: None)
     assert program.version == (3, 35, 0)
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["azurite-3.35.0"]
 
@@ -279,7 +281,7 @@ async def test_cancelled_installation_leaves_no_process_and_no_files(tmp_path: P
     begun = tmp_path / "begun"
     npm = (sys.executable, str(tmp_path / "npm.py"), str(begun))
     installing = asyncio.create_task(
-        install(tmp_path / "cache", Node(sys.executable, npm), clock=CLOCK, say=lambda line: None)
+        install(tmp_path / "cache", Node(sys.executable, npm), clock=CLOCK, print_line=lambda line: None)
     )
     async with asyncio.timeout(30):
         while not begun.exists() or not begun.read_text():
@@ -362,7 +364,7 @@ async def test_other_ports_are_used_if_a_port_is_in_use(tmp_path: Path) -> None:
     said: list[str] = []
     with web_server() as stranger:
         usual["queue"] = stranger
-        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, print_line=said.append) as azurite:
             assert azurite.started_here
             # The other two ports are free, so one of them may be chosen again.
             assert stranger not in azurite.ports.values()
@@ -394,7 +396,7 @@ async def test_azurite_with_missing_services_is_used_with_a_warning(tmp_path: Pa
     said: list[str] = []
     with web_server(server="Azurite-Blob/3.35.0") as blob:
         usual["blob"] = blob
-        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, say=said.append) as azurite:
+        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, print_line=said.append) as azurite:
             assert not azurite.started_here
     assert [line.split(":")[0] for line in said] == [
         f"Azurite answers at port {blob} (blob), but not at {usual['queue']} (queue)",

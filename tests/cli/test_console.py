@@ -15,7 +15,7 @@ from emulator.config.hostjson import LogLevel
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_functions
 from emulator.host.console.categories import category, function_category, user_category
-from emulator.host.console.output import Console, LevelRules, Style, category_for, console_logging, wants_colour
+from emulator.host.console.output import Console, LevelRules, Style, category_for, console_logging, use_colour
 from emulator.host.port import Function
 from emulator.worker.port import Binding, FunctionMetadata
 
@@ -199,7 +199,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stream", "environ", "refused", "wanted"),
+    ("stream", "environ", "disabled", "expected"),
     [
         (Terminal(), {}, False, True),
         (io.StringIO(), {}, False, False),
@@ -210,9 +210,9 @@ class Terminal(io.StringIO):
     ],
 )
 def test_colours_depend_on_terminal_and_environment(
-    stream: io.StringIO, environ: Mapping[str, str], refused: bool, wanted: bool
+    stream: io.StringIO, environ: Mapping[str, str], disabled: bool, expected: bool
 ) -> None:
-    assert wants_colour(stream, environ, refused=refused) is wanted
+    assert use_colour(stream, environ, disabled=disabled) is expected
 
 
 def test_characters_that_the_terminal_cannot_show() -> None:

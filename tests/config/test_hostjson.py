@@ -284,7 +284,8 @@ def test_a_malformed_host_json_is_refused(read: Read, tmp_path: Path, text: str,
 def test_a_folder_named_host_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "host.json").mkdir()
     with pytest.raises(
-        ConfigurationError, match=r"Unable to read host configuration file '.*host.json': [A-Z][\w ]+\.$"
+        ConfigurationError,
+        match=r"Unable to read host configuration file '.*host.json': [A-Z][\w ]+\. It must be a readable file\.$",
     ):
         read_host_json(tmp_path, Settings({}))
 

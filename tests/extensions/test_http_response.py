@@ -7,7 +7,14 @@ from contextlib import nullcontext
 
 import pytest
 
-from emulator.extensions.http.response import HttpAnswer, ResponseRefused, check_length, cookie_text, render, sniffed
+from emulator.extensions.http.response import (
+    RenderedResponse,
+    ResponseRefused,
+    check_length,
+    cookie_text,
+    render,
+    text_response,
+)
 from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
@@ -47,8 +54,8 @@ PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
     ],
 )
 def test_json_in_a_text_is_formatted(text: str, body: str) -> None:
-    answer = sniffed(text)
-    assert (answer.status, answer.headers, answer.body.decode()) == (200, PLAIN, body)
+    response = text_response(text)
+    assert (response.status, response.headers, response.body.decode()) == (200, PLAIN, body)
 
 
 def test_a_date_with_an_offset_becomes_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +64,7 @@ def test_a_date_with_an_offset_becomes_local_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TZ", "Etc/GMT-3")
     time.tzset()
     try:
-        body = sniffed('["2017-01-12T13:55:08+01:00"]').body
+        body = text_response('["2017-01-12T13:55:08+01:00"]').body
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -65,46 +72,46 @@ def test_a_date_with_an_offset_becomes_local_time(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "response"),
     [
-        ('{"body":"hi"}', HttpAnswer(status=200, headers=PLAIN, body=b"hi")),
-        ('{"Body":"hi","status":202}', HttpAnswer(status=202, headers=PLAIN, body=b"hi")),
-        ('{"body":"hi","statusCode":"404","status":500}', HttpAnswer(status=404, headers=PLAIN, body=b"hi")),
-        ('{"body":"hi","status":"soon"}', HttpAnswer(status=200, headers=PLAIN, body=b"hi")),
-        ('{"body":null}', HttpAnswer(status=200, headers=PLAIN, body=b"")),
-        ('{"body":true}', HttpAnswer(status=200, headers=PLAIN, body=b"True")),
-        ('{"body":{"a": 1}}', HttpAnswer(status=200, headers=PLAIN, body=b'{"a":1}')),
+        ('{"body":"hi"}', RenderedResponse(status=200, headers=PLAIN, body=b"hi")),
+        ('{"Body":"hi","status":202}', RenderedResponse(status=202, headers=PLAIN, body=b"hi")),
+        ('{"body":"hi","statusCode":"404","status":500}', RenderedResponse(status=404, headers=PLAIN, body=b"hi")),
+        ('{"body":"hi","status":"soon"}', RenderedResponse(status=200, headers=PLAIN, body=b"hi")),
+        ('{"body":null}', RenderedResponse(status=200, headers=PLAIN, body=b"")),
+        ('{"body":true}', RenderedResponse(status=200, headers=PLAIN, body=b"True")),
+        ('{"body":{"a": 1}}', RenderedResponse(status=200, headers=PLAIN, body=b'{"a":1}')),
         (
             '{"body":"{}","headers":{"content-type":"application/json","X-A":5}}',
-            HttpAnswer(status=200, headers=[("content-type", "application/json"), ("X-A", "5")], body=b"{}"),
+            RenderedResponse(status=200, headers=[("content-type", "application/json"), ("X-A", "5")], body=b"{}"),
         ),
     ],
 )
-def test_an_object_with_a_body_is_a_response(text: str, answer: HttpAnswer) -> None:
-    assert sniffed(text) == answer
+def test_an_object_with_a_body_is_a_response(text: str, response: RenderedResponse) -> None:
+    assert text_response(text) == response
 
 
 @pytest.mark.parametrize(
-    ("value", "answer"),
+    ("value", "response"),
     [
-        (None, HttpAnswer(status=204)),
-        (Datum("string", '{"a":1}'), HttpAnswer(headers=PLAIN, body=b'{"a":1}')),
+        (None, RenderedResponse(status=204)),
+        (Datum("string", '{"a":1}'), RenderedResponse(headers=PLAIN, body=b'{"a":1}')),
         (
             Datum("json", '{"a":1}'),
-            HttpAnswer(headers=[("Content-Type", "application/json; charset=utf-8")], body=b'{"a":1}'),
+            RenderedResponse(headers=[("Content-Type", "application/json; charset=utf-8")], body=b'{"a":1}'),
         ),
-        (Datum("bytes", b"\0"), HttpAnswer(body=b"\0")),
-        (Datum("int", 5), HttpAnswer(headers=PLAIN, body=b"5")),
+        (Datum("bytes", b"\0"), RenderedResponse(body=b"\0")),
+        (Datum("int", 5), RenderedResponse(headers=PLAIN, body=b"5")),
     ],
 )
-def test_without_an_http_output_the_result_is_the_response(value: Datum | None, answer: HttpAnswer) -> None:
-    assert render(Returned(value), None) == answer
-    assert render(Returned(value), "response") == answer
+def test_without_an_http_output_the_result_is_the_response(value: Datum | None, response: RenderedResponse) -> None:
+    assert render(Returned(value), None) == response
+    assert render(Returned(value), "response") == response
 
 
 def test_a_named_output_wins_over_the_result() -> None:
     returned = Returned(Datum("string", "result"), {"response": Datum("string", '{"body":"output","status":201}')})
-    assert render(returned, "response") == HttpAnswer(status=201, headers=PLAIN, body=b"output")
+    assert render(returned, "response") == RenderedResponse(status=201, headers=PLAIN, body=b"output")
     assert render(returned, "$return").body == b"result"
 
 
@@ -176,6 +183,6 @@ def test_a_response_that_cannot_be_sent_is_refused(returned: Returned) -> None:
     ],
 )
 def test_a_wrong_content_length_is_refused(length: str, body: bytes, method: str, refused: bool) -> None:
-    answer = HttpAnswer(headers=[("content-length", length)], body=body)
+    response = RenderedResponse(headers=[("content-length", length)], body=body)
     with pytest.raises(ResponseRefused, match="the header Content-Length") if refused else nullcontext():
-        check_length(answer, method)
+        check_length(response, method)

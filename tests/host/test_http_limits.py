@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from emulator.clock import SystemClock
-from emulator.host.http.server.connections import PortUnavailable, listen
+from emulator.host.http.server.connections import listen
+from emulator.listening import PortUnavailable
 from tests.host.live import Live, live
 
 APP = """

@@ -81,7 +81,7 @@ class Bench:
         function = self.catalog.find(name)
         assert function is not None
         datum = None if value is None else Datum("string", value)
-        return await self.invoker.invoke_of(function)(TriggerEvent(value=datum, **event))
+        return await self.invoker.invoke(function, TriggerEvent(value=datum, **event))
 
 
 Open = Callable[..., Awaitable[Bench]]

@@ -37,7 +37,7 @@ _startup = category(STARTUP)
 
 
 def http_extension(context: ExtensionContext) -> Extension:
-    """HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
+    """Return the extension of HTTP triggers and outputs. Raises ConfigurationError for wrong options."""
     prefix = context.section(HttpOptions).route_prefix
     body_limit = context.settings.get(BODY_LIMIT_SETTING) or str(_MAX_BODY_BYTES)
     if not body_limit.strip().isdecimal():
@@ -52,7 +52,7 @@ def http_extension(context: ExtensionContext) -> Extension:
             template=parse_template(route_text(function, binding, prefix)),
             methods=methods_of(binding),
             access=function_access(binding.properties.get("authLevel"), function.name),
-            handler=endpoint.answer,
+            handler=endpoint.handle,
         )
         with context.routes.serving(route):
             methods = "all" if route.methods is None else ",".join(route.methods)
@@ -71,14 +71,14 @@ def http_extension(context: ExtensionContext) -> Extension:
     def validate(function: Function, others: Sequence[Function]) -> None:
         check_route(function, others, prefix)
 
-    async def refuse_by_hand(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+    async def refuse_manual_invocation(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
         # In the words of the Functions host, which cannot turn a text into a request either.
         raise NoHttpRequest("An HttpRequest is required")
 
     trigger = Trigger(
         listen=listen,
         validate=validate,
-        invoke_by_hand=refuse_by_hand,
+        manual_event=refuse_manual_invocation,
         log_category="Host.Triggers.Http",
         # No `binding_names`: besides the route's parameters, expressions may use all names in the query string and in
         # a JSON body, which are known only when the request arrives.
@@ -88,7 +88,7 @@ def http_extension(context: ExtensionContext) -> Extension:
 
 
 class NoHttpRequest(EmulatorError):
-    """An HTTP function was to be run by hand, without a request."""
+    """A manual invocation of an HTTP function, which the admin API cannot send a request."""
 
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:
@@ -130,7 +130,7 @@ def _comparable_route(function: Function) -> str:
 
 
 class _Endpoint:
-    """Answers the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
+    """Handles the requests of one function. `max_body_bytes`: of a body that is read before the function is called."""
 
     def __init__(self, function: Function, invoke: Invoke, clock: Clock, max_body_bytes: int) -> None:
         self._function = function
@@ -143,7 +143,7 @@ class _Endpoint:
         # collected while it runs.
         self._streaming: set[asyncio.Task[None]] = set()
 
-    async def answer(self, call: HttpCall) -> web.StreamResponse:
+    async def handle(self, call: HttpCall) -> web.StreamResponse:
         # A streaming function reads the body itself, so there is no limit for it and no buffer.
         if self._function.metadata.streams_http:
             return await self._stream(call)
@@ -156,20 +156,20 @@ class _Endpoint:
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))
-            answer = render(returned, self._output)
-            check_length(answer, data.method)
+            rendered = render(returned, self._output)
+            check_length(rendered, data.method)
         except ResponseRefused as error:
             category(f"Function.{self._function.name}").error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
             # The invoker has logged the error. The client gets no details, as from the Functions host.
             return web.Response(status=500)
-        response = web.Response(status=answer.status, body=answer.body or None)
-        for name, value in answer.headers:
+        response = web.Response(status=rendered.status, body=rendered.body or None)
+        for name, value in rendered.headers:
             response.headers.add(name, value)
         # The Functions host streams every body without an explicit Content-Length, and Kestrel then sends it in chunks.
         # HTTP/1.0 has no chunks.
-        if answer.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
+        if rendered.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
             response.enable_chunked_encoding()
         return response
 
@@ -180,8 +180,8 @@ class _Endpoint:
             try:
                 await self._invoke(_event(Datum("http_stream", exchange.stream), request_data(call, b"")))
             except EmulatorError:
-                # The invoker has logged the error. A web framework has answered for its function already; if it never
-                # got that far, there will be no answer, and the client gets a 500.
+                # The invoker has logged the error. A web framework has responded for its function already; if it never
+                # got that far, there will be no response, and the client gets a 500.
                 exchange.abandon()
             except BaseException:
                 exchange.abandon()

@@ -1,7 +1,7 @@
 """HTTP responses of functions: the status, headers and body for what a function has returned.
 
-    answer = render(returned, "$return")
-    answer.status, answer.headers, answer.body
+    response = render(returned, "$return")
+    response.status, response.headers, response.body
 
 Source: host, Binding/Http/HttpBinding.cs, RawScriptResult.cs; docs/protocol/functions-host.md 4.5.
 """
@@ -36,7 +36,7 @@ class ResponseRefused(EmulatorError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
+class RenderedResponse:
     """A response to be sent. `headers`: in order, with Set-Cookie; Content-Length only if the function has set it."""
 
     status: int = 200
@@ -44,7 +44,7 @@ class HttpAnswer:
     body: bytes = b""
 
 
-def render(returned: Returned, output: str | None) -> HttpAnswer:
+def render(returned: Returned, output: str | None) -> RenderedResponse:
     """Return the response of an invocation. `output`: the name of the function's http output binding, if it has one.
 
     Raises ResponseRefused.
@@ -53,29 +53,29 @@ def render(returned: Returned, output: str | None) -> HttpAnswer:
         return _response(returned.value)
     if output is not None and output in returned.outputs:
         return _response(returned.outputs[output])
-    # The function has set no http output. ASP.NET Core's ObjectResult then formats the return value: it knows the type
-    # of the content and does not look for JSON in texts, as the http output does.
+    # The function has set no http output. ASP.NET Core's ObjectResult then formats the return value by its type
+    # and does not look for JSON in texts, as the http output does.
     match returned.value:
         case Datum("string", text):
-            return HttpAnswer(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode())
+            return RenderedResponse(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode())
         case Datum("json", text):
-            return HttpAnswer(headers=[("Content-Type", JSON)], body=text.encode())
+            return RenderedResponse(headers=[("Content-Type", JSON)], body=text.encode())
         case value:
             return _response(value)
 
 
-def _response(value: Datum | None) -> HttpAnswer:
+def _response(value: Datum | None) -> RenderedResponse:
     match value:
         case None:
-            return HttpAnswer(status=204)
+            return RenderedResponse(status=204)
         case Datum("http", HttpResponseData() as data):
             cookies = [("Set-Cookie", cookie_text(cookie)) for cookie in data.cookies]
             headers = [*_first_of_each(data.headers), *cookies]
-            return _checked(HttpAnswer(status=data.status, headers=headers, body=data.body))
+            return _checked(RenderedResponse(status=data.status, headers=headers, body=data.body))
         case Datum("bytes", bytes() as body):
-            return HttpAnswer(body=body)
+            return RenderedResponse(body=body)
         case Datum("string" | "json", str() as text):
-            return sniffed(text)
+            return text_response(text)
         case Datum(_, other):
             return _text(scalar_text(other))
 
@@ -90,24 +90,24 @@ def _first_of_each(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(kept.values())
 
 
-def _checked(answer: HttpAnswer) -> HttpAnswer:
-    if not 200 <= answer.status <= 999:
-        raise ResponseRefused(f"The function returned the HTTP status {answer.status}; allowed are 200 to 999.")
-    for name, value in answer.headers:
+def _checked(response: RenderedResponse) -> RenderedResponse:
+    if not 200 <= response.status <= 999:
+        raise ResponseRefused(f"The function returned the HTTP status {response.status}; allowed are 200 to 999.")
+    for name, value in response.headers:
         if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
             raise ResponseRefused(f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent.")
-    return answer
+    return response
 
 
-def check_length(answer: HttpAnswer, method: str) -> None:
+def check_length(response: RenderedResponse, method: str) -> None:
     """Raises ResponseRefused if the function has set a Content-Length that differs from the length of the body."""
     # A client would wait for the missing bytes, or take the surplus ones for the next response. The response to HEAD
     # has no body and may state the length of the one that GET would get.
-    value = next((value.strip() for name, value in answer.headers if name.lower() == "content-length"), None)
-    if value is None or value == str(len(answer.body)) or (method == "HEAD" and re.fullmatch("[0-9]+", value)):
+    value = next((value.strip() for name, value in response.headers if name.lower() == "content-length"), None)
+    if value is None or value == str(len(response.body)) or (method == "HEAD" and re.fullmatch("[0-9]+", value)):
         return
     raise ResponseRefused(
-        f"The function returned a body of {len(answer.body)} bytes and the header Content-Length: {value}."
+        f"The function returned a body of {len(response.body)} bytes and the header Content-Length: {value}."
     )
 
 
@@ -134,7 +134,7 @@ def cookie_text(cookie: HttpCookie) -> str:
 # Texts -------------------------------------------------------------------------------------------------------
 
 
-def sniffed(text: str) -> HttpAnswer:
+def text_response(text: str) -> RenderedResponse:
     """Return the response for a text: JSON in it is formatted, and a JSON object with a `body` is a whole response.
 
     So does the Functions host with every text of an http output (RawScriptResult). Raises ResponseRefused.
@@ -153,7 +153,7 @@ def sniffed(text: str) -> HttpAnswer:
     return _text(scalar_text(content))
 
 
-def _response_object(members: Mapping[str, Any], body: Any) -> HttpAnswer:
+def _response_object(members: Mapping[str, Any], body: Any) -> RenderedResponse:
     headers = _member(members, "headers")
     named = [(name, scalar_text(value)) for name, value in headers.items()] if isinstance(headers, dict) else []
     text = newtonsoft_text(body) if isinstance(body, dict | list) else scalar_text(body)
@@ -165,12 +165,12 @@ def _response_object(members: Mapping[str, Any], body: Any) -> HttpAnswer:
         status = 200
     # Half a surrogate pair can be written in JSON but not in UTF-8; .NET sends a replacement character too.
     encoded = text.encode("utf-8", "replace")
-    return _checked(HttpAnswer(status=status, headers=[*types, *_first_of_each(named)], body=encoded))
+    return _checked(RenderedResponse(status=status, headers=[*types, *_first_of_each(named)], body=encoded))
 
 
 def _member(members: Mapping[str, Any], name: str, *, missing: Any = None) -> Any:
     return next((value for key, value in members.items() if key.lower() == name.lower()), missing)
 
 
-def _text(text: str) -> HttpAnswer:
-    return HttpAnswer(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode("utf-8", "replace"))
+def _text(text: str) -> RenderedResponse:
+    return RenderedResponse(headers=[("Content-Type", PLAIN_TEXT)], body=text.encode("utf-8", "replace"))

@@ -99,7 +99,7 @@ class HostApi:
         self._before_offline: HostState | None = None
 
     def routes(self) -> list[Route]:
-        """Return the routes, each with the access that the original requires."""
+        """Return the routes, each with the access that the Functions host requires."""
         admin, everyone = AdminApi(), Anonymous()
         routes = [
             admin_route("GET POST", "admin/host/ping", everyone, self.ping),
@@ -167,7 +167,7 @@ class HostApi:
         return json_response({"status": "success"})
 
     async def scale_status(self, call: HttpCall) -> web.Response:
-        # What the original responds without the scale monitoring of a Premium plan.
+        # What the Functions host responds without the scale monitoring of a Premium plan.
         return web.Response(status=400, text="Runtime scale monitoring is not enabled.")
 
     async def drain(self, call: HttpCall) -> web.Response:

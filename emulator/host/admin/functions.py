@@ -18,13 +18,13 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
-from emulator.host.bindings import HTTP_TRIGGER
+from emulator.host.bindings import HTTP_TRIGGER, WARMUP_TRIGGER
 from emulator.host.console.categories import function_category
 from emulator.host.http.keys.authorization import AdminApi, Anonymous
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.http_options import HttpOptions
-from emulator.host.port import Function, InvokeByHand, TriggerEvent
+from emulator.host.port import Function, ManualEvent, TriggerEvent, text_event
 from emulator.worker.port import Datum
 
 logger = logging.getLogger(__name__)
@@ -34,14 +34,13 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 # The input of a manual invocation is trigger data, so it has the limit of request bodies.
 _MAX_INPUT_BYTES = 100 * 1024 * 1024
-_WARMUP = "warmuptrigger"
 
 
 class FunctionsApi:
     """Request handlers of /admin/functions/… and /admin/warmup.
 
-    `by_hand`: per trigger type in lower case, a function that turns the text of a manual invocation into the trigger's
-    event. Other trigger types receive the text as it is.
+    `manual_events`: per trigger type in lower case, a function that turns the text of a manual invocation into the
+    trigger's event. Other trigger types receive the text as it is.
     """
 
     def __init__(
@@ -50,18 +49,18 @@ class FunctionsApi:
         facts: HostFacts,
         clock: Clock,
         *,
-        by_hand: Mapping[str, InvokeByHand],
+        manual_events: Mapping[str, ManualEvent],
         spawn: Spawn,
     ) -> None:
         self._host = host
         self._facts = facts
         self._clock = clock
-        self._by_hand = by_hand
+        self._manual_events = manual_events
         self._spawn = spawn
         self._warmed_up = False
 
     def routes(self) -> list[Route]:
-        """Return the routes, each with the access that the original requires."""
+        """Return the routes, each with the access that the Functions host requires."""
         admin = AdminApi()
         return [
             admin_route("GET POST", "admin/warmup", Anonymous(), self.warm_up),
@@ -108,18 +107,14 @@ class FunctionsApi:
         # Requests to the admin API do not wait for the host to start, unlike those to functions.
         if not self._host.status.can_invoke:
             return web.Response(status=503)
-        # The response does not wait for the invocation, as in the original.
+        # The response does not wait for the invocation, as in the Functions host.
         self._spawn(self._invoke_with_text(function, text))
         return web.Response(status=202)
 
     async def _invoke_with_text(self, function: Function, text: str | None) -> None:
-        by_hand = self._by_hand.get(function.trigger.type.lower())
+        manual_event = self._manual_events.get(function.trigger.type.lower(), text_event)
         try:
-            if by_hand is not None:
-                event = await by_hand(function, function.trigger, text)
-            else:
-                event = TriggerEvent(value=None if text is None else Datum("string", text))
-            await self._invoke(function, event)
+            await self._invoke(function, await manual_event(function, function.trigger, text))
         except EmulatorError as error:
             function_category(function.name).error("The function cannot be invoked manually: %s", error)
         except Exception:
@@ -135,7 +130,7 @@ class FunctionsApi:
 
     async def warm_up(self, call: HttpCall) -> web.Response:
         functions = self._host.catalog.functions
-        function = next((function for function in functions if function.trigger.type.lower() == _WARMUP), None)
+        function = next((function for function in functions if function.trigger.type.lower() == WARMUP_TRIGGER), None)
         # Azure sends this request once to each new instance; a warmup function may count on being called once only.
         if function is not None and not self._warmed_up and self._host.status.can_invoke:
             self._warmed_up = True

@@ -1,4 +1,4 @@
-"""Log categories of the Functions host, as `logging.logLevel` in host.json names them, as Python loggers.
+"""Python loggers for the log categories of the Functions host, the names in `logging.logLevel` of host.json.
 
 Source: docs/protocol/functions-host.md 10.4.
 """

@@ -91,7 +91,7 @@ class InvocationLog:
         self._log.log(level, message, *arguments, extra=self._fields)
 
 
-def outside_of_invocations(record: LogRecord) -> None:
+def log_outside_invocations(record: LogRecord) -> None:
     """Log a line of user code that runs outside of an invocation, for example on a thread of its own."""
     # The Functions host drops such lines. Here they are hidden by default and can be made visible by the log level.
     name = logging.getLevelName(record.level)

@@ -93,7 +93,7 @@ class LevelRules:
     user_level: LogLevel | None = None
 
     def minimum(self, category: str) -> LogLevel:
-        """Return the lowest level that is shown for a category."""
+        """Return the lowest log level to show for a category."""
         # Category names ignore case, as in the configuration of .NET.
         folded = category.lower()
         prefixes = [name for name in self.configured if name.lower() != "default" and folded.startswith(name.lower())]
@@ -269,12 +269,12 @@ class _OwnThread(logging.Filter):
         return record.name != "asyncio" or record.thread == self._thread
 
 
-def wants_colour(stream: TextIO, environ: Mapping[str, str], *, refused: bool = False) -> bool:
+def use_colour(stream: TextIO, environ: Mapping[str, str], *, disabled: bool = False) -> bool:
     """Return whether to use colours: on a terminal that shows them, unless NO_COLOR is set (https://no-color.org).
 
-    `refused`: the user has switched colours off.
+    `disabled`: the user has switched colours off (--no-color).
     """
-    if refused or environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
+    if disabled or environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty():
         return False
     if sys.platform == "win32":
         # An empty command makes the Windows console understand colour sequences, as a side effect of starting a shell.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # that moment would fail.
 _KEEP_ALIVE_SECONDS = 4.0
 
-# Enough for a service that restarts or is busy for a moment. If there is no connection at all, users should learn it at
+# Enough for a service that restarts or is busy for a moment. If there is no connection at all, users should be told at
 # once; the polling loops of the host repeat at their own pace.
 _RETRIES = {"retry_total": 3, "retry_connect": 1, "retry_read": 1, "retry_status": 3}
 
@@ -54,7 +54,7 @@ _TABLE_OPTIONS: dict[str, Any] = {
 
 
 class AzureAccount:
-    """See storage.port.StorageAccount. The SDK of a service is imported when it is first used.
+    """Implements storage.port.StorageAccount. The SDK of a service is imported when it is first used.
 
     The three imports take 0.3 seconds, and an app without durable functions may need none of them.
     """

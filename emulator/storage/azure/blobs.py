@@ -20,7 +20,7 @@ _INFINITE = -1
 
 
 class AzureContainer:
-    """See storage.port.BlobContainer."""
+    """Implements storage.port.BlobContainer."""
 
     def __init__(self, client: ContainerClient, calls: SdkCalls) -> None:
         self._client = client
@@ -82,7 +82,7 @@ class AzureContainer:
         options: dict[str, Any] = {"lease": lease_id}
         if if_match is not None:
             options |= {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
-        answer = await self._calls.run(
+        response = await self._calls.run(
             self._action("write", blob),
             self._client.get_blob_client(blob).upload_blob(
                 content,
@@ -96,11 +96,11 @@ class AzureContainer:
         return BlobProperties(
             name=blob,
             size=len(content),
-            etag=answer["etag"],
-            last_modified=answer["last_modified"],
+            etag=response["etag"],
+            last_modified=response["last_modified"],
             content_type=content_type,
             metadata=dict(metadata or {}),
-            # The response does not tell. A write with a lease id succeeds only while the lease is held.
+            # The response does not contain it. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 
@@ -128,7 +128,7 @@ class AzureContainer:
 
 
 class AzureLease:
-    """See storage.port.Lease."""
+    """Implements storage.port.Lease."""
 
     def __init__(self, client: Any, target: str, calls: SdkCalls) -> None:
         self._client = client

@@ -18,7 +18,7 @@ _UNLIMITED_YEAR = 9999
 
 
 class AzureQueue:
-    """See storage.port.Queue."""
+    """Implements storage.port.Queue."""
 
     def __init__(self, client: QueueClient, calls: SdkCalls, signal: MessageSignal) -> None:
         self._client = client
@@ -30,7 +30,7 @@ class AzureQueue:
         try:
             await self._calls.run(f"create queue {self.name}", self._client.create_queue())
         except StorageError as refused:
-            # The service answers 204 if the queue exists, 409 if it has other metadata. The client raises for both.
+            # The service responds 204 if the queue exists, 409 if it has other metadata. The client raises for both.
             if refused.code != "QueueAlreadyExists":
                 raise
             return False
@@ -84,7 +84,7 @@ class AzureQueue:
         return [_message(message, message.content) for message in messages]
 
     async def hide(self, message: QueueMessage, *, hide_for: timedelta, body: str | None = None) -> QueueMessage:
-        answer = await self._calls.run(
+        response = await self._calls.run(
             f"update a message of queue {self.name}",
             self._client.update_message(
                 message.id, pop_receipt=message.pop_receipt, content=body, visibility_timeout=_seconds(hide_for)
@@ -95,10 +95,10 @@ class AzureQueue:
         return QueueMessage(
             id=message.id,
             body=message.body if body is None else body,
-            pop_receipt=str(answer.pop_receipt),
+            pop_receipt=str(response.pop_receipt),
             dequeue_count=message.dequeue_count,
             inserted_at=message.inserted_at,
-            next_visible_at=_utc(answer.next_visible_on),
+            next_visible_at=_utc(response.next_visible_on),
             expires_at=message.expires_at,
         )
 
@@ -122,7 +122,7 @@ class AzureQueue:
 
 
 def _seconds(span: timedelta) -> int:
-    """Return whole seconds, rounded down: the service knows no fractions."""
+    """Return whole seconds, rounded down: the service accepts no fractions."""
     return int(span.total_seconds())
 
 

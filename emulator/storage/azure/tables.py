@@ -13,11 +13,10 @@ from azure.data.tables.aio import TableClient
 
 from emulator.instant import Instant
 from emulator.storage.azure.sdk_calls import SdkCalls
-from emulator.storage.error_mapping import invalid_request, service_error
+from emulator.storage.error_mapping import check_transaction, invalid_request, service_error
 from emulator.storage.filters import Condition
 from emulator.storage.port import (
     ANY_ETAG,
-    MAX_BATCH_OPERATIONS,
     AlreadyExists,
     Int64,
     Operation,
@@ -32,7 +31,7 @@ _KEYS = ("PartitionKey", "RowKey")
 
 
 class AzureTable:
-    """See storage.port.Table."""
+    """Implements storage.port.Table."""
 
     def __init__(self, client: TableClient, calls: SdkCalls) -> None:
         self._client = client
@@ -102,8 +101,8 @@ class AzureTable:
             return [None]
         entity = _entity(action, row)
         call = self._write(operation.kind, entity, _condition(operation.if_match))
-        answer = await self._calls.run(action, call)
-        return [str(answer["etag"])]
+        response = await self._calls.run(action, call)
+        return [str(response["etag"])]
 
     def _write(self, kind: Operation, entity: dict[str, Any], condition: dict[str, Any]) -> Any:
         match kind:
@@ -132,20 +131,13 @@ class AzureTable:
 
     async def _submit_batch(self, operations: Sequence[TableOperation]) -> list[str | None]:
         action = f"submit {len(operations)} operations to table {self.name}"
-        if len(operations) > MAX_BATCH_OPERATIONS:
-            raise invalid_request(
-                action, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations."
-            )
-        # The SDK checks the partitions, too, but does not say which operation is wrong.
-        for index, operation in enumerate(operations):
-            if operation.row.partition_key != operations[0].row.partition_key:
-                code = "CommandsInBatchActOnDifferentPartitions"
-                raise invalid_request(action, code, "A transaction has rows of one partition only.", failed_index=index)
+        # The SDK checks the partitions too, but its error does not name the operation.
+        check_transaction(action, operations)
         transaction = [_operation(action, index, operation) for index, operation in enumerate(operations)]
-        answers = await self._calls.run(action, self._client.submit_transaction(transaction))
+        responses = await self._calls.run(action, self._client.submit_transaction(transaction))
         return [
-            None if operation.kind is Operation.DELETE else str(answer["etag"])
-            for operation, answer in zip(operations, answers, strict=True)
+            None if operation.kind is Operation.DELETE else str(response["etag"])
+            for operation, response in zip(operations, responses, strict=True)
         ]
 
 
@@ -198,7 +190,9 @@ def _token(action: str, continuation: str) -> Mapping[str, str]:
         token = json.loads(continuation)
         return {"PartitionKey": token["PartitionKey"], "RowKey": token["RowKey"]}
     except (ValueError, KeyError, TypeError):
-        raise invalid_request(action, "InvalidInput", "The continuation token is not one of this service.") from None
+        raise invalid_request(
+            action, "InvalidInput", "The continuation token was not returned by this service."
+        ) from None
 
 
 # Values ------------------------------------------------------------------------------------------------------
@@ -218,7 +212,10 @@ def _entity(action: str, row: Row, index: int | None = None) -> dict[str, Any]:
         # The SDK would refuse it, too, but without the index of the operation and the advice.
         if type(value) is int and not -(2**31) <= value < 2**31:
             raise invalid_request(
-                action, "InvalidInput", f"{name} is beyond Int32; pass it as Int64.", failed_index=index
+                action,
+                "InvalidInput",
+                f"The value of {name} does not fit into Int32; pass it as Int64.",
+                failed_index=index,
             )
     return entity
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
-from emulator.storage.azurite.program import Node, Program, from_package
+from emulator.storage.azurite.program import Node, PrintLine, Program, from_package
 from emulator.subprocesses import detached_from_terminal, kill_process_tree
 
 VERSION = "3.35.0"
@@ -33,8 +32,6 @@ _NPM_OPTIONS = (
     *("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"),
 )
 
-Say = Callable[[str], None]
-
 
 def installed_copy(cache: Path, node: Node) -> Program | None:
     """Return the Azurite of an earlier installation, or None."""
@@ -43,20 +40,20 @@ def installed_copy(cache: Path, node: Node) -> Program | None:
     return from_package(package, node) if (package / "package.json").is_file() else None
 
 
-async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program:
-    """Install Azurite. Prints the progress with `say`. Raises StorageUnavailable with the message of npm."""
+async def install(cache: Path, node: Node, *, clock: Clock, print_line: PrintLine) -> Program:
+    """Install Azurite. Prints the progress with `print_line`. Raises StorageUnavailable with the message of npm."""
     folder = cache / f"azurite-{VERSION}"
     # npm installs into a folder with a temporary name, which is renamed when it is complete. So a killed installation
     # leaves nothing that looks usable, and of two at the same time the first one wins.
     unfinished = cache / f"{_UNFINISHED}{new_id()}"
-    say(f"Azurite is not installed. Downloading version {VERSION} to {cache} (once, about 150 MB) …")
+    print_line(f"Azurite is not installed. Downloading version {VERSION} to {cache} (once, about 150 MB) …")
 
     async def report_progress() -> None:
         seconds = 0.0
         while True:
             await clock.sleep(_PROGRESS_SECONDS)
             seconds += _PROGRESS_SECONDS
-            say(f"Downloading Azurite … {seconds:.0f} s")
+            print_line(f"Downloading Azurite … {seconds:.0f} s")
 
     try:
         unfinished.mkdir(parents=True)
@@ -82,7 +79,7 @@ async def install(cache: Path, node: Node, *, clock: Clock, say: Say) -> Program
     program = installed_copy(cache, node)
     if program is None:
         raise StorageUnavailable(f"Azurite could not be installed: npm created no package azurite in {folder}.")
-    say("Azurite is installed.")
+    print_line("Azurite is installed.")
     return program
 
 

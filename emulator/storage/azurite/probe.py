@@ -1,6 +1,6 @@
 """Probe of the storage ports: is the program that listens there a storage service?
 
-The ports are asked over HTTP, because an open port does not tell which program has opened it.
+The probe sends an HTTP request, because an open port alone does not show which program has opened it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class PortUser(enum.Enum):
     """What listens on a port."""
 
     NOTHING = "nothing"
-    STORAGE = "the storage service that belongs there"
+    STORAGE = "the storage service that is expected on the port"
     ANOTHER_PROGRAM = "another program"
 
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
 from emulator.storage.azurite.probe import HOST, PortUser, probe
-from emulator.storage.azurite.program import DOCKER_IMAGE, Program
+from emulator.storage.azurite.program import DOCKER_IMAGE, PrintLine, Program
 from emulator.subprocesses import describe_exit_code, detached_from_terminal, kill_process_tree
 
 # Loaded into Azurite's Node.js, so that Azurite ends when this process ends in any way.
@@ -43,7 +43,6 @@ _MAX_SHORT_RUNS = 3
 _CONTAINER_SCRIPT = 'exec 3<&0; azurite "$@" & server=$!; (cat <&3 >/dev/null; kill $server) & wait $server'
 
 Ports = Mapping[Service, int]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +89,12 @@ class Launch:
 
 
 async def keep_running(
-    launch: Launch, listening: asyncio.Future[Ports], *, clock: Clock, say: Say, restarted: asyncio.Event
+    launch: Launch, listening: asyncio.Future[Ports], *, clock: Clock, print_line: PrintLine, restarted: asyncio.Event
 ) -> None:
     """Run Azurite until cancelled. Restart it when it ends by itself.
 
     `listening`: gets the ports of the first start. `restarted`: set when Azurite listens again after a restart. Raises
-    StorageUnavailable if it cannot be started or ends again and again.
+    StorageUnavailable if it cannot be started or ends repeatedly.
     """
     if launch.program.in_container and not all(launch.ports.values()):
         # Docker cannot publish "any free port" under a number that is known afterwards, so the ports are chosen here.
@@ -120,10 +119,10 @@ async def keep_running(
             reason = describe_exit_code(code)
             if short_runs == _MAX_SHORT_RUNS:
                 raise StorageUnavailable(
-                    f"Azurite ends again and again soon after its start ({reason}): {process.last_lines} "
+                    f"Azurite ended {_MAX_SHORT_RUNS} times soon after its start ({reason}): {process.last_lines} "
                     f"{launch.remedy}"
                 )
-            say(
+            print_line(
                 f"Azurite ended unexpectedly ({reason}). Restarting it. Changes of the last five seconds may be lost. "
                 f"{process.last_lines}".rstrip()
             )

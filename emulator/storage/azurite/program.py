@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ _FIRST_WITH_TELEMETRY = (3, 34)
 _SCRIPT = Path("dist", "src", "azurite.js")
 _DOCKER_SECONDS = 15.0
 DOCKER_IMAGE = "mcr.microsoft.com/azure-storage/azurite"
+
+PrintLine = Callable[[str], None]
+"""Prints a line for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,8 @@ from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, development
 from emulator.errors import StorageUnavailable
 from emulator.storage.azurite.install import install, installed_copy
 from emulator.storage.azurite.probe import HOST, PortUser, probe
-from emulator.storage.azurite.process import Launch, Ports, Say, keep_running
-from emulator.storage.azurite.program import Program, cache_folder, find_docker, find_installed, find_node
+from emulator.storage.azurite.process import Launch, Ports, keep_running
+from emulator.storage.azurite.program import PrintLine, Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
 
@@ -54,14 +54,14 @@ class NoAzurite(StorageUnavailable):
 class Azurite:
     """Running Azurite. `origin`: where it comes from, for messages.
 
-    `started_here`: it ends with the `async with` that returned it. `again`: set when it was started here, has crashed
-    and answers again, possibly without its last changes.
+    `started_here`: it ends with the `async with` that returned it. `restarted`: set when it was started here, crashed
+    and is running again, possibly without its last changes.
     """
 
     ports: Ports
     started_here: bool
     origin: str
-    again: asyncio.Event = field(default_factory=asyncio.Event)
+    restarted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def connection_string(self) -> str:
@@ -83,21 +83,23 @@ async def open_azurite(
     app: Path,
     *,
     clock: Clock,
-    say: Say = lambda line: None,
+    print_line: PrintLine = lambda line: None,
     in_memory: bool = False,
     usual_ports: Ports = DEVELOPMENT_PORTS,
 ) -> AsyncIterator[Azurite]:
     """Provide an Azurite for the app in the folder `app` while entered.
 
     `in_memory`: always start a new one, on free ports, that stores nothing on disk; for tests. `usual_ports`: where one
-    may be running already, and where a new one listens if they are free. `say`: prints a line for the user.
+    may be running already, and where a new one listens if they are free. `print_line`: prints a line for the user.
 
     Raises NoAzurite at entry. Raises StorageUnavailable at entry if it cannot be started, and in the body if it does
     not keep running.
     """
     if in_memory:
-        launch = Launch(program=await find_program(app, clock=clock, say=say), ports=_ANY_PORTS, folder=None)
-        async with _started(launch, clock, say) as azurite:
+        launch = Launch(
+            program=await find_program(app, clock=clock, print_line=print_line), ports=_ANY_PORTS, folder=None
+        )
+        async with _started(launch, clock, print_line) as azurite:
             yield azurite
         return
     users = await probe(usual_ports, clock)
@@ -105,7 +107,7 @@ async def open_azurite(
     if answering:
         for service in SERVICES:
             if service not in answering:
-                say(
+                print_line(
                     f"Azurite answers at port {usual_ports[answering[0]]} ({answering[0]}), but not at "
                     f"{usual_ports[service]} ({service}): functions that need {service} storage will fail. "
                     "Start Azurite with all three services (command: azurite), or stop it and azemu starts its own."
@@ -122,27 +124,29 @@ async def open_azurite(
                 "Make it writable, or use --storage builtin:PATH with a file elsewhere."
             ) from error
         hide_from_git(app / FOLDER)
-        opening = _started_for_app(app, usual_ports, clock, say) if locked else _started_by_other_azemu(app, clock)
+        opening = (
+            _started_for_app(app, usual_ports, clock, print_line) if locked else _started_by_other_azemu(app, clock)
+        )
         async with opening as azurite:
             yield azurite
 
 
-async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
+async def find_program(app: Path, *, clock: Clock, print_line: PrintLine) -> Program:
     """Find a way to run Azurite, and install it if necessary. Raises NoAzurite."""
     node = find_node()
     program = find_installed(app, node)
     if program is not None:
         return program
-    reason = "There is no Node.js to run it."
+    reason = "Node.js, which runs Azurite, is not installed."
     cache = cache_folder()
     if node is not None:
         program = installed_copy(cache, node)
         if program is not None:
             return program
-        reason = "The installed Node.js has no npm to install it with."
+        reason = "The installed Node.js has no npm, which installs Azurite."
         if node.npm is not None:
             try:
-                return await install(cache, node, clock=clock, say=say)
+                return await install(cache, node, clock=clock, print_line=print_line)
             except StorageUnavailable as error:
                 reason = str(error)
     program = await find_docker(clock)
@@ -152,9 +156,11 @@ async def find_program(app: Path, *, clock: Clock, say: Say) -> Program:
 
 
 @asynccontextmanager
-async def _started_for_app(app: Path, usual_ports: Ports, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
+async def _started_for_app(
+    app: Path, usual_ports: Ports, clock: Clock, print_line: PrintLine
+) -> AsyncIterator[Azurite]:
     """Start an Azurite on the app's data, at the default ports if they are free."""
-    program = await find_program(app, clock=clock, say=say)
+    program = await find_program(app, clock=clock, print_line=print_line)
     # The installation may have taken a minute. Meanwhile azemu may have started one for another app.
     users = await probe(usual_ports, clock)
     if all(user is PortUser.STORAGE for user in users.values()):
@@ -162,9 +168,11 @@ async def _started_for_app(app: Path, usual_ports: Ports, clock: Clock, say: Say
         return
     taken = [str(usual_ports[service]) for service in SERVICES if users[service] is not PortUser.NOTHING]
     launch = Launch(program=program, ports=_ANY_PORTS if taken else usual_ports, folder=app / FOLDER)
-    async with _started(launch, clock, say) as azurite:
+    async with _started(launch, clock, print_line) as azurite:
         if taken:
-            say(f"Port {', '.join(taken)} is used by a program that is not Azurite. Using {azurite.description}.")
+            print_line(
+                f"Port {', '.join(taken)} is used by a program that is not Azurite. Using {azurite.description}."
+            )
         # For a second azemu in the same folder, which must use this server (see `_started_by_other_azemu`).
         ports_file = app / FOLDER / "azemu.json"
         ports_file.write_text(json.dumps(dict(azurite.ports)), encoding="utf-8")
@@ -175,13 +183,13 @@ async def _started_for_app(app: Path, usual_ports: Ports, clock: Clock, say: Say
 
 
 @asynccontextmanager
-async def _started(launch: Launch, clock: Clock, say: Say) -> AsyncIterator[Azurite]:
+async def _started(launch: Launch, clock: Clock, print_line: PrintLine) -> AsyncIterator[Azurite]:
     listening: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     restarted = asyncio.Event()
-    running = keep_running(launch, listening, clock=clock, say=say, restarted=restarted)
+    running = keep_running(launch, listening, clock=clock, print_line=print_line, restarted=restarted)
     async with background(running, name="Azurite"):
         ports = await listening
-        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, again=restarted)
+        yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, restarted=restarted)
 
 
 @asynccontextmanager

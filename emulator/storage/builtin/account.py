@@ -22,7 +22,7 @@ from emulator.storage.builtin.tables import BuiltinTable
 
 
 class BuiltinAccount:
-    """See storage.port.StorageAccount."""
+    """Implements storage.port.StorageAccount."""
 
     def __init__(self, database: Database, notifications: QueueNotifications, clock: Clock, new_id: NewId) -> None:
         self._database = database

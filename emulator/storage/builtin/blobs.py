@@ -58,7 +58,7 @@ _WRITE = f"""
 
 
 class BuiltinContainer:
-    """See storage.port.BlobContainer."""
+    """Implements storage.port.BlobContainer."""
 
     def __init__(self, name: str, database: Database, clock: Clock) -> None:
         self.name = name
@@ -68,7 +68,7 @@ class BuiltinContainer:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_container_name(self.name)
-            # The result tells which of several processes has created it.
+            # The result shows which of several processes has created it.
             sql = "INSERT OR IGNORE INTO containers (name) VALUES (?)"
             return connection.execute(sql, (self.name,)).rowcount == 1
 
@@ -207,7 +207,7 @@ class BuiltinContainer:
 
 
 class BuiltinLease:
-    """See storage.port.Lease. `target` finds the leased blob or container: the kind, and its id in the table."""
+    """Implements storage.port.Lease. `target` finds the leased blob or container: the kind, and its id in the table."""
 
     def __init__(
         self,
@@ -311,7 +311,7 @@ def _stored(lease: LeaseRecord) -> tuple[object, ...]:
 
 
 class _NoContainer(Refused):
-    """The container does not exist. A class of its own, because dropping it is no error then."""
+    """The container does not exist. Has its own class, because dropping a missing container is not an error."""
 
     def __init__(self) -> None:
         super().__init__(404, "ContainerNotFound", "The specified container does not exist.")

@@ -69,7 +69,7 @@ class Database(Protocol):
 
     @property
     def description(self) -> str:
-        """Kind and place, for users."""
+        """Kind and path of the database, for messages."""
 
     async def read(self, action: str, work: Work[T]) -> T:
         """Execute an operation that changes nothing."""
@@ -81,7 +81,7 @@ class Database(Protocol):
         """
 
     async def changed_by_others(self) -> bool:
-        """Tell if another process, or another account object, has written since the last call."""
+        """Return whether another process, or another account object, has written since the last call."""
 
     def close(self) -> None:
         """Wait for the operations under way and close the database."""

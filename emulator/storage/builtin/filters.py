@@ -30,7 +30,7 @@ def prefilter(condition: Condition | None) -> _Sql:
 
 
 def is_exact(condition: Condition | None) -> bool:
-    """Tell if the prefilter is true for no other rows, so that they need not be tested again."""
+    """Return whether the prefilter selects exactly the rows that fulfil the condition. No row is tested again then."""
     match condition:
         case None:
             return True
@@ -91,7 +91,7 @@ def _comparison(condition: Compare) -> _Sql | None:
 
 @cache
 def _has_json() -> bool:
-    """Tell if this SQLite has JSON functions. Before 3.38 it could be built without them."""
+    """Return whether this SQLite has JSON functions. Before 3.38 it could be built without them."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute("SELECT json_extract('[]', '$')")

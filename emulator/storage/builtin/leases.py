@@ -29,7 +29,7 @@ class LeaseRecord:
 
     @property
     def locked(self) -> bool:
-        """Writing the blob, or deleting the container, needs the lease id."""
+        """Whether writing the blob, or deleting the container, needs the lease id."""
         return self.state in (LeaseState.LEASED, LeaseState.BREAKING)
 
 
@@ -67,13 +67,15 @@ def acquired(lease: LeaseRecord, lease_id: str, seconds: int | None, now: int) -
         raise Refused(409, "LeaseAlreadyPresent", "There is already a lease present.")
     if seconds is not None and not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
         raise Refused(
-            400, "InvalidHeaderValue", f"A lease lasts 15 to 60 seconds or without limit, not {seconds} seconds."
+            400,
+            "InvalidHeaderValue",
+            f"The lease duration must be 15 to 60 seconds or infinite, not {seconds} s.",
         )
     return LeaseRecord(LeaseState.LEASED, lease_id, seconds, _end(now, seconds))
 
 
 def renewed(lease: LeaseRecord, lease_id: str, now: int) -> LeaseRecord:
-    """Start the duration again. An expired lease can be renewed until it is acquired or the blob is written."""
+    """Renew the lease: its duration starts again. Works after its end, until it is acquired or the blob is written."""
     _check_held(lease, lease_id)
     # An expired lease may be renewed: its id is still stored, so it was not acquired since.
     if lease.state in (LeaseState.BREAKING, LeaseState.BROKEN):
@@ -111,7 +113,7 @@ def released(lease: LeaseRecord, lease_id: str) -> LeaseRecord:
 def broken(lease: LeaseRecord, after_seconds: int | None, now: int) -> LeaseRecord:
     """End the lease without its id."""
     if after_seconds is not None and not 0 <= after_seconds <= _MAX_SECONDS:
-        raise Refused(400, "InvalidHeaderValue", f"A lease is broken within 0 to 60 seconds, not {after_seconds}.")
+        raise Refused(400, "InvalidHeaderValue", f"The break period must be 0 to 60 seconds, not {after_seconds}.")
     match lease.state:
         case LeaseState.AVAILABLE:
             raise Refused(409, "LeaseNotPresentWithLeaseOperation", "There is currently no lease.")
@@ -142,7 +144,7 @@ def check_access(lease: LeaseRecord, lease_id: str | None, kind: Kind) -> None:
                 f"LeaseIdMismatchWith{scope}Operation",
                 f"The lease ID specified did not match the lease ID for the {kind}.",
             )
-    # A writer that gives an id relies on the lease. Without one it must learn so instead of writing.
+    # A writer that gives an id relies on the lease. Without a lease, it must get an error instead of writing.
     elif lease_id is not None:
         raise Refused(
             412,

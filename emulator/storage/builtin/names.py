@@ -32,7 +32,7 @@ def check_queue_name(name: str) -> None:
 
 
 def check_container_name(name: str) -> None:
-    """Check for a name of the service's own, or one that a queue may have. Raises Refused."""
+    """Check for a special container such as `$logs`, or a name that a queue may have. Raises Refused."""
     if name not in _SPECIAL_CONTAINERS:
         check_queue_name(name)
 
@@ -57,5 +57,5 @@ def check_blob_name(name: str) -> None:
 # An app uses the same few names in every row.
 @lru_cache(maxsize=4096)
 def is_identifier(name: str) -> bool:
-    """Tell if a name is a C# identifier, as names of properties and metadata must be."""
+    """Return whether a name is a C# identifier, as names of properties and metadata must be."""
     return _IDENTIFIER.fullmatch(name) is not None

@@ -25,7 +25,7 @@ class QueueNotifications:
 
     @asynccontextmanager
     async def change(self, queue: str) -> AsyncIterator[asyncio.Future[None]]:
-        """Give a future that is done at the first change after the context was entered."""
+        """Yield a future that is done at the first change after the context was entered."""
         future = asyncio.get_running_loop().create_future()
         waiters = self._waiters[queue]
         waiters.add(future)
@@ -68,7 +68,7 @@ async def watch_for_other_processes(
                 # A file that cannot be read is reported by the calls that need it.
                 with suppress(StorageUnreachable):
                     if await database.changed_by_others():
-                        # SQLite does not tell which queue. Waiters whose queue is unchanged look and wait again.
+                        # SQLite does not report which queue has changed: all waiters check theirs and wait again.
                         notifications.notify_all()
 
     async with background(watch(), name="storage watch"):

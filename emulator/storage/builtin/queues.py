@@ -39,7 +39,7 @@ _ALL = f"""
 
 
 class BuiltinQueue:
-    """See storage.port.Queue."""
+    """Implements storage.port.Queue."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class BuiltinQueue:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_queue_name(self.name)
-            # The result tells which of several processes has created it.
+            # The result shows which of several processes has created it.
             done = connection.execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", (self.name,))
             return done.rowcount == 1
 
@@ -94,9 +94,15 @@ class BuiltinQueue:
             _check_body(body)
             _check_hidden(hidden)
             if life is not None and life < SECOND:
-                raise Refused(400, "InvalidQueryParameterValue", "A message lives for at least one second.")
+                raise Refused(
+                    400, "InvalidQueryParameterValue", "The time to live of a message must be at least one second."
+                )
             if life is not None and hidden >= life:
-                raise Refused(400, "InvalidQueryParameterValue", "A message must live longer than it is hidden.")
+                raise Refused(
+                    400,
+                    "InvalidQueryParameterValue",
+                    "The time to live of a message must be longer than the time for which it is hidden.",
+                )
             now = to_micros(self._clock.now())
             message = QueueMessage(
                 id=message_id,
@@ -180,7 +186,9 @@ class BuiltinQueue:
             now = to_micros(self._clock.now())
             current = self._find(connection, message, now)
             if current.expires_at is not None and now + hidden > current.expires_at:
-                raise Refused(400, "OutOfRangeQueryParameterValue", "It would be hidden beyond its time to live.")
+                raise Refused(
+                    400, "OutOfRangeQueryParameterValue", "The message would be hidden beyond its time to live."
+                )
             receipt, text = self._database.tokens.next(), message.body if body is None else body
             connection.execute(
                 "UPDATE messages SET pop_receipt = ?, visible_at = ?, body = coalesce(?, body) WHERE sequence = ?",
@@ -294,7 +302,7 @@ class _StoredMessage:
 
 
 class _NoQueue(Refused):
-    """The queue does not exist. A class of its own, because dropping it is no error then."""
+    """The queue does not exist. Has its own class, because dropping a missing queue is not an error."""
 
     def __init__(self) -> None:
         super().__init__(404, "QueueNotFound", "The specified queue does not exist.")
@@ -315,7 +323,7 @@ def _message(columns: tuple[Any, ...]) -> QueueMessage:
 
 def _check_body(body: str) -> None:
     if _NOT_XML.search(body):
-        raise Refused(400, "InvalidXmlDocument", "The message has a character that XML does not have.")
+        raise Refused(400, "InvalidXmlDocument", "The message has a character that XML does not allow.")
     # A character has at most four bytes in UTF-8, so only long texts are encoded to measure them.
     if len(body) * 4 > MAX_MESSAGE_BYTES and len(body.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
         raise Refused(
@@ -326,7 +334,7 @@ def _check_body(body: str) -> None:
 def _check_hidden(hidden: int, *, least: int = 0) -> None:
     if not least <= hidden <= _MAX_HIDE:
         raise Refused(
-            400, "OutOfRangeQueryParameterValue", f"visibilitytimeout is {hidden // SECOND} s, beyond what is allowed."
+            400, "OutOfRangeQueryParameterValue", f"visibilitytimeout is {hidden // SECOND} s, which is not allowed."
         )
 
 

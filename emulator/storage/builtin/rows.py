@@ -2,7 +2,7 @@
 
 The properties are one JSON text. Strings, booleans, Int32 and Double are JSON values, the other types a pair of a
 letter and a value: ["l", 5] Int64, ["t", ticks] DateTime, ["g", "…"] Guid, ["b", "base64"] Binary, ["d", "inf"] a
-Double that is no JSON number.
+Double that is not a JSON number.
 Source: Azure Storage REST reference, "Understanding the Table Service Data Model", "Table Service Error Codes".
 """
 
@@ -137,12 +137,18 @@ def _check_value(name: str, value: Value) -> None:
             number = value if isinstance(value, int) else value.value
             if not -(1 << bits) <= number < 1 << bits:
                 hint = "; pass it as Int64" if bits == 31 else ""
-                raise Refused(400, "InvalidInput", f"{_INVALID_INPUT}{name} is beyond Int{bits + 1}{hint}.")
+                raise Refused(
+                    400, "InvalidInput", f"{_INVALID_INPUT}the value of {name} does not fit into Int{bits + 1}{hint}."
+                )
         case Instant():
             if value < _FIRST_INSTANT:
                 raise Refused(400, "OutOfRangeInput", f"{_INVALID_INPUT}{name} is a DateTime before the year 1601.")
         case _:
-            raise Refused(400, "InvalidInput", f"{_INVALID_INPUT}{name} has the type {type(value).__name__}.")
+            raise Refused(
+                400,
+                "InvalidInput",
+                f"{_INVALID_INPUT}{name} has the type {type(value).__name__}, which tables cannot store.",
+            )
 
 
 def _row_bytes(row: Row) -> int:

@@ -13,7 +13,7 @@ from emulator.errors import StorageUnavailable
 
 # In PRAGMA user_version. A file of another version is refused, never converted.
 SCHEMA_VERSION = 1
-# "azem" in ASCII, in the header of the file (PRAGMA application_id). It tells the file from other SQLite databases.
+# "azem" in ASCII, in the header of the file (PRAGMA application_id). Other SQLite databases do not have it.
 APPLICATION_ID = 0x617A656D
 
 # AUTOINCREMENT: the id of a dropped queue, table or container is not used again, so nothing that refers to the old one
@@ -129,7 +129,7 @@ def prepare(connection: sqlite3.Connection, path: Path | None) -> int:
         )
     elif version != SCHEMA_VERSION:
         raise StorageUnavailable(other_version(path, version))
-    # A row per opening, which is never deleted: the number must not come again, also after a crash.
+    # A row per opening, which is never deleted: the number must not be used again, also after a crash.
     return connection.execute("INSERT INTO openings DEFAULT VALUES").lastrowid or 0
 
 

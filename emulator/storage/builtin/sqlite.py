@@ -68,7 +68,7 @@ _MESSAGES = {
     "SQLITE_FULL": "The disk with the built-in storage {path} is full: nothing was written. Free some space; "
     "what was written before is safe.",
     "SQLITE_BUSY": "The built-in storage {path} is locked by another program for more than {seconds:.0f} seconds. "
-    "End it, or use another file: azemu start --storage builtin:PATH",
+    "Close that program, or use another file: azemu start --storage builtin:PATH",
     "SQLITE_READONLY": "The built-in storage {path} cannot be written: the file or its folder is read-only for this "
     "user. Change its permissions, or use another file: azemu start --storage builtin:PATH",
     "SQLITE_CANTOPEN": "The built-in storage {path} cannot be opened ({reason}). Check that its folder exists and can "
@@ -78,7 +78,8 @@ _MESSAGES = {
     "SQLITE_CORRUPT": _CORRUPT,
     "SQLITE_NOTADB": "{path} is not a file of azemu's built-in storage, or it is damaged ({reason}). It was not "
     "changed. Use another file: azemu start --storage builtin:PATH",
-    "SQLITE_IOERR": "The disk with the built-in storage {path} fails ({reason}): nothing was written.",
+    "SQLITE_IOERR": "The disk with the built-in storage {path} reports an error ({reason}): nothing was written. Check "
+    "the disk, or use another file: azemu start --storage builtin:PATH",
 }
 
 

@@ -33,7 +33,7 @@ _NEEDS_MATCH = frozenset({Operation.REPLACE, Operation.MERGE, Operation.DELETE})
 
 
 class BuiltinTable:
-    """See storage.port.Table."""
+    """Implements storage.port.Table."""
 
     def __init__(self, name: str, database: Database, clock: Clock) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class BuiltinTable:
     async def create(self) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             check_table_name(self.name)
-            # The result tells which of several processes has created it.
+            # The result shows which of several processes has created it.
             sql = "INSERT OR IGNORE INTO tables (name, folded) VALUES (?, ?)"
             return connection.execute(sql, (self.name, self._folded)).rowcount == 1
 
@@ -196,9 +196,9 @@ class _CheckedOperation:
 
 
 def _check_batch(operations: Sequence[TableOperation]) -> Sequence[_CheckedOperation]:
-    """Check the operations of a transaction, one by one and together. Raises Refused."""
+    """Check the operations of a transaction, each and together. Raises Refused."""
     if len(operations) > MAX_BATCH_OPERATIONS:
-        raise Refused(400, "InvalidInput", f"A transaction takes at most {MAX_BATCH_OPERATIONS} operations.")
+        raise Refused(400, "InvalidInput", f"A transaction can have at most {MAX_BATCH_OPERATIONS} operations.")
     checked: list[_CheckedOperation] = []
     row_keys: set[bytes] = set()
     for index, operation in enumerate(operations):
@@ -211,14 +211,14 @@ def _check_batch(operations: Sequence[TableOperation]) -> Sequence[_CheckedOpera
             raise Refused(
                 400,
                 "CommandsInBatchActOnDifferentPartitions",
-                "All operations must be of one partition.",
+                "All rows of a transaction must be in one partition.",
                 failed_index=index,
             )
         if current.row_key in row_keys:
             raise Refused(
                 400,
                 "InvalidDuplicateRow",
-                f"The row {operation.row.row_key!r} is in the transaction twice.",
+                f"The row {operation.row.row_key!r} is in the transaction more than once.",
                 failed_index=index,
             )
         row_keys.add(current.row_key)
@@ -253,7 +253,7 @@ def _scan(
             partition_key, row_key = json.loads(continuation)
             values += (ordinal_key(partition_key), ordinal_key(row_key))
         except (ValueError, TypeError, AttributeError):
-            raise Refused(400, "InvalidInput", "The continuation token is not one of this service.") from None
+            raise Refused(400, "InvalidInput", "The continuation token was not returned by this service.") from None
         sql += " AND (partition_key, row_key) >= (?, ?)"
     # Rows are read from the cursor as the page needs them. A large table is not loaded for a page.
     cursor = connection.execute(f"{sql} ORDER BY partition_key, row_key", values)
@@ -284,7 +284,7 @@ def _row(columns: tuple[Any, ...], select: Sequence[str]) -> Row:
 
 
 class _NoTable(Refused):
-    """The table does not exist. A class of its own, because dropping it is no error then."""
+    """The table does not exist. Has its own class, because dropping a missing table is not an error."""
 
     def __init__(self) -> None:
         super().__init__(404, "TableNotFound", "The table specified does not exist.")

@@ -28,7 +28,7 @@ from emulator.storage.rest.tables import RestTable
 from emulator.storage.rest.transport import AiohttpTransport, Transport
 from emulator.storage.rest.xml import next_marker, parse, text_of
 
-# Real seconds, also under a virtual clock: the server lives in real time. There is no limit for a whole request, since
+# Real seconds, also under a virtual clock: the server runs in real time. There is no limit for a whole request, since
 # a large blob may take long.
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 
@@ -36,7 +36,7 @@ _JSON = {"Accept": "application/json;odata=nometadata"}
 
 
 class RestAccount:
-    """See storage.port.StorageAccount."""
+    """Implements storage.port.StorageAccount."""
 
     def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock) -> None:
         self._connection = connection
@@ -98,7 +98,8 @@ class RestAccount:
             case Identity():
                 raise ConfigurationError(
                     f"The storage connection in setting '{self._connection.setting}' uses an identity, but its "
-                    f"endpoint {endpoint_of(self._connection, name)} is plain http. Tokens are sent over https only."
+                    f"endpoint {endpoint_of(self._connection, name)} is plain http. Tokens are sent over https only: "
+                    "use an https endpoint, or a connection string."
                 )
             case _ as unknown:
                 assert_never(unknown)

@@ -21,7 +21,7 @@ _NOT_FOUND = frozenset({404})
 
 
 class RestContainer:
-    """See storage.port.BlobContainer."""
+    """Implements storage.port.BlobContainer."""
 
     def __init__(self, name: str, service: StorageService) -> None:
         self.name = name
@@ -111,7 +111,7 @@ class RestContainer:
             last_modified=parse_http_date(response.headers["Last-Modified"]),
             content_type=content_type,
             metadata=dict(metadata or {}),
-            # The response does not tell. A write with a lease id succeeds only while the lease is held.
+            # The response does not contain it. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
 
@@ -143,7 +143,7 @@ class RestContainer:
 
 
 class RestLease:
-    """See storage.port.Lease."""
+    """Implements storage.port.Lease."""
 
     def __init__(self, service: StorageService, path: str, query: tuple[tuple[str, str], ...], target: str) -> None:
         self._service = service

@@ -41,7 +41,7 @@ def entity_json(row: Row, *, ascii_only: bool) -> bytes:
             case int():
                 # The service would store a larger number as a Double and lose digits.
                 if value not in _INT32:
-                    raise UnsupportedValue(f"{name} is beyond Int32; pass it as Int64.")
+                    raise UnsupportedValue(f"The value of {name} does not fit into Int32; pass it as Int64.")
                 entity[name] = value
             case _:
                 entity[name + _ANNOTATION], entity[name] = _annotated(name, value)
@@ -58,7 +58,7 @@ def _annotated(name: str, value: Int64 | float | Instant | uuid.UUID | bytes) ->
     match value:
         case Int64(number):
             if number not in _INT64:
-                raise UnsupportedValue(f"{name} is beyond Int64.")
+                raise UnsupportedValue(f"The value of {name} does not fit into Int64.")
             # As text: JSON numbers are doubles for many readers, which have 53 bits.
             return "Edm.Int64", str(number)
         case float():
@@ -72,7 +72,7 @@ def _annotated(name: str, value: Int64 | float | Instant | uuid.UUID | bytes) ->
         case bytes():
             return "Edm.Binary", base64.b64encode(value).decode("ascii")
         case _:
-            raise UnsupportedValue(f"{name} is of the type {type(value).__name__}, which tables do not have.")
+            raise UnsupportedValue(f"{name} has the type {type(value).__name__}, which tables cannot store.")
 
 
 _READERS: dict[str, Callable[[Any], Value]] = {

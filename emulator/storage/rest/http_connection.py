@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from emulator.storage.rest.response_parser import ResponseParser
 from emulator.storage.rest.transport import NotConnected, Response, ResponseLost
 
-# Real seconds, also under a virtual clock: the server lives in real time. A server that is silent for so long hangs.
+# Real seconds, also under a virtual clock: the server runs in real time. A server that is silent for so long hangs.
 _SILENCE_SECONDS = 60.0
 
 # Azurite closes a connection after five idle seconds. A request that is on its way at that moment would be lost.

@@ -20,7 +20,7 @@ _CONFLICT = frozenset({409})
 
 
 class RestQueue:
-    """See storage.port.Queue."""
+    """Implements storage.port.Queue."""
 
     def __init__(self, name: str, service: StorageService, signal: MessageSignal, *, ascii_only: bool) -> None:
         self.name = name
@@ -130,7 +130,7 @@ class RestQueue:
 
 
 def _seconds(span: timedelta) -> str:
-    """Format whole seconds, rounded down: the service knows no fractions."""
+    """Format whole seconds, rounded down: the service accepts no fractions."""
     return str(int(span.total_seconds()))
 
 

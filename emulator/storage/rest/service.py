@@ -15,12 +15,12 @@ from emulator.storage.rest.http_dates import http_date
 from emulator.storage.rest.signatures import Signature
 from emulator.storage.rest.transport import NotConnected, Response, ResponseLost, Transport
 
-# With this version a block blob of any size may be written in one request. All Azurites of the last years know it; they
+# With this version a block blob of any size may be written in one request. All recent Azurites accept it; they
 # refuse a version that is newer than they are.
 VERSION = "2021-12-02"
 
 # Waits before the second, third and fourth attempt, for a server that restarts, throttles or is just closing an idle
-# connection. If nothing listens, only the first one: users should learn it at once, and the polling loops of the host
+# connection. If nothing listens, only the first one: users should be told at once, and the polling loops of the host
 # repeat at their own pace.
 _BACKOFF_SECONDS: tuple[float, ...] = (0.2, 0.6, 1.4)
 _BACKOFF_SECONDS_UNCONNECTED = _BACKOFF_SECONDS[:1]
@@ -105,7 +105,7 @@ class StorageService:
 
 
 def read_error(body: bytes) -> tuple[str, str]:
-    """Return error code and first line of the message of an error response; "" for what it does not say.
+    """Return error code and first line of the message of an error response; "" for a part that is missing.
 
     Tables use JSON, queues and blobs XML. Proxies and half-started servers send anything else.
     """

@@ -33,7 +33,7 @@ class Signature(Protocol):
     """Authorization of requests to one service."""
 
     def sign(self, method: str, path: str, query: Query, headers: dict[str, str]) -> str:
-        """Add what authorizes a request to `headers`. Returns what must be appended to the query string, or "".
+        """Add the authorization of a request to `headers`. Return what must be appended to the query string, or "".
 
         `path`: as sent, escaped. `headers`: all others, x-ms-date among them.
         """

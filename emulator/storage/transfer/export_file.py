@@ -207,15 +207,20 @@ def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
         with path.open(mode) as file:
             yield file
     except OSError as error:
-        raise TransferFileError(f"{path} cannot be used: {error.strerror or error}.") from error
+        raise TransferFileError(
+            f"{path} cannot be used: {error.strerror or error}. Check the path, its permissions and the free space."
+        ) from error
 
 
 # Reading -----------------------------------------------------------------------------------------------------
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:
-    """Read the first line. Raises TransferFileError if it is no header, or one of a newer version."""
-    no_header = TransferFileError(f"{path} is not a storage export of azemu: its first line is not a header.")
+    """Read the first line. Raises TransferFileError if it is not a header, or one of a newer version."""
+    no_header = TransferFileError(
+        f"{path} is not a storage export of azemu: its first line is not a header. "
+        "Pass a file that `azemu storage export` has written."
+    )
     try:
         content = json.loads(file.readline())
         known, version = content["format"] == FORMAT, int(content["version"])
@@ -247,13 +252,15 @@ def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
             record = _record(json.loads(line))
         except (ValueError, KeyError, TypeError):
             start = file.tell() - len(line)
-            raise TransferFileError(f"{path} is damaged: the line at byte {start} cannot be read.") from None
+            raise TransferFileError(
+                f"{path} is damaged: the line at byte {start} cannot be read. Export again."
+            ) from None
         if record is not None:
             yield record, file.tell()
 
 
 def _record(content: Mapping[str, Any]) -> Record | None:
-    """Read a record; None for one that has no meaning any more."""
+    """Read a record; None for a record that is obsolete."""
     match content:
         case {"begin": item}:
             return Begin(_item(item))

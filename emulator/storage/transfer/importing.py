@@ -57,7 +57,7 @@ async def import_account(
         await prepare_target(account, header.items, header.id, force=force)
         source.seek(start)
         mark = UnfinishedMark(account, header.id)
-        importing = _Import(account, clock, header, mark)
+        importing = _Import(account, clock, header, mark, file)
         position = start
         for record, end in read_records(source, file):
             await importing.write(record, size=end - position)
@@ -82,7 +82,8 @@ def _complete_size(source: BinaryIO, file: Path) -> int:
 class _Import:
     """The records of an import, written into the account one after the other."""
 
-    def __init__(self, account: StorageAccount, clock: Clock, header: Header, mark: UnfinishedMark) -> None:
+    def __init__(self, account: StorageAccount, clock: Clock, header: Header, mark: UnfinishedMark, file: Path) -> None:
+        self._file = file
         self._account = account
         self._clock = clock
         self._items = frozenset(header.items)
@@ -101,7 +102,7 @@ class _Import:
                 await self._message(record)
             case Row():
                 if self._batch is None:
-                    raise TransferFileError("The export has a row that belongs to no table.")
+                    raise TransferFileError(f"{self._file} is damaged: it has a row outside of a table. Export again.")
                 # Not INSERT: the client repeats a request that got no answer, and would then get "already exists".
                 await self._batch.add(TableOperation(Operation.INSERT_OR_REPLACE, self._links.moved(record)), size)
                 self.result.rows += 1
@@ -127,7 +128,9 @@ class _Import:
     async def _begin(self, item: Item) -> None:
         if item not in self._items:
             # It was not checked, so it may have content that the user wants to keep.
-            raise TransferFileError(f"The export has the {item}, which its header does not list.")
+            raise TransferFileError(
+                f"{self._file} is damaged: it has the {item}, which its header does not list. Export again."
+            )
         # Earlier versions resumed exports: their files may begin an item a second time, with rows left in the batch.
         await self._flush()
         self._item, self._batch = item, None
@@ -169,7 +172,9 @@ class _Import:
 
     def _current(self) -> Item:
         if self._item is None:
-            raise TransferFileError("The export has a record that belongs to no queue, table or container.")
+            raise TransferFileError(
+                f"{self._file} is damaged: it has a record outside of a queue, table or container. Export again."
+            )
         return self._item
 
 

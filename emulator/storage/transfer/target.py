@@ -41,7 +41,7 @@ class UnfinishedMark:
                     marked.add(Item(Kind(kind), name))
                 else:
                     # Earlier versions, which resumed imports, wrote one row without a RowKey for the whole file, after
-                    # they had made sure that all its items were empty. So that import wrote whatever is there now.
+                    # they had made sure that all its items were empty. So that import wrote all that is there now.
                     marked.update(exported)
         return marked
 
@@ -88,7 +88,7 @@ async def prepare_target(account: StorageAccount, items: Sequence[Item], export_
 
 
 async def _is_empty(account: StorageAccount, item: Item) -> bool:
-    """Tell if an item has no content or does not exist."""
+    """Return whether an item has no content or does not exist."""
     try:
         match item.kind:
             case Kind.QUEUE:

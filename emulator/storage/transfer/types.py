@@ -12,7 +12,7 @@ from emulator.storage.transfer.export_file import Item
 
 
 class TransferRefused(EmulatorError):
-    """The command would overwrite something. The message names it and says how to allow it."""
+    """The command would overwrite existing data. The message names it and says how to allow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""Real waits: functions that take long in real time, during which virtual time stands still.
+"""Real waits: functions that take long in real time, during which virtual time does not advance.
 
-A `time.sleep` or `asyncio.sleep` in a function is real whatever the virtual clock says; so is a request to a real
-service. A test that takes long because of that should say why.
+A `time.sleep` or `asyncio.sleep` in a function takes real time under a virtual clock too, as does a request to a real
+service. If a test takes long because of that, its report should show the reason.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Yields:
         return self.steps[-1].place if self.steps else None
 
     def place_of(self, number: int) -> Place | None:
-        """Return where the action with this number was requested, or the yield before it if that cannot be told.
+        """Return where the action with this number was requested, or the yield before it if that is not known.
 
         The SDK numbers tasks when they are created, but only yields are observed; a task may be created long before it
         is yielded, or never be yielded.

@@ -34,4 +34,4 @@ def apply_sdk_patches() -> None:
         # would slow down the start of apps without durable functions.
         module = sys.modules.get(name)
         if module is not None and not patch(module):
-            _log.debug("%s has changed; azemu leaves it as it is", name)
+            _log.debug("The module %s differs from the known releases, so azemu does not patch it", name)

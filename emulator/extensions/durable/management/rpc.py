@@ -17,7 +17,8 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.management.api_request import error_response
-from emulator.host.http.server.connections import Listener, PortUnavailable, listen
+from emulator.host.http.server.connections import Listener, listen
+from emulator.listening import PortUnavailable
 
 # Loopback only: requests need no key.
 ADDRESS = "127.0.0.1"

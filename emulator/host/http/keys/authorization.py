@@ -40,31 +40,31 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """No key."""
+    """Requires no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionLevel:
-    """A key of this function, a function key of the host, or the master key."""
+    """Requires a key of this function, a function key of the host, or the master key."""
 
     function: str
 
 
 @dataclass(frozen=True, slots=True)
 class AdminFunction:
-    """The master key, for a function whose level is `admin`. Unlike the admin API it gives 401 to weaker keys."""
+    """Requires the master key, for a function of level `admin`; 401 for a weaker key, unlike the admin API."""
 
     function: str
 
 
 @dataclass(frozen=True, slots=True)
 class AdminApi:
-    """The master key; 403 for a valid but weaker key."""
+    """Requires the master key; 403 for a valid but weaker key."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemLevel:
-    """The system key of this name, or the master key."""
+    """Requires the system key of this name, or the master key."""
 
     key_name: str
 

@@ -39,7 +39,10 @@ def principal_headers(source: str, root: Path) -> Mapping[str, str]:
             '{"name": "ada@example.com", "roles": ["admin"]}, or holds the JSON itself.'
         ) from error
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{location}: the client principal is {content!r}; it must be a JSON object.")
+        raise ConfigurationError(
+            f"{location}: the client principal is {content!r}; it must be a JSON object like "
+            '{"name": "ada@example.com"}.'
+        )
     if "userDetails" in content or "userId" in content:
         # Static Web Apps has no claims; its principal names id and user directly.
         return _headers(

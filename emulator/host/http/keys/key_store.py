@@ -52,7 +52,7 @@ class SecretsRepository(Protocol):
 
     async def write(self, name: str, text: str) -> None: ...
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         """Move an unreadable text to another name before new keys are written, so that its keys are not lost."""
 
 
@@ -94,14 +94,14 @@ class FileSecrets:
         else:
             self._unsaved.pop(name, None)
 
-    async def keep_aside(self, name: str) -> None:
+    async def back_up_unreadable(self, name: str) -> None:
         with suppress(OSError):
             self._path(name).replace(self._path(name).with_suffix(".unreadable"))
 
     def _replace(self, path: Path, text: str) -> None:
         if not self._folder.exists():
             self._folder.mkdir(parents=True)
-            # Otherwise an author who does not know this folder could commit the keys.
+            # Without it, users could commit the keys without noticing.
             (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
         draft = path.with_suffix(".new")
         # The mode is set at creation, so the keys are never readable for others. The complete draft is renamed, so that
@@ -229,7 +229,7 @@ class KeyStore:
                 name,
                 error,
             )
-            await self._repository.keep_aside(name)
+            await self._repository.back_up_unreadable(name)
             return None
 
     async def _save(self, scope: KeyScope, keys: Sequence[Key]) -> None:
@@ -244,7 +244,7 @@ class KeyStore:
 
     async def _save_host(self, host: HostSecrets) -> None:
         await self._repository.write(_HOST, host_secrets_text(host, self._origin))
-        # After the write: if it fails, the cache must not promise keys that the next start does not have.
+        # After the write: if it fails, the cache must not contain keys that the next start does not have.
         self._host = host
 
 

@@ -60,7 +60,7 @@ def generate_key(kind: KeyKind, random_bytes: Callable[[int], bytes] = secrets.t
 
 
 def new_host_secrets() -> HostSecrets:
-    """Generate the keys that a host has at first: a master key and a function key named `default`."""
+    """Generate the keys of a new host: a master key and a function key named `default`."""
     return HostSecrets(
         master=Key("master", generate_key(KeyKind.MASTER)),
         function_keys=[Key("default", generate_key(KeyKind.FUNCTION))],
@@ -68,7 +68,7 @@ def new_host_secrets() -> HostSecrets:
 
 
 def new_function_keys() -> list[Key]:
-    """Generate the keys that a function has at first: one named `default`."""
+    """Generate the keys of a new function: one named `default`."""
     return [Key("default", generate_key(KeyKind.FUNCTION))]
 
 

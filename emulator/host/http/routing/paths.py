@@ -60,7 +60,7 @@ def _decode(raw: str) -> str:
         return "".join(piece if piece.upper() == "%2F" else decode_utf8(piece) for piece in pieces)
 
     def decode_utf8(escapes: str) -> str:
-        # Bytes that are not UTF-8 stay escaped one by one, while the valid ones around them are decoded.
+        # Bytes that are not UTF-8 stay escaped, while the valid ones around them are decoded.
         text = unquote_to_bytes(escapes).decode("utf-8", "surrogateescape")
         return re.sub(r"[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 

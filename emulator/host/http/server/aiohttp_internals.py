@@ -192,7 +192,7 @@ class KestrelConnection(web.RequestHandler):
         if data and self._awaits_head():
             self._head_bytes += len(data)
             if self._head_timer is None:
-                # Measured by the event loop and not by the host's Clock: the client lives in real time even if a
+                # Measured by the event loop and not by the host's Clock: the client runs in real time even if a
                 # test runs the host in virtual time.
                 self._head_timer = self._loop.call_later(self._head_seconds, self._reject, 408, "Request Timeout")
         super().data_received(data)
@@ -217,7 +217,7 @@ class KestrelConnection(web.RequestHandler):
             self._head_timer = None
 
     def start_draining(self) -> None:
-        """Close the connection as soon as no request is lost by it."""
+        """Close the connection as soon as that loses no request."""
         if self._in_request:
             self.close()
         elif self.awaits_first_request:

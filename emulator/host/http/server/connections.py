@@ -12,7 +12,6 @@ client's fault, so it is logged at debug level only.
 from __future__ import annotations
 
 import asyncio
-import errno
 import inspect
 import logging
 import socket
@@ -25,7 +24,6 @@ import aiohttp
 from aiohttp import web
 
 from emulator.clock import Clock, within
-from emulator.errors import ConfigurationError
 from emulator.host.http.server.aiohttp_internals import (
     CONNECTION_OPTIONS,
     SERVER,
@@ -36,32 +34,15 @@ from emulator.host.http.server.aiohttp_internals import (
     incompatibility,
 )
 from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection
+from emulator.listening import listening_socket
 
 logger = logging.getLogger(__name__)
 
-# asyncio accepts a connection, creates its transport and tells its protocol in three steps of the loop; one more is a
+# asyncio accepts a connection, creates its transport and calls its protocol in three steps of the loop; one more is a
 # reserve.
 _LOOP_STEPS_TO_ACCEPT = 4
-# How often plain aiohttp is asked whether a client is still connected.
+# How often to check, with plain aiohttp, whether a client is still connected.
 _DISCONNECT_POLL_SECONDS = 0.25
-
-
-class PortUnavailable(ConfigurationError):
-    """The address and port cannot be bound. The message says how to choose others."""
-
-    def __init__(self, address: str, port: int, error: OSError) -> None:
-        if error.errno == errno.EADDRINUSE:
-            # The first two sentences are those of core-tools.
-            text = (
-                f"Port {port} is unavailable. Close the process using that port, or specify another port using "
-                '--port [-p]. The setting for it is "Host": {"LocalHttpPort": …} in local.settings.json.'
-            )
-        else:
-            text = (
-                f"Cannot listen on address {address}, port {port}: {error.strerror or error}. "
-                "Choose others with --address and --port."
-            )
-        super().__init__(text)
 
 
 class ConnectionServer(Protocol):
@@ -113,7 +94,7 @@ class Listener:
         try:
             await within(self._clock, seconds, self._connections.wait_until_idle(), upkeep=True)
         except TimeoutError:
-            logger.warning("%d HTTP requests are still running and will be cut off.", self.running_requests)
+            logger.warning("%d HTTP requests are still running and will be cancelled.", self.running_requests)
 
 
 @asynccontextmanager
@@ -146,14 +127,9 @@ async def listen(
         connections = KestrelServer(handle_accepted, head_seconds=head_seconds)
     else:
         connections = PlainServer(handle_accepted)
-    try:
-        if sock is not None:
-            # asyncio.Server closes its socket. It gets a duplicate, so that the next host can use the caller's.
-            server = await loop.create_server(connections, sock=sock.dup())
-        else:
-            server = await loop.create_server(connections, address, port)
-    except OSError as error:
-        raise PortUnavailable(address, port, error) from error
+    # asyncio.Server closes its socket. It gets a duplicate, so that the next host can use the caller's.
+    own = listening_socket(address, port) if sock is None else sock.dup()
+    server = await loop.create_server(connections, sock=own)
     try:
         yield Listener(server, connections, clock)
     finally:

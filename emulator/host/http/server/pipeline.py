@@ -148,7 +148,7 @@ def throttling(then: Stage, options: HttpOptions) -> Stage:
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         nonlocal outstanding
-        # A throttled host can still be asked for its state.
+        # The admin API responds even if the host is throttled.
         if incoming.is_admin:
             return await then(incoming)
         if 0 < options.max_outstanding_requests <= outstanding:
