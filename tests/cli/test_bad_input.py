@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import PROJECT, run, started, write_app
+from tests.processes import PROJECT, run, started, write_app
 
 
 def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:

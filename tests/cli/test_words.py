@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.arguments import Start, parse
-from tests.cli.processes import run, write_app
+from tests.processes import run, write_app
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])
