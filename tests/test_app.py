@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import aiohttp
 import pytest
@@ -45,7 +46,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
 
     @asynccontextmanager
-    async def start(code: str, /, *, drain_seconds: float = 10, **options: object) -> AsyncIterator[App]:
+    async def start(code: str, /, *, drain_seconds: float = 10, **options: Any) -> AsyncIterator[App]:
         (tmp_path / "function_app.py").write_text(dedent(code))
         if not (tmp_path / "host.json").exists():
             (tmp_path / "host.json").write_text('{"version": "2.0"}')
@@ -72,7 +73,8 @@ async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture
         assert [function.name for function in app.host.catalog.functions] == ["hello"]
         assert await get(app, "/api/hello/Ada") == (201, "Hello, Ada.")
         assert app.storage is not None
-    assert app.host.status.state is HostState.STOPPED
+    stopped: HostState = app.host.status.state
+    assert stopped is HostState.STOPPED
     assert "greeting" in told(caplog)
 
 

@@ -10,6 +10,7 @@ import os
 import queue
 import shutil
 import signal
+import sys
 import threading
 import time
 import urllib.request
@@ -243,6 +244,8 @@ def test_killed_azurite_is_restarted_together_with_the_host(tmp_path: Path) -> N
 
 
 def kill_process_of(data: Path) -> None:
+    if sys.platform == "win32":
+        raise OSError("Windows has no /proc")
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             if str(data).encode() in command.read_bytes():

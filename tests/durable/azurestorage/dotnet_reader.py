@@ -222,7 +222,7 @@ def _check_instance(instance: Any) -> None:
 def _check_event(event: Any) -> str:
     prefix, _, kind = event["$type"].rpartition(".")
     assert prefix == "DurableTask.Core.History"
-    name = kind if kind == "GenericEvent" else kind.removesuffix("Event")
+    name: str = kind if kind == "GenericEvent" else kind.removesuffix("Event")
     number, members = _EVENTS[name]
     assert list(event) == ["$type", *members, *_COMMON], name
     assert event["EventType"] == number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,7 @@ async def test_a_hub_is_deleted_with_everything_in_it(account: StorageAccount, c
     ids=["leases in the table", "safe blob leases", "legacy blob leases"],
 )
 async def test_a_hub_whose_storage_disappears_is_created_again(
-    changes: dict[str, bool], account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+    changes: dict[str, Any], account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when an Azurite that keeps its data in memory is started anew."""
     async with open_world(account, clock, app(), with_provider(**changes)) as world:

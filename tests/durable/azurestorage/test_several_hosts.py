@@ -68,9 +68,13 @@ class Hosts:
         self._gone(name)
 
     def pause(self, name: str) -> None:
+        if sys.platform == "win32":
+            raise OSError("Windows cannot pause processes")
         os.kill(self.running[name].pid, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
+        if sys.platform == "win32":
+            raise OSError("Windows cannot pause processes")
         os.kill(self.running[name].pid, signal.SIGCONT)
 
     def _told(self, name: str) -> str:

@@ -162,8 +162,8 @@ class Stage:
             self._same.check(_stored(theirs), _stored(ours))
         sent = [*outcome.activities, *outcome.control, *outcome.timers]
         assert len(sent) == len(recorded.sent)
-        for theirs, ours in zip(_in_order(recorded.sent), _in_order(sent), strict=True):
-            self._same.check(_sent(theirs), _sent(ours))
+        for their_message, our_message in zip(_in_order(recorded.sent), _in_order(sent), strict=True):
+            self._same.check(_sent(their_message), _sent(our_message))
         assert recorded.status is not None
         assert (outcome.custom_status or "null") == recorded.status["CustomStatus"]
         if "RuntimeStatus" in recorded.status:

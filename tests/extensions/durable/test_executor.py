@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -47,9 +47,11 @@ def raising(error: Exception) -> Callable[[TriggerEvent], Awaitable[Returned]]:
 
 
 @asynccontextmanager
-async def executor(functions: DurableFunctions | None = None, **settings: str) -> Any:
+async def executor(
+    functions: DurableFunctions | None = None, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[FunctionsExecutor]:
     clock = SystemClock()
-    async with http_activity(settings, clock) as http:
+    async with http_activity(settings or {}, clock) as http:
         yield FunctionsExecutor(functions or DurableFunctions(), http, DurableTaskOptions(), clock=clock)
 
 
@@ -84,6 +86,7 @@ async def test_an_orchestrator_that_could_not_be_run_is_aborted(error: Exception
 async def test_an_activity_that_timed_out_has_failed() -> None:
     async with executor(failing(FunctionKind.ACTIVITY, TIMED_OUT)) as executing:
         failed = await executing.act(activity("F"))
+    assert isinstance(failed, ActivityFailed)
     assert failed.reason == (
         "Activity function 'F' failed: Timeout value of 00:05:00 was exceeded by function: Functions.F"
     )
@@ -98,6 +101,7 @@ async def test_an_activity_whose_worker_is_gone_is_retried() -> None:
 async def test_an_unknown_activity_has_failed() -> None:
     async with executor() as executing:
         failed = await executing.act(activity("X"))
+    assert isinstance(failed, ActivityFailed)
     assert failed.reason == "Activity function 'X' failed: Activity function 'X' does not exist."
 
 
@@ -144,7 +148,7 @@ async def server(answer: Callable[[web.Request], web.Response], port: int) -> An
 
 async def call_http(url: str, settings: dict[str, str] | None = None, **request: Any) -> Any:
     wanted = {"method": "GET", "uri": url, "headers": {}, "content": None, "tokenSource": None, **request}
-    async with executor(**(settings or {})) as executing:
+    async with executor(settings=settings) as executing:
         return await executing.act(activity("BuiltIn::HttpActivity", json.dumps([wanted])))
 
 

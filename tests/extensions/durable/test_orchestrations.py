@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from azure.durable_functions import EntityId
 
+from emulator.durable.core.events import EventSent
 from emulator.testing import start
 from tests.testing.apps import write_app
 
@@ -86,7 +87,8 @@ async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path) -> No
         await app.client.terminate("i2", "enough")
         await app.wait("i2")
         console = app.console
-        [request] = [event.input for event in await app.history("i1") if type(event).__name__ == "EventSent"]
+        [request] = [event.input for event in await app.history("i1") if isinstance(event, EventSent)]
+    assert request is not None
     request_id = request.partition('"id":"')[2][:36]
     function = "Function 'approval (Orchestrator)'"
     assert lines_about(console, "i1") == [

@@ -170,13 +170,12 @@ def read_only_copy() -> Iterator[Path]:
     connection.close()
     folder.chmod(0o555)
     path.chmod(stat.S_IREAD | stat.S_IRGRP | stat.S_IROTH)
-    is_root = sys.platform != "win32" and os.geteuid() == 0
     try:
-        if is_root:
+        if sys.platform != "win32" and os.getuid() == 0:
             os.seteuid(65534)
         yield path
     finally:
-        if is_root:
+        if sys.platform != "win32" and os.getuid() == 0:
             os.seteuid(0)
         folder.chmod(0o755)
         path.chmod(stat.S_IREAD | stat.S_IWRITE)
