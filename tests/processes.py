@@ -17,28 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE_SECONDS
+
 PROJECT = Path(__file__).resolve().parents[1]
-PATIENCE_SECONDS = 60.0
 
 # Environment variables of the test session that would change what azemu does. They are not passed on.
 _FOREIGN = ("CI", "NO_COLOR", "FORCE_COLOR", "FUNCTIONS_", "AZURE", "Azure", "WEBSITE_", "PYTHONPATH", "TERM")
 
 # On Windows, Ctrl-Break can be sent to process groups only.
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-
-HELLO = """
-import logging
-
-import azure.functions as func
-
-app = func.FunctionApp()
-
-
-@app.route(route="hello", auth_level=func.AuthLevel.ANONYMOUS)
-def hello(req: func.HttpRequest) -> func.HttpResponse:
-    logging.info("saying hello")
-    return func.HttpResponse("hello")
-"""
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -149,17 +136,3 @@ def get(url: str, *, method: str = "GET") -> str:
 
 def get_json(url: str) -> Any:
     return json.loads(get(url))
-
-
-def write_app(
-    folder: Path, code: str = HELLO, *, host: object = None, settings: Mapping[str, str] | None = None
-) -> Path:
-    """Write the files of an app to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "function_app.py").write_text(code, encoding="utf-8")
-    content = {"version": "2.0"} if host is None else host
-    (folder / "host.json").write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    if settings is not None:
-        values = {"IsEncrypted": False, "Values": dict(settings)}
-        (folder / "local.settings.json").write_text(json.dumps(values), encoding="utf-8")
-    return folder

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +28,7 @@ from emulator.host.port import BindingContext, Extension, Input, Output, Trigger
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
+from tests.apps import write_app
 from tests.counting_ids import counting_ids
 from tests.worker.apps import value_of
 
@@ -97,7 +97,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def open_bench(code: str, *, clock: Clock = loop.clock, **options: Any) -> Bench:
-            (tmp_path / "function_app.py").write_text(HEAD + dedent(code))
+            write_app(tmp_path, HEAD, code)
             worker = InProcessWorker(tmp_path, settings={}, clock=clock, on_log=lambda record: None)
             await stack.enter_async_context(worker)
             things = Things()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from emulator.storage.file_lock import try_lock
-from tests.processes import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture

@@ -23,8 +23,10 @@ from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE_SECONDS, PROJECT, Running, get, get_json, started, write_app
+from tests.apps import write_app
+from tests.processes import PROJECT, Running, get, get_json, started
 from tests.storage.bench import unique
+from tests.waiting import PATIENCE_SECONDS
 
 KILLED = "^.*The previous host was killed while it was processing work items"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import HELLO, Running, get, get_json, started, write_app
+from tests.apps import HELLO, write_app
+from tests.processes import Running, get, get_json, started
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 

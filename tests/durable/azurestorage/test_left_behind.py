@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import sys
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from emulator.cli.transferring import hub_items
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
+from tests.apps import copy_app
 from tests.processes import started
 from tests.recordings import GOLDEN, RECORDED_APP
 
@@ -103,10 +103,7 @@ class Place:
 
     def app(self) -> Path:
         folder = self.folder / "app"
-        if not folder.exists():
-            shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
-            folder.chmod(0o755)
-        return folder
+        return folder if folder.exists() else copy_app(RECORDED_APP, folder)
 
     def dump(self) -> Dump:
         export = self.folder / "export.jsonl"

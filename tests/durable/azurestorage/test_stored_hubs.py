@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from emulator.app import open_app
 from emulator.clock import SystemClock
-from emulator.config.start import StartOptions
 from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
-from tests.extensions.durable.hosts import OPTION, PROFILE, RunningApp
+from tests.apps import OPTION, PROFILE, copy_app, run_app
 from tests.extensions.durable.recorded_calls import recorded_calls
 from tests.extensions.durable.test_golden_calls import Replay
 from tests.recordings import GOLDEN, RECORDED_APP, rows_of
@@ -63,13 +59,9 @@ async def test_the_tables_are_those_of_the_real_host(scenario: str, tmp_path: Pa
 
 
 async def play(scenario: str, hub: str, store: Path, workplace: Path) -> None:
-    folder = workplace / "app"
-    shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
-    folder.chmod(0o755)
-    settings = {PROFILE: "e26", f"{OPTION}hubName": hub, "AzureWebJobsStorage": f"builtin:{store}"}
-    options = StartOptions(app=folder, port=0, settings=settings)
-    async with open_app(options) as app, aiohttp.ClientSession() as session:
-        replay = Replay(RunningApp(app.url, session), scenario, "127.0.0.1:1")
+    settings = {PROFILE: "e26", f"{OPTION}hubName": hub}
+    async with run_app(copy_app(RECORDED_APP, workplace / "app"), storage=f"builtin:{store}", settings=settings) as app:
+        replay = Replay(app, scenario, "127.0.0.1:1")
         for call in recorded_calls(scenario):
             await replay.play(call)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from emulator.app import App, open_app
+from emulator.app import App
 from emulator.clock import Clock, SystemClock
-from emulator.config.start import StartOptions
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionResumed
 from emulator.durable.core.identity import RuntimeStatus
@@ -25,30 +23,26 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
+from tests.apps import OPTION, copy_app, run_app
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.recordings.loading import LoadedHub, load_hub
 from tests.storage.bench import unique
 
 from .world import World, messages_left
 
-DURABLE = "AzureFunctionsJobHost__extensions__durableTask"
-SETTINGS = {f"{DURABLE}__storageProvider__maxQueuePollingInterval": "00:00:00.500"}
+SETTINGS = {f"{OPTION}storageProvider__maxQueuePollingInterval": "00:00:00.500"}
 
 
 @pytest.fixture
 def app_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "app"
-    shutil.copytree(RECORDED_APP, folder, copy_function=shutil.copyfile)
-    folder.chmod(0o755)
-    return folder
+    return copy_app(RECORDED_APP, tmp_path / "app")
 
 
 @asynccontextmanager
 async def our_host(folder: Path, hub: str, storage: str, clock: Clock) -> AsyncIterator[tuple[World, StorageAccount]]:
-    names = {f"{DURABLE}__hubName": hub, "AzureWebJobsStorage": storage}
-    options = StartOptions(app=folder, port=0, settings=SETTINGS | names)
-    async with open_app(options, clock=clock) as app:
-        yield World(_client(app, clock), clock), app.accounts("AzureWebJobsStorage")
+    settings = SETTINGS | {f"{OPTION}hubName": hub}
+    async with run_app(folder, storage=storage, settings=settings, clock=clock) as running:
+        yield World(_client(running.app, clock), clock), running.app.accounts("AzureWebJobsStorage")
 
 
 def _client(app: App, clock: Clock) -> AzureStorageTaskHub:

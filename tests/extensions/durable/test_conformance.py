@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conformance import CONFORMANCE_APP, http_conformance
-from tests.extensions.durable.hosts import OPTION, PROFILE, RunningApp, running
+from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
+from tests.conformance import CONFORMANCE_APP, client_binding, http_conformance
 
 MOST_AGAIN = 25
 
@@ -46,7 +46,7 @@ async def outcomes(app: RunningApp, report: Path, *arguments: str) -> list[dict[
     one starts the same id over both bases: what failed in the crowd runs again alone, one base after the other, and
     that outcome counts.
     """
-    binding = await app.client_binding()
+    binding = await client_binding(app)
     code = str(binding["requiredQueryStringParameters"]).removeprefix("code=")
     common = ["--origin", app.url, "--app", f"{app.url}/api", f"--code={code}", "--json", str(report), *arguments]
 
@@ -90,7 +90,7 @@ def cases_requiring(condition: str) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("profile", ["default", "e26"])
 async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> None:
-    async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: profile}) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: profile}) as app:
         found = await outcomes(app, tmp_path / "report.json", "--profile", profile, "--both-bases")
     assert failures(found) == []
     passed = {outcome["case"] for outcome in found if outcome["verdict"] == "passed"}
@@ -103,7 +103,7 @@ async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> N
 @pytest.mark.azurite
 @pytest.mark.timeout(300)
 async def test_all_cases_hold_on_azurite(tmp_path: Path, azurite: str) -> None:
-    async with running(CONFORMANCE_APP, tmp_path, storage=azurite) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), storage=azurite) as app:
         found = await outcomes(app, tmp_path / "report.json")
     assert failures(found) == []
     assert len(found) == len(document()["cases"])
@@ -115,8 +115,8 @@ async def test_the_cases_of_a_condition_hold_in_a_host_that_meets_it(tmp_path: P
     cases = cases_requiring(condition)
     only = f"^({'|'.join(cases)})$"
     has_authentication = condition == "authentication"
-    async with running(
-        CONFORMANCE_APP, tmp_path, settings=CONDITIONS[condition], enable_auth=has_authentication
+    async with run_app(
+        copy_app(CONFORMANCE_APP, tmp_path / "app"), settings=CONDITIONS[condition], enable_auth=has_authentication
     ) as app:
         found = await outcomes(app, tmp_path / "report.json", "--both-bases", "--with", condition, "--only", only)
     assert failures(found) == []

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from emulator.durable.core.identity import TERMINAL
-from tests.extensions.durable.hosts import OPTION, PROFILE, RunningApp, running
+from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.extensions.durable.recorded_calls import Call, Normal, differences, hub_of, recorded_calls
 from tests.recordings import GOLDEN, RECORDED_APP
 
@@ -48,7 +48,10 @@ def storage(request: pytest.FixtureRequest) -> str:
 async def test_recorded_calls_have_the_recorded_answers(scenario: str, storage: str, tmp_path: Path) -> None:
     calls = recorded_calls(scenario)
     settings = {PROFILE: "e26", f"{OPTION}hubName": hub_of(calls) or "GNameless"}
-    async with running(RECORDED_APP, tmp_path, settings=settings, storage=storage) as app, called_server() as address:
+    async with (
+        run_app(copy_app(RECORDED_APP, tmp_path / "app"), settings=settings, storage=storage) as app,
+        called_server() as address,
+    ):
         replay = Replay(app, scenario, address)
         for call in calls:
             await replay.play(call)
@@ -66,8 +69,8 @@ async def test_what_one_of_two_hosts_was_asked_both_have_done(scenario: str, tmp
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     async with (
-        running(RECORDED_APP, tmp_path / "first", settings=settings, storage=storage) as first,
-        running(RECORDED_APP, tmp_path / "second", settings=settings, storage=storage) as second,
+        run_app(copy_app(RECORDED_APP, tmp_path / "first" / "app"), settings=settings, storage=storage) as first,
+        run_app(copy_app(RECORDED_APP, tmp_path / "second" / "app"), settings=settings, storage=storage) as second,
         called_server() as address,
     ):
         replay = Replay(first, scenario, address)

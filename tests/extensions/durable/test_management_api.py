@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import pytest
 
 from emulator.errors import ConfigurationError
 from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
-from tests.conformance import CONFORMANCE_APP
-from tests.extensions.durable.hosts import OPTION, PROFILE, RunningApp, running
+from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
+from tests.conformance import CONFORMANCE_APP, client_binding
 
 STORAGE_EXCEPTION = "DurableTask.AzureStorage.Storage.DurableTaskStorageException"
 
@@ -44,18 +42,6 @@ def other(req: func.HttpRequest, client: str) -> str:
 """
 
 
-@asynccontextmanager
-async def running_source(
-    source: str, workplace: Path, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[RunningApp]:
-    folder = workplace / "source"
-    folder.mkdir()
-    (folder / "function_app.py").write_text(source)
-    (folder / "host.json").write_text('{"version": "2.0"}')
-    async with running(folder, workplace, settings=settings) as app:
-        yield app
-
-
 async def ask(app: RunningApp, method: str, url: str, **request: Any) -> tuple[int, Any]:
     """Status and JSON body (None when empty) of an answer; `url` may be a path of the webhook."""
     async with app.session.request(method, url if "://" in url else f"{app.webhook}/{url}", **request) as answer:
@@ -72,8 +58,8 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
     except OSError:
         taken = None  # somebody else has it, which does as well
     try:
-        async with running(CONFORMANCE_APP, tmp_path) as app:
-            url = str((await app.client_binding())["rpcBaseUrl"])
+        async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
+            url = str((await client_binding(app))["rpcBaseUrl"])
             assert "17071" not in url
             assert await ask(app, "GET", f"{url}instances") == (200, [])
     finally:
@@ -82,8 +68,8 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
 
 
 async def test_the_rpc_listener_removes_its_base_path_by_length(tmp_path: Path) -> None:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
-        origin = str((await app.client_binding())["rpcBaseUrl"]).removesuffix("/durabletask/")
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
+        origin = str((await client_binding(app))["rpcBaseUrl"]).removesuffix("/durabletask/")
         assert await ask(app, "GET", f"{origin}/ANYTHING.GO/instances") == (200, [])
         status, body = await ask(app, "GET", f"{origin}/durable")
         assert (status, body["ExceptionType"]) == (400, "System.ArgumentOutOfRangeException")
@@ -93,7 +79,7 @@ async def test_an_app_without_durable_functions_has_no_rpc_listener_and_no_hub(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    async with running_source(PLAIN_APP, tmp_path) as app, app.session.get(f"{app.url}/api/hello") as answer:
+    async with run_app(tmp_path / "app", PLAIN_APP) as app, app.session.get(f"{app.url}/api/hello") as answer:
         assert await answer.text() == "hello"
     assert "RPC endpoint" not in caplog.text
 
@@ -103,7 +89,7 @@ async def test_an_app_without_durable_functions_has_no_rpc_listener_and_no_hub(
 
 async def test_a_binding_names_its_hub_and_connection(tmp_path: Path) -> None:
     settings = {"OTHER_HUB": "Hub Two", "OtherStorage": "builtin:memory"}
-    async with running_source(CLIENTS_APP, tmp_path, settings) as app:
+    async with run_app(tmp_path / "app", CLIENTS_APP, settings=settings) as app:
         _, payload = await ask(app, "GET", f"{app.url}/api/other")
         assert (payload["taskHubName"], payload["connectionName"]) == ("Hub Two", "OtherStorage")
         url = payload["managementUrls"]["statusQueryGetUri"]
@@ -112,7 +98,7 @@ async def test_a_binding_names_its_hub_and_connection(tmp_path: Path) -> None:
 
 
 async def test_an_orchestration_may_have_another_name_than_its_function(tmp_path: Path) -> None:
-    async with running_source(CLIENTS_APP, tmp_path) as app:
+    async with run_app(tmp_path / "app", CLIENTS_APP) as app:
         wait = {"timeout": "20", "pollingInterval": "0.05"}
         assert await ask(app, "POST", "orchestrators/renamed", params=wait) == (200, "done")
         status, body = await ask(app, "POST", "orchestrators/function_name")
@@ -125,7 +111,7 @@ async def test_an_orchestration_may_have_another_name_than_its_function(tmp_path
 
 async def test_another_connection_has_its_own_instances(tmp_path: Path) -> None:
     settings = {"OtherStorage": f"builtin:{tmp_path / 'other.db'}"}
-    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings=settings) as app:
         status, body = await ask(app, "POST", "orchestrators/anything/i?connection=OtherStorage")
         assert status == 202  # nobody of this app works there, so nobody knows its functions
         assert "connection=OtherStorage&" in body["statusQueryGetUri"]
@@ -136,7 +122,7 @@ async def test_another_connection_has_its_own_instances(tmp_path: Path) -> None:
 async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) -> None:
     store = f"builtin:{tmp_path / 'store.db'}"
     settings = {"AzureWebJobsStorage": store, "Alias": store, f"{OPTION}storageProvider__connectionName": "Alias"}
-    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings=settings) as app:
         _, body = await ask(app, "POST", "orchestrators/hello_one/i?connection=AzureWebJobsStorage")
         assert "connection=AzureWebJobsStorage&" in body["statusQueryGetUri"]
         wait = {"timeout": "20", "pollingInterval": "0.05"}
@@ -150,7 +136,7 @@ async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) 
 
 @pytest.mark.parametrize(("strict", "status"), [("true", 400), ("false", 200)])
 async def test_strict_purge_rejects_a_purge_without_terminal_statuses(tmp_path: Path, strict: str, status: int) -> None:
-    async with running(CONFORMANCE_APP, tmp_path, settings={STRICT_PURGE_SETTING: strict}) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={STRICT_PURGE_SETTING: strict}) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         purge = {"createdTimeFrom": "2020-01-01", "runtimeStatus": "Running"}
         answered, body = await ask(app, "DELETE", "instances", params=purge)
@@ -161,7 +147,7 @@ async def test_strict_purge_rejects_a_purge_without_terminal_statuses(tmp_path: 
 
 async def test_empty_entities_are_removed_by_clean_entity_storage(tmp_path: Path) -> None:
     settings = {f"{OPTION}entityMessageReorderWindowInMinutes": "0"}
-    async with running(CONFORMANCE_APP, tmp_path, settings=settings) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings=settings) as app:
         await ask(app, "POST", "entities/counter/c?op=erase", json="null")
         while (await ask(app, "GET", "entities/counter/c"))[0] == 404:
             pass
@@ -172,13 +158,13 @@ async def test_empty_entities_are_removed_by_clean_entity_storage(tmp_path: Path
 
 
 async def test_profile_e26_has_no_endpoint_clean_entity_storage(tmp_path: Path) -> None:
-    async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e26"}) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: "e26"}) as app:
         assert await ask(app, "POST", "cleanEntityStorage") == (404, None)
 
 
 @pytest.mark.parametrize("operation", ["terminate", "suspend", "resume"])
 async def test_lifecycle_operations_on_entities_are_rejected(tmp_path: Path, operation: str) -> None:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         status, body = await ask(app, "POST", f"instances/@counter@a/{operation}")
     assert status == 400
     assert "@counter@a is an entity" in body["ExceptionMessage"]
@@ -186,7 +172,7 @@ async def test_lifecycle_operations_on_entities_are_rejected(tmp_path: Path, ope
 
 async def test_unknown_profile_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r'AZEMU_DURABLE_HTTP_PROFILE is "e24".*default, e26'):
-        async with running(CONFORMANCE_APP, tmp_path, settings={PROFILE: "e24"}):
+        async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: "e24"}):
             pass
 
 
@@ -196,7 +182,7 @@ async def test_unknown_profile_is_a_configuration_error(tmp_path: Path) -> None:
 async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         await ask(app, "POST", "orchestrators/echo_input/good", json={"a": 1})
         assert "get_input()" not in caplog.text
         await ask(app, "POST", "orchestrators/echo_input/bad", json=[1])
@@ -207,7 +193,7 @@ async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
 
 async def test_client_operations_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         wait = {"timeout": "20", "pollingInterval": "0.05"}
         await ask(app, "POST", "orchestrators/hello_one/i", params=wait)
         await ask(app, "POST", "instances/i/terminate")
@@ -218,7 +204,7 @@ async def test_client_operations_are_logged(tmp_path: Path, caplog: pytest.LogCa
 
 
 async def test_a_waiting_start_responds_when_the_instance_completes(tmp_path: Path) -> None:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         wait = {"timeout": "20", "pollingInterval": "0.02"}
         waiting = asyncio.create_task(ask(app, "POST", "orchestrators/wait_for_approval/i", params=wait))
         while (await ask(app, "POST", "instances/i/raiseEvent/Approval", json=True))[0] != 202:
@@ -227,7 +213,7 @@ async def test_a_waiting_start_responds_when_the_instance_completes(tmp_path: Pa
 
 
 async def test_unusual_texts_of_clients_get_a_response(tmp_path: Path) -> None:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
         status, _ = await ask(app, "GET", "instances", params={"top": "9" * 5000})
         assert status == 200

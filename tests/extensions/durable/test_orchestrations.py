@@ -10,7 +10,7 @@ from azure.durable_functions import EntityId
 
 from emulator.durable.core.events import EventSent
 from emulator.testing import start
-from tests.testing.apps import write_app
+from tests.apps import DURABLE_APP, write_app
 
 HOST_RETRY = "AzureFunctionsJobHost__retry__"
 TALKATIVE = {"AzureFunctionsJobHost__logging__logLevel__default": "Information"}
@@ -39,7 +39,7 @@ async def test_retry_policies_are_not_for_durable_functions(tmp_path: Path) -> N
     """An orchestrator must not run twice in an episode, and activities are retried by their orchestrator."""
     policy = {"strategy": "fixedDelay", "maxRetryCount": "2", "delayInterval": "00:00:01"}
     settings = {f"{HOST_RETRY}{name}": value for name, value in policy.items()}
-    async with start(write_app(tmp_path, FLAKY), settings=settings, check_determinism=False) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, FLAKY), settings=settings, check_determinism=False) as app:
         status = await app.wait(await app.client.start_new("flaky"))
         assert status.runtime_status.name == "Failed"
         assert (await app.get("/api/calls")).text == "flaky charge flaky"
@@ -72,7 +72,7 @@ def lines_about(console: str, subject: str) -> list[str]:
 
 
 async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path) -> None:
-    async with start(write_app(tmp_path, STORY), settings=TALKATIVE) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, STORY), settings=TALKATIVE) as app:
         await app.client.start_new("approval", "i1")
         await app.run_until_idle()
         await app.client.raise_event("i1", "never", 1)
@@ -119,7 +119,7 @@ async def test_the_log_tells_the_story_of_an_orchestration(tmp_path: Path) -> No
 
 
 async def test_the_log_tells_what_entities_did(tmp_path: Path) -> None:
-    async with start(write_app(tmp_path, STORY), settings=TALKATIVE) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, STORY), settings=TALKATIVE) as app:
         for operation in ("add", "multiply", "delete"):
             await app.client.signal_entity(EntityId("counter", "k"), operation, 2)
             await app.run_until_idle()
@@ -172,7 +172,7 @@ def failing(context):
 
 
 async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(tmp_path: Path) -> None:
-    async with start(write_app(tmp_path, FAMILY)) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, FAMILY)) as app:
         await app.client.start_new("child", "taken")
         await app.run_until_idle()
         instance = await app.client.start_new("parent")
@@ -186,7 +186,7 @@ async def test_a_child_that_takes_the_id_of_a_running_instance_is_warned_of(tmp_
 
 async def test_a_retried_child_with_an_id_overwrites_its_first_attempt(tmp_path: Path) -> None:
     settings = {"AzureFunctionsJobHost__logging__logLevel__default": "Debug"}
-    async with start(write_app(tmp_path, FAMILY), settings=settings) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, FAMILY), settings=settings) as app:
         instance = await app.client.start_new("stubborn")
         assert (await app.wait(instance)).runtime_status.name == "Failed"
         assert [each.instance_id for each in await app.client.get_status_all()] == sorted((instance, "own"))
@@ -210,7 +210,7 @@ def treat(nothing):
 
 
 async def test_a_rewound_instance_runs_and_the_log_says_what_azure_would_show(tmp_path: Path) -> None:
-    async with start(write_app(tmp_path, HEALING), settings=TALKATIVE) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, HEALING), settings=TALKATIVE) as app:
         instance = await app.client.start_new("patient")
         assert (await app.wait(instance)).runtime_status.name == "Failed"
         await app.client.rewind(instance, "again")
@@ -266,7 +266,7 @@ def seen(req: func.HttpRequest) -> str:
 @pytest.mark.parametrize("kind", ["Activity", "Orchestrator", "Entity"])
 async def test_no_more_functions_run_at_once_than_host_json_allows(kind: str, tmp_path: Path) -> None:
     settings = {f"AzureFunctionsJobHost__extensions__durableTask__maxConcurrent{kind}Functions": "2"}
-    async with start(write_app(tmp_path, BUSY), settings=settings, check_determinism=False) as app:
+    async with start(write_app(tmp_path, DURABLE_APP, BUSY), settings=settings, check_determinism=False) as app:
         match kind:
             case "Activity":
                 await app.wait(await app.client.start_new("crowd"))

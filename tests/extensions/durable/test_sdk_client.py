@@ -10,8 +10,8 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
+from tests.apps import RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP
-from tests.extensions.durable.hosts import RunningApp, running
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.
 NEEDS_A_REQUEST = {"create_check_status_response"}
@@ -47,7 +47,7 @@ class SdkClient:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[SdkClient]:
-    async with running(CONFORMANCE_APP, tmp_path) as app:
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         yield SdkClient(app)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.live import Live, live
+from tests.apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="made")
@@ -55,12 +55,12 @@ def bare(req: func.HttpRequest) -> None:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Live]:
-    async with live(tmp_path, APP) as site:
+async def site(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         yield site
 
 
-async def test_a_plain_response(site: Live) -> None:
+async def test_a_plain_response(site: RunningApp) -> None:
     answer = await site.get("/api/made?body=hi")
     assert (answer.status, answer.text) == (200, "hi")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -69,7 +69,7 @@ async def test_a_plain_response(site: Live) -> None:
     assert "Date" in answer.headers
 
 
-async def test_status_type_and_headers(site: Live) -> None:
+async def test_status_type_and_headers(site: RunningApp) -> None:
     answer = await site.get(
         '/api/made?body=%7B%7D&status=201&type=application/json&headers={"X-A":"1","Location":"/x"}'
     )
@@ -78,19 +78,19 @@ async def test_status_type_and_headers(site: Live) -> None:
     assert (answer.headers["X-A"], answer.headers["Location"]) == ("1", "/x")
 
 
-async def test_an_empty_body_has_a_length(site: Live) -> None:
+async def test_an_empty_body_has_a_length(site: RunningApp) -> None:
     answer = await site.get("/api/made?status=404")
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (404, b"", "0")
     assert "Transfer-Encoding" not in answer.headers
 
 
-async def test_bytes_are_not_changed(site: Live) -> None:
+async def test_bytes_are_not_changed(site: RunningApp) -> None:
     body = bytes(range(256)) * 2000
     assert (await site.post("/api/made?type=application/octet-stream", body)).body == body
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_some_statuses_have_no_body(site: Live, status: int) -> None:
+async def test_some_statuses_have_no_body(site: RunningApp, status: int) -> None:
     raw = await site.raw(
         f"GET /api/made?status={status}&body=x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
     )
@@ -100,21 +100,21 @@ async def test_some_statuses_have_no_body(site: Live, status: int) -> None:
     assert b"chunked" not in head
 
 
-async def test_the_response_to_head_has_no_body(site: Live) -> None:
+async def test_the_response_to_head_has_no_body(site: RunningApp) -> None:
     raw = await site.raw(b"HEAD /api/made?body=x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert body == b""
 
 
-async def test_http_1_0_gets_no_chunks(site: Live) -> None:
+async def test_http_1_0_gets_no_chunks(site: RunningApp) -> None:
     raw = await site.raw(b"GET /api/made?body=hello HTTP/1.0\r\n\r\n")
     head, _, body = raw.partition(b"\r\n\r\n")
     assert b"chunked" not in head
     assert body == b"hello"
 
 
-async def test_a_content_length_of_the_function_is_kept(site: Live) -> None:
+async def test_a_content_length_of_the_function_is_kept(site: RunningApp) -> None:
     answer = await site.get('/api/made?body=four&headers={"Content-Length":"4"}')
     assert (answer.text, answer.headers["Content-Length"]) == ("four", "4")
 
@@ -123,7 +123,7 @@ async def test_a_content_length_of_the_function_is_kept(site: Live) -> None:
     "query", ["status=42", 'body=four&headers={"Content-Length":"3"}', 'headers={"bad%20name":"x"}']
 )
 async def test_a_response_that_cannot_be_sent_is_an_error_of_the_function(
-    site: Live, query: str, caplog: pytest.LogCaptureFixture
+    site: RunningApp, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await site.get(f"/api/made?{query}")
     assert (answer.status, answer.body) == (500, b"")
@@ -133,7 +133,7 @@ async def test_a_response_that_cannot_be_sent_is_an_error_of_the_function(
     assert (await site.get("/api/made?body=next")).text == "next"
 
 
-async def test_cookies_are_serialised_by_the_host(site: Live) -> None:
+async def test_cookies_are_serialised_by_the_host(site: RunningApp) -> None:
     answer = await site.get('/api/made?headers={"Set-Cookie":"foo=bar"}')
     assert answer.cookies == ["foo=bar; domain=; path="]
     answer = await site.get('/api/made?headers={"Set-Cookie":"foo=bar;%20Path=/;%20HttpOnly;%20SameSite=Lax"}')
@@ -141,7 +141,7 @@ async def test_cookies_are_serialised_by_the_host(site: Live) -> None:
     assert (await site.get('/api/made?headers={"Set-Cookie":""}')).cookies == []
 
 
-async def test_text_that_is_json_is_indented_or_read_as_a_response(site: Live) -> None:
+async def test_text_that_is_json_is_indented_or_read_as_a_response(site: RunningApp) -> None:
     assert (await site.get("/api/text?t=hi")).text == "hi"
     assert (await site.get('/api/text?t={"a":1}')).text == '{\n  "a": 1\n}'
     answer = await site.get('/api/text?t={"body":"no","status":409,"headers":{"X-A":"b"}}')
@@ -150,23 +150,23 @@ async def test_text_that_is_json_is_indented_or_read_as_a_response(site: Live) -
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "0")
 
 
-async def test_async_functions(site: Live) -> None:
+async def test_async_functions(site: RunningApp) -> None:
     assert (await site.get("/api/asynchronous")).text == "later"
 
 
-async def test_a_named_output_is_the_response(site: Live) -> None:
+async def test_a_named_output_is_the_response(site: RunningApp) -> None:
     answer = await site.get("/api/named?set=1")
     assert (answer.status, answer.text) == (201, "named")
     answer = await site.get("/api/named")
     assert (answer.status, answer.body) == (204, b"")
 
 
-async def test_a_function_without_output_responds_with_204(site: Live) -> None:
+async def test_a_function_without_output_responds_with_204(site: RunningApp) -> None:
     assert (await site.get("/api/bare")).status == 204
 
 
 @pytest.mark.parametrize("route", ["nothing", "dictionary", "raises"])
-async def test_a_failed_function_is_an_empty_500(site: Live, route: str) -> None:
+async def test_a_failed_function_is_an_empty_500(site: RunningApp, route: str) -> None:
     answer = await site.get(f"/api/{route}")
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (500, b"", "0")
     assert "Content-Type" not in answer.headers

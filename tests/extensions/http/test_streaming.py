@@ -11,7 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.host.live import Live, live, said
+from tests.apps import RunningApp, run_app
+from tests.waiting import logged
 
 PREAMBLE = """
 import asyncio, json, logging, os
@@ -94,8 +95,8 @@ async def large(req: Request) -> StreamingResponse:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Live]:
-    async with live(tmp_path, APP, preamble=PREAMBLE) as site:
+async def site(tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with run_app(tmp_path, PREAMBLE, APP) as site:
         yield site
 
 
@@ -105,18 +106,18 @@ async def megabytes(count: int) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def test_an_upload_of_200_megabytes_takes_little_memory(site: Live) -> None:
+async def test_an_upload_of_200_megabytes_takes_little_memory(site: RunningApp) -> None:
     answer = (await site.post("/api/upload/x", megabytes(200))).json()
     assert answer["size"] == 200 * 2**20
     if sys.platform == "linux":
         assert answer["grown"] < 60
 
 
-async def test_a_download_arrives_whole(site: Live) -> None:
+async def test_a_download_arrives_whole(site: RunningApp) -> None:
     assert len((await site.get("/api/large")).body) == 1600 * 65536
 
 
-async def test_the_request_that_a_function_receives(site: Live) -> None:
+async def test_the_request_that_a_function_receives(site: RunningApp) -> None:
     answer = await site.post("/api/seen/A%20b?x=1&y=", "hello", headers={"User-Agent": "me", "Host": "h.test"})
     assert answer.json() == {
         "method": "POST",
@@ -130,20 +131,20 @@ async def test_the_request_that_a_function_receives(site: Live) -> None:
     }
 
 
-async def test_a_request_without_a_body_has_an_empty_one(site: Live) -> None:
+async def test_a_request_without_a_body_has_an_empty_one(site: RunningApp) -> None:
     answer = (await site.get("/api/seen/A")).json()
     assert (answer["method"], answer["body"]) == ("GET", "")
     assert (await site.post("/api/upload/x")).json()["size"] == 0
 
 
-async def test_a_request_without_a_host_header(site: Live) -> None:
+async def test_a_request_without_a_host_header(site: RunningApp) -> None:
     answer = await site.raw(b"GET /api/seen/A HTTP/1.0\r\nUser-Agent: me\r\n\r\n")
     assert f'"host":"127.0.0.1:{site.app.port}"'.encode() in answer
     empty = await site.raw(b"GET /api/seen/A HTTP/1.1\r\nHost:\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
     assert empty.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_return_values_of_functions(site: Live) -> None:
+async def test_return_values_of_functions(site: RunningApp) -> None:
     answer = await site.get("/api/types/text")
     assert (answer.status, answer.text, answer.headers["X-A"]) == (201, "plain", "b")
     assert (await site.get("/api/types/dict")).json() == {"a": 1}
@@ -152,14 +153,14 @@ async def test_return_values_of_functions(site: Live) -> None:
     assert (await site.get("/api/sync")).json() == "text"
 
 
-async def test_logs_of_a_thread_belong_to_the_invocation(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+async def test_logs_of_a_thread_belong_to_the_invocation(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await site.get("/api/sync")
     loggers = [record.name for record in caplog.records if record.getMessage() == "on a thread"]
     assert any(name.endswith("Function.sync.User") for name in loggers)
 
 
-async def test_events_arrive_one_by_one_until_the_client_disconnects(site: Live, tmp_path: Path) -> None:
+async def test_events_arrive_one_by_one_until_the_client_disconnects(site: RunningApp, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{site.app.port}/api/events"
     async with site.session.get(url) as response:
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -176,25 +177,27 @@ async def test_events_arrive_one_by_one_until_the_client_disconnects(site: Live,
             await asyncio.sleep(0.005)
 
 
-async def test_a_function_that_fails(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_function_that_fails(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
     answer = await site.get("/api/fails")
     assert (answer.status, answer.text) == (500, "Internal Server Error")
-    await said(caplog, "Exception: ValueError: boom")
+    await logged(caplog, "Exception: ValueError: boom")
     # The frames of the web framework are no business of the user.
     assert "starlette" not in caplog.text
 
 
-async def test_a_function_that_returns_nothing(site: Live) -> None:
+async def test_a_function_that_returns_nothing(site: RunningApp) -> None:
     answer = await site.get("/api/types/none")
     assert (answer.status, answer.text) == (500, "Internal Server Error")
 
 
-async def test_an_http_exception_of_the_framework(site: Live) -> None:
+async def test_an_http_exception_of_the_framework(site: RunningApp) -> None:
     answer = await site.get("/api/refuses")
     assert (answer.status, answer.json()) == (418, {"detail": "teapot"})
 
 
-async def test_the_connection_is_closed_if_a_response_breaks_off(site: Live, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_connection_is_closed_if_a_response_breaks_off(
+    site: RunningApp, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(aiohttp.ClientPayloadError):
         await site.get("/api/breaks")
     assert any(
@@ -203,7 +206,7 @@ async def test_the_connection_is_closed_if_a_response_breaks_off(site: Live, cap
     assert (await site.get("/api/sync")).status == 200
 
 
-async def test_head_and_a_client_that_does_not_read(site: Live) -> None:
+async def test_head_and_a_client_that_does_not_read(site: RunningApp) -> None:
     assert (await site.request("HEAD", "/api/large")).body == b""
     assert (await site.get("/api/sync")).status == 200
 
@@ -218,7 +221,7 @@ async def test_a_plain_http_request_in_a_streaming_app_is_rejected_as_by_the_off
     def old(req: func.HttpRequest) -> str:
         return ""
     """
-    async with live(tmp_path, source, preamble=PREAMBLE) as site:
+    async with run_app(tmp_path, PREAMBLE, source) as site:
         status = (await site.get("/admin/host/status")).json()
         assert status["state"] == "Error"
         assert "cannot load the old function" in status["errors"][0]
@@ -230,5 +233,5 @@ async def test_an_app_that_does_not_use_the_imported_extension_gets_plain_reques
     def old(req: func.HttpRequest) -> str:
         return json.dumps({"body": "old"})
     """
-    async with live(tmp_path, source, preamble=PREAMBLE) as site:
+    async with run_app(tmp_path, PREAMBLE, source) as site:
         assert (await site.get("/api/old")).text == "old"

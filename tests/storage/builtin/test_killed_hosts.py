@@ -10,9 +10,9 @@ import pytest
 
 from emulator.durable.core.events import ExecutionCompleted, TaskCompleted
 from emulator.testing import SyncAppUnderTest, start_sync
+from tests.apps import DURABLE_APP, write_app
 from tests.storage.builtin.host import CHAIN, FIRST_DAY
 from tests.storage.builtin.test_processes import start
-from tests.testing.apps import write_app
 
 
 def started_until_killed(folder: Path, file: Path, day: int, chance: random.Random) -> list[str]:
@@ -36,7 +36,7 @@ def check(app: SyncAppUnderTest, instance: str) -> None:
 
 @pytest.mark.parametrize("kills", [5, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_every_acknowledged_start_completes_exactly_once(tmp_path: Path, kills: int) -> None:
-    folder, file = write_app(tmp_path / "app", CHAIN), tmp_path / "storage.db"
+    folder, file = write_app(tmp_path / "app", DURABLE_APP, CHAIN), tmp_path / "storage.db"
     chance = random.Random(kills)
     acknowledged: list[str] = []
     for day in range(kills):

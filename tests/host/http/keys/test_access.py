@@ -19,7 +19,7 @@ from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KE
 from emulator.host.http.keys.secret_format import KeyKind
 from emulator.host.http.routing.routes import FunctionRoutes, Route
 from emulator.host.site import SiteParts, open_keys, open_site
-from tests.host.live import Live, live
+from tests.apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="open", auth_level=func.AuthLevel.ANONYMOUS)
@@ -106,8 +106,8 @@ async def keys(tmp_path: Path) -> KeyStore:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, keys: KeyStore) -> AsyncIterator[Live]:
-    async with live(tmp_path, APP, enable_auth=True) as site:
+async def site(tmp_path: Path, keys: KeyStore) -> AsyncIterator[RunningApp]:
+    async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
         yield site
 
 
@@ -117,14 +117,14 @@ def presented(caller: str, by: str) -> dict[str, dict[str, str]]:
     return {"headers": {"x-functions-key": caller}} if by == "header" else {"params": {"code": caller}}
 
 
-async def refusal(site: Live, method: str, path: str, caller: str, by: str = "header") -> int | None:
+async def refusal(site: RunningApp, method: str, path: str, caller: str, by: str = "header") -> int | None:
     """Return 401 or 403; None if the request was authorized, whatever its response."""
     status = (await site.request(method, path, **presented(caller, by))).status
     return status if status in (401, 403) else None
 
 
 @pytest.mark.parametrize("by", ["header", "query"])
-async def test_functions_and_other_paths(site: Live, by: str) -> None:
+async def test_functions_and_other_paths(site: RunningApp, by: str) -> None:
     found = {path: tuple([await refusal(site, "GET", path, caller, by) for caller in CALLERS]) for path in FUNCTIONS}
     assert found == FUNCTIONS
     routes = [function.name for function in site.app.host.catalog.functions]
@@ -132,7 +132,7 @@ async def test_functions_and_other_paths(site: Live, by: str) -> None:
 
 
 @pytest.fixture
-async def beside(site: Live, keys: KeyStore) -> AsyncIterator[tuple[Live, list[Route]]]:
+async def beside(site: RunningApp, keys: KeyStore) -> AsyncIterator[tuple[RunningApp, list[Route]]]:
     """A second site for the same host, with all commands."""
     done: list[str] = []
     commands = HostCommands(restart=lambda: done.append("restart"), drain=lambda: done.append("drain"))
@@ -143,7 +143,7 @@ async def beside(site: Live, keys: KeyStore) -> AsyncIterator[tuple[Live, list[R
             yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
 
 
-async def test_access_of_every_built_in_route(beside: tuple[Live, list[Route]]) -> None:
+async def test_access_of_every_built_in_route(beside: tuple[RunningApp, list[Route]]) -> None:
     site, routes = beside
     assert sorted(route.name for route in routes) == sorted(BUILTIN)
     for route in routes:
@@ -154,27 +154,27 @@ async def test_access_of_every_built_in_route(beside: tuple[Live, list[Route]]) 
 
 
 async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -> None:
-    async with live(tmp_path, APP, enable_auth=True) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
         text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
         [key] = json.loads(text)["systemKeys"]
         assert key["name"] == "durabletask_extension"
         assert await refusal(site, "GET", "/runtime/webhooks/durabletask/instances/x", key["value"]) is None
 
 
-async def test_a_rejection_has_an_empty_body(site: Live) -> None:
+async def test_a_rejection_has_an_empty_body(site: RunningApp) -> None:
     for path in ("/api/top", "/admin/host/status", "/runtime/webhooks/durabletask/instances"):
         answer = await site.get(path)
         assert (answer.status, answer.body, answer.headers["Content-Length"]) == (401, b"", "0")
 
 
-async def test_dot_segments_are_resolved_before_authorization(site: Live) -> None:
+async def test_dot_segments_are_resolved_before_authorization(site: RunningApp) -> None:
     for target in ("/api/open/../../admin/host/status", "/api/%2e%2e/admin/host/keys", "/ADMIN/host/status/"):
         answer = await site.raw(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 401 ")
 
 
 async def test_all_requests_are_authorized_without_enable_auth(tmp_path: Path) -> None:
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         for path in (*FUNCTIONS, "/admin/host/status", "/admin/host/keys"):
             assert await refusal(site, "GET", path, "nobody") is None
             assert await refusal(site, "GET", path, "wrong") is None
@@ -195,6 +195,6 @@ async def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
     address = outer_address()
     if address is None:
         pytest.skip("this machine has no network")
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(address, site.app.port)

@@ -19,7 +19,7 @@ from emulator.clock import SystemClock
 from emulator.host.http.server import aiohttp_internals, connections
 from emulator.host.http.server.aiohttp_internals import INTERNALS, KestrelConnection, KestrelServer, incompatibility
 from emulator.host.http.server.connections import PlainServer, listen, wait_until_disconnected
-from tests.host.live import live
+from tests.apps import HTTP_APP, run_app
 
 APP = """
 @app.route(route="size", methods=["POST", "GET"])
@@ -112,7 +112,7 @@ def test_another_major_version_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("changed_aiohttp")
 async def test_plain_aiohttp_serves_an_app_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         first = await site.post("/api/size", b"12345")
         assert (first.status, first.text, first.headers["Server"]) == (200, "5", "Kestrel")
         assert (await site.post("/api/size", b"x" * 10, compress="gzip")).text != "10"

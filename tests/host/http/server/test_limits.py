@@ -13,7 +13,7 @@ from aiohttp import web
 
 from emulator.clock import SystemClock
 from emulator.host.http.server.connections import PortUnavailable, listen
-from tests.host.live import Live, live
+from tests.apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="size", methods=["POST", "GET"])
@@ -24,9 +24,9 @@ POST = "POST /api/size HTTP/1.1\r\nHost: a\r\n"
 
 
 @pytest.fixture
-async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Live]:
+async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[RunningApp]:
     """A running app that must still respond, and must have logged no warning, after each test."""
-    async with live(tmp_path, APP, settings={"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "1000000"}) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, settings={"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "1000000"}) as site:
         yield site
         assert (await site.post("/api/size", b"12345")).text == "5"
         assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -67,7 +67,7 @@ async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
     ],
 )
 async def test_an_invalid_request_is_rejected_and_the_connection_closed(
-    site: Live, request_text: str, status: int
+    site: RunningApp, request_text: str, status: int
 ) -> None:
     answer = await site.raw(request_text.encode("utf-8"), until=b"\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
@@ -75,12 +75,12 @@ async def test_an_invalid_request_is_rejected_and_the_connection_closed(
     assert b"Connection: close\r\n" in answer
 
 
-async def test_headers_that_are_not_utf_8_are_rejected(site: Live) -> None:
+async def test_headers_that_are_not_utf_8_are_rejected(site: RunningApp) -> None:
     answer = await site.raw(b"GET /api/size HTTP/1.1\r\nHost: a\r\nX: \xff\xfe\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-async def test_ten_megabytes_of_headers(site: Live) -> None:
+async def test_ten_megabytes_of_headers(site: RunningApp) -> None:
     lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(10_000))
     reader, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
@@ -93,7 +93,7 @@ async def test_ten_megabytes_of_headers(site: Live) -> None:
     writer.close()
 
 
-async def test_a_client_that_disconnects_within_its_body(site: Live) -> None:
+async def test_a_client_that_disconnects_within_its_body(site: RunningApp) -> None:
     for piece in (b"Content-Length: 100\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel"):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
         writer.write(POST.encode() + piece)
@@ -103,21 +103,21 @@ async def test_a_client_that_disconnects_within_its_body(site: Live) -> None:
         del reader
 
 
-async def test_a_client_that_disconnects_before_the_response(site: Live) -> None:
+async def test_a_client_that_disconnects_before_the_response(site: RunningApp) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", site.app.port)
     writer.write(POST.encode() + b"Content-Length: 2\r\n\r\nhi")
     await writer.drain()
     writer.close()
 
 
-async def test_pipelined_requests_on_one_connection(site: Live) -> None:
+async def test_pipelined_requests_on_one_connection(site: RunningApp) -> None:
     one = POST.encode() + b"Content-Length: 2\r\n\r\nhi"
     last = POST.encode() + b"Content-Length: 3\r\nConnection: close\r\n\r\nbye"
     answer = await site.raw(one * 3 + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 4
 
 
-async def test_the_body_size_limit(site: Live) -> None:
+async def test_the_body_size_limit(site: RunningApp) -> None:
     assert (await site.post("/api/size", b"x" * 1_000_000)).text == "1000000"
     assert (await site.post("/api/size", b"x" * 1_000_001)).status == 413
 

@@ -19,7 +19,7 @@ from emulator.app import open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.host.http.keys.easyauth import principal_headers
-from tests.host.live import PREAMBLE, live
+from tests.apps import HTTP_APP, run_app, write_app
 
 APP = """
 from pathlib import Path
@@ -54,7 +54,7 @@ async def appears(path: Path) -> None:
 
 @pytest.fixture(params=["http://a.test,https://B.test", "*"])
 async def allowed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Any, str]]:
-    async with live(tmp_path, APP, cors=request.param) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, cors=request.param) as site:
         yield site, request.param
 
 
@@ -79,7 +79,7 @@ async def test_a_preflight_request_does_not_reach_the_function(allowed: tuple[An
 
 
 async def test_an_origin_that_is_not_allowed(tmp_path: Path) -> None:
-    async with live(tmp_path, APP, cors="http://a.test") as site:
+    async with run_app(tmp_path, HTTP_APP, APP, cors="http://a.test") as site:
         answer = await site.get("/api/hello", headers={"Origin": "http://evil.test"})
         assert answer.text == "hello"
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
@@ -92,13 +92,13 @@ async def test_an_origin_that_is_not_allowed(tmp_path: Path) -> None:
 async def test_cors_from_local_settings_with_credentials(tmp_path: Path) -> None:
     content = {"IsEncrypted": False, "Values": {}, "Host": {"CORS": "http://a.test", "CORSCredentials": True}}
     (tmp_path / "local.settings.json").write_text(json.dumps(content))
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         answer = await site.get("/api/hello", headers={"Origin": "http://a.test"})
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 async def test_without_cors_options_requests_reach_the_function(tmp_path: Path) -> None:
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         headers = {"Origin": "http://a.test", "Access-Control-Request-Method": "PUT"}
         answer = await site.request("OPTIONS", "/api/hello", headers=headers)
         assert (answer.status, answer.text) == (200, "hello")
@@ -110,7 +110,7 @@ async def test_without_cors_options_requests_reach_the_function(tmp_path: Path) 
 
 async def test_custom_headers_are_on_every_response(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"customHeaders": {"X-Content-Type-Options": "nosniff", "X-Mine": "host"}}}}
-    async with live(tmp_path, APP, host=host) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         for path in ("/api/hello", "/", "/nowhere", "/admin/host/status"):
             answer = await site.get(path)
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -119,13 +119,13 @@ async def test_custom_headers_are_on_every_response(tmp_path: Path) -> None:
 
 async def test_hsts_is_for_https_only(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"hsts": {"isEnabled": True, "maxAge": "10"}}}}
-    async with live(tmp_path, APP, host=host) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         assert "Strict-Transport-Security" not in (await site.get("/api/hello")).headers
 
 
 async def test_too_many_outstanding_requests_get_a_429(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"maxOutstandingRequests": 1}}}
-    async with live(tmp_path, APP, host=host) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         waiting = asyncio.create_task(site.get("/api/patient"))
         await appears(tmp_path / "begun")
         refused = await site.get("/api/hello")
@@ -138,7 +138,7 @@ async def test_too_many_outstanding_requests_get_a_429(tmp_path: Path) -> None:
 
 async def test_requests_above_the_concurrency_limit_wait(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"maxConcurrentRequests": 1}}}
-    async with live(tmp_path, APP, host=host) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         first = asyncio.create_task(site.get("/api/patient"))
         await appears(tmp_path / "begun")
         second = asyncio.create_task(site.get("/api/hello"))
@@ -154,8 +154,8 @@ async def test_requests_above_the_concurrency_limit_wait(tmp_path: Path) -> None
 
 
 async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
-    waiting_app = PREAMBLE + APP + "\nwhile not (FOLDER / 'go').exists():\n    time.sleep(0.005)\n"
-    (tmp_path / "function_app.py").write_text(waiting_app)
+    waiting_app = HTTP_APP + APP + "\nwhile not (FOLDER / 'go').exists():\n    time.sleep(0.005)\n"
+    write_app(tmp_path, waiting_app)
     async with AsyncExitStack() as stack:
         sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         base = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -172,7 +172,7 @@ async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
 
 
 async def test_a_host_in_error_responds_with_503_at_once(tmp_path: Path) -> None:
-    async with live(tmp_path, "raise ValueError('broken')") as site:
+    async with run_app(tmp_path, HTTP_APP, "raise ValueError('broken')") as site:
         answer = await site.get("/api/hello")
         assert (answer.status, answer.text) == (503, "Function host is not running.")
         status = (await site.get("/admin/host/status")).json()
@@ -183,7 +183,7 @@ async def test_a_host_in_error_responds_with_503_at_once(tmp_path: Path) -> None
 
 async def test_running_requests_finish_when_the_host_stops(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        site = await stack.enter_async_context(live(tmp_path, APP))
+        site = await stack.enter_async_context(run_app(tmp_path, HTTP_APP, APP))
         port = site.app.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port)
@@ -205,7 +205,7 @@ async def test_running_requests_finish_when_the_host_stops(tmp_path: Path) -> No
 
 async def test_both_log_lines_of_a_request_have_its_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with live(tmp_path, APP) as site:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
         await site.get("/api/hello", headers={"X-ARR-LOG-ID": "the-id", "User-Agent": "test"})
     lines = [record.getMessage() for record in caplog.records if "HTTP request: " in record.getMessage()]
     began, ended = (json.loads(line.partition(": ")[2]) for line in lines)
@@ -218,7 +218,7 @@ async def test_both_log_lines_of_a_request_have_its_id(tmp_path: Path, caplog: p
 
 async def test_client_principal_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "user.json").write_text('{"name": "ada@example.com", "id": "7", "roles": ["admin"]}')
-    async with live(tmp_path, APP, settings={"AZEMU_CLIENT_PRINCIPAL": "user.json"}) as site:
+    async with run_app(tmp_path, HTTP_APP, APP, settings={"AZEMU_CLIENT_PRINCIPAL": "user.json"}) as site:
         headers = (await site.get("/api/who")).json()
         assert headers["x-ms-client-principal-name"] == "ada@example.com"
         assert headers["x-ms-client-principal-id"] == "7"
