@@ -9,19 +9,20 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from textwrap import dedent
+from typing import Any
 
 import aiohttp
 import pytest
 
-from emulator.app import App, open_app
-from emulator.config.start import StartOptions
+from emulator.app import App
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import category_for
 from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
 from emulator.listening import PortUnavailable
 from emulator.worker.port import Datum
+from tests.apps import run_app
+from tests.waiting import logged
 
 HEAD = """
 import asyncio, logging, os, threading
@@ -45,13 +46,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.delenv("AzureWebJobsStorage", raising=False)
 
     @asynccontextmanager
-    async def start(code: str, /, *, drain_seconds: float = 10, **options: object) -> AsyncIterator[App]:
-        (tmp_path / "function_app.py").write_text(dedent(code))
-        if not (tmp_path / "host.json").exists():
-            (tmp_path / "host.json").write_text('{"version": "2.0"}')
-        chosen = StartOptions(**{"app": tmp_path, "port": 0, "storage": "builtin:memory", **options})
-        async with open_app(chosen, drain_seconds=drain_seconds) as app:
-            yield app
+    async def start(code: str, /, *, drain_seconds: float = 10, **options: Any) -> AsyncIterator[App]:
+        async with run_app(tmp_path, code, drain_seconds=drain_seconds, **options) as running:
+            yield running.app
 
     return start
 
@@ -72,7 +69,8 @@ async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture
         assert [function.name for function in app.host.catalog.functions] == ["hello"]
         assert await get(app, "/api/hello/Ada") == (201, "Hello, Ada.")
         assert app.storage is not None
-    assert app.host.status.state is HostState.STOPPED
+    stopped: HostState = app.host.status.state
+    assert stopped is HostState.STOPPED
     assert "greeting" in told(caplog)
 
 
@@ -223,7 +221,7 @@ async def begin(req: func.HttpRequest, client) -> str: return await client.start
     assert "AzureWebJobsStorage" in str(error.exc_info[1])
 
 
-async def test_stopping_lets_a_running_request_finish(start: Start) -> None:
+async def test_stopping_lets_a_running_request_finish(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     code = (
         HEAD
         + """
@@ -236,9 +234,8 @@ def slow(req) -> str:
     import sys
 
     async with start(code) as app:
-        entered = _said(app, "in it")
         request = asyncio.create_task(get(app, "/api/slow"))
-        await entered
+        await logged(caplog, "in it")
         release = sys.modules["function_app"].go_on
         asyncio.get_running_loop().call_later(0.01, release.set)
     assert await request == (200, "finished")
@@ -257,9 +254,8 @@ def hang(x):
     import sys
 
     async with start(code, drain_seconds=0.01) as app:
-        entered = _said(app, "in it")
         hanging = asyncio.create_task(app.host.invoke("hang", TriggerEvent(value=Datum("string", "1"))))
-        await entered
+        await logged(caplog, "in it")
         release = sys.modules["function_app"].never
     assert any("1 invocations are given up" in line for line in told(caplog))
     release.set()
@@ -282,18 +278,3 @@ async def test_draining_stops_all_listeners_but_http(start: Start) -> None:
         ):
             assert response.status == 202
         assert (await get(app, "/api/hello"))[0] == 201
-
-
-def _said(app: App, text: str) -> asyncio.Future[None]:
-    """Done when the app has logged `text`."""
-    loop = asyncio.get_running_loop()
-    heard: asyncio.Future[None] = loop.create_future()
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage() == text:
-                logging.getLogger("emulator").removeHandler(self)
-                loop.call_soon_threadsafe(heard.set_result, None)
-
-    logging.getLogger("emulator").addHandler(Ear())
-    return heard

@@ -1,12 +1,14 @@
 """What the documentation shows is what the tests run."""
 
+from __future__ import annotations
+
 import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import get_type_hints
+from typing import TYPE_CHECKING, get_type_hints
 
 import pytest
 
@@ -14,6 +16,9 @@ from emulator.config.hostjson import HostOptions
 from emulator.config.unused_options import UNUSED_OPTIONS
 from emulator.durable.options import DurableTaskOptions
 from emulator.host.http_options import HttpOptions
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "emulator"
@@ -81,10 +86,10 @@ def test_every_option_of_host_json_without_effect_is_documented() -> None:
     assert [row.path for row in UNUSED_OPTIONS if not documented & set(row.path.split("."))] == []
 
 
-def _options(section: type) -> Iterator[str]:
+def _options(section: type[DataclassInstance]) -> Iterator[str]:
     for member in fields(section):
         kind = get_type_hints(section)[member.name]
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             yield from _options(kind)
         else:
             yield f"{section.__name__}.{member.name}"

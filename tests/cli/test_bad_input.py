@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import PROJECT, run, started, write_app
+from tests.apps import write_app
+from tests.processes import PROJECT, run, started
 
 
 def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.arguments import Start, parse
-from tests.cli.processes import run, write_app
+from tests.apps import write_app
+from tests.processes import run
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])

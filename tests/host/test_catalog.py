@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Literal
 
 import pytest
 
@@ -47,8 +48,10 @@ TYPES = BindingTypes(
     ]
 )
 
+Direction = Literal["in", "out"]
 
-def binding(type: str, name: str, direction: str = "in", **members: object) -> Binding:
+
+def binding(type: str, name: str, direction: Direction = "in", **members: object) -> Binding:
     return Binding(type, name, direction, None, {"type": type, "name": name, "direction": direction, **members})
 
 
@@ -81,7 +84,7 @@ def test_functions_are_sorted_and_found_ignoring_letter_case() -> None:
     found = catalog(function("b_b"), function("Ba"), function("a"), function("C"))
     # Upper-case letters are compared, as .NET's OrdinalIgnoreCase does: "_" comes after "A".
     assert [one.name for one in found.functions] == ["a", "Ba", "b_b", "C"]
-    assert found.find("BA").name == "Ba"
+    assert found.find("BA") is found.functions[1]
     assert found.find("nowhere") is None
 
 
@@ -157,7 +160,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("members", "message"), UNREADABLE)
-def test_a_binding_that_cannot_be_created_disables_its_function(members: dict[str, str], message: str) -> None:
+def test_a_binding_that_cannot_be_created_disables_its_function(members: dict[str, Any], message: str) -> None:
     found = catalog(function("f", TRIGGER, binding("thing", "i", **members)))
     assert found.functions == []
     assert found.problems[0].lines == [
@@ -230,7 +233,7 @@ def test_expressions_with_names_of_the_trigger_are_accepted(path: str) -> None:
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])
-def test_an_expression_with_a_name_that_the_trigger_does_not_have_fails_at_indexing(direction: str) -> None:
+def test_an_expression_with_a_name_that_the_trigger_does_not_have_fails_at_indexing(direction: Direction) -> None:
     built = catalog(function("f", TRIGGER, binding("thing", "b", direction, path="c/{name}/{other.x}")), types=CLOSED)
     assert built.problems[0].lines == [
         "Error indexing method 'Functions.f'. Unable to resolve binding parameter 'other'. Binding expressions must "

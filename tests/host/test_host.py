@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -54,7 +54,7 @@ async def clock() -> VirtualClock:
     return loop.clock
 
 
-def host_of(worker: SlowWorker, listen: Listen, **facts: object) -> Host:
+def host_of(worker: SlowWorker, listen: Listen, **facts: Any) -> Host:
     extension = Extension(name="things", triggers={"thingtrigger": Trigger(listen=listen, **facts)})
     parts = HostParts(
         worker=worker, extensions=[extension], options=HostOptions(), settings=Settings({}), status=HostStatus()

@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from textwrap import dedent
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -28,7 +28,9 @@ from emulator.host.port import BindingContext, Extension, Input, Output, Trigger
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
+from tests.apps import write_app
 from tests.counting_ids import counting_ids
+from tests.worker.apps import value_of
 
 HEAD = """
 import logging, threading
@@ -77,7 +79,7 @@ class Bench:
     catalog: Catalog
     invoker: Invoker
 
-    async def call(self, name: str = "f", value: str | None = None, **event: object) -> Returned:
+    async def call(self, name: str = "f", value: str | None = None, **event: Any) -> Returned:
         function = self.catalog.find(name)
         assert function is not None
         datum = None if value is None else Datum("string", value)
@@ -94,8 +96,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Open]:
     assert isinstance(loop, VirtualTimeLoop)
     async with AsyncExitStack() as stack:
 
-        async def open_bench(code: str, *, clock: Clock = loop.clock, **options: object) -> Bench:
-            (tmp_path / "function_app.py").write_text(HEAD + dedent(code))
+        async def open_bench(code: str, *, clock: Clock = loop.clock, **options: Any) -> Bench:
+            write_app(tmp_path, HEAD, code)
             worker = InProcessWorker(tmp_path, settings={}, clock=clock, on_log=lambda record: None)
             await stack.enter_async_context(worker)
             things = Things()
@@ -186,7 +188,7 @@ def f(x):
     assert told(caplog, "Host.Function.Console") == ["printed"]
     assert told(caplog, "Worker.python") == ["hidden"]
     own = [record for record in caplog.records if record.name.startswith("emulator.categories.")]
-    assert {record.invocation_id for record in own} == {FIRST_ID}
+    assert {vars(record)["invocation_id"] for record in own} == {FIRST_ID}
 
 
 async def test_a_failure_is_logged_once_and_raised(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
@@ -321,9 +323,9 @@ async def test_without_a_policy_the_retry_context_is_empty(bench: Open) -> None:
 
 async def test_every_invocation_is_a_span_of_its_events_trace(bench: Open) -> None:
     app = await bench(TRIGGER + "def f(x, context): return context.trace_context.trace_parent")
-    own = (await app.call()).value.value
+    own = value_of(await app.call())
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", own)
-    theirs = (await app.call(trace_parent=f"00-{'a' * 32}-{'b' * 16}-00")).value.value
+    theirs = value_of(await app.call(trace_parent=f"00-{'a' * 32}-{'b' * 16}-00"))
     assert re.fullmatch(rf"00-{'a' * 32}-(?!{'b' * 16})[0-9a-f]{{16}}-00", theirs)
 
 

@@ -66,4 +66,4 @@ async def test_a_receipt_of_the_same_host_is_adopted(queue: Queue, clock: Virtua
 
 async def test_requests_with_the_receipt_do_not_overlap(queue: Queue, clock: VirtualClock) -> None:
     message = await receive(queue, clock)
-    assert await asyncio.gather(message.renew(), message.renew(), message.delete()) == [True, True, True]
+    assert all(await asyncio.gather(message.renew(), message.renew(), message.delete()))

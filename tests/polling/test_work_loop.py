@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -215,7 +216,7 @@ async def test_batches_are_fetched_when_few_enough_items_are_in_flight(desk: Des
     """As a queue trigger does with batchSize 4 and newBatchThreshold 2."""
     desk.batch_size = 4
     gates = [asyncio.Event() for _ in range(12)]
-    desk.put(*(Item(str(number), run=lambda gate=gate: _wait(gate)) for number, gate in enumerate(gates)))
+    desk.put(*(Item(str(number), run=partial(_wait, gate)) for number, gate in enumerate(gates)))
     async with background(work(desk.processor, fetch_below=3, clock=clock, drain_seconds=8)):
         await desk.until(lambda: len(desk.begun) == 4)
         gates[0].set()

@@ -139,11 +139,15 @@ class Side:
 
     async def remove(self, text: str, stale: bool) -> object:
         message = (self.old_messages if stale else self.messages).get(text)
-        return "unknown" if message is None else await self.queue.delete(message)
+        if message is None:
+            return "unknown"
+        await self.queue.delete(message)
+        return None
 
     async def clear(self) -> object:
         self.old_messages.clear()
-        return await self.queue.clear()
+        await self.queue.clear()
+        return None
 
     # Tables.
 
@@ -203,15 +207,16 @@ class Side:
         lease = self.container.lease(name)
         match act:
             case "acquire":
-                return await lease.acquire(lease_id, duration=MINUTE)
+                await lease.acquire(lease_id, duration=MINUTE)
             case "renew":
-                return await lease.renew(lease_id)
+                await lease.renew(lease_id)
             case "release":
-                return await lease.release(lease_id)
+                await lease.release(lease_id)
             case "change":
-                return await lease.change(lease_id, new_lease_id=other)
+                await lease.change(lease_id, new_lease_id=other)
             case _:
-                return await lease.break_(after=ZERO)
+                await lease.break_(after=ZERO)
+        return None
 
 
 def seen(row: Row) -> tuple[str, str, dict[str, object]]:
@@ -369,4 +374,4 @@ def test_both_stores_give_the_same_results(azurite_connection: StorageConnection
         suppress_health_check=list(HealthCheck),
     )
     with both_accounts(azurite_connection) as machine:
-        run_state_machine_as_test(machine, settings=effort)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(machine, settings=effort)

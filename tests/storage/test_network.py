@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,9 @@ def at(port: int) -> StorageConnection:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[web.Request], Any]) -> AsyncIterator[StorageConnection]:
+async def serving(
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[StorageConnection]:
     """A server that answers every request with `answer`, and a connection to it."""
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from textwrap import dedent
-
-HEAD = """
-import asyncio, logging, os, time
-from datetime import timedelta
-import azure.functions as func
-import azure.durable_functions as df
-app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-"""
-
 SHOP = """
 @app.orchestration_trigger(context_name="context")
 def order(context):
@@ -51,10 +40,3 @@ async def place(req: func.HttpRequest, client) -> func.HttpResponse:
     instance = await client.start_new("order", client_input={"name": req.route_params["name"]})
     return client.create_check_status_response(req, instance)
 """
-
-
-def write_app(folder: Path, *parts: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "function_app.py").write_text("".join(dedent(part) for part in (HEAD, *parts)))
-    (folder / "host.json").write_text('{"version": "2.0"}')
-    return folder

@@ -14,7 +14,8 @@ from emulator.durable.core.events import ExecutionCompleted, TimerFired
 from emulator.errors import ConfigurationError
 from emulator.storage.builtin import open_builtin
 from emulator.testing import AppBroken, NothingLeft, TookTooLong, UnknownActivity, start, start_sync
-from tests.testing.apps import SHOP, write_app
+from tests.apps import DURABLE_APP, write_app
+from tests.testing.apps import SHOP
 
 BOOK = {"name": "book"}
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,7 +23,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    return write_app(tmp_path, SHOP)
+    return write_app(tmp_path, DURABLE_APP, SHOP)
 
 
 async def test_wait_advances_virtual_time_to_the_timer(shop: Path) -> None:
@@ -168,6 +169,7 @@ async def test_naive_start_time_and_negative_advance_are_rejected(shop: Path) ->
 async def test_wait_for_an_eternal_orchestration_tells_how_far_time_advanced(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def monitor(context):
@@ -248,7 +250,7 @@ def test_sync_app_has_the_same_methods(shop: Path) -> None:
 
 
 async def test_app_that_cannot_be_loaded_raises_app_broken(tmp_path: Path) -> None:
-    write_app(tmp_path, "import there_is_no_such_module")
+    write_app(tmp_path, DURABLE_APP, "import there_is_no_such_module")
     with pytest.raises(AppBroken, match="there_is_no_such_module"):
         async with start(tmp_path):
             pass
@@ -264,6 +266,7 @@ async def test_sleeping_user_code_is_reported_as_a_real_wait(tmp_path: Path, mon
     monkeypatch.setattr("emulator.testing.observers.real_waits.SLOW_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def slow(context):
@@ -288,6 +291,7 @@ async def test_sleeping_user_code_is_reported_as_a_real_wait(tmp_path: Path, mon
 async def test_method_that_takes_too_long_tells_what_is_busy(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def slow(context):
@@ -309,6 +313,7 @@ async def test_method_that_takes_too_long_tells_what_is_busy(tmp_path: Path) -> 
 async def test_activity_that_never_returns_does_not_block_the_apps_end(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def stuck(context):
@@ -336,6 +341,7 @@ async def test_activity_that_never_returns_does_not_block_the_apps_end(tmp_path:
 async def test_time_waits_for_tasks_and_threads_of_ended_functions(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         import threading
         done = []
@@ -374,6 +380,7 @@ async def test_time_waits_for_leftover_work_only_for_a_limited_time(
     monkeypatch.setattr("emulator.testing.observers.leftover_work.MAX_WAIT_SECONDS", 0.05)
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         async def heartbeat():
             while True:
@@ -402,6 +409,7 @@ def line_of(app: Path, text: str) -> int:
 async def test_nothing_left_names_the_missing_event_also_of_a_sub_orchestration(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def parent(context):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from emulator.testing import NotDeterministic, start_sync
+from tests.apps import write_app
 
 APP = """
 import asyncio, gc, logging, os, pathlib, queue, random, secrets, socket, subprocess, sys, threading, time, traceback
@@ -44,7 +45,7 @@ LINE = next(number for number, line in enumerate(APP.splitlines()) if "{line}" i
 
 
 def findings_of(folder: Path, line: str) -> list[str]:
-    (folder / "function_app.py").write_text(APP.format(line=line).lstrip())
+    write_app(folder, APP.format(line=line).lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(folder) as app:
         app.wait(app.client.start_new("under_test"))
     assert all(str(finding.place) == f"{folder / 'function_app.py'}:{LINE}" for finding in caught.value.findings)
@@ -96,7 +97,7 @@ def test_forbidden_call_is_reported_with_an_alternative(tmp_path: Path, line: st
 
 
 def test_forbidden_call_in_a_helper_is_reported_at_the_helpers_line(tmp_path: Path) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line="helper()").lstrip())
+    write_app(tmp_path, APP.format(line="helper()").lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     [finding] = caught.value.findings
@@ -113,28 +114,29 @@ def test_forbidden_call_in_a_helper_is_reported_at_the_helpers_line(tmp_path: Pa
     ],
 )
 def test_request_is_reported_although_the_server_is_down(tmp_path: Path, line: str) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    write_app(tmp_path, APP.format(line=line).lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     assert "do it in an activity" in {finding.instead for finding in caught.value.findings}
 
 
 def test_memory_address_in_an_error_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line="raise ValueError(object())").lstrip())
+    write_app(tmp_path, APP.format(line="raise ValueError(object())").lstrip())
     with start_sync(tmp_path) as app:
         assert "<object object at 0x" in app.wait(app.client.start_new("under_test")).output
 
 
 @pytest.mark.parametrize("body", ["return None", 'yield context.call_activity("echo", "x")'])
 def test_async_orchestrator_is_reported_when_the_app_starts(tmp_path: Path, body: str) -> None:
-    (tmp_path / "function_app.py").write_text(
+    write_app(
+        tmp_path,
         f"""
 import azure.durable_functions as df
 app = df.DFApp()
 @app.orchestration_trigger(context_name="context")
 async def under_test(context):
     {body}
-"""
+""",
     )
     coroutine = r'"under_test" is an async def at .*function_app\.py:4: write it as a generator'
     with pytest.raises(NotDeterministic, match=coroutine), start_sync(tmp_path):
@@ -143,7 +145,7 @@ async def under_test(context):
 
 @pytest.mark.parametrize("line", ["yield nothing()", "yield asyncio.sleep(0)"])
 def test_yield_of_an_awaitable_is_reported(tmp_path: Path, line: str) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    write_app(tmp_path, APP.format(line=line).lstrip())
     awaited = rf"which is not a durable task at .*function_app\.py:{LINE}: do it in an activity"
     with pytest.raises(NotDeterministic, match=awaited), start_sync(tmp_path) as app:  # noqa: PT012 - at its end
         app.client.start_new("under_test")
@@ -151,9 +153,7 @@ def test_yield_of_an_awaitable_is_reported(tmp_path: Path, line: str) -> None:
 
 
 def test_different_decisions_on_the_same_history_are_reported(tmp_path: Path) -> None:
-    (tmp_path / "function_app.py").write_text(
-        APP.format(line='calls.append(1); yield context.call_activity("echo", len(calls))').lstrip()
-    )
+    write_app(tmp_path, APP.format(line='calls.append(1); yield context.call_activity("echo", len(calls))').lstrip())
     with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
         app.wait(app.client.start_new("under_test"))
     [finding] = caught.value.findings
@@ -180,7 +180,7 @@ def test_different_decisions_on_the_same_history_are_reported(tmp_path: Path) ->
     ],
 )
 def test_repeatable_code_is_not_reported_and_logs_once(tmp_path: Path, line: str) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line=line).lstrip())
+    write_app(tmp_path, APP.format(line=line).lstrip())
     (tmp_path / "once_only.py").write_text("import os, time\nBEGAN, HOME = time.time(), os.environ.get('HOME')\n")
     with start_sync(tmp_path) as app:
         status = app.wait(app.client.start_new("under_test"))
@@ -191,6 +191,6 @@ def test_repeatable_code_is_not_reported_and_logs_once(tmp_path: Path, line: str
 
 
 def test_check_determinism_false_switches_the_check_off(tmp_path: Path) -> None:
-    (tmp_path / "function_app.py").write_text(APP.format(line="datetime.now()").lstrip())
+    write_app(tmp_path, APP.format(line="datetime.now()").lstrip())
     with start_sync(tmp_path, check_determinism=False) as app:
         assert app.wait(app.client.start_new("under_test")).runtime_status.value == "Completed"

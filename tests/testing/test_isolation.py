@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from emulator.testing import start, start_sync
-from tests.testing.apps import SHOP, write_app
+from tests.apps import DURABLE_APP, write_app
+from tests.testing.apps import SHOP
 
 WORD_APP = """
 from words import WORD
@@ -39,9 +40,7 @@ async def start_tell(req: func.HttpRequest, client) -> func.HttpResponse:
 
 def write_word_app(folder: Path, word: str) -> Path:
     """An app whose module `words` has the same name in other apps."""
-    write_app(folder, WORD_APP)
-    (folder / "words.py").write_text(f"WORD = {word!r}\n")
-    return folder
+    return write_app(folder, DURABLE_APP, WORD_APP, words=f"WORD = {word!r}\n")
 
 
 async def test_two_apps_have_separate_modules_storage_logs_and_time(tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ def test_apps_may_close_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_closed_app_leaves_no_threads_modules_or_handlers(tmp_path: Path) -> None:
-    folder = write_app(tmp_path / "app", SHOP)
+    folder = write_app(tmp_path / "app", DURABLE_APP, SHOP)
 
     def run() -> None:
         with start_sync(folder) as app:
@@ -106,7 +105,7 @@ def test_closed_app_leaves_no_threads_modules_or_handlers(tmp_path: Path) -> Non
 
 
 async def test_missing_host_json_is_not_created(tmp_path: Path) -> None:
-    folder = write_app(tmp_path / "app", SHOP)
+    folder = write_app(tmp_path / "app", DURABLE_APP, SHOP)
     (folder / "host.json").unlink()
     async with start(folder) as app:
         assert (await app.get("/api/order/book")).status == 202
@@ -114,7 +113,7 @@ async def test_missing_host_json_is_not_created(tmp_path: Path) -> None:
 
 
 async def test_exception_of_the_test_propagates_and_the_app_is_stopped(tmp_path: Path) -> None:
-    folder = write_app(tmp_path / "app", SHOP)
+    folder = write_app(tmp_path / "app", DURABLE_APP, SHOP)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it is about the block
         async with start(folder) as app:
             await app.client.start_new("reminder")

@@ -6,7 +6,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from tests.testing.apps import SHOP, write_app
+from tests.apps import DURABLE_APP, write_app
+from tests.testing.apps import SHOP
 
 pytest_plugins = ["pytester"]
 
@@ -38,19 +39,19 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 
 def test_app_in_a_folder_above_the_test_is_used(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, SHOP)
+    write_app(pytester.path, DURABLE_APP, SHOP)
     (pytester.mkdir("tests") / "test_order.py").write_text(ORDER.replace("\n    ", "\n"))
     run(pytester).assert_outcomes(passed=2)
 
 
 def test_coroutines_need_no_other_plugin(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, SHOP)
+    write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(ORDER)
     pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
 
 
 def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, SHOP)
+    write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(
         """
         import unittest
@@ -87,7 +88,9 @@ def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
 
 
 def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, "import parcels\n", SHOP.replace("f\"{item['name']} sent\"", "parcels.send(item)"))
+    write_app(
+        pytester.path, DURABLE_APP, "import parcels\n", SHOP.replace("f\"{item['name']} sent\"", "parcels.send(item)")
+    )
     pytester.makepyfile(parcels="def send(item):\n    return 'really sent'\n")
     pytester.makepyfile(
         """
@@ -108,7 +111,7 @@ def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> 
 
 
 def test_marker_selects_the_app_and_its_options(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path / "shop", SHOP)
+    write_app(pytester.path / "shop", DURABLE_APP, SHOP)
     pytester.makepyfile(
         """
         import os
@@ -127,7 +130,7 @@ def test_marker_selects_the_app_and_its_options(pytester: pytest.Pytester) -> No
 
 
 def test_configuration_selects_the_app(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path / "shop", SHOP)
+    write_app(pytester.path / "shop", DURABLE_APP, SHOP)
     pytester.makepyfile(ORDER)
     run(pytester, "-o", "azemu_app=shop").assert_outcomes(passed=2)
 
@@ -140,7 +143,7 @@ def test_missing_app_is_an_error_with_advice(pytester: pytest.Pytester) -> None:
 
 
 def test_report_of_a_failed_test_has_the_console(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, SHOP)
+    write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(
         """
         def test_fails(azemu):
@@ -157,9 +160,10 @@ def test_report_of_a_failed_test_has_the_console(pytester: pytest.Pytester) -> N
 def test_app_errors_are_reported_without_traceback(
     pytester: pytest.Pytester,
 ) -> None:
-    write_app(pytester.path / "broken", "import there_is_no_such_module\n")
+    write_app(pytester.path / "broken", DURABLE_APP, "import there_is_no_such_module\n")
     write_app(
         pytester.path / "changing",
+        DURABLE_APP,
         """
         @app.orchestration_trigger(context_name="context")
         def sleepless(context):
@@ -191,7 +195,7 @@ def test_app_errors_are_reported_without_traceback(
 
 
 def test_xdist_runs_tests_in_parallel(pytester: pytest.Pytester) -> None:
-    write_app(pytester.path, SHOP)
+    write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(
         """
         import pytest

@@ -15,6 +15,7 @@ from emulator.storage.transfer.exporting import export_account
 from emulator.testing import HistoryDiverged, replay, start
 from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.testing.replaying import NotReplayable
+from tests.apps import write_app
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.recordings.loading import load_hub
 
@@ -96,8 +97,7 @@ async def test_instances_left_by_a_killed_host_follow_their_histories(tmp_path: 
 
 def write_shop(folder: Path, orchestrator: str, *lines: str) -> Path:
     body = "\n".join(f"    {line}" for line in lines)
-    (folder / "function_app.py").write_text(SHOP.format(orchestrator=orchestrator, body=body).lstrip())
-    return folder
+    return write_app(folder, SHOP.format(orchestrator=orchestrator, body=body).lstrip())
 
 
 def test_other_activity_than_recorded_is_reported_with_its_line(tmp_path: Path) -> None:
@@ -242,6 +242,6 @@ def test_invalid_history_is_rejected(history: Any, text: str) -> None:
 
 
 def test_app_that_cannot_be_loaded_is_not_replayable(tmp_path: Path) -> None:
-    (tmp_path / "function_app.py").write_text("import no_such_module_at_all\n")
+    write_app(tmp_path, "import no_such_module_at_all\n")
     with pytest.raises(NotReplayable, match="No module named 'no_such_module_at_all'"):
         replay(tmp_path, recorded_rows("hello_cities"))

@@ -7,11 +7,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from emulator.worker.port import LogRecord
+from tests import apps
 from tests.worker.apps import Load, Loaded, WriteApp, new_worker
 
 
@@ -20,11 +20,7 @@ def write_app(tmp_path: Path) -> WriteApp:
     numbers = iter(range(100))
 
     def write(code: str, /, **files: str) -> Path:
-        folder = tmp_path / f"app{next(numbers)}"
-        folder.mkdir()
-        for name, text in {"function_app": code, **files}.items():
-            (folder / f"{name}.py").write_text(dedent(text), encoding="utf-8")
-        return folder
+        return apps.write_app(tmp_path / f"app{next(numbers)}", code, host=None, settings=None, **files)
 
     return write
 

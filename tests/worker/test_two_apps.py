@@ -12,6 +12,7 @@ import pytest
 
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import LogRecord
+from tests.apps import write_app
 from tests.worker.apps import new_invocation, new_worker, value_of
 
 APP = """
@@ -29,11 +30,9 @@ def f(x):
 """
 
 
-def write_app(folder: Path, name: str) -> Path:
-    (folder / "package").mkdir(parents=True)
-    (folder / "function_app.py").write_text(APP)
-    (folder / "shared_name.py").write_text(f"NAME = '{name}'")
-    (folder / "late.py").write_text(f"NAME = '{name}'")
+def write_named_app(folder: Path, name: str) -> Path:
+    write_app(folder, APP, shared_name=f"NAME = '{name}'", late=f"NAME = '{name}'")
+    (folder / "package").mkdir()
     (folder / "package" / "inner.py").write_text(f"INNER = '{name}'")
     return folder
 
@@ -45,7 +44,7 @@ async def call(worker: InProcessWorker, logs: list[LogRecord] | None = None) -> 
 
 async def test_apps_opened_one_after_another_import_their_own_modules(tmp_path: Path) -> None:
     for name in ("a", "b", "a2"):
-        async with new_worker(write_app(tmp_path / name, name)) as worker:
+        async with new_worker(write_named_app(tmp_path / name, name)) as worker:
             await worker.load()
             assert await call(worker) == f'["{name}", "{name}", "{name}"]'
     assert not {"function_app", "shared_name", "late", "package", "package.inner"} & set(sys.modules)
@@ -53,11 +52,11 @@ async def test_apps_opened_one_after_another_import_their_own_modules(tmp_path: 
 
 async def test_apps_open_at_the_same_time_import_their_own_modules(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(new_worker(write_app(tmp_path / "a", "a")))
+        first = await stack.enter_async_context(new_worker(write_named_app(tmp_path / "a", "a")))
         await first.load()
         # A module that is imported while only one app is open belongs to that app.
         assert await call(first) == '["a", "a", "a"]'
-        second = await stack.enter_async_context(new_worker(write_app(tmp_path / "b", "b")))
+        second = await stack.enter_async_context(new_worker(write_named_app(tmp_path / "b", "b")))
         await second.load()
         assert await call(second) == '["b", "b", "b"]'
         logs: dict[str, list[LogRecord]] = {"a": [], "b": []}
@@ -69,8 +68,8 @@ async def test_apps_open_at_the_same_time_import_their_own_modules(tmp_path: Pat
 
 
 async def test_first_app_can_be_closed_before_the_second(tmp_path: Path) -> None:
-    first = new_worker(write_app(tmp_path / "a", "a"))
-    second = new_worker(write_app(tmp_path / "b", "b"))
+    first = new_worker(write_named_app(tmp_path / "a", "a"))
+    second = new_worker(write_named_app(tmp_path / "b", "b"))
     await first.__aenter__()
     await first.load()
     await second.__aenter__()
@@ -86,7 +85,7 @@ async def test_first_app_can_be_closed_before_the_second(tmp_path: Path) -> None
 async def test_app_uses_its_modules_that_a_test_has_already_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = write_app(tmp_path / "a", "a")
+    folder = write_named_app(tmp_path / "a", "a")
     monkeypatch.syspath_prepend(str(folder))
     module = importlib.import_module("shared_name")
     monkeypatch.setattr(module, "NAME", "patched")
@@ -100,7 +99,7 @@ async def test_app_uses_its_modules_that_a_test_has_already_imported(
 
 
 async def test_same_app_can_be_open_twice(tmp_path: Path) -> None:
-    folder = write_app(tmp_path / "a", "a")
+    folder = write_named_app(tmp_path / "a", "a")
     async with new_worker(folder) as first, new_worker(folder) as second:
         await first.load()
         await second.load()
@@ -126,7 +125,7 @@ async def test_module_of_the_app_takes_precedence_over_another_folder_on_sys_pat
     monkeypatch.syspath_prepend(str(other))
     assert importlib.import_module("shared_name").NAME == "other"
     try:
-        async with new_worker(write_app(tmp_path / "a", "a")) as worker:
+        async with new_worker(write_named_app(tmp_path / "a", "a")) as worker:
             await worker.load()
             assert await call(worker) == '["a", "a", "a"]'
         assert importlib.import_module("shared_name").NAME == "other"

@@ -1,0 +1,211 @@
+"""Episodes: from received messages and decisions to history events and sent messages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from emulator.durable.core.decisions import Complete, ScheduleTask, StartNextGeneration, StartSubOrchestration
+from emulator.durable.core.episode import Applied, Outbox, apply_decisions, outcome_of
+from emulator.durable.core.events import (
+    ExecutionStarted,
+    ExecutionTerminated,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskScheduled,
+)
+from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.replay.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
+from emulator.durable.core.state import RuntimeState, begin_episode
+from tests.counting_ids import counting_ids
+from tests.durable.core.episodes import BEGIN, INSTANCE, Instance, done, finished, raised, started, waiting
+
+PARENT = ParentInstance("parent", OrchestrationInstance("p1", "pe1"), 7)
+
+
+def to(execution_id: str | None, event: object) -> TaskMessage:
+    return TaskMessage(event, OrchestrationInstance("i1", execution_id))  # type: ignore[arg-type]
+
+
+def first_turn(start: ExecutionStarted | None = None) -> RuntimeState:
+    state = begin_episode([], [to("e1", start or started())], BEGIN)
+    assert state is not None
+    return state
+
+
+def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None, **options: bool) -> Applied:
+    return apply_decisions(
+        state,
+        decisions,  # type: ignore[arg-type]
+        outbox or Outbox(),
+        played=len(state.new),
+        now=BEGIN,
+        new_id=counting_ids(),
+        **options,
+    )
+
+
+# Which messages count ------------------------------------------------------------------------------------------
+
+
+def test_messages_for_older_execution_are_ignored() -> None:
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+    assert begin_episode(instance.history, [to("e0", done(0))], BEGIN) is None
+    state = begin_episode(instance.history, [to("e0", done(0)), to(None, raised("go")), to("e1", done(0, "1"))], BEGIN)
+    assert state is not None
+    assert [type(event).__name__ for event in state.new] == ["OrchestratorStarted", "EventRaised", "TaskCompleted"]
+
+
+def test_repeated_start_is_ignored() -> None:
+    again = replace(started(), instance=OrchestrationInstance("i1", "e2"))
+    assert len(first_turn().new) == 2
+    state = begin_episode([], [to("e1", started()), to("e2", again)], BEGIN)
+    assert state is not None
+    assert state.instance == INSTANCE
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+    assert begin_episode(instance.history, [to("e1", started())], BEGIN) is None
+
+
+def test_no_episode_for_unstarted_or_ended_instance() -> None:
+    assert begin_episode([], [to(None, raised("go"))], BEGIN) is None
+    instance = Instance()
+    instance.episode(finished())
+    assert begin_episode(instance.history, [to(None, raised("go")), to(None, terminated())], BEGIN) is None
+
+
+def terminated() -> ExecutionTerminated:
+    return ExecutionTerminated(timestamp=BEGIN, input="enough")
+
+
+# What goes out -------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_in_messages_but_not_in_history() -> None:
+    outbox = Outbox()
+    decisions = (ScheduleTask(0, "A", '["1"]'), StartSubOrchestration(1, "child", "c1", '"1"'))
+    applied = apply(first_turn(), *decisions, outbox=outbox)
+    assert [event.input for event in applied.state.new if isinstance(event, TaskScheduled)] == [None]
+    assert [getattr(message.event, "input", None) for message in (*outbox.activities, *outbox.control)] == [
+        '["1"]',
+        '"1"',
+    ]
+    kept = apply(first_turn(), *decisions, store_inputs=True).state.new
+    assert [event.input for event in kept if isinstance(event, TaskScheduled | SubOrchestrationInstanceCreated)] == [
+        '["1"]',
+        '"1"',
+    ]
+
+
+def test_child_has_parent_and_its_tags() -> None:
+    outbox = Outbox()
+    state = first_turn(replace(started(), tags={"a": "1", "b": "1", "FireAndForget": ""}, version="2.0"))
+    apply(state, StartSubOrchestration(3, "child", "c1", "1", tags={"b": "2"}), outbox=outbox)
+    [message] = outbox.control
+    assert isinstance(message.event, ExecutionStarted)
+    assert message.event.parent == ParentInstance("flow", INSTANCE, 3, "2.0")
+    assert message.event.tags == {"a": "1", "b": "2"}
+    assert message.event.instance == message.target
+    assert message.target.execution_id == f"{1:032x}"
+
+
+@pytest.mark.parametrize(
+    ("end", "answer"),
+    [
+        (
+            Complete(0, RuntimeStatus.COMPLETED, "5"),
+            SubOrchestrationInstanceCompleted(timestamp=BEGIN, task_scheduled_id=7, result="5"),
+        ),
+        (
+            Complete(0, RuntimeStatus.FAILED, "bad", "why"),
+            SubOrchestrationInstanceFailed(timestamp=BEGIN, task_scheduled_id=7, reason="bad", details="why"),
+        ),
+        (
+            Complete(0, RuntimeStatus.TERMINATED, "enough"),
+            SubOrchestrationInstanceFailed(timestamp=BEGIN, task_scheduled_id=7, reason="enough"),
+        ),
+    ],
+)
+def test_result_is_sent_to_parent_execution(end: Complete, answer: object) -> None:
+    outbox = Outbox()
+    apply(first_turn(started(parent=PARENT)), end, outbox=outbox)
+    assert outbox.control == [TaskMessage(answer, PARENT.instance)]  # type: ignore[arg-type]
+
+
+def test_fire_and_forget_child_sends_no_result() -> None:
+    outbox = Outbox()
+    forgotten = replace(started(parent=PARENT), tags={"FireAndForget": ""})
+    apply(first_turn(forgotten), Complete(0, RuntimeStatus.COMPLETED, None), outbox=outbox)
+    assert outbox.control == []
+
+
+def test_outcome_has_number_of_stored_events() -> None:
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+    stored = len(instance.history)
+    instance.episode(finished(CallActivity("A", "1")), done(0))
+    assert instance.state is not None
+    outcome = outcome_of(instance.state, instance.outbox, '"status"')
+    assert (outcome.past_count, outcome.status, outcome.custom_status) == (
+        stored,
+        RuntimeStatus.COMPLETED,
+        '"status"',
+    )
+
+
+# Generations ---------------------------------------------------------------------------------------------------
+
+
+def test_next_generation_starts_with_carried_events() -> None:
+    carried = raised("tick", "1")
+    state = first_turn(replace(started(parent=PARENT), version="1.0", tags={"a": "1"}, generation=3))
+    applied = apply(state, StartNextGeneration(0, '"2"', (carried,)))
+    assert applied.continues
+    clock, start, event, end = applied.state.new
+    assert isinstance(clock, OrchestratorStarted)
+    assert event == replace(carried, is_played=True)
+    assert end == OrchestratorCompleted(timestamp=BEGIN)
+    assert start == replace(
+        state.started,
+        instance=OrchestrationInstance("i1", f"{1:032x}"),
+        input='"2"',
+        generation=None,
+    )
+    assert applied.state.past == ()
+
+
+def test_messages_of_all_generations_are_sent() -> None:
+    outbox = Outbox()
+    first = apply(first_turn(), ScheduleTask(0, "A", "1"), StartNextGeneration(1, '"2"'), outbox=outbox)
+    second = apply(first.state, ScheduleTask(0, "B", "1"), outbox=outbox)
+    assert [message.event.name for message in outbox.activities if isinstance(message.event, TaskScheduled)] == [
+        "A",
+        "B",
+    ]
+    assert [message.target.execution_id for message in outbox.activities] == ["e1", second.state.instance.execution_id]
+
+
+def test_waiting_generation_has_one_orchestrator_completed() -> None:
+    instance = Instance()
+    instance.episode(waiting(WaitForExternalEvent("x")))
+    applied = apply(first_turn(), StartNextGeneration(0, "1"))
+    idle = apply(applied.state)
+    assert [type(event).__name__ for event in idle.state.new] == [
+        "OrchestratorStarted",
+        "ExecutionStarted",
+        "OrchestratorCompleted",
+    ]
+    assert [event.is_played for event in idle.state.new] == [False, True, True]
+
+
+def test_continue_as_new_waits_for_running_tasks() -> None:
+    instance, child = Instance(), CallSubOrchestrator("child", "1")
+    instance.episode(waiting(child, CallActivity("A", "1")))
+    ended = SubOrchestrationInstanceCompleted(timestamp=BEGIN, task_scheduled_id=0)
+    assert instance.episode(finished(child, ContinueAsNew("9")), ended) == [StartNextGeneration(1, '"9"')]

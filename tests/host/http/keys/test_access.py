@@ -1,0 +1,200 @@
+"""Access to all routes with authorization enabled. A route that is missing in the tables here fails a test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emulator.clock import SystemClock
+from emulator.config.start import StartOptions, configure
+from emulator.host.admin.api import HostCommands
+from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyScope, KeyStore
+from emulator.host.http.keys.secret_format import KeyKind
+from emulator.host.http.routing.routes import FunctionRoutes, Route
+from emulator.host.site import SiteParts, open_keys, open_site
+from tests.apps import HTTP_APP, RunningApp, run_app
+
+APP = """
+@app.route(route="open", auth_level=func.AuthLevel.ANONYMOUS)
+def open_(req: func.HttpRequest) -> str:
+    return "in"
+
+@app.route(route="keyed/{x}", auth_level=func.AuthLevel.FUNCTION)
+def keyed(req: func.HttpRequest) -> str:
+    return "in"
+
+@app.route(route="other", auth_level=func.AuthLevel.FUNCTION)
+def other(req: func.HttpRequest) -> str:
+    return "in"
+
+@app.route(route="top", auth_level=func.AuthLevel.ADMIN)
+def top(req: func.HttpRequest) -> str:
+    return "in"
+"""
+
+# What each caller gets: nothing presented, a wrong key, a key of the function `keyed`, of the function `other`, a host
+# key, the system key of another extension, that of the extension, the master key. None: let in.
+CALLERS = ("nobody", "wrong", "keyed", "other", "host", "other_system", "own_system", "master")
+ANYBODY = (None,) * 8
+MASTER_ONLY = (401, 401, 401, 401, 403, 403, 403, None)
+KEYED = (401, 401, None, 401, None, 401, 401, None)
+OTHER = (401, 401, 401, None, None, 401, 401, None)
+TOP = (401, 401, 401, 401, 401, 401, 401, None)
+WEBHOOK = (401, 401, 401, 401, 401, 401, None, None)
+
+# Route as `methods /template` → who gets in.
+BUILTIN: Mapping[str, tuple[int | None, ...]] = {
+    "GET POST /admin/host/ping": ANYBODY,
+    "GET POST /admin/warmup": ANYBODY,
+    "GET /admin/instance/http-health": ANYBODY,
+    "GET /admin/host/status": MASTER_ONLY,
+    "GET /admin/host/config": MASTER_ONLY,
+    "GET /admin/host/processes": MASTER_ONLY,
+    "PUT /admin/host/state": MASTER_ONLY,
+    "POST /admin/host/synctriggers": MASTER_ONLY,
+    "POST /admin/host/log": MASTER_ONLY,
+    "POST /admin/host/debug": MASTER_ONLY,
+    "POST /admin/host/scale/status": MASTER_ONLY,
+    "GET /admin/host/drain/status": MASTER_ONLY,
+    "POST /admin/host/drain": MASTER_ONLY,
+    "POST /admin/host/restart": MASTER_ONLY,
+    "POST /admin/host/resume": MASTER_ONLY,
+    "GET /admin/functions": MASTER_ONLY,
+    "GET /admin/functions/{name}": MASTER_ONLY,
+    "POST /admin/functions/{name}": MASTER_ONLY,
+    "GET /admin/functions/{name}/status": MASTER_ONLY,
+    **{
+        f"{method} /{folder}{key}": MASTER_ONLY
+        for folder in (
+            "admin/host/keys",
+            "admin/host/functionkeys",
+            "admin/host/systemkeys",
+            "admin/functions/{name}/keys",
+        )
+        for method, key in (("GET", ""), ("GET", "/{key}"), ("POST", "/{key}"), ("PUT", "/{key}"), ("DELETE", "/{key}"))
+    },
+    "GET PUT POST DELETE OPTIONS /runtime/webhooks/durabletask/{*rest}": WEBHOOK,
+}
+FUNCTIONS: Mapping[str, tuple[int | None, ...]] = {
+    "/api/open": ANYBODY,
+    "/api/keyed/x": KEYED,
+    "/api/other": OTHER,
+    "/api/top": TOP,
+    "/": ANYBODY,
+    "/nothing/here": ANYBODY,
+}
+
+
+@pytest.fixture
+async def keys(tmp_path: Path) -> KeyStore:
+    """Keys of the app; the value of each is the name that the tables use for its caller."""
+    keys = open_keys(configure(StartOptions(app=tmp_path), os.environ), SystemClock())
+    await keys.put(HOST_FUNCTION_KEYS, "default", "host")
+    await keys.put(HOST_SYSTEM_KEYS, "_master", "master")
+    await keys.put(HOST_SYSTEM_KEYS, "durabletask_extension", "own_system")
+    await keys.put(HOST_SYSTEM_KEYS, "blobs_extension", "other_system")
+    for function in ("keyed", "other"):
+        await keys.put(KeyScope(KeyKind.FUNCTION, function), "default", function)
+    return keys
+
+
+@pytest.fixture
+async def site(tmp_path: Path, keys: KeyStore) -> AsyncIterator[RunningApp]:
+    async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
+        yield site
+
+
+def presented(caller: str, by: str) -> dict[str, dict[str, str]]:
+    if caller == "nobody":
+        return {}
+    return {"headers": {"x-functions-key": caller}} if by == "header" else {"params": {"code": caller}}
+
+
+async def refusal(site: RunningApp, method: str, path: str, caller: str, by: str = "header") -> int | None:
+    """Return 401 or 403; None if the request was authorized, whatever its response."""
+    status = (await site.request(method, path, **presented(caller, by))).status
+    return status if status in (401, 403) else None
+
+
+@pytest.mark.parametrize("by", ["header", "query"])
+async def test_functions_and_other_paths(site: RunningApp, by: str) -> None:
+    found = {path: tuple([await refusal(site, "GET", path, caller, by) for caller in CALLERS]) for path in FUNCTIONS}
+    assert found == FUNCTIONS
+    routes = [function.name for function in site.app.host.catalog.functions]
+    assert len(routes) == len([path for path in FUNCTIONS if path.startswith("/api/")])
+
+
+@pytest.fixture
+async def beside(site: RunningApp, keys: KeyStore) -> AsyncIterator[tuple[RunningApp, list[Route]]]:
+    """A second site for the same host, with all commands."""
+    done: list[str] = []
+    commands = HostCommands(restart=lambda: done.append("restart"), drain=lambda: done.append("drain"))
+    host = site.app.host
+    parts = SiteParts(host=host, extensions=host.extensions, routes=FunctionRoutes(), keys=keys, commands=commands)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        async with open_site(site.app.configuration, parts, sock=sock, clock=SystemClock()) as opened:
+            yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
+
+
+async def test_access_of_every_built_in_route(beside: tuple[RunningApp, list[Route]]) -> None:
+    site, routes = beside
+    assert sorted(route.name for route in routes) == sorted(BUILTIN)
+    for route in routes:
+        path = "/" + route.template.text.replace("{name}", "keyed").replace("{key}", "none").replace("{*rest}", "x")
+        for method in route.methods or ():
+            found = tuple([await refusal(site, method, path, caller) for caller in CALLERS])
+            assert found == BUILTIN[route.name], f"{method} {path}"
+
+
+async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -> None:
+    async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
+        text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
+        [key] = json.loads(text)["systemKeys"]
+        assert key["name"] == "durabletask_extension"
+        assert await refusal(site, "GET", "/runtime/webhooks/durabletask/instances/x", key["value"]) is None
+
+
+async def test_a_rejection_has_an_empty_body(site: RunningApp) -> None:
+    for path in ("/api/top", "/admin/host/status", "/runtime/webhooks/durabletask/instances"):
+        answer = await site.get(path)
+        assert (answer.status, answer.body, answer.headers["Content-Length"]) == (401, b"", "0")
+
+
+async def test_dot_segments_are_resolved_before_authorization(site: RunningApp) -> None:
+    for target in ("/api/open/../../admin/host/status", "/api/%2e%2e/admin/host/keys", "/ADMIN/host/status/"):
+        answer = await site.raw(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_all_requests_are_authorized_without_enable_auth(tmp_path: Path) -> None:
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
+        for path in (*FUNCTIONS, "/admin/host/status", "/admin/host/keys"):
+            assert await refusal(site, "GET", path, "nobody") is None
+            assert await refusal(site, "GET", path, "wrong") is None
+
+
+def outer_address() -> str | None:
+    """Return the address of this machine in its network. Nothing is sent for that."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address
+
+
+async def test_nothing_listens_beyond_this_machine(tmp_path: Path) -> None:
+    address = outer_address()
+    if address is None:
+        pytest.skip("this machine has no network")
+    async with run_app(tmp_path, HTTP_APP, APP) as site:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(address, site.app.port)

@@ -1,0 +1,323 @@
+"""Run of `azemu start`: output, stop signals, restarts, crashes of the host process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.apps import HELLO, write_app
+from tests.processes import Running, get, get_json, started
+
+POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+SLOW = """
+import time
+
+import azure.functions as func
+
+app = func.FunctionApp()
+
+
+@app.route(route="slow", auth_level=func.AuthLevel.ANONYMOUS)
+def slow(req: func.HttpRequest) -> func.HttpResponse:
+    print("in the function")
+    time.sleep(float(req.params["seconds"]))
+    return func.HttpResponse("done")
+"""
+
+WHO = """
+import os
+
+import azure.functions as func
+
+app = func.FunctionApp()
+
+
+@app.route(route="who", auth_level=func.AuthLevel.ANONYMOUS)
+def who(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(str(os.getpid()))
+
+
+@app.route(route="die", auth_level=func.AuthLevel.ANONYMOUS)
+def die(req: func.HttpRequest) -> func.HttpResponse:
+    os._exit(7)
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    return write_app(tmp_path / "app")
+
+
+def stop(azemu: Running) -> None:
+    azemu.interrupt()
+    assert azemu.wait() == 0
+
+
+def answers(url: str) -> bool:
+    port = int(url.split(":")[2].split("/", maxsplit=1)[0])
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_banner_and_list_of_functions(app: Path) -> None:
+    with started(app, "--storage", "builtin:memory") as azemu:
+        port = azemu.url().split(":")[2].split("/", maxsplit=1)[0]
+        azemu.wait_for("^For detailed output, run azemu with --verbose flag.$")
+        stop(azemu)
+    lines = azemu.seen
+    assert lines[1] == "azemu, local Azure Functions and Durable Functions"
+    assert any(line.startswith("Storage:                  built-in, in memory") for line in lines)
+    begin, end = lines.index("Functions:"), lines.index("For detailed output, run azemu with --verbose flag.")
+    assert lines[begin:end] == ["Functions:", "", f"\thello:  http://localhost:{port}/api/hello", ""]
+
+
+def test_verbose_prints_files_python_and_log_of_the_host(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", settings={"A": "1"})
+    with started(app, "--verbose") as azemu:
+        azemu.wait_for(rf"^'local.settings.json' found in root directory \({re.escape(str(app))}\)\.$")
+        azemu.wait_for(r"^Found Python version \d+\.\d+\.\d+")
+        azemu.wait_for("^Host configuration file read:$")
+        azemu.wait_for("Host started|Job host started")
+        stop(azemu)
+    assert "For detailed output" not in azemu.output
+
+
+def test_log_lines_of_an_invocation(app: Path) -> None:
+    with started(app) as azemu:
+        assert get(azemu.url()) == "hello"
+        stamp = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] "
+        begun = azemu.wait_for(stamp + r"Executing 'Functions\.hello' \(Reason='.*', Id=(?P<id>[0-9a-f-]{36})\)$")
+        azemu.wait_for(stamp + "saying hello$")
+        azemu.wait_for(stamp + rf"Executed 'Functions\.hello' \(Succeeded, Id={begun['id']}, Duration=\d+ms\)$")
+        stop(azemu)
+    assert "\x1b[" not in azemu.output
+
+
+def test_log_lines_as_json(app: Path) -> None:
+    with started(app, "--log-format", "json") as azemu:
+        assert get(azemu.url()) == "hello"
+        azemu.wait_for("Executed 'Functions.hello'")
+        stop(azemu)
+    lines = [json.loads(line) for line in azemu.seen]
+    [said] = [line for line in lines if line["message"] == "saying hello"]
+    assert (said["level"], said["category"]) == ("Information", "Function.hello.User")
+    assert {"timestamp", "level", "category", "message"} <= set(lines[0])
+
+
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+def test_ctrl_c_stops_the_host_and_frees_the_port(app: Path, mode: tuple[str, ...]) -> None:
+    with started(app, *mode) as azemu:
+        url = azemu.url()
+        assert get(url) == "hello"
+        azemu.interrupt()
+        assert azemu.wait() == 0
+    assert "Traceback" not in azemu.output
+    assert not answers(url)
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_other_stop_signals_stop_the_host(app: Path, mode: tuple[str, ...], number: str) -> None:
+    with started(app, *mode) as azemu:
+        azemu.url()
+        azemu.process.send_signal(getattr(signal, number))
+        assert azemu.wait() == 0
+
+
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+def test_running_request_finishes_before_the_host_stops(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    with started(write_app(tmp_path, SLOW), *mode) as azemu:
+        url = azemu.url()
+        results: list[str] = []
+        caller = threading.Thread(target=lambda: results.append(get(f"{url}?seconds=1")))
+        caller.start()
+        azemu.wait_for("in the function")
+        azemu.interrupt()
+        assert azemu.wait() == 0
+        caller.join()
+    assert results == ["done"]
+
+
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+def test_second_ctrl_c_stops_at_once(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    with started(write_app(tmp_path, SLOW), *mode) as azemu:
+        url = azemu.url()
+        caller = threading.Thread(target=_expect_no_response, args=(f"{url}?seconds=50",))
+        caller.start()
+        azemu.wait_for("in the function")
+        azemu.interrupt()
+        azemu.wait_for("Ctrl-C again to exit immediately")
+        azemu.interrupt()
+        assert azemu.wait() == 130
+        caller.join()
+
+
+def _expect_no_response(url: str) -> None:
+    with pytest.raises(OSError):  # noqa: PT011 The system decides whether the connection is reset or closed.
+        get(url)
+
+
+@POSIX_ONLY
+def test_connections_beyond_the_open_files_limit_wait(tmp_path: Path) -> None:
+    code = "import resource\n\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n" + HELLO
+    with started(write_app(tmp_path, code), "--no-reload") as azemu:
+        url = azemu.url()
+        port = int(url.split(":")[2].split("/", maxsplit=1)[0])
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
+        azemu.wait_for("Too many open connections .*New connections wait until others are closed.")
+        for client in clients:
+            client.close()
+        assert get(url) == "hello"
+        stop(azemu)
+    assert "Traceback" not in azemu.output
+
+
+def test_host_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    with started(write_app(tmp_path, WHO)) as azemu:
+        url = azemu.url()
+        get(url.replace("/die", "/who"))
+        azemu.process.kill()
+        # The host process inherited this output pipe, which closes only when that process has ended, too.
+        azemu.wait()
+    assert not answers(url)
+
+
+def test_changed_file_restarts_the_host_without_refused_requests(tmp_path: Path) -> None:
+    app = write_app(tmp_path, WHO)
+    with started(app) as azemu:
+        url = azemu.url().replace("/die", "/who")
+        first = get(url)
+        (app / "function_app.py").write_text(WHO.replace("str(os.getpid())", "'new code'"))
+        # No request is refused while the host restarts; `get` would raise.
+        while (answer := get(url)) == first:
+            pass
+        azemu.wait_for(r"^File change of type 'Changed' detected for 'function_app\.py'\.$")
+        azemu.wait_for(r"^Restarting the host\.$")
+        stop(azemu)
+    assert first.isdecimal()
+    assert answer == "new code"
+
+
+def test_new_module_restarts_the_host(app: Path) -> None:
+    with started(app) as azemu:
+        azemu.url()
+        (app / "package").mkdir()
+        (app / "package" / "module.py").touch()
+        path = os.path.join("package", "module.py").replace("\\", r"\\")
+        azemu.wait_for(f"^File change of type 'Created' detected for '{path}'.$")
+        stop(azemu)
+
+
+def test_admin_api_restarts_the_host(tmp_path: Path) -> None:
+    with started(write_app(tmp_path, WHO)) as azemu:
+        url = azemu.url().replace("/die", "/who")
+        first = get(url)
+        get(url.replace("/api/who", "/admin/host/restart"), method="POST")
+        azemu.wait_for(r"^Restarting the host\.$")
+        assert get(url) != first
+        stop(azemu)
+
+
+def test_repaired_app_is_loaded_again(tmp_path: Path) -> None:
+    app = write_app(tmp_path, HELLO.replace("import logging", "import loging"))
+    with started(app) as azemu:
+        azemu.wait_for("No module named 'loging'")
+        azemu.wait_for("For detailed output")
+        (app / "function_app.py").write_text(HELLO)
+        azemu.wait_for("Restarting the host")
+        azemu.wait_for("Worker process started and initialized")
+        stop(azemu)
+
+
+@POSIX_ONLY
+def test_missing_app_folder_is_waited_for(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    with started(app, "--storage", "builtin:memory") as azemu:
+        url = azemu.url()
+        app.rename(tmp_path / "away")
+        azemu.wait_for(f"^Cannot change to the app folder '{re.escape(str(app.resolve()))}': ")
+        azemu.wait_for("The host will start again when a file of the app changes")
+        (tmp_path / "away").rename(app)
+        azemu.wait_for("Worker process started and initialized")
+        assert get(url) == "hello"
+        stop(azemu)
+    assert "Traceback" not in azemu.output
+
+
+def test_host_json_that_becomes_invalid_is_waited_for(tmp_path: Path) -> None:
+    app = write_app(tmp_path, WHO)
+    with started(app) as azemu:
+        url = azemu.url().replace("/die", "/who")
+        (app / "host.json").write_text("{")
+        azemu.wait_for("Unable to parse host configuration file")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
+        assert not answers(url)
+        (app / "host.json").write_text('{"version": "2.0"}')
+        azemu.wait_for("Worker process started and initialized")
+        assert get(url).isdecimal()
+        stop(azemu)
+
+
+def test_crashed_host_process_is_restarted_after_a_change(tmp_path: Path) -> None:
+    app = write_app(tmp_path, WHO)
+    with started(app) as azemu:
+        url = azemu.url()
+        _expect_no_response(url.replace("/who", "/die"))
+        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
+        azemu.wait_for("^The host will start again when a file of the app changes.$")
+        (app / "function_app.py").write_text(HELLO)
+        azemu.wait_for("Worker process started and initialized")
+        assert get(url.replace("/die", "/hello").replace("/who", "/hello")) == "hello"
+        stop(azemu)
+
+
+def test_crashed_host_process_ends_azemu_without_file_watching(tmp_path: Path) -> None:
+    app = write_app(tmp_path, WHO, host={"version": "2.0", "fileWatchingEnabled": False})
+    with started(app) as azemu:
+        _expect_no_response(azemu.url().replace("/who", "/die"))
+        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
+        assert azemu.wait() == 1
+
+
+def test_standard_input_of_user_code_is_empty(tmp_path: Path) -> None:
+    code = HELLO.replace('"hello")', "repr(sys.stdin.read()) + str(sys.path[0:1]))").replace(
+        "import logging", "import logging, sys"
+    )
+    app = write_app(tmp_path, code)
+    with started(app) as azemu:
+        assert get(azemu.url()).startswith("''")
+        stop(azemu)
+
+
+def test_settings_are_in_the_environment_of_user_code(tmp_path: Path) -> None:
+    code = HELLO.replace('"hello")', 'os.environ["MyKey"] + " " + os.environ["WEBSITE_HOSTNAME"])').replace(
+        "import logging", "import logging, os"
+    )
+    app = write_app(tmp_path, code, settings={"MyKey": "from the file"})
+    with started(app) as azemu:
+        url = azemu.url()
+        port = url.split(":")[2].split("/")[0]
+        assert get(url) == f"from the file localhost:{port}"
+        assert get_json(f"http://127.0.0.1:{port}/admin/host/status")["state"] == "Running"
+        stop(azemu)
+
+
+@pytest.mark.azurite
+@pytest.mark.usefixtures("usual_ports")
+def test_azurite_is_provided_for_development_storage(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
+    with started(app) as azemu:
+        # Another Azurite may be running already on this machine. Both are correct.
+        azemu.wait_for(r"^Storage: +Azurite at 127\.0\.0\.1, ports \d+ \(blob\), \d+ \(queue\), \d+ \(table\)")
+        assert get(azemu.url()) == "hello"
+        stop(azemu)

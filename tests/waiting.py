@@ -1,0 +1,53 @@
+"""Waiting for a fact that a test cannot await otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import TypeVar
+
+import pytest
+
+from emulator.clock import Clock, SystemClock
+
+T = TypeVar("T")
+
+# Far more than anything takes on a busy machine: a test that passes does not wait for it.
+PATIENCE_SECONDS = 60.0
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[T] | T],
+    what: str,
+    *,
+    within: float = PATIENCE_SECONDS,
+    clock: Clock | None = None,
+    every: float = 0.02,
+) -> T:
+    """Call `condition` until its result is true, and return that. Fails with `what`, a noun phrase, after `within` s.
+
+    `clock`: default real time. In virtual time, the waits between the calls let time pass.
+    """
+    clock = clock or SystemClock()
+    began = clock.now()
+    while True:
+        outcome = condition()
+        result: T = await outcome if isawaitable(outcome) else outcome
+        if result:
+            return result
+        if (clock.now() - began).total_seconds() >= within:
+            raise AssertionError(f"{what}: not within {within:g} seconds; last result: {result!r}")
+        await clock.sleep(every)
+
+
+def eventually_sync(
+    condition: Callable[[], Awaitable[T] | T], what: str, *, within: float = PATIENCE_SECONDS, every: float = 0.05
+) -> T:
+    """`eventually` for tests without an event loop, in real time."""
+    return asyncio.run(eventually(condition, what, within=within, every=every))
+
+
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    """Wait until something has been logged."""
+    await eventually(lambda: text in caplog.text, f"log line with {text!r}")
