@@ -230,29 +230,31 @@ def _parse_start(words: Sequence[str]) -> Start:
     for word in rest:
         value = next(rest, None) if word in _PYTHON_ARGUMENTS else None
         joined.append(word if value is None else f"{word}={value}")
-    given = parser.parse(joined)
+    options = parser.parse(joined)
     # Checked here and not by argparse, whose messages do not say which values are possible.
-    if given.port is not None and not (given.port.isdecimal() and int(given.port) <= 65535):
-        parser.error(f"--port: '{given.port}' is not a port number. Use 0 to 65535 (0: any free port).")
+    if options.port is not None and not (options.port.isdecimal() and int(options.port) <= 65535):
+        parser.error(f"--port: '{options.port}' is not a port number. Use 0 to 65535 (0: any free port).")
     levels = {level.lower(): level for level in LEVELS}
-    if given.user_log_level and given.user_log_level.lower() not in levels:
-        parser.error(f"--user-log-level: '{given.user_log_level}' is not a log level. Use one of: {', '.join(LEVELS)}.")
+    if options.user_log_level and options.user_log_level.lower() not in levels:
+        parser.error(
+            f"--user-log-level: '{options.user_log_level}' is not a log level. Use one of: {', '.join(LEVELS)}."
+        )
     return Start(
-        app=given.app,
-        port=None if given.port is None else int(given.port),
-        address=given.address,
+        app=options.app,
+        port=None if options.port is None else int(options.port),
+        address=options.address,
         # Core Tools separates the names by spaces; commas are easier to write in configuration files of editors.
-        functions=tuple(name for word in given.functions for name in word.replace(",", " ").split()),
-        enable_auth=given.enable_auth,
-        cors=given.cors,
-        cors_credentials=given.cors_credentials,
-        storage=given.storage,
-        verbose=given.verbose,
-        user_log_level=levels[given.user_log_level.lower()] if given.user_log_level else None,
-        reload=given.reload,
-        python_arguments=given.python_arguments,
-        log_format=given.log_format,
-        no_color=given.no_color,
+        functions=tuple(name for word in options.functions for name in word.replace(",", " ").split()),
+        enable_auth=options.enable_auth,
+        cors=options.cors,
+        cors_credentials=options.cors_credentials,
+        storage=options.storage,
+        verbose=options.verbose,
+        user_log_level=levels[options.user_log_level.lower()] if options.user_log_level else None,
+        reload=options.reload,
+        python_arguments=options.python_arguments,
+        log_format=options.log_format,
+        no_color=options.no_color,
     )
 
 
@@ -271,15 +273,15 @@ def _parse_transfer(action: Literal["export", "import", "copy"], words: Sequence
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")
-    given = parser.parse(words)
+    options = parser.parse(words)
     return Transfer(
         action=action,
-        app=given.app,
-        source=getattr(given, "source", None),
-        target=getattr(given, "target", None),
-        file=getattr(given, "file", None),
-        hub=getattr(given, "hub", None),
-        force=given.force,
+        app=options.app,
+        source=getattr(options, "source", None),
+        target=getattr(options, "target", None),
+        file=getattr(options, "file", None),
+        hub=getattr(options, "hub", None),
+        force=options.force,
     )
 
 

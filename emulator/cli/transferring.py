@@ -66,8 +66,8 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
     async with accounts.open(command.source) as source, accounts.open(command.target) as target:
         await _require_hub(source, command.hub)
         # The same for every copy of the same items: a repeated copy recognises in the target what it wrote before.
-        what = "\n".join((source.description, target.description, command.hub or ""))
-        copy_id = f"copy-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+        accounts_and_hub = "\n".join((source.description, target.description, command.hub or ""))
+        copy_id = f"copy-{hashlib.sha256(accounts_and_hub.encode()).hexdigest()[:12]}"
         if not command.force:
             # The import checks this again. Users should see it before the source is read, which may take an hour.
             await check_target(target, await list_items(source, chosen), copy_id)

@@ -65,8 +65,8 @@ class Catalog:
     def find(self, name: str) -> Function | None:
         """Return the function of that name in any letter case; None if there is none."""
         # A linear search is fast enough: apps have tens of functions, and listeners do not come this way.
-        wanted = name.lower()
-        return next((function for function in self.functions if function.name.lower() == wanted), None)
+        lower_name = name.lower()
+        return next((function for function in self.functions if function.name.lower() == lower_name), None)
 
     def errors_of(self, name: str) -> Sequence[str]:
         """Return the messages that /admin/functions/{name}/status shows."""

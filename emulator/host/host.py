@@ -114,7 +114,7 @@ class Host:
         When the body ends, listeners and running invocations together get `drain_seconds` to end. Listeners that need
         longer are cancelled, invocations are abandoned.
         """
-        began = self._clock.now()
+        started_at = self._clock.now()
         drain = _Drain(self._clock, drain_seconds)
         self.status.change(HostState.STARTING)
         # The exit stack leaves in reverse order: listeners first, so that no new events arrive; then the engines,
@@ -146,12 +146,12 @@ class Host:
             await stack.enter_async_context(http_listeners)
             # Requests that arrive early wait for this state, and must find their routes then. So HTTP listeners, which
             # fill the route table, start before all others.
-            self._reached(HostState.INITIALIZED, "Host initialized", began)
+            self._reached(HostState.INITIALIZED, "Host initialized", started_at)
             listeners = keep_running(
                 self._listeners(invoker, http=False), self._clock, stop_seconds=drain.remaining_seconds
             )
             self._stop_listening = await stack.enter_async_context(listeners)
-            self._reached(HostState.RUNNING, "Host started", began)
+            self._reached(HostState.RUNNING, "Host started", started_at)
             try:
                 yield
             finally:
@@ -250,12 +250,12 @@ class Host:
             if not function.disabled and (function.trigger.type.lower() == HTTP_TRIGGER) is http
         ]
 
-    def _reached(self, state: HostState, message: str, began: datetime) -> None:
+    def _reached(self, state: HostState, message: str, started_at: datetime) -> None:
         # A host that failed to load the app stays in ERROR until it stops, so that the admin API keeps showing why.
         if self.status.state is HostState.ERROR:
             return
         self.status.change(state)
-        _startup.info("%s (%dms)", message, (self._clock.now() - began) // timedelta(milliseconds=1))
+        _startup.info("%s (%dms)", message, (self._clock.now() - started_at) // timedelta(milliseconds=1))
 
 
 class _Drain:
@@ -264,14 +264,14 @@ class _Drain:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._began: datetime | None = None
+        self._began_at: datetime | None = None
 
     def begin(self) -> None:
-        self._began = self._clock.now()
+        self._began_at = self._clock.now()
 
     def remaining_seconds(self) -> float:
         # If starting fails, the exit stack is left without `begin`: then all of the time is left.
-        elapsed = timedelta(0) if self._began is None else self._clock.now() - self._began
+        elapsed = timedelta(0) if self._began_at is None else self._clock.now() - self._began_at
         return self._seconds - elapsed.total_seconds()
 
     async def wait_until_idle(self, invoker: Invoker) -> None:

@@ -233,36 +233,36 @@ class _BlobLock:
 
     async def renew_until_lost(self) -> None:
         """Renew the lease until another host has it, or may have it; then raise HostLockLost."""
-        renewed_at, took = self._clock.now(), timedelta(0)
+        renewed_at, elapsed = self._clock.now(), timedelta(0)
         pause = self._renew_every
         while True:
             await self._clock.sleep(pause.total_seconds(), upkeep=True)
-            began = self._clock.now()
+            started_at = self._clock.now()
             try:
                 await self._container.lease(self.blob).renew(self._lease_id)
             except (AlreadyExists, PreconditionFailed, NotFound) as refused:
                 # The lease was broken and taken, or the blob was deleted. A lease that has merely run out, because
                 # this process was stopped or virtual time jumped, can still be renewed.
                 self._leased_until = None
-                raise self._lost(f"error code {refused.status}: {refused.code}", renewed_at, took) from refused
+                raise self._lost(f"error code {refused.status}: {refused.code}", renewed_at, elapsed) from refused
             except EmulatorError as error:
                 if not self.is_held:
                     self._leased_until = None
-                    raise self._lost(str(error), renewed_at, took) from error
+                    raise self._lost(str(error), renewed_at, elapsed) from error
                 _log.debug("Renewing the lock %s failed and is repeated: %s", self.name, error)
                 pause = _RENEWAL_RETRY
             else:
-                self._leased_until = began + self.period
-                renewed_at, took = self._clock.now(), self._clock.now() - began
+                self._leased_until = started_at + self.period
+                renewed_at, elapsed = self._clock.now(), self._clock.now() - started_at
                 pause = self._renew_every
 
-    def _lost(self, reason: str, renewed_at: datetime, took: timedelta) -> HostLockLost:
+    def _lost(self, reason: str, renewed_at: datetime, elapsed: timedelta) -> HostLockLost:
         millisecond = timedelta(milliseconds=1)
         since = (self._clock.now() - renewed_at) // millisecond
         return HostLockLost(
             f"Singleton lock renewal failed for blob '{self.name}' with {reason}. "
             f"The last successful renewal completed at {renewed_at:%Y-%m-%dT%H:%M:%SZ} ({since} milliseconds ago) "
-            f"with a duration of {took // millisecond} milliseconds. "
+            f"with a duration of {elapsed // millisecond} milliseconds. "
             f"The lease period was {self.period // millisecond} milliseconds."
         )
 

@@ -213,8 +213,8 @@ class VirtualClock:
 
     def awaits_idle(self) -> bool:
         """See LoopClock.awaits_idle."""
-        wanted = bool(self._idle_waiters or (self._permits and not self._frozen))
-        return wanted and not (self._waits_for_work and self._busy)
+        has_waiter = bool(self._idle_waiters or (self._permits and not self._frozen))
+        return has_waiter and not (self._waits_for_work and self._busy)
 
     def has_unreported_work(self) -> bool:
         """See LoopClock.has_unreported_work."""

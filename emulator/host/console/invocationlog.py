@@ -36,13 +36,13 @@ class InvocationLog:
             joined = ", ".join(f"{name}: {value}" for name, value in details.items())
             self._write(logging.INFO, "Trigger Details: %s", joined)
 
-    def succeeded(self, took: timedelta) -> None:
+    def succeeded(self, elapsed: timedelta) -> None:
         """Log the end of a successful invocation."""
-        self._ended(logging.INFO, "Succeeded", took)
+        self._ended(logging.INFO, "Succeeded", elapsed)
 
-    def failed(self, took: timedelta, error: EmulatorError) -> None:
+    def failed(self, elapsed: timedelta, error: EmulatorError) -> None:
         """Log the end of a failed invocation and its error."""
-        self._ended(logging.ERROR, "Failed", took)
+        self._ended(logging.ERROR, "Failed", elapsed)
         self._write(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, error)
 
     def timed_out(self, limit: str) -> None:
@@ -81,8 +81,8 @@ class InvocationLog:
         # The text is an argument and not the format, because it may contain percent signs.
         log.log(record.level, "%s", text, extra=self._fields)
 
-    def _ended(self, level: int, outcome: str, took: timedelta) -> None:
-        milliseconds = took // timedelta(milliseconds=1)
+    def _ended(self, level: int, outcome: str, elapsed: timedelta) -> None:
+        milliseconds = elapsed // timedelta(milliseconds=1)
         self._write(
             level, "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms)", self._function, outcome, self._id, milliseconds
         )

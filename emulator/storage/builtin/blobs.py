@@ -181,8 +181,8 @@ class BuiltinContainer:
                 return "container", self._id(connection)
             return "blob", self._find(connection, blob, "id")[0]
 
-        what = f"container {self.name}" if blob is None else f"blob {blob} of container {self.name}"
-        return BuiltinLease(what, target, self._database, self._clock)
+        description = f"container {self.name}" if blob is None else f"blob {blob} of container {self.name}"
+        return BuiltinLease(description, target, self._database, self._clock)
 
     def url(self, blob: str) -> str:
         # Slashes in the name of a blob separate segments of the path and are not escaped.
@@ -211,12 +211,12 @@ class BuiltinLease:
 
     def __init__(
         self,
-        what: str,
+        description: str,
         target: Callable[[sqlite3.Connection], tuple[Kind, int]],
         database: Database,
         clock: Clock,
     ) -> None:
-        self._what = what
+        self._description = description
         self._target = target
         self._database = database
         self._clock = clock
@@ -246,7 +246,7 @@ class BuiltinLease:
             lease = rule(lease_at(_lease_of(connection, f"{kind}s", key), now), now)
             connection.execute(f"UPDATE {kind}s SET {_SET_LEASE} WHERE id = ?", (*_stored(lease), key))
 
-        await self._database.write(f"{verb} the lease of {self._what}", work)
+        await self._database.write(f"{verb} the lease of {self._description}", work)
 
 
 @dataclass(frozen=True, slots=True)
