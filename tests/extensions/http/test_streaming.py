@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.apps import RunningApp, run_app
-from tests.waiting import logged
+from tests.waiting import eventually, logged
 
 PREAMBLE = """
 import asyncio, json, logging, os
@@ -172,9 +171,7 @@ async def test_events_arrive_one_by_one_until_the_client_disconnects(site: Runni
                 (tmp_path / str(number)).touch()
         assert not (tmp_path / "over").exists()
         response.close()
-    async with asyncio.timeout(10):
-        while not (tmp_path / "over").exists():
-            await asyncio.sleep(0.005)
+    await eventually((tmp_path / "over").exists, "end of the generator")
 
 
 async def test_a_function_that_fails(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
