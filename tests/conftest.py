@@ -1,4 +1,4 @@
-"""Storage for tests: Azurite, one per test process, and the built-in store."""
+"""Clocks and storage for tests: virtual time, the built-in store, and one Azurite per test process."""
 
 from __future__ import annotations
 
@@ -42,6 +42,22 @@ def azurite_connection(azurite: str) -> StorageConnection:
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """All async tests run on a loop that a virtual clock can live by. For real clocks it is a loop like any other."""
     return {"virtual": lambda: VirtualClock().new_loop()}
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[VirtualClock]:
+    """Virtual time, which passes by itself whenever no task is running."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    with loop.clock.running():
+        yield loop.clock
+
+
+@pytest.fixture
+async def account(clock: VirtualClock) -> AsyncIterator[StorageAccount]:
+    """A built-in store in memory that lives by `clock`."""
+    async with open_builtin(None, clock) as account:
+        yield account
 
 
 @pytest.fixture(

@@ -13,7 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,19 @@ def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> I
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def has_ended(process_id: int) -> bool:
+    """Whether no process with this id runs. A zombie, which only waits for its parent to notice, has ended."""
+    with suppress(OSError):
+        # Linux. The state follows the name, which is in parentheses and may contain any character.
+        state = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        return state == "Z"
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def get(url: str, *, method: str = "GET") -> str:

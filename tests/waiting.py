@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import pytest
 
@@ -17,14 +17,27 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 60.0
 
 
+@overload
 async def eventually(
-    condition: Callable[[], Awaitable[T] | T],
+    condition: Callable[[], Awaitable[T | None]],
+    what: str,
+    *,
+    within: float = ...,
+    clock: Clock | None = ...,
+    every: float = ...,
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T | None], what: str, *, within: float = ..., clock: Clock | None = ..., every: float = ...
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any],
     what: str,
     *,
     within: float = PATIENCE_SECONDS,
     clock: Clock | None = None,
     every: float = 0.02,
-) -> T:
+) -> Any:
     """Call `condition` until its result is true, and return that. Fails with `what`, a noun phrase, after `within` s.
 
     `clock`: default real time. In virtual time, the waits between the calls let time pass.
@@ -32,8 +45,9 @@ async def eventually(
     clock = clock or SystemClock()
     began = clock.now()
     while True:
-        outcome = condition()
-        result: T = await outcome if isawaitable(outcome) else outcome
+        result = condition()
+        if isawaitable(result):
+            result = await result
         if result:
             return result
         if (clock.now() - began).total_seconds() >= within:
@@ -42,12 +56,12 @@ async def eventually(
 
 
 def eventually_sync(
-    condition: Callable[[], Awaitable[T] | T], what: str, *, within: float = PATIENCE_SECONDS, every: float = 0.05
+    condition: Callable[[], T | None], what: str, *, within: float = PATIENCE_SECONDS, every: float = 0.05
 ) -> T:
     """`eventually` for tests without an event loop, in real time."""
     return asyncio.run(eventually(condition, what, within=within, every=every))
 
 
-async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+async def logged(caplog: pytest.LogCaptureFixture, text: str, *, clock: Clock | None = None) -> None:
     """Wait until something has been logged."""
-    await eventually(lambda: text in caplog.text, f"log line with {text!r}")
+    await eventually(lambda: text in caplog.text, f"log line with {text!r}", clock=clock)

@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -26,7 +25,7 @@ import pytest
 from tests.apps import write_app
 from tests.processes import PROJECT, Running, get, get_json, started
 from tests.storage.bench import unique
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, eventually_sync
 
 KILLED = "^.*The previous host was killed while it was processing work items"
 
@@ -128,11 +127,12 @@ class Orders:
     def completed(self, id: str) -> Any:
         """Wait until the order's workflow has ended. Return its status with the history."""
         url = f"{self.origin}/runtime/webhooks/durabletask/instances/order-{id}?showHistory=true&showHistoryOutput=true"
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (status := get_json(url))["runtimeStatus"] in ("Pending", "Running"):
-            assert time.monotonic() < deadline, status
-            time.sleep(0.1)
-        return status
+
+        def status_at_the_end() -> Any:
+            status = get_json(url)
+            return None if status["runtimeStatus"] in ("Pending", "Running") else status
+
+        return eventually_sync(status_at_the_end, f"end of the order {id}", every=0.1)
 
 
 def check(status: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.apps import HELLO, write_app
 from tests.processes import Running, get, get_json, started
+from tests.waiting import eventually_sync
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -199,8 +200,7 @@ def test_changed_file_restarts_the_host_without_refused_requests(tmp_path: Path)
         first = get(url)
         (app / "function_app.py").write_text(WHO.replace("str(os.getpid())", "'new code'"))
         # No request is refused while the host restarts; `get` would raise.
-        while (answer := get(url)) == first:
-            pass
+        answer = eventually_sync(lambda: text if (text := get(url)) != first else "", "another answer", every=0)
         azemu.wait_for(r"^File change of type 'Changed' detected for 'function_app\.py'\.$")
         azemu.wait_for(r"^Restarting the host\.$")
         stop(azemu)

@@ -12,6 +12,7 @@ import pytest
 from emulator.ids import new_id
 from emulator.testing import AppUnderTest, start
 from tests.samples.web import web_service
+from tests.waiting import eventually
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -43,8 +44,11 @@ async def http_api(app: AppUnderTest) -> None:
 async def human_interaction(app: AppUnderTest) -> None:
     answer = await app.post("/api/documents", json={"title": "Budget", "approver": "ada", "manager": "grace"})
     document = answer.json()["id"]
-    while not (await app.client.get_status(document)).custom_status:
-        pass
+
+    async def custom_status() -> object:
+        return (await app.client.get_status(document)).custom_status
+
+    await eventually(custom_status, "request for approval")
     decided = await app.post(f"/api/documents/{document}/decision", json={"by": "ada", "approved": True})
     assert decided.status == 202
     assert (await app.wait(document)).output == {"title": "Budget", "result": "approved", "by": "ada"}

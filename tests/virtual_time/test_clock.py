@@ -14,6 +14,7 @@ import pytest
 from emulator.clock import within
 from emulator.virtual_time import VirtualClock
 from tests.virtual_time.conftest import START
+from tests.waiting import eventually
 
 Run = Callable[[Any], Any]
 DAYS = 86_400
@@ -304,8 +305,7 @@ def test_sleep_on_another_loop(clock: VirtualClock, run: Run) -> None:
         thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
         thread.start()
         with clock.running():
-            while not ended:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: ended, "end of the other thread's sleep")
         thread.join()
 
     run(main())

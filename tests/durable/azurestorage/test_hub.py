@@ -11,6 +11,7 @@ from emulator.durable.core.events import EventRaised, ExecutionCompleted, TaskSc
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
+from tests.waiting import logged
 
 from .apps import app
 from .world import messages_left, open_world, with_provider
@@ -157,8 +158,7 @@ async def test_a_hub_whose_storage_disappears_is_created_again(
         await world.start("listens", 1)
         await world.becomes("i1", RuntimeStatus.RUNNING)
         await wipe(account)
-        while "The storage of task hub TestHub has disappeared" not in caplog.text:
-            await clock.sleep(1)
+        await logged(caplog, "The storage of task hub TestHub has disappeared", clock=clock)
         assert await world.hub.status("i1") is None
         await world.start("chain", 1)
         assert (await world.ended()).output == "8"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from emulator.storage.transfer.exporting import export_account
 from tests.apps import copy_app
 from tests.processes import started
 from tests.recordings import GOLDEN, RECORDED_APP
+from tests.waiting import eventually
 
 from .dotnet_reader import Dump, as_dump, check_hub, read_export
 
@@ -74,7 +74,7 @@ def test_a_killed_host_leaves_what_dotnet_left(scenario: str, tmp_path: Path, un
         with killed_at_the_end(place, f"{hub}Elsewhere") as send:
             for call in from_elsewhere:
                 send(call)
-    ours = place.dump()
+    ours = asyncio.run(place.dump())
     check_hub(ours, hub)
     if scenario not in SOMEWHERE_IN_BETWEEN:
         assert messages(ours, hub) == messages(theirs, hub)
@@ -105,20 +105,17 @@ class Place:
         folder = self.folder / "app"
         return folder if folder.exists() else copy_app(RECORDED_APP, folder)
 
-    def dump(self) -> Dump:
+    async def dump(self) -> Dump:
         export = self.folder / "export.jsonl"
-
-        async def save() -> None:
-            async with open_builtin(self._file, SystemClock()) as account:
-                await export_account(account, export, clock=SystemClock(), chosen=hub_items(self.hub), force=True)
-
-        asyncio.run(save())
+        async with open_builtin(self._file, SystemClock()) as account:
+            await export_account(account, export, clock=SystemClock(), chosen=hub_items(self.hub), force=True)
         return read_export(export)
 
     def until(self, fact: Callable[[Dump], bool]) -> None:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not fact(found := self.dump()):
-            assert time.monotonic() < end, found
+        async def is_so() -> bool:
+            return fact(await self.dump())
+
+        asyncio.run(eventually(is_so, "state of the storage", every=0))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.clock import Clock, within
+from emulator.clock import Clock
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.ownership import Ownership
@@ -31,6 +31,7 @@ from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.recordings import GOLDEN, rows_of
 from tests.storage.bench import Bench, unique
+from tests.waiting import eventually
 
 from .crashing import Death
 
@@ -222,12 +223,7 @@ class Hub:
     async def until(self, fact: Callable[[], bool], *, seconds: float = 120) -> float:
         """Wait for it; how many seconds it took."""
         began = self.clock.now()
-
-        async def watch() -> None:
-            while not fact():
-                await self.clock.sleep(0.1)
-
-        await within(self.clock, seconds, watch())
+        await eventually(fact, "state of the partitions", within=seconds, clock=self.clock, every=0.1)
         return (self.clock.now() - began).total_seconds()
 
     async def settled(self, *hosts: str, seconds: float = 120) -> float:

@@ -14,16 +14,15 @@ from typing import Any
 import pytest
 
 from emulator.background import background
-from emulator.clock import within
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
-from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.recordings import GOLDEN
+from tests.waiting import eventually
 
 from .apps import app
 from .crashing import Death
@@ -39,12 +38,6 @@ async def clock() -> AsyncIterator[VirtualClock]:
     assert isinstance(loop, VirtualTimeLoop)
     with loop.clock.running(upkeep=True):
         yield loop.clock
-
-
-@pytest.fixture
-async def account(clock: VirtualClock) -> AsyncIterator[StorageAccount]:
-    async with open_builtin(None, clock) as account:
-        yield account
 
 
 @dataclass
@@ -73,11 +66,10 @@ class Watch:
         """How long it took."""
         began = self.clock.now()
 
-        async def waiting() -> None:
-            while not fact(await self.look()):
-                await self.clock.sleep(0.02)
+        async def is_so() -> bool:
+            return fact(await self.look())
 
-        await within(self.clock, 300, waiting())
+        await eventually(is_so, "owners of the queues", within=300, clock=self.clock)
         return (self.clock.now() - began).total_seconds()
 
 

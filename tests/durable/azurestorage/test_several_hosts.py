@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.clock import SystemClock, within
+from emulator.clock import SystemClock
 from emulator.config.connections import StorageConnection
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
@@ -25,6 +25,7 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import LeaseState, StorageAccount
 from emulator.storage.rest import open_account
 from tests.storage.bench import unique
+from tests.waiting import eventually
 
 from .host_process import options
 from .world import World, messages_left
@@ -125,11 +126,10 @@ class Hosts:
     async def _until(self, fact: Callable[[Counter[str]], bool], seconds: float) -> float:
         began = self.clock.now()
 
-        async def watch() -> None:
-            while not fact(await self.shares()):
-                await self.clock.sleep(0.05)
+        async def is_so() -> bool:
+            return fact(await self.shares())
 
-        await within(self.clock, seconds, watch())
+        await eventually(is_so, "shares of the hosts", within=seconds, clock=self.clock, every=0.05)
         return (self.clock.now() - began).total_seconds()
 
 
@@ -179,11 +179,10 @@ async def all_ended_once(client: World, hosts: Hosts, ids: Sequence[str], *, sec
 
 
 async def nothing_is_left(hosts: Hosts, *, seconds: float) -> None:
-    async def watch() -> None:
-        while await messages_left(hosts.account, hosts.hub.lower()):
-            await hosts.clock.sleep(0.5)
+    async def is_empty() -> bool:
+        return not await messages_left(hosts.account, hosts.hub.lower())
 
-    await within(hosts.clock, seconds, watch())
+    await eventually(is_empty, "empty queues", within=seconds, every=0.5)
 
 
 def ids(word: str, count: int) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from emulator.clock import Clock, within
+from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.events import (
     EventRaised,
@@ -28,6 +28,7 @@ from emulator.durable.options import AzureStorageProvider, DurableTaskOptions
 from emulator.ids import hyphenated, new_id
 from emulator.instant import Instant
 from emulator.storage.port import StorageAccount
+from tests.waiting import eventually
 
 OPTIONS = DurableTaskOptions(
     hub_name="TestHub",
@@ -105,14 +106,12 @@ class World:
     async def becomes(
         self, id: str, *wanted: RuntimeStatus, within_seconds: float = 3600, every: float = 0.05
     ) -> InstanceStatus:
-        async def watch() -> InstanceStatus:
-            while True:
-                found = await self.hub.status(id)
-                if found is not None and found.runtime_status in wanted:
-                    return found
-                await self.clock.sleep(every)
+        async def status() -> InstanceStatus | None:
+            found = await self.hub.status(id)
+            return found if found is not None and found.runtime_status in wanted else None
 
-        return await within(self.clock, within_seconds, watch())
+        what = f"{id} in {' or '.join(status.wire_name for status in wanted)}"
+        return await eventually(status, what, within=within_seconds, clock=self.clock, every=every)
 
     @property
     def now(self) -> Instant:

@@ -35,6 +35,8 @@ from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.worker.port import Returned, WorkerError
 from tests.durable.core.episodes import INSTANCE, started
+from tests.processes import has_ended
+from tests.waiting import eventually
 
 TIMED_OUT = FunctionTimedOut("F", timedelta(minutes=5))
 
@@ -215,18 +217,9 @@ async def test_a_token_request_without_waiters_is_cancelled(tmp_path: Path, monk
     cli.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     asking = asyncio.create_task(call_http("http://unused.test", tokenSource={"resource": "https://vault.test"}))
-    while not begun.exists():
-        await asyncio.sleep(0.01)
+    await eventually(begun.exists, "start of the CLI")
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while is_there(int(begun.read_text())):  # until the child process of the script is gone
-        await asyncio.sleep(0.01)
-
-
-def is_there(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    child = int(begun.read_text())
+    await eventually(lambda: has_ended(child), "end of the script's child process")

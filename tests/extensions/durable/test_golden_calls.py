@@ -18,6 +18,7 @@ from emulator.durable.core.identity import TERMINAL
 from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.extensions.durable.recorded_calls import Call, Normal, differences, hub_of, recorded_calls
 from tests.recordings import GOLDEN, RECORDED_APP
+from tests.waiting import eventually
 
 PATIENCE_SECONDS = 30.0
 ENDED = frozenset(status.wire_name for status in TERMINAL)
@@ -170,14 +171,11 @@ class Replay:
         return frozenset()
 
     async def wait_for_state(self, instance_id: str, states: frozenset[str]) -> None:
-        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        while True:
+        async def is_in_one() -> bool:
             async with self.app.session.get(f"{self.app.webhook}/instances/{instance_id}") as answer:
-                status = (await answer.json())["runtimeStatus"]
-            if status in states:
-                return
-            assert asyncio.get_running_loop().time() < end, f"{instance_id} is {status}, not one of {sorted(states)}"
-            await asyncio.sleep(0.02)
+                return (await answer.json())["runtimeStatus"] in states
+
+        await eventually(is_in_one, f"{instance_id} in one of {sorted(states)}")
 
 
 def _forget_the_winner(result: Any) -> None:

@@ -14,6 +14,7 @@ from emulator.errors import ConfigurationError
 from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
 from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP, client_binding
+from tests.waiting import eventually
 
 STORAGE_EXCEPTION = "DurableTask.AzureStorage.Storage.DurableTaskStorageException"
 
@@ -47,6 +48,22 @@ async def ask(app: RunningApp, method: str, url: str, **request: Any) -> tuple[i
     async with app.session.request(method, url if "://" in url else f"{app.webhook}/{url}", **request) as answer:
         text = await answer.text()
         return answer.status, json.loads(text) if text else None
+
+
+async def is_running(app: RunningApp, id: str) -> bool:
+    """Whether the first episode of an instance has been saved."""
+    _, status = await ask(app, "GET", f"instances/{id}")
+    return bool(status["runtimeStatus"] == "Running")
+
+
+async def answers(app: RunningApp, method: str, url: str, status: int, **request: Any) -> Any:
+    """Repeat a request until it has this status. Return the body."""
+
+    async def answer() -> tuple[Any] | None:
+        found, body = await ask(app, method, url, **request)
+        return (body,) if found == status else None
+
+    return (await eventually(answer, f"{method} {url} with status {status}"))[0]
 
 
 # The RPC listener ------------------------------------------------------------------------------------------------
@@ -138,6 +155,8 @@ async def test_two_names_of_one_account_are_the_same_connection(tmp_path: Path) 
 async def test_strict_purge_rejects_a_purge_without_terminal_statuses(tmp_path: Path, strict: str, status: int) -> None:
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={STRICT_PURGE_SETTING: strict}) as app:
         await ask(app, "POST", "orchestrators/wait_for_approval/i")
+        # An instance that is purged during its first episode comes back when the episode is saved.
+        await eventually(lambda: is_running(app, "i"), "running instance")
         purge = {"createdTimeFrom": "2020-01-01", "runtimeStatus": "Running"}
         answered, body = await ask(app, "DELETE", "instances", params=purge)
         assert answered == status
@@ -149,8 +168,7 @@ async def test_empty_entities_are_removed_by_clean_entity_storage(tmp_path: Path
     settings = {f"{OPTION}entityMessageReorderWindowInMinutes": "0"}
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings=settings) as app:
         await ask(app, "POST", "entities/counter/c?op=erase", json="null")
-        while (await ask(app, "GET", "entities/counter/c"))[0] == 404:
-            pass
+        await answers(app, "GET", "entities/counter/c", 200)
         nothing = {"numberOfEmptyEntitiesRemoved": 0, "numberOfOrphanedLocksRemoved": 0}
         assert await ask(app, "POST", "cleanEntityStorage?removeEmptyEntities=false") == (200, nothing)
         assert await ask(app, "POST", "cleanEntityStorage") == (200, nothing | {"numberOfEmptyEntitiesRemoved": 1})
@@ -207,8 +225,7 @@ async def test_a_waiting_start_responds_when_the_instance_completes(tmp_path: Pa
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
         wait = {"timeout": "20", "pollingInterval": "0.02"}
         waiting = asyncio.create_task(ask(app, "POST", "orchestrators/wait_for_approval/i", params=wait))
-        while (await ask(app, "POST", "instances/i/raiseEvent/Approval", json=True))[0] != 202:
-            await asyncio.sleep(0)
+        await answers(app, "POST", "instances/i/raiseEvent/Approval", 202, json=True)
         assert await waiting == (200, {"approved": True})
 
 
@@ -224,6 +241,4 @@ async def test_unusual_texts_of_clients_get_a_response(tmp_path: Path) -> None:
         )
         assert (status, refused["Message"]) == (400, "Invalid JSON content")
         await ask(app, "POST", "instances/i/terminate", params={"reason": "²"})
-        while (await ask(app, "GET", "instances/i"))[0] != 200:
-            await asyncio.sleep(0)
-        assert (await ask(app, "GET", "instances/i"))[1]["output"] == "²"
+        assert (await answers(app, "GET", "instances/i", 200))["output"] == "²"

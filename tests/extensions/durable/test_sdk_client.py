@@ -12,6 +12,7 @@ import pytest
 
 from tests.apps import RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP
+from tests.waiting import eventually
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.
 NEEDS_A_REQUEST = {"create_check_status_response"}
@@ -41,8 +42,10 @@ class SdkClient:
         return await self("get_status", instance_id)
 
     async def is_in(self, instance_id: str, status: str) -> None:
-        while (await self("get_status", instance_id))["runtimeStatus"] != status:
-            pass
+        async def is_in() -> bool:
+            return bool((await self("get_status", instance_id))["runtimeStatus"] == status)
+
+        await eventually(is_in, f"{instance_id} in {status}")
 
 
 @pytest.fixture
@@ -91,9 +94,12 @@ async def test_every_method_works(client: SdkClient) -> None:
     # Entities.
     counter = {"entity": ["counter", "c"]}
     await client("signal_entity", counter, "add", 5)
-    while not (state := await client("read_entity_state", counter))["entity_exists"]:
-        pass
-    assert state == {"entity_exists": True, "entity_state": 5}
+
+    async def state() -> Any:
+        found = await client("read_entity_state", counter)
+        return found if found["entity_exists"] else None
+
+    assert await eventually(state, "state of the entity") == {"entity_exists": True, "entity_state": 5}
 
     # URLs.
     links = await client("get_client_response_links", None, "one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.apps import RunningApp, run_app
-from tests.waiting import logged
+from tests.waiting import eventually, logged
 
 PREAMBLE = """
 import asyncio, json, logging, os
@@ -62,6 +61,7 @@ async def events(req: Request) -> StreamingResponse:
         try:
             for number in range(1_000_000):
                 yield f"data: {number}\\n\\n"
+                (FOLDER / f"sent {number}").touch()
                 # The client decides when the next one comes.
                 while not (FOLDER / str(number)).exists():
                     await asyncio.sleep(0.005)
@@ -166,15 +166,15 @@ async def test_events_arrive_one_by_one_until_the_client_disconnects(site: Runni
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         for number in range(3):
             assert await response.content.readuntil(b"\n\n") == f"data: {number}\n\n".encode()
-            # Not after the last event: the generator must be suspended in its sleep when the client disconnects. One
-            # that is suspended at a `yield` is not cancelled but closed by the garbage collector, at some later time.
             if number < 2:
                 (tmp_path / str(number)).touch()
+        # The generator must be suspended in its sleep when the client disconnects. One that is suspended at a `yield`
+        # is not cancelled but closed by the garbage collector, at some later time. It runs on a thread of its own,
+        # so that the client may read an event before the generator has left the `yield`.
+        await eventually((tmp_path / "sent 2").exists, "wait of the generator")
         assert not (tmp_path / "over").exists()
         response.close()
-    async with asyncio.timeout(10):
-        while not (tmp_path / "over").exists():
-            await asyncio.sleep(0.005)
+    await eventually((tmp_path / "over").exists, "end of the generator")
 
 
 async def test_a_function_that_fails(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,6 +28,8 @@ from emulator.storage.azurite.probe import PortUser, probe
 from emulator.storage.azurite.process import Launch, keep_running
 from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
 from emulator.storage.port import StorageAccount
+from tests.processes import has_ended
+from tests.waiting import eventually
 
 CLOCK = SystemClock()
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
@@ -283,23 +285,12 @@ async def test_cancelled_installation_leaves_no_process_and_no_files(tmp_path: P
     installing = asyncio.create_task(
         install(tmp_path / "cache", Node(sys.executable, npm), clock=CLOCK, print_line=lambda line: None)
     )
-    async with asyncio.timeout(30):
-        while not begun.exists() or not begun.read_text():
-            await asyncio.sleep(0.01)
-        installing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await installing
-        while _is_there(int(begun.read_text())):
-            await asyncio.sleep(0.01)
+    child = int(await eventually(lambda: begun.exists() and begun.read_text(), "start of npm"))
+    installing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await installing
+    await eventually(lambda: has_ended(child), "end of npm's child process")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(("answer", "found"), [("exit 0", True), ("exit 1", False)])
@@ -447,8 +438,11 @@ async def opened_by_a_killed_process(
     yield Azurite(ports=ports, started_here=False, origin="opened by another process")
     opener.kill()
     await opener.wait()
-    while await port_users(ports) != {PortUser.NOTHING}:
-        await asyncio.sleep(0.05)
+
+    async def is_gone() -> bool:
+        return await port_users(ports) == {PortUser.NOTHING}
+
+    await eventually(is_gone, "end of Azurite", every=0.05)
 
 
 @pytest.mark.azurite

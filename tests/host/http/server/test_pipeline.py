@@ -20,6 +20,7 @@ from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.host.http.keys.easyauth import principal_headers
 from tests.apps import HTTP_APP, run_app, write_app
+from tests.waiting import eventually
 
 APP = """
 from pathlib import Path
@@ -41,12 +42,6 @@ def patient(req: func.HttpRequest) -> str:
 def who(req: func.HttpRequest) -> str:
     return json.dumps({"body": {name: value for name, value in req.headers.items() if name.startswith("x-ms-")}})
 """
-
-
-async def appears(path: Path) -> None:
-    async with asyncio.timeout(10):
-        while not path.exists():
-            await asyncio.sleep(0.005)
 
 
 # CORS --------------------------------------------------------------------------------------------------------
@@ -127,7 +122,7 @@ async def test_too_many_outstanding_requests_get_a_429(tmp_path: Path) -> None:
     host = {"extensions": {"http": {"maxOutstandingRequests": 1}}}
     async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         waiting = asyncio.create_task(site.get("/api/patient"))
-        await appears(tmp_path / "begun")
+        await eventually((tmp_path / "begun").exists, "call of the function")
         refused = await site.get("/api/hello")
         assert (refused.status, refused.headers["X-FUNCTION-SCALEOUT"]) == (429, "1")
         assert (await site.get("/admin/host/status")).status == 200
@@ -140,7 +135,7 @@ async def test_requests_above_the_concurrency_limit_wait(tmp_path: Path) -> None
     host = {"extensions": {"http": {"maxConcurrentRequests": 1}}}
     async with run_app(tmp_path, HTTP_APP, APP, host=host) as site:
         first = asyncio.create_task(site.get("/api/patient"))
-        await appears(tmp_path / "begun")
+        await eventually((tmp_path / "begun").exists, "call of the function")
         second = asyncio.create_task(site.get("/api/hello"))
         # The admin API is asked meanwhile: what it answers shows that the second request had its chance.
         for _ in range(5):
@@ -188,7 +183,7 @@ async def test_running_requests_finish_when_the_host_stops(tmp_path: Path) -> No
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /api/patient HTTP/1.1\r\nHost: a\r\n\r\n")
-        await appears(tmp_path / "begun")
+        await eventually((tmp_path / "begun").exists, "call of the function")
         stopping = asyncio.create_task(stack.aclose())
         assert await idle_reader.read() == b""
         (tmp_path / "go").touch()
