@@ -59,21 +59,21 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LeaseChoice:
     """The leases that a host needs to have its share: free ones to take, or one to steal."""
 
     take: Sequence[LeaseRecord] = ()
     steal: LeaseRecord | None = None
 
 
-def choose(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_steal: bool) -> Choice:
+def choose_leases(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_steal: bool) -> LeaseChoice:
     """Choose leases so that every host has the same number, rounded up.
 
     `records`: all leases that hosts share, including those of this host; `held`: how many this host has.
     """
     free = [record for record in records if record.is_free]
     if not may_steal:
-        return Choice(take=free)
+        return LeaseChoice(take=free)
     others: dict[str, list[LeaseRecord]] = {}
     for record in records:
         # Names are compared without case, as in .NET.
@@ -83,14 +83,14 @@ def choose(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_ste
     target = 1 if len(records) <= workers else ceil(len(records) / workers)
     need = target - held
     if need <= 0:
-        return Choice()
+        return LeaseChoice()
     if free:
-        return Choice(take=free[:need])
-    richest = max(others.values(), key=len, default=[])
+        return LeaseChoice(take=free[:need])
+    largest = max(others.values(), key=len, default=[])
     # A host that needs only one lease steals it only from a host with more than its share. Otherwise two hosts would
     # steal the odd one from each other in every pass.
     enough = target - (1 if need > 1 else 0)
-    return Choice(steal=richest[0]) if len(richest) > enough else Choice()
+    return LeaseChoice(steal=largest[0]) if len(largest) > enough else LeaseChoice()
 
 
 class BlobLeases:
@@ -139,7 +139,7 @@ class BlobLeases:
     async def take(self, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[str]:
         """Read all leases, take this host's share of those `wanted`, and return the names of the new queues."""
         records = [record for record in await self._read_all() if wanted(record.queue_name)]
-        choice = choose(records, self._worker_id, held=len(self._held), may_steal=self._may_steal)
+        choice = choose_leases(records, self._worker_id, held=len(self._held), may_steal=self._may_steal)
         taken = [record.queue_name for record in choice.take if await self._acquire(record)]
         if choice.steal is not None and await self._acquire(choice.steal):
             taken.append(choice.steal.queue_name)

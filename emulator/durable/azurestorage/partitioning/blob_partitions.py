@@ -20,7 +20,7 @@ from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
 from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
@@ -69,7 +69,7 @@ class LeaseContainer:
 
 
 class SafePartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process."""
+    """See `PartitionManager`. `worker_id` must be unique per process."""
 
     def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
@@ -81,17 +81,17 @@ class SafePartitions:
         self._next_intents_at = clock.now()
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.create()
         await self._intents.create()
         await self._owned.create()
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._owned.held and not self._owned.is_leased(queue_name):
             # Ownership leases are renewed together with the intents.
             self._next_intents_at = self._clock.now()
@@ -101,7 +101,7 @@ class SafePartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
@@ -135,7 +135,7 @@ class SafePartitions:
 
 
 class LegacyPartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process."""
+    """See `PartitionManager`. `worker_id` must be unique per process."""
 
     def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
@@ -144,16 +144,16 @@ class LegacyPartitions:
         self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.create()
         await self._leases.create()
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._leases.held and not self._leases.is_leased(queue_name):
             await self._loop.wait_for_pass()
         return self._leases.is_leased(queue_name)
@@ -161,7 +161,7 @@ class LegacyPartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from emulator.background import background, run_to_completion
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.partitioning.ownership import Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import Recreate
 from emulator.storage.port import NotFound
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
@@ -186,7 +186,7 @@ def partitions_to_steal(plans: Sequence[PartitionPlan], worker_id: str) -> list[
 
 
 class TablePartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process: equal names would share leases."""
+    """See `PartitionManager`. `worker_id` must be unique per process: equal names would share leases."""
 
     def __init__(
         self, table: Table, queue_names: Sequence[str], worker_id: str, clock: Clock, *, timeout: timedelta
@@ -202,7 +202,7 @@ class TablePartitions:
         self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._table.create()
         for name in self._queue_names:
             try:
@@ -212,11 +212,11 @@ class TablePartitions:
                 continue
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._table.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._leased_until and not self._is_leased(queue_name):
             await self._loop.wait_for_pass()
         return self._is_leased(queue_name)
@@ -228,7 +228,7 @@ class TablePartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:

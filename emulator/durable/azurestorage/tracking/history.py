@@ -51,13 +51,13 @@ _ENDED_WEIGHT = 6_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is stored of an instance.
+    """Stored state of an instance.
 
     `execution_id` is the current execution, None if nothing is stored. `events` are its events if they were loaded: a
     load that expected another execution does not load them (`is_loaded` False). `etag` is that of the sentinel, None
-    if there is none. `blobs` are the names of the blobs with large columns of the events. `is_settled`: the status row
-    is known to agree with the end of the execution. `is_rewound`: some failures were undone. `weight` is the cost in
-    the cache: about the number of characters, or more for a history that is unlikely to be used again.
+    if there is none. `blobs` are the names of the blobs with large columns of the events. `is_row_current`: the
+    status row is known to agree with the end of the execution. `is_rewound`: some failures were undone. `weight` is the
+    cost in the cache: about the number of characters, or more for a history that is unlikely to be used again.
     """
 
     instance_id: str
@@ -68,7 +68,7 @@ class History:
     status: RuntimeStatus | None = None
     episodes: int = 0
     is_loaded: bool = True
-    is_settled: bool = False
+    is_row_current: bool = False
     is_rewound: bool = False
     weight: int = 1000
 
@@ -86,24 +86,13 @@ class History:
 
     def without_events(self) -> History:
         """Return what is needed of an ended execution: its status, and the ETag for the next one."""
-        return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_settled=True)
+        return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_row_current=True)
 
 
 def _weight(event: HistoryEvent) -> int:
     # A rough constant for the event itself: only the sizes of the payloads differ much.
     texts = (getattr(event, field, None) for field in ("input", "result", "reason", "details"))
     return 300 + sum(len(text) for text in texts if text)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event and the URL of the blob that contains its Input, Result or Reason, if that is too large for a column.
-
-    The status row refers to the same blob.
-    """
-
-    event: HistoryEvent
-    url: str | None
 
 
 _COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
@@ -156,7 +145,7 @@ class HistoryTable:
 
     async def append(
         self, history: History, instance: OrchestrationInstance, new: Sequence[HistoryEvent], *, past_count: int
-    ) -> tuple[History, Sequence[StoredEvent]]:
+    ) -> tuple[History, Sequence[rows.StoredEvent]]:
         """Write a checkpoint: the rows from number `past_count` on, and the sentinel. Returns what is stored now.
 
         If `instance` is another execution than the history's, it replaces that one. Raises LockLost if another host has
@@ -164,7 +153,7 @@ class HistoryTable:
         leaves an incomplete episode, which the next host repeats.
         """
         execution_id = instance.execution_id or ""
-        etag, blobs, stored = history.etag, list[str](), list[StoredEvent]()
+        etag, blobs, stored = history.etag, list[str](), list[rows.StoredEvent]()
         batch, size = list[Row](), 0
         for number, event in enumerate(new, past_count):
             columns = rows.event_columns(event, execution_id)
@@ -175,7 +164,7 @@ class HistoryTable:
             size += _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
             # Remembered, because the blobs have to be deleted when another execution replaces these rows.
             blobs += [str(row.properties[f"{column}BlobName"]) for column in urls]
-            stored.append(StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
+            stored.append(rows.StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
             is_last = len(stored) == len(new)
             if is_last or len(batch) == ROWS_PER_TRANSACTION or size > BYTES_PER_TRANSACTION:
                 etag = await self._commit(history.instance_id, execution_id, batch, etag, is_last=is_last)

@@ -20,7 +20,7 @@ from emulator.durable.azurestorage.large import (
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
-from emulator.durable.azurestorage.tracking.history import History, StoredEvent
+from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
@@ -160,14 +160,19 @@ class InstanceTable:
         return True
 
     async def checkpoint(
-        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, if_match: str | None = None
+        self,
+        history: History,
+        stored: Sequence[rows.StoredEvent],
+        custom_status: str | None,
+        *,
+        if_match: str | None = None,
     ) -> str | None:
         """Merge an episode into the row and return its new ETag.
 
         Raises LockLost if `if_match` is given and no longer the ETag of the row.
         """
         columns = rows.checkpoint_columns(
-            [(item.event, item.url) for item in stored],
+            stored,
             execution_id=history.execution_id or "",
             status=history.status,
             hub=self._hub,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -152,6 +153,17 @@ def is_sentinel(row: Row) -> bool:
     return row.row_key == SENTINEL
 
 
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event and the URL of the blob that contains its Input, Result or Reason, if that is too large for a column.
+
+    The status row refers to the same blob.
+    """
+
+    event: HistoryEvent
+    url: str | None
+
+
 # Status rows -------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +187,7 @@ def pending_columns(started: ExecutionStarted, *, hub: str, now: Instant, status
 
 
 def checkpoint_columns(
-    new_events: Sequence[tuple[HistoryEvent, str | None]],
+    new_events: Sequence[StoredEvent],
     *,
     execution_id: str,
     status: RuntimeStatus | None,
@@ -185,18 +197,17 @@ def checkpoint_columns(
 ) -> Columns:
     """Return the columns that an episode merges into the status row.
 
-    `new_events` are paired with the URL of the blob that contains their Input, Result or Reason, if it is too large
-    for a column. `status` is the status after them.
+    `status` is the status after `new_events`.
     """
     columns: dict[str, Value | None] = {
         # Always written: an episode that sets no custom status resets it, as in .NET.
         "CustomStatus": NULL_TEXT if custom_status is None else custom_status,
         "ExecutionId": execution_id,
-        "LastUpdatedTime": new_events[-1][0].timestamp if new_events else now,
+        "LastUpdatedTime": new_events[-1].event.timestamp if new_events else now,
         "TaskHubName": hub,
     }
-    for event, url in new_events:
-        columns |= _implied(event, url, status, now)
+    for stored in new_events:
+        columns |= _implied(stored.event, stored.url, status, now)
     return _present(columns)
 
 

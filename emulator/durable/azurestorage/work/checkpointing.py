@@ -1,9 +1,9 @@
 """Checkpoints: saving the outcome of an episode to queues, History table and Instances table.
 
 Messages are sent first, then the history is appended, then the status row is written, then the consumed messages are
-deleted. A crash between two of these steps is harmless: messages that are sent twice are recognised by their receivers,
-a status row that lags behind is repaired, and consumed messages that come back are found in the history. In another
-order, a history could claim that messages were sent which never were, and an orchestration would wait for them forever.
+deleted. A crash between two of these steps is harmless: receivers recognise messages that are sent twice, the next
+host repairs a status row that lags behind the history, and the history shows which messages were consumed already. In
+another order, a history could record messages that were never sent, and the orchestration would wait forever.
 Source: docs/protocol/task-hub-storage.md chapter 6.1 (durabletask: AzureStorageOrchestrationService.cs,
 CompleteTaskOrchestrationWorkItemAsync).
 """
@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
@@ -37,7 +37,7 @@ class Checkpointer:
         instances: InstanceTable,
         sessions: Sessions,
         cache: HubCache,
-        ownership: Ownership,
+        partitions: PartitionManager,
         *,
         guard_row: bool,
     ) -> None:
@@ -46,7 +46,7 @@ class Checkpointer:
         self._instances = instances
         self._sessions = sessions
         self._cache = cache
-        self._ownership = ownership
+        self._partitions = partitions
         self._guard_row = guard_row
         self._row_etags: LruCache[str, str] = LruCache(_ETAGS)
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
@@ -61,7 +61,7 @@ class Checkpointer:
             self._sessions.finish(episode)
             return
         instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
-        if not await self._ownership.confirm(queue_name):
+        if not await self._partitions.confirm(queue_name):
             # Checked before anything is sent. Another host may have continued from the same history, and then the
             # action ids in our messages would mean other actions there.
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
@@ -104,7 +104,7 @@ class Checkpointer:
         requests += [
             self._sender.send(message, sender=sender, episode=number) for message in (*outcome.control, *outcome.timers)
         ]
-        # Without return_exceptions, the remaining requests would go on while the episode is already abandoned.
+        # Without return_exceptions, the remaining requests would continue while the episode is already abandoned.
         outcomes = await asyncio.gather(*map(limited, requests), return_exceptions=True)
         for failure in outcomes:
             if isinstance(failure, BaseException):

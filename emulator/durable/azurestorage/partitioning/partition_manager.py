@@ -35,7 +35,7 @@ class ControlQueueListener(Protocol):
         """Wait until no episode of an instance of this queue is running."""
 
 
-class Ownership(Protocol):
+class PartitionManager(Protocol):
     """A partition manager."""
 
     async def create(self) -> None:
