@@ -132,6 +132,16 @@ async def test_orchestrations_run_with(changes: dict[str, Any], account: Storage
     assert await messages_left(account) == {}
 
 
+async def test_a_guarded_row_that_a_client_replaced_accepts_the_next_execution(
+    account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(account, clock, app(), with_provider(use_instance_table_etag=True)) as world:
+        for number in (1, 2):
+            await world.start("chain", number)
+            assert (await world.ended()).output == str(8 * number)
+    assert "was changed by another host" not in caplog.text
+
+
 async def test_lease_blobs_are_those_of_dotnet(account: StorageAccount, clock: VirtualClock) -> None:
     recorded = GOLDEN.hub("blob_leases")["blobs"]["kblobleases-leases"]
     options = with_provider(replace(OPTIONS, hub_name="KBlobLeases"), use_table_partition_management=False)

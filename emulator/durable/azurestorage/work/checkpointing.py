@@ -11,13 +11,14 @@ CompleteTaskOrchestrationWorkItemAsync).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
-from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.rows import StoredEvent
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
@@ -72,16 +73,7 @@ class Checkpointer:
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
-        if_match = None
-        if self._guard_row:
-            # Read only once per instance: this host writes the row itself, and each write returns the new ETag.
-            if_match = self._row_etags.get(instance_id)
-            if if_match is None:
-                row = await self._instances.row(instance_id)
-                if_match = row.etag if row else None
-        row_etag = await self._instances.checkpoint(after, stored, outcome.custom_status, if_match=if_match)
-        if self._guard_row and row_etag is not None:
-            self._row_etags[instance_id] = row_etag
+        await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
         self._cache.keep(after)
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
@@ -89,6 +81,25 @@ class Checkpointer:
             self._cache.replaced[before.execution_id] = None
             await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
+
+    async def _write_row(
+        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_new: bool
+    ) -> None:
+        if not self._guard_row:
+            await self._instances.checkpoint(history, stored, custom_status)
+            return
+        instance_id = history.instance_id
+        # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
+        # because the client that started it has replaced the row.
+        etag = None if is_new else self._row_etags.get(instance_id)
+        if etag is None:
+            row = await self._instances.row(instance_id)
+            etag = row.etag if row else None
+        # Forgotten until the write has succeeded. An outdated ETag would make all later checkpoints fail as well.
+        self._row_etags.forget(instance_id)
+        new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
+        if new_etag is not None:
+            self._row_etags[instance_id] = new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""
