@@ -194,7 +194,7 @@ async def test_another_app_waits_until_the_lease_is_free(
         script = app()
         async with other.working(), engine(other, script, LEASED, clock=clock, new_id=new_id):
             await clock.sleep(30)
-            assert 'Another app than "other" holds the lease of this task hub' in caplog.text
+            assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
             death.happened.set()
             world = World(other, clock)
             await world.start("chain", 2, id="i2")

@@ -85,7 +85,7 @@ class History:
         )
 
     def without_events(self) -> History:
-        """Return what is needed of an ended execution: its status, and the ETag for the next one."""
+        """Return the history without events, which are not needed of an ended execution. Status and ETag are kept."""
         return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_row_current=True)
 
 
@@ -121,17 +121,17 @@ class HistoryTable:
         if expected is not None:
             # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
-        found = [row async for row in query_rows(self._table, where)]
+        stored = [row async for row in query_rows(self._table, where)]
         # "sentinel" sorts behind the digits of the event rows.
-        sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
+        sentinel = next((row for row in reversed(stored) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
         # If there is no sentinel, .NET takes the execution of the first row.
-        current = _execution_of(sentinel or found[0]) if found else None
+        current = _execution_of(sentinel or stored[0]) if stored else None
         if expected is not None and current != expected:
             return History(instance_id=instance_id, execution_id=current, etag=etag, is_loaded=current is None)
         loaded: list[HistoryEvent] = []
         blobs: list[str] = []
-        for row in found:
+        for row in stored:
             if rows.is_sentinel(row):
                 continue
             if _execution_of(row) != current:
@@ -162,7 +162,7 @@ class HistoryTable:
             batch.append(row)
             texts = (row.properties.get(column) for column in rows.LARGE_COLUMNS)
             size += _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
-            # Remembered, because the blobs have to be deleted when another execution replaces these rows.
+            # Collected, because the blobs have to be deleted when another execution replaces these rows.
             blobs += [str(row.properties[f"{column}BlobName"]) for column in urls]
             stored.append(rows.StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
             is_last = len(stored) == len(new)
@@ -201,11 +201,12 @@ class HistoryTable:
     async def purge(self, instance_id: str) -> int:
         """Delete all rows of the instance, including the sentinel, and return their number."""
         where = eq("PartitionKey", escape_key(instance_id))
-        found = [row async for row in query_rows(self._table, where, select=["RowKey"])]
-        for start in range(0, len(found), MAX_BATCH_OPERATIONS):
-            batch = found[start : start + MAX_BATCH_OPERATIONS]
-            keys = [Row(row.partition_key, row.row_key, {}) for row in batch]
-            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in keys]
+        keys = [
+            Row(row.partition_key, row.row_key, {}) async for row in query_rows(self._table, where, select=["RowKey"])
+        ]
+        for start in range(0, len(keys), MAX_BATCH_OPERATIONS):
+            batch = keys[start : start + MAX_BATCH_OPERATIONS]
+            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in batch]
             try:
                 await self._table.submit(operations)
             except NotFound:
@@ -214,7 +215,7 @@ class HistoryTable:
                 for operation in operations:
                     with suppress(NotFound):
                         await self._table.submit([operation])
-        return len(found)
+        return len(keys)
 
 
 def _execution_of(row: Row) -> str | None:

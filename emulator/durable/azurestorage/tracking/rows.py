@@ -38,7 +38,7 @@ LARGE_COLUMNS = ("Name", "Input", "Result", "Output", "Reason", "Details", "Corr
 """The columns that may move to a blob, in the order in which .NET checks them."""
 
 NULL_TEXT = "null"
-"""What a column contains for a null object. (For a null string there is no column.)"""
+"""Text of a column for a null object. (For a null string there is no column.)"""
 
 
 class UnreadableRow(EmulatorError):
@@ -77,7 +77,7 @@ _READERS: Mapping[Kind, Callable[[Any], Any]] = {
     **{kind: partial(_read_object, READERS[kind]) for kind in _OBJECT_KINDS},
 }
 
-# Column, attribute, writer, reader and default. Computed once: a row is written and read without looking at the schema.
+# Column, attribute, writer, reader and default. Computed once, so that rows need not interpret the schema.
 # The properties stand before the fields, which is the order of .NET's TableEntityConverter.
 _COLUMNS = {
     event_type: [
@@ -110,8 +110,8 @@ def event_columns(event: HistoryEvent, execution_id: str) -> Columns:
 def read_event(row: Row) -> HistoryEvent:
     """Return the event of a History row whose large columns have been put back. Raises UnreadableRow.
 
-    `EventType` decides: a failure that a rewind has changed to GenericEvent is read as one, whatever else is in the
-    row.
+    `EventType` decides: a failure that a rewind has changed to GenericEvent is read as a GenericEvent, even if the row
+    has columns of the failure.
     """
     columns = row.properties
     name = str(columns.get("EventType"))
@@ -212,7 +212,7 @@ def checkpoint_columns(
 
 
 def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status: RuntimeStatus, hub: str) -> Columns:
-    """Return what the status row of an execution has to contain, according to its whole history.
+    """Return the columns that the status row of an execution must have, according to its whole history.
 
     Input and output are the full texts, however long.
     """

@@ -47,7 +47,7 @@ _LAST_UNCONFIRMED_DELIVERY = 10
 
 
 class Disposition(enum.Enum):
-    """What to do with a client's ExecutionStarted."""
+    """Treatment of a client's ExecutionStarted message."""
 
     ACCEPT = "accept"
     DISCARD = "discard"
@@ -55,7 +55,7 @@ class Disposition(enum.Enum):
 
 
 def disposition_of_start(message: ReceivedMessage, row: Row | None) -> Disposition:
-    """Decide whether to accept a client's start: if several clients start an id, the writer of the status row wins.
+    """Decide whether to accept a client's start: if several clients use an id, the writer of the status row wins.
 
     The row may be written shortly after the message, so a start without a matching row is retried.
     """
@@ -286,7 +286,7 @@ def _request_ids(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
 
 @dataclass(frozen=True, slots=True)
 class UnstartedPlan:
-    """What to do with messages to an instance that has no history.
+    """Sorted messages to an instance that has no history.
 
     `terminated`: first set the status row to Terminated with this event. `too_early`: return to the queue until
     `until`, or with the usual retry delay if that is None.
@@ -299,7 +299,7 @@ class UnstartedPlan:
 
 
 def plan_unstarted(waiting: Sequence[ReceivedMessage], row: Row | None) -> UnstartedPlan:
-    """Decide by the status row about messages to an instance without history."""
+    """Sort messages to an instance without history, according to its status row."""
     status = None if row is None else instances.status_of(row)
     if row is None or status is None or status.is_terminal:
         return UnstartedPlan(discard=waiting)

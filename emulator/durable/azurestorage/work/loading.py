@@ -28,7 +28,7 @@ _ROW_DELAY = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class LoadedInstance:
-    """What is stored of an instance. `dispositions`: by message id, for the client starts among the messages."""
+    """History of an instance, and the dispositions by message id of the client starts among its messages."""
 
     history: History
     dispositions: Mapping[str, Disposition]
