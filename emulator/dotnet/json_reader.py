@@ -1,6 +1,6 @@
-"""JSON as Newtonsoft.Json reads it, which is more than strict JSON.
+"""JSON as Newtonsoft.Json reads it, which accepts more than strict JSON.
 
-Accepted are also single quotes, bare member names, comments, trailing commas, NaN, hexadecimal and octal numbers.
+It also accepts single quotes, bare member names, comments, trailing commas, NaN, hexadecimal and octal numbers.
 Source: Newtonsoft.Json 13, JsonTextReader; docs/protocol/durable-client-http.md 2.5 and 2.6.
 """
 
@@ -59,7 +59,7 @@ def read_first(text: str) -> Any:
 
 
 def read_whole(text: str) -> Any:
-    """Return the only JSON value of the text. Raises JsonReaderError, also if something follows the value."""
+    """Return the only JSON value of the text. Raises JsonReaderError, also if other text follows the value."""
     value, end = _first_value(text)
     reader = _Reader(text, end)
     reader.skip_blanks()

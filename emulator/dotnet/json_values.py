@@ -23,7 +23,7 @@ def read_object(text: str | bytes) -> Mapping[str, Any]:
 
 
 def lenient_object(text: str | bytes) -> Mapping[str, Any]:
-    """Return the members of a text written by others, which may be damaged: none if it is no JSON object."""
+    """Return the members of a text from another program; none if it is not a JSON object."""
     try:
         return read_object(text)
     except ValueError:

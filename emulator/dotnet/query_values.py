@@ -22,7 +22,7 @@ _DATE_TIME = re.compile(_DATE + _TIME + _ZONE, re.IGNORECASE | re.ASCII)
 
 
 def parse_bool(text: str | None) -> bool | None:
-    """Read a Boolean: the words in any case."""
+    """Read a Boolean: true or false, in any case."""
     # TryParse also ignores trailing NUL characters.
     return {"true": True, "false": False}.get((text or "").strip().strip("\0").lower())
 
@@ -70,7 +70,7 @@ def form_decode(text: str) -> str:
 
 
 def percent_decode(text: str) -> str:
-    """Uri.UnescapeDataString: + stays."""
+    """Decode as Uri.UnescapeDataString: + is unchanged."""
     return unquote(text)
 
 

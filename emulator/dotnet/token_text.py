@@ -1,4 +1,4 @@
-"""JSON values as plain text: what JToken.ToString of Newtonsoft.Json makes of a function's JSON response.
+"""JSON values as plain text: the output of Newtonsoft's JToken.ToString for a function's JSON response.
 
 Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5.
 """

@@ -1,1 +1,1 @@
-"""Durable Task: orchestrations, activities and entities on a task hub. Knows nothing of the functions host."""
+"""Durable Task: orchestrations, activities and entities on a task hub. Does not depend on the functions host."""

@@ -39,7 +39,7 @@ from emulator.durable.options import DurableTaskOptions, OverridableStates
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 
-_CLEAN_PAGE = 100
+_CLEAN_UP_PAGE_SIZE = 100
 
 # Errors ------------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ class CannotChangeState(HubError):
 
 
 class NotRewindable(HubError):
-    """Only failed instances can be rewound. `status`: of the instance."""
+    """An instance was to be rewound that has not failed. `status`: that of the instance."""
 
     def __init__(self, status: InstanceStatus) -> None:
         super().__init__(
@@ -76,7 +76,7 @@ class NotRewindable(HubError):
 
 
 class NotPurgeable(HubError):
-    """Only instances that have ended can be purged."""
+    """An instance was to be purged that has not ended."""
 
     def __init__(self, status: InstanceStatus) -> None:
         super().__init__(
@@ -114,7 +114,7 @@ class EntityPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityQuery:
-    """Which entities to return. `name` None: all names. The time bounds are inclusive."""
+    """Selection of entities. `name` None: all names. The time bounds are inclusive."""
 
     name: str | None = None
     last_operation_from: Instant | None = None
@@ -126,7 +126,7 @@ class EntityQuery:
 
 @dataclass(frozen=True, slots=True)
 class CleanedEntities:
-    """What a clean-up has done."""
+    """Numbers of entities that a clean-up deleted and of locks that it released."""
 
     empty_removed: int = 0
     locks_released: int = 0
@@ -289,7 +289,7 @@ class DurableClient:
         return status
 
     async def purge(self, instance_id: str) -> PurgeResult:
-        """Delete everything that is stored of one instance. Raises InstanceNotFound, NotPurgeable."""
+        """Delete the status row, history and payload blobs of one instance. Raises InstanceNotFound, NotPurgeable."""
         # An entity never ends, so its status does not say whether it may be purged.
         if not is_entity(instance_id):
             status = await self._existing(instance_id)
@@ -332,8 +332,8 @@ class DurableClient:
             for row in page.instances:
                 entity = EntityId.parse(row.instance_id)
                 state = _entity_state(row.input) if query.with_state else None
-                standing = lenient_object(row.custom_status or "")
-                exists = state is not None if query.with_state else standing.get("entityExists") is True
+                summary = lenient_object(row.custom_status or "")
+                exists = state is not None if query.with_state else summary.get("entityExists") is True
                 if entity is not None and exists:
                     entities.append(EntityStatus(entity, row.created_at, state))
             continuation = page.continuation
@@ -342,19 +342,19 @@ class DurableClient:
                 return EntityPage(entities, continuation)
 
     async def clean_entities(self, *, remove_empty: bool = True, release_locks: bool = True) -> CleanedEntities:
-        """Delete empty entities, and release locks whose holders have ended. This never happens by itself.
+        """Delete empty entities, and release locks whose holders have ended. The host never does this on its own.
 
         An entity is deleted if it has been idle for entityMessageReorderWindowInMinutes. Before that, its row is still
         needed to recognise repeated and reordered requests of its senders.
         """
         removed, released, continuation = 0, 0, None
         while True:
-            page = await self.hub.query(_entity_rows(EntityQuery(), _CLEAN_PAGE, continuation))
+            page = await self.hub.query(_entity_rows(EntityQuery(), _CLEAN_UP_PAGE_SIZE, continuation))
             for row in page.instances:
-                # The custom status of an entity describes it: docs/protocol/task-hub-storage.md 6.8.
-                standing = lenient_object(row.custom_status or "")
-                holder = standing.get("lockedBy")
-                is_empty = not (standing.get("entityExists") or standing.get("queueSize") or holder)
+                # An entity's custom status is a summary of its state: docs/protocol/task-hub-storage.md 6.8.
+                summary = lenient_object(row.custom_status or "")
+                holder = summary.get("lockedBy")
+                is_empty = not (summary.get("entityExists") or summary.get("queueSize") or holder)
                 idle_until = row.last_updated_at + self._options.entity_message_reorder_window
                 if release_locks and isinstance(holder, str) and await self._has_ended(holder):
                     release = Release(holder, "fix-orphaned-lock")

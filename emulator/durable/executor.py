@@ -14,7 +14,6 @@ from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.durable.core.replay.external_events import EventTrace
-from emulator.instant import Instant
 from emulator.polling.work_loop import WorkAborted as WorkAborted  # noqa: PLC0414  (the alias exports it)
 
 
@@ -22,7 +21,6 @@ from emulator.polling.work_loop import WorkAborted as WorkAborted  # noqa: PLC04
 class OrchestratorRequest:
     """One call of an orchestrator function. `past`: the stored history; `new`: the events of this episode so far."""
 
-    instance: OrchestrationInstance
     started: ExecutionStarted
     past: Sequence[HistoryEvent]
     new: Sequence[HistoryEvent]
@@ -34,13 +32,14 @@ class OrchestratorResult:
 
     `decisions`: by id, only those that the history does not contain yet. `custom_status`: JSON text; None: not set.
     `played`: how many of the request's new events the replay has processed (IsPlayed in their rows); not all of them
-    only after a non-determinism error. `story`: for the log, the external events that the function waits for and got.
+    only after a non-determinism error. `trace`: for the log, waits for
+    external events and events that were received, in this order.
     """
 
     decisions: Sequence[Decision]
     custom_status: str | None
     played: int
-    story: Sequence[EventTrace] = ()
+    trace: Sequence[EventTrace] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,6 @@ class EntityBatch:
     exists: bool
     state: str | None
     operations: Sequence[EntityOperation]
-    now: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class EntityBatchResult:
 
 
 class Executor(Protocol):
-    """Runs user code. All methods raise WorkAborted if the code could not be run to its end."""
+    """Runs user code. All methods raise WorkAborted if the code could not be completed."""
 
     async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
         """Replay an orchestrator function."""

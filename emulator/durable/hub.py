@@ -1,7 +1,7 @@
 """The two ports of a task hub, `TaskHub` for clients and `WorkSource` for the engine, and their records.
 
 There is one implementation per storage protocol (`azurestorage/hub.py`). Delivery is at least once: a call that failed
-halfway may be repeated, and receivers recognise what is repeated.
+halfway may be repeated, and receivers recognise repeated messages.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class InstanceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceQuery:
-    """Which instances to return. `created_from` and `created_to` are inclusive. Empty `statuses`: all.
+    """Selection of instances. `created_from` and `created_to` are inclusive. Empty `statuses`: all.
 
     `prefix`: of the instance id, not escaped. `entities_only`, with or without `entity_name`, selects entities instead.
     """
@@ -87,7 +87,7 @@ class InstanceQuery:
 
 @dataclass(frozen=True, slots=True)
 class InstancePage:
-    """One page. `continuation` None: the last one. A page that is not the last one may be empty."""
+    """A page of instances. `continuation` None: the last page. Other pages may be empty."""
 
     instances: Sequence[InstanceStatus]
     continuation: str | None = None
@@ -95,7 +95,7 @@ class InstancePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeFilter:
-    """Which instances to purge.
+    """Selection of instances to purge.
 
     As in .NET, only terminal statuses are used; if the list contains none, instances of *all* statuses are purged.
     """
@@ -107,7 +107,7 @@ class PurgeFilter:
 
 @dataclass(frozen=True, slots=True)
 class PurgeResult:
-    """How many instances, history rows and payload blobs were deleted."""
+    """Numbers of instances, history rows and payload blobs that were deleted."""
 
     instances: int
     history_rows: int = 0
@@ -125,7 +125,7 @@ class TaskHub(Protocol):
         """Create all queues, tables and containers that are missing. All other calls do this first."""
 
     async def delete(self) -> None:
-        """Delete them with all instances."""
+        """Delete all queues, tables and containers, and with them all instances."""
 
     async def start(self, message: TaskMessage, *, reuse: frozenset[RuntimeStatus]) -> None:
         """Start the instance that an ExecutionStarted message names; returns when message and status row are stored.
@@ -192,7 +192,7 @@ class WorkSource(Protocol):
     async def next_orchestration(self) -> OrchestrationWorkItem:
         """Wait for an orchestration with new messages and lock it."""
 
-    # Apart from orchestrations, because host.json limits the two separately.
+    # A method besides `next_orchestration`, because host.json limits the two kinds separately.
     async def next_entity(self) -> OrchestrationWorkItem:
         """Wait for an entity with new messages (its instance id begins with @) and lock it."""
 

@@ -57,7 +57,7 @@ def _ten_per_cpu() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureStorageProvider:
-    """extensions.durableTask.storageProvider"""
+    """The section extensions.durableTask.storageProvider of host.json."""
 
     # The others (mssql, netherite, azureManaged) are extensions of their own, which azemu does not have.
     type: str = "AzureStorage"
@@ -84,7 +84,7 @@ class AzureStorageProvider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppLeaseOptions:
-    """extensions.durableTask.appLeaseOptions"""
+    """The section extensions.durableTask.appLeaseOptions of host.json."""
 
     renew_interval: timedelta = timedelta(seconds=25)
     acquire_interval: timedelta = timedelta(minutes=5)
@@ -93,7 +93,7 @@ class AppLeaseOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurableHttpSettings:
-    """extensions.durableTask.httpSettings"""
+    """The section extensions.durableTask.httpSettings of host.json."""
 
     default_async_request_sleep_time: timedelta = option(
         timedelta(seconds=30),
@@ -106,7 +106,7 @@ class DurableHttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurableTracing:
-    """extensions.durableTask.tracing"""
+    """The section extensions.durableTask.tracing of host.json."""
 
     trace_inputs_and_outputs: bool = False
     distributed_tracing_enabled: bool = False
@@ -114,7 +114,7 @@ class DurableTracing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurableTaskOptions:
-    """extensions.durableTask.
+    """The section extensions.durableTask of host.json.
 
     `configured_hub_name`: as host.json has it, None if absent. `hub_name`: the task hub that is used, which
     `resolve_options` derives from the former and the app settings.
@@ -122,7 +122,7 @@ class DurableTaskOptions:
 
     section_name: ClassVar[str] = "durableTask"
 
-    # Whether the name was written down makes a difference: only a default is made safe for storage, and only a default
+    # None is not replaced by the default here: only a default name is made valid for storage, and only a default name
     # is refused in a deployment slot.
     configured_hub_name: str | None = option(None, key="hubName")
     hub_name: str = option(DEFAULT_HUB_NAME, key="")
@@ -172,14 +172,14 @@ def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableT
     if provider.type.lower() != "azurestorage":
         raise ConfigurationError(
             f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
-            "It is extensions.durableTask.storageProvider.type of host.json."
+            "Set extensions.durableTask.storageProvider.type in host.json."
         )
     # The hub name is not part of reading host.json, because it depends on app settings as well.
     return replace(options, hub_name=hub_name(options.configured_hub_name, settings))
 
 
-def hub_name(explicit: str | None, settings: Settings) -> str:
-    """Return the name of the app's task hub: the one of host.json (`explicit`) or else a default for the site.
+def hub_name(configured: str | None, settings: Settings) -> str:
+    """Return the name of the app's task hub: the one of host.json (`configured`) or else a default for the site.
 
     Raises ConfigurationError for a name that storage does not accept.
     """
@@ -191,7 +191,7 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
         default = f"t{default}"[:45] if default[:1].isdigit() else default[:45]
         default = (default if len(default) >= 3 else f"{default}Hub") if default else "DefaultTaskHub"
     # An unknown %NAME% stays as it is, and then fails the check of the characters below.
-    name = settings.expand_known(explicit) if explicit is not None else default
+    name = settings.expand_known(configured) if configured is not None else default
     # Two slots of an app may share a storage account. With the same hub, each would run orchestrations that the code of
     # the other has started.
     slot = settings.get("WEBSITE_SLOT_NAME")
@@ -202,9 +202,9 @@ def hub_name(explicit: str | None, settings: Settings) -> str:
             "https://docs.microsoft.com/azure/azure-functions/durable/durable-functions-task-hubs"
         )
     # The message says 45 characters, but the code of the .NET extension accepts 50.
-    if explicit is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
+    if configured is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
         raise ConfigurationError(
             f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
-            "length between 3 and 45. It is extensions.durableTask.hubName of host.json."
+            "length between 3 and 45. Set extensions.durableTask.hubName in host.json."
         )
     return name

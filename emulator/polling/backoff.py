@@ -1,4 +1,4 @@
-"""Polling back-off: how long a listener waits after a poll that found no message.
+"""Polling back-off: how long a listener waits after a poll that returned no message.
 
 Source: docs/protocol/task-hub-storage.md chapter 7.3 (durabletask: BackoffPollingHelper.cs) and
 docs/protocol/functions-host.md 8.3, whose queue trigger uses the same formula with a first pause of 100 ms.
@@ -28,7 +28,7 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        """Start again with the first pause, because a message was found or is expected."""
+        """Start again with the first pause, because a message was received or is expected."""
         self._current = self._first
         self._exponent = 0
 

@@ -17,23 +17,23 @@ _LONGEST_INTERVAL = timedelta(seconds=30)
 
 
 class Renewable(Protocol):
-    """A message, or anything else, that other hosts cannot take while its lock is renewed."""
+    """A message, or another item, that other hosts cannot take while its lock is renewed."""
 
     @property
     def id(self) -> str:
-        """Identifies it while it is held."""
+        """Identifies the item."""
 
     @property
     def description(self) -> str:
-        """A noun phrase for the log."""
+        """Noun phrase that names the item in the log."""
 
     def needs_renewal(self, now: datetime) -> bool:
         """Whether to renew now; usually when half of the lock time has passed."""
 
     async def renew(self) -> bool:
-        """Extend the lock. False: it ran out and another host may have taken it.
+        """Extend the lock. False: the lock had ended and another host may have the item.
 
-        Raises EmulatorError if the service does not answer; the renewal is repeated after the next interval.
+        Raises EmulatorError if the service does not respond; the renewal is repeated after the next interval.
         """
 
 
@@ -41,10 +41,10 @@ Item = TypeVar("Item", bound=Renewable)
 
 
 class LockRenewer(Generic[Item]):
-    """The items that this host holds; their locks are renewed while `run` runs.
+    """Renews the locks of the items that were added, while `run` runs.
 
     `shortest_lock`: the shortest time that a lock lasts when it has not been renewed yet. `on_lost`: called with an
-    item that another host may have taken. It is not held any more then.
+    item that another host may have taken. Its lock is not renewed any more.
     """
 
     def __init__(self, clock: Clock, *, shortest_lock: timedelta, on_lost: Callable[[Item], None]) -> None:
@@ -60,7 +60,7 @@ class LockRenewer(Generic[Item]):
         return len(self._items)
 
     def get(self, item_id: str) -> Item | None:
-        """Return the held item with this id."""
+        """Return the item with this id; None if it was not added."""
         return self._items.get(item_id)
 
     def add(self, item: Item) -> None:
@@ -68,7 +68,7 @@ class LockRenewer(Generic[Item]):
         self._items[item.id] = item
 
     def remove(self, item: Item) -> None:
-        """Stop renewing; does nothing if the item is not held."""
+        """Stop renewing the item's lock; does nothing if it was not added."""
         self._items.pop(item.id, None)
 
     async def run(self) -> None:

@@ -65,7 +65,7 @@ class LockedMessage:
 
     async def renew(self) -> bool:
         """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
-        # Computed before the request, so that this host never believes in a lock that the service has ended.
+        # Computed before the request, so that this host never assumes a lock that the service has ended.
         locked_until = self._clock.now() + self._lock_for
         if not await self.hide(self._lock_for):
             return False

@@ -1,4 +1,4 @@
-"""Waiting between two polls of a queue, cut short when this process knows that a message becomes visible."""
+"""Wait between two polls of a queue, which ends early when this process knows that a message becomes visible."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from emulator.polling.backoff import Backoff
 from emulator.storage.port import ZERO, Queue
 
 # The service decides by its own clock when a hidden message becomes visible, and this machine's clock may be ahead of
-# it. A poll at the exact moment would find nothing and begin a back-off.
+# it. A poll at the exact moment would return no message and begin a back-off.
 _CLOCK_SLACK = timedelta(milliseconds=20)
 
 
 class MessageWait:
     """The waits of one queue's polling loop, and the times at which messages that this process hid become visible.
 
-    Messages that this process puts end a wait at once (`storage.port.Queue.wait`); those of other processes are only
-    found by the next poll.
+    Messages that this process puts end a wait at once (`storage.port.Queue.wait`); only the next
+    poll returns those of other processes.
     """
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class MessageWait:
             until = self._visible_at[0] + _CLOCK_SLACK - now
             if until <= pause:
                 pause = max(until, ZERO)
-                # One poll finds all messages that are visible by then, so they need no wait of their own.
+                # One poll returns all messages that are visible by then, so the others need no further wait.
                 while self._visible_at and self._visible_at[0] + _CLOCK_SLACK <= now + pause:
                     heapq.heappop(self._visible_at)
                 backoff.reset()

@@ -1,4 +1,4 @@
-"""Reports and retry pauses of a polling loop while the storage service does not answer."""
+"""Log lines and retry pauses of a polling loop while the storage service does not respond."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 
 
 class StorageOutage:
-    """The failures in a row of one loop: the first and the recovery are logged, the pauses grow from 1 to 30 s.
+    """Consecutive failures of one loop: the first and the recovery are logged, the pauses grow from 1 to 30 s.
 
     `operation` names what fails, as the subject of a sentence: "Reading control queue x".
     """
@@ -24,9 +24,9 @@ class StorageOutage:
         self._pause_seconds = 0.0
 
     async def wait_before_retry(self, error: Exception) -> None:
-        """Log the first failure of a row, then wait, longer after each one."""
+        """Log the first of consecutive failures, then wait; the pause grows with every failure."""
         if not self._pause_seconds:
-            # An EmulatorError explains itself. Anything else is a defect, so the traceback is needed to find it.
+            # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
             traceback = None if isinstance(error, EmulatorError) else error
             _log.warning("%s failed and is retried until it succeeds: %s", self._operation, error, exc_info=traceback)
         # Doubled from one second on. A short outage is over soon after storage is back, a long one costs two requests a

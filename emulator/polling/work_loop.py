@@ -1,4 +1,4 @@
-"""Work loop of a listener: fetch work items, process a limited number at once, save or abandon each, drain at the stop.
+"""Work loop of a listener: fetch work items, process a limited number at once, save or abandon them, drain at the stop.
 
 Orchestrations, entities, activities, queue messages and blobs differ in what an item means. How many run at once, what
 happens to one that fails, and how a host stops are the same for all of them.
@@ -40,10 +40,10 @@ class Processor(Generic[Item, Result]):
     """One kind of work item.
 
     `name`: for task names and the log. `describe`: names one item in the log.
-    `fetch`: waits for items. Cancelling it must not lose any.
+    `fetch`: waits for items. Cancelling it must not lose items.
     `run`: calls user code. It may be cancelled at any time, so it must not store anything. Raises WorkAborted.
     `save`: stores the result; the only write. It is never cancelled. Raises LockLost.
-    `abandon`: gives the item back, so that it is retried here or on another host. It is never cancelled.
+    `abandon`: returns the item to its queue, so that it is retried here or on another host. It is never cancelled.
     """
 
     name: str
@@ -63,7 +63,7 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
     """
     # Not a TaskGroup: leaving it would wait without a time limit.
     in_flight: set[asyncio.Task[None]] = set()
-    # Set by each item that ends; the loop checks the limit again then.
+    # Set by every item that ends; the loop checks the limit again then.
     has_ended = asyncio.Event()
     outage = StorageOutage(f"Fetching {processor.name} work items", clock)
 

@@ -280,12 +280,12 @@ class _Orchestrator:
         """Run the user's code with the events of earlier episodes and of this one; return its decisions."""
         # The first episode has ExecutionStarted among its new events.
         started = next((event for event in new if isinstance(event, ExecutionStarted)), self._started)
-        request = OrchestratorRequest(instance=started.instance, started=started, past=past, new=new)
+        request = OrchestratorRequest(started=started, past=past, new=new)
         context = orchestrators.context_text(request, http_poll_interval=_HTTP_POLL_INTERVAL)
         try:
-            answer = orchestrators.answer_of(self._handle(context))
+            answer = orchestrators.response_of(self._handle(context))
         except Exception as error:
-            answer = orchestrators.answer_of_failure(function_failed(error))
+            answer = orchestrators.response_in_failure(function_failed(error))
         now = new[0].timestamp if new else Instant(0)
         return replay_answer(past, new, answer, started=started, settings=self._settings, wall_clock=now).decisions
 

@@ -18,7 +18,7 @@ from emulator.durable.azurestorage.messaging.sender import open_sender
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
-from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
 from emulator.durable.azurestorage.tracking import instances as status_rows
 from emulator.durable.azurestorage.tracking.history import HistoryTable
@@ -119,7 +119,7 @@ class AzureStorageTaskHub:
             new_id=new_id,
             buffer_limit=provider.control_queue_buffer_threshold,
         )
-        self._ownership = _partition_manager(
+        self._partitions = _partition_manager(
             provider,
             names,
             tracking,
@@ -140,7 +140,7 @@ class AzureStorageTaskHub:
             self._instances,
             self._sessions,
             self._cache,
-            self._ownership,
+            self._partitions,
             guard_row=provider.use_instance_table_etag,
         )
         self._work_items = WorkItems(
@@ -161,7 +161,7 @@ class AzureStorageTaskHub:
         return self._options.hub_name
 
     async def create(self) -> None:
-        """See `TaskHub`. As in .NET, also a client creates everything, lease records included."""
+        """See `TaskHub`. As in .NET, a client creates all parts as well, including the lease records."""
         if self._is_created:
             return
         # Several clients may make their first call at the same time.
@@ -174,7 +174,7 @@ class AzureStorageTaskHub:
         queues = [self._sender.work_items, *self._sender.control_queues]
         await asyncio.gather(
             self._app_lease.create(),
-            self._ownership.create(),
+            self._partitions.create(),
             self._history_rows.create(),
             self._instance_rows.create(),
             *(queue.create() for queue in queues),
@@ -186,7 +186,7 @@ class AzureStorageTaskHub:
         queues = [self._sender.work_items, *self._sender.control_queues]
         await asyncio.gather(
             self._app_lease.delete(),
-            self._ownership.delete(),
+            self._partitions.delete(),
             self._history_rows.drop(),
             self._instance_rows.drop(),
             self._large.drop(),
@@ -215,10 +215,10 @@ class AzureStorageTaskHub:
             # that stays pending forever. A worker that receives the message waits for the row, so a large input is
             # stored before both, to keep that wait short.
             status_input = None if encoded.blob else await self._instances.input_reference(started)
-            sent = await self._sender.put(encoded)
+            blob_url = await encoded.queue.put(encoded)
             # Refused if another client has started the id since the row was read. Its row then makes the worker discard
-            # the message that was just sent (`delivery.judge_start`).
-            if await self._instances.create(started, existing=existing, status_input=sent.blob_url or status_input):
+            # the message that was just sent (`delivery.disposition_of_start`).
+            if await self._instances.create(started, existing=existing, status_input=blob_url or status_input):
                 self._cache.started[instance_id] = started.instance.execution_id or ""
 
     async def send(self, message: TaskMessage) -> None:
@@ -265,7 +265,7 @@ class AzureStorageTaskHub:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Take part in the work of the hub while the body runs; leaving it hands over the control queues.
+        """Own control queues and receive messages while the body runs; leaving it hands over the queues.
 
         The engine must have stopped before: it needs the queues to save its last episodes.
         """
@@ -273,7 +273,7 @@ class AzureStorageTaskHub:
         poller = ControlQueuePoller(
             self._sender,
             self._sessions,
-            self._ownership,
+            self._partitions,
             self._clock,
             batch_size=self._options.storage_provider.control_queue_batch_size,
             longest_pause=self._options.storage_provider.max_queue_polling_interval,
@@ -282,8 +282,8 @@ class AzureStorageTaskHub:
             if self._identity is not None:
                 await stack.enter_async_context(takeover(self._identity, self._account, self._clock))
                 # Messages that were on their way to the killed host are in no journal. They appear when their first
-                # lock ends. The service may have been about to answer, so the lock can begin after the kill; looking
-                # several times costs less than a whole back-off.
+                # lock ends. The service may process a request of the killed host a moment after the kill, so
+                # the lock can end later; three polls cost less than a whole back-off.
                 for queue in (self._sender.work_items, *self._sender.control_queues):
                     for times in (1, 2, 3):
                         queue.expect(times * FIRST_LOCK)
@@ -292,7 +292,7 @@ class AzureStorageTaskHub:
             await stack.enter_async_context(self._sessions.running())
             await stack.enter_async_context(self._work_items.running())
             await stack.enter_async_context(poller.running())
-            own_partitions = partial(self._ownership.owning, poller, self._recreate)
+            own_partitions = partial(self._partitions.owning, poller, self._recreate)
             # The app lease is for control queues only. As in .NET, activities are also processed without it.
             if self._options.use_app_lease:
                 await stack.enter_async_context(self._app_lease.holding(own_partitions))
@@ -349,7 +349,7 @@ def _partition_manager(
     worker_id: str,
     clock: Clock,
     new_id: NewId,
-) -> Ownership:
+) -> PartitionManager:
     """Choose the partition manager that host.json asks for. All hosts of a hub must use the same one."""
     leases = tracking.container(names.lease_container)
     if provider.use_legacy_partition_management:

@@ -51,7 +51,8 @@ def message_blob_name(instance_id: str, activity_id: str, event_type: str) -> st
 def column_blob_name(partition_key: str, row_key: str, event_type: str, column: str, *, random: str) -> str:
     """Return the name of a column's blob. `random`: 32 hex digits.
 
-    The random part keeps two hosts apart that write the same row; only the blob of the winner is referred to.
+    The random part keeps two hosts apart that write the same row; the row that is stored refers to the blob of one of
+    them.
     """
     # 31 bits, because .NET takes a non-negative Int32.
     number = int(random[:8], 16) & 0x7FFFFFFF
@@ -72,7 +73,7 @@ def blob_name_of(reference: str) -> str | None:
 
 
 class DamagedPayload(StorageError):
-    """The blob does not contain a text that a task hub has stored."""
+    """The blob of a large payload cannot be decompressed or decoded."""
 
     def __init__(self, blob: str, error: Exception) -> None:
         super().__init__(

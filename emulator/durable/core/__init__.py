@@ -1,1 +1,1 @@
-"""The meaning of Durable Task as pure functions over frozen data: no await, no clock, no ids, no storage."""
+"""Rules of the Durable Task Framework as pure functions of immutable data, without I/O, clock or id generation."""

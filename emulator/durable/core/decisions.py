@@ -1,4 +1,4 @@
-"""Decisions: what an orchestrator asks for in one episode, independent of how it is written.
+"""Decisions of an orchestrator in one episode (tasks, timers, events, end), independent of its programming language.
 
 `replay` derives them from the action list of the Python SDK; a batch of entity operations is converted to them, too.
 `episode.apply_decisions` turns them into history events and messages. `id` is the event id of the history event that

@@ -42,18 +42,17 @@ from emulator.instant import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeOutcome:
-    """What a work item has to store and send. After continue-as-new it describes the last generation.
+    """Events and messages that a work item has to store and send; after continue-as-new, those of the last generation.
 
     `instance` is the execution of `new_events`, and `past_count` the number of its events that are stored already (0
-    for a new execution). `custom_status` is JSON text or None; `status` is the status after the episode. The messages
-    of all generations are included. They are sent in this order: activities, then control (starts, events, results of
-    sub-orchestrations), then timers.
+    for a new execution). `custom_status` is JSON text or None. The messages of all generations
+    are included. They are sent in this order: activities, then control (starts, events, results of sub-orchestrations),
+    then timers.
     """
 
     instance: OrchestrationInstance
     past_count: int
     new_events: Sequence[HistoryEvent]
-    status: RuntimeStatus
     custom_status: str | None = None
     activities: Sequence[TaskMessage] = ()
     control: Sequence[TaskMessage] = ()
@@ -70,8 +69,8 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """State after the decisions. `continues`: it is that of the next generation, whose episode has yet to run."""
+class AppliedDecisions:
+    """State after the decisions. `continues`: it is the state of the next generation, whose episode has yet to run."""
 
     state: RuntimeState
     continues: bool
@@ -86,7 +85,7 @@ def apply_decisions(
     now: Instant,
     new_id: Callable[[], str],
     store_inputs: bool = False,
-) -> Applied:
+) -> AppliedDecisions:
     """Record the decisions in order and put their messages into `outbox`.
 
     `played` is the number of the state's new events that the replay has processed; they are marked as played.
@@ -114,7 +113,7 @@ def apply_decisions(
     # The events that the recorder has collected are dropped with the old history, but their messages are sent: an
     # activity that was scheduled before continue-as-new runs, and its result is ignored.
     if next_started is not None:
-        return Applied(_next_generation(state, next_started, carried, now), continues=True)
+        return AppliedDecisions(_next_generation(state, next_started, carried, now), continues=True)
     # OrchestratorStarted is never marked, although the replay processes it. DurableTask.Core does the same.
     events = [
         replace(event, is_played=True) if number < played and not isinstance(event, OrchestratorStarted) else event
@@ -124,16 +123,15 @@ def apply_decisions(
     # A continued generation begins with an OrchestratorCompleted, and does not get a second one if it decided nothing.
     if not isinstance(events[-1], OrchestratorCompleted):
         events.append(OrchestratorCompleted(timestamp=now))
-    return Applied(replace(state, new=events, ended=recorder.ended), continues=False)
+    return AppliedDecisions(replace(state, new=events), continues=False)
 
 
 def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -> EpisodeOutcome:
-    """Return what has to be stored and sent when no further generation follows."""
+    """Return the outcome of a work item after its last generation."""
     return EpisodeOutcome(
         instance=state.instance,
         past_count=len(state.past),
         new_events=state.new,
-        status=state.status,
         custom_status=custom_status,
         activities=outbox.activities,
         control=outbox.control,
@@ -148,7 +146,6 @@ class _DecisionRecorder:
         self, state: RuntimeState, outbox: Outbox, *, now: Instant, new_id: Callable[[], str], store_inputs: bool
     ) -> None:
         self.events: list[HistoryEvent] = []
-        self.ended: ExecutionCompleted | None = None
         self._state = state
         self._outbox = outbox
         self._now = now
@@ -230,16 +227,17 @@ class _DecisionRecorder:
         self._outbox.control.append(TaskMessage(raised, decision.target))
 
     def complete(self, decision: Complete) -> None:
-        self.ended = ExecutionCompleted(
-            timestamp=self._now,
-            event_id=decision.id,
-            status=decision.status,
-            result=decision.result,
-            failure=decision.failure,
+        self.events.append(
+            ExecutionCompleted(
+                timestamp=self._now,
+                event_id=decision.id,
+                status=decision.status,
+                result=decision.result,
+                failure=decision.failure,
+            )
         )
-        self.events.append(self.ended)
         parent = self._state.started.parent
-        if parent is None or not self._state.answers_parent:
+        if parent is None or not self._state.has_waiting_parent:
             return
         result: HistoryEvent
         if decision.status is RuntimeStatus.COMPLETED:
@@ -272,8 +270,8 @@ def _next_generation(
             # Events that the last generation did not take. They were processed once, so they are marked as played, and
             # keep their times.
             *(replace(event, is_played=True) for event in carried),
-            # The one of the last generation. In .NET the history is replaced before this event is appended, so that it
-            # becomes part of the new execution.
+            # This event belongs to the last generation. In .NET the history is replaced before this event is appended,
+            # so that it becomes part of the new execution.
             OrchestratorCompleted(timestamp=now),
         ],
     )

@@ -1,7 +1,7 @@
 """JSON of the objects inside history events: instance, parent, failure details, trace context and tags.
 
-Queue messages name the .NET type of every object in `$type`; the other formats do not. All are read alike: a `$type`
-is ignored, and scalars are converted as Newtonsoft.Json converts them.
+Queue messages name the .NET type of every object in `$type`; the other formats do not. One reader serves all formats:
+it ignores `$type`, and scalars are converted as Newtonsoft.Json converts them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STRING_MAP_TYPE = (
 
 
 def object_writers(*, type_names: bool) -> Mapping[Kind, ObjectWriter]:
-    """Return the writer of each kind of object, with or without `$type`."""
+    """Return a writer per kind of object, with or without `$type`."""
     writers: dict[Kind, ObjectWriter] = {
         Kind.STRING_MAP: partial(_write_map, {"$type": _STRING_MAP_TYPE} if type_names else {}),
         # Without `$type` in messages, too: .NET knows the declared type, and a wrong name would make the whole message
@@ -96,4 +96,4 @@ def _read_map(
 
 
 READERS = _object_readers()
-"""The reader of each kind of object, and of the scalars that all JSON formats write alike."""
+"""Readers by kind of object, and of the scalars that all JSON formats write alike."""

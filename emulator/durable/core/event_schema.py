@@ -1,9 +1,9 @@
 """Schema of history events: the members of every event in .NET's order, and of the JSON objects inside them.
 
-Four formats store or show the same events, each in the one module that knows its encoding: queue messages
+Four formats store or show the same events. One module per format contains its encoding: queue messages
 (`messaging/wire.py`), table rows (`tracking/rows.py`), the history that a Python orchestrator receives
 (`protocol/history.py`) and the history in a status payload (`management/history_view.py`). They take names, order and
-defaults from here and add how they write a value of each Kind.
+defaults from this schema and add a writer per Kind of value.
 Source: docs/protocol/task-hub-storage.md chapters 2.2, 3.4 and appendix A (durabletask: DurableTask.Core/History/*.cs).
 """
 
@@ -20,7 +20,7 @@ from emulator.instant import MIN_INSTANT
 
 
 class Kind(enum.Enum):
-    """Type of a member's value. A format has one encoding for each."""
+    """Type of a member's value. A format has one encoding per kind."""
 
     STRING = enum.auto()
     INTEGER = enum.auto()

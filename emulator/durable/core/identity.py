@@ -29,7 +29,7 @@ class RuntimeStatus(enum.IntEnum):
 
     @classmethod
     def from_wire_name(cls, name: str) -> RuntimeStatus | None:
-        """Return None for a name that .NET does not know either."""
+        """Return the status with this name; None if .NET does not know the name either."""
         return _BY_WIRE_NAME.get(name)
 
 
@@ -78,7 +78,7 @@ class EntityId:
 
     @classmethod
     def parse(cls, instance_id: str) -> EntityId | None:
-        """Return None if this is not the instance id of an entity."""
+        """Return the entity with this instance id; None if it is not the id of an entity."""
         # A name is a function name and has no @, so the first one ends it. The key may contain more.
         name, separator, key = instance_id[1:].partition("@")
         return cls(name, key) if instance_id.startswith("@") and separator else None

@@ -1,4 +1,4 @@
-"""Recognition of messages that an execution already has in its history, or that are meant for another execution.
+"""Recognition of messages whose events an execution already has in its history, and of messages for other executions.
 
 Every message may be delivered more than once, and a result can arrive after its orchestration has continued as new.
 The task hub uses these rules to delete such messages, and the episode uses them to leave their events out.
@@ -47,7 +47,7 @@ class KnownResults:
     def has(self, event: HistoryEvent, *, redelivered: bool = False) -> bool:
         """Whether the execution already has this event.
 
-        `redelivered`: the message was delivered before, so it may be the very one that is stored.
+        `redelivered`: the message was delivered before, so the stored event may come from it.
         """
         key = _result_key(event)
         if key is not None:

@@ -1,4 +1,4 @@
-"""State of an execution: its history reduced to a few facts, and the episode that begins with new messages.
+"""Runtime state of an execution: facts from its history, and the episode that begins with new messages.
 
 Source: DurableTask.Core, src/DurableTask.Core/OrchestrationRuntimeState.cs; TaskOrchestrationDispatcher.cs,
 ReconcileMessagesWithState.
@@ -35,7 +35,6 @@ class RuntimeState:
     past: Sequence[HistoryEvent]
     new: Sequence[HistoryEvent]
     is_suspended: bool = False
-    ended: ExecutionCompleted | None = None
 
     @property
     def instance(self) -> OrchestrationInstance:
@@ -43,14 +42,7 @@ class RuntimeState:
         return self.started.instance
 
     @property
-    def status(self) -> RuntimeStatus:
-        """The status that the events imply."""
-        if self.ended is not None:
-            return self.ended.status
-        return RuntimeStatus.SUSPENDED if self.is_suspended else RuntimeStatus.RUNNING
-
-    @property
-    def answers_parent(self) -> bool:
+    def has_waiting_parent(self) -> bool:
         """Whether a parent orchestration waits for the result."""
         return self.started.parent is not None and FIRE_AND_FORGET not in (self.started.tags or {})
 
@@ -60,10 +52,10 @@ def begin_episode(
 ) -> RuntimeState | None:
     """Return the state in which the function is called: an OrchestratorStarted, then the events of the messages.
 
-    Left out are repeated starts, messages for another execution, results that the history already has, and everything
-    for an instance that has ended or was never started. None: no event is left, so there is no episode.
+    Repeated starts, messages for another execution, results that the history already has, and all messages to an
+    instance that has ended or was never started are left out. None: no event is left, so there is no episode.
     """
-    past = _Past.of(history)
+    past = _HistorySummary.of(history)
     if past.started is None:
         # Queues do not keep the order, so other messages may have arrived before the start.
         messages = sorted(messages, key=lambda message: not isinstance(message.event, ExecutionStarted))
@@ -77,8 +69,8 @@ def begin_episode(
     # messages are known but some decisions are missing: the episode runs again to make them.
     if not accepted and past.is_complete:
         return None
-    # Never earlier than the last episode, or than a timer that has fired. Users and the SDK's long timers compare the
-    # current time with the timer's, and the storage service may deliver up to a second early.
+    # The time of an episode is never before that of the last episode or of a timer that has fired. Users and the SDK's
+    # long timers compare the current time with the timer's, and the storage service may deliver up to a second early.
     timers = (event.fire_at for event in accepted if isinstance(event, TimerFired))
     episode_start = OrchestratorStarted(timestamp=max(now, past.last_episode_at, *timers))
     return RuntimeState(
@@ -90,8 +82,8 @@ def begin_episode(
 
 
 @dataclass(frozen=True, slots=True)
-class _Past:
-    """What a stored history says. `is_complete`: the last episode was stored to its end."""
+class _HistorySummary:
+    """Facts from a stored history. `is_complete`: the last episode was stored to its end."""
 
     events: Sequence[HistoryEvent]
     started: ExecutionStarted | None
@@ -101,7 +93,7 @@ class _Past:
     is_complete: bool
 
     @classmethod
-    def of(cls, history: Sequence[HistoryEvent]) -> _Past:
+    def of(cls, history: Sequence[HistoryEvent]) -> _HistorySummary:
         started = ended = None
         last_episode_at = MIN_INSTANT
         for event in history:
@@ -117,7 +109,7 @@ class _Past:
         return cls(history, started, ended, _is_suspended(history, before=False), last_episode_at, is_complete)
 
 
-def _accepted(messages: Sequence[TaskMessage], past: _Past, started: ExecutionStarted) -> list[HistoryEvent]:
+def _accepted(messages: Sequence[TaskMessage], past: _HistorySummary, started: ExecutionStarted) -> list[HistoryEvent]:
     known = KnownResults(past.events)
     accepted: list[HistoryEvent] = []
     for message in messages:

@@ -1,4 +1,4 @@
-"""Runtime status of an execution, as its history implies it."""
+"""Runtime status of an execution, derived from its history."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Durable engine: runs the work items of a task hub and returns their outcomes."""

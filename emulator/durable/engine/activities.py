@@ -7,14 +7,14 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, WorkAborted
 from emulator.durable.hub import ActivityWorkItem
-from emulator.durable.tracing.writing import activity
+from emulator.durable.tracing.hub_log import activity_label
 
 
 def describe(item: ActivityWorkItem) -> str:
     """Name the activity function and its instance, for the log."""
     event = item.message.event
     name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
-    return activity(item.message.target.instance_id, name)
+    return activity_label(item.message.target.instance_id, name)
 
 
 class ActivityRunner:
@@ -27,9 +27,9 @@ class ActivityRunner:
         """Call the activity function and return the response message. Raises WorkAborted."""
         task, services = item.message.event, self._services
         if not isinstance(task, TaskScheduled):
-            raise WorkAborted(f"a work item must hold a TaskScheduled, not a {type(task).__name__}")
+            raise WorkAborted(f"a work item must contain a TaskScheduled, not a {type(task).__name__}")
         instance = item.message.target
-        function = activity(instance.instance_id, task.name)
+        function = activity_label(instance.instance_id, task.name)
         services.lifecycle.started(function, task.input, task_id=task.event_id)
         result = await services.executor.act(
             ActivityRequest(instance=instance, task_id=task.event_id, name=task.name, input=task.input)

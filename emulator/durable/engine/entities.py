@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.entities.messages import Request, Response
-from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, commit, plan
+from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, commit, plan
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState, begin_episode
@@ -14,14 +14,14 @@ from emulator.durable.engine.orchestrations import without_new_events
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.executor import EntityBatch, EntityOperation, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
-from emulator.durable.tracing.writing import entity as entity_line
+from emulator.durable.tracing.hub_log import entity_label
 from emulator.ids import hyphenated
 
 
 def describe(item: OrchestrationWorkItem) -> str:
     """Name the entity, for the log."""
     entity = EntityId.parse(item.instance.instance_id)
-    return entity_line(entity) if entity is not None else item.instance.instance_id
+    return entity_label(entity) if entity is not None else item.instance.instance_id
 
 
 class EntityRunner:
@@ -37,16 +37,16 @@ class EntityRunner:
         state = begin_episode(item.history, item.messages, services.now())
         if entity is None or state is None:
             return without_new_events(item)
-        outbox, turn = Outbox(), self._plan(state)
+        outbox, batch = Outbox(), self._plan(state)
         while True:
-            answer = await self._run_batch(entity, turn) if turn.operations else None
-            decisions, scheduler = commit(entity, turn, answer, services.now())
-            services.lifecycle.entities.batch_ended(entity, turn, scheduler)
+            result = await self._run_batch(entity, batch) if batch.operations else None
+            decisions, scheduler = commit(entity, batch, result, services.now())
+            services.lifecycle.entities.batch_ended(entity, batch, scheduler)
             state = self._apply(state, decisions, outbox)
             # The decisions start the next generation. As for an orchestration that continues as new, it runs within
             # this work item, and only the last generation is stored: one checkpoint for all batches.
-            turn = self._plan(state)
-            if not turn.has_work:
+            batch = self._plan(state)
+            if not batch.has_work:
                 break
         # Without a decision, an episode ends with OrchestratorCompleted and leaves the entity waiting for messages.
         return outcome_of(self._apply(state, (), outbox), outbox, scheduler.status_text)
@@ -57,7 +57,7 @@ class EntityRunner:
             state, decisions, outbox, played=len(state.new), now=services.now(), new_id=services.new_id
         ).state
 
-    def _plan(self, state: RuntimeState) -> EntityPlan:
+    def _plan(self, state: RuntimeState) -> BatchPlan:
         events = [*state.past, *state.new]
         try:
             return plan(
@@ -71,19 +71,18 @@ class EntityRunner:
             # Retried and not failed: an entity has no end, and another version of the app may be able to read it.
             raise WorkAborted(f"a message or the scheduler state cannot be read ({error})") from error
 
-    async def _run_batch(self, entity: EntityId, turn: EntityPlan) -> BatchResult:
-        batch = EntityBatch(
+    async def _run_batch(self, entity: EntityId, batch: BatchPlan) -> BatchResult:
+        call = EntityBatch(
             entity=entity,
-            exists=turn.state.exists,
-            state=turn.state.state,
+            exists=batch.state.exists,
+            state=batch.state.state,
             operations=[
                 EntityOperation(request.operation or "", request.input, request.is_signal, request.id)
-                for request in turn.operations
+                for request in batch.operations
             ],
-            now=self._services.now(),
         )
-        result = await self._services.executor.operate(batch)
-        self._services.lifecycle.entities.operations_ended(batch, result)
+        result = await self._services.executor.operate(call)
+        self._services.lifecycle.entities.operations_ended(call, result)
         return BatchResult(
             exists=result.exists,
             state=result.state,

@@ -12,7 +12,7 @@ from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import VersionFailure
-from emulator.durable.tracing.writing import orchestrator
+from emulator.durable.tracing.hub_log import orchestrator_label
 
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
@@ -22,7 +22,7 @@ def describe(item: OrchestrationWorkItem) -> str:
     # ExecutionStarted is the second event of a stored history, after OrchestratorStarted, or among the messages.
     events = (*item.history[:2], *(message.event for message in item.messages))
     name = next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
-    return orchestrator(item.instance.instance_id, name)
+    return orchestrator_label(item.instance.instance_id, name)
 
 
 class OrchestrationRunner:
@@ -62,7 +62,7 @@ class OrchestrationRunner:
         options, version = self._services.options, state.started.version
         if accepts(options.version_match_strategy, options.default_version, version):
             return await self._services.executor.orchestrate(
-                OrchestratorRequest(instance=state.instance, started=state.started, past=state.past, new=state.new)
+                OrchestratorRequest(started=state.started, past=state.past, new=state.new)
             )
         # The default is to abandon the item, so that a worker with a matching version can take it.
         if options.version_failure_strategy is VersionFailure.FAIL:
@@ -70,22 +70,20 @@ class OrchestrationRunner:
         raise WorkAborted(
             f"The instance has version {version!r}, which this worker must not run: host.json has "
             f"extensions.durableTask.defaultVersion {options.default_version!r} and versionMatchStrategy "
-            f"{options.version_match_strategy.value!r}. On Azure the instance waits without a message until a worker "
-            "accepts its version; set defaultVersion, or versionMatchStrategy to 'None'"
+            f"{options.version_match_strategy.value!r}. On Azure the instance waits without a log line until a "
+            "worker accepts its version; set defaultVersion, or versionMatchStrategy to 'None'"
         )
 
 
 def without_new_events(item: OrchestrationWorkItem) -> EpisodeOutcome:
     """Return the outcome for messages that change nothing (repeated, stale or too late): they are only deleted."""
-    return EpisodeOutcome(
-        instance=item.instance, past_count=len(item.history), new_events=(), status=RuntimeStatus.RUNNING
-    )
+    return EpisodeOutcome(instance=item.instance, past_count=len(item.history), new_events=())
 
 
 def _version_failure(state: RuntimeState) -> OrchestratorResult:
     """Fail the instance without calling the function."""
     failure = FailureDetails("VersionMismatch", _VERSION_MISMATCH, is_non_retriable=True)
-    # The function is not replayed, so nothing says which ids it would use next. One above all stored ids is free.
+    # The function is not replayed, so it is unknown which ids it would use next. An id above all stored ids is free.
     next_id = 1 + max((event.event_id for event in state.past), default=-1)
     end = Complete(
         next_id,

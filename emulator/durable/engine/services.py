@@ -1,4 +1,4 @@
-"""What the runners of orchestrations, entities and activities share: user code, options, clock, ids and log."""
+"""Services that the runners of orchestrations, entities and activities share: executor, options, clock, ids and log."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from emulator.clock import Clock
 from emulator.durable.executor import Executor
 from emulator.durable.options import DurableTaskOptions
-from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.ids import NewId
 from emulator.instant import Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineServices:
-    """Collaborators of the runners. `lifecycle` writes the tracing lines of instances and functions."""
+    """Services of the runners. `lifecycle` logs what happens to instances and functions."""
 
     executor: Executor
     options: DurableTaskOptions
     clock: Clock
     new_id: NewId
-    lifecycle: Lifecycle
+    lifecycle: LifecycleLog
 
     def now(self) -> Instant:
         """Return the current time, UTC."""

@@ -23,7 +23,7 @@ from emulator.durable.engine.services import EngineServices
 from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
 from emulator.durable.options import DurableTaskOptions
-from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.ids import NewId
 from emulator.polling.work_loop import Processor, work
 
@@ -45,21 +45,21 @@ async def engine(
     *,
     clock: Clock,
     new_id: NewId,
-    lifecycle: Lifecycle | None = None,
+    lifecycle: LifecycleLog | None = None,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
-    """Run all work of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
+    """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
-    `lifecycle` writes the tracing lines of the hub. Clients in this process must use the same one, because the lines
-    are numbered.
+    `lifecycle` logs what happens to the instances of the hub. Clients in this process must use the same object,
+    because it numbers the lines.
     """
-    lifecycle = lifecycle or Lifecycle.of_hub(options)
+    lifecycle = lifecycle or LifecycleLog.of_hub(options)
     services = EngineServices(executor=executor, options=options, clock=clock, new_id=new_id, lifecycle=lifecycle)
-    # Three loops instead of one, because each kind of work item has a limit of its own in host.json.
+    # Three loops instead of one, because host.json has a limit per kind of work item.
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
-        fetch=_one_by_one(source.next_orchestration),
+        fetch=_fetch_one(source.next_orchestration),
         run=OrchestrationRunner(services).run,
         save=source.complete_orchestration,
         abandon=source.abandon_orchestration,
@@ -67,7 +67,7 @@ async def engine(
     entity = Processor(
         name="entity",
         describe=entities.describe,
-        fetch=_one_by_one(source.next_entity),
+        fetch=_fetch_one(source.next_entity),
         run=EntityRunner(services).run,
         save=source.complete_orchestration,
         abandon=source.abandon_orchestration,
@@ -75,7 +75,7 @@ async def engine(
     activity = Processor(
         name="activity",
         describe=activities.describe,
-        fetch=_one_by_one(source.next_activity),
+        fetch=_fetch_one(source.next_activity),
         run=ActivityRunner(services).run,
         save=source.complete_activity,
         abandon=source.abandon_activity,
@@ -104,7 +104,7 @@ async def engine(
     lifecycle.worker_stopped()
 
 
-def _one_by_one(next_item: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[Sequence[T]]]:
+def _fetch_one(next_item: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[Sequence[T]]]:
     async def fetch() -> Sequence[T]:
         return [await next_item()]
 

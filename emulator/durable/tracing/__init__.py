@@ -1,1 +1,1 @@
-"""Log lines of the Durable Task extension, in the words that users and tools search for."""
+"""Log lines of the Durable Task extension, with its texts, because users and tools search for them."""

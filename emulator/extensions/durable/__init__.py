@@ -1,0 +1,1 @@
+"""Durable Functions as an extension of the functions host: triggers, client binding and HTTP API."""

@@ -25,7 +25,7 @@ from emulator.durable.executor import (
     WorkAborted,
 )
 from emulator.durable.options import DurableTaskOptions
-from emulator.durable.tracing.writing import orchestrator
+from emulator.durable.tracing.hub_log import orchestrator_label
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
@@ -62,13 +62,13 @@ class FunctionsExecutor:
 
         Raises WorkAborted if the function could not be run and the episode has to be retried.
         """
-        answer = await self._answer(request)
+        response = await self._call(request)
         # Python's SDK returns all actions since the start of the orchestration, so they are replayed against the
         # history. The .NET extension does the same (OutOfProcOrchestrationShim).
         replayed = replay(
             request.past,
             request.new,
-            answer,
+            response,
             started=request.started,
             settings=self._settings,
             wall_clock=Instant.of(self._clock.now()),
@@ -77,24 +77,23 @@ class FunctionsExecutor:
         for diagnostic in replayed.diagnostics:
             is_error = diagnostic.level == "error"
             source = self._functions.source(FunctionKind.ORCHESTRATOR, name) if is_error else None
-            function = orchestrator(request.instance.instance_id, name)
+            function = orchestrator_label(request.started.instance.instance_id, name)
             where = f" ({source})" if source else ""
             _log.log(_LEVELS[diagnostic.level], "%s%s: %s", function, where, diagnostic.text)
         return OrchestratorResult(
             decisions=replayed.decisions,
-            custom_status=answer.custom_status,
+            custom_status=response.custom_status,
             played=replayed.played,
-            story=replayed.trace,
+            trace=replayed.trace,
         )
 
-    async def _answer(self, request: OrchestratorRequest) -> OrchestratorResponse:
+    async def _call(self, request: OrchestratorRequest) -> OrchestratorResponse:
         name = request.started.name
         missing = self._functions.missing(FunctionKind.ORCHESTRATOR, name)
         if missing is not None:
             return orchestrators.cannot_run(missing)
-        poll_interval = self._settings.http_poll_interval
         try:
-            context = orchestrators.context_text(request, http_poll_interval=poll_interval)
+            context = orchestrators.context_text(request, http_poll_interval=self._settings.http_poll_interval)
             returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
         except JsonReaderError:
             # The .NET extension fails before it calls the function, and its message contains nothing else.
@@ -102,11 +101,11 @@ class FunctionsExecutor:
                 f"One or more errors occurred. (Exception while executing function: {name})"
             )
         except FunctionFailed as failure:
-            return orchestrators.answer_of_failure(failure)
+            return orchestrators.response_in_failure(failure)
         except (FunctionTimedOut, BindingFailed, WorkerError) as error:
             # Not the orchestrator's own failure, so its history must not record one. The episode is retried.
             raise WorkAborted(str(error)) from error
-        return orchestrators.answer_of(_text(returned))
+        return orchestrators.response_of(_text(returned))
 
     # Activities ------------------------------------------------------------------------------------------------
 
@@ -145,8 +144,8 @@ class FunctionsExecutor:
         except FunctionTimedOut as error:
             # Retrying would time out again. So, as in TaskEntityShim, every operation of the batch fails.
             return entities.all_failed(batch, str(error))
-        # An entity's state must not be lost because of one bad answer, so the batch is retried.
-        except (WorkerError, BindingFailed, entities.UnreadableAnswer) as error:
+        # An entity's state must not be lost because of one invalid response, so the batch is retried.
+        except (WorkerError, BindingFailed, entities.UnreadableResponse) as error:
             raise WorkAborted(str(error)) from error
 
 

@@ -32,7 +32,7 @@ SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
 
 STRICT_PURGE_SETTING: Final = "AZEMU_STRICT_PURGE"
-"""App setting: refuse a purge whose statuses would make it delete everything (docs/protocol/durable-client-http.md
+"""App setting: refuse a purge whose statuses would make it delete all instances (docs/protocol/durable-client-http.md
 2.8)."""
 
 _TRIGGERS: Final[Mapping[str, FunctionKind]] = {
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 def durable_extension(context: ExtensionContext) -> Extension:
-    """Durable Functions. Raises ConfigurationError for wrong options in host.json or an unknown profile."""
+    """Create the extension. Raises ConfigurationError for wrong options in host.json or an unknown profile."""
     options = resolve_options(context.section(DurableTaskOptions), context.settings)
     provider = options.storage_provider
     if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
@@ -57,8 +57,8 @@ def durable_extension(context: ExtensionContext) -> Extension:
             provider.control_queue_buffer_threshold,
         )
     claim_identity = no_identity
-    # A host that takes the name of a killed one takes over its leases. In Azure a host with that name may be running on
-    # another machine, where the file locks that prove its death are not seen. So this is done for emulators only.
+    # A host that takes over the name of a killed one owns its leases. With storage in Azure, a host with that name may
+    # run on another machine, whose file locks cannot be seen here. So identities are claimed only for emulators.
     if context.hosts_folder is not None and context.accounts.is_emulated(provider.connection_name):
         claim_identity = context.resources.enter_context(open_host_identities(context.hosts_folder, context.new_id))
     functions = DurableFunctions()

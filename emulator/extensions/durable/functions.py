@@ -72,7 +72,7 @@ class DurableFunctions:
         return None if function is None else function.source
 
     def missing(self, kind: FunctionKind, name: str) -> str | None:
-        """Return None if there is such a function, else the extension's message with the names that there are."""
+        """Return None if there is such a function, else the extension's message with the known names."""
         functions = self._functions[kind]
         if name.lower() in functions:
             return None

@@ -30,7 +30,7 @@ _TYPE = "System.Net.Http.HttpRequestException, System.Net.Http"
 # .NET's HttpResponseMessage keeps these headers, and all that begin with "content-", with the content instead of the
 # response. The extension reads only the response, so they are missing from the result.
 _CONTENT_HEADERS = frozenset(("allow", "expires", "last-modified"))
-# .NET parses these headers, and returns each element as a value of its own.
+# .NET parses these headers, and returns their elements as separate values.
 _LISTS = frozenset(
     ("accept-ranges", "connection", "pragma", "trailer", "transfer-encoding", "upgrade", "vary", "via", "warning")
 )
@@ -45,13 +45,13 @@ class HttpActivity:
         self._clock = clock
 
     async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
-        """Send the request in the activity's input. Every HTTP status is a success; only a missing response fails."""
+        """Send the request in the activity's input. Every HTTP status is a success; a missing response is a failure."""
         instance_id = request.instance.instance_id
         try:
-            [wanted] = json.loads(request.input or "")
-            # The server may be a process of its own, so virtual time must not jump while it works.
+            [http_request] = json.loads(request.input or "")
+            # The server may be another process, so virtual time must not jump while it works.
             with self._clock.busy():
-                result = await within(self._clock, _TIMEOUT_SECONDS, self._exchange(wanted))
+                result = await within(self._clock, _TIMEOUT_SECONDS, self._exchange(http_request))
         except TokenUnavailable as error:
             _log.error("%s: Unable to retrieve a token for call_http. %s", instance_id, error)
             return _failed(str(error))
@@ -67,47 +67,47 @@ class HttpActivity:
             return _failed(f"{text} ({error.host}:{error.port})")
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
             return _failed(str(error) or type(error).__name__)
-        is_polled = bool(wanted.get("asynchronousPatternEnabled"))
+        is_polled = bool(http_request.get("asynchronousPatternEnabled"))
         if result["statusCode"] == 202 and "Location" in result["headers"] and not is_polled:
             _log.warning(
-                "%s: call_http got a 202 with a Location. Orchestrations in Python do not poll it, here as on Azure: "
-                "the 202 is the result.",
+                "%s: call_http received a 202 response with a Location header. As on Azure, Python orchestrations do "
+                "not poll it: the 202 response is the result.",
                 instance_id,
             )
         return ActivitySucceeded(json_text(result))
 
-    async def _exchange(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _exchange(self, http_request: Mapping[str, Any]) -> Mapping[str, Any]:
         headers: CIMultiDict[str] = CIMultiDict()
-        for name, value in (wanted.get("headers") or {}).items():
+        for name, value in (http_request.get("headers") or {}).items():
             for item in value if isinstance(value, list) else [value]:
                 headers.add(name, str(item))
-        content = wanted.get("content")
+        content = http_request.get("content")
         if headers.get("Content-Type", "").lower().startswith("multipart/"):
             raise ValueError("Multipart content is not supported with CallHttpAsync.")
         if content is not None:
             # The default of .NET's StringContent.
             headers.setdefault("Content-Type", "text/plain; charset=utf-8")
-        source = wanted.get("tokenSource")
+        source = http_request.get("tokenSource")
         if source:
             headers["Authorization"] = f"Bearer {await self._tokens.token(str(source['resource']))}"
         async with self._session.request(
-            wanted["method"],
-            wanted["uri"],
+            http_request["method"],
+            http_request["uri"],
             headers=headers,
             data=None if content is None else str(content).encode(),
             # .NET's HttpClient sends none of these unless the caller sets them.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
-        ) as answer:
+        ) as response:
             return {
-                "statusCode": answer.status,
-                "headers": _response_headers(answer.headers),
-                "content": await answer.text(errors="replace"),
+                "statusCode": response.status,
+                "headers": _response_headers(response.headers),
+                "content": await response.text(errors="replace"),
             }
 
 
 @asynccontextmanager
 async def http_activity(settings: Mapping[str, str], clock: Clock) -> AsyncIterator[HttpActivity]:
-    """Open the activity while entered. `settings`: the app's; they may name a managed identity."""
+    """Open the HTTP client of the activity while entered. `settings`: the app's; they may name a managed identity."""
     # No limits of aiohttp's own: the engine limits the number of activities, and the clock measures the time, so that
     # virtual time applies to the timeout.
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None, sock_connect=None)

@@ -13,7 +13,7 @@ from emulator.durable.azurestorage.crash_recovery.host_identity import ClaimIden
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.durable.options import DurableTaskOptions
-from emulator.durable.tracing.lifecycle import Lifecycle
+from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
@@ -35,7 +35,7 @@ class SelectedHub:
     """The task hub of one request. `hub`, `connection`: as URLs in responses spell them. `is_own`: the app's own."""
 
     client: DurableClient
-    lifecycle: Lifecycle
+    lifecycle: LifecycleLog
     hub: str
     connection: str
     is_own: bool
@@ -43,14 +43,15 @@ class SelectedHub:
 
 @dataclass(frozen=True, slots=True)
 class OpenedHub:
-    """A task hub and the log of its instances, to which clients and the engine both write."""
+    """A task hub with its client, and the log to which clients and the engine both write."""
 
     hub: AzureStorageTaskHub
-    lifecycle: Lifecycle
+    client: DurableClient
+    lifecycle: LifecycleLog
 
 
 class HubDirectory:
-    """Opens task hubs at their first use and keeps them."""
+    """Opens task hubs at their first use and reuses them."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class HubDirectory:
 
     def own(self) -> OpenedHub:
         """Return the app's own hub. Raises ConnectionNotConfigured."""
-        return self._hub(self._own_account(), self.own_name)
+        return self._hub(self._own_account(), self.own_name, is_own=True)
 
     def select(self, hub: str | None = None, connection: str | None = None) -> SelectedHub:
         """Return the hub of a request; None means the app's own. Raises UnknownConnection."""
@@ -95,24 +96,21 @@ class HubDirectory:
             raise UnknownConnection(connection or error.name) from None
         # The spelling of the request is kept in URLs of the response, as the extension does.
         name = hub or self.own_name
-        is_own = self._is_own(account, name)
-        opened = self._hub(account, self.own_name if is_own else name)
+        # Names of queues and tables ignore letter case, so two spellings are the same hub.
+        is_own = account is own_account and name.lower() == self.own_name.lower()
+        opened = self._hub(account, self.own_name if is_own else name, is_own=is_own)
         return SelectedHub(
-            client=DurableClient(opened.hub, self._options, clock=self._clock, new_id=self._new_id),
+            client=opened.client,
             lifecycle=opened.lifecycle,
             hub=name,
             connection=connection or self.own_connection,
             is_own=is_own,
         )
 
-    def _is_own(self, account: StorageAccount, name: str) -> bool:
-        # Names of queues and tables ignore letter case, so two spellings are the same hub.
-        return account is self._own_account() and name.lower() == self.own_name.lower()
-
     def _own_account(self) -> StorageAccount:
         return self._accounts(self._options.storage_provider.connection_name)
 
-    def _hub(self, account: StorageAccount, name: str) -> OpenedHub:
+    def _hub(self, account: StorageAccount, name: str, *, is_own: bool) -> OpenedHub:
         # Accounts are compared by identity: StorageAccounts returns one object per account.
         key = (id(account), name.lower())
         opened = self._hubs.get(key)
@@ -126,10 +124,11 @@ class HubDirectory:
                 new_id=self._new_id,
                 tracking=self._accounts(tracking) if tracking else None,
                 app_name=self._app_name,
-                # Only the own hub has leases and messages of this host. An identity that is claimed
-                # for another hub could not be claimed by the next host.
-                identity=self._claim_identity() if self._is_own(account, name) else None,
+                # Only the own hub has leases and messages of this host. An identity that is claimed for another hub
+                # could not be claimed by the next host.
+                identity=self._claim_identity() if is_own else None,
             )
-            lifecycle = Lifecycle.of_hub(options, app_name=self._app_name, slot_name=self._slot_name)
-            opened = self._hubs[key] = OpenedHub(hub, lifecycle)
+            lifecycle = LifecycleLog.of_hub(options, app_name=self._app_name, slot_name=self._slot_name)
+            client = DurableClient(hub, self._options, clock=self._clock, new_id=self._new_id)
+            opened = self._hubs[key] = OpenedHub(hub, client, lifecycle)
         return opened

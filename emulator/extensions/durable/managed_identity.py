@@ -30,11 +30,11 @@ _NEED_SCOPE = frozenset(
 
 
 class TokenUnavailable(EmulatorError):
-    """No token for a resource. The message names the source that was asked, and how to get a token."""
+    """No token for a resource. The message names the source of tokens, and how to get a token."""
 
 
 class TokenSource(Protocol):
-    """Where `call_http` gets its tokens from."""
+    """Source of the tokens of `call_http`."""
 
     async def token(self, resource: str) -> str:
         """Return a bearer token. Raises TokenUnavailable."""
@@ -59,11 +59,11 @@ class ManagedIdentity:
         # The endpoint wants the resource, and the Azure CLI the scope.
         query = {"resource": resource.removesuffix("/.default"), "api-version": "2019-08-01"}
         try:
-            async with self.session.get(endpoint, params=query, headers={"X-IDENTITY-HEADER": secret}) as answer:
-                body = await answer.text()
+            async with self.session.get(endpoint, params=query, headers={"X-IDENTITY-HEADER": secret}) as response:
+                body = await response.text()
         except aiohttp.ClientError as error:
             raise TokenUnavailable(
-                f'No token for the resource "{resource}": the managed identity at {endpoint} does not answer ({error}).'
+                f'No token for the resource "{resource}": the managed identity at {endpoint} did not respond ({error}).'
             ) from error
         return _token_in(body, "access_token", f"the managed identity at {endpoint}", resource)
 
@@ -90,16 +90,16 @@ async def _from_azure_cli(resource: str) -> str:
         await kill_process_tree(process)
         raise
     if process.returncode:
-        said = errors.decode(errors="replace").strip()
-        raise TokenUnavailable(f'No token for the resource "{resource}": the Azure CLI says "{said}".')
+        message = errors.decode(errors="replace").strip()
+        raise TokenUnavailable(f'No token for the resource "{resource}": the Azure CLI failed with "{message}".')
     return _token_in(output.decode(), "accessToken", "the Azure CLI", resource)
 
 
 def _token_in(body: str, member: str, source: str, resource: str) -> str:
-    # Only the beginning of an unexpected body is shown. A proxy may have answered with a whole web page.
+    # Only the beginning of an unexpected body is shown. It may be a whole web page from a proxy.
     try:
-        answer: Any = json.loads(body)
-        token = answer[member]
+        members: Any = json.loads(body)
+        token = members[member]
     except (ValueError, KeyError, TypeError) as error:
-        raise TokenUnavailable(f'No token for the resource "{resource}": {source} answered "{body[:200]}".') from error
+        raise TokenUnavailable(f'No token for the resource "{resource}": {source} returned "{body[:200]}".') from error
     return str(token)

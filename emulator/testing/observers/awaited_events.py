@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from emulator.durable.core.events import EventRaised, HistoryEvent
 from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
-from emulator.extensions.durable.protocol.orchestrators import answer_of
+from emulator.extensions.durable.protocol.orchestrators import response_of
 from emulator.worker.port import FunctionMetadata, Invocation, Returned
 
 _TRIGGER = "orchestrationtrigger"
@@ -50,7 +50,7 @@ class AwaitedEvents:
 
     def names(self, instance_id: str, history: Sequence[HistoryEvent]) -> Sequence[str]:
         """Return the names of the events that the instance waits for and that its history does not contain yet."""
-        response = answer_of(self._responses.get(instance_id))
+        response = response_of(self._responses.get(instance_id))
         # Counted, because an orchestrator may wait for several events of the same name.
         awaited = Counter(_event_names(response.actions or ()))
         raised = Counter(event.name for event in history if isinstance(event, EventRaised))

@@ -182,7 +182,7 @@ class _Replay:
                 return self._answer(step, id)
 
     def _decision(self, step: Step, id: int) -> Decision:
-        instance = self._request.instance
+        instance = self._request.started.instance
         match step:
             case act(name, input):
                 return ScheduleTask(id, name, json.dumps(input))
@@ -208,7 +208,7 @@ class _Replay:
         raise AssertionError(step)
 
     def _request_id(self, id: int) -> str:
-        execution = (self._request.instance.execution_id or "").replace("-", "")
+        execution = (self._request.started.instance.execution_id or "").replace("-", "")
         return f"{execution[:8]}-0000-0000-0000-{id:012d}"
 
     def _answer(self, step: Step, id: int) -> tuple[Any] | None:

@@ -67,7 +67,7 @@ def test_a_copied_folder_copies_neither_name_nor_messages(tmp_path: Path) -> Non
         shutil.copytree(tmp_path / "app", tmp_path / "copy")
         with claimed(tmp_path / "copy") as copy:
             assert copy.name != original.name
-            assert copy.journal.left == ()
+            assert copy.journal.previous == ()
     with claimed(tmp_path / "copy") as again:
         assert again.name == copy.name
 
@@ -225,7 +225,7 @@ async def test_messages_of_a_killed_process_are_visible_at_once(bench: Bench, tm
         # One was done, one is in other hands by now.
         assert [each.body for each in await queue.get(limit=32, hide_for=timedelta(minutes=5))] == ["third"]
     with claimed(tmp_path) as next_identity:
-        assert next_identity.journal.left == ()
+        assert next_identity.journal.previous == ()
     await queue.delete(renewed)
 
 

@@ -13,7 +13,14 @@ from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.messaging.visibility import abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import CLIENT, MessageData
 from emulator.durable.azurestorage.tracking.history import History
-from emulator.durable.azurestorage.work.delivery import Plan, UnstartedPlan, Verdict, judge_start, plan, plan_unstarted
+from emulator.durable.azurestorage.work.delivery import (
+    DeliveryPlan,
+    Disposition,
+    UnstartedPlan,
+    disposition_of_start,
+    plan,
+    plan_unstarted,
+)
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -109,7 +116,7 @@ NOTHING = History(instance_id="i1")
 NOT_OURS = History(instance_id="i1", execution_id="e0", etag="x", is_loaded=False)
 
 
-def check(found: Plan, **lists: Sequence[ReceivedMessage]) -> None:
+def check(found: DeliveryPlan, **lists: Sequence[ReceivedMessage]) -> None:
     """The lists that are named hold exactly these messages, all other lists none."""
     for name in ("run", "later", "too_early", "discard", "unstarted"):
         assert list(getattr(found, name)) == list(lists.get(name, ())), name
@@ -296,35 +303,42 @@ def test_events_wait_for_the_start_of_a_pending_instance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "row", "verdict"),
+    ("found", "row", "disposition"),
     [
-        pytest.param(start(), status_row(RuntimeStatus.PENDING), Verdict.ACCEPT, id="its row"),
-        pytest.param(start("E1"), status_row(RuntimeStatus.PENDING), Verdict.ACCEPT, id="letter case does not count"),
-        pytest.param(start(), status_row(RuntimeStatus.RUNNING), Verdict.ACCEPT, id="runs already"),
-        pytest.param(start(), status_row(RuntimeStatus.TERMINATED), Verdict.DISCARD, id="terminated before it began"),
-        pytest.param(start(), None, Verdict.RETRY, id="row not there yet"),
-        pytest.param(start(times=9), None, Verdict.RETRY, id="row still not there"),
-        pytest.param(start(times=10), None, Verdict.DISCARD, id="row will never be there"),
+        pytest.param(start(), status_row(RuntimeStatus.PENDING), Disposition.ACCEPT, id="its row"),
         pytest.param(
-            start("e2", at=NOW.plus_ticks(1)), status_row(RuntimeStatus.PENDING), Verdict.DISCARD, id="lost the race"
+            start("E1"), status_row(RuntimeStatus.PENDING), Disposition.ACCEPT, id="letter case does not count"
         ),
-        pytest.param(start("e2"), status_row(RuntimeStatus.PENDING), Verdict.RETRY, id="may have won the race"),
+        pytest.param(start(), status_row(RuntimeStatus.RUNNING), Disposition.ACCEPT, id="runs already"),
+        pytest.param(
+            start(), status_row(RuntimeStatus.TERMINATED), Disposition.DISCARD, id="terminated before it began"
+        ),
+        pytest.param(start(), None, Disposition.RETRY, id="row not there yet"),
+        pytest.param(start(times=9), None, Disposition.RETRY, id="row still not there"),
+        pytest.param(start(times=10), None, Disposition.DISCARD, id="row will never be there"),
+        pytest.param(
+            start("e2", at=NOW.plus_ticks(1)),
+            status_row(RuntimeStatus.PENDING),
+            Disposition.DISCARD,
+            id="lost the race",
+        ),
+        pytest.param(start("e2"), status_row(RuntimeStatus.PENDING), Disposition.RETRY, id="may have won the race"),
         pytest.param(
             start("e2", times=2),
             status_row(RuntimeStatus.RUNNING, CreatedTime=NOW.plus_ticks(-1)),
-            Verdict.DISCARD,
+            Disposition.DISCARD,
             id="lost the race, as the second look shows",
         ),
         pytest.param(
             start("e2"),
             status_row(RuntimeStatus.COMPLETED, Generation=3),
-            Verdict.RETRY,
+            Disposition.RETRY,
             id="an older generation's row",
         ),
     ],
 )
-def test_a_start_is_judged_by_the_status_row(found: ReceivedMessage, row: Row | None, verdict: Verdict) -> None:
-    assert judge_start(found, row) is verdict
+def test_a_start_is_judged_by_the_status_row(found: ReceivedMessage, row: Row | None, disposition: Disposition) -> None:
+    assert disposition_of_start(found, row) is disposition
 
 
 # Delays ------------------------------------------------------------------------------------------------------

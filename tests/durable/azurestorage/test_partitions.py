@@ -13,7 +13,7 @@ import pytest
 from emulator.clock import Clock
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
-from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.partitioning.table_partitions import (
     LEASE,
     Partition,
@@ -153,7 +153,7 @@ class Host:
 
     name: str
     readers: Readers
-    manager: Ownership
+    manager: PartitionManager
     clock: Clock
     episodes: dict[str, asyncio.Event] = field(default_factory=dict)
     is_dead: bool = False
@@ -188,19 +188,19 @@ class Host:
         self.episodes.pop(queue_name).set()
 
 
-NewManager = Callable[[StorageAccount, HubNames, str, Clock], Ownership]
+NewManager = Callable[[StorageAccount, HubNames, str, Clock], PartitionManager]
 
 
-def table_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> Ownership:
+def table_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> PartitionManager:
     table = account.table(names.partitions_table)
     return TablePartitions(table, names.control_queues, me, clock, timeout=timedelta(seconds=2))
 
 
-def safe_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> Ownership:
+def safe_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> PartitionManager:
     return SafePartitions(account.container(names.lease_container), names, me, clock, new_id)
 
 
-def legacy_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> Ownership:
+def legacy_manager(account: StorageAccount, names: HubNames, me: str, clock: Clock) -> PartitionManager:
     return LegacyPartitions(account.container(names.lease_container), names, me, clock, new_id)
 
 

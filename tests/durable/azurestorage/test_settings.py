@@ -132,6 +132,16 @@ async def test_orchestrations_run_with(changes: dict[str, Any], account: Storage
     assert await messages_left(account) == {}
 
 
+async def test_a_guarded_row_that_a_client_replaced_accepts_the_next_execution(
+    account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(account, clock, app(), with_provider(use_instance_table_etag=True)) as world:
+        for number in (1, 2):
+            await world.start("chain", number)
+            assert (await world.ended()).output == str(8 * number)
+    assert "was changed by another host" not in caplog.text
+
+
 async def test_lease_blobs_are_those_of_dotnet(account: StorageAccount, clock: VirtualClock) -> None:
     recorded = GOLDEN.hub("blob_leases")["blobs"]["kblobleases-leases"]
     options = with_provider(replace(OPTIONS, hub_name="KBlobLeases"), use_table_partition_management=False)
@@ -184,7 +194,7 @@ async def test_another_app_waits_until_the_lease_is_free(
         script = app()
         async with other.working(), engine(other, script, LEASED, clock=clock, new_id=new_id):
             await clock.sleep(30)
-            assert 'Another app than "other" holds the lease of this task hub' in caplog.text
+            assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
             death.happened.set()
             world = World(other, clock)
             await world.start("chain", 2, id="i2")

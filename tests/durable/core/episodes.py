@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.episode import Outbox, apply_decisions
 from emulator.durable.core.events import (
     EventRaised,
+    ExecutionCompleted,
     ExecutionStarted,
     HistoryEvent,
     SubOrchestrationInstanceFailed,
@@ -23,6 +25,7 @@ from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import Action, OrchestratorResponse, Raised
 from emulator.durable.core.replay.program import Replayed, ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_episode
+from emulator.durable.core.status import status_after
 from emulator.instant import Instant
 from tests.counting_ids import counting_ids
 
@@ -106,14 +109,18 @@ class Instance:
 
     @property
     def status(self) -> RuntimeStatus:
-        assert self.state is not None
-        return self.state.status
+        status = reduce(status_after, self.history, None)
+        assert status is not None
+        return status
 
     @property
     def result(self) -> Any:
-        assert self.state is not None
-        assert self.state.ended is not None, "the instance has not ended"
-        return self.state.ended.result
+        assert self.has_ended, "the instance has not ended"
+        return [event.result for event in self.history if isinstance(event, ExecutionCompleted)][-1]
+
+    @property
+    def has_ended(self) -> bool:
+        return any(isinstance(event, ExecutionCompleted) for event in self.history)
 
     @property
     def diagnostics(self) -> Sequence[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from emulator.durable.core.decisions import SendEvent, StartNextGeneration
 from emulator.durable.core.entities.messages import NO_TIMESTAMP, Release, Request, Response, Timestamp
-from emulator.durable.core.entities.scheduler import BatchResult, EntityPlan, SchedulerState, commit, plan
+from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, SchedulerState, commit, plan
 from emulator.durable.core.events import EventRaised, ExecutionStarted
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.instant import Instant
@@ -54,7 +54,7 @@ def lock(*entities: EntityId, position: int = 0, parent: str = "i1") -> Request:
 
 def planned(
     *events: EventRaised, state: SchedulerState | None = None, now: Instant = NOON, max_batch: int = 10
-) -> EntityPlan:
+) -> BatchPlan:
     return plan(started(state), events, now, window=WINDOW, max_batch=max_batch)
 
 
@@ -66,7 +66,7 @@ def ids(requests: Sequence[Request]) -> list[str]:
     return [request.id for request in requests]
 
 
-def sent(batch: EntityPlan, result: BatchResult | None = None) -> list[SendEvent]:
+def sent(batch: BatchPlan, result: BatchResult | None = None) -> list[SendEvent]:
     decisions, _ = commit(COUNTER, batch, result, NOON)
     *messages, end = decisions
     assert isinstance(end, StartNextGeneration)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from emulator.durable.core.decisions import Complete, ScheduleTask, StartNextGeneration, StartSubOrchestration
-from emulator.durable.core.episode import Applied, Outbox, apply_decisions, outcome_of
+from emulator.durable.core.episode import AppliedDecisions, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import (
     ExecutionStarted,
     ExecutionTerminated,
@@ -38,7 +38,7 @@ def first_turn(start: ExecutionStarted | None = None) -> RuntimeState:
     return state
 
 
-def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None, **options: bool) -> Applied:
+def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None, **options: bool) -> AppliedDecisions:
     return apply_decisions(
         state,
         decisions,  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_outcome_has_number_of_stored_events() -> None:
     instance.episode(finished(CallActivity("A", "1")), done(0))
     assert instance.state is not None
     outcome = outcome_of(instance.state, instance.outbox, '"status"')
-    assert (outcome.past_count, outcome.status, outcome.custom_status) == (
+    assert (outcome.past_count, instance.status, outcome.custom_status) == (
         stored,
         RuntimeStatus.COMPLETED,
         '"status"',

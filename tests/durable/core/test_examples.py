@@ -6,23 +6,24 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import reduce
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from emulator.durable.core.decisions import ScheduleTask
-from emulator.durable.core.episode import Applied, Outbox, apply_decisions
+from emulator.durable.core.episode import AppliedDecisions, Outbox, apply_decisions
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import OrchestratorResponse
 from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.state import RuntimeState, begin_episode
+from emulator.durable.core.status import status_after
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import entities, orchestrators
 from emulator.extensions.durable.protocol.history import event_text
-from emulator.instant import Instant
 from emulator.worker.port import FunctionFailed
 from tests.durable.core import contexts
 from tests.sdk_examples import EXAMPLES
@@ -76,7 +77,7 @@ def test_context_equals_recorded_text(scenario: str, number: int) -> None:
     state = _recorded_state(contexts.history(context))
 
     text = orchestrators.context_text(
-        OrchestratorRequest(instance=state.instance, started=state.started, past=state.past, new=state.new),
+        OrchestratorRequest(started=state.started, past=state.past, new=state.new),
         http_poll_interval=POLL_INTERVAL,
     )
 
@@ -115,7 +116,9 @@ def test_response_gives_recorded_events_messages_and_status(scenario: str, numbe
         _check_next_generation(applied.state, scenario, number, expected["nextGeneration"])
     else:
         assert _as_json(applied.state.new) == expected["newHistoryEvents"]
-        assert applied.state.status.wire_name == expected["runtimeStatus"]
+        status = reduce(status_after, [*applied.state.past, *applied.state.new], None)
+        assert status is not None
+        assert status.wire_name == expected["runtimeStatus"]
         assert "nextGeneration" not in expected
 
 
@@ -139,7 +142,7 @@ def _recorded_state(events: Sequence[HistoryEvent]) -> RuntimeState:
     return RuntimeState(started=started, past=past, new=list(new), is_suspended=is_suspended)
 
 
-def _apply(state: RuntimeState, answer: OrchestratorResponse, outbox: Outbox) -> Applied:
+def _apply(state: RuntimeState, answer: OrchestratorResponse, outbox: Outbox) -> AppliedDecisions:
     now = state.new[0].timestamp
     replayed = replay(state.past, state.new, answer, started=state.started, settings=ReplaySettings(), wall_clock=now)
     return apply_decisions(state, replayed.decisions, outbox, played=replayed.played, now=now, new_id=lambda: NEW_GUID)
@@ -155,12 +158,12 @@ def _replay(
 def _answer(scenario: str, number: int) -> OrchestratorResponse:
     error = f"{scenario}/{number}.error.txt"
     if error not in EXAMPLES.contents:
-        return orchestrators.answer_of(json.dumps(_json(scenario, number, "result")))
+        return orchestrators.response_of(json.dumps(_json(scenario, number, "result")))
     text = EXAMPLES.text(error)
     labelled = "$OutOfProcData$" in text
     stack = "<.NET stack>" if labelled else "<python stack>\n"
     # The only example without a state part is a failure of the SDK's own JSON decoding.
-    return orchestrators.answer_of_failure(
+    return orchestrators.response_in_failure(
         FunctionFailed(type_name="Exception" if labelled else "JSONDecodeError", text=text, stack=stack)
     )
 
@@ -247,7 +250,6 @@ def test_entity_batch_and_result_equal_recorded_ones(scenario: str) -> None:
         operations=[
             EntityOperation(item["name"], item["input"], item["isSignal"], item["id"]) for item in context["batch"]
         ],
-        now=Instant.parse("2026-03-01T09:00:00Z"),
     )
     assert entities.batch_text(batch) == json.dumps(context, indent=2, ensure_ascii=False)
 

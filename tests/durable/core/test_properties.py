@@ -86,7 +86,7 @@ def test_replay_of_stored_history_has_no_new_decisions(data: st.DataObject) -> N
     instance, environment = Instance(), Environment(data)
     for _ in range(data.draw(st.integers(1, 6))):
         environment.receive(instance.episode(answer, *environment.send()))
-        if instance.state is not None and instance.state.ended is not None:
+        if instance.has_ended:
             return  # An ended execution is not replayed.
         assert decided_on(instance.history, answer) == []
 
@@ -145,7 +145,7 @@ def test_partly_stored_episode_is_completed_from_its_history(data: st.DataObject
     environment.receive(instance.episode(answer))
     before, events = instance.history, environment.send()
     decisions = instance.episode(answer, *events)
-    if len(instance.history) == len(before) or (instance.state is not None and instance.state.ended is not None):
+    if len(instance.history) == len(before) or (instance.has_ended):
         return
     messages = 1 + sum(event.event_id == -1 for event in instance.history[len(before) + 1 : -1])
     instance.history = instance.history[: data.draw(st.integers(len(before) + messages, len(instance.history) - 1))]

@@ -159,7 +159,7 @@ def test_events_lost_at_continue_as_new_are_a_warning() -> None:
     instance.episode(waiting(A), raised("early"))
     instance.episode(finished(A, ContinueAsNew("2")), done(0))
     assert instance.diagnostics == [
-        "Events that no task waited for are lost as the function continues as new: 'early'."
+        "Events that no task waited for are lost because the function continues as new: 'early'."
     ]
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 
 import pytest
 
@@ -26,13 +27,14 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.status import status_after
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import DurableTaskOptions
-from emulator.durable.tracing.lifecycle import Lifecycle
-from emulator.durable.tracing.writing import Lines
+from emulator.durable.tracing.hub_log import HubLog
+from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.protocol.history import event_text
@@ -93,7 +95,7 @@ class Stage:
             options=options,
             clock=self._clock,
             new_id=counting_ids(),
-            lifecycle=Lifecycle(Lines(hub_name="golden")),
+            lifecycle=LifecycleLog(HubLog(hub_name="golden")),
         )
         self._orchestrations = OrchestrationRunner(services)
         self._entities = EntityRunner(services)
@@ -167,7 +169,10 @@ class Stage:
         assert recorded.status is not None
         assert (outcome.custom_status or "null") == recorded.status["CustomStatus"]
         if "RuntimeStatus" in recorded.status:
-            assert outcome.status.wire_name == recorded.status["RuntimeStatus"]
+            past = item.history if outcome.past_count else ()
+            status = reduce(status_after, [*past, *outcome.new_events], None)
+            assert status is not None
+            assert status.wire_name == recorded.status["RuntimeStatus"]
 
 
 class Correspondence:

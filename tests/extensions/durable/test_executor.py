@@ -32,7 +32,6 @@ from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.host.port import TriggerEvent
-from emulator.instant import Instant
 from emulator.worker.port import Returned, WorkerError
 from tests.durable.core.episodes import INSTANCE, started
 from tests.processes import has_ended
@@ -72,14 +71,13 @@ BATCH = EntityBatch(
     exists=True,
     state="1",
     operations=[EntityOperation("get", None, False, "1"), EntityOperation("add", "1", True, "2")],
-    now=Instant.parse("2026-03-01T09:00:00Z"),
 )
 
 
 @pytest.mark.parametrize("error", [TIMED_OUT, WorkerError("gone"), BindingFailed("no")])
 async def test_an_orchestrator_that_could_not_be_run_is_aborted(error: Exception) -> None:
     start = started("F")
-    request = OrchestratorRequest(instance=INSTANCE, started=start, past=[], new=[start])
+    request = OrchestratorRequest(started=start, past=[], new=[start])
     async with executor(failing(FunctionKind.ORCHESTRATOR, error)) as executing:
         with pytest.raises(WorkAborted):
             await executing.orchestrate(request)

@@ -206,7 +206,7 @@ async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
         await ask(app, "POST", "orchestrators/echo_input/bad", json=[1])
         assert "Instance bad of echo_input was started with a plain JSON list" in caplog.text
         await ask(app, "POST", "entities/counter/c?op=add", json=5)
-        assert 'The operation "add" of @counter@c was sent plain JSON' in caplog.text
+        assert 'The operation "add" of @counter@c was sent with plain JSON input' in caplog.text
 
 
 async def test_client_operations_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

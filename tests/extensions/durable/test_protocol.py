@@ -22,7 +22,6 @@ from emulator.durable.core.replay.actions import (
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
-from emulator.instant import Instant
 from emulator.worker.port import Datum, FunctionFailed
 from tests.durable.core.episodes import BEGIN, started
 
@@ -88,7 +87,7 @@ def test_failure_details_are_one_line_of_json_with_the_traceback() -> None:
 
 def answer(*actions: dict[str, Any], **more: Any) -> OrchestratorResponse:
     state = {"isDone": False, "schemaVersion": 2, "actions": [list(actions)], **more}
-    return orchestrators.answer_of(json.dumps(state))
+    return orchestrators.response_of(json.dumps(state))
 
 
 def test_retry_options() -> None:
@@ -131,7 +130,7 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
     call = {"actionType": 0, "functionName": "F", "input": "1"}
     state = {"isDone": False, "actions": [[call, call], [], [call]]}
     one = CallActivity("F", "1")
-    assert orchestrators.answer_of(json.dumps(state)).actions == [WhenAny([one, one]), WhenAny([one])]
+    assert orchestrators.response_of(json.dumps(state)).actions == [WhenAny([one, one]), WhenAny([one])]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_the_first_schema_waits_for_any_of_each_list() -> None:
     ],
 )
 def test_unreadable_response_fails_the_orchestration(returned: str, why: str) -> None:
-    assert orchestrators.answer_of(returned) == OrchestratorResponse(actions=None, raised=Raised(why))
+    assert orchestrators.response_of(returned) == OrchestratorResponse(actions=None, raised=Raised(why))
 
 
 def test_too_long_retry_interval_fails_the_orchestration() -> None:
@@ -178,7 +177,7 @@ def test_timer_without_time_fails_the_orchestration() -> None:
 
 
 def test_orchestrator_without_sdk_may_return_nothing() -> None:
-    assert orchestrators.answer_of(None) == OrchestratorResponse(actions=(), is_done=True)
+    assert orchestrators.response_of(None) == OrchestratorResponse(actions=(), is_done=True)
 
 
 def test_custom_status_is_limited_to_16_kb_of_utf16() -> None:
@@ -198,7 +197,7 @@ def test_failure_contains_previous_actions_and_user_stack() -> None:
             raise Exception(f"bad\n\n$OutOfProcData$:{json.dumps(state)}") from error
     except Exception as error:
         failure = FunctionFailed(type_name="Exception", text=str(error), stack="the SDK's frames", cause=error)
-    found = orchestrators.answer_of_failure(failure)
+    found = orchestrators.response_in_failure(failure)
     assert (found.actions, found.custom_status) == ([], "1")
     assert found.raised is not None
     assert found.raised.message == "bad"
@@ -207,7 +206,7 @@ def test_failure_contains_previous_actions_and_user_stack() -> None:
 
 def context(input_text: str | None) -> Any:
     start = started(input=input_text)
-    request = OrchestratorRequest(instance=start.instance, started=start, past=[], new=[start])
+    request = OrchestratorRequest(started=start, past=[], new=[start])
     return json.loads(orchestrators.context_text(request, http_poll_interval=timedelta(seconds=5)))
 
 
@@ -229,7 +228,6 @@ BATCH = EntityBatch(
     exists=True,
     state="1",
     operations=[EntityOperation("get", None, False, "1")],
-    now=Instant.parse("2026-03-01T09:00:00Z"),
 )
 
 
@@ -244,7 +242,7 @@ BATCH = EntityBatch(
     ],
 )
 def test_unreadable_entity_response_is_refused(returned: str | None) -> None:
-    with pytest.raises(entities.UnreadableAnswer, match=r"^The entity function"):
+    with pytest.raises(entities.UnreadableResponse, match=r"^The entity function"):
         entities.result_of(returned, BATCH)
 
 

@@ -1,1 +1,1 @@
-"""Recovery from a killed host on the same machine: its identity, its locked messages, and who takes them over."""
+"""Recovery after a host was killed: another host on the machine takes over its identity, leases and messages."""

@@ -1,8 +1,8 @@
 """Host identities: a name and a receipt journal that a restarted host takes over from the killed host before it.
 
-Over a network, no host can know that another one is dead; leases and locks have to run out. On one machine the
-operating system knows: it releases a file lock when the process that holds it ends, however it ends. So a folder
-has numbered identities, and each host claims the first whose lock file is free. An identity has a name, the owner in
+A host cannot detect over a network that another host is dead, so it has to wait until leases and locks expire. On one
+machine the operating system releases a file lock when its process ends, in whatever way. So a folder has numbered
+identities, and a host claims the first one whose lock file is free. An identity has a name, the owner in
 partition leases, and a journal of the messages that the host has locked. A host that claims a dead host's identity
 owns its partition leases at once, and can return its messages to their queues.
 
@@ -29,10 +29,10 @@ _log = logging.getLogger(__name__)
 FIRST_LOCK = timedelta(seconds=5)
 """How long a host with an identity locks a message when it receives it; renewals lock it for the configured time.
 
-A message that was on its way to a host when that was killed is in no journal, so it stays locked for this time.
+A message that was being received when the host was killed is in no journal, so it stays locked for this time.
 """
 
-# Far more than the hosts of one app on one machine. The search must end where locks do not work at all.
+# Far more than the hosts of one app on one machine. The search has to end on file systems without file locks.
 _MAX_HOSTS = 64
 
 
@@ -40,7 +40,7 @@ _MAX_HOSTS = 64
 class HostIdentity:
     """A claimed identity. `path`: the journal's file. `place`: machine and folder, as written in the journal's title.
 
-    A journal with another place was copied from elsewhere. The host that wrote it may still be running.
+    A journal with another place is a copy from another machine or folder, whose host may still be running.
     """
 
     name: str
@@ -50,11 +50,11 @@ class HostIdentity:
 
 
 ClaimIdentity = Callable[[], HostIdentity | None]
-"""Claims an identity until the folder is closed. None: not possible; locks of a killed host have to run out then."""
+"""Claims an identity until the folder is closed. None: not possible; the locks of a killed host have to expire."""
 
 
 def no_identity() -> HostIdentity | None:
-    """Claim none: for hosts without a folder, and for storage that hosts on other machines share."""
+    """Return None, for hosts without a folder and for storage that hosts on other machines share."""
     return None
 
 
@@ -74,7 +74,7 @@ def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None
             with ExitStack() as attempt:
                 if not attempt.enter_context(try_lock(folder / f"{number}.lock")):
                     continue
-                # The lock is held until the folder is closed. If this process is killed before that, the operating
+                # The lock lasts until the folder is closed. If this process is killed before that, the operating
                 # system releases it, which is the signal for other hosts.
                 stack.push(attempt.pop_all())
                 # The folder is inside the user's app, which is usually in a git repository.
@@ -83,32 +83,35 @@ def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None
                 title, entries = read_journal(path)
                 name, _, place = title.partition("\t")
                 if not name or place != here:
-                    # A new identity, or one that came with a copy of the folder.
+                    # A new identity, or a copy of another folder's.
                     name, entries = new_host_name(new_id), ()
                     path.unlink(missing_ok=True)
                 journal = stack.enter_context(closing(FileReceiptJournal(path, f"{name}\t{here}", entries)))
                 return HostIdentity(name, journal, path, here)
     except OSError as error:
         # A read-only folder, for example. The host works without an identity; only a restart after a kill is slower.
-        _log.debug("Without a host identity, a host that is killed and restarted waits for its own locks: %s", error)
+        _log.debug(
+            "No host identity could be claimed; if this host is killed, its message locks have to expire first: %s",
+            error,
+        )
     return None
 
 
 def journals_of_dead_hosts(identity: HostIdentity) -> Iterator[FileReceiptJournal]:
     """Yield the journals in the same folder whose hosts have ended with locked messages.
 
-    Each is locked for this host until the next one is asked for.
+    A journal is locked for this host until the next one is requested.
     """
     for path in identity.path.parent.glob("*.ledger"):
         if path == identity.path:
             continue
-        # An OSError concerns one file; it must not keep the others from being recovered.
+        # An OSError concerns one file; the other journals must still be recovered.
         with suppress(OSError), ExitStack() as stack:
             if not stack.enter_context(try_lock(path.with_suffix(".lock"))):
                 continue
             title, entries = read_journal(path)
-            # Without entries there is nothing to recover. With another place, the file is a copy, and its host may be
-            # alive.
+            # Without entries there is nothing to recover. With another place, the file is a copy, whose host may still
+            # be running.
             if entries and title.endswith(f"\t{identity.place}"):
                 yield stack.enter_context(closing(FileReceiptJournal(path, title, entries)))
 

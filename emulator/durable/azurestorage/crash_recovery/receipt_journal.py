@@ -1,11 +1,11 @@
 """Receipt journal: a file of the pop receipts of all messages that a host has locked, for recovery after a kill.
 
-A received message stays hidden until its lock ends, also when the host that received it was killed. Only its pop
-receipt can make it visible sooner, so receipts are kept in a file: a line when a message is locked, a line when it is
-returned or deleted. Messages without the second line are those that a killed host had locked.
+A received message stays hidden until its lock ends, even if the host that received it was killed. Only its pop receipt
+can make it visible sooner, so receipts are written to a file: a line when a message is locked, another one when it is
+returned or deleted. A killed host had locked the messages that have only the first line.
 
-The journal is only an acceleration, so it needs neither transactions nor checksums: the service refuses a receipt that
-is outdated, torn or of another account. See docs/decisions/0004-receipt-journal.md.
+The journal only speeds up recovery, so it needs neither transactions nor checksums: the service refuses a receipt that
+is outdated, incomplete or of another account. See docs/decisions/0004-receipt-journal.md.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class ReceiptJournal(Protocol):
-    """Where a host notes its locked messages."""
+    """Record of the messages that a host has locked."""
 
     def record(self, queue_name: str, messages: Iterable[QueueMessage]) -> None:
-        """Note messages that were received, or whose receipts have changed."""
+        """Add messages that were received, or whose receipts have changed."""
 
     def forget(self, message: QueueMessage) -> None:
-        """Note that a message was deleted or returned to its queue."""
+        """Remove a message that was deleted or returned to its queue."""
 
 
 class NoReceiptJournal:
@@ -51,7 +51,7 @@ class NoReceiptJournal:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A locked message."""
+    """Queue, id and pop receipt of a locked message."""
 
     queue_name: str
     message_id: str
@@ -65,19 +65,19 @@ class JournalEntry:
 class FileReceiptJournal:
     """A journal in a text file: first `title`, then a line per change.
 
-    `left`: the entries of the host that had the file before. It is not flushed to the disk: what was written survives
-    the end of the process, and after the end of the machine the locks have ended anyway. Lines that cannot be written
-    (the disk is full) are written by a later change.
+    `previous`: the entries of the host that used the file before. The file is not flushed to the disk: its content
+    survives a kill of the process, and after a restart of the machine the locks have ended anyway. Lines that cannot be
+    written because the disk is full are written by a later change.
     """
 
-    def __init__(self, path: Path, title: str, left: Sequence[JournalEntry] = ()) -> None:
+    def __init__(self, path: Path, title: str, previous: Sequence[JournalEntry] = ()) -> None:
         """Open the file. Raises OSError. Only one process at a time may have it open."""
-        self.left = left
+        self.previous = previous
         self._title = title
-        self._entries = {entry.message_id: entry for entry in left}
+        self._entries = {entry.message_id: entry for entry in previous}
         self._is_complete, self._rewrite_at = False, 0
         path.touch()
-        # Unbuffered: a buffer inside this process would be lost with the process, which is the case that counts.
+        # Unbuffered: a buffer in this process would be lost when the process is killed.
         self._file: BinaryIO = path.open("r+b", buffering=0)
         self._rewrite()
 
@@ -94,7 +94,7 @@ class FileReceiptJournal:
         self.remove(message.id)
 
     def remove(self, message_id: str) -> None:
-        """Note that the message is not locked any more."""
+        """Remove a message that is not locked any more."""
         # A message can be forgotten twice, for example when its renewal is refused and then its deletion.
         if self._entries.pop(message_id, None) is not None:
             self._append(f"{_FORGOTTEN}\t{message_id}\n")
@@ -111,7 +111,7 @@ class FileReceiptJournal:
             self._rewrite()
 
     def _rewrite(self) -> None:
-        # Written over the old content before the rest is cut off. Truncating first would leave an empty file for a
+        # The old content is overwritten before the rest is cut off. Truncating first would leave an empty file for a
         # moment, and a kill at that moment would lose all entries.
         self._file.seek(0)
         self._is_complete = self._write(f"{self._title}\n" + "".join(entry.line() for entry in self._entries.values()))
@@ -133,7 +133,7 @@ class FileReceiptJournal:
 def read_journal(path: Path) -> tuple[str, Sequence[JournalEntry]]:
     """Return the title and the locked messages; both are empty if there is no file.
 
-    Lines that are not understood are skipped. Raises OSError.
+    Lines that cannot be read are skipped. Raises OSError.
     """
     try:
         content = path.read_bytes()
@@ -159,13 +159,13 @@ async def return_messages(journal: FileReceiptJournal, account: StorageAccount) 
     Raises StorageUnreachable; the entries not yet processed stay in the journal then.
     """
     has_returned = False
-    for entry in journal.left:
+    for entry in journal.previous:
         message = QueueMessage(entry.message_id, "", entry.pop_receipt, 0, _NEVER, _NEVER)
         try:
             await account.queue(entry.queue_name).hide(message, hide_for=ZERO)
             has_returned = True
         except StorageError:
-            _log.debug("Message %s of queue %s is gone or was received again", entry.message_id, entry.queue_name)
-        # Also after a refusal: the receipt will not become valid again.
+            _log.debug("Message %s of queue %s was deleted or received again", entry.message_id, entry.queue_name)
+        # Removed after a refusal as well, because the receipt will not become valid again.
         journal.remove(entry.message_id)
     return has_returned

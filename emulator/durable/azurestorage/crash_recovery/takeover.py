@@ -26,7 +26,7 @@ async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock
     if await return_messages(identity.journal, account):
         _log.warning(
             "The previous host was killed while it was processing work items. They are retried on this host; "
-            "activities that were running run again."
+            "activities that were running are run again."
         )
 
     async def check_other_hosts() -> None:
@@ -37,11 +37,11 @@ async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock
                     if await return_messages(journal, account):
                         _log.warning(
                             "Another host of this app was killed while it was processing work items. They are retried; "
-                            "activities that were running run again."
+                            "activities that were running are run again."
                         )
                 except EmulatorError as error:
                     _log.debug("The messages of a killed host could not be returned yet: %s", error)
 
-    # Hosts with other identities can be killed at any time, and perhaps no host is started in their place.
+    # A host with another identity can be killed at any time, and perhaps no host is started that claims its identity.
     async with background(check_other_hosts(), name="takeover of other hosts"):
         yield

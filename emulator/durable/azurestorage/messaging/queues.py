@@ -58,8 +58,8 @@ class ReceivedMessage:
     @property
     def order(self) -> tuple[datetime, int]:
         """Sort key of the order in which messages were sent."""
-        # The service gives insertion times in whole seconds. Within a second, only the number that the sender
-        # counted up tells the order, and only among messages of one sender.
+        # The service rounds insertion times to whole seconds. Within a second, only the sequence number shows the
+        # order, and only among messages of one sender.
         return self.lock.message.inserted_at, self.data.sequence_number
 
     def needs_renewal(self, now: datetime) -> bool:
@@ -79,14 +79,6 @@ class EncodedMessage:
     text: str
     blob: str | None
     due: Instant | None
-
-
-@dataclass(frozen=True, slots=True)
-class SentMessage:
-    """`blob_url`: where the message body is, if it was too large for the queue."""
-
-    queue_message: QueueMessage
-    blob_url: str | None
 
 
 class TaskQueue:
@@ -138,8 +130,11 @@ class TaskQueue:
             blob = message_blob_name(data.message.target.instance_id, data.activity_id, event_type)
         return EncodedMessage(self, text, blob, due_at(data.message))
 
-    async def put(self, message: EncodedMessage) -> SentMessage:
-        """Send a message; one that is due later stays hidden until then."""
+    async def put(self, message: EncodedMessage) -> str | None:
+        """Send a message; one that is due later stays hidden until then.
+
+        Returns the URL of the blob with the message, or None if the message fits into the queue.
+        """
         text, blob_url = message.text, None
         if message.blob is not None:
             # The blob is written before the queue message: a host may receive the message at once and must find
@@ -149,17 +144,17 @@ class TaskQueue:
         if self._encoding is MessageEncoding.BASE64:
             text = base64.b64encode(text.encode()).decode()
         delay = ZERO if message.due is None else hidden_for(message.due - Instant.of(self._clock.now()))
-        queue_message = await self._queue.put(text, visible_in=delay)
+        await self._queue.put(text, visible_in=delay)
         if delay:
             self.expect(delay)
-        return SentMessage(queue_message, blob_url)
+        return blob_url
 
     async def get(self, limit: int) -> list[ReceivedMessage]:
         """Receive and lock up to `limit` (1 to 32) messages. Unreadable ones are logged and returned to the queue.
 
         Creates the queue if it does not exist.
         """
-        # Computed before the request, so that this host never believes in a lock that the service has ended.
+        # Computed before the request, so that this host never assumes a lock that the service has ended.
         locked_until = self._clock.now() + self.first_lock
         try:
             queue_messages = await self._queue.get(limit=limit, hide_for=self.first_lock)
@@ -215,7 +210,7 @@ class TaskQueue:
         self._wait.expect(delay)
 
     async def delete(self, message: ReceivedMessage) -> None:
-        """Delete a processed message. One that is gone, or locked by another host, is left alone."""
+        """Delete a processed message; does nothing if it is gone or locked by another host."""
         if not await message.lock.delete():
             # Harmless: the effects are stored, and the host that has the message now recognises it.
             _log.debug("Message %s of queue %s is gone or locked by another host", message.id, self.name)
@@ -246,8 +241,8 @@ class TaskQueue:
 
     async def _return(self, lock: LockedMessage, hide_for: timedelta) -> None:
         is_returned = await lock.hide(hide_for)
-        # Only reached when the service answered. A message that could not be returned stays in the journal, so that
-        # the next host with this identity tries again.
+        # Only reached when the service has responded. A message that could not be returned stays in the journal, so
+        # that the next host with this identity tries again.
         self._journal.forget(lock.message)
         if is_returned and hide_for:
             self.expect(hide_for)

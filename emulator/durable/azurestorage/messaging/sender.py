@@ -14,7 +14,7 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
-from emulator.durable.azurestorage.messaging.queues import EncodedMessage, SentMessage, TaskQueue
+from emulator.durable.azurestorage.messaging.queues import EncodedMessage, TaskQueue
 from emulator.durable.azurestorage.messaging.wire import MessageData
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.identity import OrchestrationInstance
@@ -65,19 +65,14 @@ class MessageSender:
 
     async def send(
         self, message: TaskMessage, *, sender: OrchestrationInstance = wire.CLIENT, episode: int | None = None
-    ) -> SentMessage:
+    ) -> None:
         """Send a message to the control queue of its target."""
-        return await self.put(self.encode(message, sender=sender, episode=episode))
+        encoded = self.encode(message, sender=sender, episode=episode)
+        await encoded.queue.put(encoded)
 
-    async def send_work_item(
-        self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None
-    ) -> SentMessage:
+    async def send_work_item(self, message: TaskMessage, *, sender: OrchestrationInstance, episode: int | None) -> None:
         """Send an activity's TaskScheduled to the work-item queue."""
-        return await self.put(self.work_items.encode(self._envelope(message, sender, episode)))
-
-    async def put(self, message: EncodedMessage) -> SentMessage:
-        """Put an encoded message into its queue."""
-        return await message.queue.put(message)
+        await self.work_items.put(self.work_items.encode(self._envelope(message, sender, episode)))
 
     def _envelope(self, message: TaskMessage, sender: OrchestrationInstance, episode: int | None) -> MessageData:
         return MessageData(

@@ -132,7 +132,7 @@ def _read_task_message(members: Mapping[str, Any], received_at: Instant) -> Task
     return TaskMessage(read_event(members["Event"], received_at), target, tags)
 
 
-# Values of each kind -----------------------------------------------------------------------------------------
+# Values by kind -----------------------------------------------------------------------------------------
 
 
 def _time_text(instant: Instant | None) -> str | None:
@@ -173,7 +173,7 @@ _read_instance = READERS[Kind.INSTANCE]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Name, attribute and writer of the members before and after `EventType`, and how all of them are read."""
+    """Name, attribute and writer of the members before and after `EventType`, and the readers of all members."""
 
     number: int
     class_name: str
@@ -200,7 +200,7 @@ class _Layout:
         )
 
 
-# Computed once: an event is written and read without looking at the schema.
+# Computed once, so that writing and reading an event need not interpret the schema.
 _LAYOUTS = {event_type: _Layout.of(event_type) for event_type in EVENTS}
 _TYPES_BY_CLASS = {layout.class_name: event_type for event_type, layout in _LAYOUTS.items()}
 
@@ -226,7 +226,7 @@ def _event(event: HistoryEvent) -> dict[str, Any]:
 
 
 def read_event(members: Mapping[str, Any], received_at: Instant) -> HistoryEvent:
-    """Read a message's `Event`. Raises ValueError, KeyError, TypeError or AttributeError if it is none.
+    """Read a message's `Event`. Raises ValueError, KeyError, TypeError or AttributeError if it is invalid.
 
     The class named by `$type` decides; `EventType` is ignored, as .NET does.
     """

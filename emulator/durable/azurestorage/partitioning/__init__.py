@@ -1,1 +1,1 @@
-"""Partition management: which host reads which control queue, decided in a table or by blob leases."""
+"""Partition management: assigns control queues to hosts, through rows of a table or blob leases."""

@@ -64,14 +64,14 @@ class AppLease:
         """Create the container and the info blob, if they are missing."""
         await self._container.create()
         try:
-            # Only if it is new: another app may have written that it holds the lease.
+            # Not overwritten, because another app may have written that it holds the lease.
             await self._container.write(self._info_blob, b"{}", only_if_new=True)
         except (AlreadyExists, PreconditionFailed):
             return
 
     async def delete(self) -> None:
         """Delete the container, unless another app has leased it."""
-        # A leased container needs the lease id, and one that is not leased refuses it.
+        # Deleting a leased container requires the lease id; a container without a lease refuses any id.
         try:
             await self._container.drop(lease_id=self._id)
         except (PreconditionFailed, AlreadyExists):
@@ -93,7 +93,7 @@ class AppLease:
                 # Left as soon as the lease is lost, which hands over the control queues.
                 async with work():
                     await self._renew_until_lost()
-                _log.warning("Another app took the app lease of this task hub; orchestrations do not run here any more")
+                _log.warning("Another app took the app lease of this task hub; this app no longer runs orchestrations")
             await self._clock.sleep(self._options.acquire_interval.total_seconds(), upkeep=True)
 
     async def _acquire(self) -> bool:
@@ -108,12 +108,13 @@ class AppLease:
                 await lease.change(info.owner_id or "", new_lease_id=self._id)
             else:
                 await lease.acquire(self._id, duration=self._options.lease_interval)
-            # Written if the owner changes or a swap is completed, but not again by each process of the app.
+            # Written when the owner changes or a swap is completed; the other processes of the app need not repeat it.
             if info != AppLeaseInfo(self._id):
                 await self._container.write(self._info_blob, AppLeaseInfo(self._id).text().encode())
         except (AlreadyExists, PreconditionFailed):
             _log.warning(
-                'Another app than "%s" holds the lease of this task hub (container %s): no orchestrations run here. '
+                'An app other than "%s" holds the app lease of this task hub (container %s): this app runs no '
+                "orchestrations. "
                 'Give the app its own "hubName" in host.json, or set "useAppLease" to false. Next try in %s.',
                 self._app_name,
                 self._container.name,

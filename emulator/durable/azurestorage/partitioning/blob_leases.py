@@ -59,21 +59,21 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The leases that a host needs to have its share: free ones to take, or one to steal."""
+class LeaseChoice:
+    """The leases that a host needs for its share: free leases to take, or one to steal."""
 
     take: Sequence[LeaseRecord] = ()
     steal: LeaseRecord | None = None
 
 
-def choose(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_steal: bool) -> Choice:
+def choose_leases(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_steal: bool) -> LeaseChoice:
     """Choose leases so that every host has the same number, rounded up.
 
     `records`: all leases that hosts share, including those of this host; `held`: how many this host has.
     """
     free = [record for record in records if record.is_free]
     if not may_steal:
-        return Choice(take=free)
+        return LeaseChoice(take=free)
     others: dict[str, list[LeaseRecord]] = {}
     for record in records:
         # Names are compared without case, as in .NET.
@@ -83,14 +83,14 @@ def choose(records: Sequence[LeaseRecord], worker_id: str, *, held: int, may_ste
     target = 1 if len(records) <= workers else ceil(len(records) / workers)
     need = target - held
     if need <= 0:
-        return Choice()
+        return LeaseChoice()
     if free:
-        return Choice(take=free[:need])
-    richest = max(others.values(), key=len, default=[])
+        return LeaseChoice(take=free[:need])
+    largest = max(others.values(), key=len, default=[])
     # A host that needs only one lease steals it only from a host with more than its share. Otherwise two hosts would
-    # steal the odd one from each other in every pass.
+    # steal the same lease from each other in every pass.
     enough = target - (1 if need > 1 else 0)
-    return Choice(steal=richest[0]) if len(richest) > enough else Choice()
+    return LeaseChoice(steal=largest[0]) if len(largest) > enough else LeaseChoice()
 
 
 class BlobLeases:
@@ -136,10 +136,10 @@ class BlobLeases:
             except (AlreadyExists, PreconditionFailed):
                 continue
 
-    async def take(self, wanted: Callable[[str], bool] = lambda _: True) -> Sequence[str]:
-        """Read all leases, take this host's share of those `wanted`, and return the names of the new queues."""
-        records = [record for record in await self._read_all() if wanted(record.queue_name)]
-        choice = choose(records, self._worker_id, held=len(self._held), may_steal=self._may_steal)
+    async def take(self, may_take: Callable[[str], bool] = lambda _: True) -> Sequence[str]:
+        """Take this host's share of the leases that `may_take` accepts, and return the names of the new queues."""
+        records = [record for record in await self._read_all() if may_take(record.queue_name)]
+        choice = choose_leases(records, self._worker_id, held=len(self._held), may_steal=self._may_steal)
         taken = [record.queue_name for record in choice.take if await self._acquire(record)]
         if choice.steal is not None and await self._acquire(choice.steal):
             taken.append(choice.steal.queue_name)
@@ -153,11 +153,11 @@ class BlobLeases:
                 records.append(replace(self._held[name], is_leased=True))
                 continue
             content = await self._container.read(blob.name)
-            # Asked for after the content, as in .NET: a lease that began between the two is seen as leased.
+            # Requested after the content, as in .NET: a lease that began between the two is seen as leased.
             state = (await self._container.properties(blob.name)).lease_state
             record = LeaseRecord.read(name, content, is_leased=state is LeaseState.LEASED)
-            # A record with the name of this host that this host does not hold is of the killed host whose identity it
-            # has. It may be taken at once.
+            # A record with the name of this host, whose lease this host does not hold, was written by the killed host
+            # with the same identity. Its lease may be taken at once.
             records.append(replace(record, owner=None) if record.owner == self._worker_id else record)
         return records
 
@@ -166,14 +166,14 @@ class BlobLeases:
         if record.queue_name in self._held:
             return False
         blob, token = self._blob(record.queue_name), hyphenated(self._new_id())
-        # Computed before the request, so that this host never believes in a lease that the service has ended.
+        # Computed before the request, so that this host never assumes a lease that the service has ended.
         until = self._clock.now() + LEASE
         try:
             if record.is_leased and record.token:
                 await self._container.lease(blob).change(record.token, new_lease_id=token)
             else:
                 await self._container.lease(blob).acquire(token, duration=LEASE)
-            # The epoch counts the owners of the queue. It is for people who read the blob.
+            # The epoch counts the owners of the queue. No host reads it.
             ours = replace(record, owner=self._worker_id, token=token, epoch=record.epoch + 1, is_leased=True)
             await self._container.write(blob, ours.body(), lease_id=token)
         except (AlreadyExists, PreconditionFailed, NotFound):
@@ -193,8 +193,8 @@ class BlobLeases:
                 lost.append(name)
                 self.forget(name)
             except EmulatorError:
-                # No answer does not mean that the lease is lost. It is renewed in the next pass, and `is_leased` ends
-                # with the lease.
+                # Without a response, the lease is not necessarily lost. It is renewed in the next pass, and `is_leased`
+                # is False when its time is over.
                 continue
             else:
                 self._leased_until[name] = until
@@ -216,7 +216,7 @@ class BlobLeases:
             return
 
     def forget(self, queue_name: str) -> None:
-        """Give up a lease without telling the service."""
+        """Give up a lease without a request to the service."""
         self._held.pop(queue_name, None)
         self._leased_until.pop(queue_name, None)
 

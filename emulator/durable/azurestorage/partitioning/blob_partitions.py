@@ -1,8 +1,8 @@
 """Blob partition managers: safe (two blob leases per control queue) and legacy (one).
 
-Safe: the *intent* lease says which host shall have the queue, and other hosts may steal it. The *ownership* lease says
-which host reads it; only its owner gives it up, or it runs out. So a queue never has two readers. Legacy: the only
-lease may be stolen, and for up to ten seconds both hosts read the queue.
+Safe: the *intent* lease names the host that the queue is assigned to, and other hosts may steal it. The *ownership*
+lease names the host that reads the queue; it ends only when its owner releases it or it expires, so a queue never has
+two readers. Legacy: the only lease may be stolen, and for up to ten seconds both hosts read the queue.
 Source: docs/protocol/task-hub-storage.md chapter 5.5 (durabletask: Partitioning/SafePartitionManager.cs,
 LegacyPartitionManager.cs).
 """
@@ -20,7 +20,7 @@ from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
 from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
@@ -69,7 +69,7 @@ class LeaseContainer:
 
 
 class SafePartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process."""
+    """See `PartitionManager`. `worker_id` must be unique per process."""
 
     def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
@@ -81,17 +81,17 @@ class SafePartitions:
         self._next_intents_at = clock.now()
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.create()
         await self._intents.create()
         await self._owned.create()
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._owned.held and not self._owned.is_leased(queue_name):
             # Ownership leases are renewed together with the intents.
             self._next_intents_at = self._clock.now()
@@ -101,11 +101,11 @@ class SafePartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
-        await make_passes(self._loop, lambda: self._pass(listener), recreate, every=_OWNERSHIP_INTERVAL)
+        await repeat_passes(self._loop, lambda: self._pass(listener), recreate, interval=_OWNERSHIP_INTERVAL)
         await hand_over(self._owned, listener, self._clock, release=(self._intents, self._owned))
         self._loop.close()
 
@@ -129,13 +129,13 @@ class SafePartitions:
         if set(self._intents.held) - set(self._owned.held):
             await self._owned.take(lambda name: name in self._intents.held)
         for name in tuple(self._owned.held):
-            # Also those that were open before: an intent that was lost and came back opens its queue again.
+            # Repeated for open queues, because a queue was closed if its intent was lost and taken again since.
             if name in self._intents.held:
                 await listener.open(name)
 
 
 class LegacyPartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process."""
+    """See `PartitionManager`. `worker_id` must be unique per process."""
 
     def __init__(self, container: BlobContainer, names: HubNames, worker_id: str, clock: Clock, new_id: NewId) -> None:
         self._container = LeaseContainer(container, names, clock)
@@ -144,16 +144,16 @@ class LegacyPartitions:
         self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.create()
         await self._leases.create()
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._container.blobs.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._leases.held and not self._leases.is_leased(queue_name):
             await self._loop.wait_for_pass()
         return self._leases.is_leased(queue_name)
@@ -161,11 +161,11 @@ class LegacyPartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
-        await make_passes(self._loop, lambda: self._pass(listener), recreate, every=_INTENT_INTERVAL)
+        await repeat_passes(self._loop, lambda: self._pass(listener), recreate, interval=_INTENT_INTERVAL)
         await hand_over(self._leases, listener, self._clock, release=(self._leases,))
         self._loop.close()
 
@@ -178,17 +178,17 @@ class LegacyPartitions:
             await listener.open(name)
 
 
-async def make_passes(
-    loop: LeaseLoop, make_pass: Callable[[], Awaitable[None]], recreate: Recreate, *, every: timedelta
+async def repeat_passes(
+    loop: LeaseLoop, run_pass: Callable[[], Awaitable[None]], recreate: Recreate, *, interval: timedelta
 ) -> None:
-    """Make a pass every so often, until the loop is to stop."""
+    """Run a pass per interval until the loop is to stop."""
     while not loop.is_stopping:
         loop.begin_pass()
         try:
-            await loop.run_pass(make_pass, recreate)
+            await loop.run_pass(run_pass, recreate)
         except EmulatorError as error:
             _log.warning("The leases of the control queues cannot be read or renewed: %s", error)
-        await loop.end_pass(every)
+        await loop.end_pass(interval)
 
 
 async def hand_over(
@@ -196,7 +196,7 @@ async def hand_over(
 ) -> None:
     """Close the queues of `owned`, wait for their episodes, and release the leases in the given order.
 
-    In this order, the next owner never reads a history to which this host still appends.
+    Because of this order, the next owner never reads a history to which this host still appends.
     """
     # A copy: the leases change while they are released.
     names = tuple(owned.held)

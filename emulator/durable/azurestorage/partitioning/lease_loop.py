@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from emulator.background import background, run_to_completion
 from emulator.clock import Clock, within
-from emulator.durable.azurestorage.partitioning.ownership import Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import Recreate
 from emulator.storage.port import NotFound
 
 T = TypeVar("T")
 
 
 class LeaseLoop:
-    """Connects the loop that makes the passes with those that request them.
+    """Connects the loop that runs the passes with the callers that request them.
 
     `is_stopping`: the loop is to hand over its leases and end.
     """
@@ -29,7 +29,7 @@ class LeaseLoop:
         self._clock = clock
         self.is_stopping = False
         self._is_requested = asyncio.Event()
-        # Replaced after each pass, so that a wait is for the next pass and not for an earlier one.
+        # Replaced after every pass, because an event that is set once would not let callers wait for the next pass.
         self._pass_ended = asyncio.Event()
 
     @asynccontextmanager
@@ -47,7 +47,7 @@ class LeaseLoop:
                 await run_to_completion(asyncio.wait({task}))
 
     def request_pass(self) -> None:
-        """Let the next pass begin at once."""
+        """Run the next pass at once."""
         self._is_requested.set()
 
     async def wait_for_pass(self) -> None:
@@ -57,22 +57,22 @@ class LeaseLoop:
         await pass_ended.wait()
 
     def begin_pass(self) -> None:
-        """Note that a pass begins: a request from now on is for the one after it."""
+        """Note that a pass begins: requests from now on are for the pass after it."""
         self._is_requested.clear()
 
-    async def run_pass(self, make_pass: Callable[[], Awaitable[T]], recreate: Recreate) -> T:
-        """Make a pass; if the leases have disappeared, have them created again and repeat it."""
+    async def run_pass(self, lease_pass: Callable[[], Awaitable[T]], recreate: Recreate) -> T:
+        """Run a pass; if the leases have disappeared, call `recreate` and repeat the pass."""
         try:
-            return await make_pass()
+            return await lease_pass()
         except NotFound:
             # A host that stops must not create the storage of a hub that was deleted.
             if self.is_stopping:
                 raise
         await recreate()
-        return await make_pass()
+        return await lease_pass()
 
     async def end_pass(self, pause: timedelta) -> None:
-        """Wake those that waited for the pass, then wait for the next one, at most for `pause`."""
+        """Wake the callers that waited for the pass, then wait for the next request, at most for `pause`."""
         self._pass_ended.set()
         self._pass_ended = asyncio.Event()
         if self._is_requested.is_set():
@@ -84,5 +84,5 @@ class LeaseLoop:
             return
 
     def close(self) -> None:
-        """Wake those that wait for a pass: there will be no other one."""
+        """Wake the callers that wait for a pass, because no other pass follows."""
         self._pass_ended.set()

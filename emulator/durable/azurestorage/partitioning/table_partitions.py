@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
-from emulator.durable.azurestorage.partitioning.ownership import DRAIN_LIMIT, ControlQueueListener, Recreate
+from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
@@ -96,7 +96,7 @@ def _time(value: Value | None) -> Instant | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionPlan:
-    """What a pass does with one row.
+    """Result of the rules for one row in a pass.
 
     `partition`: the row as it should be. `future_owner`: who owns the queue when pending hand-overs are done.
     `must_drain`: this host owns the queue and must release it.
@@ -157,7 +157,7 @@ def partitions_to_steal(plans: Sequence[PartitionPlan], worker_id: str) -> list[
     """Choose the queues of other hosts to ask for, so that all hosts have about as many.
 
     The arithmetic is that of .NET (section "Balance" of the source), because hosts of both kinds may share a hub: with
-    another one, they could take queues from each other forever.
+    other rules, they could take queues from each other forever.
     """
     owned = sum(plan.future_owner == worker_id for plan in plans)
     others: dict[str, list[Partition]] = {}
@@ -186,7 +186,7 @@ def partitions_to_steal(plans: Sequence[PartitionPlan], worker_id: str) -> list[
 
 
 class TablePartitions:
-    """See `ownership.Ownership`. `worker_id` must be unique per process: equal names would share leases."""
+    """See `PartitionManager`. `worker_id` must be unique per process: equal names would share leases."""
 
     def __init__(
         self, table: Table, queue_names: Sequence[str], worker_id: str, clock: Clock, *, timeout: timedelta
@@ -202,7 +202,7 @@ class TablePartitions:
         self._loop = LeaseLoop(clock)
 
     async def create(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._table.create()
         for name in self._queue_names:
             try:
@@ -212,11 +212,11 @@ class TablePartitions:
                 continue
 
     async def delete(self) -> None:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         await self._table.drop()
 
     async def confirm(self, queue_name: str) -> bool:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         if queue_name in self._leased_until and not self._is_leased(queue_name):
             await self._loop.wait_for_pass()
         return self._is_leased(queue_name)
@@ -228,7 +228,7 @@ class TablePartitions:
     def owning(
         self, listener: ControlQueueListener, recreate: Recreate | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """See `Ownership`."""
+        """See `PartitionManager`."""
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
@@ -246,7 +246,7 @@ class TablePartitions:
                     _log.debug("Another host changed a partition at the same time; the pass is repeated")
                 elif failures == _QUICK_RETRIES:
                     # A TimeoutError has no text.
-                    reason = str(error) or "storage does not answer in time"
+                    reason = str(error) or "storage did not respond in time"
                     _log.warning("The leases of the control queues cannot be renewed: %s", reason)
                 else:
                     _log.debug("A pass over the partitions failed: %s", error)
@@ -276,7 +276,7 @@ class TablePartitions:
             )
         plans = [await self._apply_plan(partition, listener) for partition in partitions]
         if not self._loop.is_stopping:
-            # Only after all rows were planned: the balance depends on what each host will own.
+            # After all rows were planned, because the balance depends on what every host will own.
             for partition in partitions_to_steal(plans, self._worker_id):
                 _log.debug("Asking %s for control queue %s", partition.owner, partition.queue_name)
                 await self._replace(replace(partition, next_owner=self._worker_id))
@@ -300,7 +300,7 @@ class TablePartitions:
             self._forget(name)
             return plan
         if after.expires_at is not None:
-            # Taken from the row that was written, so this host and the others judge the same time.
+            # From the row that was written, so that this host and the others compare with the same time.
             self._leased_until[name] = after.expires_at.datetime
         # .NET also opens a queue that it has just released or asked for, and closes it in the next pass.
         if not after.is_draining and not plan.must_drain:

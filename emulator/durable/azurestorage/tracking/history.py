@@ -51,13 +51,13 @@ _ENDED_WEIGHT = 6_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is stored of an instance.
+    """Stored state of an instance.
 
     `execution_id` is the current execution, None if nothing is stored. `events` are its events if they were loaded: a
     load that expected another execution does not load them (`is_loaded` False). `etag` is that of the sentinel, None
-    if there is none. `blobs` are the names of the blobs with large columns of the events. `is_settled`: the status row
-    is known to agree with the end of the execution. `is_rewound`: some failures were undone. `weight` is the cost in
-    the cache: about the number of characters, or more for a history that is unlikely to be used again.
+    if there is none. `blobs` are the names of the blobs with large columns of the events. `is_row_current`: the
+    status row is known to agree with the end of the execution. `is_rewound`: some failures were undone. `weight` is the
+    cost in the cache: about the number of characters, or more for a history that is unlikely to be used again.
     """
 
     instance_id: str
@@ -68,7 +68,7 @@ class History:
     status: RuntimeStatus | None = None
     episodes: int = 0
     is_loaded: bool = True
-    is_settled: bool = False
+    is_row_current: bool = False
     is_rewound: bool = False
     weight: int = 1000
 
@@ -85,25 +85,14 @@ class History:
         )
 
     def without_events(self) -> History:
-        """Return what is needed of an ended execution: its status, and the ETag for the next one."""
-        return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_settled=True)
+        """Return the history without events, which are not needed of an ended execution. Status and ETag are kept."""
+        return replace(self, events=(), blobs=(), weight=_ENDED_WEIGHT, is_row_current=True)
 
 
 def _weight(event: HistoryEvent) -> int:
     # A rough constant for the event itself: only the sizes of the payloads differ much.
     texts = (getattr(event, field, None) for field in ("input", "result", "reason", "details"))
     return 300 + sum(len(text) for text in texts if text)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event and the URL of the blob that contains its Input, Result or Reason, if that is too large for a column.
-
-    The status row refers to the same blob.
-    """
-
-    event: HistoryEvent
-    url: str | None
 
 
 _COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
@@ -132,17 +121,17 @@ class HistoryTable:
         if expected is not None:
             # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
-        found = [row async for row in query_rows(self._table, where)]
+        stored = [row async for row in query_rows(self._table, where)]
         # "sentinel" sorts behind the digits of the event rows.
-        sentinel = next((row for row in reversed(found) if rows.is_sentinel(row)), None)
+        sentinel = next((row for row in reversed(stored) if rows.is_sentinel(row)), None)
         etag = sentinel.etag if sentinel else None
         # If there is no sentinel, .NET takes the execution of the first row.
-        current = _execution_of(sentinel or found[0]) if found else None
+        current = _execution_of(sentinel or stored[0]) if stored else None
         if expected is not None and current != expected:
             return History(instance_id=instance_id, execution_id=current, etag=etag, is_loaded=current is None)
         loaded: list[HistoryEvent] = []
         blobs: list[str] = []
-        for row in found:
+        for row in stored:
             if rows.is_sentinel(row):
                 continue
             if _execution_of(row) != current:
@@ -156,7 +145,7 @@ class HistoryTable:
 
     async def append(
         self, history: History, instance: OrchestrationInstance, new: Sequence[HistoryEvent], *, past_count: int
-    ) -> tuple[History, Sequence[StoredEvent]]:
+    ) -> tuple[History, Sequence[rows.StoredEvent]]:
         """Write a checkpoint: the rows from number `past_count` on, and the sentinel. Returns what is stored now.
 
         If `instance` is another execution than the history's, it replaces that one. Raises LockLost if another host has
@@ -164,7 +153,7 @@ class HistoryTable:
         leaves an incomplete episode, which the next host repeats.
         """
         execution_id = instance.execution_id or ""
-        etag, blobs, stored = history.etag, list[str](), list[StoredEvent]()
+        etag, blobs, stored = history.etag, list[str](), list[rows.StoredEvent]()
         batch, size = list[Row](), 0
         for number, event in enumerate(new, past_count):
             columns = rows.event_columns(event, execution_id)
@@ -173,9 +162,9 @@ class HistoryTable:
             batch.append(row)
             texts = (row.properties.get(column) for column in rows.LARGE_COLUMNS)
             size += _BYTES_PER_ROW + sum(utf16_bytes(text) for text in texts if isinstance(text, str))
-            # Remembered, because the blobs have to be deleted when another execution replaces these rows.
+            # Collected, because the blobs have to be deleted when another execution replaces these rows.
             blobs += [str(row.properties[f"{column}BlobName"]) for column in urls]
-            stored.append(StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
+            stored.append(rows.StoredEvent(event, urls.get(_COLUMN_IN_STATUS_ROW.get(type(event), ""))))
             is_last = len(stored) == len(new)
             if is_last or len(batch) == ROWS_PER_TRANSACTION or size > BYTES_PER_TRANSACTION:
                 etag = await self._commit(history.instance_id, execution_id, batch, etag, is_last=is_last)
@@ -212,11 +201,12 @@ class HistoryTable:
     async def purge(self, instance_id: str) -> int:
         """Delete all rows of the instance, including the sentinel, and return their number."""
         where = eq("PartitionKey", escape_key(instance_id))
-        found = [row async for row in query_rows(self._table, where, select=["RowKey"])]
-        for start in range(0, len(found), MAX_BATCH_OPERATIONS):
-            batch = found[start : start + MAX_BATCH_OPERATIONS]
-            keys = [Row(row.partition_key, row.row_key, {}) for row in batch]
-            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in keys]
+        keys = [
+            Row(row.partition_key, row.row_key, {}) async for row in query_rows(self._table, where, select=["RowKey"])
+        ]
+        for start in range(0, len(keys), MAX_BATCH_OPERATIONS):
+            batch = keys[start : start + MAX_BATCH_OPERATIONS]
+            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in batch]
             try:
                 await self._table.submit(operations)
             except NotFound:
@@ -225,7 +215,7 @@ class HistoryTable:
                 for operation in operations:
                     with suppress(NotFound):
                         await self._table.submit([operation])
-        return len(found)
+        return len(keys)
 
 
 def _execution_of(row: Row) -> str | None:

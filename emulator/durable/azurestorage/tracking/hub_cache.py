@@ -1,7 +1,8 @@
-"""Cache of what this process knows about a task hub, so that it need not read it from storage again.
+"""In-process cache of a task hub's histories, executions and messages, which saves reading them from storage again.
 
-Correctness never depends on the cache: every entry may be dropped at any time, and entries of a control queue that goes
-to another host are. A cached history is verified by the ETag of its sentinel row at the next checkpoint.
+Correctness never depends on the cache: every entry may be dropped at any time, and entries of a control queue that is
+handed over to another host are dropped. A cached history is verified by the ETag of its sentinel row at the next
+checkpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class LruCache(Generic[K, V]):
         weight = self._weigh(value)
         self._entries[key] = (value, weight)
         self._weight += weight
-        # An entry heavier than the whole limit drops itself, too.
+        # An entry that is heavier than the limit is dropped as well.
         while self._weight > self._limit:
             _, (_, dropped_weight) = self._entries.popitem(last=False)
             self._weight -= dropped_weight
@@ -79,7 +80,7 @@ class HubCache:
 
     `histories`: by instance id, as this process stored them; of a finished instance only its status and ETag.
     `replaced`: ids of executions that another execution of their instance has replaced.
-    `consumed`: ids of queue messages whose effects are stored, so that a copy that comes back can be deleted.
+    `consumed`: ids of queue messages whose effects are stored, so that a copy that is received again can be deleted.
     `started`: by instance id, the execution whose start message and status row this process has written.
     """
 
@@ -97,7 +98,7 @@ class HubCache:
         try:
             yield
         finally:
-            # Also if the start has failed. The worker then reads the status row, or finds that there is none.
+            # A failed start ends the wait as well. The worker then reads the status row, which may not exist.
             done.set()
             # Another client may have begun to start the same id and set its own event.
             if self._starting.get(instance_id) is done:
@@ -121,11 +122,11 @@ class HubCache:
             self.histories[history.instance_id] = history.without_events()
 
     def clear(self) -> None:
-        """Drop everything, because the task hub was deleted."""
+        """Drop all entries, because the task hub was deleted."""
         for entries in (self.histories, self.replaced, self.consumed, self.started):
             entries.clear()
 
     def forget(self, instance_id: str) -> None:
-        """Drop what is cached of one instance."""
+        """Drop the entries of one instance."""
         self.histories.forget(instance_id)
         self.started.forget(instance_id)

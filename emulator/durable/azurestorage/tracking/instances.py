@@ -20,7 +20,7 @@ from emulator.durable.azurestorage.large import (
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
-from emulator.durable.azurestorage.tracking.history import History, StoredEvent
+from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
@@ -106,7 +106,7 @@ class InstanceTable:
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
             name=_text(columns.get("Name")) or "",
-            # None for an unknown name: one strange row must not fail a whole list.
+            # None for an unknown name: one unreadable row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
             created_at=_time(columns.get("CreatedTime")) or MIN_INSTANT,
             last_updated_at=_time(columns.get("LastUpdatedTime")) or MIN_INSTANT,
@@ -160,14 +160,19 @@ class InstanceTable:
         return True
 
     async def checkpoint(
-        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, if_match: str | None = None
+        self,
+        history: History,
+        stored: Sequence[rows.StoredEvent],
+        custom_status: str | None,
+        *,
+        if_match: str | None = None,
     ) -> str | None:
         """Merge an episode into the row and return its new ETag.
 
         Raises LockLost if `if_match` is given and no longer the ETag of the row.
         """
         columns = rows.checkpoint_columns(
-            [(item.event, item.url) for item in stored],
+            stored,
             execution_id=history.execution_id or "",
             status=history.status,
             hub=self._hub,
@@ -246,9 +251,9 @@ class InstanceTable:
     async def input_reference(self, started: ExecutionStarted) -> str | None:
         """Return the text of the Input column of a start: the input, or the URL of a blob that is written for it.
 
-        Not for inputs that are so large that the start message goes to a blob; the column refers to that blob then.
-        .NET stores inputs between the two limits after the message, so that the message is too early, and in a blob
-        that it never reads.
+        If the input is so large that the start message goes to a blob, the column refers to that blob instead, and this
+        method is not called. .NET writes an input between the two limits after the message, so that the message is too
+        early, and to a blob that it never reads.
         """
         if started.input is None:
             return None
@@ -308,7 +313,7 @@ def _select(*, with_input: bool = True, with_output: bool = True) -> Sequence[st
 
 
 def condition(query: InstanceQuery) -> Condition | None:
-    """Return the filter of a query, its parts in .NET's order, or None if it selects everything."""
+    """Return the filter of a query, its parts in .NET's order, or None if it selects all rows."""
     parts: list[Condition] = []
     if query.created_from is not None:
         parts.append(ge("CreatedTime", query.created_from))

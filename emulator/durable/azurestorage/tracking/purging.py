@@ -1,4 +1,4 @@
-"""Purge: delete everything that is stored of an instance.
+"""Purge: delete the rows and blobs of instances.
 
 Source: docs/protocol/task-hub-storage.md chapter 4.5 (durabletask: AzureTableTrackingStore.cs).
 """
@@ -28,21 +28,21 @@ _PAGE_SIZE = 100
 class Purger:
     """Deletes single instances, or all that a filter selects."""
 
-    def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, memory: HubCache) -> None:
+    def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, cache: HubCache) -> None:
         self._history = history
         self._instances = instances
         self._large = large
-        self._memory = memory
+        self._cache = cache
 
     async def purge(self, instance_id: str) -> PurgeResult:
-        """Delete one instance. The result counts no instance if there is none."""
+        """Delete one instance. The result counts 0 instances if it does not exist."""
         # As in .NET, rows of the history are not searched if there is no status row.
         if await self._instances.row(instance_id) is None:
             return PurgeResult(0)
-        # First, so that no episode uses the cached history while its rows are being deleted.
-        self._memory.forget(instance_id)
+        # Dropped first, so that no episode uses the cached history while its rows are being deleted.
+        self._cache.forget(instance_id)
         rows, blobs = await asyncio.gather(self._history.purge(instance_id), self._purge_blobs(instance_id))
-        # The status row is deleted last: an instance is found by it, so that an interrupted purge can be repeated.
+        # The status row is deleted last: a purge begins with reading it, so an interrupted purge can be repeated.
         was_there = await self._instances.purge(instance_id)
         return PurgeResult(int(was_there), rows, blobs)
 
@@ -87,6 +87,6 @@ class Purger:
             try:
                 return await self.purge(instance_id)
             except EmulatorError as error:
-                # One damaged instance must not keep all others from being purged.
+                # The other instances are still purged if one is damaged.
                 _log.error('Instance "%s" could not be purged: %s', instance_id, error)
                 return PurgeResult(0)

@@ -45,13 +45,13 @@ class _Rewind:
     async def current_execution(self, instance_id: str, partition: Condition) -> str:
         # .NET uses the OrchestratorStarted with the highest number, which may belong to an older, longer execution. The
         # sentinel names the current execution; .NET's way remains for a history without a sentinel.
-        found = [row async for row in query_rows(self._history, partition & eq("RowKey", "sentinel"))]
-        found = found or [
+        rows = [row async for row in query_rows(self._history, partition & eq("RowKey", "sentinel"))]
+        rows = rows or [
             row async for row in query_rows(self._history, partition & eq("EventType", "OrchestratorStarted"))
         ]
-        if not found:
+        if not rows:
             raise InstanceNotFound(instance_id)
-        return str(found[-1].properties["ExecutionId"])
+        return str(rows[-1].properties["ExecutionId"])
 
     async def undo(self, failed: Row, execution: Condition) -> list[str]:
         """Undo a failure and the event that scheduled the task. Returns the instances below it that need a wake-up."""
@@ -75,7 +75,7 @@ class _Rewind:
         return [row async for row in query_rows(self._history, where)]
 
     async def undo_event(self, row: Row) -> None:
-        """Turn an event into a GenericEvent, which the replay ignores."""
+        """Replace an event with a GenericEvent, which the replay ignores."""
         await self.replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
 
     async def replace(self, row: Row, changes: dict[str, Value]) -> None:
@@ -85,5 +85,5 @@ class _Rewind:
 
 
 def _reason(row: Row) -> str:
-    # The only trace of what the event was; .NET writes it, too.
+    # Only this text shows the former type of the event; .NET writes it, too.
     return f"Rewound: {row.properties.get('EventType')!s}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ LARGE_COLUMNS = ("Name", "Input", "Result", "Output", "Reason", "Details", "Corr
 """The columns that may move to a blob, in the order in which .NET checks them."""
 
 NULL_TEXT = "null"
-"""What a column contains for a null object. (For a null string there is no column.)"""
+"""Text of a column for a null object. (For a null string there is no column.)"""
 
 
 class UnreadableRow(EmulatorError):
@@ -76,7 +77,7 @@ _READERS: Mapping[Kind, Callable[[Any], Any]] = {
     **{kind: partial(_read_object, READERS[kind]) for kind in _OBJECT_KINDS},
 }
 
-# Column, attribute, writer, reader and default. Computed once: a row is written and read without looking at the schema.
+# Column, attribute, writer, reader and default. Computed once, so that rows need not interpret the schema.
 # The properties stand before the fields, which is the order of .NET's TableEntityConverter.
 _COLUMNS = {
     event_type: [
@@ -109,8 +110,8 @@ def event_columns(event: HistoryEvent, execution_id: str) -> Columns:
 def read_event(row: Row) -> HistoryEvent:
     """Return the event of a History row whose large columns have been put back. Raises UnreadableRow.
 
-    `EventType` decides: a failure that a rewind has changed to GenericEvent is read as one, whatever else is in the
-    row.
+    `EventType` decides: a failure that a rewind has changed to GenericEvent is read as a GenericEvent, even if the row
+    has columns of the failure.
     """
     columns = row.properties
     name = str(columns.get("EventType"))
@@ -152,6 +153,17 @@ def is_sentinel(row: Row) -> bool:
     return row.row_key == SENTINEL
 
 
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event and the URL of the blob that contains its Input, Result or Reason, if that is too large for a column.
+
+    The status row refers to the same blob.
+    """
+
+    event: HistoryEvent
+    url: str | None
+
+
 # Status rows -------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +187,7 @@ def pending_columns(started: ExecutionStarted, *, hub: str, now: Instant, status
 
 
 def checkpoint_columns(
-    new_events: Sequence[tuple[HistoryEvent, str | None]],
+    new_events: Sequence[StoredEvent],
     *,
     execution_id: str,
     status: RuntimeStatus | None,
@@ -185,23 +197,22 @@ def checkpoint_columns(
 ) -> Columns:
     """Return the columns that an episode merges into the status row.
 
-    `new_events` are paired with the URL of the blob that contains their Input, Result or Reason, if it is too large
-    for a column. `status` is the status after them.
+    `status` is the status after `new_events`.
     """
     columns: dict[str, Value | None] = {
         # Always written: an episode that sets no custom status resets it, as in .NET.
         "CustomStatus": NULL_TEXT if custom_status is None else custom_status,
         "ExecutionId": execution_id,
-        "LastUpdatedTime": new_events[-1][0].timestamp if new_events else now,
+        "LastUpdatedTime": new_events[-1].event.timestamp if new_events else now,
         "TaskHubName": hub,
     }
-    for event, url in new_events:
-        columns |= _implied(event, url, status, now)
+    for stored in new_events:
+        columns |= _implied(stored.event, stored.url, status, now)
     return _present(columns)
 
 
 def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status: RuntimeStatus, hub: str) -> Columns:
-    """Return what the status row of an execution has to contain, according to its whole history.
+    """Return the columns that the status row of an execution must have, according to its whole history.
 
     Input and output are the full texts, however long.
     """

@@ -1,1 +1,1 @@
-"""The task hub as the engine's source of work: messages become work items, and episodes are saved."""
+"""Work items for the engine: messages of the hub's queues become work items, and their outcomes are saved."""

@@ -1,9 +1,9 @@
 """Checkpoints: saving the outcome of an episode to queues, History table and Instances table.
 
 Messages are sent first, then the history is appended, then the status row is written, then the consumed messages are
-deleted. A crash between two of these steps is harmless: messages that are sent twice are recognised by their receivers,
-a status row that lags behind is repaired, and consumed messages that come back are found in the history. In another
-order, a history could claim that messages were sent which never were, and an orchestration would wait for them forever.
+deleted. A crash between two of these steps is harmless: receivers recognise messages that are sent twice, the next
+host repairs a status row that lags behind the history, and the history shows which messages were consumed already. In
+another order, a history could record messages that were never sent, and the orchestration would wait forever.
 Source: docs/protocol/task-hub-storage.md chapter 6.1 (durabletask: AzureStorageOrchestrationService.cs,
 CompleteTaskOrchestrationWorkItemAsync).
 """
@@ -11,13 +11,14 @@ CompleteTaskOrchestrationWorkItemAsync).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.partitioning.ownership import Ownership
-from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.rows import StoredEvent
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
@@ -37,7 +38,7 @@ class Checkpointer:
         instances: InstanceTable,
         sessions: Sessions,
         cache: HubCache,
-        ownership: Ownership,
+        partitions: PartitionManager,
         *,
         guard_row: bool,
     ) -> None:
@@ -46,7 +47,7 @@ class Checkpointer:
         self._instances = instances
         self._sessions = sessions
         self._cache = cache
-        self._ownership = ownership
+        self._partitions = partitions
         self._guard_row = guard_row
         self._row_etags: LruCache[str, str] = LruCache(_ETAGS)
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
@@ -61,7 +62,7 @@ class Checkpointer:
             self._sessions.finish(episode)
             return
         instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
-        if not await self._ownership.confirm(queue_name):
+        if not await self._partitions.confirm(queue_name):
             # Checked before anything is sent. Another host may have continued from the same history, and then the
             # action ids in our messages would mean other actions there.
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
@@ -72,16 +73,7 @@ class Checkpointer:
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
-        if_match = None
-        if self._guard_row:
-            # Read only once per instance: this host writes the row itself, and each write returns the new ETag.
-            if_match = self._row_etags.get(instance_id)
-            if if_match is None:
-                row = await self._instances.row(instance_id)
-                if_match = row.etag if row else None
-        row_etag = await self._instances.checkpoint(after, stored, outcome.custom_status, if_match=if_match)
-        if self._guard_row and row_etag is not None:
-            self._row_etags[instance_id] = row_etag
+        await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
         self._cache.keep(after)
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
@@ -89,6 +81,25 @@ class Checkpointer:
             self._cache.replaced[before.execution_id] = None
             await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
+
+    async def _write_row(
+        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_new: bool
+    ) -> None:
+        if not self._guard_row:
+            await self._instances.checkpoint(history, stored, custom_status)
+            return
+        instance_id = history.instance_id
+        # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
+        # because the client that started it has replaced the row.
+        etag = None if is_new else self._row_etags.get(instance_id)
+        if etag is None:
+            row = await self._instances.row(instance_id)
+            etag = row.etag if row else None
+        # Forgotten until the write has succeeded. An outdated ETag would make all later checkpoints fail as well.
+        self._row_etags.forget(instance_id)
+        new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
+        if new_etag is not None:
+            self._row_etags[instance_id] = new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""
@@ -104,7 +115,7 @@ class Checkpointer:
         requests += [
             self._sender.send(message, sender=sender, episode=number) for message in (*outcome.control, *outcome.timers)
         ]
-        # Without return_exceptions, the remaining requests would go on while the episode is already abandoned.
+        # Without return_exceptions, the remaining requests would continue while the episode is already abandoned.
         outcomes = await asyncio.gather(*map(limited, requests), return_exceptions=True)
         for failure in outcomes:
             if isinstance(failure, BaseException):

@@ -1,4 +1,4 @@
-"""Control queue polling: one loop for each control queue that this host owns, which feeds the sessions."""
+"""Control queue polling: one loop per control queue that this host owns passes received messages to the sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emulator.background import run_to_completion, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import TaskQueue
 from emulator.durable.azurestorage.messaging.sender import MessageSender
-from emulator.durable.azurestorage.partitioning.ownership import Ownership
+from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.errors import EmulatorError
 from emulator.polling.backoff import Backoff
@@ -21,7 +21,7 @@ _PAUSE_WITHOUT_LEASE = timedelta(seconds=1)
 
 
 class ControlQueuePoller:
-    """Polls the queues that were opened (`partitioning.ownership.ControlQueueListener`).
+    """Polls the queues that were opened (`partitioning.partition_manager.ControlQueueListener`).
 
     `batch_size`: messages per request, at most 32. `longest_pause`: see `polling.backoff`.
     """
@@ -30,7 +30,7 @@ class ControlQueuePoller:
         self,
         sender: MessageSender,
         sessions: Sessions,
-        ownership: Ownership,
+        partitions: PartitionManager,
         clock: Clock,
         *,
         batch_size: int,
@@ -38,7 +38,7 @@ class ControlQueuePoller:
     ) -> None:
         self._sender = sender
         self._sessions = sessions
-        self._ownership = ownership
+        self._partitions = partitions
         self._clock = clock
         self._batch_size = batch_size
         self._longest_pause = longest_pause
@@ -47,7 +47,7 @@ class ControlQueuePoller:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let queues be opened while the body runs; leaving it closes those that are open."""
+        """Poll opened queues while the body runs; leaving it closes them."""
         async with task_group() as self._tasks:
             try:
                 yield
@@ -72,8 +72,8 @@ class ControlQueuePoller:
         """See `ControlQueueListener`."""
         poll = self._polls.pop(queue_name, None)
         if poll is not None:
-            # A request that is under way is waited for (see `_poll`), so its messages reach the sessions before those
-            # give everything back.
+            # A request that is under way is waited for (see `_poll`), so its messages reach the sessions before these
+            # return all messages of the queue.
             poll.cancel()
             await asyncio.wait({poll})
         await self._sessions.close(queue_name)
@@ -99,7 +99,7 @@ class ControlQueuePoller:
             # Messages over the buffer limit stay visible to the host that may own the queue next.
             await self._sessions.wait_for_room()
             try:
-                if not await self._ownership.confirm(queue.name):
+                if not await self._partitions.confirm(queue.name):
                     # The lease has run out, because this process was stopped for too long. Another host may own the
                     # queue; the partition manager closes this one or renews the lease.
                     await self._clock.sleep(_PAUSE_WITHOUT_LEASE.total_seconds(), upkeep=True)

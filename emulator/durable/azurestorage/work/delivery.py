@@ -46,18 +46,18 @@ _LAST_UNCONFIRMED_DELIVERY = 10
 # Starts ------------------------------------------------------------------------------------------------------
 
 
-class Verdict(enum.Enum):
-    """What to do with a client's ExecutionStarted."""
+class Disposition(enum.Enum):
+    """Treatment of a client's ExecutionStarted message."""
 
     ACCEPT = "accept"
     DISCARD = "discard"
     RETRY = "retry"
 
 
-def judge_start(message: ReceivedMessage, row: Row | None) -> Verdict:
-    """Decide whether a client's start counts: if several clients start an id, the writer of the status row wins.
+def disposition_of_start(message: ReceivedMessage, row: Row | None) -> Disposition:
+    """Decide whether to accept a client's start: if several clients use an id, the writer of the status row wins.
 
-    The row may be written shortly after the message, so a start without a matching row is looked at again later.
+    The row may be written shortly after the message, so a start without a matching row is retried.
     """
     started = message.task.event
     assert isinstance(started, ExecutionStarted)
@@ -65,35 +65,35 @@ def judge_start(message: ReceivedMessage, row: Row | None) -> Verdict:
         status, execution_id = instances.status_of(row), instances.execution_of(row)
         if execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower():
             # In a terminal state it was terminated before it ran, or it ran and the message could not be deleted.
-            return Verdict.DISCARD if status is not None and status.is_terminal else Verdict.ACCEPT
+            return Disposition.DISCARD if status is not None and status.is_terminal else Disposition.ACCEPT
         # The row is that of another start. Starts with different generations replace one another on purpose; among
-        # those with the same one, the writer of the row has won. "Newer than the row" is decided as in .NET: by the
-        # event's time while the row is pending, otherwise by the time of this delivery, but not of the first one, which
-        # may be earlier than the write of the start's own row.
+        # those with the same generation, the writer of the row has won. As in .NET, "newer than the row" compares the
+        # event's time while the row is pending, and otherwise the time of this delivery. The first delivery does not
+        # count, because it may precede the write of the start's own row.
         if (instances.generation_of(row) or 0) == (started.generation or 0):
             created_at = instances.created_at(row)
             is_pending = status is RuntimeStatus.PENDING
             if (is_pending and created_at < started.timestamp) or (
                 message.dequeue_count > 1 and Instant.of(message.lock.locked_at) > created_at
             ):
-                return Verdict.DISCARD
+                return Disposition.DISCARD
     if message.dequeue_count >= _LAST_UNCONFIRMED_DELIVERY:
-        return Verdict.DISCARD
-    return Verdict.RETRY
+        return Disposition.DISCARD
+    return Disposition.RETRY
 
 
 # Episodes ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to do with the waiting messages; each of them is in exactly one list.
+class DeliveryPlan:
+    """Sorted messages of an instance; every message is in exactly one list.
 
     `run`: the messages of the next episode, in order; empty if there is no episode.
     `begins_execution`: the episode is the first of a new execution, which its first message starts.
     `auto_start`: the episode is the first of an entity, which no message starts.
-    `later`: keep for the episode after this one.
-    `too_early`: return to the queue; the event that they answer may not be stored yet.
+    `later`: keep for the episode after the next one.
+    `too_early`: return to the queue; the event that they respond to may not be stored yet.
     `discard`: delete.
     `unstarted`: the instance has no history; see `plan_unstarted`.
     `check_row`: a checkpoint was interrupted or the instance has ended, so the status row may lag behind the history.
@@ -111,8 +111,8 @@ class Plan:
     reload: bool = False
 
 
-def plan(history: History, waiting: Sequence[ReceivedMessage], *, replaced: Collection[str] = ()) -> Plan:
-    """Sort the waiting messages, given in order of arrival; starts have been judged already.
+def plan(history: History, waiting: Sequence[ReceivedMessage], *, replaced: Collection[str] = ()) -> DeliveryPlan:
+    """Sort the waiting messages, given in order of arrival; starts have been compared with the status row already.
 
     `replaced`: ids of executions that are known to have been replaced by another one of their instance.
     """
@@ -123,7 +123,7 @@ def plan(history: History, waiting: Sequence[ReceivedMessage], *, replaced: Coll
     is_running = history.execution_id is not None and not (history.status is not None and history.status.is_terminal)
     if is_running and any(is_for_execution(message.task, history.execution_id) for message in before):
         if not history.is_loaded:
-            return Plan(reload=True)
+            return DeliveryPlan(reload=True)
         # These messages were sent to the execution that the start replaces. They get an episode of their own first:
         # an event without an execution id would otherwise be given to the new execution.
         last_episode = _plan_current(history, before, replaced)
@@ -148,7 +148,7 @@ def _starts_new_execution(history: History, message: ReceivedMessage) -> bool:
 
 def _plan_new_execution(
     history: History, start: ReceivedMessage, others: Sequence[ReceivedMessage], replaced: Collection[str]
-) -> Plan:
+) -> DeliveryPlan:
     assert isinstance(start.task.event, ExecutionStarted)
     execution_id = start.task.event.instance.execution_id
     # The start is put in front, because events may overtake it in the queue.
@@ -162,40 +162,40 @@ def _plan_new_execution(
             # The stored execution is being replaced by this episode, so its messages are never early.
             is_of_stored = message.task.target.execution_id == history.execution_id
             (too_early if not is_of_stored and _may_be_early(message, replaced) else discard).append(message)
-        elif _answered_id(message) is None:
+        elif _responds_to(message) is None:
             run.append(message)
         else:
-            # A new execution has not asked anything yet.
+            # A new execution has no actions yet, so the message is a response to another one.
             (too_early if _may_be_early(message, replaced) else discard).append(message)
-    return Plan(run=run, begins_execution=True, later=later, too_early=too_early, discard=discard)
+    return DeliveryPlan(run=run, begins_execution=True, later=later, too_early=too_early, discard=discard)
 
 
-def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
     """Sort messages none of which starts a new execution."""
     if not history.is_loaded and any(is_for_execution(message.task, history.execution_id) for message in waiting):
-        return Plan(reload=True)
+        return DeliveryPlan(reload=True)
     if not history.is_loaded:
         too_early, discard = _split_early(waiting, replaced)
-        return Plan(too_early=too_early, discard=discard)
+        return DeliveryPlan(too_early=too_early, discard=discard)
     if history.status is None:
         return _plan_without_history(waiting, replaced)
     if history.status.is_terminal:
         others = [message for message in waiting if not is_for_execution(message.task, history.execution_id)]
         too_early, _ = _split_early(others, replaced)
         discard = [message for message in waiting if message not in too_early]
-        return Plan(too_early=too_early, discard=discard, check_row=True)
+        return DeliveryPlan(too_early=too_early, discard=discard, check_row=True)
     return _plan_next_episode(history, waiting, replaced)
 
 
 def _split_early(
     messages: Sequence[ReceivedMessage], replaced: Collection[str]
 ) -> tuple[list[ReceivedMessage], list[ReceivedMessage]]:
-    """Split messages to executions that are not stored into those that may be early and those for none."""
+    """Split messages to executions that are not stored into those that may be early and those that are not."""
     too_early = [message for message in messages if _may_be_early(message, replaced)]
     return too_early, [message for message in messages if message not in too_early]
 
 
-def _plan_without_history(waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+def _plan_without_history(waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
     too_early, others = _split_early(waiting, replaced)
     first = others[0].task if others else None
     # An entity is started by its first operation. Operations have no execution id; a message with one belongs to an
@@ -207,36 +207,37 @@ def _plan_without_history(waiting: Sequence[ReceivedMessage], replaced: Collecti
         and not first.target.execution_id
     )
     if not begins_entity:
-        return Plan(too_early=too_early, unstarted=others)
+        return DeliveryPlan(too_early=too_early, unstarted=others)
     run = [message for message in others if is_for_execution(message.task, None)]
     discard = [message for message in others if message not in run]
-    return Plan(run=run, auto_start=True, too_early=too_early, discard=discard)
+    return DeliveryPlan(run=run, auto_start=True, too_early=too_early, discard=discard)
 
 
-def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> Plan:
+def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
     run, too_early, discard = list[ReceivedMessage](), list[ReceivedMessage](), list[ReceivedMessage]()
     known = KnownResults(history.events)
-    questions: set[int | str] | None = None
+    request_ids: set[int | str] | None = None
     for message in waiting:
-        event, answered = message.task.event, _answered_id(message)
-        if answered is not None and questions is None:
-            questions = set(_questions(history.events))
+        event, request_id = message.task.event, _responds_to(message)
+        # Computed only if a response has arrived, because a history may have ten thousands of events.
+        if request_id is not None and request_ids is None:
+            request_ids = set(_request_ids(history.events))
         if isinstance(event, ExecutionStarted):
             discard.append(message)  # The instance is running.
         elif not is_for_execution(message.task, history.execution_id):
             (too_early if _may_be_early(message, replaced) else discard).append(message)
         elif known.has(event, redelivered=message.dequeue_count > 1):
             discard.append(message)
-        elif answered is not None and answered not in (questions or ()):
-            # Messages are sent before the history that contains their question is saved, which makes a crash in
-            # between harmless. So an answer may arrive before its question is stored.
+        elif request_id is not None and request_id not in (request_ids or ()):
+            # A checkpoint sends its messages before it saves the history, so the response may arrive before the
+            # request is stored.
             too_early.append(message)
         else:
             known.add(event)
             run.append(message)
     # A redelivered message that is known already: a host crashed after the history was saved, perhaps before it
     # wrote the status row.
-    return Plan(
+    return DeliveryPlan(
         run=run,
         too_early=too_early,
         discard=discard,
@@ -248,28 +249,28 @@ def _may_be_early(message: ReceivedMessage, replaced: Collection[str]) -> bool:
     """Whether the execution that a message is for may still be about to be stored."""
     if message.task.target.execution_id in replaced or message.dequeue_count > _LAST_EARLY_DELIVERY:
         return False
-    return _answered_id(message) is not None
+    return _responds_to(message) is not None
 
 
-def _answered_id(message: ReceivedMessage) -> int | str | None:
-    """Return the id of the action or entity request that a message answers; None: it is no answer."""
+def _responds_to(message: ReceivedMessage) -> int | str | None:
+    """Return the id of the action or entity request that a message responds to; None: it is not a response."""
     match message.task.event:
         case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
             return message.task.event.task_scheduled_id
         case TimerFired():
             return message.task.event.timer_id
         case EventRaised(name=name):
-            # An entity answers a call with an event whose name is the request id.
+            # An entity responds to a call with an event whose name is the request id.
             sender = message.data.sender
-            is_reply = (
+            is_response = (
                 sender is not None and is_entity(sender.instance_id) and not is_entity(message.task.target.instance_id)
             )
-            return name if is_reply else None
+            return name if is_response else None
         case _:
             return None
 
 
-def _questions(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
+def _request_ids(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
     """Yield the ids of all actions and entity requests in a history."""
     for event in history:
         if event.event_id != _NO_ACTION:
@@ -285,7 +286,7 @@ def _questions(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
 
 @dataclass(frozen=True, slots=True)
 class UnstartedPlan:
-    """What to do with messages to an instance that has no history.
+    """Sorted messages to an instance that has no history.
 
     `terminated`: first set the status row to Terminated with this event. `too_early`: return to the queue until
     `until`, or with the usual retry delay if that is None.
@@ -298,7 +299,7 @@ class UnstartedPlan:
 
 
 def plan_unstarted(waiting: Sequence[ReceivedMessage], row: Row | None) -> UnstartedPlan:
-    """Decide by the status row about messages to an instance without history."""
+    """Sort messages to an instance without history, according to its status row."""
     status = None if row is None else instances.status_of(row)
     if row is None or status is None or status.is_terminal:
         return UnstartedPlan(discard=waiting)

@@ -1,4 +1,4 @@
-"""Loading of an instance for a session: its history, and whether the starts that wait for it count.
+"""Loading of an instance for a session: its history, and the check of waiting starts against the status row.
 
 Source: docs/protocol/task-hub-storage.md chapters 3.7, 6.3 and 6.4 (durabletask: OrchestrationSessionManager.cs).
 """
@@ -16,30 +16,30 @@ from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.work.delivery import Verdict, judge_start
+from emulator.durable.azurestorage.work.delivery import Disposition, disposition_of_start
 from emulator.durable.core.events import ExecutionStarted
 
 _log = logging.getLogger(__name__)
 
-# A client in another process writes the status row right after the message. Looking once more after this time saves
+# A client in another process writes the status row right after the message. Reading it again after this time saves
 # most starts the retry delay of two seconds.
 _ROW_DELAY = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedInstance:
-    """`verdicts`: by message id, of the client starts among the messages."""
+    """History of an instance, and the dispositions by message id of the client starts among its messages."""
 
     history: History
-    verdicts: Mapping[str, Verdict]
+    dispositions: Mapping[str, Disposition]
 
-    def with_verdict(self, verdict: Verdict, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
-        """Select the messages that were judged so."""
-        return [message for message in messages if self.verdicts.get(message.id) is verdict]
+    def with_disposition(self, disposition: Disposition, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
+        """Return those of the messages that have this disposition."""
+        return [message for message in messages if self.dispositions.get(message.id) is disposition]
 
 
 class InstanceLoader:
-    """Reads histories and status rows, or uses what this process has just stored."""
+    """Reads histories and status rows from storage or from the hub cache."""
 
     def __init__(self, history: HistoryTable, instances: InstanceTable, cache: HubCache, clock: Clock) -> None:
         self._history = history
@@ -57,18 +57,18 @@ class InstanceLoader:
     async def load(
         self, instance_id: str, messages: Sequence[ReceivedMessage], starts: Sequence[ReceivedMessage], *, whole: bool
     ) -> LoadedInstance:
-        """Read the history that the messages need, and judge the client starts among them.
+        """Read the history that the messages need, and compare the client starts with the status row.
 
         `whole`: read the events of the current execution also if the messages are for another one.
-        Raises EmulatorError (storage does not answer, a row or blob cannot be read).
+        Raises EmulatorError (storage does not respond, a row or blob cannot be read).
         """
-        history, verdicts = await asyncio.gather(
+        history, dispositions = await asyncio.gather(
             self._history.load(instance_id, expected=None if whole else _expected_execution(messages)),
-            self._judge(instance_id, starts),
+            self._check_starts(instance_id, starts),
         )
-        return LoadedInstance(history, verdicts)
+        return LoadedInstance(history, dispositions)
 
-    async def _judge(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Verdict]:
+    async def _check_starts(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Disposition]:
         if not starts:
             return {}
         # A client of this process may have sent the message and not yet written the row. Waiting for it is cheaper
@@ -76,25 +76,25 @@ class InstanceLoader:
         await self._cache.wait_until_start_stored(instance_id)
         confirmed = self._cache.started.get(instance_id)
         events = [message.task.event for message in starts if isinstance(message.task.event, ExecutionStarted)]
-        # The row need not be read if this process wrote it for this very start. A scheduled start may have been
+        # The row need not be read if this process wrote it for this start. A scheduled start may have been
         # terminated in its row in the meantime, so its row is always read.
         if confirmed is not None and all(
             event.instance.execution_id == confirmed and not event.scheduled_start_time for event in events
         ):
-            return {message.id: Verdict.ACCEPT for message in starts}
-        verdicts = await self._compare_with_row(instance_id, starts)
-        if any(verdicts[message.id] is Verdict.RETRY and message.dequeue_count == 1 for message in starts):
+            return {message.id: Disposition.ACCEPT for message in starts}
+        dispositions = await self._compare_with_row(instance_id, starts)
+        if any(dispositions[message.id] is Disposition.RETRY and message.dequeue_count == 1 for message in starts):
             await self._clock.sleep(_ROW_DELAY.total_seconds())
-            verdicts = await self._compare_with_row(instance_id, starts)
-        return verdicts
+            dispositions = await self._compare_with_row(instance_id, starts)
+        return dispositions
 
-    async def _compare_with_row(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Verdict]:
+    async def _compare_with_row(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Disposition]:
         row = await self._instances.row(instance_id)
-        return {message.id: judge_start(message, row) for message in starts}
+        return {message.id: disposition_of_start(message, row) for message in starts}
 
     async def repair_row(self, history: History) -> None:
         """Make the status row agree with the history, in case a crash prevented the second of the two writes."""
-        if history.is_settled:
+        if history.is_row_current:
             return
         if await self._instances.repair(history):
             _log.info(

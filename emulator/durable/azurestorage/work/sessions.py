@@ -2,7 +2,7 @@
 
 A session exists while its instance has messages. It is PREPARING (loading what is stored), then READY (waiting for a
 free slot in the engine), then ACTIVE (in an episode). Messages that arrive in the meantime make the next episode.
-`delivery` has the rules, `custody` the messages, `loading` the history.
+`delivery` has the rules, `message_buffer` the locked messages, `loading` the history.
 Source: docs/protocol/task-hub-storage.md chapters 6.2 to 6.6 (durabletask: OrchestrationSessionManager.cs).
 """
 
@@ -24,9 +24,9 @@ from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
-from emulator.durable.azurestorage.work.custody import MessageCustody
-from emulator.durable.azurestorage.work.delivery import Plan, Verdict, plan, plan_unstarted
+from emulator.durable.azurestorage.work.delivery import DeliveryPlan, Disposition, plan, plan_unstarted
 from emulator.durable.azurestorage.work.loading import InstanceLoader
+from emulator.durable.azurestorage.work.message_buffer import MessageBuffer
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import OrchestrationInstance, is_entity
 from emulator.durable.core.messages import TaskMessage
@@ -46,7 +46,9 @@ class _Phase(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """An instance that has messages. `accepted_starts`: ids of messages; `needs_whole_history`: see `Plan.reload`.
+    """An instance that has messages. `accepted_starts`: ids of start messages that were accepted.
+
+    `needs_whole_history`: see `DeliveryPlan.reload`.
 
     A closed session is not in the table of sessions any more, but a load or an episode of it may still be running.
     """
@@ -60,7 +62,7 @@ class Session:
     needs_whole_history: bool = False
     is_closed: bool = False
 
-    def unjudged_starts(self) -> list[ReceivedMessage]:
+    def unchecked_starts(self) -> list[ReceivedMessage]:
         """Return the starts by clients that were not compared with the status row yet.
 
         A parent's start needs no status row: the parent's history proves it.
@@ -91,7 +93,7 @@ class Episode:
 class Sessions:
     """The sessions of all control queues that this host owns.
 
-    `buffer_limit`: how many messages to hold before no more are fetched (controlQueueBufferThreshold).
+    `buffer_limit`: the number of messages in memory from which on no more are fetched (controlQueueBufferThreshold).
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class Sessions:
         self._clock = clock
         self._new_id = new_id
         self._loader = InstanceLoader(history, instances, cache, clock)
-        self._custody = MessageCustody(
+        self._buffer = MessageBuffer(
             cache,
             clock,
             shortest_lock=min(queue.first_lock for queue in sender.control_queues),
@@ -129,7 +131,7 @@ class Sessions:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Process messages while the body runs. Leaving it waits for loads and requests that are under way."""
-        async with self._custody.running(), task_group() as self._tasks:
+        async with self._buffer.running(), task_group() as self._tasks:
             yield
 
     # Control queues ------------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ class Sessions:
     async def close(self, queue_name: str) -> None:
         """Return the messages that are in no episode yet: another host will own the queue."""
         self._open_queues.discard(queue_name)
-        unstarted = self._custody.withdraw_not_yet_due(queue_name)
+        unstarted = self._buffer.withdraw_not_yet_due(queue_name)
         # A copy, because `_end` removes sessions. A session in an episode stays until the episode has ended; it only
         # gets no more messages.
         for session in [session for session in self._sessions.values() if session.queue_name == queue_name]:
@@ -154,7 +156,7 @@ class Sessions:
         for instance_id in self._cache.histories:
             if self._sender.queue_of(instance_id).name == queue_name:
                 self._cache.forget(instance_id)
-        await self._custody.give_back(unstarted)
+        await self._buffer.give_back(unstarted)
 
     def is_active(self, queue_name: str) -> bool:
         """Whether an episode of an instance of this queue is running."""
@@ -171,16 +173,16 @@ class Sessions:
 
     async def wait_for_room(self) -> None:
         """Wait until more messages may be fetched."""
-        await self._custody.wait_for_room()
+        await self._buffer.wait_for_room()
 
     def accept(self, messages: Sequence[ReceivedMessage]) -> None:
         """Take over messages that were just received."""
-        self._custody.accept(messages)
+        self._buffer.accept(messages)
 
     def _deliver(self, message: ReceivedMessage) -> None:
         if message.queue.name not in self._open_queues:
-            # The queue was closed while the message waited for its time, or was on its way to this host.
-            self._custody.start(self._custody.give_back([message]))
+            # The queue was closed while the message was not yet due, or while it was being received.
+            self._buffer.start(self._buffer.give_back([message]))
             return
         instance_id = message.task.target.instance_id
         session = self._sessions.get(instance_id)
@@ -220,26 +222,27 @@ class Sessions:
         messages = tuple(session.waiting)
         try:
             loaded = await self._loader.load(
-                session.instance_id, messages, session.unjudged_starts(), whole=session.needs_whole_history
+                session.instance_id, messages, session.unchecked_starts(), whole=session.needs_whole_history
             )
         except EmulatorError as error:
             _log.error('The history of instance "%s" cannot be read: %s', session.instance_id, error)
-            # The messages are retried, less and less often. A permanent error (a damaged row) is logged each time.
+            # The messages are retried with growing delays. A permanent error, such as a damaged row, is logged at every
+            # attempt.
             messages = tuple(session.waiting)
             session.waiting = []
             self._end(session)
-            await self._custody.abandon(messages)
+            await self._buffer.abandon(messages)
             return
         if session.is_closed:
             # The queue went to another host while the tables were read. `close` has returned the messages.
             return
         session.needs_whole_history = False
-        discard = loaded.with_verdict(Verdict.DISCARD, messages)
-        retry = loaded.with_verdict(Verdict.RETRY, messages)
-        session.accepted_starts.update(message.id for message in loaded.with_verdict(Verdict.ACCEPT, messages))
+        discard = loaded.with_disposition(Disposition.DISCARD, messages)
+        retry = loaded.with_disposition(Disposition.RETRY, messages)
+        session.accepted_starts.update(message.id for message in loaded.with_disposition(Disposition.ACCEPT, messages))
         session.waiting = [message for message in session.waiting if message not in discard and message not in retry]
-        await self._custody.discard(discard)
-        await self._custody.abandon(retry)
+        await self._buffer.discard(discard)
+        await self._buffer.abandon(retry)
         self._make_ready(session, loaded.history)
 
     # From READY to ACTIVE ------------------------------------------------------------------------------------
@@ -255,8 +258,8 @@ class Sessions:
     def _begin_episode(self, session: Session) -> OrchestrationWorkItem | None:
         """Sort the waiting messages; None: they make no episode (yet), and the session is PREPARING again."""
         assert session.history is not None
-        if session.unjudged_starts():
-            # It arrived after the load and has to be compared with the status row, too.
+        if session.unchecked_starts():
+            # A start that arrived after the load has to be compared with the status row as well.
             self._prepare(session)
             return None
         planned = plan(session.history, session.waiting, replaced=self._cache.replaced)
@@ -266,7 +269,7 @@ class Sessions:
             return None
         if planned.check_row or not planned.run:
             session.phase = _Phase.PREPARING
-            # The messages of the episode wait until the others are settled, and are then planned again.
+            # The messages of the episode wait until the others are returned or deleted, and are then planned again.
             session.waiting = [*planned.run, *planned.later]
             self._start(self._settle(session, session.history, planned))
             return None
@@ -276,7 +279,7 @@ class Sessions:
             self._start(self._return_unused(planned))
         return self._work_item(session, session.history, planned)
 
-    def _work_item(self, session: Session, history: History, planned: Plan) -> OrchestrationWorkItem:
+    def _work_item(self, session: Session, history: History, planned: DeliveryPlan) -> OrchestrationWorkItem:
         session.phase = _Phase.ACTIVE
         is_new = planned.begins_execution or planned.auto_start
         messages = [message.task for message in planned.run]
@@ -298,8 +301,8 @@ class Sessions:
             handle=Episode(session, planned.run, history, instance, 1 if is_new else history.episodes + 1),
         )
 
-    async def _settle(self, session: Session, history: History, planned: Plan) -> None:
-        """Process messages that make no episode, then continue with the remaining ones."""
+    async def _settle(self, session: Session, history: History, planned: DeliveryPlan) -> None:
+        """Settle the messages that are not part of an episode, then continue with the remaining ones."""
         try:
             if planned.check_row:
                 await self._loader.repair_row(history)
@@ -308,8 +311,8 @@ class Sessions:
             await self._return_unused(planned)
         except EmulatorError as error:
             _log.error('Messages to instance "%s" could not be processed: %s', session.instance_id, error)
-            # Storage does not answer, so they cannot be returned now.
-            self._custody.let_expire([*planned.too_early, *planned.discard, *planned.unstarted])
+            # Storage does not respond, so they cannot be returned now.
+            self._buffer.let_expire([*planned.too_early, *planned.discard, *planned.unstarted])
         self.release(session)
 
     async def _settle_unstarted(self, session: Session, messages: Sequence[ReceivedMessage]) -> None:
@@ -321,15 +324,15 @@ class Sessions:
             await self._instances.terminate_unstarted(session.instance_id, planned.terminated)
         now = Instant.of(self._clock.now())
         if planned.until is not None and planned.until > now:
-            # A second later than the start, which then is first in the queue.
-            await self._custody.postpone(planned.too_early, planned.until - now + timedelta(seconds=1))
+            # One second later than the start, so that the start is received first.
+            await self._buffer.postpone(planned.too_early, planned.until - now + timedelta(seconds=1))
         else:
-            await self._custody.abandon(planned.too_early)
-        await self._custody.discard(planned.discard)
+            await self._buffer.abandon(planned.too_early)
+        await self._buffer.discard(planned.discard)
 
-    async def _return_unused(self, planned: Plan) -> None:
-        await self._custody.abandon(planned.too_early)
-        await self._custody.discard(planned.discard)
+    async def _return_unused(self, planned: DeliveryPlan) -> None:
+        await self._buffer.abandon(planned.too_early)
+        await self._buffer.discard(planned.discard)
 
     # After an episode ----------------------------------------------------------------------------------------
 
@@ -339,15 +342,15 @@ class Sessions:
         # this host are recognised by their ids, and on other hosts by what the history says.
         for message in episode.messages:
             self._cache.consumed[message.id] = None
-        self._custody.start(self._custody.discard(episode.messages))
+        self._buffer.start(self._buffer.discard(episode.messages))
         self.release(episode.session)
 
     async def abandon(self, episode: Episode) -> None:
         """Retry the messages of the episode later and unlock the instance."""
         try:
-            await self._custody.abandon(episode.messages)
+            await self._buffer.abandon(episode.messages)
         finally:
-            # Also if storage does not answer: a session that stays ACTIVE would block its instance on this host.
+            # Also if storage does not respond: a session that stays ACTIVE would block its instance on this host.
             self.release(episode.session)
 
     def release(self, session: Session) -> None:
@@ -357,7 +360,7 @@ class Sessions:
             messages, session.waiting = session.waiting, []
             self._end(session)
             if messages:
-                self._custody.start(self._custody.give_back(messages))
+                self._buffer.start(self._buffer.give_back(messages))
         elif session.waiting:
             self._prepare(session)
         else:

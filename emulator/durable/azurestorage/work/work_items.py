@@ -25,7 +25,7 @@ from emulator.polling.outage import StorageOutage
 _log = logging.getLogger(__name__)
 
 _MAX_PER_REQUEST = 32
-# MessageData.Episode of a result whose TaskScheduled message named no episode.
+# MessageData.Episode of a response to a TaskScheduled message without an episode.
 _NO_EPISODE = -1
 
 
@@ -82,15 +82,16 @@ class WorkItems:
         # has room for at least one.
         wanted = min(max(self._limit - len(self._renewer), 1), _MAX_PER_REQUEST)
         messages = await self._sender.work_items.get(wanted)
-        # A full answer means that more activities are probably waiting, so the next request is made without a pause.
+        # A full batch means that more activities are probably waiting, so the next request is made without a pause.
         self._may_have_more = len(messages) == wanted
         if messages:
             self._backoff.reset()
         completed = [message for message in messages if message.id in self._cache.consumed]
         for message in sorted(messages, key=lambda received: received.order):
-            held = self._renewer.get(message.id)
-            if held is not None:
-                held.lock.adopt_receipt(message.lock)
+            known = self._renewer.get(message.id)
+            if known is not None:
+                # Its lock ended before it was renewed, and this host received it a second time.
+                known.lock.adopt_receipt(message.lock)
             elif message not in completed:
                 self._renewer.add(message)
                 self._fetched.append(message)

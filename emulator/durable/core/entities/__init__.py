@@ -1,1 +1,1 @@
-"""Entities: messages to and from an entity, their order, locks, and batches of operations."""
+"""Durable entities: messages to and from an entity, their order, locks, and batches of operations."""

@@ -1,7 +1,7 @@
 """Entity messages and their JSON: requests (operations and locks), responses and lock releases.
 
-Each is the input of an EventRaised. The name of the event tells the kind: `op` or `op@time` for a Request, `release`
-for a Release, and the id of the request for a Response.
+A message is the input of an EventRaised, whose name shows the kind: `op` or `op@time` for a Request, `release` for a
+Release, and the id of the request for a Response.
 Source: durable-extension, EntityScheduler/{RequestMessage,ResponseMessage,ReleaseMessage}.cs;
 docs/protocol/durable-orchestration.md 11.2 to 11.5.
 """
@@ -170,7 +170,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """ReleaseMessage: the instance `parent` gives its lock back.
+    """ReleaseMessage: the instance `parent` releases its lock.
 
     `id`: that of the lock request, or `fix-orphaned-lock` if a client releases the lock of an instance that has ended.
     """

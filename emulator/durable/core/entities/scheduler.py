@@ -1,7 +1,7 @@
 """Entity scheduler: turns an entity's messages into a batch of operations, and their results into decisions.
 
-An entity is an orchestration that continues as new after every batch. Its only memory is the scheduler state, which is
-the input of its current generation.
+An entity is an orchestration that continues as new after every batch. Between batches it keeps only its scheduler
+state, which is the input of its current generation.
 
     plan     scheduler state and events → the operations to run now, and delayed signals to send again
     commit   results of the operations  → decisions, of which the last one begins the next generation
@@ -46,7 +46,7 @@ _CONTINUE_TIMEOUT = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerState:
-    """Input of an entity's generation, and so all that an entity remembers between two batches.
+    """Input of an entity's generation: all that is stored of an entity between two batches.
 
     `state`: the user's state as JSON text. `queue`: requests that are delivered but not processed. `locked_by`: id of
     the instance that holds the lock. `suspended`: whether the entity waits for its own `continue` message. `sorter`:
@@ -105,7 +105,7 @@ class SchedulerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntityPlan:
+class BatchPlan:
     """Next batch of an entity. `state`: what remains without `operations` and `lock_request`.
 
     `delayed`: signals that are due later. `has_more`: whether the batch is full and the queue is not empty. For the
@@ -140,7 +140,7 @@ class BatchResult:
 
 def plan(
     started: ExecutionStarted, events: Iterable[HistoryEvent], now: Instant, *, window: timedelta, max_batch: int
-) -> EntityPlan:
+) -> BatchPlan:
     """Put the messages of `events` into the queue, and take the next batch from it.
 
     `window`: entityMessageReorderWindowInMinutes. `max_batch`: maxEntityOperationBatchSize. Raises ValueError if a
@@ -152,10 +152,10 @@ def plan(
     for event in events:
         if isinstance(event, EventRaised):
             inbox.receive(event)
-    # The age of the generation, not of the message, is what the extension looks at.
+    # Like the extension, this checks the age of the generation and not that of the message.
     suspended = inbox.suspended and now <= started.timestamp + _CONTINUE_TIMEOUT
-    # The holder of a lock waits for its own operations only. Behind requests of others, which the lock keeps waiting,
-    # they would never be processed.
+    # Requests of others wait until the lock is released, and its holder releases it after its own operations. So the
+    # holder's requests precede the others in the queue.
     queue = deque([*inbox.from_holder, *inbox.queue])
     operations: list[Request] = []
     lock_request = None
@@ -167,7 +167,7 @@ def plan(
         else:
             operations.append(request)
     has_more = len(operations) == max_batch and lock_request is None and _may_run(queue, inbox.locked_by)
-    happened = {
+    flags = {
         "Y": True,  # rehydrated from stored state
         "R": inbox.resumed,
         "M": inbox.suspended and not suspended,  # resumed without the `continue` message
@@ -175,7 +175,7 @@ def plan(
         "D": not operations,  # function not called
         "S": has_more,  # suspended
     }
-    return EntityPlan(
+    return BatchPlan(
         state=replace(state, queue=tuple(queue), locked_by=inbox.locked_by, suspended=suspended or has_more),
         sorter=sorter,
         operations=operations,
@@ -184,12 +184,12 @@ def plan(
         has_more=has_more,
         events=inbox.events,
         released=inbox.released,
-        flags="".join(flag for flag, is_set in happened.items() if is_set),
+        flags="".join(flag for flag, is_set in flags.items() if is_set),
     )
 
 
 def commit(
-    entity: EntityId, batch: EntityPlan, result: BatchResult | None, now: Instant
+    entity: EntityId, batch: BatchPlan, result: BatchResult | None, now: Instant
 ) -> tuple[Sequence[Decision], SchedulerState]:
     """Return the decisions of a batch and the scheduler state of the next generation.
 
@@ -210,7 +210,7 @@ def commit(
     if batch.lock_request is not None:
         state = replace(state, locked_by=batch.lock_request.parent)
         # The entities of a set are locked one after the other, in an order that is the same for all sets. So two
-        # orchestrations never wait for each other. The last entity tells the orchestration.
+        # orchestrations never wait for each other. The last entity responds to the orchestration.
         forwarded = batch.lock_request.forwarded()
         if forwarded.position < len(forwarded.lockset):
             send.to_entity(forwarded.lockset[forwarded.position], forwarded)
@@ -245,7 +245,7 @@ class _Inbox:
         self._now = now
 
     def receive(self, event: EventRaised) -> None:
-        """Take one message in. Raises ValueError if it cannot be read."""
+        """Process one message. Raises ValueError if it cannot be read."""
         self.events += 1
         if event.name.startswith(OPERATION):
             self._receive_request(Request.parse(event.input or ""))

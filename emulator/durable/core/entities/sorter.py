@@ -31,7 +31,7 @@ _MIN_ADVANCE = timedelta(seconds=10)
 
 @dataclass(slots=True)
 class _ReceiveBuffer:
-    """State of one sender. `last`: timestamp of the newest delivered request; `buffered`: requests that came early.
+    """State of one sender. `last`: timestamp of the newest delivered request; `buffered`: requests that arrived early.
 
     `execution_id`: the sender's execution; None if the sender is an entity.
     """
@@ -61,8 +61,8 @@ class _ReceiveBuffer:
 
     def restart(self, execution_id: str | None) -> list[Request]:
         """Begin with another execution of the sender; return the requests buffered from the one before."""
-        # The predecessors that they wait for may never come: the other execution has ended or was replaced. Timestamps
-        # of the new execution say nothing about the old one, so `last` is reset too.
+        # The predecessors that they wait for may never arrive: the other execution has ended or was replaced.
+        # Timestamps of the new execution say nothing about the old one, so `last` is reset too.
         released = [self.buffered[timestamp] for timestamp in sorted(self.buffered)]
         self.last, self.execution_id, self.buffered = NO_TIMESTAMP, execution_id, {}
         return released
@@ -80,7 +80,7 @@ class _ReceiveBuffer:
         """Yield the buffered requests whose predecessor has been delivered or is older than `horizon`."""
         for timestamp in sorted(self.buffered):
             request = self.buffered[timestamp]
-            # The first one that must wait keeps all later ones waiting.
+            # All later requests wait as well, because they follow this one.
             if request.predecessor > self.last and request.predecessor >= horizon:
                 return
             del self.buffered[timestamp]
@@ -109,7 +109,7 @@ class MessageSorter:
 
     @classmethod
     def from_members(cls, members: Mapping[str, Any], window: timedelta) -> MessageSorter:
-        """Read what `members` wrote. Raises ValueError if it is something else."""
+        """Read the members that `members` returned. Raises ValueError if they are invalid."""
         sorter = cls(window)
         for target, last in json_object(members.get("LastSentToInstance")).items():
             sorter._sent[target.lower()] = (target, read_timestamp(last))

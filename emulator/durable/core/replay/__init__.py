@@ -1,1 +1,1 @@
-"""Replay of a Python orchestrator's actions against the history: the new ones become decisions."""
+"""Replay of a Python orchestrator's actions against the history: actions that it does not contain become decisions."""

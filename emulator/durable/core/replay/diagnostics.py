@@ -36,8 +36,8 @@ def nondeterminism_diagnostic(difference: NonDeterminism) -> Diagnostic:
     """Explain what happens to an instance whose code no longer produces its history."""
     return Diagnostic(
         "error",
-        f"{difference} The instance fails. The actions of the changed code are recorded and sent all the same, under "
-        "ids that the history already contains. The same happens on Azure.",
+        f"{difference} The instance fails, but the actions of the changed code are still recorded and sent, with ids "
+        "that the history already contains. The same happens on Azure.",
     )
 
 
@@ -57,7 +57,9 @@ def diagnose(
     if context.continues_as_new and context.has_ended and context.events.unclaimed:
         names = ", ".join(f"'{name}'" for name in context.events.unclaimed)
         diagnostics.append(
-            Diagnostic("warning", f"Events that no task waited for are lost as the function continues as new: {names}.")
+            Diagnostic(
+                "warning", f"Events that no task waited for are lost because the function continues as new: {names}."
+            )
         )
     failed = any(isinstance(event, TaskFailed | SubOrchestrationInstanceFailed) for event in new)
     # Only after a failure can the function continue while the host still waits for other tasks.
@@ -101,7 +103,7 @@ def _on_waiting_after_failure(
         yield Diagnostic(
             "warning",
             "One of them is called with retry. If it fails as well, its next attempt takes the id that the function "
-            "expects for its next action, and the function may take the result of one for the result of the other. "
+            "expects for its next action, so the function may receive the result of the wrong task. "
             "This is a defect of the Durable Functions protocol for Python; it also happens on Azure.",
         )
 

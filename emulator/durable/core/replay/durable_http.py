@@ -43,7 +43,7 @@ def activity_input(call: CallHttp) -> str:
 
 
 def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> tuple[timedelta, CallHttp] | None:
-    """Return the delay and the request that follow an answer, or None if the answer is final.
+    """Return the delay and the request that follow a response, or None if the response is final.
 
     Only a 202 with a Location is followed, and only if the call asks for it. `default_pause`: delay if there is no
     Retry-After.
@@ -51,14 +51,14 @@ def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> t
     if not call.polls:
         return None
     try:
-        answer = read_object(result or "{}")
-        headers = {name.lower(): value for name, value in json_object(answer.get("headers")).items()}
+        response = read_object(result or "{}")
+        headers = {name.lower(): value for name, value in json_object(response.get("headers")).items()}
         location = _first_value(headers.get("location"))
         target = urljoin(call.uri, location)
     except ValueError:
         return None  # The Location is no URL, or the result is not that of an HTTP activity.
-    # Every other answer is final, errors included: a status code is never a failure of the activity.
-    if answer.get("statusCode") != 202 or not location:
+    # Every other response is final, including errors: a status code is never a failure of the activity.
+    if response.get("statusCode") != 202 or not location:
         return None
     retry_after, pause = _first_value(headers.get("retry-after")), default_pause
     # .NET reads the seconds as an Int32. It ignores larger numbers and dates.

@@ -1,7 +1,7 @@
 """Requests of one orchestration execution to entities: their ids, and the labels that keep their order.
 
-Every replay makes the requests again, and both must be the same each time. So ids are name-based GUIDs and labels come
-from the episode's clock; a request that the history has recorded is taken from there.
+Every replay makes the requests again, and ids and labels must be the same every time. So ids are name-based GUIDs and
+labels come from the episode's clock; a request that the history has recorded is taken from there.
 Source: docs/protocol/durable-orchestration.md 11.4.
 """
 
@@ -35,13 +35,13 @@ class SentRequest:
 
 
 class EntityCalls:
-    """Maker of the requests. `recorded`: the EventSent events of the history by action id. `window`: of the sorter."""
+    """Creates the requests. `recorded`: the EventSent events of the history by action id. `window`: of the sorter."""
 
     def __init__(self, caller: OrchestrationInstance, recorded: Mapping[int, EventSent], window: timedelta) -> None:
         self._caller = caller
         self._recorded = recorded
         self._sorter = MessageSorter(window)
-        self._ids_made = 0
+        self._request_count = 0
 
     def send(self, action: CallEntity | SignalEntity, number: int, *, now: Instant, wall_clock: Instant) -> SentRequest:
         """Return the request of the action with the id `number`.
@@ -49,8 +49,8 @@ class EntityCalls:
         `now`: clock of the episode at which the replay has arrived. `wall_clock`: only informs the receiver.
         """
         # Computed even if the history has the request: the counter is part of the name, and .NET counts every request.
-        name = f"{self._caller.instance_id}_{now.text7}_{self._ids_made}"
-        self._ids_made += 1
+        name = f"{self._caller.instance_id}_{now.text7}_{self._request_count}"
+        self._request_count += 1
         recorded = self._recorded.get(number)
         if recorded is not None and recorded.input is not None:
             # A timer that was cancelled later ends at once in the replay. The program then arrives here at an earlier

@@ -21,7 +21,7 @@ class EventDelivery(enum.Enum):
     """Recipient of an event."""
 
     TO_TASK = "a task that waits for an external event"
-    TO_ENTITY_CALL = "a call of an entity, which the event answers"
+    TO_ENTITY_CALL = "a call of an entity, which gets the event as its response"
     BUFFERED = "no task yet"
 
 

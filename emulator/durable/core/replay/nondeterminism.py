@@ -29,7 +29,7 @@ _ACTION_TYPES = {
 
 
 class NonDeterminism(Exception):
-    """The replay has no action, or another one, where the history has `recorded`. `str(error)` is .NET's text."""
+    """The history records an action that the replay does not produce. `str(error)` is .NET's text."""
 
     def __init__(self, recorded: RecordedAction, replayed: Decision | None) -> None:
         super().__init__(f"{_INTRODUCTION} {_difference(recorded, replayed)}{_QUESTION}")
@@ -42,15 +42,15 @@ def agrees(recorded: RecordedAction, replayed: Decision | None) -> bool:
         case TimerCreated():
             return isinstance(replayed, CreateTimer)
         case TaskScheduled():
-            return isinstance(replayed, ScheduleTask) and _same(recorded.name, replayed.name)
+            return isinstance(replayed, ScheduleTask) and _same_name(recorded.name, replayed.name)
         case SubOrchestrationInstanceCreated():
-            return isinstance(replayed, StartSubOrchestration) and _same(recorded.name, replayed.name)
+            return isinstance(replayed, StartSubOrchestration) and _same_name(recorded.name, replayed.name)
         case EventSent():
-            return isinstance(replayed, SendEvent) and _same(recorded.name or "", replayed.name)
+            return isinstance(replayed, SendEvent) and _same_name(recorded.name or "", replayed.name)
 
 
-def _same(one: str, other: str) -> bool:
-    return one.lower() == other.lower()
+def _same_name(first: str, second: str) -> bool:
+    return first.lower() == second.lower()
 
 
 def _difference(recorded: RecordedAction, replayed: Decision | None) -> str:

@@ -4,12 +4,12 @@ A Python orchestrator is replayed twice in every episode. First the SDK runs the
 and returns all actions that the function has requested since it began. Then the host, in this module, runs that list
 against the same history, as if it were an orchestrator:
 
-    for each action:  begin it and wait until it has ended, with a result or a failure
+    for every action: begin it and wait until it has ended, with a result or a failure
     then:             fail, return the output, or wait forever (the function waits for something)
 
 The second replay gives every action its id, which is the id of the event that records it. The SDK looks for results
-under these ids, so both replays must count in the same way, oddities included. Decisions that the history does not
-contain after the last event are new: they are recorded and sent.
+under these ids, so both replays must count in the same way, including the exceptions of .NET. Decisions that the
+history does not contain after the last event are new: they are recorded and sent.
 
 Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs; docs/protocol/durable-orchestration.md 4.
 """
@@ -103,7 +103,7 @@ def replay(
     try:
         for event in past:
             context.handle(event)
-        # What past events caused was logged in the episodes in which they were new.
+        # Traces of past events were logged in the episodes in which they were new.
         logged = len(context.events.trace)
         for event in new:
             context.handle(event)
@@ -164,8 +164,8 @@ class _ActionProgram:
     def _run_actions(self) -> Program:
         for action in self._response.actions or ():
             self._steps_begun += 1
-            # A failure of the action is ignored here. The SDK has told the function already, and the actions that
-            # follow in the list are those that the function requested after it.
+            # A failure of the action is ignored here. The SDK has already reported it to the function, and the actions
+            # that follow in the list are those that the function requested after it.
             yield self._invoke(action)
         if self._response.raised is not None:
             raise Failure(self._response.raised.message, stack=self._response.raised.stack)
@@ -241,7 +241,7 @@ class _ActionProgram:
         version = self._settings.default_version if action.version is None else action.version
 
         def call() -> Task:
-            # Computed for each attempt, because a derived id contains the id of the action.
+            # Computed per attempt, because a derived id contains the id of the action.
             child = explicit_id or f"{self._started.instance.execution_id}:{self.context.next_id}"
             # The SDK's JSON text becomes a JSON string, like the input of an orchestration that a Python client starts.
             return self.context.start_sub_orchestration(action.name, child, json_text(action.input), version)

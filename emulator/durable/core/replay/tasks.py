@@ -37,7 +37,7 @@ class Task:
         self._continuations: list[Callable[[], None]] = []
 
     def succeed(self, result: str | None = None) -> None:
-        # The task of a `when_any` is ended by each of its children; the first one counts.
+        # Every child of a `when_any` ends its task; only the first end counts.
         if not self.ended:
             self.result = result
             self._end()
@@ -102,7 +102,7 @@ def when_all(tasks: Sequence[Task]) -> Task:
 
     It fails with the failure of the first failed task in the order of `tasks`.
     """
-    everything = Task()
+    combined = Task()
     left = len(tasks)
 
     def count_ended() -> None:
@@ -113,21 +113,21 @@ def when_all(tasks: Sequence[Task]) -> Task:
         if left == 0:
             failures = [task.failure for task in tasks if task.failure is not None]
             if failures:
-                everything.fail(failures[0])
+                combined.fail(failures[0])
             else:
-                everything.succeed()
+                combined.succeed()
 
     for task in tasks:
         task.when_ended(count_ended)
     if not tasks:
-        everything.succeed()
-    return everything
+        combined.succeed()
+    return combined
 
 
 def when_any(tasks: Sequence[Task]) -> Task:
     """Return a task that succeeds when the first of the tasks ends, with a result or a failure."""
-    anything = Task()
+    first = Task()
     # A failed or cancelled child ends it too, as in .NET. So a cancelled timer ends it at once.
     for task in tasks:
-        task.when_ended(anything.succeed)
-    return anything
+        task.when_ended(first.succeed)
+    return first

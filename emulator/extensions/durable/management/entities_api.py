@@ -14,7 +14,7 @@ from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.query_values import parse_bool, parse_datetime
 from emulator.durable.client import DurableClient, EntityQuery
 from emulator.durable.core.identity import EntityId, FunctionKind
-from emulator.durable.tracing.writing import entity as entity_line
+from emulator.durable.tracing.hub_log import entity_label
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
@@ -98,7 +98,7 @@ class EntitiesApi:
             entity = self._entity_id(hub, name, key)
             if request.body:
                 is_json = request.media_type == "application/json"
-                # Stored is the value as Newtonsoft.Json writes it, not the text of the request.
+                # The value is stored as Newtonsoft.Json writes it, not as the text of the request.
                 operation_input = newtonsoft_text(read_first(request.text) if is_json else request.text)
         except InvalidArgument as error:
             # Unlike all other endpoints this one responds with the message only.
@@ -106,17 +106,17 @@ class EntitiesApi:
         except JsonReaderError as error:
             return message_response(400, f"Could not parse JSON content: {error}")
         # get_input of an entity in azure-functions-durable 1.7.0 decodes the input twice, which raises TypeError for
-        # anything but a JSON string that holds JSON text.
+        # input other than a JSON string that contains JSON text.
         if operation_input is not None and operation_input != "null" and not operation_input.startswith('"'):
             _log.warning(
-                'The operation "%s" of %s was sent plain JSON. get_input() of azure-functions-durable raises TypeError '
-                "for it; send a JSON string that holds the JSON text.",
+                'The operation "%s" of %s was sent with plain JSON input. get_input() of azure-functions-durable '
+                "raises TypeError for such input; send a JSON string that contains the JSON text.",
                 operation,
                 entity.instance_id,
             )
-        # Not checked is whether the entity exists: the first operation creates it.
+        # The entity need not exist: its first operation creates it.
         await hub.client.signal_entity(entity, operation, operation_input)
-        hub.lifecycle.scheduled(entity_line(entity), f"EntitySignal:{operation}")
+        hub.lifecycle.scheduled(entity_label(entity), f"EntitySignal:{operation}")
         return empty_response(202)
 
     async def clean(self, request: ApiRequest, client: DurableClient) -> web.Response:

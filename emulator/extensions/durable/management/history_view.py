@@ -33,12 +33,12 @@ Members = dict[str, Any]
 
 def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_output: bool) -> list[Members]:
     """Return the `historyEvents` member. Results are JSON values, inputs remain texts."""
-    partners = _partners(events)
-    finished = {id(scheduled) for scheduled in partners.values()}
+    scheduling_events = _scheduling_events(events)
+    shown_with_result = {id(scheduled) for scheduled in scheduling_events.values()}
     shown = []
     for event in events:
         # A completed task is shown once, at the position of its result.
-        if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in finished:
+        if isinstance(event, OrchestratorStarted | OrchestratorCompleted) or id(event) in shown_with_result:
             continue
         fields, properties = _SHOWN[type(event)]
         members: Members = {name: write(getattr(event, field)) for name, field, write in fields}
@@ -47,7 +47,7 @@ def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_outpu
         members["Timestamp"] = event.timestamp.text
         if isinstance(event, ExecutionStarted):
             members["FunctionName"] = event.name
-        if scheduled := partners.get(id(event)):
+        if scheduled := scheduling_events.get(id(event)):
             # .NET shows this time as local time with an offset and all others as UTC with a Z. This is the text of a
             # host in UTC. The order is the one in which the extension adds the members.
             members["ScheduledTime"] = scheduled.timestamp.text.removesuffix("Z") + "+00:00"
@@ -64,18 +64,18 @@ def history_view(events: Sequence[HistoryEvent], *, show_input: bool, show_outpu
     return shown
 
 
-def _partners(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
-    """Return the scheduling event of each result, by the identity of the result."""
+def _scheduling_events(events: Sequence[HistoryEvent]) -> dict[int, Scheduled]:
+    """Return the scheduling events of results, by the identity of the result object."""
     # Ids can repeat, for example after a non-determinism. The latest event before the result is used then, where .NET
     # responds with an error.
     latest: dict[int, Scheduled] = {}
-    partners = {}
+    scheduling_events = {}
     for event in events:
         if isinstance(event, Scheduled):
             latest[event.event_id] = event
         elif isinstance(event, TaskResult) and event.task_scheduled_id in latest:
-            partners[id(event)] = latest[event.task_scheduled_id]
-    return partners
+            scheduling_events[id(event)] = latest[event.task_scheduled_id]
+    return scheduling_events
 
 
 # Events whose Input is the input of a function, so that `showInput=false` hides it.
@@ -90,7 +90,7 @@ _HAVE_FUNCTION_INPUT = (
 )
 
 
-# The members of one event ------------------------------------------------------------------------------------
+# Members of an event ----------------------------------------------------------------------------------------
 
 _WRITERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.DATE_TIME: lambda instant: None if instant is None else instant.text,

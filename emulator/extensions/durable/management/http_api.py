@@ -146,7 +146,7 @@ class HttpApi:
             # Several proxies append their values. Which of them the caller can reach is unknown.
             if "," in host or "," in scheme:
                 raise InvalidOrigin(
-                    f'X-Forwarded-Host "{host}" and X-Forwarded-Proto "{scheme}" must hold one value each, not lists.'
+                    f'X-Forwarded-Host "{host}" and X-Forwarded-Proto "{scheme}" must contain one value, not a list.'
                 )
             # The extension replaces scheme and host of the request URL and leaves its port.
             port = urlsplit(request.origin).port

@@ -16,7 +16,7 @@ from emulator.dotnet.query_values import parse_bool, parse_datetime
 from emulator.durable.client import CannotChangeState, DurableClient, InstanceFinished, NotPurgeable, NotRewindable
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstanceNotFound, InstanceQuery, PurgeFilter
-from emulator.durable.tracing.writing import orchestrator
+from emulator.durable.tracing.hub_log import orchestrator_label
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
     ApiRequest,
@@ -84,7 +84,7 @@ class InstancesApi:
                 return json_response(500, payload)
             case ended if ended.is_terminal:
                 return json_response(200, payload)
-        # The same URL with its query, so that a client that follows Location keeps showInput and the like.
+        # The same URL with its query, so that a client that follows Location keeps parameters such as showInput.
         return json_response(202, payload, {"Location": request.url, "Retry-After": "5"})
 
     async def query(self, request: ApiRequest, client: DurableClient) -> web.Response:
@@ -169,12 +169,12 @@ class InstancesApi:
         if request.media_type != "application/json":
             return message_response(400, "Only application/json request content is supported")
         try:
-            # Stored is the value as Newtonsoft.Json writes it, not the text of the request.
+            # The value is stored as Newtonsoft.Json writes it, not as the text of the request.
             event_input = newtonsoft_text(read_first(request.text))
         except JsonReaderError as error:
             return json_error_response(error)
         await hub.client.raise_event(instance_id, name, event_input)
-        hub.lifecycle.scheduled(orchestrator(instance_id, status.name), f"RaiseEvent:{name}")
+        hub.lifecycle.scheduled(orchestrator_label(instance_id, status.name), f"RaiseEvent:{name}")
         return empty_response(202)
 
     async def lifecycle(self, request: ApiRequest, hub: SelectedHub, instance_id: str, operation: str) -> web.Response:
@@ -191,14 +191,14 @@ class InstancesApi:
             return empty_response(404)
         except (InstanceFinished, CannotChangeState) as error:
             if error.status.runtime_status is not None:
-                hub.lifecycle.refused(operation, instance_id, error.status.name, error.status.runtime_status)
+                hub.lifecycle.control_rejected(operation, instance_id, error.status.name, error.status.runtime_status)
             # Suspending a suspended instance is an unhandled InvalidOperationException in the extension.
             return empty_response(410) if isinstance(error, InstanceFinished) else server_error_response(error)
         hub.lifecycle.control_requested(operation, instance_id, status.name, reason)
         return empty_response(202)
 
     async def rewind(self, request: ApiRequest, hub: SelectedHub, instance_id: str) -> web.Response:
-        """Restart a failed instance from before its failure."""
+        """Repeat the failed steps of a failed instance."""
         reason = request.query.get("reason")
         try:
             status = await hub.client.rewind(instance_id, reason)

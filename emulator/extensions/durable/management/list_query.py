@@ -31,7 +31,7 @@ class Paging:
 
     @property
     def same_page(self) -> str:
-        """The continuation of a response that has read nothing: it leads to the requested page again."""
+        """The continuation of a response that has read no rows: it leads to the requested page again."""
         return self.continuation or _FIRST_PAGE
 
 
@@ -40,7 +40,9 @@ def read_paging(request: ApiRequest) -> Paging:
     top = parse_int(request.query.get("top"))
     limit = _DEFAULT_PAGE if top is None else top
     if limit < 0:
-        raise InvalidRequest(f"A page cannot have {limit} rows.", status=400, code="InvalidInput")
+        raise InvalidRequest(
+            f"The query parameter top is {limit}; it must not be negative.", status=400, code="InvalidInput"
+        )
     token = request.headers.get(CONTINUATION_HEADER)
     if not token:
         return Paging(min(limit, LARGEST_PAGE), None)
@@ -73,7 +75,7 @@ class StatusFilter:
 
     @property
     def matches_nothing(self) -> bool:
-        """Whether only numbers were given that no status has."""
+        """Whether the filter consists only of numbers that no status has."""
         return self.has_other and not self.statuses
 
 

@@ -1,4 +1,4 @@
-"""Behaviour profiles of the durable HTTP API: the versions of the real extension whose responses it can give.
+"""Behaviour profiles of the durable HTTP API: the versions of the extension whose responses it can imitate.
 
 Profile `e26` is extension 3.15 of 2026. Profile `default` is `e26` with four differences that help users of Python.
 Source: docs/protocol/durable-client-http.md chapter 0.
@@ -18,9 +18,9 @@ PROFILE_SETTING = "AZEMU_DURABLE_HTTP_PROFILE"
 class HttpProfile:
     """Differences between the profiles.
 
-    `checks_starts`: starting an unknown orchestrator or an invalid instance id is answered with 400.
+    `checks_starts`: starting an unknown orchestrator or an invalid instance id gets a 400 response.
     `short_start_errors`: the 400 body of a start has the member Message only.
-    `refuses_entity_lifecycle`: terminate, suspend and resume of an entity are answered with 400.
+    `refuses_entity_lifecycle`: terminate, suspend and resume of an entity gets a 400 response.
     `cleans_entities`: POST cleanEntityStorage exists.
     """
 

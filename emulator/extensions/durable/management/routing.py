@@ -13,7 +13,7 @@ from emulator.host.http.routing.paths import normalized_path
 
 @dataclass(frozen=True, slots=True)
 class Orchestrators:
-    """orchestrators/{function}[/{instance}]"""
+    """Path orchestrators/{function}[/{instance}]"""
 
     function: str
     instance_id: str | None
@@ -21,7 +21,7 @@ class Orchestrators:
 
 @dataclass(frozen=True, slots=True)
 class Entities:
-    """entities[/{name}[/{key}]]"""
+    """Path entities[/{name}[/{key}]]"""
 
     name: str | None
     key: str | None
@@ -29,19 +29,19 @@ class Entities:
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """instances"""
+    """Path instances"""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """instances/{instance}"""
+    """Path instances/{instance}"""
 
     instance_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """instances/{instance}/{operation}; `name`: in lower case"""
+    """Path instances/{instance}/{operation}; `name`: in lower case"""
 
     instance_id: str
     name: str
@@ -49,7 +49,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """instances/{instance}/raiseEvent/{event}"""
+    """Path instances/{instance}/raiseEvent/{event}"""
 
     instance_id: str
     name: str
@@ -57,12 +57,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class MakePrimary:
-    """makeprimary"""
+    """Path makeprimary"""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanEntities:
-    """cleanEntityStorage; azemu's own, because the extension offers it over gRPC only"""
+    """Path cleanEntityStorage; azemu's own, because the extension offers it over gRPC only"""
 
 
 Target = Orchestrators | Entities | Instances | Instance | Operation | Event | MakePrimary | CleanEntities

@@ -33,7 +33,7 @@ _NO_LIMIT = sys.maxsize
 _log = logging.getLogger(__name__)
 
 
-class Handle(Protocol):
+class ApiHandler(Protocol):
     """Handler of the durable HTTP API; see `HttpApi.handle`."""
 
     def __call__(self, request: web.Request, *, base_length: int, body_limit: int) -> Awaitable[web.Response]: ...
@@ -55,7 +55,7 @@ class RpcListener:
     `base_url`: its URL; None while it is closed. `any_port`: use a port that the system chooses, not the extension's.
     """
 
-    def __init__(self, handle: Handle, clock: Clock, *, any_port: bool = False) -> None:
+    def __init__(self, handle: ApiHandler, clock: Clock, *, any_port: bool = False) -> None:
         self._handle = handle
         self._clock = clock
         self._any_port = any_port
@@ -66,7 +66,7 @@ class RpcListener:
         """Listen while entered. Raises NoFreePort."""
         async with AsyncExitStack() as stack:
             listener = await self._open(stack)
-            # The SDK appends paths without a slash of its own.
+            # The SDK appends paths that do not begin with a slash.
             self.base_url = f"http://{ADDRESS}:{listener.port}{BASE_PATH}"
             _log.info("Opened local http RPC endpoint: %s", self.base_url)
             try:

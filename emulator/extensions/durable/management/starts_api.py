@@ -17,7 +17,7 @@ from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
-from emulator.durable.tracing.writing import orchestrator
+from emulator.durable.tracing.hub_log import orchestrator_label
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import (
@@ -79,12 +79,12 @@ class StartsApi:
                 version=request.query.get("version"),
                 trace=trace,
             )
-            hub.lifecycle.scheduled(orchestrator(started, function), "NewInstance")
+            hub.lifecycle.scheduled(orchestrator_label(started, function), "NewInstance")
             # get_input in azure-functions-durable 1.7.0 decodes a value once more if it is not an object.
             if value is not None and not isinstance(value, dict | str):
                 _log.warning(
                     "Instance %s of %s was started with a plain JSON %s. get_input() of azure-functions-durable raises "
-                    "TypeError for it; send a JSON object, or a JSON string that holds the JSON text.",
+                    "TypeError for such input; send a JSON object, or a JSON string that contains the JSON text.",
                     started,
                     function,
                     type(value).__name__,
@@ -121,7 +121,7 @@ class StartsApi:
                 self._check_start(hub, status.name, None)
             # The stored input may be text that is not JSON. It is restarted as a JSON string then.
             restarted = await hub.client.restart(status, newtonsoft_text(lenient_value(status.input)), keep_id=keep_id)
-            hub.lifecycle.scheduled(orchestrator(restarted, status.name), "NewInstance")
+            hub.lifecycle.scheduled(orchestrator_label(restarted, status.name), "NewInstance")
             return await self._started_response(request, hub, restarted, urls)
         except InstanceAlreadyExists as error:
             return error_response(
@@ -137,7 +137,10 @@ class StartsApi:
     async def _started_response(
         self, request: ApiRequest, hub: SelectedHub, instance_id: str, urls: ManagementUrls
     ) -> web.Response:
-        """Return the check-status response, or the outcome if the request wants to wait. Raises TimeoutTooShort."""
+        """Return the check-status response, or the output if the instance ends within the timeout of the request.
+
+        Raises TimeoutTooShort.
+        """
         # One of the two parameters alone is ignored, as in the extension.
         timeout = parse_double(request.query.get("timeout"))
         interval = parse_double(request.query.get("pollingInterval"))

@@ -13,8 +13,8 @@ from emulator.durable.core.identity import EntityId
 from emulator.durable.executor import EntityBatch, EntityBatchResult, EntitySignal, OperationResult
 
 
-class UnreadableAnswer(Exception):
-    """The function returned something that is not a response to its batch."""
+class UnreadableResponse(Exception):
+    """The function's return value is not a response to its batch."""
 
 
 def batch_text(batch: EntityBatch) -> str:
@@ -40,7 +40,7 @@ def batch_text(batch: EntityBatch) -> str:
 
 
 def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
-    """Read the function's response. Raises UnreadableAnswer."""
+    """Read the function's response. Raises UnreadableResponse."""
     try:
         response = json.loads(returned or "")
         results = [_result(members) for members in response["results"]]
@@ -55,17 +55,17 @@ def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
             for signal in response.get("signals") or ()
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableAnswer(f"The entity function's response cannot be read ({error!r}): {returned}") from error
+        raise UnreadableResponse(f"The entity function's response cannot be read ({error!r}): {returned}") from error
     # A result is sent to the caller of the operation at the same position, so none may be missing.
     if len(results) != len(batch.operations):
-        raise UnreadableAnswer(
+        raise UnreadableResponse(
             f"The entity function returned {len(results)} results for a batch of {len(batch.operations)} operations."
         )
     return EntityBatchResult(exists=exists, state=state, results=results, signals=signals)
 
 
 def _result(members: Mapping[str, Any]) -> OperationResult:
-    # Only shown in the log, so that a strange value must not fail the batch.
+    # Only shown in the log, so an invalid value does not fail the batch.
     duration = members.get("duration")
     duration_ms = duration if isinstance(duration, int | float) else 0
     return OperationResult(members["result"], bool(members["isError"]), duration_ms)

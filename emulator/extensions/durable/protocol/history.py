@@ -69,7 +69,7 @@ _BASE_MEMBERS = (
 
 
 def _template(event_type: type[HistoryEvent]) -> tuple[str, Sequence[tuple[str, Callable[[Any], str]]]]:
-    """Return the text of such an event with `%s` for each value, and the attribute and writer of each value."""
+    """Return the text of an event of this type with `%s` for its values, and their attributes and writers."""
     schema = EVENTS[event_type]
     after_type = (*schema.properties, *_BASE_MEMBERS)
     lines = [f'"{member.name}": %s' for member in schema.fields]

@@ -45,8 +45,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 _WRONG_SHAPE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
-class UnreadableAnswer(Exception):
-    """The function returned something that is not a response. The text becomes the orchestration's error."""
+class UnreadableResponse(Exception):
+    """The function's return value is not a response. The text becomes the orchestration's error."""
 
 
 # The context ---------------------------------------------------------------------------------------------------
@@ -91,16 +91,16 @@ def _parsed(input_text: str | None) -> object:
 # The response --------------------------------------------------------------------------------------------------
 
 
-def answer_of(returned: str | None) -> OrchestratorResponse:
+def response_of(returned: str | None) -> OrchestratorResponse:
     """Read what the function returned."""
     state = None if returned is None else _loaded(returned)
     # An orchestrator that is written without the SDK may return nothing; it has completed then.
     if state is None:
         return OrchestratorResponse(actions=(), is_done=True)
-    return _answer(state, stack="")
+    return _response(state, stack="")
 
 
-def answer_of_failure(failure: FunctionFailed) -> OrchestratorResponse:
+def response_in_failure(failure: FunctionFailed) -> OrchestratorResponse:
     """Read the response in the exception that the function raised."""
     # The SDK appends the state, with the actions so far, to the message of the user's exception.
     _, label, state = failure.text.partition(_STATE_LABEL)
@@ -108,7 +108,7 @@ def answer_of_failure(failure: FunctionFailed) -> OrchestratorResponse:
         # The SDK raises its own exception from the user's, whose stack is the one to show.
         original = failure.cause.__cause__ if failure.cause is not None else None
         stack = failure.stack if original is None else "".join(traceback.format_tb(original.__traceback__))
-        return _answer(_loaded(state), stack=stack)
+        return _response(_loaded(state), stack=stack)
     return cannot_run(f"One or more errors occurred. ({failure})", failure.stack)
 
 
@@ -117,10 +117,19 @@ def cannot_run(message: str, stack: str = "") -> OrchestratorResponse:
     return OrchestratorResponse(actions=None, raised=Raised(message, stack))
 
 
-def _answer(state: object, stack: str) -> OrchestratorResponse:
+def _response(state: object, stack: str) -> OrchestratorResponse:
+    if not isinstance(state, dict):
+        return cannot_run("Out of proc orchestrators must return a valid JSON schema")
     try:
-        return _answer_of_state(state, stack)
-    except UnreadableAnswer as unreadable:
+        error = state.get("error")
+        return OrchestratorResponse(
+            actions=_actions(state),
+            is_done=bool(state.get("isDone")),
+            output=_json_or_none(state.get("output")),
+            raised=Raised(str(error), stack) if error else None,
+            custom_status=_custom_status(state.get("customStatus")),
+        )
+    except UnreadableResponse as unreadable:
         return cannot_run(str(unreadable))
     except _WRONG_SHAPE as error:
         return cannot_run(f"The response of the out-of-proc orchestrator cannot be read ({error!r}).")
@@ -134,19 +143,6 @@ def _loaded(text: str) -> object:
         return text
 
 
-def _answer_of_state(state: object, stack: str) -> OrchestratorResponse:
-    if not isinstance(state, dict):
-        raise UnreadableAnswer("Out of proc orchestrators must return a valid JSON schema")
-    error = state.get("error")
-    return OrchestratorResponse(
-        actions=_actions(state),
-        is_done=bool(state.get("isDone")),
-        output=_json_or_none(state.get("output")),
-        raised=Raised(str(error), stack) if error else None,
-        custom_status=_custom_status(state.get("customStatus")),
-    )
-
-
 def _json_or_none(value: object) -> str | None:
     return None if value is None else newtonsoft_text(value, keep_surrogates=True)
 
@@ -156,7 +152,7 @@ def _custom_status(value: object) -> str | None:
     # .NET measures the text as it keeps it in memory, two bytes per character.
     size = len(text.encode("utf-16-le")) / 1024 if text else 0
     if size > _STATUS_LIMIT_KB:
-        raise UnreadableAnswer(
+        raise UnreadableResponse(
             f"The UTF-16 size of the JSON-serialized payload must not exceed {_STATUS_LIMIT_KB} KB. "
             f"The current payload size is {int(size)} KB."
         )
@@ -173,7 +169,7 @@ def _actions(state: Mapping[str, Any]) -> Sequence[Action]:
         # has completed.
         return [WhenAny([_action(action) for action in actions]) for actions in lists if actions]
     if len(lists) != 1:
-        raise UnreadableAnswer(
+        raise UnreadableResponse(
             f"With OOProc schema V{state['schemaVersion'] + 1}, expected actions array to be of length 1 in outer "
             f"layer but got size: {len(lists)}"
         )
@@ -184,11 +180,11 @@ def _action(members: Mapping[str, Any]) -> Action:
     kind = members.get("actionType")
     read = _READERS.get(kind) if isinstance(kind, int) else None
     if read is None:
-        raise UnreadableAnswer(f"Received an unexpected action type from the out-of-proc function: '{kind}'.")
+        raise UnreadableResponse(f"Received an unexpected action type from the out-of-proc function: '{kind}'.")
     try:
         return read(members)
     except _WRONG_SHAPE as error:
-        raise UnreadableAnswer(f"The action {json_text(members)} cannot be read ({error!r}).") from error
+        raise UnreadableResponse(f"The action {json_text(members)} cannot be read ({error!r}).") from error
 
 
 def _call_activity(members: Mapping[str, Any]) -> Action:

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
-# The same limit as in .NET: an activity of any length does not count, only the episodes of orchestrators and entities.
+# The limit of .NET. Activities do not count, only the episodes of orchestrators and entities.
 DRAIN_LIMIT = timedelta(seconds=60)
 """How long episodes of a control queue may continue after another host has asked for it."""
 
@@ -35,8 +35,8 @@ class ControlQueueListener(Protocol):
         """Wait until no episode of an instance of this queue is running."""
 
 
-class Ownership(Protocol):
-    """A partition manager."""
+class PartitionManager(Protocol):
+    """Assigns control queues to this host and renews its leases (IPartitionManager in .NET)."""
 
     async def create(self) -> None:
         """Create the table or container of the leases, with a record for each control queue. Idempotent."""
@@ -49,7 +49,7 @@ class Ownership(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Share the control queues with other hosts while the body runs; leaving it hands over all of them.
 
-        `recreate`: called if the table or container has disappeared; by default `create` is.
+        `recreate`: called if the table or container has disappeared; the default is `create`.
         """
 
     async def confirm(self, queue_name: str) -> bool:

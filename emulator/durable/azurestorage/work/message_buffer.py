@@ -1,7 +1,7 @@
-"""Message custody: the control-queue messages that this host has locked, from their arrival to their return.
+"""Message buffer: the control-queue messages that this host has locked, from receiving to deleting or returning them.
 
-Locks are renewed while messages are here. A message leaves by being deleted (`discard`), retried later (`abandon`,
-`postpone`) or handed to other hosts (`give_back`).
+Locks are renewed while a message is in the buffer. It leaves the buffer when it is deleted (`discard`), returned to be
+retried later (`abandon`, `postpone`), or returned for other hosts (`give_back`).
 Source: docs/protocol/task-hub-storage.md chapters 6.2 and 6.6 (durabletask: OrchestrationSessionManager.cs).
 """
 
@@ -27,15 +27,15 @@ from emulator.storage.port import ZERO
 _log = logging.getLogger(__name__)
 
 # Queues hide messages for whole seconds, so the last fraction of a delay has to be waited for in memory. A message
-# that is due later goes back to its queue: it would take room in the buffer, and another host can process it.
+# that is due later is returned to its queue: it would take room in the buffer, and another host can process it.
 _LONGEST_WAIT = timedelta(seconds=2)
 
 
-class MessageCustody:
+class MessageBuffer:
     """The messages that this host has received from its control queues and not yet deleted or returned.
 
     `deliver`: called with every new message once it is due. `on_lost`: called with a message whose lock ended, so that
-    another host may have it. `buffer_limit`: how many messages to hold before no more are fetched.
+    another host may have it. `buffer_limit`: the number of messages from which on `wait_for_room` waits.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MessageCustody:
             yield
 
     async def wait_for_room(self) -> None:
-        """Wait until fewer messages are held than the buffer limit."""
+        """Wait until the buffer has fewer messages than its limit."""
         while len(self._renewer) >= self._buffer_limit:
             self._has_room.clear()
             await self._has_room.wait()
@@ -75,10 +75,10 @@ class MessageCustody:
     def accept(self, messages: Sequence[ReceivedMessage]) -> None:
         """Take over messages that were just received, in the order in which they were sent."""
         for message in sorted(messages, key=lambda received: received.order):
-            held = self._renewer.get(message.id)
-            if held is not None:
+            known = self._renewer.get(message.id)
+            if known is not None:
                 # Its lock ended before it was renewed, and this host received it a second time.
-                held.lock.adopt_receipt(message.lock)
+                known.lock.adopt_receipt(message.lock)
             elif message.id in self._cache.consumed:
                 # Its effects are stored, but the request that deletes it failed or came too late.
                 self.start(self.discard([message]))
@@ -102,7 +102,7 @@ class MessageCustody:
         self._deliver(message)
 
     def withdraw_not_yet_due(self, queue_name: str) -> list[ReceivedMessage]:
-        """Return the queue's messages that are not due yet, and do not deliver them any more."""
+        """Remove the queue's messages that are not due yet from delivery, and return them."""
         withdrawn = [message for message in self._not_yet_due if message.queue.name == queue_name]
         for message in withdrawn:
             # The caller returns them to their queue; delivering them, too, would process them twice.
@@ -135,8 +135,8 @@ class MessageCustody:
         self, messages: Sequence[ReceivedMessage], requests: Sequence[Coroutine[Any, Any, None]]
     ) -> None:
         outcomes = await asyncio.gather(*requests, return_exceptions=True)
-        # The messages count as held until the requests are answered, so that a copy that is received in the meantime
-        # is recognised as the same message.
+        # The messages stay in the buffer until the requests have ended, so that a copy that is received in the
+        # meantime is recognised as the same message.
         self.let_expire(messages)
         failures = [outcome for outcome in outcomes if outcome is not None]
         for failure in failures:
@@ -155,5 +155,5 @@ class MessageCustody:
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` in the background; `running` waits for its end."""
-        assert self._tasks is not None, "message custody is not running"
+        assert self._tasks is not None, "the message buffer is not running"
         return self._tasks.create_task(work)
