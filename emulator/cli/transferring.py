@@ -15,7 +15,7 @@ from emulator import exit_codes
 from emulator.accounts import open_connection
 from emulator.cli.arguments import Transfer
 from emulator.clock import Clock, SystemClock
-from emulator.config.connections import Connection, parse_connection, resolve_connection
+from emulator.config.connections import BuiltinConnection, Connection, parse_connection, resolve_connection
 from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DEVELOPMENT_STORAGE, storage_value
 from emulator.durable.azurestorage.names import HubNames
@@ -53,7 +53,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
     chosen = all_items if command.hub is None else hub_items(command.hub)
     if command.action == "export":
         assert command.file is not None  # argparse requires it for an export and an import
-        async with accounts.open(command.source) as account:
+        async with accounts.open(command.source, must_exist=True) as account:
             # Without this check, a misspelled name would give an empty file and no error.
             await _require_hub(account, command.hub)
             return await export_account(
@@ -63,7 +63,10 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
         assert command.file is not None
         async with accounts.open(command.target) as account:
             return await import_account(command.file, account, clock=clock, force=command.force, report=line.show)
-    async with accounts.open(command.source) as source, accounts.open(command.target) as target:
+    async with (
+        accounts.open(command.source, must_exist=True) as source,
+        accounts.open(command.target) as target,
+    ):
         await _require_hub(source, command.hub)
         # The same for every copy of the same items: a repeated copy recognises in the target what it wrote before.
         accounts_and_hub = "\n".join((source.description, target.description, command.hub or ""))
@@ -121,12 +124,21 @@ class _Accounts:
         self._print_line = print_line
 
     @asynccontextmanager
-    async def open(self, name: str | None) -> AsyncIterator[StorageAccount]:
+    async def open(self, name: str | None, *, must_exist: bool = False) -> AsyncIterator[StorageAccount]:
         """Open an account. `name`: a connection string, or the name of a connection setting of the app.
+
+        `must_exist`: raise ConfigurationError for a built-in store without a file, instead of creating it.
 
         If it is Azurite on this machine and not running, start it with the data of the app folder, as `azemu start`.
         """
         connection = self._connection(name or DEFAULT_SETTING)
+        # A misspelled path would otherwise give an empty export, and --force would replace a good one with it.
+        if must_exist and isinstance(connection, BuiltinConnection) and connection.path is not None:
+            path = connection.path.absolute()
+            if not path.exists():
+                raise ConfigurationError(
+                    f"There is no built-in store at {path}. Check --from; relative paths begin at the app folder."
+                )
         async with AsyncExitStack() as stack:
             if connection == parse_connection(DEVELOPMENT_STORAGE, setting=connection.setting):
                 azurite = await stack.enter_async_context(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import PROJECT, run, started, write_app
+from tests.apps import write_app
+from tests.processes import PROJECT, run, started
 
 
 def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:
@@ -138,7 +139,10 @@ def test_missing_azurite_is_replaced_by_the_builtin_store_with_a_message(
 ) -> None:
     app = write_app(tmp_path / "app", settings={"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     with started(app, env=no_azurite) as azemu:
-        azemu.wait_for("^Azurite is not available; using the built-in store .*Node.js, which runs .*azemu.node")
+        azemu.wait_for(
+            "^Azurite is not available; using the built-in store .*"
+            "Node.js, which runs Azurite, is not installed.*azemu.node"
+        )
         azemu.wait_for(f"^Storage: +built-in, .*{re.escape(str(Path('.azemu') / 'storage.db'))}")
         azemu.url()
         azemu.interrupt()

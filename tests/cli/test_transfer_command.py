@@ -136,3 +136,21 @@ def test_missing_things_are_named(app: Path, capsys: pytest.CaptureFixture[str],
     fill(app / "here.db")
     assert main(["storage", *words]) == 1
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "kept.jsonl", "--force", "--from", "builtin:missing.db"],
+        ["copy", "--from", "builtin:missing.db", "--to", "Other"],
+    ],
+)
+def test_missing_source_store_is_an_error_and_is_not_created(
+    app: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = app / "kept.jsonl"
+    kept.write_text("the last good export")
+    assert main(["storage", *words]) == 1
+    assert f"There is no built-in store at {app / 'missing.db'}. Check --from" in capsys.readouterr().err
+    assert kept.read_text() == "the last good export"
+    assert not (app / "missing.db").exists()
