@@ -11,21 +11,32 @@ from contextlib import suppress
 from typing import Any
 
 
-def detached_from_terminal() -> dict[str, Any]:
-    """Return arguments of `create_subprocess_exec` that keep Ctrl-C from reaching the child process.
+async def start_detached(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """Start a process that Ctrl-C in the terminal does not reach. `options`: those of `create_subprocess_exec`.
 
     A terminal sends Ctrl-C to all its processes. azemu stops its child processes itself, in order: the host needs
-    storage until running functions have finished.
+    storage until running functions have finished. A caller that is cancelled during the start leaves no process
+    behind. Raises OSError if the program cannot be started.
     """
     # Windows sends Ctrl-C to a process group of the console, POSIX to the foreground group of the session. A new group
     # or session also contains all children of the process, so that `kill_process_tree` can kill them together.
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
+        options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
+    else:
+        options["start_new_session"] = True
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # The start is completed first. asyncio (3.11) would kill the process but not its children, and wait forever for
+        # pipes that these keep open.
+        with suppress(OSError):
+            await kill_process_tree(await starting)
+        raise
 
 
 async def kill_process_tree(process: asyncio.subprocess.Process) -> None:
-    """Kill a process that was started with `detached_from_terminal` and all its children. Wait until it has ended."""
+    """Kill a process that was started with `start_detached` and all its children. Wait until it has ended."""
     if process.returncode is None:
         # npm and .cmd files are scripts that start the real program. Killing only the script would leave the program
         # running, and a reader of their common output would wait for it.

@@ -13,7 +13,7 @@ from typing import Final, Self
 from emulator.clock import Clock
 from emulator.process.handover import Handover
 from emulator.process.listening_port import ListeningSocket
-from emulator.subprocesses import detached_from_terminal
+from emulator.subprocesses import start_detached
 
 # The interpreter runs with -P, which keeps the current folder off the import path: a file of the app must not shadow
 # a module of azemu. Therefore the folder that contains this package is passed as an argument.
@@ -42,7 +42,8 @@ class HostProcess:
 
     async def __aenter__(self) -> Self:
         inherited = self._listening.socket
-        self._process = await asyncio.create_subprocess_exec(
+        # Ctrl-C reaches only the supervisor, which stops the host process before it stops storage.
+        self._process = await start_detached(
             sys.executable,
             "-P",
             *self._python_arguments,
@@ -51,8 +52,6 @@ class HostProcess:
             _PACKAGE_FOLDER,
             stdin=asyncio.subprocess.PIPE,
             pass_fds=[inherited.fileno()] if inherited is not None else [],
-            # Ctrl-C reaches only the supervisor, which stops the host process before it stops storage.
-            **detached_from_terminal(),
         )
         return self
 

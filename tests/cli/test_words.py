@@ -82,7 +82,7 @@ def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tup
 
 def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
-    words = ("storage", "export", "--app", str(app), "--from", "builtin:hub.db", "\u4e2d\u00e9.jsonl")
+    words = ("storage", "export", "--app", str(app), "--from", "builtin:memory", "\u4e2d\u00e9.jsonl")
     done = run(*words, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert " to ??.jsonl" in done.stdout

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from emulator.errors import EmulatorError
-from emulator.subprocesses import detached_from_terminal, kill_process_tree
+from emulator.subprocesses import kill_process_tree, start_detached
 
 # The .NET extension appends "/.default" to these resources only. Others are used as the app wrote them.
 _NEED_SCOPE = frozenset(
@@ -75,13 +75,11 @@ async def _from_azure_cli(resource: str) -> str:
             f'No token for the resource "{resource}": this machine has no managed identity (IDENTITY_ENDPOINT is not '
             "set) and no Azure CLI. Install the Azure CLI and run `az login`."
         )
-    # A process of its own group: Ctrl-C in the terminal must not end it before the host has stopped in order.
-    process = await asyncio.create_subprocess_exec(
+    process = await start_detached(
         program,
         *("account", "get-access-token", "--output", "json", "--scope", scope_of(resource)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        **detached_from_terminal(),
     )
     try:
         output, errors = await process.communicate()

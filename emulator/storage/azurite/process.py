@@ -22,7 +22,7 @@ from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
 from emulator.storage.azurite.probe import HOST, PortUser, probe
 from emulator.storage.azurite.program import DOCKER_IMAGE, PrintLine, Program
-from emulator.subprocesses import describe_exit_code, detached_from_terminal, kill_process_tree
+from emulator.subprocesses import describe_exit_code, kill_process_tree, start_detached
 
 # Loaded into Azurite's Node.js, so that Azurite ends when this process ends in any way.
 _EXIT_WITH_PARENT = Path(__file__).with_name("exit_with_parent.cjs")
@@ -207,7 +207,7 @@ async def _started(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
     # Node.js reads quoted words in NODE_OPTIONS, with a backslash as escape. Hence as_posix on Windows, too.
     node_options = f'{os.environ.get("NODE_OPTIONS", "")} --require "{_EXIT_WITH_PARENT.as_posix()}"'.strip()
     try:
-        started = await asyncio.create_subprocess_exec(
+        started = await start_detached(
             *launch.command(),
             # In-memory Azurite has no --location, and takes the current folder for its data folder. Not the app's.
             cwd=launch.folder or tempfile.gettempdir(),
@@ -215,7 +215,6 @@ async def _started(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            **detached_from_terminal(),
         )
     except OSError as error:
         raise StorageUnavailable(

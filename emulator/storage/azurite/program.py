@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.clock import Clock, within
-from emulator.subprocesses import detached_from_terminal, kill_process_tree
+from emulator.subprocesses import kill_process_tree, start_detached
 
 # The first version that knows --disableTelemetry. An older one refuses to start with an unknown option.
 _FIRST_WITH_TELEMETRY = (3, 34)
@@ -101,13 +101,12 @@ async def find_docker(clock: Clock) -> Program | None:
     if docker is None:
         return None
     # `docker version` fails if the daemon does not run, and never returns if the daemon hangs while it starts.
-    process = await asyncio.create_subprocess_exec(
+    process = await start_detached(
         docker,
         "version",
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        **detached_from_terminal(),
     )
     try:
         has_daemon = await within(clock, _DOCKER_SECONDS, process.wait()) == 0
