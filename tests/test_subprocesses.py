@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,4 @@ async def test_start_that_is_cancelled_leaves_no_process(tmp_path: Path, attempt
         await starting
     children = [int(line) for line in noted.read_text().split()] if noted.exists() else []
     for child in children:
-        await eventually(lambda child=child: has_ended(child), "end of the program's child process")
+        await eventually(partial(has_ended, child), "end of the program's child process")
