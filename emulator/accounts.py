@@ -1,4 +1,4 @@
-"""Opening of the storage accounts that the app's settings name: network clients and the built-in store.
+"""Opening of the storage accounts that the app's settings name: on a storage server or in the built-in store.
 
 Every setting that holds a storage connection is opened at once. Opening makes no request, so this is cheap, and code
 that needs an account later (a binding, a management request that names a connection) gets it without awaiting.

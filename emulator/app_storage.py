@@ -1,4 +1,4 @@
-"""Storage for an app's development connections: Azurite, or the built-in store if Azurite is not available.
+"""Storage for connections with UseDevelopmentStorage=true: Azurite, or the built-in store if Azurite is not available.
 
 `azemu start` and the tests open it before the host, because the host itself starts no storage.
 """

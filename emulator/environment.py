@@ -1,4 +1,4 @@
-"""App settings in os.environ while their app is open.
+"""App settings as environment variables (os.environ), from the start of their app to its stop.
 
 A process has one environment, but tests open several apps in it, nested or at the same time, and close them in any
 order. If several open apps set the same variable, the app opened last wins.

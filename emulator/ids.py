@@ -1,4 +1,4 @@
-"""New identifiers. No other module creates random ids, so that tests can replace them by numbered ones."""
+"""Generation of random ids (GUIDs). No other module creates them, so that tests can replace them by numbered ones."""
 
 from __future__ import annotations
 

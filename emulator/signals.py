@@ -1,4 +1,4 @@
-"""Stop signals (Ctrl-C, SIGTERM and others): the first one stops the program in order, later ones at once."""
+"""Stop signals (Ctrl-C, SIGTERM and others): the first one stops the program gracefully, later ones at once."""
 
 from __future__ import annotations
 

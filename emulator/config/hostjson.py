@@ -1,4 +1,4 @@
-"""Reading of host.json into frozen dataclasses: the options of the host, and the unread sections of its extensions.
+"""Reading of host.json into frozen dataclasses: the options of the host, and the sections that extensions parse.
 
 Each extension reads its own section with a dataclass of its own (`HostOptions.section`). Options that have no effect
 in azemu are rows of `unused_options.UNUSED_OPTIONS`.

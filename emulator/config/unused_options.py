@@ -123,7 +123,7 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row("concurrency.snapshotPersistenceEnabled", bool, _CONCURRENCY),
     # Options of extensions.
     _row("extensions.http.dynamicThrottlesEnabled", bool, _APP_SERVICE),
-    _row("extensions.http.enableChunkedRequestBinding", bool, "chunked request bodies always arrive"),
+    _row("extensions.http.enableChunkedRequestBinding", bool, "chunked request bodies are always accepted"),
     # 32 is the largest number of messages that storage returns at once.
     _row(f"{_QUEUES}.batchSize", int, _NO_TRIGGER, at_least=1, at_most=32),
     _row(f"{_QUEUES}.newBatchThreshold", int, _NO_TRIGGER, at_least=0),
@@ -146,7 +146,7 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row(f"{_DURABLE}.extendedSessionIdleTimeoutInSeconds", timedelta, _SESSIONS, unit=timedelta(seconds=1)),
     _row(f"{_DURABLE}.rollbackEntityOperationsOnExceptions", bool, _DOTNET),
     _row(f"{_DURABLE}.throwStatusExceptionsOnRaiseEvent", bool, _DOTNET),
-    _row(f"{_DURABLE}.useGracefulShutdown", bool, "the host always lets running work end"),
+    _row(f"{_DURABLE}.useGracefulShutdown", bool, "the host always completes running work before it stops"),
     _row(f"{_DURABLE}.maxGrpcMessageSizeInBytes", int, _GRPC, at_least=1),
     _row(f"{_DURABLE}.grpcHttpClientTimeout", timedelta, _GRPC),
     _row(f"{_DURABLE}.tracing.traceReplayEvents", bool, _APPLICATION_INSIGHTS),

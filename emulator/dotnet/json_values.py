@@ -1,4 +1,4 @@
-"""Typed members of parsed JSON.
+"""Typed access to the members of parsed JSON.
 
 None, a missing value, is read as an empty object or array, 0 or None. The `json_` readers raise ValueError for a value
 of another type; the `converted_` readers convert between strings and numbers as Newtonsoft.Json does.

@@ -1,4 +1,4 @@
-"""Port to user code: run an orchestrator function, an activity function or a batch of entity operations.
+"""Interface to user code: run an orchestrator function, an activity function or a batch of entity operations.
 
 The engine does not know how functions are called. `extensions/durable/executor.py` calls Python functions through the
 host; a gRPC worker would be another implementation.

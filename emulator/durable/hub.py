@@ -1,4 +1,4 @@
-"""The two ports of a task hub, `TaskHub` for clients and `WorkSource` for the engine, and their records.
+"""The two interfaces of a task hub, `TaskHub` for clients and `WorkSource` for the engine, and their records.
 
 There is one implementation per storage protocol (`azurestorage/hub.py`). Delivery is at least once: a call that failed
 halfway may be repeated, and receivers recognise repeated messages.

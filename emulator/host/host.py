@@ -1,4 +1,4 @@
-"""The functions host: loads the functions, runs their listeners and the engines of extensions, and stops in order.
+"""The functions host: loads the functions, runs listeners and extension engines, and stops them gracefully.
 
     host = Host(parts, clock=clock)
     async with host.running():
@@ -206,7 +206,7 @@ class Host:
             for name in only:
                 if name.lower() not in known_in_lower_case:
                     _startup.warning(
-                        "The allow list names the function '%s', which the app does not have. It has: %s.",
+                        "The allow list names the function '%s', which the app does not have. The app has: %s.",
                         name,
                         ", ".join(known) or "none",
                     )

@@ -1,4 +1,4 @@
-"""The extension port: how a family of triggers and bindings joins the functions host.
+"""The extension port: the interface through which an extension adds triggers and bindings to the functions host.
 
 An extension is a function that takes the host's `ExtensionContext` (host/context.py) and returns an `Extension`:
 records of functions by binding type. Binding types are in lower case in these maps; apps may spell them in any case.

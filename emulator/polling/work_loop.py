@@ -119,7 +119,9 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result) 
     # A warning and no traceback: with several hosts this happens in normal operation.
     except LockLost as lost:
         _log.warning(
-            "The result of %s is discarded: another host has taken it over. %s", processor.describe(item), lost
+            "The result of %s is discarded: another host has taken over the work item. %s",
+            processor.describe(item),
+            lost,
         )
         await _abandon(processor, item)
     except EmulatorError as error:

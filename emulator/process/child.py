@@ -1,4 +1,4 @@
-"""Host process as its supervisor sees it: start it, pass it its options, wait for its end, stop it."""
+"""Control of the host process by its supervisor: start, transfer of its options, wait for its end, stop."""
 
 from __future__ import annotations
 

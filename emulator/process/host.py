@@ -1,4 +1,4 @@
-"""Main function of the host process: read the handover, run the host, stop when standard input closes."""
+"""Main function of the host process: read the supervisor's options, run the host, stop when standard input closes."""
 
 from __future__ import annotations
 

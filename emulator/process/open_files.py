@@ -1,4 +1,7 @@
-"""Limit of open files. Every connection counts as one; the default is 1024 on most Linux systems and 256 on macOS."""
+"""Limit of open files, which the host raises at its start.
+
+Every connection counts as one; the default is 1024 on most Linux systems and 256 on macOS.
+"""
 
 from __future__ import annotations
 

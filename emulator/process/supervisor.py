@@ -1,4 +1,4 @@
-"""Supervisor of `azemu start`: keeps storage and the listening socket, and restarts the host process.
+"""Supervisor of `azemu start`: keeps storage and the listening socket open, and restarts the host process.
 
 Each restart is a new process, so that it begins with a fresh interpreter, as the Functions host restarts its Python
 worker. Storage and the listening socket stay, so that requests wait during a restart instead of being refused.

@@ -1,1 +1,1 @@
-"""Azure Storage: the port to queues, tables and blobs, three implementations of it, and export and import."""
+"""Azure Storage: the interface to queues, tables and blobs, three implementations of it, and export and import."""

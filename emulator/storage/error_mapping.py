@@ -1,4 +1,4 @@
-"""Mapping of HTTP statuses and error codes of the storage services to the errors of the storage port.
+"""Mapping of HTTP statuses and error codes of the storage services to the errors of `storage.port`.
 
 Source: the error code lists of the Azure Storage REST reference (common, queue, table, blob), and what Azurite returns.
 """

@@ -1,4 +1,4 @@
-"""Signal that a network queue may have visible messages, for a wait between two polls."""
+"""Signal that a queue of a storage server may have visible messages, for a wait between two polls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emulator.clock import Clock, within
 
 
 class MessageSignal:
-    """Wakes the poller of a network queue when this process makes a message visible.
+    """Wakes the poller of a storage server's queue when this process makes a message visible.
 
     The queue service has no push. What other processes put is noticed by the next poll only. But most messages of a
     task hub come from the process that polls for them, and those need not wait for it.

@@ -1,4 +1,4 @@
-"""Storage port: the queues, tables and blobs of one account, with the guarantees of Azure Storage.
+"""Storage port: the interface to queues, tables and blobs of one account, with the guarantees of Azure Storage.
 
 Implementations: `azure` (accounts in Azure, through the official SDKs), `rest` (emulators) and `builtin` (SQLite).
 tests/storage checks all of them for everything that is promised here.

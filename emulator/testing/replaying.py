@@ -1,4 +1,4 @@
-"""Replay tests: comparison of the decisions of today's code with those in recorded histories.
+"""Replay tests: comparison of the decisions of the current code with those in recorded histories.
 
     emulator.testing.replay("path/to/app", "histories/order-17.json")
 

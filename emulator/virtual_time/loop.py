@@ -1,4 +1,4 @@
-"""Event loop of a virtual clock: an asyncio loop that calls its clock when the program is idle.
+"""Event loop of a virtual clock: an asyncio loop that lets the clock advance when the program is idle.
 
 An event loop asks its selector to wait when it has no callback that is ready to run. If at that moment no socket has
 data either, and no busy period is open, the program is idle: it can only continue when time advances. The selector of

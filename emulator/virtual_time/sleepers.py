@@ -1,4 +1,4 @@
-"""Sleepers: the tasks that wait for a point in virtual time, in a heap ordered by that time."""
+"""Sleepers: the asyncio tasks that wait for a point in virtual time, in a heap ordered by that time."""
 
 from __future__ import annotations
 

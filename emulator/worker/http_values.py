@@ -1,4 +1,4 @@
-"""HTTP values: requests in the form that the library's converter reads, and responses in the form that it writes.
+"""HTTP values: requests in the form that azure.functions' converter reads, responses in the form that it writes.
 
 The library works on its own Datum objects, one per member of the protobuf messages RpcHttp and RpcHttpCookie.
 Source: docs/protocol/python-worker.md 4.3 and 4.6.

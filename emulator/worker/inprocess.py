@@ -1,4 +1,4 @@
-"""In-process worker: implementation of the worker port that runs the user's functions in the host's process.
+"""In-process worker: implementation of `worker.port` that runs the user's functions in the host's process.
 
     async with InProcessWorker(root, settings=…, clock=…, on_log=…) as worker:
         functions = await worker.load()

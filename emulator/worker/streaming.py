@@ -1,4 +1,4 @@
-"""HTTP streaming: functions whose requests and responses are a web framework's (`azurefunctions-extensions-http-*`).
+"""HTTP streaming: functions that use a web framework's requests and responses (`azurefunctions-extensions-http-*`).
 
 The official worker runs the framework in a web server of its own, to which the host forwards the request while it
 invokes the function. Here the framework's ASGI application is called directly, on the app's event loop:

@@ -1,4 +1,4 @@
-"""Value conversion between the worker port's Datum and what user code sees, by the library's own converters.
+"""Conversion between Datum, the host's form of a value, and Python objects, by the converters of azure.functions.
 
 `azure.functions` registers a converter per binding type; the converters work on the library's Datum. This module
 translates between the two kinds of Datum and adds the generic converter for binding types without one. The tables of

@@ -129,7 +129,7 @@ def no_azurite(tmp_path: Path) -> dict[str, str]:
 def test_missing_azurite_is_an_error_if_it_was_requested(tmp_path: Path, no_azurite: dict[str, str]) -> None:
     app = write_app(tmp_path / "app")
     message = failure(app, "--storage", "azurite", env=no_azurite)
-    assert "no Azurite answers and none can be started" in message
+    assert "Azurite is not running and cannot be started" in message
     assert "Install one of these and start again: Node.js" in message
     assert "--storage builtin" in message
 

@@ -1,4 +1,4 @@
-"""Task hub on Azure Storage: implements both ports of `durable.hub` with the parts of this package."""
+"""Task hub on Azure Storage: implements both interfaces of `durable.hub`, `TaskHub` and `WorkSource`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orchestration work items: one episode, including all generations that continue as new within it."""
+"""Orchestration work items: one episode, including the executions that continue as new within it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP triggers (httpTrigger) and the http output: one route per function, its request in, its return value out.
+"""HTTP triggers (httpTrigger) and the http output: routes that pass requests to functions and send their return values.
 
 Source: host, WebScriptHostHttpRoutesManager.cs, ScriptHost.ValidateHttpFunction; webjobs-extensions, Http;
 docs/protocol/functions-host.md 4.

@@ -149,13 +149,13 @@ class StreamedResponse(web.StreamResponse):
             self._change()
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Send the body; aiohttp calls this after the headers. Raises ConnectionError if the function broke it off."""
+        """Send the body; aiohttp calls this after the headers. Raises ConnectionError if the function aborts it."""
         # Runs on the server's side of the piece buffer; `feed` is the function's side.
         try:
             while not self._bodyless:
                 await self._wait_until(lambda: self._piece is not None or self._last_is_in)
                 if self._over:
-                    raise ConnectionError("The response broke off.")
+                    raise ConnectionError("The function aborted the response before its end.")
                 if self._piece is None:
                     break
                 await self.write(self._piece)

@@ -1,4 +1,4 @@
-"""Admin API of the host: /admin/host/… and /admin/instance/…, and what the other parts of the admin API share.
+"""Admin API of the host: /admin/host/… and /admin/instance/…, and code shared with the rest of the admin API.
 
 Source: host, WebHost/Controllers/HostController.cs, InstanceController.cs; docs/protocol/functions-host.md 6.
 """

@@ -96,4 +96,6 @@ def log_outside_invocations(record: LogRecord) -> None:
     # The Functions host drops such lines. Here they are hidden by default and can be made visible by the log level.
     name = logging.getLevelName(record.level)
     text = record.message if record.exception is None else f"{record.message}\n{record.exception}"
-    category(WORKER).debug("Outside of invocations, %s of %s: %s", name, record.category or "print", text)
+    category(WORKER).debug(
+        "User code logged outside of an invocation (level %s, logger %s): %s", name, record.category or "print", text
+    )

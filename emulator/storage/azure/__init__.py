@@ -1,4 +1,4 @@
-"""Storage port on an account in Azure, through the official Azure SDKs."""
+"""Storage in an Azure account, through the official Azure SDKs."""
 
 from emulator.storage.azure.account import open_account
 

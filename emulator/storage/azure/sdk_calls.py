@@ -1,4 +1,4 @@
-"""Calls of the Azure SDKs: they keep virtual time from jumping, and raise the errors of the storage port."""
+"""Calls of the Azure SDKs: test clocks do not advance during a call, and failures become errors of `storage.port`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class NoAzurite(StorageUnavailable):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            "The app's storage is UseDevelopmentStorage=true, but no Azurite answers and none can be started. "
+            "The app's storage is UseDevelopmentStorage=true, but Azurite is not running and cannot be started. "
             f"{reason} Install one of these and start again: {HOW_TO_GET_AZURITE}. "
             "To run without Azurite, use --storage builtin, or set AzureWebJobsStorage in local.settings.json to the "
             "connection string of a storage account."

@@ -1,4 +1,4 @@
-"""Built-in store: the storage port on SQLite, in a file or in memory."""
+"""Built-in store: queues, tables and blobs in SQLite, in a file or in memory."""
 
 from emulator.storage.builtin.account import BuiltinAccount, open_builtin
 

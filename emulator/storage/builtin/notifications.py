@@ -1,4 +1,4 @@
-"""Notification of tasks that wait for messages in queues of the built-in store."""
+"""Notification of asyncio tasks that wait for messages in queues of the built-in store."""
 
 from __future__ import annotations
 

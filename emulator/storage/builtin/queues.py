@@ -233,7 +233,9 @@ class BuiltinQueue:
         """Wait until the next message becomes visible, messages change, or `end`. True if a message is visible."""
         # Register before looking. A message that is put in between would be missed otherwise.
         async with self._notifications.change(self.name) as change:
-            visible_at = await self._database.read(f"look into queue {self.name}", self._next_visible_at)
+            visible_at = await self._database.read(
+                f"read the next visibility time of queue {self.name}", self._next_visible_at
+            )
             remaining = None if visible_at is None else visible_at - to_micros(self._clock.now())
             if remaining is None:
                 await asyncio.wait({change, end}, return_when=asyncio.FIRST_COMPLETED)

@@ -67,7 +67,7 @@ _CORRUPT = (
 _MESSAGES = {
     "SQLITE_FULL": "The disk with the built-in storage {path} is full: nothing was written. Free some space; "
     "what was written before is safe.",
-    "SQLITE_BUSY": "The built-in storage {path} is locked by another program for more than {seconds:.0f} seconds. "
+    "SQLITE_BUSY": "The built-in storage {path} has been locked by another program for over {seconds:.0f} seconds. "
     "Close that program, or use another file: azemu start --storage builtin:PATH",
     "SQLITE_READONLY": "The built-in storage {path} cannot be written: the file or its folder is read-only for this "
     "user. Change its permissions, or use another file: azemu start --storage builtin:PATH",

@@ -1,4 +1,4 @@
-"""Storage port on an emulator such as Azurite, through a small client of the Azure Storage REST interface."""
+"""Storage in an emulator such as Azurite, through a small client of the Azure Storage REST interface."""
 
 from emulator.storage.rest.account import open_account
 

@@ -1,4 +1,4 @@
-"""Requests to one service of a storage account: signatures, retries, and the errors of the storage port."""
+"""Requests to one service of a storage account: signatures, retries, and the errors of `storage.port`."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def _position(action: str, continuation: str) -> Query:
 def _batch_error(action: str, responses: Sequence[OperationResponse]) -> Exception:
     failed = next((response for response in responses if response.status >= 300), None)
     if failed is None:
-        detail = "The response to the transaction lacks those to some operations."
+        detail = "The response to the transaction has no result for some of its operations."
         return service_error(action, status=500, code="InternalError", detail=detail)
     code, detail = read_error(failed.body)
     # The message begins with the index of the operation that failed: "2:The specified entity already exists."

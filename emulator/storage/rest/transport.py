@@ -1,4 +1,4 @@
-"""Transport of requests to a storage service: the protocol that `service` uses, and its implementation with aiohttp."""
+"""Transport of requests to a storage service: its interface (a Protocol class), and its implementation with aiohttp."""
 
 from __future__ import annotations
 

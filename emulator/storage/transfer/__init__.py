@@ -1,1 +1,1 @@
-"""Whole accounts and task hubs, from one storage to another or to a file."""
+"""Copies of whole accounts and task hubs: from one storage account to another, to a file and from a file."""

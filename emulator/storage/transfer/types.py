@@ -1,4 +1,4 @@
-"""Types shared by export and import: result, progress, refusal, and the queue operations beyond the storage port."""
+"""Types shared by export and import: result, progress, error, and queue operations that only some stores have."""
 
 from __future__ import annotations
 

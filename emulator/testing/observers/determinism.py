@@ -1,4 +1,4 @@
-"""Determinism check: finds orchestrators that would not make the same decisions again, with the line of their code.
+"""Determinism check: finds orchestrators that are not deterministic, with the line of their code.
 
 An orchestrator's code runs again in every episode and must come to the same decisions. The check runs it twice on every
 history and compares the results, and it observes which functions the code calls: the clock, randomness, the
@@ -24,7 +24,7 @@ from emulator.testing.observers.yields import Place, Yielded, Yields
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 
-_DEPEND_ON_HISTORY = "make every decision depend on the input, on results and on events only"
+_DEPEND_ON_HISTORY = "make every decision depend only on the input, on the results of durable tasks and on events"
 # The memory address of an object differs in every run. In the text of an error it decides nothing.
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 

@@ -1,4 +1,4 @@
-"""SDK patch: requests of one durable client object, sent by a given function instead of the SDK's own HTTP session.
+"""SDK patch: requests of one durable client object, sent by a given callable instead of the SDK's HTTP session.
 
 Changes: `_post_async_request`, `_get_async_request` and `_delete_async_request` of a `DurableOrchestrationClient`
     object, not of the class. User code is not affected; `emulator.testing` uses it for `app.client`.

@@ -287,7 +287,7 @@ def test_second_early_event_of_a_name_is_a_warning() -> None:
     instance.episode(waiting(A), raised("X"))
     assert instance.diagnostics == []
     instance.episode(waiting(A), raised("X"))
-    assert "every wait for it gets the latest" in instance.diagnostics[0]
+    assert "every wait for this name gets the latest" in instance.diagnostics[0]
 
 
 def test_trace_contains_new_waits_and_events_only() -> None:

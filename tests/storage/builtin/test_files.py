@@ -219,7 +219,7 @@ async def test_file_locked_by_another_program_is_refused(path: Path, monkeypatch
     async with open_builtin(path, CLOCK) as account:
         queue = account.queue("letters")
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageUnreachable, match=r"storage\.db is locked by another program"):
+        with pytest.raises(StorageUnreachable, match=r"storage\.db has been locked by another program"):
             await queue.put("lost")
         assert [message.body for message in await queue.peek(limit=32)] == ["kept"]
         assert "is locked" in await opening_error(path)

@@ -91,7 +91,8 @@ def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None
     except OSError as error:
         # A read-only folder, for example. The host works without an identity; only a restart after a kill is slower.
         _log.debug(
-            "No host identity could be claimed; if this host is killed, its message locks have to expire first: %s",
+            "The list of locked messages cannot be saved. If this host is killed, the next host cannot retry its work "
+            "items until their visibility timeouts end: %s",
             error,
         )
     return None

@@ -40,7 +40,7 @@ async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock
                             "activities that were running are run again."
                         )
                 except EmulatorError as error:
-                    _log.debug("The messages of a killed host could not be returned yet: %s", error)
+                    _log.debug("The messages of a killed host could not be returned to their queues yet: %s", error)
 
     # A host with another identity can be killed at any time, and perhaps no host is started that claims its identity.
     async with background(check_other_hosts(), name="takeover of other hosts"):

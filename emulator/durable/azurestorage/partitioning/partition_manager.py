@@ -1,4 +1,4 @@
-"""The two ports of partition management: the manager that assigns control queues, and the listener that reads them.
+"""Interfaces of partition management: the manager that assigns control queues, and the listener that reads them.
 
 There are three managers: `table_partitions` (the default), and `blob_partitions` with blob leases, safe or legacy. All
 hosts of a task hub must use the same one, because the managers do not see each other's leases.

@@ -243,13 +243,13 @@ class TablePartitions:
                 failures += 1
                 if isinstance(error, PreconditionFailed):
                     # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
-                    _log.debug("Another host changed a partition at the same time; the pass is repeated")
+                    _log.debug("Another host changed the partition table at the same time; its rows are read again")
                 elif failures == _QUICK_RETRIES:
                     # A TimeoutError has no text.
                     reason = str(error) or "storage did not respond in time"
                     _log.warning("The leases of the control queues cannot be renewed: %s", reason)
                 else:
-                    _log.debug("A pass over the partitions failed: %s", error)
+                    _log.debug("Reading or renewing the leases of the control queues failed: %s", error)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
             # A stopping host that cannot reach storage gives up; its leases run out.
             if self._loop.is_stopping and (not self._leased_until or failures >= _QUICK_RETRIES):

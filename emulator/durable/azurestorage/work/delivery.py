@@ -1,4 +1,4 @@
-"""Delivery rules: which of the messages that wait for an instance make an episode, and what happens to the others.
+"""Delivery rules: which messages that wait for an instance form its next episode, and what happens to the others.
 
 Storage queues deliver messages twice, late and out of order, for executions that have ended or are not stored yet.
 Given what is stored of the instance, these pure functions sort the waiting messages.

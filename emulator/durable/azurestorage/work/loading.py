@@ -1,4 +1,4 @@
-"""Loading of an instance for a session: its history, and the check of waiting starts against the status row.
+"""Loading of an instance for a session: its history, and the check of ExecutionStarted messages against its status row.
 
 Source: docs/protocol/task-hub-storage.md chapters 3.7, 6.3 and 6.4 (durabletask: OrchestrationSessionManager.cs).
 """

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Phase(enum.Enum):
-    PREPARING = "reading history and status row, or deleting messages that make no episode"
+    PREPARING = "reading history and status row, or deleting messages that cannot start an episode"
     READY = "waiting for the engine"
     ACTIVE = "in an episode"
 

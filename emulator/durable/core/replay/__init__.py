@@ -1,1 +1,1 @@
-"""Replay of a Python orchestrator's actions against the history: actions that it does not contain become decisions."""
+"""Replay of a Python orchestrator's actions against the history: those that are not in the history become decisions."""

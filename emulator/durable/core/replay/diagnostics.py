@@ -83,7 +83,7 @@ def _on_events(events: ExternalEvents, received: Sequence[EventReceived]) -> Ite
             yield Diagnostic(
                 "warning",
                 f"{events.buffered(name)} events '{name}' arrived before the function waited for them. The Python SDK "
-                "keeps one value per name: every wait for it gets the latest.",
+                "keeps one value per name: every wait for this name gets the latest.",
             )
 
 
@@ -102,8 +102,8 @@ def _on_waiting_after_failure(
     if _has_retry(awaited):
         yield Diagnostic(
             "warning",
-            "One of them is called with retry. If it fails as well, its next attempt takes the id that the function "
-            "expects for its next action, so the function may receive the result of the wrong task. "
+            "A task of the task_all is called with retry. If it fails as well, its next attempt takes the id that the "
+            "function expects for its next action, so the function may receive the result of the wrong task. "
             "This is a defect of the Durable Functions protocol for Python; it also happens on Azure.",
         )
 

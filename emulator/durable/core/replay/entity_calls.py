@@ -1,7 +1,7 @@
-"""Requests of one orchestration execution to entities: their ids, and the labels that keep their order.
+"""Requests of one orchestration execution to entities: their ids, and the timestamps that keep their order.
 
-Every replay makes the requests again, and ids and labels must be the same every time. So ids are name-based GUIDs and
-labels come from the episode's clock; a request that the history has recorded is taken from there.
+Every replay makes the requests again, and ids and timestamps must be the same every time. So ids are name-based GUIDs,
+and timestamps come from the episode's clock; a request that the history has recorded is taken from there.
 Source: docs/protocol/durable-orchestration.md 11.4.
 """
 

@@ -1,4 +1,4 @@
-"""Tasks of a replay: futures whose continuations run synchronously, and programs that wait for them.
+"""Tasks of a replay: futures whose continuations run synchronously, and generators that wait for them.
 
 A program is a generator that yields the tasks it waits for. When a task ends, the programs that wait for it continue
 before `succeed` or `fail` returns, like continuations in the .NET orchestration context. An event loop would run them
