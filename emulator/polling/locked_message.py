@@ -65,20 +65,25 @@ class LockedMessage:
 
     async def renew(self) -> bool:
         """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
-        # Computed before the request, so that this host never assumes a lock that the service has ended.
-        locked_until = self._clock.now() + self._lock_for
-        if not await self.hide(self._lock_for):
-            return False
-        self._locked_until, self._locked_for = locked_until, self._lock_for
-        return True
-
-    async def hide(self, hide_for: timedelta) -> bool:
-        """Make the message visible after `hide_for` (zero: at once). False: it is gone, or another host has it."""
         async with self._receipt_lock:
+            # Computed before the request, so that this host never assumes a lock that the service has ended.
+            locked_until = self._clock.now() + self._lock_for
             try:
                 # The service refuses an old receipt. That is normal after the process was stopped, for example in a
                 # debugger, for longer than the lock.
-                self.message = await self._queue.hide(self.message, hide_for=hide_for)
+                self.message = await self._queue.hide(self.message, hide_for=self._lock_for)
+            except (NotFound, PopReceiptMismatch):
+                return False
+            self._locked_until, self._locked_for = locked_until, self._lock_for
+        return True
+
+    async def hide(self, hide_for: timedelta) -> bool:
+        """Return the message, visible after `hide_for` (zero: at once). False: it is gone, or another host has it."""
+        async with self._receipt_lock:
+            try:
+                # The new receipt is dropped. A renewal that waits for this request would otherwise succeed with it, and
+                # lock a message that this host does not have any more.
+                await self._queue.hide(self.message, hide_for=hide_for)
             except (NotFound, PopReceiptMismatch):
                 return False
         return True

@@ -67,3 +67,13 @@ async def test_a_receipt_of_the_same_host_is_adopted(queue: Queue, clock: Virtua
 async def test_requests_with_the_receipt_do_not_overlap(queue: Queue, clock: VirtualClock) -> None:
     message = await receive(queue, clock)
     assert all(await asyncio.gather(message.renew(), message.renew(), message.delete()))
+
+
+async def test_a_renewal_that_waits_for_a_return_does_not_lock_the_message_again(
+    queue: Queue, clock: VirtualClock
+) -> None:
+    message = await receive(queue, clock)
+    is_returned, is_renewed = await asyncio.gather(message.hide(timedelta(0)), message.renew())
+    assert is_returned
+    assert not is_renewed
+    assert len(await take(queue)) == 1

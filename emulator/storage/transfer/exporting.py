@@ -162,7 +162,9 @@ class _Export:
                     break
         finally:
             for message in dequeued.values():
-                await queue.hide(message, hide_for=ZERO)
+                # It may have expired. The caller takes NotFound for a deleted queue, and would leave out all messages.
+                with suppress(NotFound):
+                    await queue.hide(message, hide_for=ZERO)
         now = self._clock.now()
         return [
             replace(message, dequeue_count=message.dequeue_count - 1, next_visible_at=now)

@@ -12,7 +12,7 @@ import pytest
 
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
-from emulator.storage.port import Row, StorageAccount
+from emulator.storage.port import NotFound, Queue, QueueMessage, Row, StorageAccount
 from emulator.storage.transfer.export_file import Item, TransferFileError
 from emulator.storage.transfer.exporting import export_account
 from emulator.storage.transfer.importing import import_account
@@ -200,6 +200,33 @@ async def test_killed_export_returns_the_messages_it_had_dequeued(bench: Bench, 
             report=killed_after(40),
         )
     assert len(await take_all(queue)) == 70
+
+
+class NetworkQueue:
+    """A queue without the operations that only the built-in store has. Its first message is gone at `hide`."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.peek, self.get, self.count = queue.peek, queue.get, queue.count
+        self._hide = queue.hide
+        self._lost: str | None = None
+
+    async def hide(self, message: QueueMessage, *, hide_for: timedelta) -> QueueMessage:
+        self._lost = self._lost or message.id
+        if message.id == self._lost:
+            raise NotFound("It has expired.", status=404, code="MessageNotFound")
+        return await self._hide(message, hide_for=hide_for)
+
+
+async def test_messages_are_exported_although_one_expires_meanwhile(
+    bench: Bench, elsewhere: StorageAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = elsewhere.queue("many")
+    await queue.create()
+    await asyncio.gather(*(queue.put(str(number)) for number in range(40)))
+    monkeypatch.setattr(elsewhere, "queue", lambda name: NetworkQueue(queue))
+    result = await export_account(elsewhere, tmp_path / "all.jsonl", clock=bench.clock)
+    assert result.messages == 40
+    assert len(await take_all(queue)) == 39
 
 
 async def test_partial_file_of_an_earlier_run_is_overwritten(bench: Bench, stock: Stock, tmp_path: Path) -> None:
