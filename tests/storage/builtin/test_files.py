@@ -222,7 +222,7 @@ async def test_file_locked_by_another_program_is_refused(path: Path, monkeypatch
         with pytest.raises(StorageUnreachable, match=r"storage\.db has been locked by another program"):
             await queue.put("lost")
         assert [message.body for message in await queue.peek(limit=32)] == ["kept"]
-        assert "is locked" in await opening_error(path)
+        assert "has been locked" in await opening_error(path)
         other.execute("ROLLBACK")
         await queue.put("new")
         assert await bodies(queue) == ["kept", "new"]
