@@ -62,12 +62,15 @@ def main(other: Path, arguments: list[str]) -> int:
     """Run the rounds and print a table. Return 1 if a figure is slower."""
     here = Path(__file__).parents[1]
     figures: dict[Path, Figures] = {here: defaultdict(list), other: defaultdict(list)}
-    for number in range(ROUNDS):
-        # The first one alternates: what ran before may leave the machine's caches warm.
-        for checkout in (other, here) if number % 2 else (here, other):
-            for key, value in read_figures(run(checkout, arguments)):
-                figures[checkout][key].append(value)
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+    try:
+        for number in range(ROUNDS):
+            # The first one alternates: what ran before may leave the machine's caches warm.
+            for checkout in (other, here) if number % 2 else (here, other):
+                for key, value in read_figures(run(checkout, arguments)):
+                    figures[checkout][key].append(value)
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted; the table has the rounds so far", file=sys.stderr)
     print("| row | column | other | this | ratio |\n|---|---|---|---|---|")
     is_slower = False
     for (row, column), values in figures[here].items():
