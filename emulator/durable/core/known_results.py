@@ -8,7 +8,7 @@ chapter 6.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from emulator.durable.core.events import (
     EventRaised,
@@ -33,16 +33,12 @@ Key = tuple[object, ...]
 class KnownResults:
     """The results and external events of one execution, from its history and from the messages of this episode."""
 
-    def __init__(self, history: Iterable[HistoryEvent]) -> None:
-        self._results: set[Key] = set()
-        self._external_events: set[Key] = set()
-        # Both kinds are collected in one pass: a history may have ten thousands of events.
-        for event in history:
-            key = _result_key(event)
-            if key is not None:
-                self._results.add(key)
-            elif isinstance(event, _EXTERNAL_EVENTS):
-                self._external_events.add(_external_key(event))
+    def __init__(self, history: Sequence[HistoryEvent]) -> None:
+        self._history = history
+        self._results = {key for event in history if (key := _result_key(event)) is not None}
+        # Collected when it is first needed. Most episodes have no redelivered external event, and a history may have
+        # ten thousands of events.
+        self._external_events: set[Key] | None = None
 
     def has(self, event: HistoryEvent, *, redelivered: bool = False) -> bool:
         """Whether the execution already has this event.
@@ -54,7 +50,13 @@ class KnownResults:
             return key in self._results
         # Unlike a result, an external event can be sent twice on purpose with equal content, so equality alone does
         # not make it a duplicate.
-        return redelivered and _external_key(event) in self._external_events
+        if not redelivered:
+            return False
+        if self._external_events is None:
+            self._external_events = {
+                _external_key(stored) for stored in self._history if isinstance(stored, _EXTERNAL_EVENTS)
+            }
+        return _external_key(event) in self._external_events
 
     def add(self, event: HistoryEvent) -> None:
         """Note a result that becomes part of the history in this episode.
