@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from emulator import own_modules
+from emulator.own_modules import OWN_MODULES
+
 if TYPE_CHECKING:
     # At run time it is imported in the fixture: every pytest run loads this module, and only tests that use the
     # fixture should pay for the import of the host.
@@ -33,6 +36,21 @@ _APP_FILES = ("host.json", "function_app.py")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the configuration option `azemu_app`."""
     parser.addini("azemu_app", "Folder of the function app that the azemu fixture runs, relative to this file.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Let a package `emulator` of the app be imported by its tests, beginning with their first conftest.py."""
+    here = early_config.invocation_params.dir
+    arguments = [here / str(argument).partition("::")[0] for argument in early_config.args or ()]
+    for path in (here, early_config.rootpath, *arguments):
+        _yield_name_to_package_in(path, *path.parents)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path) -> None:
+    """Do the same for apps whose tests are found later. Ignores no path: other plugins decide."""
+    _yield_name_to_package_in(collection_path)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,6 +102,15 @@ def pytest_runtest_makereport(
     if report.failed and app is not None:
         report.sections.append(("azemu console", app.console))
     return report
+
+
+def _yield_name_to_package_in(*folders: Path) -> None:
+    """Release the name `emulator` if one of the folders has another package or module of that name."""
+    for folder in folders:
+        package = folder / own_modules.NAME
+        is_package = package.is_dir() and package.resolve() != own_modules.FOLDER
+        if is_package or package.with_suffix(".py").is_file():
+            OWN_MODULES.release_name()
 
 
 @contextmanager

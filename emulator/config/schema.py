@@ -19,12 +19,18 @@ from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin
 
 from emulator.dotnet.timespan import format_timespan, parse_timespan
 from emulator.errors import ConfigurationError
+from emulator.own_modules import OWN_MODULES
 
 T = TypeVar("T")
 Bound = float | timedelta
 
-# Evaluating the annotations takes most of the time of reading a section, and they never change.
-_type_hints = cache(get_type_hints)
+
+@cache  # Evaluating the annotations takes most of the time of reading a section, and they never change.
+def _type_hints(cls: type) -> Mapping[str, Any]:
+    # By default the names are looked up in sys.modules, where the module's name may be taken by a module of the app.
+    names = {name: value for base in reversed(cls.__mro__) for name, value in OWN_MODULES.globals_of(base).items()}
+    return get_type_hints(cls, globalns=names)
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,11 @@ import azure.functions as func
 from emulator.clock import Clock
 from emulator.worker import worker_extensions
 from emulator.worker.app_loop import AppLoop
+from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction, index
-from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.loader import import_app, script_name
 from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_patches import apply_sdk_patches
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
