@@ -1,7 +1,7 @@
 """Entry points of azemu: the command (`azemu`, `python -m azemu`) and the pytest plugin.
 
-They are not in the package `emulator`, because the import path may lead to another package of that name: one of the app,
-when the app's folder comes first on it (PYTHONPATH, `python -m pytest`). Here azemu's package is found by its place.
+They are not in the package `emulator`, because the import path may lead to another package of that name: the app's,
+if its folder comes first on it (PYTHONPATH, `python -m pytest`). Here azemu's package is found by its place.
 """
 
 from __future__ import annotations

@@ -152,8 +152,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        top, _, rest = fullname.partition(".")
-        if top != NAME:
+        if fullname.partition(".")[0] != NAME:
             return None
         if path is None:
             # Open apps have finders of their own before this one. What is left are tests that import the package of

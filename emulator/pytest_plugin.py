@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator import own_modules
+# The first two bind functions of the standard library before tests replace them. All of these load little.
+from emulator import bound_json, own_modules, random_numbers  # noqa: F401
+from emulator.logs import HostRecord
 from emulator.own_modules import OWN_MODULES
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path) -> None:
     """Do the same for apps whose tests are found later. Ignores no path: other plugins decide."""
     _yield_name_to_package_in(collection_path)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Load the host before any fixture runs: fixtures may replace functions that the host needs."""
+    if any(_FIXTURE in getattr(item, "fixturenames", ()) for item in session.items):
+        import emulator.testing.sync  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -123,7 +131,7 @@ def _without_host_logs(config: pytest.Config) -> Iterator[None]:
         return
 
     def is_user_record(record: logging.LogRecord) -> bool:
-        return not record.name.startswith("emulator.")
+        return not isinstance(record, HostRecord)
 
     handler.addFilter(is_user_record)
     try:

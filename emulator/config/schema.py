@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from emulator import bound_json as json
 from emulator.dotnet.timespan import format_timespan, parse_timespan
 from emulator.errors import ConfigurationError
 from emulator.own_modules import OWN_MODULES
@@ -30,7 +30,6 @@ def _type_hints(cls: type) -> Mapping[str, Any]:
     # By default the names are looked up in sys.modules, where the module's name may be taken by a module of the app.
     names = {name: value for base in reversed(cls.__mro__) for name, value in OWN_MODULES.globals_of(base).items()}
     return get_type_hints(cls, globalns=names)
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from typing import Any, TypeVar
 import azure.functions as func
 
 from emulator.clock import Clock
+from emulator.logs import get_logger
 from emulator.worker import worker_extensions
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.app_modules import AppModules
@@ -51,7 +51,7 @@ _ON = frozenset(("1", "true", "t", "yes", "y"))
 # Real seconds. An ASGI app that does not answer lifespan.shutdown must not hold up the host's stop for longer.
 _SHUTDOWN_SECONDS = 1.0
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class InProcessWorker:

@@ -165,7 +165,9 @@ def _is_below(module: ModuleType, places: Sequence[Path]) -> bool:
     """Return whether a module was loaded from one of these files or folders."""
     try:
         # A namespace package has no __file__, only a __path__.
-        locations = [Path(text) for text in (getattr(module, "__file__", None), *getattr(module, "__path__", ())) if text]
+        locations = [
+            Path(text) for text in (getattr(module, "__file__", None), *getattr(module, "__path__", ())) if text
+        ]
     except (KeyError, TypeError):
         # The path of a namespace package whose parent was removed from sys.modules, or an object that is not a module.
         return False
