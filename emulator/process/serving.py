@@ -16,7 +16,6 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import print_banner, print_functions, print_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
-from emulator.own_modules import remove_checkout_from_path
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
@@ -94,7 +93,6 @@ async def serve_alone(options: StartOptions, configuration: Configuration, conso
             async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
                 print_banner(console, storage=storage.description)
                 os.chdir(configuration.root)
-                remove_checkout_from_path()
                 if storage.settings:
                     settings = {**options.settings, **storage.settings}
                     configuration = configure(replace(options, settings=settings), os.environ)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import azure.functions as func
 
+from emulator.worker.boundary.app_modules import explain_hidden_module
+
 DEFAULT_SCRIPT = "function_app.py"
 
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
@@ -45,6 +47,9 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
         if error.filename is None:
             # For example "source code string cannot contain null bytes", which does not name the file.
             error.add_note(f"The error occurred while importing {root / script}.")
+        raise
+    except ImportError as error:
+        explain_hidden_module(root, error)
         raise
     apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
     if not apps:

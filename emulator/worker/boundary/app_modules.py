@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
 from emulator import own_modules
 from emulator.own_modules import LIBRARY_FOLDERS, OWN_MODULES
@@ -32,6 +34,7 @@ class AppModules:
         self._path_before: list[str] = []
         self._hidden: dict[str, _HiddenModule] = {}
         self._uses_own_name = False
+        self._child_processes = ExitStack()
 
     def __enter__(self) -> AppModules:
         # A test may have written the app's files a moment ago; the import system caches directory listings.
@@ -39,6 +42,7 @@ class AppModules:
         self._uses_own_name = self._finder.offers(own_modules.NAME)
         if self._uses_own_name:
             OWN_MODULES.release_name()
+            self._child_processes.enter_context(_first_in_child_processes(self._root))
         finders = [finder for finder in sys.meta_path if isinstance(finder, _AppFinder)]
         # Candidates come from one listing of the folder: checking the file system for each of the hundreds of loaded
         # modules would be slow.
@@ -78,6 +82,7 @@ class AppModules:
             # Modules of an app that was closed in the meantime must not come back.
             if hidden.finder is None or hidden.finder in sys.meta_path:
                 sys.modules.setdefault(name, hidden.module)
+        self._child_processes.close()
         if self._uses_own_name:
             OWN_MODULES.reclaim_name()
 
@@ -91,6 +96,41 @@ class AppModules:
             and self._root in Path(entry).parents
             and not any(part in LIBRARY_FOLDERS for part in Path(entry).parts)
         ]
+
+
+def explain_hidden_module(root: Path, error: ImportError) -> None:
+    """Add a note to the error if the app has a module of the missing name that Python does not use."""
+    top = (error.name or "").partition(".")[0]
+    own = next((path for path in (root / f"{top}.py", root / top) if top and path.exists()), None)
+    used = sys.modules.get(top)
+    if own is None or used is None or _is_below(used, [own]):
+        return
+    place = getattr(used, "__file__", None) or "built into Python"
+    kind = "module of Python" if top in sys.stdlib_module_names else "installed package"
+    error.add_note(f"The app has {own}, but Python uses the {kind} of the same name ({place}). Rename that of the app.")
+
+
+@contextmanager
+def _first_in_child_processes(root: Path) -> Iterator[None]:
+    """Let processes that multiprocessing starts while entered find the modules of an app before azemu's.
+
+    A process that is not forked gets only sys.path, where azemu's package may come first if it is installed.
+    """
+    from multiprocessing import spawn
+
+    inherited = spawn.get_preparation_data
+
+    def preparation_data(name: str) -> dict[str, Any]:
+        data = inherited(name)
+        return {**data, "sys_path": [str(root), *data["sys_path"]]}
+
+    spawn.get_preparation_data = preparation_data
+    try:
+        yield
+    finally:
+        # Apps may be closed in any order; the function of one that is still open stays.
+        if spawn.get_preparation_data is preparation_data:
+            spawn.get_preparation_data = inherited
 
 
 @dataclass(frozen=True, slots=True)

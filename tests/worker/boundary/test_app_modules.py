@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import emulator
+from emulator.errors import AppLoadError
 from tests.apps import HTTP_APP, run_app, write_app
 from tests.worker.apps import new_invocation, new_worker, value_of
 
@@ -143,3 +144,19 @@ async def test_app_adds_its_own_folder_and_zip_file_to_the_path(tmp_path: Path) 
             archive.writestr("from_zip.py", f"WORD = {name!r}")
         assert await call(folder) == f'["{name}", "{name}"]'
     assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("calendar", "module of Python"), ("yaml", "installed package")],
+    ids=["standard library", "library"],
+)
+async def test_error_says_that_a_module_of_the_app_is_hidden(tmp_path: Path, name: str, kind: str) -> None:
+    write_app(tmp_path, HEAD, f"from {name}.events import holidays")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "events.py").write_text("holidays = []")
+    async with new_worker(tmp_path) as worker:
+        with pytest.raises(AppLoadError) as failed:
+            await worker.load()
+    hint = f"The app has {tmp_path / name}, but Python uses the {kind} of the same name ("
+    assert hint in str(failed.value)
