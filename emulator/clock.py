@@ -13,12 +13,23 @@ wait when everything is idle. For that, three rules hold everywhere in the host:
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
+from asyncio import sleep as _sleep
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
+
+# Tests of apps replace the functions of asyncio, time and datetime, for example with freezegun, which also replaces
+# them in the global names of all loaded modules. It leaves methods and partial objects alone.
+_now: Final = datetime.now
+
+real_seconds: Final = partial(time.perf_counter)
+"""Return seconds since any moment. They are real also in a test that has changed or stopped the time."""
 
 
 class Clock(Protocol):
@@ -45,15 +56,28 @@ class SystemClock:
 
     def now(self) -> datetime:
         """See Clock.now."""
-        return datetime.now(UTC)
+        # time-machine changes the functions themselves, and offers this way around.
+        time_machine: Any = sys.modules.get("time_machine")
+        if time_machine is not None and time_machine.escape_hatch.is_travelling():
+            now: datetime = time_machine.escape_hatch.datetime.datetime.now(UTC)
+            return now
+        return _now(UTC)
 
     async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
         """See Clock.sleep."""
-        await asyncio.sleep(max(seconds, 0))
+        await _sleep(max(seconds, 0))
 
     def busy(self) -> AbstractContextManager[None]:
         """See Clock.busy."""
         return nullcontext()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Create an event loop of asyncio's default kind whose timers go by `real_seconds`."""
+    loop = asyncio.new_event_loop()
+    # By default a loop calls time.monotonic. If a test stops that, no timer of the loop becomes due.
+    loop.time = real_seconds  # type: ignore[method-assign]
+    return loop
 
 
 async def within(clock: Clock, seconds: float, work: Awaitable[T], *, upkeep: bool = False) -> T:

@@ -21,6 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# The first two bind functions of the standard library before tests replace them. All of these load little.
+from emulator import bound_json, own_modules, random_numbers  # noqa: F401
+from emulator.logs import HostRecord
+from emulator.own_modules import OWN_MODULES
+
 if TYPE_CHECKING:
     # At run time it is imported in the fixture: every pytest run loads this module, and only tests that use the
     # fixture should pay for the import of the host.
@@ -33,6 +38,27 @@ _APP_FILES = ("host.json", "function_app.py")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the configuration option `azemu_app`."""
     parser.addini("azemu_app", "Folder of the function app that the azemu fixture runs, relative to this file.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Let a package `emulator` of the app be imported by its tests, beginning with their first conftest.py."""
+    here = early_config.invocation_params.dir
+    arguments = [here / str(argument).partition("::")[0] for argument in early_config.args or ()]
+    for path in (here, early_config.rootpath, *arguments):
+        _yield_name_to_package_in(path, *path.parents)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path) -> None:
+    """Do the same for apps whose tests are found later. Ignores no path: other plugins decide."""
+    _yield_name_to_package_in(collection_path)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Load the host before any fixture runs: fixtures may replace functions that the host needs."""
+    if any(_FIXTURE in getattr(item, "fixturenames", ()) for item in session.items):
+        import emulator.testing.sync  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -86,6 +112,15 @@ def pytest_runtest_makereport(
     return report
 
 
+def _yield_name_to_package_in(*folders: Path) -> None:
+    """Release the name `emulator` if one of the folders has another package or module of that name."""
+    for folder in folders:
+        package = folder / own_modules.NAME
+        is_package = package.is_dir() and package.resolve() != own_modules.FOLDER
+        if is_package or package.with_suffix(".py").is_file():
+            OWN_MODULES.release_name()
+
+
 @contextmanager
 def _without_host_logs(config: pytest.Config) -> Iterator[None]:
     """Keep the host's log records out of pytest's "Captured log" section, which is for the user's own records."""
@@ -96,7 +131,7 @@ def _without_host_logs(config: pytest.Config) -> Iterator[None]:
         return
 
     def is_user_record(record: logging.LogRecord) -> bool:
-        return not record.name.startswith("emulator.")
+        return not isinstance(record, HostRecord)
 
     handler.addFilter(is_user_record)
     try:

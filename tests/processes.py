@@ -36,7 +36,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command that ends by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "emulator", *words],
+        [sys.executable, "-m", "azemu", *words],
         cwd=cwd,
         env=environment(env),
         capture_output=True,
@@ -106,7 +106,7 @@ def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> I
     if "--port" not in options:
         words += ["--port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "emulator", *words],
+        [sys.executable, "-m", "azemu", *words],
         cwd=app,
         env=environment(env),
         stdout=subprocess.PIPE,

@@ -63,7 +63,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_function_answers(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO)
     async with start(HEAD + HELLO) as app:
         assert app.host.status.state is HostState.RUNNING
         assert [function.name for function in app.host.catalog.functions] == ["hello"]

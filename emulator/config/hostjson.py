@@ -10,7 +10,6 @@ docs/protocol/functions-host.md 1.1-1.3.
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.schema import Rule, Section, SectionOptions, option, read_section
 from emulator.config.settings import Settings

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from emulator import bound_json as json
 
 # Both patterns match a string first (and keep it), so that `//` or `,]` inside a string is not removed.
 _STRING = r'"(?:\\.|[^"\\\n])*"'

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,20 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from emulator import bound_json as json
 from emulator.dotnet.timespan import format_timespan, parse_timespan
 from emulator.errors import ConfigurationError
+from emulator.own_modules import OWN_MODULES
 
 T = TypeVar("T")
 Bound = float | timedelta
 
-# Evaluating the annotations takes most of the time of reading a section, and they never change.
-_type_hints = cache(get_type_hints)
+
+@cache  # Evaluating the annotations takes most of the time of reading a section, and they never change.
+def _type_hints(cls: type) -> Mapping[str, Any]:
+    # By default the names are looked up in sys.modules, where the module's name may be taken by a module of the app.
+    names = {name: value for base in reversed(cls.__mro__) for name, value in OWN_MODULES.globals_of(base).items()}
+    return get_type_hints(cls, globalns=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ docs/protocol/functions-host.md 1.4 and 2.1.
 
 from __future__ import annotations
 
-import json
 from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
 from emulator.errors import ConfigurationError
 

@@ -6,10 +6,11 @@ Source: Newtonsoft.Json 13, JsonTextReader; docs/protocol/durable-client-http.md
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
+
+from emulator import bound_json as json
 
 MAX_DEPTH = 64
 """JsonReader.MaxDepth of Newtonsoft.Json 13."""

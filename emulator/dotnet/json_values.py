@@ -6,9 +6,10 @@ of another type; the `converted_` readers convert between strings and numbers as
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+
+from emulator import bound_json as json
 
 _T = TypeVar("_T")
 

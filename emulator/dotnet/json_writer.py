@@ -5,9 +5,10 @@ Source: Newtonsoft.Json 13, JsonTextWriter and JavaScriptUtils; docs/protocol/ta
 
 from __future__ import annotations
 
-import json
 import math
 import re
+
+from emulator import bound_json as json
 
 # One encoder for all: json.dumps creates a new one in every call with these arguments.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

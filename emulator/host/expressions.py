@@ -7,7 +7,6 @@ Source: webjobs-sdk, Host/Bindings/Path/BindingTemplate*.cs; docs/protocol/funct
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from uuid import UUID
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.dotnet.format_strings import DEFAULT_DATE_FORMAT, format_date, format_guid
 from emulator.errors import EmulatorError

@@ -10,7 +10,6 @@ Source: webjobs-sdk, FunctionExecutor.cs; host, WorkerFunctionInvoker.cs; docs/p
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -27,6 +26,7 @@ from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.port import BindingContext, Function, TriggerEvent
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
+from emulator.random_numbers import uniform
 from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Invoker:
         new_id: NewId,
         timeout: timedelta | None = None,
         retry: RetryPolicy | None = None,
-        spread: Callable[[float, float], float] = random.uniform,
+        spread: Callable[[float, float], float] = uniform,
     ) -> None:
         self._worker = worker
         self._types = types

@@ -15,7 +15,6 @@ BlobLeaseDistributedLockManager, SingletonManager).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -24,9 +23,10 @@ from emulator.background import background, run_to_completion
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
+from emulator.logs import get_logger
 from emulator.storage.port import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 CONTAINER = "azure-webjobs-hosts"
 

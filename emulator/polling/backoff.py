@@ -6,9 +6,10 @@ docs/protocol/functions-host.md 8.3, whose queue trigger uses the same formula w
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from datetime import timedelta
+
+from emulator.random_numbers import uniform
 
 
 class Backoff:
@@ -19,7 +20,7 @@ class Backoff:
         longest: timedelta,
         *,
         first: timedelta = timedelta(milliseconds=50),
-        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),
+        jitter: Callable[[], float] = lambda: uniform(0.8, 1.2),
     ) -> None:
         # Tests and users set limits below the first pause.
         self._first = min(first, longest)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _LONGEST_INTERVAL = timedelta(seconds=30)
 

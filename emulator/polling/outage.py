@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _LONGEST_PAUSE_SECONDS = 30.0
 

@@ -7,7 +7,6 @@ happens to one that fails, and how a host stops are the same for all of them.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ from typing import Generic, TypeVar
 from emulator.background import run_to_completion
 from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 from emulator.polling.outage import StorageOutage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class WorkAborted(EmulatorError):

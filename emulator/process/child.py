@@ -16,8 +16,13 @@ from emulator.process.listening_port import ListeningSocket
 from emulator.subprocesses import start_detached
 
 # The interpreter runs with -P, which keeps the current folder off the import path: a file of the app must not shadow
-# a module of azemu. Therefore the folder that contains this package is passed as an argument.
-_BOOT: Final = "import sys; sys.path.append(sys.argv[1]); from emulator.process.host import main; sys.exit(main())"
+# a module of azemu. Therefore the folder that contains this package is passed as an argument. It is on the path only
+# until the package is loaded: in a checkout of azemu it has folders such as `tests` and `samples`, which are not for
+# the app. It is first, because PYTHONPATH may lead to another package of the same name.
+_BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import emulator; del sys.path[0]; "
+    "from emulator.process.host import main; sys.exit(main())"
+)
 _PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[2])
 
 # Longer than `LONGEST_STOP_SECONDS` in host.py, so that the host process ends itself before it is killed.

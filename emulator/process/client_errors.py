@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-logger = logging.getLogger(__name__)
+from emulator.logs import get_logger
+
+logger = get_logger(__name__)
 
 _WARNING_INTERVAL_SECONDS: Final = 10.0
 

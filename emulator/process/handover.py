@@ -6,12 +6,12 @@ the operating system closes it when the supervisor ends in any other way. This w
 
 from __future__ import annotations
 
-import json
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import StartOptions
 from emulator.host.console.output import Style

@@ -15,6 +15,7 @@ from emulator import exit_codes
 from emulator.clock import SystemClock
 from emulator.config.start import configure
 from emulator.errors import EmulatorError
+from emulator.own_modules import remove_checkout_from_path
 from emulator.process.handover import Handover
 from emulator.process.serving import open_console, serve
 
@@ -43,6 +44,7 @@ def main() -> int:
         line += more
     if not line:
         return exit_codes.OK  # The supervisor ended before it sent the handover.
+    remove_checkout_from_path()
     handover = Handover.from_line(line.decode())
     folder = handover.options.app
     with handover.options.listener or nullcontext():

@@ -39,7 +39,18 @@ def open_console(
         verbose=options.verbose or bool(environ.get("CI")),
         user_level=options.user_log_level,
     )
-    return Console(stream, clock=clock, rules=rules, style=style)
+    return Console(_own_copy(stream), clock=clock, rules=rules, style=style)
+
+
+def _own_copy(stream: TextIO) -> TextIO:
+    """Return a stream of the host's own to the same file, so that user code may close or redirect sys.stdout."""
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (OSError, ValueError):
+        # The stream is no file, for example in a test.
+        return stream
+    # The descriptor stays open until the process ends: lines may be written until then.
+    return open(descriptor, "w", encoding=stream.encoding, errors=stream.errors, closefd=False)
 
 
 async def serve(

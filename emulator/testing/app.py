@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from emulator import bound_json as json
 from emulator.clock import Clock, SystemClock
 from emulator.config.start import StartOptions
 from emulator.config.unused_options import QueueMessageEncoding

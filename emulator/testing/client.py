@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.app import App
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.extensions.durable.binding import client_payload

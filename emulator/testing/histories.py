@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from emulator import bound_json as json
 from emulator.clock import SystemClock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire

@@ -19,7 +19,8 @@ import aiohttp
 
 from emulator.app import App, open_app
 from emulator.app_storage import open_app_storage
-from emulator.clock import Clock, SystemClock
+from emulator.bound_aiohttp import BoundSession
+from emulator.clock import Clock, SystemClock, new_event_loop
 from emulator.config.connections import DEFAULT_CONNECTION, BuiltinConnection, resolve_connection
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
@@ -160,8 +161,8 @@ class HostThread:
                 self._opened.set_result(running)
                 await self._stop.wait()
 
-        # Virtual time needs the clock's own loop; real time takes asyncio's default.
-        factory = self.clock.new_loop if isinstance(self.clock, VirtualClock) else None
+        # Virtual time needs the clock's own loop.
+        factory = self.clock.new_loop if isinstance(self.clock, VirtualClock) else new_event_loop
         try:
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(run_until_closed())
@@ -198,7 +199,8 @@ class HostThread:
                 # `azemu start` keeps running and shows the error; a test must fail.
                 if app.host.status.state is HostState.ERROR:
                     raise AppBroken("\n".join(app.host.status.errors))
-                session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+                session = BoundSession(cookie_jar=aiohttp.DummyCookieJar())
+                stack.push_async_callback(session.close)
                 # A task hub client of its own, which shares only the storage with the app's engine: what a test reads
                 # has been stored.
                 options = resolve_options(

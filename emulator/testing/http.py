@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
+from emulator import bound_json as json
+from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock
 
 
@@ -33,7 +32,7 @@ class Answer:
 class HttpClient:
     """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app."""
 
-    def __init__(self, session: aiohttp.ClientSession, origin: str, clock: Clock) -> None:
+    def __init__(self, session: BoundSession, origin: str, clock: Clock) -> None:
         self._session = session
         self._origin = origin
         self._clock = clock

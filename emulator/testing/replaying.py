@@ -53,9 +53,10 @@ from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.testing.observers.yields import Place, Yields
+from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction, index
-from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.loader import import_app, script_name
 from emulator.worker.port import Returned
 from emulator.worker.sdk_patches import apply_sdk_patches
 

@@ -5,10 +5,10 @@ Virtual time jumps to one due time after the other, and the status is read after
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.durable.core.events import (
     EventRaised,

@@ -10,8 +10,8 @@ import types
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from time import monotonic
 
+from emulator.clock import real_seconds
 from emulator.virtual_time.sleepers import location_of
 
 
@@ -32,7 +32,7 @@ class _BusyPeriod:
     code: types.CodeType
     line: int
     # Real time: this is for messages that explain why virtual time does not advance.
-    since: float = field(default_factory=monotonic)
+    since: float = field(default_factory=real_seconds)
 
     def __enter__(self) -> None:
         self.periods.begin(self)
@@ -60,7 +60,7 @@ class BusyPeriods:
 
     def begin(self, period: _BusyPeriod) -> None:
         """Note that a period begins; called by the period itself."""
-        period.since = monotonic()
+        period.since = real_seconds()
         with self._lock:
             self._periods[period] = None
 
@@ -77,4 +77,4 @@ class BusyPeriods:
         """Return the periods that have not ended, the oldest first."""
         with self._lock:
             periods = list(self._periods)
-        return [OngoingWork(location_of(period.code, period.line), monotonic() - period.since) for period in periods]
+        return [OngoingWork(location_of(period.code, period.line), real_seconds() - period.since) for period in periods]

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from emulator.clock import real_seconds
+
 if TYPE_CHECKING:
     # For the type of `loop.clock` only: at run time the clock imports the loop, not the other way round.
     from emulator.virtual_time.clock import VirtualClock
@@ -48,6 +50,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.clock = clock
         self.thread_id: int | None = None
         super().__init__(_IdleSelector(clock))
+
+    def time(self) -> float:
+        # asyncio's own timers are in real time, also in a test that has replaced time.monotonic.
+        return real_seconds()
 
     def run_forever(self) -> None:
         self.thread_id = threading.get_ident()

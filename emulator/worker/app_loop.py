@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from emulator.clock import new_event_loop
+from emulator.logs import get_logger
+from emulator.worker.boundary.kept_tasks import KeptTasks
+
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Real seconds, not seconds of the host's Clock: user code that does not end is not affected by virtual time.
 _CANCEL_GRACE_SECONDS = 1.0
@@ -32,7 +35,9 @@ class AppLoop:
 
     def __init__(self, on_start: Callable[[], None]) -> None:
         self._on_start = on_start
-        self.loop = asyncio.new_event_loop()
+        self.loop = new_event_loop()
+        self._tasks = KeptTasks()
+        self._tasks.install(self.loop)
         self._stopping = False
         # A daemon: a function that blocks the loop must not keep the process alive.
         self._thread = threading.Thread(target=self._run_until_stopped, name="function-app", daemon=True)
@@ -54,7 +59,8 @@ class AppLoop:
                 future.set_result(task.result())
 
         def begin() -> None:
-            self.loop.create_task(work()).add_done_callback(complete)
+            # Kept here too, because user code may replace the loop's task factory.
+            self._tasks.keep(self.loop.create_task(work())).add_done_callback(complete)
 
         # The fresh context matters: context variables that one invocation sets must not be seen by the next one.
         self.loop.call_soon_threadsafe(begin, context=contextvars.Context())

@@ -10,11 +10,10 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-import emulator
+from emulator import own_modules
 from emulator.errors import AppLoadError
 from emulator.worker.port import FunctionFailed
 
-_PACKAGE_FOLDER = str(Path(emulator.__file__).parent)
 _FROZEN_IMPORTLIB = "<frozen importlib"
 _IMPORTLIB_FILE = str(Path("importlib") / "__init__.py")
 
@@ -75,7 +74,7 @@ def stack_of(trace: TracebackType | None) -> str:
             for frame in traceback.extract_tb(trace)
             # The official worker's stack begins with its own dispatcher. azemu's dispatcher and the import system would
             # only hide the user's line.
-            if not frame.filename.startswith((_PACKAGE_FOLDER, _FROZEN_IMPORTLIB))
+            if not frame.filename.startswith((own_modules.PREFIX, _FROZEN_IMPORTLIB))
             and not frame.filename.endswith(_IMPORTLIB_FILE)
         ]
         return "".join(traceback.format_list(frames))

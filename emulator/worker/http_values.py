@@ -12,6 +12,7 @@ from typing import Any
 
 from azure.functions import meta
 
+from emulator.worker.cookie_dates import http_date
 from emulator.worker.port import HttpCookie, HttpRequestData, HttpResponseData
 
 _SAME_SITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
@@ -56,16 +57,7 @@ def response_data(members: Mapping[str, Any]) -> HttpResponseData:
 
 
 def _cookie(morsel: Morsel[str]) -> HttpCookie:
-    max_age, expires = morsel["max-age"], None
-    if text := morsel["expires"]:
-        # Imported late, because it is large and rarely needed. azure-functions depends on werkzeug, so it is installed.
-        from werkzeug.http import http_date, parse_date
-
-        moment = parse_date(text)
-        if moment is None:
-            # The official worker's text.
-            raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.")
-        expires = http_date(moment)
+    max_age, expires = morsel["max-age"], morsel["expires"]
     return HttpCookie(
         name=morsel.key,
         value=morsel.value,
@@ -73,7 +65,7 @@ def _cookie(morsel: Morsel[str]) -> HttpCookie:
         # header does not have them; expires, SameSite and Max-Age are absent then.
         domain=morsel["domain"],
         path=morsel["path"],
-        expires=expires,
+        expires=http_date(expires) if expires else None,
         secure=bool(morsel["secure"]),
         http_only=bool(morsel["httponly"]),
         same_site=_SAME_SITE.get(str(morsel["samesite"]).lower()),

@@ -7,7 +7,6 @@ Source: docs/protocol/python-worker.md 2.2 to 2.4.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import azure.functions as func
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
 from emulator.worker.signatures import BoundType, Signature

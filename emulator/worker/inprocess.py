@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,12 +24,14 @@ from typing import Any, TypeVar
 import azure.functions as func
 
 from emulator.clock import Clock
+from emulator.logs import get_logger
 from emulator.worker import worker_extensions
 from emulator.worker.app_loop import AppLoop
+from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction, index
-from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.loader import import_app, script_name
 from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_patches import apply_sdk_patches
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
@@ -50,7 +51,7 @@ _ON = frozenset(("1", "true", "t", "yes", "y"))
 # Real seconds. An ASGI app that does not answer lifespan.shutdown must not hold up the host's stop for longer.
 _SHUTDOWN_SECONDS = 1.0
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class InProcessWorker:

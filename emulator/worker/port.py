@@ -29,6 +29,9 @@ DatumType = Literal[
     "collection_sint64",
 ]
 
+# Beginnings of logger names (RpcLog.log_category System).
+_SYSTEM_LOGGERS = ("azure_functions_worker", "azure.functions")
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequestData:
@@ -183,6 +186,14 @@ class LogRecord:
     category: str | None
     invocation_id: str | None
     exception: str | None = None
+
+    @property
+    def is_system(self) -> bool:
+        """Whether a logger of the official worker or of azure-functions has written it, and not one of the user.
+
+        Source: docs/protocol/python-worker.md 7.1.
+        """
+        return self.category is not None and self.category.startswith(_SYSTEM_LOGGERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

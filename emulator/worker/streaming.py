@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import sys
 import typing
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,9 +20,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from emulator.clock import Clock
+from emulator.logs import get_logger
 from emulator.worker.port import AsgiMessage, HttpStream
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _BASE_EXTENSION = "azurefunctions.extensions.base"
 _EXCHANGE_KEY = "azemu.exchange"

@@ -8,22 +8,16 @@ app starts itself. Source: docs/protocol/python-worker.md chapter 7.
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, TextIO
 
+from emulator.logs import HostRecord
+from emulator.worker.boundary.user_streams import UserStream
 from emulator.worker.port import Invocation, LogRecord
-
-_OWN_LOGGERS = f"{__name__.partition('.')[0]}."
-
-# A debugger talks to its user through sys.stdout. Its prompt has no line end, so it would never be shown as a log line.
-_DEBUGGERS = frozenset(("pdb", "bdb", "cmd", "code", "IPython"))
 
 # How the official host finds the level of a line that its worker writes to stderr (docs/protocol/python-worker.md 7.4;
 # azure-functions-host, src/WebJobs.Script/Workers/ProcessManagement/WorkerProcess.cs).
@@ -87,11 +81,11 @@ class UserLogs:
         self._app_threads: set[int] = set()
         self._host_thread = threading.get_ident()
         self._handler = _RootHandler(self)
-        self._streams: list[_UserStream] = []
+        self._streams: dict[str, list[UserStream]] = {"stdout": [], "stderr": []}
         self._stream_lock = threading.Lock()
 
     def __enter__(self) -> UserLogs:
-        root = logging.getLogger()
+        root = logging.root
         # The root logger's level is shared by all apps in the process. The first app keeps the original level, the
         # others copy it from there, and the last one to leave restores it.
         others = _root_handlers()
@@ -104,9 +98,10 @@ class UserLogs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in reversed(self._streams):
-            stream.uninstall()
-        root = logging.getLogger()
+        for streams in self._streams.values():
+            for stream in reversed(streams):
+                stream.uninstall()
+        root = logging.root
         root.removeHandler(self._handler)
         if not _root_handlers():
             root.setLevel(self._handler.original_level)
@@ -145,6 +140,10 @@ class UserLogs:
             return None
         invocation_id = getattr(self.local, "invocation_id", None)
         return self._running.get(invocation_id) if isinstance(invocation_id, str) else None
+
+    def _current_of_this_app(self) -> RunningInvocation | None:
+        running = self.current()
+        return running if running is not None and running.logs is self else None
 
     def deliver(self, record: LogRecord, running: RunningInvocation | None) -> None:
         """Pass a record to its invocation's `on_log`, or to the app's if the invocation has ended or has none."""
@@ -187,9 +186,9 @@ class UserLogs:
     def _replace_streams(self) -> None:
         # Locked, because invocations begin on many threads, and two of them must not both put a replacement there.
         with self._stream_lock:
-            for name in ("stdout", "stderr"):
-                if not _is_captured_by(self, getattr(sys, name)):
-                    self._streams.append(_UserStream(self, name))
+            for name, streams in self._streams.items():
+                if not any(stream.is_active() for stream in streams):
+                    streams.append(UserStream(name, self._current_of_this_app))
 
 
 _FORMATTER = logging.Formatter()
@@ -205,7 +204,7 @@ class _RootHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # azemu's own records have handlers of their own.
-        if record.name.startswith(_OWN_LOGGERS):
+        if isinstance(record, HostRecord):
             return
         try:
             self._logs.handle(record)
@@ -215,71 +214,4 @@ class _RootHandler(logging.Handler):
 
 def _root_handlers() -> list[_RootHandler]:
     # Handlers of all open apps, in the order in which the apps were opened.
-    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _RootHandler)]
-
-
-class _UserStream(io.TextIOBase):
-    """Replacement of sys.stdout or sys.stderr: what user code prints goes to the logs, all else to the stream below."""
-
-    def __init__(self, logs: UserLogs, name: str) -> None:
-        self._logs: UserLogs | None = logs
-        self._name = name
-        self._stream: TextIO = getattr(sys, name)
-        setattr(sys, name, self)
-
-    def uninstall(self) -> None:
-        """Restore the stream below, or only stop capturing if another replacement has been put on top since."""
-        self._logs = None
-        stream = getattr(sys, self._name)
-        # Apps may be closed in any order, so the stream below may be a replacement that was uninstalled earlier.
-        while isinstance(stream, _UserStream) and stream._logs is None:
-            stream = stream._stream
-        setattr(sys, self._name, stream)
-
-    def write(self, text: str) -> int:
-        logs = self._logs
-        running = logs.current() if logs is not None else None
-        if running is None or running.logs is not logs:
-            return self._stream.write(text)
-        # Frame 0 is this method, frame 1 the code that prints.
-        caller = str(sys._getframe(1).f_globals.get("__name__", ""))
-        if caller.partition(".")[0] in _DEBUGGERS:
-            return self._stream.write(text)
-        running.write(self._name, text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        return self._stream.errors
-
-    def close(self) -> None:
-        """Do nothing: the stream below belongs to the process, and others still write to it."""
-
-    def __getattr__(self, name: str) -> Any:
-        # Anything else that the real stream has, such as `buffer` or `reconfigure`.
-        return getattr(self._stream, name)
-
-
-def _is_captured_by(logs: UserLogs, stream: object) -> bool:
-    # Replacements of apps that were opened later may be on top; they pass on what is not theirs.
-    while isinstance(stream, _UserStream):
-        if stream._logs is logs:
-            return True
-        stream = stream._stream
-    return False
+    return [handler for handler in logging.root.handlers if isinstance(handler, _RootHandler)]

@@ -7,7 +7,6 @@ all conversions are in docs/protocol/python-worker.md chapter 4; the texts are t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import azure.functions as func
 from azure.functions import meta
 
+from emulator import bound_json as json
 from emulator.worker.http_values import library_request, response_data
 from emulator.worker.port import Datum, DatumType
 

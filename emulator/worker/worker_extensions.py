@@ -39,7 +39,7 @@ class WorkerExtensions:
             *getattr(func.ExtensionMeta.get_application_hooks(), f"{stage}_app_level", ()),
         )
         for hook in hooks:
-            logger = logging.getLogger(hook.ext_name)
+            logger = logging.getLogger(hook.ext_name)  # noqa: TID251 - of the extension
             try:
                 hook.ext_impl(*arguments(logger))
             except Exception:

@@ -145,4 +145,4 @@ async def test_a_trigger_names_the_log_category_of_its_extension(clock: VirtualC
 
 @pytest.fixture(autouse=True)
 def _record_warnings(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "emulator")
+    caplog.set_level(logging.INFO)

@@ -9,7 +9,7 @@ import asyncio
 import io
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +25,7 @@ from emulator.host.bindings import BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
 from emulator.host.port import BindingContext, Extension, Input, Output, Trigger, TriggerEvent
+from emulator.logs import get_logger
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
@@ -126,8 +127,11 @@ def told(caplog: pytest.LogCaptureFixture, category: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _hear_everything(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "emulator")
+def _hear_everything() -> Iterator[None]:
+    host = get_logger("emulator")
+    host.setLevel(logging.DEBUG)
+    yield
+    host.setLevel(logging.NOTSET)
 
 
 FIRST_ID = "00000000-0000-0000-0000-000000000001"

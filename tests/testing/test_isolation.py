@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.logs import get_logger
 from emulator.testing import start, start_sync
 from tests.apps import DURABLE_APP, write_app
 from tests.testing.apps import SHOP
@@ -91,7 +91,7 @@ def test_closed_app_leaves_no_threads_modules_or_handlers(tmp_path: Path) -> Non
     # The first run imports modules of azemu and the SDK, which stay imported.
     run()
     threads, modules, path = set(threading.enumerate()), set(sys.modules), list(sys.path)
-    handlers, streams = list(logging.getLogger("emulator").handlers), (sys.stdout, sys.stderr)
+    handlers, streams = list(get_logger("emulator").handlers), (sys.stdout, sys.stderr)
     run()
     gc.collect()
     for thread in set(threading.enumerate()) - threads:
@@ -99,7 +99,7 @@ def test_closed_app_leaves_no_threads_modules_or_handlers(tmp_path: Path) -> Non
     assert set(threading.enumerate()) <= threads
     assert set(sys.modules) <= modules
     assert sys.path == path
-    assert logging.getLogger("emulator").handlers == handlers
+    assert get_logger("emulator").handlers == handlers
     assert (sys.stdout, sys.stderr) == streams
     assert {entry.name for entry in folder.iterdir()} <= {"function_app.py", "host.json", "__pycache__"}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
+from textwrap import dedent
 
 import pytest
 
@@ -215,9 +217,47 @@ def test_plugin_imports_nothing_if_the_fixture_is_not_used(pytester: pytest.Pyte
         import sys
 
         def test_small():
-            assert not {name for name in sys.modules if name.startswith(("emulator.", "aiohttp"))} - {
-                "emulator.pytest_plugin"
+            loaded = {name for name in sys.modules if name.startswith(("emulator.", "aiohttp"))}
+            assert loaded == {
+                f"emulator.{name}"
+                for name in ("pytest_plugin", "own_modules", "logs", "bound_json", "random_numbers")
             }
         """
     )
     run(pytester).assert_outcomes(passed=1)
+
+
+# `python -m pytest` puts the current folder first on the import path; the command `pytest`, like -P, does not.
+@pytest.mark.parametrize("interpreter", [(sys.executable,), (sys.executable, "-P")], ids=["python -m", "pytest"])
+def test_app_has_a_package_with_the_name_of_azemus(pytester: pytest.Pytester, interpreter: tuple[str, ...]) -> None:
+    code = SHOP.replace("f\"{item['name']} sent\"", "VERB + item['name']")
+    write_app(pytester.path, DURABLE_APP, "from emulator.words import VERB\n", code)
+    (pytester.mkpydir("emulator") / "words.py").write_text("VERB = 'sent: '")
+    (pytester.mkpydir("tests") / "test_words.py").write_text(
+        dedent(
+            """
+            from unittest import mock
+            from emulator.testing import start
+            from emulator.words import VERB
+
+            def test_fixture(azemu):
+                with mock.patch("emulator.words.VERB", "ignored"):
+                    status = azemu.wait(azemu.client.start_new("order", client_input={"name": "book"}))
+                assert status.output == VERB + "book" == "sent: book"
+
+            async def test_start():
+                async with start(".") as app:
+                    assert (await app.get("/api/order/book")).status == 202
+
+            def test_again(azemu):
+                import emulator.words
+                assert azemu.get("/api/order/book").status == 202
+                assert emulator.words.VERB == VERB
+            """
+        )
+    )
+    if not entry_points(group="pytest11", name="azemu"):
+        pytest.skip("needs an installed azemu: the plugin's own module cannot be named here")
+    options = ("-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    result = pytester.run(*interpreter, "-m", "pytest", *options)
+    result.assert_outcomes(passed=3)

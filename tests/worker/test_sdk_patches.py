@@ -168,7 +168,7 @@ def test_sdk_warns_during_normal_work(name: str, use: Any, text: str) -> None:
 def test_patched_sdk_logs_instead(name: str, use: Any, text: str, caplog: pytest.LogCaptureFixture) -> None:
     module = unpatched(name)
     assert quiet_warnings.patch(module)
-    with warnings.catch_warnings(), caplog.at_level("DEBUG", logger=quiet_warnings.__name__):
+    with warnings.catch_warnings(), caplog.at_level("DEBUG"):
         warnings.simplefilter("error")
         use(module)
     [record] = [record for record in caplog.records if record.name == quiet_warnings.__name__]

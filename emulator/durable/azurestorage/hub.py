@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -47,10 +46,11 @@ from emulator.durable.hub import (
 from emulator.durable.options import AzureStorageProvider, DurableTaskOptions
 from emulator.ids import NewId
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
 from emulator.storage.port import MAX_HIDE, StorageAccount
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class AzureStorageTaskHub:

@@ -10,8 +10,9 @@ import logging
 
 from emulator.durable.core.identity import EntityId
 from emulator.durable.core.state import RuntimeState
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 EXTENSION_VERSION = "3.15.2"
 """The release of the extension whose behaviour is reproduced."""

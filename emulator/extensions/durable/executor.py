@@ -31,9 +31,10 @@ from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.worker.port import FunctionFailed, Returned, WorkerError
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

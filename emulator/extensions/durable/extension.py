@@ -7,7 +7,6 @@ HTTP. Source: durable-extension, DurableTaskExtension.cs.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -27,6 +26,7 @@ from emulator.extensions.durable.management.profiles import PROFILE_SETTING, pro
 from emulator.extensions.durable.management.rpc import RpcListener
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Input, Trigger, Webhook
+from emulator.logs import get_logger
 
 SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
@@ -43,7 +43,7 @@ _TRIGGERS: Final[Mapping[str, FunctionKind]] = {
 _CLIENT: Final = "durableclient"
 _LOG_CATEGORY: Final = "Host.Triggers.DurableTask"
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def durable_extension(context: ExtensionContext) -> Extension:

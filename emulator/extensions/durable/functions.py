@@ -6,16 +6,16 @@ triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRAT
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from emulator.durable.core.identity import FunctionKind
 from emulator.host.port import Function, Invoke, Listen, TriggerEvent
+from emulator.logs import get_logger
 from emulator.worker.port import Binding, Datum, Returned
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # The trigger's property with the name of the orchestration, activity or entity, if it differs from the function's.
 _NAME_PROPERTIES = {

@@ -5,8 +5,6 @@ Source: durable-extension, Listener/TaskHttpActivityShim.cs; docs/protocol/durab
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,12 +13,14 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
+from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
 from emulator.extensions.durable.managed_identity import ManagedIdentity, TokenSource, TokenUnavailable
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _TIMEOUT_SECONDS = 240
 _AGENT = "azemu"

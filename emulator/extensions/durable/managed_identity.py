@@ -7,7 +7,6 @@ developer's machine they come from the Azure CLI, for the account that `az login
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from emulator import bound_json as json
 from emulator.errors import EmulatorError
 from emulator.subprocesses import kill_process_tree, start_detached
 

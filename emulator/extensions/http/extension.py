@@ -191,7 +191,10 @@ class _Endpoint:
         running = asyncio.create_task(run())
         self._streaming.add(running)
         running.add_done_callback(self._streaming.discard)
-        return await exchange.response() or web.Response(status=500)
+        response = await exchange.response()
+        if exchange.refusal is not None:
+            category(f"Function.{self._function.name}").error("%s", exchange.refusal)
+        return response or web.Response(status=500)
 
 
 def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:

@@ -28,7 +28,9 @@ JSON = "application/json; charset=utf-8"
 # response, so they are dropped.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Kestrel sends ASCII only, and no control characters but tabs.
+_FILE_NAME = re.compile(r"\bfilename\s*=\s*\"?([^\";]+)", re.IGNORECASE)
+_BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 
 
 class ResponseRefused(EmulatorError):
@@ -94,9 +96,32 @@ def _checked(response: RenderedResponse) -> RenderedResponse:
     if not 200 <= response.status <= 999:
         raise ResponseRefused(f"The function returned the HTTP status {response.status}; allowed are 200 to 999.")
     for name, value in response.headers:
-        if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
-            raise ResponseRefused(f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent.")
+        check_header(name, value)
     return response
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise ResponseRefused if a header cannot be sent: its name is no token, or its value is not printable ASCII."""
+    if not _TOKEN.fullmatch(name):
+        raise ResponseRefused(
+            f"The function returned an HTTP header with the name {name!r}, which cannot be sent. Use letters, digits "
+            "and hyphens."
+        )
+    wrong = _BAD_VALUE.search(value)
+    if wrong is None:
+        return
+    if ord(wrong[0]) < 0x80:
+        raise ResponseRefused(
+            f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent. It contains the control "
+            f"character {wrong[0]!r}. Remove it."
+        )
+    advice = "Encode the value, for example with urllib.parse.quote"
+    if file_name := _FILE_NAME.search(value):
+        advice = f"Encode the file name: filename*=UTF-8''{quote(file_name[1])} (RFC 6266; urllib.parse.quote)"
+    raise ResponseRefused(
+        f"The function returned the HTTP header {name!r}: {value!r}, which cannot be sent. Azure accepts only ASCII in "
+        f"response headers, and {wrong[0]!r} is not. {advice}."
+    )
 
 
 def check_length(response: RenderedResponse, method: str) -> None:

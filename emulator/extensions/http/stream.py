@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from emulator.clock import Clock
-from emulator.extensions.http.response import HOP_BY_HOP
+from emulator.extensions.http.response import HOP_BY_HOP, ResponseRefused, check_header
 from emulator.host.http.routing.routes import HttpCall
 from emulator.host.http.server.connections import wait_until_disconnected
 from emulator.host.http.server.requests import BodyBroken, accept_body, next_chunk
@@ -30,6 +30,7 @@ T = TypeVar("T")
 class Exchange:
     """One streaming request. `stream`: the value that the worker gives to the function.
 
+    `refusal`: why the response that the function has begun cannot be sent.
     There is no limit for the body, because it is handed over piece by piece and never held in memory.
     """
 
@@ -37,6 +38,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._request = call.request
         self._clock = clock
+        self.refusal: ResponseRefused | None = None
         self._body_over = False
         self._asked_for_body = False
         # The response once the function has begun it. It carries over the loss of the function as None.
@@ -88,9 +90,16 @@ class Exchange:
         """Begin the response or send a piece of its body; waits until the client has taken the previous piece."""
 
         async def send_message() -> None:
+            response: StreamedResponse | None
             if message["type"] == "http.response.start":
                 if not self._started.done():
-                    self._started.set_result(StreamedResponse(message["status"], message.get("headers", ())))
+                    try:
+                        response = StreamedResponse(message["status"], message.get("headers", ()))
+                    except ResponseRefused as error:
+                        # The client gets a 500. The function may send the rest of its response, which is discarded.
+                        self.refusal = error
+                        response = None
+                    self._started.set_result(response)
             elif message["type"] == "http.response.body":
                 response = self._started.result() if self._started.done() else None
                 if response is not None:
@@ -119,16 +128,19 @@ class Exchange:
 class StreamedResponse(web.StreamResponse):
     """A response whose body is sent piece by piece, as user code produces it.
 
-    Only one piece is kept. A function that produces faster than the client reads waits in `feed`.
+    Only one piece is kept. A function that produces faster than the client reads waits in `feed`. Creating it raises
+    ResponseRefused.
     """
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         super().__init__(status=status)
         self._bodyless = False
         # ASGI headers are bytes. HTTP has no encoding for them, and latin-1 loses none.
-        for name, value in headers:
-            if name.decode("latin-1").lower() not in HOP_BY_HOP:
-                self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        for raw_name, raw_value in headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            if name.lower() not in HOP_BY_HOP:
+                check_header(name, value)
+                self.headers.add(name, value)
         self._piece: bytes | None = None
         self._last_is_in = False
         self._over = False

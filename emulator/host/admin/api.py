@@ -5,7 +5,6 @@ Source: host, WebHost/Controllers/HostController.cs, InstanceController.cs; docs
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from emulator import __version__
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
 from emulator.host.catalog import Catalog

@@ -6,8 +6,6 @@ docs/protocol/functions-host.md 6.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
@@ -25,9 +24,10 @@ from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Function, ManualEvent, TriggerEvent, text_event
+from emulator.logs import get_logger
 from emulator.worker.port import Datum
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Start a background task that is cancelled when the host stops."""

@@ -5,11 +5,11 @@ Source: host, WebHost/Controllers/KeysController.cs; docs/protocol/functions-hos
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.host.admin.api import RunningHost, admin_route, json_response
 from emulator.host.http.keys.authorization import AdminApi

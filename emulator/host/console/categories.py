@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 
+from emulator.logs import get_logger
+
 # All categories are loggers below one name. So one handler on the logger `emulator` receives them all, and a category
 # such as `Host.General` cannot collide with a logger of user code.
 _PREFIX = "emulator.categories."
@@ -22,7 +24,7 @@ WORKER = "Worker.python"
 
 def category(name: str) -> logging.Logger:
     """Return the logger of a category, for example `Function.F`."""
-    return logging.getLogger(_PREFIX + name)
+    return get_logger(_PREFIX + name)
 
 
 def function_category(function: str) -> logging.Logger:

@@ -14,10 +14,6 @@ from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
 from emulator.worker.port import LogRecord
 
-# Loggers of the Python worker and library. The Functions host treats their lines as system logs, which the console
-# shows with --verbose only, and not as logs of the user.
-_SYSTEM_LOGGERS = ("azure_functions_worker", "azure.functions")
-
 
 class InvocationLog:
     """Logger of one invocation. `user` may be called on any thread, all other methods on the host's."""
@@ -72,14 +68,17 @@ class InvocationLog:
     def user(self, record: LogRecord) -> None:
         """Log a line that the function has logged or printed."""
         text = record.message if record.exception is None else f"{record.message}\n{record.exception}"
+        level = record.level
         if record.category is None:  # It was printed.
             log = category(CONSOLE)
-        elif record.category.startswith(_SYSTEM_LOGGERS):
-            log = category(WORKER)
+        elif record.is_system:
+            # The Functions host treats these as system logs, which Core Tools shows with --verbose only, whatever their
+            # level is.
+            log, level = category(WORKER), min(record.level, logging.INFO)
         else:
             log = user_category(self._function)
         # The text is an argument and not the format, because it may contain percent signs.
-        log.log(record.level, "%s", text, extra=self._fields)
+        log.log(level, "%s", text, extra=self._fields)
 
     def _ended(self, level: int, outcome: str, elapsed: timedelta) -> None:
         milliseconds = elapsed // timedelta(milliseconds=1)

@@ -1,9 +1,9 @@
 """Console log of the host: `[timestamp] message` lines or JSON lines, filtered by category and level.
 
-How to log (with Python's logging; nothing of this module needs to be imported):
+How to log (nothing of this module needs to be imported):
 
-* `logging.getLogger(__name__)` in a module of the host: the category is that of the module in `MODULE_CATEGORIES`. It
-  is shown from Warning up, with --verbose from Information up.
+* `get_logger(__name__)` of `emulator.logs` in a module of the host: the category is that of the module in
+  `MODULE_CATEGORIES`. It is shown from Warning up, with --verbose from Information up.
 * `category("Host.Triggers.Timer")`, `function_category(f)`, `user_category(f)` of categories.py: that category.
   `Function.*` and `Host.Function.Console` are shown from Information up.
 * Levels: DEBUG, INFO, WARNING, ERROR, CRITICAL are .NET's Debug to Critical; anything below DEBUG is Trace.
@@ -18,7 +18,6 @@ docs/protocol/functions-host.md 10.3, 10.4.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -31,10 +30,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TextIO
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.config.hostjson import LogLevel
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import ASSIGNED, category_of
+from emulator.logs import get_logger
 
 # The longest prefix wins. Modules that are not named here are Host.General; extensions name their own category.
 MODULE_CATEGORIES: Final[Mapping[str, str]] = {
@@ -235,7 +236,7 @@ def console_logging(console: Console) -> Iterator[Console]:
     Several consoles can be entered at once, and left in any order.
     """
     # Handlers on the root logger belong to the app or to a test runner and are meant for the user's own lines.
-    loggers = (logging.getLogger("emulator"), logging.getLogger("asyncio"))
+    loggers = (get_logger("emulator"), logging.getLogger("asyncio"))  # noqa: TID251 - not of the host
     own_thread = _OwnThread()
     # asyncio logs exceptions of forgotten tasks, for example. On the host's loop they are defects of the host.
     console.addFilter(own_thread)

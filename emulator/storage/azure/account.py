@@ -12,6 +12,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from emulator.clock import Clock
 from emulator.config.connections import Service, StorageConnection
+from emulator.logs import get_logger
 from emulator.storage.azure.credentials import SdkCredential, open_credential
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
@@ -36,7 +37,7 @@ _RETRIES = {"retry_total": 3, "retry_connect": 1, "retry_read": 1, "retry_status
 
 # The SDKs log every request and response at INFO. A logger of its own silences the clients here, but not those that
 # user code creates.
-_sdk_logger = logging.getLogger(f"{__name__}.sdk")
+_sdk_logger = get_logger(f"{__name__}.sdk")
 _sdk_logger.setLevel(logging.WARNING)
 _STORAGE_OPTIONS: dict[str, Any] = {
     **_RETRIES,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.storage.error_mapping import invalid_request, service_error, unreachable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from azure.core import MatchConditions
 from azure.data.tables import EdmType, EntityProperty, TableEntity, UpdateMode
 from azure.data.tables.aio import TableClient
 
+from emulator import bound_json as json
 from emulator.instant import Instant
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.error_mapping import check_transaction, invalid_request, service_error

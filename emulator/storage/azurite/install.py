@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from emulator import bound_json as json
 from emulator.background import background
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable

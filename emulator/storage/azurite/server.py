@@ -8,12 +8,12 @@ An Azurite that is started here keeps its data in `.azurite/` of the app folder 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emulator import bound_json as json
 from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, development_connection_string

@@ -7,7 +7,6 @@ Blob, List Blobs, Lease Blob, Lease Container).
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.leases import (

@@ -9,13 +9,13 @@ Source: Azure Storage REST reference, "Understanding the Table Service Data Mode
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.instant import Instant
 from emulator.storage.builtin.database import Refused
 from emulator.storage.builtin.names import is_identifier

@@ -6,13 +6,13 @@ Entity Group Transactions").
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.instant import Instant
 from emulator.storage.builtin.database import Database, Refused

@@ -6,7 +6,6 @@ processors. See docs/decisions/0001-storage-rest-client.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import assert_never
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from emulator import bound_json as json
+from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock
 from emulator.config.connections import Identity, SasToken, Service, SharedKey, StorageConnection
 from emulator.errors import ConfigurationError
@@ -118,7 +119,7 @@ class _Transports:
     def __init__(self, local: bool) -> None:
         self._local = local
         self._direct: dict[str, DirectTransport] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._session: BoundSession | None = None
 
     def to(self, endpoint: str) -> Transport:
         url = urlsplit(endpoint)
@@ -126,7 +127,7 @@ class _Transports:
         if self._local and url.scheme == "http":
             return self._direct.setdefault(origin, DirectTransport(origin))
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            self._session = BoundSession(
                 # No limit of connections: every polling loop of a host may have a request under way.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),

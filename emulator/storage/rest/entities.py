@@ -8,12 +8,12 @@ Source: "Payload format for Table service operations" of the Azure Storage REST 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.instant import Instant
 from emulator.storage.port import Int64, Row, Value
 

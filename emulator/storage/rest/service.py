@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.storage.error_mapping import service_error, unreachable

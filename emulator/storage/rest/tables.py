@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from emulator import bound_json as json
 from emulator.storage.error_mapping import check_transaction, invalid_request, service_error
 from emulator.storage.filters import Condition
 from emulator.storage.port import (

@@ -10,6 +10,8 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from emulator.bound_aiohttp import BoundSession
+
 # aiohttp warns about larger bodies if they are bytes: they would block the event loop. It sends a stream in pieces.
 _STREAM_BYTES = 1024 * 1024
 
@@ -49,7 +51,7 @@ class Transport(Protocol):
 class AiohttpTransport:
     """Transport to an emulator on another machine, possibly over TLS or a proxy. `origin`: scheme, host and port."""
 
-    def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
+    def __init__(self, session: BoundSession, origin: str) -> None:
         self._session = session
         self._origin = origin
 

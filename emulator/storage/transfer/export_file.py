@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import enum
-import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from emulator import bound_json as json
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.port import BlobProperties, Int64, QueueMessage, Row, Value

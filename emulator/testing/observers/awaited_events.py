@@ -6,10 +6,10 @@ the wait as an action, however.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from emulator import bound_json as json
 from emulator.durable.core.events import EventRaised, HistoryEvent
 from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.extensions.durable.protocol.orchestrators import response_of

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,9 +16,10 @@ from time import monotonic
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
+from emulator.logs import get_logger
 from emulator.testing.observers.app_files import AppFiles
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Real seconds, for each task and thread.
 MAX_WAIT_SECONDS = 2.0

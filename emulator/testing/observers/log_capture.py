@@ -43,9 +43,10 @@ class LogCapture:
         on_log = invocation.on_log
 
         def collect(record: LogRecord) -> None:
-            self.lines.append(
-                LogLine(invocation.function, record.level, record.message, record.category, record.invocation_id)
-            )
+            if not record.is_system:
+                self.lines.append(
+                    LogLine(invocation.function, record.level, record.message, record.category, record.invocation_id)
+                )
             if on_log is not None:
                 on_log(record)
 

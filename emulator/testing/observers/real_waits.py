@@ -7,16 +7,16 @@ service. If a test takes long because of that, its report should show the reason
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from emulator.logs import get_logger
 from emulator.testing.observers.app_files import AppFiles
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Real seconds after which a function is reported. Computation is rarely that long in a test, so it probably sleeps.
 SLOW_SECONDS = 0.5

@@ -84,7 +84,7 @@ _CODES: Mapping[object, str] = {
     _Environ.__getitem__.__code__: _ENVIRONMENT,
     _Environ.__iter__.__code__: _ENVIRONMENT,
     uuid.uuid1.__code__: _UUID,
-    uuid.uuid4.__code__: _UUID,  # noqa: TID251
+    uuid.uuid4.__code__: _UUID,
     random.Random.seed.__code__: _RANDOM,
     socket.getaddrinfo.__code__: IO,
     threading.Thread.start.__code__: IO,

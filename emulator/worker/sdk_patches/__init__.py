@@ -8,14 +8,14 @@ attributes, or no longer needs the change.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from emulator.logs import get_logger
 from emulator.worker.sdk_patches import history_timestamps, http_sessions, quiet_warnings
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _PATCHES: Mapping[str, Callable[[ModuleType], bool]] = {
     http_sessions.MODULE: http_sessions.patch,

@@ -3,7 +3,8 @@
 Changes: `_get_session` and `_handle_request_error` of `azure.durable_functions.models.utils.http_utils`.
 Why: the SDK keeps one `aiohttp.ClientSession` for the whole process, which belongs to the event loop of the first
     request. A process that opens a second app, at the same time or later (as tests do), would use that session on
-    another loop, where it fails, or on a loop that is closed.
+    another loop, where it fails, or on a loop that is closed. Besides, tests of apps replace methods of ClientSession,
+    and the durable client must reach the host nevertheless.
 Written for: azure-functions-durable 1.7.0.
 Otherwise: a module without these two functions is left alone. The app runs; a second app in the same process may fail
     with "Event loop is closed" when it uses its durable client.
@@ -17,6 +18,8 @@ from types import ModuleType
 
 import aiohttp
 
+from emulator.bound_aiohttp import BoundSession
+
 MODULE = "azure.durable_functions.models.utils.http_utils"
 
 _GET_SESSION = "_get_session"
@@ -27,16 +30,16 @@ class SessionPerLoop:
     """The aiohttp sessions of all event loops that have sent a request."""
 
     def __init__(self) -> None:
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._sessions: dict[asyncio.AbstractEventLoop, BoundSession] = {}
 
-    async def get(self) -> aiohttp.ClientSession:
+    async def get(self) -> BoundSession:
         """Return the session of the running loop; open it if there is none. Replaces `_get_session`."""
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None or session.closed:
             # The SDK's own limits: user code must see the same timeouts as on Azure.
             timeout = aiohttp.ClientTimeout(total=240, sock_connect=10)
-            session = self._sessions[loop] = aiohttp.ClientSession(timeout=timeout)
+            session = self._sessions[loop] = BoundSession(timeout=timeout)
         return session
 
     async def close(self) -> None:

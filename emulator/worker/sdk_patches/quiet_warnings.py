@@ -11,14 +11,15 @@ Otherwise: a module that does not import `warnings` is left alone.
 
 from __future__ import annotations
 
-import logging
 from types import ModuleType
+
+from emulator.logs import get_logger
 
 MODULES = ("azure.durable_functions.models.TaskOrchestrationExecutor", "azure.functions._durable_functions")
 
 _WARNINGS = "warnings"
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class DebugLog:

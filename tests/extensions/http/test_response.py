@@ -171,6 +171,36 @@ def test_a_response_that_cannot_be_sent_is_refused(returned: Returned) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        (
+            "Content-Disposition",
+            'attachment; filename="Übersicht März.pdf"',
+            r"filename\*=UTF-8''%C3%9Cbersicht%20M%C3%A4rz\.pdf",
+        ),
+        ("X-Name", "Zoë", "Encode the value, for example with urllib.parse.quote"),
+        ("Content-Type", "text/plain; charset=ütf", "'ü' is not"),
+        ("X-Name", "delete\x7f", "control character"),
+        ("X-Nämé", "x", "Use letters, digits and hyphens"),
+    ],
+)
+def test_the_error_about_a_header_says_what_to_do(name: str, value: str, advice: str) -> None:
+    with pytest.raises(ResponseRefused, match=advice) as refused:
+        render(response(headers=[(name, value)]), "$return")
+    assert repr(name) in str(refused.value)
+
+
+def test_a_header_in_a_response_object_is_checked_too() -> None:
+    text = Datum("string", '{"body": "x", "headers": {"X-Name": "Zoë"}}')
+    with pytest.raises(ResponseRefused, match="'X-Name'"):
+        render(Returned(None, {"res": text}), "res")
+
+
+def test_a_header_may_contain_tabs() -> None:
+    assert render(response(headers=[("X-A", "a\tb ~")]), "$return").headers == [("X-A", "a\tb ~")]
+
+
+@pytest.mark.parametrize(
     ("length", "body", "method", "refused"),
     [
         ("4", b"four", "GET", False),

@@ -73,6 +73,13 @@ async def events(req: Request) -> StreamingResponse:
 async def fails(req: Request) -> str:
     raise ValueError("boom")
 
+@app.route(route="beyond-ascii")
+async def beyond_ascii(req: Request) -> StreamingResponse:
+    async def pieces():
+        for _ in range(20):
+            yield b"x" * 65536
+    return StreamingResponse(pieces(), headers={"X-Name": "Zo\u00eb"})
+
 @app.route(route="breaks")
 async def breaks(req: Request) -> StreamingResponse:
     async def pieces():
@@ -183,6 +190,13 @@ async def test_a_function_that_fails(site: RunningApp, caplog: pytest.LogCapture
     await logged(caplog, "Exception: ValueError: boom")
     # The frames of the web framework are no business of the user.
     assert "starlette" not in caplog.text
+
+
+async def test_a_header_beyond_ascii_is_refused(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
+    answer = await site.get("/api/beyond-ascii")
+    assert (answer.status, answer.body) == (500, b"")
+    await logged(caplog, "The function returned the HTTP header 'x-name': 'Zoë', which cannot be sent.")
+    assert (await site.get("/api/seen/a")).status == 200
 
 
 async def test_a_function_that_returns_nothing(site: RunningApp) -> None:

@@ -17,6 +17,7 @@ from emulator.host.console.banner import print_banner, print_functions
 from emulator.host.console.categories import category, function_category, user_category
 from emulator.host.console.output import Console, LevelRules, Style, category_for, console_logging, use_colour
 from emulator.host.port import Function
+from emulator.logs import get_logger
 from emulator.worker.port import Binding, FunctionMetadata
 
 
@@ -92,7 +93,7 @@ def test_default_levels() -> None:
         user_category("F").debug("unseen")
         category("Host.Singleton").info("Host lock lease acquired by instance ID '0'.")
         category("Worker.python").info("Worker process started and initialized.")
-        logging.getLogger("emulator.durable.engine").info("unseen")
+        get_logger("emulator.durable.engine").info("unseen")
     category("Host.General").warning("after the end")
     assert screen.messages == [
         "a warning of the host",
@@ -106,8 +107,8 @@ def test_default_levels() -> None:
 def test_debug_lines_are_shown_if_host_json_enables_them() -> None:
     screen = Screen(configured={"Host.Triggers.DurableTask": LogLevel.DEBUG})
     with console_logging(screen.console):
-        logging.getLogger("emulator.durable.engine").debug("protocol")
-        logging.getLogger("emulator.storage.azure").debug("unseen")
+        get_logger("emulator.durable.engine").debug("protocol")
+        get_logger("emulator.storage.azure").debug("unseen")
     assert screen.messages == ["protocol"]
 
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from aiohttp import web
 
+from emulator.bound_aiohttp import BoundSession
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
 from emulator.storage.rest.blobs import RestContainer
@@ -37,8 +37,9 @@ async def open_transport(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         for transport in transports:
             transport.close()
         return
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        yield lambda origin: AiohttpTransport(session, origin)
+    session = BoundSession(auto_decompress=False)
+    yield lambda origin: AiohttpTransport(session, origin)
+    await session.close()
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ its folder is not used (see `HostIdentity.place`).
 
 from __future__ import annotations
 
-import logging
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -22,9 +21,10 @@ from pathlib import Path
 
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.ids import NewId
+from emulator.logs import get_logger
 from emulator.storage.file_lock import try_lock
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 FIRST_LOCK = timedelta(seconds=5)
 """How long a host with an identity locks a message when it receives it; renewals lock it for the configured time.

@@ -10,7 +10,6 @@ is outdated, incomplete or of another account. See docs/decisions/0004-receipt-j
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from emulator.logs import get_logger
 from emulator.storage.port import ZERO, QueueMessage, StorageAccount, StorageError
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _LOCKED, _FORGOTTEN = "+", "-"
 # When so many bytes have been appended, the file is rewritten with only the entries that are still valid.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,9 +11,10 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
 from emulator.durable.azurestorage.crash_recovery.receipt_journal import return_messages
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 from emulator.storage.port import StorageAccount
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _CHECK_INTERVAL = timedelta(seconds=5)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,12 +22,13 @@ from emulator.durable.azurestorage.messaging.wire import MessageData, Unreadable
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.options import MessageEncoding
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
 from emulator.polling.locked_message import LockedMessage
 from emulator.polling.message_wait import MessageWait
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageError
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

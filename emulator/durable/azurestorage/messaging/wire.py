@@ -11,11 +11,11 @@ History/*.cs).
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.dotnet.json_values import converted_integer, converted_string
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.event_objects import READERS, object_writers

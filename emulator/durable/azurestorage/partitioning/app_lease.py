@@ -7,7 +7,6 @@ Source: docs/protocol/task-hub-storage.md chapter 5.6 (durabletask: Partitioning
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def app_lease_id(app_name: str) -> str:

@@ -10,12 +10,11 @@ LegacyPartitionManager.cs).
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
+from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import BlobLeases, hub_info
@@ -24,9 +23,10 @@ from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_L
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Both intervals are those of .NET.
 _INTENT_INTERVAL = timedelta(seconds=10)

@@ -9,7 +9,6 @@ Source: docs/protocol/task-hub-storage.md chapter 5.3 (durabletask: Partitioning
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -21,10 +20,11 @@ from emulator.durable.azurestorage.partitioning.lease_loop import LeaseLoop
 from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_LIMIT, ControlQueueListener, Recreate
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.storage.paging import query_rows
 from emulator.storage.port import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 T = TypeVar("T")
 

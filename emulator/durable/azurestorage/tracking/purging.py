@@ -6,7 +6,6 @@ Source: docs/protocol/task-hub-storage.md chapter 4.5 (durabletask: AzureTableTr
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 
 from emulator.durable.azurestorage.large import LargePayloads
@@ -17,8 +16,9 @@ from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.core.identity import TERMINAL
 from emulator.durable.hub import InstanceQuery, PurgeFilter, PurgeResult
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Limited, because the running instances of this host need the storage account at the same time.
 _CONCURRENT_PURGES = 8

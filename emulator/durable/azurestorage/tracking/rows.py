@@ -8,12 +8,12 @@ AzureTableTrackingStore.cs, AzureTableInstanceStore).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import SENTINEL
 from emulator.durable.core.event_objects import READERS, ObjectReader, ObjectWriter, object_writers

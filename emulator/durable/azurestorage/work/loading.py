@@ -6,7 +6,6 @@ Source: docs/protocol/task-hub-storage.md chapters 3.7, 6.3 and 6.4 (durabletask
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +17,9 @@ from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.work.delivery import Disposition, disposition_of_start
 from emulator.durable.core.events import ExecutionStarted
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # A client in another process writes the status row right after the message. Reading it again after this time saves
 # most starts the retry delay of two seconds.

@@ -8,7 +8,6 @@ Source: docs/protocol/task-hub-storage.md chapters 6.2 and 6.6 (durabletask: Orc
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,10 +20,11 @@ from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.storage.port import ZERO
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # Queues hide messages for whole seconds, so the last fraction of a delay has to be waited for in memory. A message
 # that is due later is returned to its queue: it would take room in the buffer, and another host can process it.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,8 +33,9 @@ from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
+from emulator.logs import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class _Phase(enum.Enum):

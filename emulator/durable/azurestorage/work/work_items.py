@@ -5,7 +5,6 @@ Source: docs/protocol/task-hub-storage.md chapter 6.7 (durabletask: AzureStorage
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,11 +17,12 @@ from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
+from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.outage import StorageOutage
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MAX_PER_REQUEST = 32
 # MessageData.Episode of a response to a TaskScheduled message without an episode.

@@ -7,11 +7,11 @@ Source: docs/protocol/durable-orchestration.md 11.4.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID, uuid5
 
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.entities.messages import OPERATION, Request
@@ -22,7 +22,7 @@ from emulator.durable.core.replay.actions import CallEntity, SignalEntity
 from emulator.instant import Instant
 
 # The extension's namespace for name-based GUIDs. With the same ids, a .NET host can continue the execution.
-_NAMESPACE = uuid.UUID("9e952959-5e33-4daf-827f-2fa12937b875")
+_NAMESPACE = UUID("9e952959-5e33-4daf-827f-2fa12937b875")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class EntityCalls:
                 self._sorter.note_sent(action.instance_id, sent.timestamp)
                 return SentRequest(sent.id, recorded.name or OPERATION, recorded.input)
         request = Request(
-            id=str(uuid.uuid5(_NAMESPACE, name)),
+            id=str(uuid5(_NAMESPACE, name)),
             operation=action.operation,
             is_signal=isinstance(action, SignalEntity),
             # The SDK's JSON text becomes a JSON string, since entity inputs are encoded twice.

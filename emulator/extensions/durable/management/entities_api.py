@@ -5,8 +5,6 @@ Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.
 
 from __future__ import annotations
 
-import logging
-
 from aiohttp import web
 
 from emulator.dotnet.json_reader import JsonReaderError, lenient_value, read_first
@@ -28,10 +26,11 @@ from emulator.extensions.durable.management.list_query import page_headers, read
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import CleanEntities, Entities
 from emulator.extensions.durable.management.starts_api import has_forbidden_characters
+from emulator.logs import get_logger
 
 # A path cannot have an empty segment, so the empty entity key has this placeholder.
 _EMPTY_KEY = "$"
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class EntitiesApi:

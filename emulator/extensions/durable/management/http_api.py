@@ -5,7 +5,6 @@ Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -43,6 +42,7 @@ from emulator.extensions.durable.management.routing import (
 )
 from emulator.extensions.durable.management.starts_api import StartsApi
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
+from emulator.logs import get_logger
 from emulator.storage.port import StorageError, StorageUnreachable
 
 SystemKey = Callable[[], Awaitable[str]]
@@ -51,7 +51,7 @@ SystemKey = Callable[[], Awaitable[str]]
 MAX_WEBHOOK_BODY_BYTES = 100 * 1024 * 1024
 """The default limit of the Functions host for request bodies."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class InvalidOrigin(EmulatorError):

@@ -6,8 +6,6 @@ Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.
 
 from __future__ import annotations
 
-import logging
-
 from aiohttp import web
 
 from emulator.dotnet.json_reader import JsonReaderError, read_first
@@ -31,10 +29,11 @@ from emulator.extensions.durable.management.list_query import page_headers, read
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import Event, Instance, Instances, Operation
 from emulator.extensions.durable.management.status_payload import full_status_payload, status_payload
+from emulator.logs import get_logger
 
 LIFECYCLE = ("terminate", "suspend", "resume")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class InstancesApi:

@@ -5,8 +5,6 @@ Source: durable-extension, LocalHttpListener.cs; docs/protocol/durable-client-ht
 
 from __future__ import annotations
 
-import logging
-import random
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +17,8 @@ from emulator.errors import EmulatorError
 from emulator.extensions.durable.management.api_request import error_response
 from emulator.host.http.server.connections import Listener, listen
 from emulator.listening import PortUnavailable
+from emulator.logs import get_logger
+from emulator.random_numbers import sample
 
 # Loopback only: requests need no key.
 ADDRESS = "127.0.0.1"
@@ -30,7 +30,7 @@ _OTHER_PORTS = range(30_000, 31_000)
 _ATTEMPTS = 10
 # Unlike the Functions host, LocalHttpListener does not limit request bodies. The caller is the app itself.
 _NO_LIMIT = sys.maxsize
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ApiHandler(Protocol):
@@ -77,7 +77,7 @@ class RpcListener:
                 self.base_url = None
 
     async def _open(self, stack: AsyncExitStack) -> Listener:
-        ports = [0] if self._any_port else [_PREFERRED_PORT, *random.sample(_OTHER_PORTS, _ATTEMPTS - 1)]
+        ports = [0] if self._any_port else [_PREFERRED_PORT, *sample(_OTHER_PORTS, _ATTEMPTS - 1)]
         for attempt, port in enumerate(ports, start=1):
             try:
                 return await stack.enter_async_context(listen(self._respond, self._clock, address=ADDRESS, port=port))

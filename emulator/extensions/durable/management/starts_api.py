@@ -5,7 +5,6 @@ Source: durable-extension, HttpApiHandler.cs; docs/protocol/durable-client-http.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -32,6 +31,7 @@ from emulator.extensions.durable.management.api_request import (
 from emulator.extensions.durable.management.management_urls import ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_payload import full_status_payload
+from emulator.logs import get_logger
 
 UrlsFor = Callable[[ApiRequest, SelectedHub], Awaitable[ManagementUrls]]
 """Return the management URLs that the caller of a request can reach. Raises InvalidOrigin."""
@@ -40,7 +40,7 @@ FORBIDDEN_IN_IDS = frozenset("/\\#?")
 MAX_ID_LENGTH = 256
 
 _NOT_FOUND = "InstanceId does not match a valid orchestration instance."
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class StartsApi:

@@ -5,8 +5,7 @@ Source: durable-extension, Listener/TaskActivityShim.cs, Bindings/ActivityTrigge
 
 from __future__ import annotations
 
-import json
-
+from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.executor import ActivityFailed
 from emulator.worker.port import Datum, FunctionFailed

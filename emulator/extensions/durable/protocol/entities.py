@@ -5,10 +5,10 @@ Source: durable-extension, Listener/TaskEntityShim.cs (OutOfProc); azure-functio
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.durable.core.identity import EntityId
 from emulator.durable.executor import EntityBatch, EntityBatchResult, EntitySignal, OperationResult
 

@@ -5,12 +5,12 @@ Source: recordings of durable-extension 3.15.2; docs/protocol/durable-orchestrat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from json.encoder import encode_basestring
+from json.encoder import encode_basestring  # noqa: TID251 - bound here
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.durable.core.event_objects import ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import HistoryEvent

@@ -6,13 +6,13 @@ azure-functions-durable 1.7.0, models/OrchestratorState.py.
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.dotnet.json_reader import read_first
 from emulator.dotnet.json_writer import json_text, newtonsoft_text
 from emulator.durable.core.replay.actions import (

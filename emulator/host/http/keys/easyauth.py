@@ -11,11 +11,11 @@ Source: Microsoft Learn, "Work with user identities in Azure App Service authent
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emulator import bound_json as json
 from emulator.errors import ConfigurationError
 
 SETTING = "AZEMU_CLIENT_PRINCIPAL"

@@ -9,7 +9,6 @@ Source: host, Security/KeyManagement/SecretManager.cs; docs/protocol/functions-h
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,8 +31,9 @@ from emulator.host.http.keys.secret_format import (
     read_function_keys,
     read_host_secrets,
 )
+from emulator.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

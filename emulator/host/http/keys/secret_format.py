@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import enum
-import json
-import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from emulator import bound_json as json
+from emulator.random_numbers import random_bytes
 
 _KEY_BYTES = 40
 # Secret scanners recognise keys of Azure Functions by this signature and the checksum behind it.
@@ -49,7 +50,7 @@ class SecretsUnreadable(ValueError):
     """A text is not a secrets file. `str(error)` is the reason, as the end of a sentence."""
 
 
-def generate_key(kind: KeyKind, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
+def generate_key(kind: KeyKind, random_bytes: Callable[[int], bytes] = random_bytes) -> str:
     """Generate a key: 56 characters of URL-safe base64 that hold random bytes, the signature `AzFu` and a checksum.
 
     Source: Microsoft.Security.Utilities, IdentifiableSecrets.

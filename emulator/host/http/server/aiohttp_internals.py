@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -26,8 +25,9 @@ from emulator.host.http.server.limits import (
     UNREAD_BODY_SECONDS,
     UNSUPPORTED_VERSION,
 )
+from emulator.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 HandleRequest = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

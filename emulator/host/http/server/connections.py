@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -35,8 +34,9 @@ from emulator.host.http.server.aiohttp_internals import (
 )
 from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection
 from emulator.listening import listening_socket
+from emulator.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # asyncio accepts a connection, creates its transport and calls its protocol in three steps of the loop; one more is a
 # reserve.

@@ -13,7 +13,6 @@ docs/protocol/functions-host.md 4.2, 4.7 and 5.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pathlib import Path
 from aiohttp import web
 from multidict import CIMultiDict
 
+from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.config.start import Cors
 from emulator.host.console.categories import category

@@ -10,7 +10,6 @@ Source: host, WebJobsApplicationBuilderExtension.cs, HomepageMiddleware.cs; docs
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,8 +32,9 @@ from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
+from emulator.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Characters that need no percent escape in a path (RFC 3986 3.3), and % itself, which the normalised path may hold.
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~%"

@@ -5,7 +5,6 @@ Source: host, GrpcMessageConversionExtensions.cs; docs/protocol/functions-host.m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.host.http.keys.authorization import KEY_QUERY
 from emulator.host.http.routing.routes import HttpCall
