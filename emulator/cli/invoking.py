@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -61,11 +62,29 @@ def run_invoke(command: Invoke) -> int:
     inputs = {name: _read(text) for name, text in command.inputs.items()}
     port = command.port or _configured_port(command.app)
     host = _Host(port, command)
+    _wait_until_started(host)
     function = host.get(f"/admin/functions/{quote(command.name, safe='')}")
     url = (function.json() or {}).get("invoke_url_template") if function.status == 200 else None
     if url is not None:
         return _call_http(host, command, function.json(), data, inputs)
     return _run(host, command, data, inputs)
+
+
+def _wait_until_started(host: _Host) -> None:
+    """Wait at most 30 seconds for a host that is starting. Raises InvocationFailed if it could not load the app."""
+    for _ in range(150):
+        response = host.get("/admin/host/status")
+        status = response.json()
+        if response.status != 200 or not isinstance(status, dict) or "state" not in status:
+            raise InvocationFailed(
+                f"The server at http://localhost:{host.port} is not azemu. Name its port with --port N."
+            )
+        if status["state"] == "Error":
+            problems = "\n".join(status.get("errors") or ())
+            raise InvocationFailed(f"The host at port {host.port} could not load the app.\n{problems}")
+        if status["state"] not in ("Default", "Starting"):
+            return
+        time.sleep(0.2)
 
 
 def _run(host: _Host, command: Invoke, data: bytes | None, inputs: Mapping[str, bytes]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from emulator.cli.command import main
 from tests.apps import HTTP_APP, write_app
 from tests.processes import environment, run, started
+from tests.waiting import eventually_sync
 
 APP = """
 @app.timer_trigger(arg_name="timer", schedule="0 0 3 * * *")
@@ -41,6 +43,16 @@ def item(req: func.HttpRequest, doc: func.DocumentList):
 def fail(req: func.HttpRequest):
     return func.HttpResponse("no", status_code=409)
 """
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,16 @@ def test_a_host_that_does_not_run_is_reported(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("No host answers at http://localhost:1 (")
     assert "Start it with `azemu start`" in done.stderr
+
+
+def test_an_app_that_cannot_be_loaded_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path / "app", HTTP_APP, "raise ValueError('no database')\n")
+    with started(app, "--storage", "builtin:memory", "--no-reload", "--port", str(port := free_port())) as running:
+        # The server answers while the app is being imported, and the command waits for the end of that.
+        running.wait_for("Storage: ")
+        eventually_sync(lambda: is_open(port), "open port")
+        assert main(["invoke", "f", "--app", str(app), "--port", str(port)]) == 1
+    assert "could not load the app.\nResult: Failure\nException: ValueError: no database" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
