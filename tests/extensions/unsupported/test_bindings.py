@@ -233,6 +233,19 @@ async def test_an_app_of_such_functions_only_is_not_empty(tmp_path: Path, caplog
     assert "acmeQueueTrigger" not in caplog.text
 
 
+async def test_a_value_that_the_library_drops_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    functions = """
+    @app.timer_trigger(arg_name="timer", schedule="0 0 3 * * *")
+    @app.event_hub_output(arg_name="event", event_hub_name="h", connection="C")
+    def tick(timer: func.TimerRequest, event):
+        event.set({"a": 1})
+    """
+    async with run_app(tmp_path, HTTP_APP, functions) as site:
+        answer = await site.post("/admin/azemu/functions/tick/invoke", "{}")
+        assert (answer.status, answer.json()["outputs"]) == (200, [])
+    assert "The output 'event' of function 'tick' is lost, as on Azure" in caplog.text
+
+
 async def test_only_triggers_that_support_retries_on_azure_have_them_without_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
