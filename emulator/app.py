@@ -21,8 +21,9 @@ from emulator.clock import Clock, SystemClock
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.environment import PROCESS
-from emulator.extensions.registry import FALLBACK, open_extensions
+from emulator.extensions.registry import fallback, open_extensions
 from emulator.host.admin.api import HostCommands
+from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
@@ -35,6 +36,7 @@ from emulator.host.locks import BlobHostLocks
 from emulator.host.port import HostLocks
 from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
+from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
 from emulator.listening import listening_socket
 from emulator.storage.accounts import StorageAccounts
@@ -46,13 +48,18 @@ AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncCont
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A running host with its storage accounts. `port`: the port of the web server."""
+    """A running host with its storage accounts. `port`: the port of the web server.
+
+    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
+    """
 
     configuration: Configuration
     port: int
     clock: Clock
     accounts: StorageAccounts
     host: Host
+    captured_outputs: CapturedOutputs
+    supplied_inputs: SuppliedInputs
 
     @property
     def url(self) -> str:
@@ -100,6 +107,7 @@ async def open_app(
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
         status, routes = HostStatus(), FunctionRoutes()
+        captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
         keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
         context = ExtensionContext(
             options=configuration.host,
@@ -112,6 +120,8 @@ async def open_app(
             drain_seconds=drain_seconds,
             # Called only when the host runs, so the variable is bound by then.
             functions=lambda: host.catalog.functions,
+            captured_outputs=captured_outputs,
+            supplied_inputs=supplied_inputs,
             routes=routes,
             wait_until_running=status.wait_until_running,
             wait_until_stopping=status.wait_until_stopping,
@@ -132,11 +142,19 @@ async def open_app(
             options=configuration.host,
             settings=configuration.settings,
             status=status,
-            fallback=FALLBACK,
+            fallback=fallback(context),
         )
         host = Host(parts, clock=clock, new_id=new_id)
         commands = HostCommands(drain=host.drain, restart=restart)
-        site = SiteParts(host=host, extensions=extensions, routes=routes, keys=keys, commands=commands)
+        site = SiteParts(
+            host=host,
+            extensions=extensions,
+            routes=routes,
+            keys=keys,
+            captured_outputs=captured_outputs,
+            supplied_inputs=supplied_inputs,
+            commands=commands,
+        )
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.
         server = await stack.enter_async_context(
@@ -145,7 +163,15 @@ async def open_app(
         await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
         # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
-        yield App(configuration=configuration, port=port, clock=clock, accounts=accounts, host=host)
+        yield App(
+            configuration=configuration,
+            port=port,
+            clock=clock,
+            accounts=accounts,
+            host=host,
+            captured_outputs=captured_outputs,
+            supplied_inputs=supplied_inputs,
+        )
 
 
 def _open_locks(context: ExtensionContext) -> HostLocks:

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal
 
 from emulator import __version__, exit_codes
+from emulator.cli.invoke_arguments import Invoke, parse_invoke
+from emulator.cli.parsing import Parser
 
 # The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
@@ -26,6 +28,7 @@ Usage: azemu <command> [options]
 
 Commands:
   start             run the function app in the current folder (also: azemu host start)
+  invoke            run one function of a host that is running, with data of your choice
   storage export    save queues, tables and blobs of a storage account to a file
   storage import    load a saved file into a storage account
   storage copy      copy queues, tables and blobs from one storage account to another
@@ -37,6 +40,7 @@ Examples:
   azemu start --storage builtin                keep storage in a file of the app folder; needs no Azurite or Node.js
   azemu start --functions greet orders         run only these two functions
   azemu start --no-reload                      run in one process, for a debugger
+  azemu invoke consume "message text"          run the function consume as if this message had arrived
 
 `azemu <command> --help` shows all options of a command.
 """
@@ -99,7 +103,7 @@ class Transfer:
     force: bool = False
 
 
-def parse(words: Sequence[str]) -> Start | Transfer | int:
+def parse(words: Sequence[str]) -> Start | Invoke | Transfer | int:
     """Parse the arguments after `azemu`. Return an exit code if the help or an error message was printed instead."""
     rest = list(words)
     if not rest or rest[0] in ("-h", "--help") or rest in (["help"], ["help", "help"]):
@@ -115,6 +119,8 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
         match rest:
             case ["start", *options] | ["host", "start", *options]:
                 return _parse_start(options)
+            case ["invoke", *options]:
+                return parse_invoke(options)
             case ["storage", ("export" | "import" | "copy") as action, *options]:
                 return _parse_transfer(action, options)
             case ["host", *others]:
@@ -128,7 +134,7 @@ def parse(words: Sequence[str]) -> Start | Transfer | int:
                 sys.stderr.write(f"azemu: expected a command, not '{option}'. Did you mean '{suggestion}'?\n")
                 return exit_codes.USAGE
             case _:
-                return _unknown_command(rest, group="", known=("start", "host", "storage", "help", "version"))
+                return _unknown_command(rest, group="", known=("start", "invoke", "host", "storage", "help", "version"))
     except SystemExit as end:
         # argparse ends the process after --help and after an error. Callers in this process need the code instead.
         return end.code if isinstance(end.code, int) else exit_codes.USAGE
@@ -146,29 +152,8 @@ def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) 
     return exit_codes.USAGE
 
 
-class _Parser(argparse.ArgumentParser):
-    """Argument parser that suggests the nearest option. Errors end the process with exit code 2."""
-
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        namespace, unknown = self.parse_known_args(words)
-        if unknown:
-            options = [
-                option
-                for action in self._actions
-                if action.help != argparse.SUPPRESS
-                for option in action.option_strings
-            ]
-            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
-            self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
-        return namespace
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")
-        raise SystemExit(exit_codes.USAGE)
-
-
 def _parse_start(words: Sequence[str]) -> Start:
-    parser = _Parser(
+    parser = Parser(
         prog="azemu start",
         description="Run the function app in the current folder, or in the nearest folder above it that has one.",
         epilog=_START_EXAMPLES,
@@ -259,7 +244,7 @@ def _parse_start(words: Sequence[str]) -> Start:
 
 
 def _parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:
-    parser = _Parser(prog=f"azemu storage {action}", description=_TRANSFER_DESCRIPTIONS[action], allow_abbrev=False)
+    parser = Parser(prog=f"azemu storage {action}", description=_TRANSFER_DESCRIPTIONS[action], allow_abbrev=False)
     parser.add_argument("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app, for its settings")
     connection = "name of a connection setting of the app, a connection string, azurite or builtin:PATH"
     # A copy has no default on either side: source and target would be the same account.

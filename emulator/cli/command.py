@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from emulator import exit_codes
 from emulator.cli.arguments import Start, Transfer, parse, split_arguments
+from emulator.cli.invoke_arguments import Invoke
 from emulator.errors import ConfigurationError, EmulatorError
 
 
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match command:
             case Start():
                 return _start(command)
+            case Invoke():
+                from emulator.cli.invoking import run_invoke
+
+                return run_invoke(command)
             case Transfer():
                 from emulator.cli.transferring import run_transfer
 

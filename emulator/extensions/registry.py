@@ -10,6 +10,7 @@ from typing import Final
 
 from emulator.extensions.durable.extension import durable_extension
 from emulator.extensions.http.extension import http_extension
+from emulator.extensions.unsupported.extension import unsupported_bindings
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Fallback
@@ -21,12 +22,14 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     durable_extension,
 )
 
-# Refusing is what the real host does without the extension, and what tells users that azemu does not run the trigger.
-FALLBACK: Final = Fallback()
-"""What happens to binding types of no extension: functions that use them are in error, as on a real host without the
-extension."""
-
 
 def open_extensions(context: ExtensionContext) -> Sequence[Extension]:
     """Create all extensions. Raises ConfigurationError for wrong options in host.json or in the app settings."""
     return [factory(context) for factory in EXTENSIONS]
+
+
+def fallback(context: ExtensionContext) -> Fallback:
+    """Return what the host does with binding types of no extension."""
+    # The real host refuses a function with such a binding, because its extension is not installed. Here it would be
+    # refused although everything is installed, and the app's other functions may well need it.
+    return unsupported_bindings(context)

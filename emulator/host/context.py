@@ -21,8 +21,10 @@ from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
 from emulator.config.schema import SectionOptions
 from emulator.config.settings import Settings
+from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.port import Function, HostLocks
+from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
 
@@ -44,7 +46,7 @@ class ExtensionContext:
     that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host has stopped.
 
     `functions`: those of the catalog, disabled ones included; empty until the app is loaded, complete when `run` or
-    `listen` is entered.
+    `listen` is entered. `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
 
     HTTP: `routes`: the route table of the web server, for HTTP triggers. `system_key`: the value of the system key of
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
@@ -61,6 +63,8 @@ class ExtensionContext:
     open_locks: Callable[[], HostLocks]
     drain_seconds: float
     functions: Callable[[], Sequence[Function]]
+    captured_outputs: CapturedOutputs
+    supplied_inputs: SuppliedInputs
     routes: FunctionRoutes
     wait_until_running: Callable[[], Awaitable[None]]
     wait_until_stopping: Callable[[], Awaitable[None]]

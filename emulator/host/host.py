@@ -26,7 +26,7 @@ from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
 from emulator.host.invoker import Invoker
-from emulator.host.port import Extension, Fallback, Function, TriggerEvent
+from emulator.host.port import Extension, Fallback, Function, ManualBindings, ManualInput, TriggerEvent
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.retries import retry_policy
 from emulator.host.status import HostState, HostStatus
@@ -99,6 +99,22 @@ class Host:
         if function is None or self._invoker is None:
             raise UnknownFunction(name)
         return await self._invoker.invoke(function, event)
+
+    async def manual_event(self, function: Function, given: ManualInput) -> TriggerEvent:
+        """Return the event of a manual invocation. Raises EmulatorError if the function cannot be run in this way."""
+        return await self._types.trigger(function.trigger).manual_event(function, function.trigger, given)
+
+    def manual_bindings(self) -> Sequence[ManualBindings]:
+        """Return the functions whose trigger, inputs or outputs azemu does not connect to their services."""
+        found = []
+        for function in self.catalog.functions:
+            prepared = self.catalog.prepared[function.name]
+            inputs = [each.binding for each in prepared.inputs if self._types.input(each.binding).is_supplied]
+            outputs = [each.binding for each in prepared.outputs if self._types.output(each.binding).is_captured]
+            is_manual = self._types.trigger(function.trigger).is_manual
+            if is_manual or inputs or outputs:
+                found.append(ManualBindings(function, is_manual, inputs, outputs))
+        return found
 
     def drain(self) -> None:
         """Stop all listeners but those of HTTP triggers; running invocations continue. Returns at once."""

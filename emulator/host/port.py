@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from aiohttp import web
 
@@ -50,7 +50,8 @@ class TriggerEvent:
     with a JSON object, the invoker adds its members to `binding_data` and `metadata`; a listener does not parse it.
     `reason`: for the log line `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …`
     after it, in this order. `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace
-    context. `retried`: whether retry policies apply when the function fails.
+    context. `retried`: whether retry policies apply when the function fails. `inputs`: values that the caller supplies
+    for input bindings, by binding name; only bindings that azemu cannot read use them.
     """
 
     value: Datum | None
@@ -63,6 +64,23 @@ class TriggerEvent:
     trace_parent: str = ""
     trace_state: str = ""
     retried: bool = True
+    inputs: Mapping[str, Datum] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManualInput:
+    """What the caller of a manual invocation sends. `data`: the event; None: none was sent.
+
+    `metadata`: members of `trigger_metadata` that the caller chooses, as JSON values, such as `{"DeliveryCount": 3}`.
+    """
+
+    data: str | bytes | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str | None:
+        """The data as text; bytes are read as UTF-8, wrong ones replaced by U+FFFD."""
+        return self.data.decode("utf-8", "replace") if isinstance(self.data, bytes) else self.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +101,27 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class ManualBindings:
+    """The bindings of a function that azemu does not connect to their services.
+
+    `is_manual`: nothing listens to its trigger. `inputs`: the caller supplies their values. `outputs`: their values are
+    captured.
+    """
+
+    function: Function
+    is_manual: bool
+    inputs: Sequence[Binding]
+    outputs: Sequence[Binding]
+
+
+@dataclass(frozen=True, slots=True)
 class BindingContext:
     """What the reader or writer of one binding gets: the binding and the facts of the invocation.
 
     `properties`: the binding's members with `%settings%` and `{expressions}` resolved for this invocation.
     `resources`: left when the invocation has ended and its outputs are written, or when it has failed. A reader whose
     value stays open while the function runs (a stream, an SDK client) enters it there; leaving it must not raise.
+    `supplied`: the value that the caller of this invocation supplies for the binding; None: it supplies none.
     """
 
     function: Function
@@ -96,6 +129,7 @@ class BindingContext:
     properties: Mapping[str, object]
     invocation_id: str
     resources: AsyncExitStack
+    supplied: Datum | None = None
 
 
 Invoke = Callable[[TriggerEvent], Awaitable[Returned]]
@@ -130,9 +164,9 @@ BindingNames = Callable[[Binding], Collection[str]]
 """The names that a trigger gives to `{expressions}` of the function's other bindings, in any letter case. Built-in
 names such as `rand-guid` are always known."""
 
-ManualEvent = Callable[[Function, Binding, str | None], Awaitable[TriggerEvent]]
-"""Return the event for `POST /admin/functions/{name}` with that input text. Raises EmulatorError if the function
-cannot be run in this way; the host logs it."""
+ManualEvent = Callable[[Function, Binding, ManualInput], Awaitable[TriggerEvent]]
+"""Return the event of a manual invocation (`POST /admin/functions/{name}`, `azemu invoke`, `app.invoke` in tests). The
+binding is the function's trigger. Raises EmulatorError if the function cannot be run in this way; the host logs it."""
 
 ReadInput = Callable[[BindingContext], Awaitable[Datum | None]]
 """Read the value of an input binding for one invocation. None: the parameter is None.
@@ -158,9 +192,9 @@ def accept_binding(binding: Binding) -> None:
     """Accept every binding."""
 
 
-async def text_event(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
+async def text_event(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
     """Return the event of a trigger whose value is the input text itself."""
-    return TriggerEvent(value=None if text is None else Datum("string", text))
+    return TriggerEvent(value=None if given.text is None else Datum("string", given.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +205,7 @@ class Trigger:
     found only when the function runs. Otherwise expressions with other names than these fail at indexing.
     `supports_retry`: the trigger is meant to have a retry policy; others run by theirs with a warning, as on Azure.
     `log_category`: of the log lines of all modules in the folder of `listen`, such as Host.Triggers.Timer.
+    `is_manual`: no events arrive by themselves, so the start tells users how to run the function.
     """
 
     listen: Listen
@@ -180,22 +215,28 @@ class Trigger:
     # On Azure these are timer, Event Hubs, Kafka and Cosmos DB triggers (docs/protocol/functions-host.md 7.6).
     supports_retry: bool = False
     log_category: str = "Host.General"
+    is_manual: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One type of input binding."""
+    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation."""
 
     read: ReadInput
     validate: ValidateBinding = accept_binding
+    is_supplied: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One type of output binding. `write` None: the value goes back to the trigger, as an HTTP response does."""
+    """One type of output binding. `write` None: the value goes back to the trigger, as an HTTP response does.
+
+    `is_captured`: values are kept for tests and the admin API instead of being sent to the service.
+    """
 
     write: WriteOutput | None
     validate: ValidateBinding = accept_binding
+    is_captured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

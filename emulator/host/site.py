@@ -21,6 +21,8 @@ from emulator.config.start import Configuration
 from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHost
 from emulator.host.admin.functions import FunctionsApi, Spawn
 from emulator.host.admin.keys import KeysApi
+from emulator.host.admin.manual import ManualApi
+from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.host_id import host_id
 from emulator.host.http.keys import easyauth
 from emulator.host.http.keys.authorization import Authorizer
@@ -30,6 +32,7 @@ from emulator.host.http.server.connections import Listener
 from emulator.host.http.server.request_handling import Site, serve
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Webhook
+from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, hyphenated, new_id
 
 # In the app's folder, beside the other files of azemu, so that each app has keys of its own.
@@ -55,6 +58,8 @@ class SiteParts:
     extensions: Sequence[Extension]
     routes: FunctionRoutes
     keys: KeyStore
+    captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
+    supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
     commands: HostCommands = field(default_factory=HostCommands)
 
 
@@ -94,7 +99,7 @@ async def open_site(
         site = Site(
             root=configuration.root,
             status=parts.host.status,
-            builtin=builtin_routes(parts, facts, clock, spawn),
+            builtin=builtin_routes(parts, facts, clock, spawn, new_id),
             functions=parts.routes,
             authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
             options=configuration.host.section(HttpOptions),
@@ -106,19 +111,14 @@ async def open_site(
             yield OpenSite(listener, site.builtin)
 
 
-def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn) -> list[Route]:
+def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn, new_id: NewId) -> list[Route]:
     """Return the routes that exist without the user's functions, in the order of matching."""
-    host, extensions = parts.host, parts.extensions
-    # The admin API invokes functions manually, with events that the extension of their trigger creates.
-    manual_events = {
-        binding_type: trigger.manual_event
-        for extension in extensions
-        for binding_type, trigger in extension.triggers.items()
-    }
+    host = parts.host
     # Before the routes of functions, which may not begin with `admin` or `runtime`.
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
-        *FunctionsApi(host, facts, clock, manual_events=manual_events, spawn=spawn).routes(),
+        *FunctionsApi(host, facts, clock, spawn=spawn).routes(),
+        *ManualApi(host, parts.captured_outputs, parts.supplied_inputs, clock, new_id).routes(),
         *KeysApi(host, parts.keys, clock).routes(),
         *webhook_routes(_webhooks(parts)),
     ]

@@ -13,7 +13,7 @@ from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.host.console.banner import print_banner, print_functions, print_stopping
+from emulator.host.console.banner import print_banner, print_functions, print_manual_functions, print_stopping
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
 from emulator.process.client_errors import quiet_client_errors
@@ -75,6 +75,7 @@ async def serve(
                     route_prefix=configuration.host.section(HttpOptions).route_prefix,
                     verbose=console.rules.verbose,
                 )
+                print_manual_functions(console, app.host.manual_bindings(), port=app.port)
             await asyncio.get_running_loop().create_future()
 
 

@@ -10,13 +10,17 @@ the test function (see `emulator.pytest_plugin`).
 """
 
 from emulator.durable.core import events as events
+from emulator.host.captured_outputs import CapturedOutput as CapturedOutput
 from emulator.testing.app import AppUnderTest as AppUnderTest
 from emulator.testing.app import start as start
 from emulator.testing.errors import AppBroken as AppBroken
+from emulator.testing.errors import InvocationFailed as InvocationFailed
 from emulator.testing.errors import NothingLeft as NothingLeft
+from emulator.testing.errors import NotInvoked as NotInvoked
 from emulator.testing.errors import TookTooLong as TookTooLong
 from emulator.testing.errors import UnknownActivity as UnknownActivity
 from emulator.testing.http import Answer as Answer
+from emulator.testing.manual import Invoked as Invoked
 from emulator.testing.observers.determinism import NotDeterministic as NotDeterministic
 from emulator.testing.observers.log_capture import LogLine as LogLine
 from emulator.testing.observers.real_waits import RealWait as RealWait

@@ -18,9 +18,14 @@ from emulator.config.start import StartOptions
 from emulator.config.unused_options import QueueMessageEncoding
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import ConfigurationError
+from emulator.host.captured_outputs import CapturedOutput
+from emulator.host.manual_invocation import ManualRequest
+from emulator.host.port import ManualInput
+from emulator.host.supplied_inputs import supplied_value
 from emulator.testing.client import durable_client
 from emulator.testing.host_thread import HostThread, RunningApp
 from emulator.testing.http import Answer
+from emulator.testing.manual import Invoked, run_manually, supply_input
 from emulator.testing.observers.log_capture import LogLine
 from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
@@ -112,6 +117,47 @@ class AppUnderTest:
             await target.put(body, visible_in=hidden)
 
         await self._run(f"put a message into queue {queue}", put())
+
+    # Manual invocations and bindings of services that azemu does not connect to ----------------------------------
+
+    async def invoke(
+        self,
+        function: str,
+        data: object = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Invoked:
+        """Run a function that is not called over HTTP, as if its trigger had fired, and return its result.
+
+        `data`: the message or event; text or bytes unchanged, anything else as JSON. `metadata`: members of the trigger
+        metadata, such as `{"DeliveryCount": 3}`. `inputs`: values of input bindings, for this invocation only. Retry
+        policies apply; virtual time jumps over their delays. Raises NotInvoked if the function cannot be run in this
+        way, InvocationFailed if it fails.
+        """
+        given = data if data is None or isinstance(data, str | bytes) else json.dumps(data)
+        request = ManualRequest(
+            given=ManualInput(data=given, metadata=metadata or {}),
+            inputs={name: supplied_value(value) for name, value in (inputs or {}).items()},
+        )
+        work = run_manually(self._running.app, function, request, self._thread.clock)
+        return await self._run(f'invoke the function "{function}"', work)
+
+    def outputs(self, function: str | None = None, binding: str | None = None) -> Sequence[CapturedOutput]:
+        """Return what functions have written to services that azemu does not connect to, oldest first.
+
+        `function`, `binding`: only of these; the binding "$return" is the return value. An element has `value`,
+        `binding`, `type`, `properties` and more.
+        """
+        return self._running.app.captured_outputs.of(function, binding)
+
+    def supply(self, function: str, binding: str, value: object) -> None:
+        """Give an input binding of a service that azemu does not read a value, for all further invocations.
+
+        Text and bytes are passed on unchanged, anything else as JSON. Raises NotInvoked for an unknown function or
+        binding.
+        """
+        supply_input(self._running.app, function, binding, value)
 
     # Time --------------------------------------------------------------------------------------------------------
 

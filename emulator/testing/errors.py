@@ -46,5 +46,18 @@ class UnknownActivity(EmulatorError):
         super().__init__(f'The app has no activity "{name}". Its activities are: {", ".join(known) or "none"}.')
 
 
+class NotInvoked(EmulatorError):
+    """A function cannot be invoked by the test: it does not exist, is called in another way, or refuses the input."""
+
+
+class InvocationFailed(EmulatorError):
+    """A function that the test has invoked has failed. `error`: the error of the last attempt, as it was logged."""
+
+    def __init__(self, function: str, error: EmulatorError) -> None:
+        super().__init__(f"The function '{function}' has failed. {error}")
+        self.function = function
+        self.error = error
+
+
 class AppBroken(EmulatorError):
     """The app could not be loaded. The message is the official worker's."""

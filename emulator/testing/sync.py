@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emulator.durable.core.events import HistoryEvent
+from emulator.host.captured_outputs import CapturedOutput
 from emulator.testing.app import REAL_SECONDS, AppUnderTest, new_host_thread
 from emulator.testing.host_thread import HostThread
 from emulator.testing.http import Answer
+from emulator.testing.manual import Invoked
 from emulator.testing.observers.log_capture import LogLine
 from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
@@ -62,6 +64,26 @@ class SyncAppUnderTest:
         """See AppUnderTest.put_message."""
         work = self._app.put_message(queue, content, connection=connection, hidden=hidden)
         self._run(f"put a message into queue {queue}", work)
+
+    def invoke(
+        self,
+        function: str,
+        data: object = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Invoked:
+        """See AppUnderTest.invoke."""
+        work = self._app.invoke(function, data, metadata=metadata, inputs=inputs)
+        return self._run(f'invoke the function "{function}"', work)  # type: ignore[no-any-return]
+
+    def outputs(self, function: str | None = None, binding: str | None = None) -> Sequence[CapturedOutput]:
+        """See AppUnderTest.outputs."""
+        return self._app.outputs(function, binding)
+
+    def supply(self, function: str, binding: str, value: object) -> None:
+        """See AppUnderTest.supply."""
+        self._app.supply(function, binding, value)
 
     @property
     def now(self) -> datetime:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from emulator.logs import get_logger
 from emulator.worker import values
 from emulator.worker.context import Context
 from emulator.worker.indexing import LoadedFunction
 from emulator.worker.port import Datum, HttpStream, Invocation, Returned
 from emulator.worker.signatures import CONTEXT
 from emulator.worker.worker_extensions import WorkerExtensions
+
+_log = get_logger(__name__)
 
 
 class FunctionCall:
@@ -71,6 +74,16 @@ class FunctionCall:
             encoded = None if output is None else values.encode(bound.converter, output, bound.python_type)
             if encoded is not None:
                 outputs[name] = encoded
+            elif output is not None:
+                # The library's converter of Event Hubs, for example, drops a dict without an error.
+                _log.warning(
+                    "The output '%s' of function '%s' is lost, as on Azure: the library cannot write a value of type "
+                    "%s to a binding of type %s. Write text, for example with json.dumps.",
+                    name,
+                    function.metadata.name,
+                    type(output).__name__,
+                    bound.converter,
+                )
         if function.returns is None:
             return Returned(None, outputs)
         # Unlike an output, a return value of None is encoded: some converters (activities) write it as JSON null.

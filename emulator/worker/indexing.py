@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -79,6 +79,18 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
     if not _is_http(builder):
         streaming = None
     signature = Signature(name, call, bindings, streaming)
+    if signature.sdk_types:
+        # The official worker marks all bindings of such a function, for the host.
+        bindings = [
+            replace(
+                binding,
+                properties={
+                    **binding.properties,
+                    "properties": {"SupportsDeferredBinding": binding.name in signature.sdk_types},
+                },
+            )
+            for binding in bindings
+        ]
     try:
         # For durable functions and ASGI apps this is a folder of the library, which wraps the callable; the official
         # worker has the same result.
@@ -93,6 +105,12 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
             bindings=bindings,
             retry=_parse_retry_policy(builder.get_settings_dict("retry_policy")),
             directory=str(root),
+            parameter_types={
+                parameter: bound.python_type
+                for parameter, bound in signature.inputs.items()
+                if bound.python_type in (str, bytes)
+            },
+            sdk_types=signature.sdk_types,
             streams_http=streaming is not None,
             source=_source_of(call),
         ),

@@ -24,10 +24,12 @@ from typing import Any, TypeVar
 import azure.functions as func
 
 from emulator.clock import Clock
+from emulator.errors import AppLoadError
 from emulator.logs import get_logger
 from emulator.worker import worker_extensions
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.app_modules import AppModules
+from emulator.worker.durable_version import check_functions, check_imported_version
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction, index
@@ -105,6 +107,8 @@ class InProcessWorker:
             _log.warning("FUNCTIONS_WORKER_PROCESS_COUNT has no effect here: all functions run in one process.")
         with self._clock.busy():
             loaded = await _result_of(self._app_loop.submit(self._load_on_app_loop))
+        if isinstance(loaded, AppLoadError):
+            raise loaded
         if isinstance(loaded, BaseException):
             raise app_load_error(loaded, list(sys.path)) from loaded
         wrap = self._wrap
@@ -143,7 +147,10 @@ class InProcessWorker:
     async def _load_on_app_loop(self) -> list[LoadedFunction] | BaseException:
         try:
             # On the app's loop, because modules may create loop-bound objects while they are imported.
-            self._app = import_app(self._root, script_name(self._settings))
+            try:
+                self._app = import_app(self._root, script_name(self._settings))
+            finally:
+                check_imported_version()
             # After the import: only now it is known which library modules the app uses.
             apply_sdk_patches()
             if self._app is None:
@@ -155,6 +162,7 @@ class InProcessWorker:
                 )
                 return []
             functions = index(self._app, self._root, self._clock)
+            check_functions(function.metadata for function in functions)
             if self._extensions is not None:
                 for function in functions:
                     self._extensions.after_load(function.metadata.name, function.directory)

@@ -158,6 +158,11 @@ class FunctionMetadata:
     retry: RetryPolicy | None = None
     script_file: str = "function_app.py"
     directory: str = ""
+    parameter_types: Mapping[str, type] = field(default_factory=dict)
+    """The annotations of parameters that take plain values: `str` or `bytes`, by name. Others are left out."""
+    sdk_types: Mapping[str, str] = field(default_factory=dict)
+    """The annotations of parameters that take a client or message of an Azure SDK (deferred bindings), by name: for
+    example `azurefunctions.extensions.bindings.blob.blobClient.BlobClient`."""
     streams_http: bool = False
     """Takes its HTTP request as `http_stream` and sends the response through it instead of returning one."""
     source: str | None = None

@@ -16,6 +16,7 @@ import azure.functions as func
 
 from emulator.worker import values
 from emulator.worker.port import Binding
+from emulator.worker.sdk_types import full_name, is_service_client, sdk_converter
 from emulator.worker.streaming import HttpStreaming
 
 RETURN = "$return"
@@ -44,6 +45,7 @@ class BoundType:
 class Signature:
     """The checked signature of a function: `inputs` and `outputs` by parameter name, `returns`, `takes_context`.
 
+    `sdk_types`: the full names of SDK types by the name of their parameter.
     `streaming` is None unless the function streams HTTP. Creating it raises FunctionLoadError, and what
     `typing.get_type_hints` and the converters raise (NameError, TypeError).
     """
@@ -56,6 +58,7 @@ class Signature:
         self._annotations = typing.get_type_hints(call)
         self.inputs: dict[str, BoundType] = {}
         self.outputs: dict[str, BoundType] = {}
+        self.sdk_types: dict[str, str] = {}
         # Type of the `$return` binding, and of the last binding whose converter also takes the return value.
         self._explicit_return: str | None = None
         self._implicit_return: str | None = None
@@ -73,6 +76,10 @@ class Signature:
                 raise self._error(
                     f'the "context" parameter is expected to be of type azure.functions.Context, got {annotation!r}'
                 )
+        for parameter in parameters - set(parameter_bindings):
+            if is_service_client(self._annotations.get(parameter)):
+                self.sdk_types[parameter] = full_name(self._annotations[parameter])
+        parameters -= set(self.sdk_types)
         if undeclared := parameters - set(parameter_bindings):
             raise self._error(
                 f"the following parameters are declared in Python but not in function.json: {undeclared!r}"
@@ -128,6 +135,11 @@ class Signature:
                 f'binding {name} is declared to have the "in" direction in function.json, but its annotation is '
                 f"azure.functions.Out in Python"
             )
+        if not is_output and (converter := sdk_converter(binding.type, python_type)) is not None:
+            if not converter.check_input_type_annotation(python_type):
+                raise self._error(_type_mismatch(binding, python_type))
+            self.sdk_types[name] = full_name(python_type)
+            return BoundType(binding.type, python_type)
         # `str` and `bytes` take the value without conversion, except for bindings whose converter also handles the
         # return value, such as activity triggers.
         is_plain = python_type in (str, bytes) and not values.has_implicit_output(binding.type)

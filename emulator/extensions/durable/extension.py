@@ -24,6 +24,7 @@ from emulator.extensions.durable.hubs import HubDirectory, OpenedHub
 from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.management.rpc import RpcListener
+from emulator.extensions.durable.manual_start import manual_event
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Input, Trigger, Webhook
 from emulator.logs import get_logger
@@ -115,7 +116,11 @@ def durable_extension(context: ExtensionContext) -> Extension:
     return Extension(
         name=DurableTaskOptions.section_name,
         triggers={
-            trigger: Trigger(listen=functions.listen_for(kind), log_category=_LOG_CATEGORY)
+            trigger: Trigger(
+                listen=functions.listen_for(kind),
+                log_category=_LOG_CATEGORY,
+                manual_event=manual_event(kind, context.origin),
+            )
             for trigger, kind in _TRIGGERS.items()
         },
         inputs={_CLIENT: Input(read=binding.read)},

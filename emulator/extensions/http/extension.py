@@ -25,7 +25,7 @@ from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.routing.templates import TemplateError, parse_template
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.http_options import HttpOptions
-from emulator.host.port import Extension, Function, InvalidFunction, Invoke, Output, Trigger, TriggerEvent
+from emulator.host.port import Extension, Function, InvalidFunction, Invoke, ManualInput, Output, Trigger, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData
 
 BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
@@ -71,9 +71,10 @@ def http_extension(context: ExtensionContext) -> Extension:
     def validate(function: Function, others: Sequence[Function]) -> None:
         check_route(function, others, prefix)
 
-    async def refuse_manual_invocation(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
-        # In the words of the Functions host, which cannot turn a text into a request either.
-        raise NoHttpRequest("An HttpRequest is required")
+    async def refuse_manual_invocation(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
+        # The first sentence is the Functions host's, which cannot turn a text into a request either.
+        route = f"{context.origin()}/{route_text(function, binding, prefix)}"
+        raise NoHttpRequest(f"An HttpRequest is required. Call {route} instead.")
 
     trigger = Trigger(
         listen=listen,

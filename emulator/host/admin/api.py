@@ -20,22 +20,20 @@ from emulator import __version__
 from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
-from emulator.host.catalog import Catalog
 from emulator.host.console.banner import RUNTIME_VERSION
 from emulator.host.http.keys.authorization import Access, AdminApi, Anonymous
 from emulator.host.http.routing.routes import Handler, HttpCall, Route
 from emulator.host.http.routing.templates import parse_template
 from emulator.host.http.server.pipeline import APP_OFFLINE
 from emulator.host.http.server.requests import read_body
-from emulator.host.port import TriggerEvent
+from emulator.host.manual_invocation import InvocableHost
 from emulator.host.status import HostState, HostStatus
-from emulator.worker.port import Returned
 
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 _OFFLINE_PAGE = "<!DOCTYPE html><html><head><title>Host Offline</title></head><body>Host is offline</body></html>\n"
 
 
-class RunningHost(Protocol):
+class RunningHost(InvocableHost, Protocol):
     """The functions host as the admin API uses it."""
 
     @property
@@ -43,15 +41,8 @@ class RunningHost(Protocol):
         """State of the host, which the admin API may change."""
 
     @property
-    def catalog(self) -> Catalog:
-        """Functions of the app and their indexing errors."""
-
-    @property
     def running_invocations(self) -> int:
         """Number of invocations in progress."""
-
-    async def invoke(self, name: str, event: TriggerEvent) -> Returned:
-        """Invoke a function by name. Raises LookupError if it is unknown, EmulatorError if it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,13 @@ docs/protocol/functions-host.md 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.admin.api import HostFacts, RunningHost, admin_route, json_response
@@ -23,7 +22,8 @@ from emulator.host.http.keys.authorization import AdminApi, Anonymous
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
 from emulator.host.http_options import HttpOptions
-from emulator.host.port import Function, ManualEvent, TriggerEvent, text_event
+from emulator.host.manual_invocation import RequestInvalid, read_request
+from emulator.host.port import Function, TriggerEvent
 from emulator.logs import get_logger
 from emulator.worker.port import Datum
 
@@ -37,25 +37,12 @@ _MAX_INPUT_BYTES = 100 * 1024 * 1024
 
 
 class FunctionsApi:
-    """Request handlers of /admin/functions/… and /admin/warmup.
+    """Request handlers of /admin/functions/… and /admin/warmup."""
 
-    `manual_events`: per trigger type in lower case, a function that turns the text of a manual invocation into the
-    trigger's event. Other trigger types receive the text as it is.
-    """
-
-    def __init__(
-        self,
-        host: RunningHost,
-        facts: HostFacts,
-        clock: Clock,
-        *,
-        manual_events: Mapping[str, ManualEvent],
-        spawn: Spawn,
-    ) -> None:
+    def __init__(self, host: RunningHost, facts: HostFacts, clock: Clock, *, spawn: Spawn) -> None:
         self._host = host
         self._facts = facts
         self._clock = clock
-        self._manual_events = manual_events
         self._spawn = spawn
         self._warmed_up = False
 
@@ -93,30 +80,31 @@ class FunctionsApi:
 
     async def invoke_manually(self, call: HttpCall) -> web.Response:
         try:
-            body = json.loads(await read_body(call.request, self._clock, limit=_MAX_INPUT_BYTES))
-        except (BodyBroken, BodyTooLarge, ValueError, RecursionError):
+            body = await read_body(call.request, self._clock, limit=_MAX_INPUT_BYTES)
+            request = read_request(body, structured_input=False)
+        except (BodyBroken, BodyTooLarge):
             return web.Response(status=400)
-        # FunctionInvocation.Input is a string: .NET converts numbers and booleans and rejects objects and arrays.
-        value = body.get("input") if isinstance(body, dict) else None
-        if not isinstance(body, dict) or isinstance(value, dict | list):
-            return web.Response(status=400)
-        text = value if isinstance(value, str | None) else json.dumps(value)
+        except RequestInvalid as error:
+            return web.Response(status=400, text=str(error))
         function = self._host.catalog.find(call.values["name"])
         if function is None:
             return web.Response(status=404)
         # Requests to the admin API do not wait for the host to start, unlike those to functions.
         if not self._host.status.can_invoke:
             return web.Response(status=503)
+        try:
+            event = await request.event(self._host, function)
+        except EmulatorError as error:
+            function_category(function.name).error("Function '%s' cannot be invoked manually: %s", function.name, error)
+            # The Functions host accepts the request and fails later, without a word to the caller. The status stays.
+            return web.Response(status=202, text=str(error))
         # The response does not wait for the invocation, as in the Functions host.
-        self._spawn(self._invoke_with_text(function, text))
+        self._spawn(self._invoke_in_background(function, event))
         return web.Response(status=202)
 
-    async def _invoke_with_text(self, function: Function, text: str | None) -> None:
-        manual_event = self._manual_events.get(function.trigger.type.lower(), text_event)
+    async def _invoke_in_background(self, function: Function, event: TriggerEvent) -> None:
         try:
-            await self._invoke(function, await manual_event(function, function.trigger, text))
-        except EmulatorError as error:
-            function_category(function.name).error("The function cannot be invoked manually: %s", error)
+            await self._invoke(function, event)
         except Exception:
             # An exception in a background task would stop the host.
             logger.exception("The manual invocation of function '%s' failed.", function.name)

@@ -7,17 +7,19 @@ docs/protocol/functions-host.md 10.2.
 from __future__ import annotations
 
 import platform
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emulator import __version__
 from emulator.config.hostjson import LogLevel
+from emulator.config.start import DEFAULT_PORT
 from emulator.host.console.output import Console
 
 if TYPE_CHECKING:
     # The supervisor process prints the banner. Importing the port would load the web server there, which takes longer
     # than the rest of its start.
-    from emulator.host.port import Function
+    from emulator.host.port import Function, ManualBindings
 
 RUNTIME_VERSION = "4.1037.0.0"
 """Version of the Functions host whose behaviour azemu reproduces."""
@@ -59,6 +61,58 @@ def print_functions(
             console.print(f"Function {function.name} is disabled.", level=LogLevel.WARNING)
     if not verbose:
         console.print("For detailed output, run azemu with --verbose flag.")
+
+
+def print_manual_functions(console: Console, manual: Sequence[ManualBindings], *, port: int) -> None:
+    """Print which bindings azemu does not connect to their services, and how their functions are run all the same."""
+    url = f"http://localhost:{port}/admin"
+    # azemu invoke looks at the default port, as users do.
+    option = "" if port == DEFAULT_PORT else f" --port {port}"
+    triggers = [found.function for found in manual if found.is_manual and not found.function.disabled]
+    outputs = [(found.function.name, binding) for found in manual for binding in found.outputs]
+    inputs = [(found.function.name, binding) for found in manual for binding in found.inputs]
+    if triggers:
+        name = triggers[0].name
+        _print_block(
+            console,
+            "azemu does not listen to these triggers yet. Nothing needs to be installed. Run the functions yourself:",
+            [f"{function.name} ({function.trigger.type})" for function in triggers],
+            terminal=f"azemu invoke {name}{option} [DATA|@FILE]",
+            http=f'POST {url}/functions/{name}  {{"input": "DATA"}}',
+            test=f'app.invoke("{name}", data)',
+        )
+    if outputs:
+        _print_block(
+            console,
+            "azemu does not send these outputs yet. Their values are captured:",
+            [f"{name}: {binding.name} ({binding.type})" for name, binding in outputs],
+            http=f"GET {url}/azemu/outputs",
+            test=f'app.outputs("{outputs[0][0]}")',
+        )
+    if inputs:
+        name, binding = inputs[0]
+        _print_block(
+            console,
+            "azemu does not read these inputs yet. Supply values, or the functions fail:",
+            [f"{name}: {binding.name} ({binding.type})" for name, binding in inputs],
+            terminal=f"azemu invoke {name}{option} --input {binding.name}=VALUE",
+            http=f"PUT {url}/azemu/functions/{name}/inputs/{binding.name}  VALUE",
+            test=f'app.supply("{name}", "{binding.name}", value)',
+        )
+
+
+def _print_block(
+    console: Console, heading: str, names: Sequence[str], *, terminal: str = "", http: str, test: str
+) -> None:
+    console.print()
+    console.print(heading, level=LogLevel.WARNING)
+    console.print()
+    for line in textwrap.wrap(", ".join(names), width=100, break_long_words=False, break_on_hyphens=False):
+        console.print(f"\t{line}")
+    console.print()
+    for place, example in (("in a terminal:", terminal), ("over HTTP:", http), ("in a test:", test)):
+        if example:
+            console.print(f"\t{place:<15} {example}")
 
 
 def print_stopping(console: Console) -> None:

@@ -80,6 +80,11 @@ BUILTIN: Mapping[str, tuple[int | None, ...]] = {
         )
         for method, key in (("GET", ""), ("GET", "/{key}"), ("POST", "/{key}"), ("PUT", "/{key}"), ("DELETE", "/{key}"))
     },
+    "POST /admin/azemu/functions/{name}/invoke": MASTER_ONLY,
+    "GET /admin/azemu/outputs": MASTER_ONLY,
+    "DELETE /admin/azemu/outputs": MASTER_ONLY,
+    "GET /admin/azemu/functions/{name}/outputs": MASTER_ONLY,
+    "PUT DELETE /admin/azemu/functions/{name}/inputs/{binding}": MASTER_ONLY,
     "GET PUT POST DELETE OPTIONS /runtime/webhooks/durabletask/{*rest}": WEBHOOK,
 }
 FUNCTIONS: Mapping[str, tuple[int | None, ...]] = {

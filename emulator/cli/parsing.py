@@ -1,0 +1,33 @@
+"""Argument parser of all commands: errors suggest the nearest option and end with exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from emulator import exit_codes
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser that suggests the nearest option. Errors end the process with exit code 2."""
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse the words after the command."""
+        namespace, unknown = self.parse_known_args(words)
+        if unknown:
+            options = [
+                option
+                for action in self._actions
+                if action.help != argparse.SUPPRESS
+                for option in action.option_strings
+            ]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
+            self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        return namespace
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")
+        raise SystemExit(exit_codes.USAGE)

@@ -1,0 +1,56 @@
+"""Detection of azure-functions-durable 2.x, which azemu cannot run yet: it exchanges protobuf messages over gRPC.
+
+Source: docs/protocol/durable-v2-grpc.md 1.1 and 1.3.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from emulator.errors import AppLoadError
+from emulator.worker.port import FunctionMetadata
+
+_PACKAGE: Final = "azure-functions-durable"
+# The member of every binding that the decorators of 2.x write.
+_MARK: Final = "durablerequiresgrpc"
+
+
+class DurableVersionUnsupported(AppLoadError):
+    """The app uses azure-functions-durable 2.x. `found`: its version, or a text that says so."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"The app uses {_PACKAGE} {found}, but azemu needs {_PACKAGE}<2 for now: from version 2 on, the package "
+            "talks to the host over gRPC.\n"
+            f"Write {_PACKAGE}>=1.7.0,<2 into requirements.txt, and run: "
+            f'{sys.executable} -m pip install "{_PACKAGE}>=1.7.0,<2"'
+        )
+
+
+def check_imported_version() -> None:
+    """Raise DurableVersionUnsupported if the app has imported azure-functions-durable 2 or later.
+
+    It is called also when the import has failed: code for 1.x may fail with 2.x, with errors that do not say why.
+    """
+    # An app that does not use the package runs with any version of it.
+    if "azure.durable_functions" not in sys.modules:
+        return
+    try:
+        found = version(_PACKAGE)
+    except PackageNotFoundError:
+        # The package without its metadata, as some build tools leave it. The functions tell; see below.
+        return
+    major = found.partition(".")[0]
+    if major.isdecimal() and int(major) >= 2:
+        raise DurableVersionUnsupported(found)
+
+
+def check_functions(functions: Iterable[FunctionMetadata]) -> None:
+    """Raise DurableVersionUnsupported if a binding demands gRPC."""
+    for function in functions:
+        for binding in function.bindings:
+            if any(name.lower() == _MARK and value is True for name, value in binding.properties.items()):
+                raise DurableVersionUnsupported("2 or later")

@@ -1,0 +1,86 @@
+"""Parameters of SDK types (deferred bindings) in an app whose other functions run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.apps import HTTP_APP, run_app
+
+BLOB_TYPES = """
+import typing
+import azurefunctions.extensions.bindings.blob as blob
+
+@app.route(route="hello")
+def hello(req: func.HttpRequest):
+    return "hello"
+
+@app.blob_trigger(arg_name="client", path="in/{name}", connection="AzureWebJobsStorage")
+def arrived(client: blob.BlobClient):
+    pass
+
+@app.route(route="size")
+@app.blob_input(arg_name="content", path="in/b.txt", connection="AzureWebJobsStorage")
+@app.blob_input(arg_name="container", path="in", connection="AzureWebJobsStorage")
+def size(req: func.HttpRequest, container: blob.ContainerClient, content: bytes):
+    pass
+
+@app.blob_trigger(arg_name="stream", path="in/{name}", connection="AzureWebJobsStorage")
+def classic(stream: func.InputStream):
+    pass
+"""
+
+
+async def test_only_functions_with_sdk_types_are_in_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with run_app(tmp_path, HTTP_APP, BLOB_TYPES) as site:
+        assert (await site.get("/api/hello")).text == "hello"
+        names = [function["name"] for function in (await site.get("/admin/functions")).json()]
+        assert names == ["classic", "hello"]
+        [error] = (await site.get("/admin/functions/size/status")).json()["errors"]
+        invoked = await site.post("/admin/azemu/functions/size/invoke", "{}")
+        assert (invoked.status, error in invoked.json()["error"]) == (404, True)
+    assert error.startswith(
+        "The parameter 'container' has the type ContainerClient of the package "
+        "azurefunctions-extensions-bindings-blob. azemu does not support SDK types yet, so this function does not run "
+        "here."
+    )
+    assert "The 'arrived' function is in error: The parameter 'client' has the type BlobClient" in caplog.text
+
+
+async def test_an_sdk_type_of_another_binding_fails_the_app_as_on_azure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = """
+    import azurefunctions.extensions.bindings.blob as blob
+
+    @app.queue_trigger(arg_name="item", queue_name="q", connection="C")
+    def consume(item: blob.BlobClient):
+        pass
+    """
+    async with run_app(tmp_path, HTTP_APP, wrong) as site:
+        assert (await site.get("/admin/host/status")).json()["state"] == "Error"
+    assert "cannot load the consume function: 'item' binding type \"queueTrigger\" and dataType" in caplog.text
+
+
+async def test_a_parameter_without_a_binding_may_have_the_type_of_a_service_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As ServiceBusMessageActions of azurefunctions-extensions-bindings-servicebus."""
+    settlement = """
+    from azurefunctions.extensions.base import GrpcClientType
+
+    class MessageActions(GrpcClientType):
+        pass
+
+    @app.service_bus_queue_trigger(arg_name="msg", queue_name="q", connection="C")
+    def settle(msg: func.ServiceBusMessage, actions: MessageActions):
+        pass
+
+    @app.service_bus_queue_trigger(arg_name="msg", queue_name="q", connection="C")
+    def consume(msg: func.ServiceBusMessage):
+        pass
+    """
+    async with run_app(tmp_path, HTTP_APP, settlement) as site:
+        assert [function["name"] for function in (await site.get("/admin/functions")).json()] == ["consume"]
+    assert "The 'settle' function is in error: The parameter 'actions' has the type MessageActions" in caplog.text
