@@ -21,6 +21,8 @@ from types import ModuleType, TracebackType
 import azure.functions as func
 
 DEFAULT_SCRIPT = "function_app.py"
+APP_NAMESPACE = "__app__"
+"""The package of the app's folder, below which scripts of the v1 programming model are imported."""
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
@@ -104,9 +106,10 @@ class AppModules:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.meta_path.remove(self._finder)
-        for name, module in _loaded_modules(self._finder.imported):
-            if self._finder.has_loaded(name, module):
-                del sys.modules[name]
+        # All are judged before the first is deleted: a namespace package looks up its parent when its path is read.
+        loaded = _loaded_modules(self._finder.imported)
+        for name in [name for name, module in loaded if self._finder.has_loaded(name, module)]:
+            del sys.modules[name]
         for entry in self._path_entries:
             # By identity: another app, or the user, may have added an equal entry.
             sys.path[:] = [other for other in sys.path if other is not entry]
@@ -141,7 +144,16 @@ class _AppFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         # `path` is set for submodules; their package's own path finds them.
-        if path is not None or not self._offers(fullname):
+        if path is not None:
+            return None
+        if fullname == APP_NAMESPACE:
+            # A namespace package, as the official worker creates it: `from __app__.shared import x` and, in a function
+            # folder, `from ..shared import x` find the modules of the app's folder.
+            namespace = ModuleSpec(fullname, None, is_package=True)
+            namespace.submodule_search_locations = [str(self.folders[-1])]
+            self.imported.add(fullname)
+            return namespace
+        if not self._offers(fullname):
             return None
         spec = PathFinder.find_spec(fullname, [str(folder) for folder in self.folders], target)
         if spec is not None:
@@ -150,7 +162,8 @@ class _AppFinder(MetaPathFinder):
 
     def top_level_names(self) -> set[str]:
         """Return a possible module name for every file and folder of the app."""
-        return {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
+        names = {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
+        return names | {APP_NAMESPACE}
 
     def has_loaded(self, name: str, module: ModuleType) -> bool:
         """Return whether the module was loaded from the app's folder while the app was open."""
@@ -160,7 +173,7 @@ class _AppFinder(MetaPathFinder):
     def conflicts_with(self, name: str, module: ModuleType) -> bool:
         """Return whether a loaded module has the name of a module of the app but comes from elsewhere."""
         top = name.partition(".")[0]
-        return self._offers(top) and not self._contains(top, module)
+        return (top == APP_NAMESPACE or self._offers(top)) and not self._contains(top, module)
 
     def _offers(self, top: str) -> bool:
         if not any((folder / f"{top}.py").is_file() or (folder / top).is_dir() for folder in self.folders):
@@ -178,6 +191,8 @@ class _AppFinder(MetaPathFinder):
         # A namespace package has no __file__, only a __path__.
         locations = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
         location = next((Path(text) for text in locations if text), None)
+        if top == APP_NAMESPACE:
+            return location is not None and self.folders[-1] in (location, *location.parents)
         return location is not None and any(
             location == folder / f"{top}.py" or folder / top in (location, *location.parents) for folder in self.folders
         )

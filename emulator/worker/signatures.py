@@ -6,9 +6,11 @@ text. Source: docs/protocol/python-worker.md 2.4.
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,16 @@ from emulator.worker.streaming import HttpStreaming
 RETURN = "$return"
 CONTEXT = "context"
 
+# Classes whose generic in `typing` differs from the class by more than the module.
+_TYPING_NAMES = {
+    dict: "Dict",
+    list: "List",
+    set: "Set",
+    frozenset: "FrozenSet",
+    tuple: "Tuple",
+    type: "Type",
+    collections.abc.Set: "AbstractSet",
+}
 _HTTP_TYPES = frozenset(("httpTrigger", "http"))
 # Binding.data_type is the decorator's text; the official message shows the number of the protobuf enum.
 _DATA_TYPES = {"UNDEFINED": 0, "STRING": 1, "BINARY": 2, "STREAM": 3}
@@ -62,7 +74,7 @@ class Signature:
 
         # The order of these checks decides which of several mistakes the user is told about.
         parameter_bindings = self._sort_bindings(bindings)
-        parameters = set(inspect.signature(call).parameters)
+        parameters = list(inspect.signature(call).parameters)
         # A binding called "context" wins: durable orchestrators have one.
         self.takes_context = CONTEXT in parameters and CONTEXT not in parameter_bindings
         if self.takes_context:
@@ -73,13 +85,14 @@ class Signature:
                 raise self._error(
                     f'the "context" parameter is expected to be of type azure.functions.Context, got {annotation!r}'
                 )
-        if undeclared := parameters - set(parameter_bindings):
+        if undeclared := set(parameters) - set(parameter_bindings):
             raise self._error(
                 f"the following parameters are declared in Python but not in function.json: {undeclared!r}"
             )
-        if unbound := set(parameter_bindings) - parameters:
+        if unbound := set(parameter_bindings) - set(parameters):
             raise self._error(f"the following parameters are declared in function.json but not in Python: {unbound!r}")
-        for binding in parameter_bindings.values():
+        # In the order of the parameters, not of the bindings: it decides which of several wrong annotations is named.
+        for binding in (parameter_bindings[parameter] for parameter in parameters):
             bound = self._check_parameter(binding)
             (self.outputs if binding.direction == "out" else self.inputs)[binding.name] = bound
         self.returns = self._check_return()
@@ -117,7 +130,9 @@ class Signature:
         # `typing.List[X]` is accepted, `list[X]` is not: the official worker recognises only generics of `typing`.
         is_generic = typing.get_origin(python_type) is not None and type(python_type).__module__ == "typing"
         if not isinstance(python_type, type) and not is_generic:
-            raise self._error(f"binding {name} has invalid non-type annotation {annotation!r}")
+            error = self._error(f"binding {name} has invalid non-type annotation {annotation!r}")
+            error.add_note(self._advice(binding, python_type, in_out=is_annotated_out))
+            raise error
         if is_output and not is_annotated_out:
             raise self._error(
                 f'binding {name} is declared to have the "out" direction, but its annotation in Python is not '
@@ -136,6 +151,26 @@ class Signature:
             raise self._error(_type_mismatch(binding, python_type))
         return bound
 
+    def _advice(self, binding: Binding, python_type: Any, *, in_out: bool) -> str:
+        """Return what to write instead of an annotation such as `dict[str, str]`, which fails on Azure too."""
+        origin = typing.get_origin(python_type)
+        alternatives = []
+        if isinstance(origin, type):
+            # The generic of `typing` has the name of the class: Dict for dict, Sequence for collections.abc.Sequence.
+            name = _TYPING_NAMES.get(origin, origin.__name__)
+            if hasattr(typing, name):
+                arguments = repr(python_type).partition("[")[2]
+                alternatives.append((getattr(typing, name)[typing.get_args(python_type)], f"typing.{name}[{arguments}"))
+            alternatives.append((origin, origin.__qualname__))
+        accepted = []
+        for alternative, text in alternatives:
+            # The converter's check raises TypeError if it needs a class.
+            with suppress(TypeError):
+                if self._accepts(BoundType(binding.type, alternative), as_output=binding.direction == "out"):
+                    accepted.append(f"func.Out[{text}]" if in_out else text)
+        choices = ", ".join([*accepted, "or no annotation"] if accepted else ["a class, or no annotation"])
+        return f"The Functions worker accepts classes and generics of the module typing only. Write {choices}."
+
     def _check_return(self) -> BoundType | None:
         binding_type, annotation = self._explicit_return, self._annotations.get("return")
         if binding_type is None:
@@ -147,7 +182,12 @@ class Signature:
         if _is_out(annotation) and typing.get_origin(annotation) is not None:
             raise self._error("return annotation should not be azure.functions.Out")
         if not isinstance(annotation, type):
-            raise self._error(f"has invalid non-type return annotation {annotation!r}")
+            error = self._error(f"has invalid non-type return annotation {annotation!r}")
+            error.add_note(
+                "The Functions worker accepts a class as the return annotation, such as dict. Write one, or leave out "
+                "the annotation."
+            )
+            raise error
         if not self._accepts(bound, as_output=True):
             raise self._error(
                 f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"'

@@ -75,7 +75,7 @@ def catalog(
         functions,
         types,
         expand=settings.expand,
-        is_disabled=lambda name: settings.flag(f"AzureWebJobs.{name}.Disabled"),
+        is_disabled=lambda metadata: settings.flag(f"AzureWebJobs.{metadata.name}.Disabled"),
         only=only,
     )
 
@@ -106,8 +106,8 @@ WRONG = [
     (function("Host"), "'Host' is not a valid function name."),
     (function("x" * 129), f"'{'x' * 129}' is not a valid function name."),
     (
-        function("f", binding("thingTrigger", "my_timer")),
-        "The binding name my_timer is invalid. Please assign a valid name to the binding.",
+        function("f", binding("thingTrigger", "my__timer")),
+        "The binding name my__timer is invalid. Please assign a valid name to the binding.",
     ),
     (function("f", TRIGGER, binding("thing", "$return")), "$return bindings must specify a direction of 'out'."),
     (
