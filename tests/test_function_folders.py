@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from emulator.testing import start
-from tests.apps import HTTP_APP, Answer, RunningApp, run_app, write_app
+from tests.apps import DURABLE_APP, HTTP_APP, Answer, RunningApp, run_app, write_app
 from tests.folders import ANSWER, hello, http_trigger, trigger, write_function, write_host_json
 from tests.waiting import eventually
 
@@ -126,6 +126,29 @@ async def test_members_of_durable_bindings_ignore_letter_case(root: Path) -> Non
             f"{app.webhook.removeprefix(app.url)}/orchestrators/FLOW", data=json.dumps(json.dumps("Bo"))
         )
         assert (await final_status(app, started))["output"] == ["Hello Bo", 1]
+
+
+SNAKE_CASE = """
+@app.route(route="go", trigger_arg_name="http_request")
+@app.generic_input_binding(arg_name="durable_client", type="orchestrationClient")
+async def go(http_request: func.HttpRequest, durable_client: str):
+    client = df.DurableOrchestrationClient(durable_client)
+    return client.create_check_status_response(http_request, await client.start_new("flow"))
+
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    return (yield context.call_activity("greet", "Ada"))
+
+@app.activity_trigger(input_name="first_name")
+def greet(first_name: str):
+    return f"Hello {first_name}"
+"""
+
+
+async def test_decorators_may_name_the_old_client_and_parameters_in_snake_case(tmp_path: Path) -> None:
+    async with run_app(tmp_path, DURABLE_APP, SNAKE_CASE) as app:
+        assert (await final_status(app, await app.get("/api/go")))["output"] == "Hello Ada"
+        assert (await app.get("/admin/host/status")).json()["version"] == "4.1052.100.0"
 
 
 async def test_http_members_of_function_json_take_effect(root: Path) -> None:

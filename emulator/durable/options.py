@@ -205,8 +205,8 @@ def hub_name(configured: str | None, settings: Settings) -> str:
     if configured is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
         unset = re.findall("%([^%]+)%", name)
         advice = (
-            f"The app setting '{unset[0]}', which the name contains, is not set: add it to \"Values\" in "
-            "local.settings.json, or write a name without percent signs."
+            f"The app setting '{unset[0]}', which extensions.durableTask.hubName in host.json contains, is not set: "
+            'add it to "Values" in local.settings.json, or write a name without percent signs.'
             if unset
             else "Set extensions.durableTask.hubName in host.json."
         )

@@ -147,7 +147,15 @@ class Signature:
         # return value, such as activity triggers.
         is_plain = python_type in (str, bytes) and not values.has_implicit_output(binding.type)
         bound = BoundType("generic" if is_plain else binding.type, python_type)
-        if not self._accepts(bound, as_output=is_output):
+        try:
+            is_accepted = self._accepts(bound, as_output=is_output)
+        except TypeError as error:
+            # The converters of the library compare classes and raise this for `typing.Optional[X]`.
+            error.add_note(
+                f"The parameter '{name}' has the annotation {annotation!r}. Write a class, or no annotation."
+            )
+            raise
+        if not is_accepted:
             raise self._error(_type_mismatch(binding, python_type))
         return bound
 

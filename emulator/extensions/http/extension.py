@@ -78,12 +78,12 @@ def http_extension(context: ExtensionContext) -> Extension:
         for name in _SETTING_IN_ROUTE.findall(route):
             _startup.warning(
                 "The route '%s' of function '%s' contains %%%s%%. Settings are not replaced in routes, neither here "
-                "nor on Azure, so no request will match it. Write the value of the setting '%s' (%s) into the route.",
+                "nor on Azure, so no request will match it. Write the value of the setting '%s'%s into the route.",
                 route,
                 function.name,
                 name,
                 name,
-                context.settings.get(name) or "not set",
+                "" if context.settings.get(name) else " (which is not set)",
             )
 
     async def refuse_manual_invocation(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
