@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emulator.testing import start
+from emulator.testing import replay, start
 from tests.apps import DURABLE_APP, HTTP_APP, Answer, RunningApp, run_app, write_app
 from tests.folders import ANSWER, hello, http_trigger, trigger, write_function, write_host_json
 from tests.waiting import eventually
@@ -287,6 +287,8 @@ async def test_an_app_under_test_may_have_function_folders(root: Path) -> None:
         app.fail("Greet")
         failed = await app.wait(await app.client.start_new("Flow", client_input="Bo"))
         assert failed.runtime_status.name == "Failed"
+        history = await app.history(status.instance_id)
+    assert replay(root, history) == 3
 
 
 async def test_proxies_are_reported_as_unsupported(root: Path) -> None:

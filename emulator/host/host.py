@@ -196,7 +196,8 @@ class Host:
     def _index(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
         parts = self._parts
         only = parts.options.functions
-        if only is not None:
+        # If the app could not be loaded, nothing is known about its functions.
+        if only is not None and not self._errors:
             _startup.info(
                 "A function allow list has been specified, excluding all but the following functions: [%s]",
                 ", ".join(only),

@@ -211,6 +211,17 @@ async def test_modules_of_two_apps_are_kept_apart(tmp_path: Path) -> None:
     assert not [name for name in sys.modules if name.partition(".")[0] == "__app__"]
 
 
+async def test_an_app_finds_its_modules_again_after_another_was_open(tmp_path: Path) -> None:
+    roots = [write_host_json(tmp_path / name) for name in ("one", "two")]
+    for root in roots:
+        (root / "shared.py").write_text(f"word = {root.name!r}")
+        write_function(root, "F", "def main(req):\n    from ..shared import word\n    return word")
+    async with new_worker(roots[0]) as first:
+        await first.load()
+        assert await answer_of(roots[1]) == "two"
+        assert value_of(await Loaded(first, {}).call("F", req=http_request())) == "one"
+
+
 NOT_LOADED: dict[str, tuple[Callable[[Path], object], str]] = {
     "import error": (
         lambda root: write_function(root, "F", "import no_such_module_anywhere"),
