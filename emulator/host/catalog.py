@@ -119,7 +119,10 @@ def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
     """Raises InvalidFunction, UnknownBindingTypes."""
     name = metadata.name
     if _FUNCTION_NAME.fullmatch(name) is None or name.lower() == "host":
-        raise InvalidFunction(f"'{name}' is not a valid function name.")
+        raise InvalidFunction(
+            f"'{name}' is not a valid function name. Allowed are up to 128 letters, digits, '_' and '-', a letter in "
+            "front, but not the name 'host'."
+        )
     if metadata.configuration_error is not None:
         raise InvalidFunction(metadata.configuration_error)
     _check_names(metadata.bindings)

@@ -144,9 +144,11 @@ def _find_script(path: Path, configured: str | None) -> tuple[Path, Sequence[str
         script = Path(os.path.normpath(folder / configured))
         if script.is_file():
             return script, ()
+        # A path that was written on Windows works neither here nor on Azure if the host runs on Linux.
+        advice = " Write '/' between folders, which works on all systems." if "\\" in configured else ""
         raise FunctionConfigurationError(
             "Invalid script file name configuration. The 'scriptFile' property is set to a file that does not exist. "
-            f"'{path}' names '{configured}', which would be '{script}'."
+            f"'{path}' names '{configured}', which would be '{script}'.{advice}"
         )
     files = [entry for entry in folder.iterdir() if entry.is_file() and entry.name.lower() != FILE_NAME]
     scripts = [file for file in files if file.suffix.lower() == ".py"]

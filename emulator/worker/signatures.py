@@ -72,6 +72,16 @@ class Signature:
         self._explicit_return: str | None = None
         self._implicit_return: str | None = None
 
+        # The SDK replaces the function by one of its own, so the official text is about a parameter that the user does
+        # not see.
+        self._misnamed_context = next(
+            (
+                binding.name
+                for binding in bindings
+                if binding.type.lower() in ("orchestrationtrigger", "entitytrigger") and binding.name != CONTEXT
+            ),
+            None,
+        )
         # The order of these checks decides which of several mistakes the user is told about.
         parameter_bindings = self._sort_bindings(bindings)
         parameters = list(inspect.signature(call).parameters)
@@ -98,7 +108,13 @@ class Signature:
         self.returns = self._check_return()
 
     def _error(self, problem: str) -> FunctionLoadError:
-        return FunctionLoadError(self._name, problem)
+        error = FunctionLoadError(self._name, problem)
+        if self._misnamed_context is not None:
+            error.add_note(
+                f"The trigger of an orchestrator or entity must have the name '{CONTEXT}' instead of "
+                f"'{self._misnamed_context}': the durable SDK calls the function with a parameter of this name."
+            )
+        return error
 
     def _sort_bindings(self, bindings: Sequence[Binding]) -> dict[str, Binding]:
         """Note the return bindings; return the others by parameter name."""

@@ -312,6 +312,10 @@ INVALID = {
         json.dumps({"scriptFile": "gone.py", "bindings": [http_trigger(), ANSWER]}),
         "The 'scriptFile' property is set to a file that does not exist.",
     ),
+    "script with backslashes": (
+        json.dumps({"scriptFile": "..\\gone\\x.py", "bindings": [http_trigger(), ANSWER]}),
+        "Write '/' between folders, which works on all systems.",
+    ),
     "script of another kind": (
         json.dumps({"scriptFile": 5, "bindings": [http_trigger(), ANSWER]}),
         "'scriptFile' is 5; allowed: a text.",

@@ -292,6 +292,11 @@ HINTS = {
         HEAD + ROUTE + "def f(req: typing.Optional[func.HttpRequest]) -> str: ...",
         r"The parameter 'req' has the annotation .*HttpRequest.*\. Write a class, or no annotation\.",
     ),
+    "the name of an orchestrator's trigger": (
+        "import azure.durable_functions as df\napp = df.DFApp()\n"
+        '@app.orchestration_trigger(context_name="ctx")\ndef f(ctx): yield',
+        r"must have the name 'context' instead of 'ctx': the durable SDK calls",
+    ),
     "where to install": (
         "import no_such_module_anywhere",
         re.escape(f"{sys.executable} -m pip install -r requirements.txt") + "$",
