@@ -222,8 +222,9 @@ class Host:
 
         catalog = build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
         self._report(catalog)
-        # An allow list may well leave nothing, and the warning above names its unknown functions.
-        if not catalog.functions and only is None:
+        # An allow list may well leave nothing, and the warning above names its unknown functions. After an error of
+        # loading the advice would mislead, although the Functions host gives it then, too.
+        if not catalog.functions and only is None and not self._errors:
             _general.warning(_NO_FUNCTIONS)
         return catalog
 
