@@ -150,7 +150,7 @@ def find_project_root(start: Path) -> Path:
         if (folder / "host.json").is_file() or (folder / FILE_NAME).is_file():
             return folder
     # Core Tools would fail here. But the Functions host creates a missing host.json itself, so an app is enough.
-    if (start / "function_app.py").is_file():
+    if (start / "function_app.py").is_file() or any(start.glob("*/function.json")):
         return start
     raise ConfigurationError(
         # The first two sentences are those of Core Tools.

@@ -153,6 +153,11 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
     runtime = settings.get("FUNCTIONS_WORKER_RUNTIME")
     if runtime and runtime.lower() != "python":
         warnings.append(f"FUNCTIONS_WORKER_RUNTIME is '{runtime}', but azemu runs Python apps: set it to 'python'.")
+    if (root / "proxies.json").is_file():
+        warnings.append(
+            f"'{root / 'proxies.json'}' is ignored: Azure Functions proxies are not supported in version 4 of the "
+            "Functions host, and azemu does not run them. Requests to their routes are answered with 404."
+        )
     return Configuration(
         root=root,
         address=address,

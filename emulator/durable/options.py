@@ -203,8 +203,15 @@ def hub_name(configured: str | None, settings: Settings) -> str:
         )
     # The message says 45 characters, but the code of the .NET extension accepts 50.
     if configured is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
+        unset = re.findall("%([^%]+)%", name)
+        advice = (
+            f"The app setting '{unset[0]}', which extensions.durableTask.hubName in host.json contains, is not set: "
+            'add it to "Values" in local.settings.json, or write a name without percent signs.'
+            if unset
+            else "Set extensions.durableTask.hubName in host.json."
+        )
         raise ConfigurationError(
             f"Task hub name '{name}' should contain only alphanumeric characters, start with a letter, and have "
-            "length between 3 and 45. Set extensions.durableTask.hubName in host.json."
+            f"length between 3 and 45. {advice}"
         )
     return name

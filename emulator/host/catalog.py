@@ -20,8 +20,7 @@ from emulator.host.retries import UNLIMITED
 from emulator.worker.port import Binding, FunctionMetadata
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
-# The rule of hosts before 4.1038, which accept no underscore: an app that works here must also work there.
-_BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return", re.ASCII)
+_BINDING_NAME = re.compile(r"(?!.*__)[a-zA-Z_][a-zA-Z0-9_]{0,127}|\$return", re.ASCII)
 
 
 class Failing(enum.Enum):
@@ -70,7 +69,10 @@ class Catalog:
 
     def errors_of(self, name: str) -> Sequence[str]:
         """Return the messages that /admin/functions/{name}/status shows."""
-        return [problem.message for problem in self.problems if problem.function.lower() == name.lower()]
+        function = self.find(name)
+        load_error = function and function.metadata.load_error
+        problems = [problem.message for problem in self.problems if problem.function.lower() == name.lower()]
+        return [*problems, load_error] if load_error else problems
 
 
 def build_catalog(
@@ -78,7 +80,7 @@ def build_catalog(
     types: BindingTypes,
     *,
     expand: Callable[[str], str],
-    is_disabled: Callable[[str], bool],
+    is_disabled: Callable[[FunctionMetadata], bool],
     only: Sequence[str] | None = None,
 ) -> Catalog:
     """Check and prepare the functions that the worker has indexed.
@@ -97,7 +99,7 @@ def build_catalog(
         try:
             _check_metadata(metadata, types)
             ready = prepare(metadata, expand)
-            function = Function(metadata=metadata, trigger=ready.trigger, disabled=is_disabled(metadata.name))
+            function = Function(metadata=metadata, trigger=ready.trigger, disabled=is_disabled(metadata))
             _check_bindings(function, ready, types, functions)
         # One broken function must not keep the others from running, so errors are collected instead of raised.
         except (InvalidFunction, UnknownBindingTypes) as error:
@@ -117,7 +119,12 @@ def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
     """Raises InvalidFunction, UnknownBindingTypes."""
     name = metadata.name
     if _FUNCTION_NAME.fullmatch(name) is None or name.lower() == "host":
-        raise InvalidFunction(f"'{name}' is not a valid function name.")
+        raise InvalidFunction(
+            f"'{name}' is not a valid function name. Allowed are up to 128 letters, digits, '_' and '-', a letter in "
+            "front, but not the name 'host'."
+        )
+    if metadata.configuration_error is not None:
+        raise InvalidFunction(metadata.configuration_error)
     _check_names(metadata.bindings)
     if not metadata.bindings:
         raise InvalidFunction("At least one binding must be declared.")
@@ -153,10 +160,10 @@ def _check_sdk_types(metadata: FunctionMetadata) -> None:
 def _check_names(bindings: Sequence[Binding]) -> None:
     for binding in bindings:
         if _BINDING_NAME.fullmatch(binding.name) is None:
-            # The host's message does not say what is wrong. The usual reason is a parameter in snake case.
-            hint = " Only letters and digits are allowed: rename the parameter." if "_" in binding.name else ""
+            # The host's message does not say what is wrong.
             raise InvalidFunction(
-                f"The binding name {binding.name} is invalid. Please assign a valid name to the binding.{hint}"
+                f"The binding name {binding.name} is invalid. Please assign a valid name to the binding. Allowed are "
+                "1 to 128 letters, digits and single underscores (not two in a row), with no digit in front."
             )
         # `$return` is the return value of the function, so it cannot be an input.
         if binding.name == RETURN and binding.direction != "out":

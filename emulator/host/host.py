@@ -28,10 +28,10 @@ from emulator.host.console.categories import GENERAL, STARTUP, assign_category, 
 from emulator.host.invoker import Invoker
 from emulator.host.port import Extension, Fallback, Function, ManualBindings, ManualInput, TriggerEvent
 from emulator.host.restarting import Restartable, keep_running
-from emulator.host.retries import retry_policy
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
 from emulator.worker.port import FunctionMetadata, Returned, Worker
+from emulator.worker.retry_policies import policy_of_options
 
 _startup = category(STARTUP)
 _general = category(GENERAL)
@@ -46,7 +46,7 @@ _NO_FUNCTIONS = (
     "No job functions found. Try making your job classes and methods public. If you're using binding extensions "
     "(e.g. Azure Storage, ServiceBus, Timers, etc.) make sure you've called the registration method for the "
     "extension(s) in your startup code. In Python: declare functions with the decorators of the app object, as in "
-    "@app.route(…)."
+    "@app.route(…), or in folders with a function.json."
 )
 
 
@@ -79,6 +79,7 @@ class Host:
         self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
         self.catalog = Catalog()
+        self._errors: Sequence[str] = ()
         for extension in parts.extensions:
             for trigger in extension.triggers.values():
                 # Before anything runs, so that the first lines of an extension have its category already.
@@ -125,7 +126,7 @@ class Host:
 
     @asynccontextmanager
     async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
-        """Run the host while entered. If the app cannot be loaded, the body runs in state ERROR, without functions.
+        """Run the host while entered. If the app cannot be loaded, the body runs without functions (`status.errors`).
 
         When the body ends, listeners and running invocations together get `drain_seconds` to end. Listeners that need
         longer are cancelled, invocations are abandoned.
@@ -148,7 +149,7 @@ class Host:
                 clock=self._clock,
                 new_id=self._new_id,
                 timeout=self._parts.options.function_timeout,
-                retry=retry_policy(self._parts.options.retry),
+                retry=policy_of_options(self._parts.options.retry),
             )
             stack.push_async_callback(drain.wait_until_idle, invoker)
             engines = [
@@ -192,11 +193,11 @@ class Host:
             async with background(warn_of_slow_import()):
                 indexed = await worker.load()
         except AppLoadError as error:
-            # The host stays up without functions, as on Azure: it shows the error at /admin/host/status, and with
-            # --reload the user's next change restarts it.
+            # The host runs without functions, as on Azure. Unlike there, /admin/host/status shows the reason. With
+            # --reload the user's next change restarts the host.
             _general.error("Worker failed to index functions\n%s", error)
-            self.status.change(HostState.ERROR, errors=[str(error)])
-            return
+            self._errors = [str(error)]
+            indexed = []
         _startup.info("%d functions found (Worker)", len(indexed))
         # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
         # that breaks the app after its deployment.
@@ -211,7 +212,8 @@ class Host:
     def _index(self, indexed: Sequence[FunctionMetadata]) -> Catalog:
         parts = self._parts
         only = parts.options.functions
-        if only is not None:
+        # If the app could not be loaded, nothing is known about its functions.
+        if only is not None and not self._errors:
             _startup.info(
                 "A function allow list has been specified, excluding all but the following functions: [%s]",
                 ", ".join(only),
@@ -227,16 +229,34 @@ class Host:
                         ", ".join(known) or "none",
                     )
 
-        def is_disabled(function: str) -> bool:
+        def is_disabled(function: FunctionMetadata) -> bool:
             # The second spelling is for systems where environment variables cannot have dots in their names.
-            dotted, plain = f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled"
-            return parts.settings.flag(dotted) or parts.settings.flag(plain)
+            settings = [f"AzureWebJobs.{function.name}.Disabled", f"AzureWebJobs_{function.name}_Disabled"]
+            if isinstance(function.disabled, str):
+                settings.append(function.disabled)
+            return function.disabled is True or any(map(parts.settings.flag, settings))
 
         catalog = build_catalog(indexed, self._types, expand=parts.settings.expand, is_disabled=is_disabled, only=only)
+        self._report(catalog)
+        # An allow list may well leave nothing, and the warning above names its unknown functions. After an error of
+        # loading the advice would mislead, although the Functions host gives it then, too.
+        if not catalog.functions and only is None and not self._errors:
+            _general.warning(_NO_FUNCTIONS)
+        return catalog
+
+    def _report(self, catalog: Catalog) -> None:
+        """Log what the user has to know about the functions: mistakes, disabled ones, doubtful retry policies."""
         for problem in catalog.problems:
             for line in problem.lines:
                 _startup.error("%s", line)
         for function in catalog.functions:
+            if function.metadata.load_error is not None:
+                _general.error(
+                    "Worker failed to load function: '%s' with functionId: '%s'.\n%s",
+                    function.name,
+                    function.metadata.id,
+                    function.metadata.load_error,
+                )
             if function.disabled:
                 _startup.info("Function 'Functions.%s' is disabled", function.name)
             if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
@@ -245,10 +265,6 @@ class Host:
                     "http://aka.ms/func-retry-policies.",
                     function.name,
                 )
-        # An allow list may well leave nothing, and the warning above names its unknown functions.
-        if not catalog.functions and only is None:
-            _general.warning(_NO_FUNCTIONS)
-        return catalog
 
     def _listeners(self, invoker: Invoker, *, http: bool) -> list[Restartable]:
         def restartable(function: Function) -> Restartable:
@@ -270,7 +286,7 @@ class Host:
         # A host that failed to load the app stays in ERROR until it stops, so that the admin API keeps showing why.
         if self.status.state is HostState.ERROR:
             return
-        self.status.change(state)
+        self.status.change(state, errors=self._errors)
         _startup.info("%s (%dms)", message, (self._clock.now() - started_at) // timedelta(milliseconds=1))
 
 

@@ -6,31 +6,11 @@ Source: webjobs-sdk, Host/Executors/RetryStrategies; docs/protocol/functions-hos
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
-from emulator.config.hostjson import RetryOptions, RetryStrategy
 from emulator.worker.port import RetryPolicy
 
 UNLIMITED = -1
 """A maximum number of retries that means no maximum."""
-
-
-def retry_policy(options: RetryOptions | None) -> RetryPolicy | None:
-    """Return the policy of host.json, which applies to functions without one of their own."""
-    if options is None:
-        return None
-
-    # Each strategy has intervals of its own. Those of the other one are absent, and not read.
-    def seconds(interval: timedelta | None) -> float:
-        return 0.0 if interval is None else interval.total_seconds()
-
-    return RetryPolicy(
-        "fixed_delay" if options.strategy is RetryStrategy.FIXED_DELAY else "exponential_backoff",
-        options.max_retry_count,
-        delay=seconds(options.delay_interval),
-        minimum=seconds(options.minimum_interval),
-        maximum=seconds(options.maximum_interval),
-    )
 
 
 def may_retry(policy: RetryPolicy, retries_done: int) -> bool:

@@ -24,7 +24,10 @@ class HostState(enum.Enum):
 
 
 class HostStatus:
-    """The current state of the host; other tasks can wait for a state. `errors`: why the state is ERROR, else empty."""
+    """The current state of the host; other tasks can wait for a state. `errors`: why it has no functions, else empty.
+
+    In state ERROR it cannot run this app at all. An app that cannot be loaded leaves it running without functions.
+    """
 
     def __init__(self) -> None:
         # Read by every request, so a plain attribute. Only the host may change it, through `change`.

@@ -28,7 +28,6 @@ from emulator.durable.hub import TaskHub
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
-from emulator.host.status import HostState
 from emulator.ids import new_id
 from emulator.testing.errors import AppBroken, TookTooLong
 from emulator.testing.http import HttpClient
@@ -197,7 +196,7 @@ class HostThread:
                     )
                 )
                 # `azemu start` keeps running and shows the error; a test must fail.
-                if app.host.status.state is HostState.ERROR:
+                if app.host.status.errors:
                     raise AppBroken("\n".join(app.host.status.errors))
                 session = BoundSession(cookie_jar=aiohttp.DummyCookieJar())
                 stack.push_async_callback(session.close)

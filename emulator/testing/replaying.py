@@ -53,12 +53,12 @@ from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.testing.observers.yields import Place, Yields
+from emulator.worker.app_loading import load_app
 from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
-from emulator.worker.indexing import LoadedFunction, index
-from emulator.worker.loader import import_app, script_name
+from emulator.worker.indexing import LoadedFunction
+from emulator.worker.loader import script_name
 from emulator.worker.port import Returned
-from emulator.worker.sdk_patches import apply_sdk_patches
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
@@ -140,9 +140,8 @@ def compare(
     # User code reads its settings from the environment, as under a host.
     with PROCESS.containing(configuration.environment(configuration.port)), AppModules(configuration.root):
         try:
-            user_app = import_app(configuration.root, script_name(dict(configuration.settings.items())))
-            apply_sdk_patches()
-            functions = [] if user_app is None else index(user_app, configuration.root, SystemClock())
+            script = script_name(dict(configuration.settings.items()))
+            functions = load_app(configuration.root, script, SystemClock()).functions
         except Exception as error:
             # Without sys.path in the text: the path here is that of the test run, not of a host.
             raise NotReplayable(str(app_load_error(error, []))) from error

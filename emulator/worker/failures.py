@@ -36,15 +36,29 @@ def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError
     `search_path` is what the text of an import error lists as sys.path. Hints that the official text does not have
     follow at the end.
     """
-    text = f"{type(error).__name__}: {message_of(error)}"
+    failed = AppLoadError("\n".join([str(load_failed(error, search_path)), *hints_of(error)]))
+    failed.__cause__ = error
+    return failed
+
+
+def load_failed(error: BaseException, search_path: list[str]) -> FunctionFailed:
+    """Return the port's error for a script that cannot be imported or a function whose signature is wrong.
+
+    `search_path`: see `app_load_error`. The text is the official worker's, without hints.
+    """
+    text, stack = message_of(error), stack_of(error.__traceback__)
     # A circular import is an ImportError too, but nothing is missing; the official worker leaves the advice out there.
     if isinstance(error, ImportError) and "partially initialized module" not in text:
         text += f"{_MODULE_NOT_FOUND}{search_path}"
-    stack = stack_of(error.__traceback__)
     if isinstance(error, SyntaxError):
         # The file with the syntax error never ran, so the stack has no frame of it. The exception contains the line.
         lines = traceback.TracebackException.from_exception(error).format_exception_only()
         stack += "".join(line for line in lines if line.startswith("  "))
+    return FunctionFailed(type_name=type(error).__name__, text=text, stack=stack.rstrip(), cause=error)
+
+
+def hints_of(error: BaseException) -> list[str]:
+    """Return what the user can do about an error of loading, beyond the official text."""
     # Notes are added where the error is raised, for example the name of the function that cannot be loaded.
     hints = list(getattr(error, "__notes__", ()))
     if isinstance(error, ModuleNotFoundError):
@@ -52,9 +66,7 @@ def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError
         hints.append(
             f"The app runs on {python}. To install its requirements: {python} -m pip install -r requirements.txt"
         )
-    failed = AppLoadError("\n".join([f"Result: Failure\nException: {text}\nStack: {stack.rstrip()}", *hints]))
-    failed.__cause__ = error
-    return failed
+    return hints
 
 
 def message_of(error: BaseException) -> str:

@@ -7,9 +7,9 @@ Source: docs/protocol/python-worker.md 2.2 to 2.4.
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -19,7 +19,8 @@ import azure.functions as func
 
 from emulator import bound_json as json
 from emulator.clock import Clock
-from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
+from emulator.worker.port import Binding, FunctionMetadata
+from emulator.worker.retry_policies import policy_of_decorator
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
 
@@ -48,7 +49,11 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
     # The library keeps the function names on the app object and would report every name as a duplicate when it is
     # asked a second time, which happens when a process opens the same app twice.
     app.functions_bindings = None
-    builders = app.get_functions()
+    try:
+        builders = app.get_functions()
+    except ValueError as error:
+        _name_places_of_duplicates(app, error)
+        raise
     streaming = find_http_streaming((builder.get_user_function() for builder in builders if _is_http(builder)), clock)
     functions = []
     for builder in builders:
@@ -56,10 +61,68 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
             functions.append(_load(builder, root, streaming))
         except Exception as error:
             # The official texts do not always name the function, and an error at indexing has no user frame.
-            place = _source_of(builder.get_user_function())
+            place = source_of(builder.get_user_function())
             error.add_note(f"The function is {builder.get_function_name()} at {place}.")
             raise
     return functions
+
+
+def loaded_function(
+    metadata: FunctionMetadata, call: Callable[..., Any], *, directory: str, streaming: HttpStreaming | None
+) -> LoadedFunction:
+    """Check the function's signature against its bindings and return it. `directory`: see LoadedFunction.
+
+    `streaming` is None unless the function streams HTTP. Raises what creating a Signature raises.
+    """
+    signature = Signature(metadata.name, call, metadata.bindings, streaming)
+    bindings = metadata.bindings
+    if signature.sdk_types:
+        # The official worker marks all bindings of such a function, for the host.
+        bindings = [
+            replace(
+                binding,
+                properties={
+                    **binding.properties,
+                    "properties": {"SupportsDeferredBinding": binding.name in signature.sdk_types},
+                },
+            )
+            for binding in bindings
+        ]
+    return LoadedFunction(
+        metadata=replace(
+            metadata,
+            bindings=bindings,
+            parameter_types={
+                parameter: bound.python_type
+                for parameter, bound in signature.inputs.items()
+                if bound.python_type in (str, bytes)
+            },
+            sdk_types=signature.sdk_types,
+        ),
+        call=call,
+        is_async=inspect.iscoroutinefunction(call),
+        takes_context=signature.takes_context,
+        inputs=MappingProxyType(signature.inputs),
+        outputs=MappingProxyType(signature.outputs),
+        # A function that streams HTTP responds through its request's stream; its return value is not converted.
+        returns=signature.returns if streaming is None else None,
+        directory=directory,
+        streaming=streaming,
+    )
+
+
+def function_id(name: str) -> str:
+    """Return the id of a function. It is derived from the name and is the same on every machine."""
+    return str(uuid5(NAMESPACE_OID, name))
+
+
+def source_of(call: Callable[..., Any]) -> str | None:
+    """Return `file:line` of a user's function; None if it is not written in Python."""
+    # The durable SDK and functools.wraps put wrappers around the user's function; messages must show the user's line.
+    for attribute in ("orchestrator_function", "entity_function", "client_function"):
+        call = getattr(call, attribute, call)
+    code = getattr(inspect.unwrap(call), "__code__", None)
+    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFunction:
@@ -78,86 +141,37 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
     ]
     if not _is_http(builder):
         streaming = None
-    signature = Signature(name, call, bindings, streaming)
-    if signature.sdk_types:
-        # The official worker marks all bindings of such a function, for the host.
-        bindings = [
-            replace(
-                binding,
-                properties={
-                    **binding.properties,
-                    "properties": {"SupportsDeferredBinding": binding.name in signature.sdk_types},
-                },
-            )
-            for binding in bindings
-        ]
+    metadata = FunctionMetadata(
+        name=name,
+        id=function_id(name),
+        bindings=bindings,
+        retry=policy_of_decorator(builder.get_settings_dict("retry_policy")),
+        directory=str(root),
+        streams_http=streaming is not None,
+        source=source_of(call),
+    )
     try:
         # For durable functions and ASGI apps this is a folder of the library, which wraps the callable; the official
         # worker has the same result.
         directory = str(Path(inspect.getfile(call)).parent)
     except TypeError:
         directory = str(root)
-    return LoadedFunction(
-        metadata=FunctionMetadata(
-            name=name,
-            # The id is derived from the name and is the same on every machine.
-            id=str(uuid5(NAMESPACE_OID, name)),
-            bindings=bindings,
-            retry=_parse_retry_policy(builder.get_settings_dict("retry_policy")),
-            directory=str(root),
-            parameter_types={
-                parameter: bound.python_type
-                for parameter, bound in signature.inputs.items()
-                if bound.python_type in (str, bytes)
-            },
-            sdk_types=signature.sdk_types,
-            streams_http=streaming is not None,
-            source=_source_of(call),
-        ),
-        call=call,
-        is_async=inspect.iscoroutinefunction(call),
-        takes_context=signature.takes_context,
-        inputs=MappingProxyType(signature.inputs),
-        outputs=MappingProxyType(signature.outputs),
-        # A function that streams HTTP responds through its request's stream; its return value is not converted.
-        returns=signature.returns if streaming is None else None,
-        directory=directory,
-        streaming=streaming,
-    )
+    return loaded_function(metadata, call, directory=directory, streaming=streaming)
+
+
+def _name_places_of_duplicates(app: func.FunctionRegister, error: ValueError) -> None:
+    """Add the places of functions with the same name to the library's error, which names one of them only."""
+    places = defaultdict(list)
+    # The library has no public access to functions that it refuses.
+    for builder in getattr(app, "_function_builders", ()):
+        function = getattr(builder, "_function", None)
+        if function is not None:
+            places[function.get_function_name()].append(source_of(function.get_user_function()))
+    for name, found in places.items():
+        if len(found) > 1:
+            error.add_note(f"The functions with the name {name} are at {' and '.join(map(str, found))}.")
 
 
 def _is_http(builder: Any) -> bool:
     trigger = builder.get_trigger()
     return trigger is not None and trigger.type == "httpTrigger"
-
-
-def _parse_retry_policy(setting: Mapping[str, Any] | None) -> RetryPolicy | None:
-    # Raises ValueError for intervals that are not HH:MM:SS and for an unknown strategy, like the official worker.
-    if not setting:
-        return None
-    strategy = str(setting["strategy"])
-    attempts = int(setting["max_retry_count"])
-    if strategy == "fixed_delay":
-        return RetryPolicy("fixed_delay", attempts, delay=_parse_interval(setting.get("delay_interval")))
-    if strategy != "exponential_backoff":
-        raise ValueError(f'unknown retry strategy "{strategy}": use "fixed_delay" or "exponential_backoff"')
-    return RetryPolicy(
-        "exponential_backoff",
-        attempts,
-        minimum=_parse_interval(setting.get("minimum_interval")),
-        maximum=_parse_interval(setting.get("maximum_interval")),
-    )
-
-
-def _parse_interval(text: Any) -> float:
-    # strptime itself produces the official texts: "unconverted data remains: .5", "must be str, not None".
-    parsed = datetime.strptime(text, "%H:%M:%S")  # noqa: DTZ007 - a length of time, not a moment
-    return timedelta(hours=parsed.hour, minutes=parsed.minute, seconds=parsed.second).total_seconds()
-
-
-def _source_of(call: Callable[..., Any]) -> str | None:
-    # The durable SDK and functools.wraps put wrappers around the user's function; messages must show the user's line.
-    for attribute in ("orchestrator_function", "entity_function", "client_function"):
-        call = getattr(call, attribute, call)
-    code = getattr(inspect.unwrap(call), "__code__", None)
-    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"

@@ -27,15 +27,14 @@ from emulator.clock import Clock
 from emulator.errors import AppLoadError
 from emulator.logs import get_logger
 from emulator.worker import worker_extensions
+from emulator.worker.app_loading import LoadedApp, load_app
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.app_modules import AppModules
-from emulator.worker.durable_version import check_functions, check_imported_version
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
-from emulator.worker.indexing import LoadedFunction, index
-from emulator.worker.loader import import_app, script_name
-from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
-from emulator.worker.sdk_patches import apply_sdk_patches
+from emulator.worker.indexing import LoadedFunction
+from emulator.worker.loader import script_name
+from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
 from emulator.worker.streaming import HttpStreaming
 from emulator.worker.threads import FunctionThreadPool, thread_limit
@@ -71,7 +70,8 @@ class InProcessWorker:
         self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
         self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
         self._app: func.FunctionRegister | None = None
-        self._functions: dict[str, LoadedFunction] = {}
+        self._functions: Mapping[str, LoadedFunction] = {}
+        self._failures: Mapping[str, FunctionFailed] = {}
         self._wrap: WrapFunction | None = None
 
     @property
@@ -111,15 +111,19 @@ class InProcessWorker:
             raise loaded
         if isinstance(loaded, BaseException):
             raise app_load_error(loaded, list(sys.path)) from loaded
-        wrap = self._wrap
+        functions, wrap = loaded.functions, self._wrap
         if wrap is not None:
-            loaded = [replace(function, call=wrap(function.metadata, function.call)) for function in loaded]
-        self._functions = {function.metadata.name: function for function in loaded}
-        return [function.metadata for function in loaded]
+            functions = [replace(function, call=wrap(function.metadata, function.call)) for function in functions]
+        self._functions = {function.metadata.name: function for function in functions}
+        self._failures = loaded.failures
+        return loaded.metadata
 
     async def invoke(self, invocation: Invocation) -> Returned:
         """See Worker.invoke."""
         function = self._functions.get(invocation.function)
+        if invocation.function in self._failures:
+            # The official host answers every call of a function that could not be loaded with the loader's error.
+            raise self._failures[invocation.function].with_traceback(None)
         if function is None:
             raise WorkerError(f'The function app has no function "{invocation.function}".')
         streaming = function.streaming
@@ -144,31 +148,17 @@ class InProcessWorker:
     # These methods return exceptions instead of raising them: a SystemExit or KeyboardInterrupt of user code would
     # otherwise end the thread, or stop the app's event loop.
 
-    async def _load_on_app_loop(self) -> list[LoadedFunction] | BaseException:
+    async def _load_on_app_loop(self) -> LoadedApp | BaseException:
         try:
             # On the app's loop, because modules may create loop-bound objects while they are imported.
-            try:
-                self._app = import_app(self._root, script_name(self._settings))
-            finally:
-                check_imported_version()
-            # After the import: only now it is known which library modules the app uses.
-            apply_sdk_patches()
-            if self._app is None:
-                _log.warning(
-                    "There is no %s in %s. Declare the app's functions there (v2 programming model), or set "
-                    "PYTHON_SCRIPT_FILE_NAME to the name of the file that declares them.",
-                    script_name(self._settings),
-                    self._root,
-                )
-                return []
-            functions = index(self._app, self._root, self._clock)
-            check_functions(function.metadata for function in functions)
+            loaded = load_app(self._root, script_name(self._settings), self._clock)
+            self._app = loaded.app
             if self._extensions is not None:
-                for function in functions:
+                for function in loaded.functions:
                     self._extensions.after_load(function.metadata.name, function.directory)
         except BaseException as error:
             return error
-        return functions
+        return loaded
 
     def _call(self, function: LoadedFunction, invocation: Invocation) -> Returned | BaseException:
         with self._logs.invocation(invocation):

@@ -115,7 +115,7 @@ class Binding:
     """One binding of a function, as in function.json. `properties`: all its members, names in camelCase.
 
     `type` keeps the spelling of the decorator; compare it in lower case. `data_type`: "STRING", "BINARY", "STREAM" or
-    "UNDEFINED"; None if the decorator does not set it.
+    "UNDEFINED"; None if the decorator does not set it. Read members with `member_of`.
     """
 
     type: str
@@ -129,6 +129,16 @@ class Binding:
         """Whether it is the function's trigger."""
         # By the suffix, like the official host: it has no list of the trigger types.
         return self.type.lower().endswith("trigger")
+
+
+def member_of(properties: Mapping[str, Any], name: str) -> Any:
+    """Return the member of a binding that has this name in any letter case; None if there is none.
+
+    The Functions host ignores the letter case of members, and function.json files are written by hand.
+    """
+    if name in properties:
+        return properties[name]
+    return next((value for key, value in properties.items() if key.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +157,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionMetadata:
-    """An indexed function (RpcFunctionMetadata). `id`: the UUIDv5 of its name; `directory`: the app's folder.
+    """An indexed function (RpcFunctionMetadata). `id`: the UUIDv5 of its name.
 
     `bindings` are in the order in which the decorators are applied, so the trigger is usually the last one.
+    `script_file`: the path from the app's folder, with slashes. `directory`: the app's folder; for a function of the v1
+    programming model, the function's own folder.
     """
 
     name: str
@@ -166,7 +178,15 @@ class FunctionMetadata:
     streams_http: bool = False
     """Takes its HTTP request as `http_stream` and sends the response through it instead of returning one."""
     source: str | None = None
-    """`file:line` of the user's function, for messages."""
+    """`file:line` of the user's function, or the path of its function.json, for messages."""
+    config: Mapping[str, Any] | None = None
+    """The content of function.json; None for a function of the v2 programming model."""
+    disabled: bool | str = False
+    """Member `disabled` of function.json: a bool, or the name of the app setting that decides."""
+    configuration_error: str | None = None
+    """Why function.json is invalid. Such a function has no bindings and cannot run."""
+    load_error: str | None = None
+    """Why the function could not be loaded, in the official worker's text. It is listed, and every call of it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,11 +279,12 @@ class Worker(Protocol):
     """
 
     async def load(self) -> Sequence[FunctionMetadata]:
-        """Import and index the app; return its functions, or none if the app has no script file.
+        """Import and index the app; return its functions, or none if the app declares none.
 
         Call it once, after entering. Not safe to cancel: the import of the user's modules continues on its thread.
         Raises AppLoadError, with the official worker's text, if the app cannot be imported or indexed. No function can
-        be invoked then.
+        be invoked then. A function of the v1 programming model that cannot be loaded does not affect the others; see
+        FunctionMetadata.
         """
 
     async def invoke(self, invocation: Invocation) -> Returned:

@@ -6,9 +6,11 @@ text. Source: docs/protocol/python-worker.md 2.4.
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,16 @@ from emulator.worker.streaming import HttpStreaming
 RETURN = "$return"
 CONTEXT = "context"
 
+# Classes whose generic in `typing` differs from the class by more than the module.
+_TYPING_NAMES = {
+    dict: "Dict",
+    list: "List",
+    set: "Set",
+    frozenset: "FrozenSet",
+    tuple: "Tuple",
+    type: "Type",
+    collections.abc.Set: "AbstractSet",
+}
 _HTTP_TYPES = frozenset(("httpTrigger", "http"))
 # Binding.data_type is the decorator's text; the official message shows the number of the protobuf enum.
 _DATA_TYPES = {"UNDEFINED": 0, "STRING": 1, "BINARY": 2, "STREAM": 3}
@@ -63,9 +75,19 @@ class Signature:
         self._explicit_return: str | None = None
         self._implicit_return: str | None = None
 
+        # The SDK replaces the function by one of its own, so the official text is about a parameter that the user does
+        # not see.
+        self._misnamed_context = next(
+            (
+                binding.name
+                for binding in bindings
+                if binding.type.lower() in ("orchestrationtrigger", "entitytrigger") and binding.name != CONTEXT
+            ),
+            None,
+        )
         # The order of these checks decides which of several mistakes the user is told about.
         parameter_bindings = self._sort_bindings(bindings)
-        parameters = set(inspect.signature(call).parameters)
+        parameters = list(inspect.signature(call).parameters)
         # A binding called "context" wins: durable orchestrators have one.
         self.takes_context = CONTEXT in parameters and CONTEXT not in parameter_bindings
         if self.takes_context:
@@ -76,23 +98,30 @@ class Signature:
                 raise self._error(
                     f'the "context" parameter is expected to be of type azure.functions.Context, got {annotation!r}'
                 )
-        for parameter in parameters - set(parameter_bindings):
+        for parameter in set(parameters) - set(parameter_bindings):
             if is_service_client(self._annotations.get(parameter)):
                 self.sdk_types[parameter] = full_name(self._annotations[parameter])
-        parameters -= set(self.sdk_types)
-        if undeclared := parameters - set(parameter_bindings):
+                parameters.remove(parameter)
+        if undeclared := set(parameters) - set(parameter_bindings):
             raise self._error(
                 f"the following parameters are declared in Python but not in function.json: {undeclared!r}"
             )
-        if unbound := set(parameter_bindings) - parameters:
+        if unbound := set(parameter_bindings) - set(parameters):
             raise self._error(f"the following parameters are declared in function.json but not in Python: {unbound!r}")
-        for binding in parameter_bindings.values():
+        # In the order of the parameters, not of the bindings: it decides which of several wrong annotations is named.
+        for binding in (parameter_bindings[parameter] for parameter in parameters):
             bound = self._check_parameter(binding)
             (self.outputs if binding.direction == "out" else self.inputs)[binding.name] = bound
         self.returns = self._check_return()
 
     def _error(self, problem: str) -> FunctionLoadError:
-        return FunctionLoadError(self._name, problem)
+        error = FunctionLoadError(self._name, problem)
+        if self._misnamed_context is not None:
+            error.add_note(
+                f"The trigger of an orchestrator or entity must have the name '{CONTEXT}' instead of "
+                f"'{self._misnamed_context}': the durable SDK calls the function with a parameter of this name."
+            )
+        return error
 
     def _sort_bindings(self, bindings: Sequence[Binding]) -> dict[str, Binding]:
         """Note the return bindings; return the others by parameter name."""
@@ -124,7 +153,9 @@ class Signature:
         # `typing.List[X]` is accepted, `list[X]` is not: the official worker recognises only generics of `typing`.
         is_generic = typing.get_origin(python_type) is not None and type(python_type).__module__ == "typing"
         if not isinstance(python_type, type) and not is_generic:
-            raise self._error(f"binding {name} has invalid non-type annotation {annotation!r}")
+            error = self._error(f"binding {name} has invalid non-type annotation {annotation!r}")
+            error.add_note(self._advice(binding, python_type, in_out=is_annotated_out))
+            raise error
         if is_output and not is_annotated_out:
             raise self._error(
                 f'binding {name} is declared to have the "out" direction, but its annotation in Python is not '
@@ -144,9 +175,37 @@ class Signature:
         # return value, such as activity triggers.
         is_plain = python_type in (str, bytes) and not values.has_implicit_output(binding.type)
         bound = BoundType("generic" if is_plain else binding.type, python_type)
-        if not self._accepts(bound, as_output=is_output):
+        try:
+            is_accepted = self._accepts(bound, as_output=is_output)
+        except TypeError as error:
+            # The converters of the library compare classes and raise this for `typing.Optional[X]`.
+            error.add_note(
+                f"The parameter '{name}' has the annotation {annotation!r}. Write a class, or no annotation."
+            )
+            raise
+        if not is_accepted:
             raise self._error(_type_mismatch(binding, python_type))
         return bound
+
+    def _advice(self, binding: Binding, python_type: Any, *, in_out: bool) -> str:
+        """Return what to write instead of an annotation such as `dict[str, str]`, which fails on Azure too."""
+        origin = typing.get_origin(python_type)
+        alternatives = []
+        if isinstance(origin, type):
+            # The generic of `typing` has the name of the class: Dict for dict, Sequence for collections.abc.Sequence.
+            name = _TYPING_NAMES.get(origin, origin.__name__)
+            if hasattr(typing, name):
+                arguments = repr(python_type).partition("[")[2]
+                alternatives.append((getattr(typing, name)[typing.get_args(python_type)], f"typing.{name}[{arguments}"))
+            alternatives.append((origin, origin.__qualname__))
+        accepted = []
+        for alternative, text in alternatives:
+            # The converter's check raises TypeError if it needs a class.
+            with suppress(TypeError):
+                if self._accepts(BoundType(binding.type, alternative), as_output=binding.direction == "out"):
+                    accepted.append(f"func.Out[{text}]" if in_out else text)
+        choices = ", ".join([*accepted, "or no annotation"] if accepted else ["a class, or no annotation"])
+        return f"The Functions worker accepts classes and generics of the module typing only. Write {choices}."
 
     def _check_return(self) -> BoundType | None:
         binding_type, annotation = self._explicit_return, self._annotations.get("return")
@@ -159,7 +218,12 @@ class Signature:
         if _is_out(annotation) and typing.get_origin(annotation) is not None:
             raise self._error("return annotation should not be azure.functions.Out")
         if not isinstance(annotation, type):
-            raise self._error(f"has invalid non-type return annotation {annotation!r}")
+            error = self._error(f"has invalid non-type return annotation {annotation!r}")
+            error.add_note(
+                "The Functions worker accepts a class as the return annotation, such as dict. Write one, or leave out "
+                "the annotation."
+            )
+            raise error
         if not self._accepts(bound, as_output=True):
             raise self._error(
                 f'Python return annotation "{annotation.__name__}" does not match binding type "{binding_type}"'

@@ -20,6 +20,9 @@ from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
 
+# The durable extension ignores the letter case of these types; a function that it calls needs their converters.
+_DURABLE_TYPES = {name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
+
 
 class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
     """Converter for binding types without one in the library: text, bytes or JSON without conversion.
@@ -71,9 +74,9 @@ class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
 
 
 def converter_for(binding_type: str) -> Any:
-    """Return the converter class of a binding type. Case matters, as in the official worker."""
+    """Return the converter class of a binding type. Case matters, as in the official worker, but for durable types."""
     registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
-    return registry.get(binding_type) or GenericConverter
+    return registry.get(_DURABLE_TYPES.get(binding_type.lower(), binding_type)) or GenericConverter
 
 
 def has_implicit_output(binding_type: str) -> bool:

@@ -265,6 +265,12 @@ def test_function_app_without_host_json_is_a_project(tmp_path: Path) -> None:
     assert find_project_root(tmp_path) == tmp_path
 
 
+def test_function_folders_without_host_json_are_a_project(tmp_path: Path) -> None:
+    (tmp_path / "F").mkdir()
+    (tmp_path / "F" / "function.json").write_text("{}")
+    assert find_project_root(tmp_path) == tmp_path
+
+
 def test_missing_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         find_project_root(tmp_path)

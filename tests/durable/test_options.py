@@ -202,6 +202,7 @@ def test_hub_name_from_host_json_or_site_name(explicit: str | None, settings: Ma
 def test_a_hub_name_that_storage_does_not_accept_is_refused(explicit: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         hub_name(explicit, Settings({}))
+    assert ("app setting 'MISSING'" in str(raised.value)) is (explicit == "%MISSING%")
     assert str(raised.value).startswith(
         f"Task hub name '{explicit}' should contain only alphanumeric characters, start with a letter, and have length "
         "between 3 and 45."

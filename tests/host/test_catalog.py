@@ -75,7 +75,7 @@ def catalog(
         functions,
         types,
         expand=settings.expand,
-        is_disabled=lambda name: settings.flag(f"AzureWebJobs.{name}.Disabled"),
+        is_disabled=lambda metadata: settings.flag(f"AzureWebJobs.{metadata.name}.Disabled"),
         only=only,
     )
 
@@ -99,6 +99,15 @@ def test_disabled_functions_are_listed() -> None:
     assert [(one.name, one.disabled) for one in found.functions] == [("f", True), ("g", False)]
 
 
+NAMES = ["first_name", "_input", "a1_b2_", "x" * 128, "$return"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_binding_may_have_this_name(name: str) -> None:
+    found = catalog(function("f", TRIGGER, binding("thing", name, "out")))
+    assert found.problems == []
+
+
 OUT = binding("thing", "o", "out")
 
 WRONG = [
@@ -106,9 +115,13 @@ WRONG = [
     (function("Host"), "'Host' is not a valid function name."),
     (function("x" * 129), f"'{'x' * 129}' is not a valid function name."),
     (
-        function("f", binding("thingTrigger", "my_timer")),
-        "The binding name my_timer is invalid. Please assign a valid name to the binding.",
+        function("f", binding("thingTrigger", "my__timer")),
+        "The binding name my__timer is invalid. Please assign a valid name to the binding.",
     ),
+    (function("f", TRIGGER, binding("thing", "__")), "The binding name __ is invalid."),
+    (function("f", TRIGGER, binding("thing", "1st")), "The binding name 1st is invalid."),
+    (function("f", TRIGGER, binding("thing", "größe")), "The binding name größe is invalid."),
+    (function("f", TRIGGER, binding("thing", "x" * 129)), f"The binding name {'x' * 129} is invalid."),
     (function("f", TRIGGER, binding("thing", "$return")), "$return bindings must specify a direction of 'out'."),
     (
         function("f", TRIGGER, OUT, binding("thing", "O", "out")),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps import HELLO, write_app
+from tests.folders import hello, write_function, write_host_json
 from tests.processes import Running, get, get_json, started
 from tests.waiting import eventually_sync
 
@@ -206,6 +207,19 @@ def test_changed_file_restarts_the_host_without_refused_requests(tmp_path: Path)
         stop(azemu)
     assert first.isdecimal()
     assert answer == "new code"
+
+
+def test_changed_function_json_restarts_the_host(tmp_path: Path) -> None:
+    folder = write_function(write_host_json(tmp_path), "F", hello())
+    with started(tmp_path) as azemu:
+        url = azemu.url()
+        first = get(url)
+        content = (folder / "function.json").read_text().replace('"authLevel"', '"route": "moved", "authLevel"')
+        (folder / "function.json").write_text(content)
+        azemu.wait_for(r"^Restarting the host\.$")
+        # Requests wait until the host runs again.
+        assert get(url.replace("/api/F", "/api/moved")) == first == "hello"
+        stop(azemu)
 
 
 def test_new_module_restarts_the_host(app: Path) -> None:

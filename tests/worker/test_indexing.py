@@ -267,6 +267,36 @@ HINTS = {
         HEAD + TIMER + "def f(t: 'Nowhere'): ...",
         r"The function is f at .*function_app.py:\d+\.$",
     ),
+    "both places of a name": (
+        HEAD + (TIMER + "def f(t: func.TimerRequest): ...\n") * 2,
+        r"The functions with the name f are at .*function_app.py:5 and .*function_app.py:7\.$",
+    ),
+    "what to write instead of a built-in generic": (
+        HEAD + '@app.generic_trigger(arg_name="x", type="activityTrigger")\ndef f(x: dict[str, list[int]]): ...',
+        r"Write typing.Dict\[str, list\[int\]\], dict, or no annotation\.",
+    ),
+    "only what the binding accepts": (
+        HEAD + '@app.queue_trigger(arg_name="m", queue_name="q", connection="C")\ndef f(m: list[int]): ...',
+        r"Write a class, or no annotation\.",
+    ),
+    "what to write instead of a built-in generic in an output": (
+        HEAD + QUEUE_OUT + TIMER + "def f(t, q: func.Out[list[str]]): ...",
+        r"Write func.Out\[typing.List\[str\]\], or no annotation\.",
+    ),
+    "a union": (HEAD + TIMER + "def f(t: int | None): ...", r"Write a class, or no annotation\."),
+    "a return annotation": (
+        HEAD + ROUTE + "def f(req) -> list[str]: ...",
+        r"accepts a class as the return annotation, such as dict\.",
+    ),
+    "an optional": (
+        HEAD + ROUTE + "def f(req: typing.Optional[func.HttpRequest]) -> str: ...",
+        r"The parameter 'req' has the annotation .*HttpRequest.*\. Write a class, or no annotation\.",
+    ),
+    "the name of an orchestrator's trigger": (
+        "import azure.durable_functions as df\napp = df.DFApp()\n"
+        '@app.orchestration_trigger(context_name="ctx")\ndef f(ctx): yield',
+        r"must have the name 'context' instead of 'ctx': the durable SDK calls",
+    ),
     "where to install": (
         "import no_such_module_anywhere",
         re.escape(f"{sys.executable} -m pip install -r requirements.txt") + "$",
@@ -279,6 +309,13 @@ async def test_load_error_ends_with_a_hint(load: Load, code: str, hint: str) -> 
     with pytest.raises(AppLoadError) as caught:
         await load(code)
     assert re.search(hint, str(caught.value)), str(caught.value)
+
+
+async def test_of_several_wrong_annotations_the_first_parameter_is_named(load: Load) -> None:
+    # The decorators bind the parameters in another order.
+    code = HEAD + TIMER + QUEUE_OUT.replace('"q"', '"a"') + QUEUE_OUT + "def f(q: str, t: 1, a: list[str]): ..."
+    with pytest.raises(AppLoadError, match='binding q is declared to have the "out" direction'):
+        await load(code)
 
 
 async def test_script_name_setting_selects_the_file(load: Load) -> None:

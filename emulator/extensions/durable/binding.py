@@ -1,4 +1,4 @@
-"""The durable client binding (durableClient): JSON text from which the Python SDK creates its client.
+"""The durable client binding (durableClient, formerly orchestrationClient): the text from which the SDK makes a client.
 
 Source: durable-extension, Bindings/BindingHelper.cs; docs/protocol/durable-client-http.md chapter 1.
 """
@@ -14,7 +14,7 @@ from emulator.extensions.durable.hubs import HubDirectory
 from emulator.extensions.durable.management.http_api import SystemKey
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
 from emulator.host.port import BindingContext
-from emulator.worker.port import Datum
+from emulator.worker.port import Datum, member_of
 
 # The SDK replaces this word in the URLs by the instance id.
 INSTANCE_PLACEHOLDER = "INSTANCEID"
@@ -31,7 +31,7 @@ class ExtensionNotRunning(EmulatorError):
 
 
 class ClientBinding:
-    """Reads inputs of the type durableClient.
+    """Reads inputs of the types durableClient and orchestrationClient.
 
     `origin`: where this host serves HTTP, such as `http://localhost:7071`. `rpc_base_url`: with a trailing slash; None
     if the RPC listener is switched off; raises ExtensionNotRunning if it is not open. Both are called for every
@@ -54,8 +54,8 @@ class ClientBinding:
     async def read(self, context: BindingContext) -> Datum:
         """Return the JSON for one invocation. Raises ExtensionNotRunning."""
         # A property may be there and empty; the .NET extension treats that like an absent one.
-        hub = context.properties.get("taskHub") or None
-        connection = context.properties.get("connectionName") or None
+        hub = member_of(context.properties, "taskHub") or None
+        connection = member_of(context.properties, "connectionName") or None
         urls = ManagementUrls(
             base=self._origin() + WEBHOOK_PATH,
             hub=str(hub or self._hubs.own_name),

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from aiohttp import web
+
 from emulator.background import background
 from emulator.durable.azurestorage.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.durable.core.identity import FunctionKind
@@ -41,7 +43,8 @@ _TRIGGERS: Final[Mapping[str, FunctionKind]] = {
     "activitytrigger": FunctionKind.ACTIVITY,
     "entitytrigger": FunctionKind.ENTITY,
 }
-_CLIENT: Final = "durableclient"
+_CLIENTS: Final = frozenset(("durableclient", "orchestrationclient"))
+"""Types of the client binding. The second one is the name of version 1 of the extension, which still works on Azure."""
 _LOG_CATEGORY: Final = "Host.Triggers.DurableTask"
 
 _log = get_logger(__name__)
@@ -97,14 +100,21 @@ def durable_extension(context: ExtensionContext) -> Extension:
 
     binding = ClientBinding(hubs, origin=context.origin, system_key=system_key, rpc_base_url=rpc_base_url)
 
+    def has_durable_functions() -> bool:
+        bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
+        return any(binding.type.lower() in _TRIGGERS or binding.type.lower() in _CLIENTS for binding in bindings)
+
+    async def handle_webhook(request: web.Request) -> web.StreamResponse:
+        # On Azure the extension is loaded only for apps whose functions use it. One that cannot be loaded has none.
+        return await api.handle_webhook(request) if has_durable_functions() else web.Response(status=404)
+
     @asynccontextmanager
     async def run() -> AsyncIterator[None]:
         """Serve RPC, own partitions of the hub and run the engine. Raises ConnectionNotConfigured, NoFreePort."""
         # The engine is left first, so that it can still write its checkpoints while the hub owns its partitions.
         async with AsyncExitStack() as stack:
-            bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
             # An app without durable functions must run without storage, and must not create a task hub in it.
-            if any(binding.type.lower() in (*_TRIGGERS, _CLIENT) for binding in bindings):
+            if has_durable_functions():
                 if serves_rpc:
                     await stack.enter_async_context(rpc.serve())
                 own_hub = hubs.own()
@@ -123,8 +133,8 @@ def durable_extension(context: ExtensionContext) -> Extension:
             )
             for trigger, kind in _TRIGGERS.items()
         },
-        inputs={_CLIENT: Input(read=binding.read)},
-        webhooks=[Webhook("durabletask", api.handle_webhook)],
+        inputs={client: Input(read=binding.read) for client in _CLIENTS},
+        webhooks=[Webhook("durabletask", handle_webhook)],
         run=run,
     )
 

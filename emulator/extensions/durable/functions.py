@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from emulator.durable.core.identity import FunctionKind
 from emulator.host.port import Function, Invoke, Listen, TriggerEvent
 from emulator.logs import get_logger
-from emulator.worker.port import Binding, Datum, Returned
+from emulator.worker.port import Binding, Datum, Returned, member_of
 
 _log = get_logger(__name__)
 
@@ -27,7 +27,7 @@ _NAME_PROPERTIES = {
 
 def name_of(kind: FunctionKind, function: str, trigger: Binding) -> str:
     """Return the name by which orchestrations and clients call the function."""
-    return str(trigger.properties.get(_NAME_PROPERTIES[kind]) or function)
+    return str(member_of(trigger.properties, _NAME_PROPERTIES[kind]) or function)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ docs/protocol/functions-host.md 4.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,12 +27,15 @@ from emulator.host.http.routing.templates import TemplateError, parse_template
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Function, InvalidFunction, Invoke, ManualInput, Output, Trigger, TriggerEvent
-from emulator.worker.port import Binding, Datum, HttpRequestData
+from emulator.worker.port import Binding, Datum, HttpRequestData, member_of
 
 BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 """App setting: how many bytes the body of a request may have."""
 
 _MAX_BODY_BYTES: Final = 104_857_600
+
+# A percent-encoded character such as %20 is no setting, and names of settings rarely begin with a digit.
+_SETTING_IN_ROUTE: Final = re.compile(r"%([A-Za-z_][\w.:\-]*)%")
 
 _startup = category(STARTUP)
 
@@ -51,7 +55,7 @@ def http_extension(context: ExtensionContext) -> Extension:
             name=function.name,
             template=parse_template(route_text(function, binding, prefix)),
             methods=methods_of(binding),
-            access=function_access(binding.properties.get("authLevel"), function.name),
+            access=function_access(member_of(binding.properties, "authLevel"), function.name),
             handler=endpoint.handle,
         )
         with context.routes.serving(route):
@@ -70,6 +74,17 @@ def http_extension(context: ExtensionContext) -> Extension:
 
     def validate(function: Function, others: Sequence[Function]) -> None:
         check_route(function, others, prefix)
+        route = route_text(function, function.trigger, prefix)
+        for name in _SETTING_IN_ROUTE.findall(route):
+            _startup.warning(
+                "The route '%s' of function '%s' contains %%%s%%. Settings are not replaced in routes, neither here "
+                "nor on Azure, so no request will match it. Write the value of the setting '%s'%s into the route.",
+                route,
+                function.name,
+                name,
+                name,
+                "" if context.settings.get(name) else " (which is not set)",
+            )
 
     async def refuse_manual_invocation(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
         # The first sentence is the Functions host's, which cannot turn a text into a request either.
@@ -94,13 +109,13 @@ class NoHttpRequest(EmulatorError):
 
 def route_text(function: Function, binding: Binding, prefix: str) -> str:
     """Return the route's template as the user wrote it, with the prefix: `api/items/{id}`."""
-    own = str(binding.properties.get("route") or function.name).strip("/")
+    own = str(member_of(binding.properties, "route") or function.name).strip("/")
     return f"{prefix.strip('/')}/{own}".strip("/")
 
 
 def methods_of(binding: Binding) -> Sequence[str] | None:
     """Return the methods in upper case; None: all methods. A route with an empty list matches no request."""
-    methods = binding.properties.get("methods")
+    methods = member_of(binding.properties, "methods")
     return None if methods is None else [str(method).upper() for method in methods]
 
 
@@ -110,15 +125,18 @@ def check_route(function: Function, others: Sequence[Function], prefix: str) -> 
     # The prefix does not matter to the host: a route `admin/x` is refused, although it would be at /api/admin/x.
     if own.startswith(("admin", "runtime")):
         raise InvalidFunction("The specified route conflicts with one or more built in routes.")
-    own_methods = set(function.trigger.properties.get("methods") or ())
+    own_methods = set(member_of(function.trigger.properties, "methods") or ())
     for other in others:
         if other.trigger.type.lower() != HTTP_TRIGGER or _comparable_route(other) != own:
             continue
         # The host compares the lists as they are written: letter case counts, and both no list and an empty one mean
         # all methods here, although a route with an empty list never matches.
-        other_methods = set(other.trigger.properties.get("methods") or ())
+        other_methods = set(member_of(other.trigger.properties, "methods") or ())
         if not own_methods or not other_methods or own_methods & other_methods:
-            raise InvalidFunction(f"The route specified conflicts with the route defined by function '{other.name}'.")
+            raise InvalidFunction(
+                f"The route specified conflicts with the route defined by function '{other.name}'. Both have the route "
+                f"'{own}': '{function.name}' at {function.metadata.source}, '{other.name}' at {other.metadata.source}."
+            )
     route = route_text(function, function.trigger, prefix)
     try:
         parse_template(route)

@@ -6,8 +6,7 @@ docs/protocol/functions-host.md 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.manual_invocation import RequestInvalid, read_request
 from emulator.host.port import Function, TriggerEvent
 from emulator.logs import get_logger
-from emulator.worker.port import Datum
+from emulator.worker.port import Datum, member_of
 
 logger = get_logger(__name__)
 
@@ -131,7 +130,7 @@ class FunctionsApi:
         invoke_url = {}
         if function.trigger.type.lower() == HTTP_TRIGGER:
             # In lower case, templates included, as FunctionMetadataExtensions writes it.
-            route = str(function.trigger.properties.get("route") or function.name).strip("/")
+            route = str(member_of(function.trigger.properties, "route") or function.name).strip("/")
             prefix = self._facts.options.section(HttpOptions).route_prefix.strip("/")
             path = f"{prefix}/{route}" if prefix else route
             invoke_url["invoke_url_template"] = f"{base}/{path}".lower()
@@ -140,24 +139,30 @@ class FunctionsApi:
         return {
             "name": name,
             "script_root_path_href": f"{files}/{quote(name)}/",
-            "script_href": f"{files}/{quote(Path(script).name)}",
+            "script_href": f"{files}/{quote(script)}",
             "config_href": f"{files}/{quote(name)}/function.json",
             "test_data_href": f"{files}/data/Functions/sampledata/{quote(name)}.dat",
             "href": f"{base}/admin/functions/{quote(name)}",
             **invoke_url,
             "language": "python",
-            # The content of function.json, which functions of the v2 programming model do not have as a file.
-            "config": {
-                "name": name,
-                "entryPoint": name,
-                "scriptFile": script,
-                "language": "python",
-                "functionDirectory": function.metadata.directory or str(self._facts.root),
-                "bindings": [dict(binding.properties) for binding in function.metadata.bindings],
-            },
+            "config": self._config(function),
             "files": None,
             "test_data": "",
             "isDisabled": function.disabled,
             "isDirect": False,
             "isProxy": False,
+        }
+
+    def _config(self, function: Function) -> Mapping[str, Any]:
+        """Return the content of function.json, which functions of the v2 programming model do not have as a file."""
+        metadata = function.metadata
+        if metadata.config is not None:
+            return metadata.config
+        return {
+            "name": function.name,
+            "entryPoint": function.name,
+            "scriptFile": metadata.script_file,
+            "language": "python",
+            "functionDirectory": metadata.directory or str(self._facts.root),
+            "bindings": [dict(binding.properties) for binding in metadata.bindings],
         }

@@ -15,13 +15,14 @@ from emulator import __version__
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import DEFAULT_PORT
 from emulator.host.console.output import Console
+from emulator.worker.port import member_of
 
 if TYPE_CHECKING:
     # The supervisor process prints the banner. Importing the port would load the web server there, which takes longer
     # than the rest of its start.
     from emulator.host.port import Function, ManualBindings
 
-RUNTIME_VERSION = "4.1037.0.0"
+RUNTIME_VERSION = "4.1052.100.0"
 """Version of the Functions host whose behaviour azemu reproduces."""
 
 
@@ -46,7 +47,7 @@ def print_functions(
         console.print()
     http = [function for function in enabled if is_http(function)]
     for function in http:
-        names = function.trigger.properties.get("methods") or ()
+        names = member_of(function.trigger.properties, "methods") or ()
         methods = f"[{','.join(str(name).upper() for name in names)}]" if names else ""
         console.print(f"\t{function.name}: {methods} {url_of(function, port=port, route_prefix=route_prefix)}")
         console.print()
@@ -128,6 +129,6 @@ def is_http(function: Function) -> bool:
 def url_of(function: Function, *, port: int, route_prefix: str) -> str:
     """Return the URL of an HTTP function, with route parameters in braces."""
     # Always localhost, whatever address the host listens on, as in core-tools.
-    route = str(function.trigger.properties.get("route") or function.name)
+    route = str(member_of(function.trigger.properties, "route") or function.name)
     path = "/".join(part for part in (route_prefix.strip("/"), route.strip("/")) if part)
     return f"http://localhost:{port}/{path}"

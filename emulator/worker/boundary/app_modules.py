@@ -16,6 +16,9 @@ from typing import Any
 from emulator import own_modules
 from emulator.own_modules import LIBRARY_FOLDERS, OWN_MODULES
 
+APP_NAMESPACE = "__app__"
+"""The package of the app's folder, below which scripts of the v1 programming model are imported."""
+
 
 class AppModules:
     """While entered, modules are imported from the app's folder; afterwards they are removed from sys.modules.
@@ -158,7 +161,16 @@ class _AppFinder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         # `path` is set for submodules; their package's own path finds them.
-        if path is not None or not self.offers(fullname):
+        if path is not None:
+            return None
+        if fullname == APP_NAMESPACE:
+            # A namespace package, as the official worker creates it: `from __app__.shared import x` and, in a function
+            # folder, `from ..shared import x` find the modules of the app's folder.
+            namespace = ModuleSpec(fullname, None, is_package=True)
+            namespace.submodule_search_locations = [str(self.folders[-1])]
+            self.imported.add(fullname)
+            return namespace
+        if not self.offers(fullname):
             return None
         spec = PathFinder.find_spec(fullname, [str(folder) for folder in self.folders], target)
         if spec is not None:
@@ -167,7 +179,8 @@ class _AppFinder(MetaPathFinder):
 
     def top_level_names(self) -> set[str]:
         """Return a possible module name for every file and folder of the app."""
-        return {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
+        names = {entry.stem for folder in self.folders if folder.is_dir() for entry in folder.iterdir()}
+        return names | {APP_NAMESPACE}
 
     def has_loaded(self, name: str, module: ModuleType) -> bool:
         """Return whether the module was loaded from the app's folder while the app was open."""
@@ -177,7 +190,7 @@ class _AppFinder(MetaPathFinder):
     def conflicts_with(self, name: str, module: ModuleType) -> bool:
         """Return whether a loaded module has the name of a module of the app but comes from elsewhere."""
         top = name.partition(".")[0]
-        return self.offers(top) and not self._contains(top, module)
+        return (top == APP_NAMESPACE or self.offers(top)) and not self._contains(top, module)
 
     def offers(self, top: str) -> bool:
         """Return whether a top-level name is a module of the app."""
@@ -197,6 +210,8 @@ class _AppFinder(MetaPathFinder):
             return True
 
     def _contains(self, top: str, module: ModuleType) -> bool:
+        if top == APP_NAMESPACE:
+            return _is_below(module, self.folders[-1:])
         # A package without __init__.py may have parts in several folders, the app's among them.
         return _is_below(module, [part for folder in self.folders for part in (folder / f"{top}.py", folder / top)])
 

@@ -64,6 +64,18 @@ async def test_a_shadowed_route_is_logged(tmp_path: Path, caplog: pytest.LogCapt
     assert warnings[0].startswith("Function 'c' will never be called: function 'a' takes all requests")
 
 
+async def test_a_setting_in_a_route_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = routes("'a', '%PREFIX%/x'", "'b', 'items/a%20b%20c'", "'c', '%GIVEN%'")
+    async with run_app(tmp_path, HTTP_APP, source, settings={"GIVEN": "given"}) as site:
+        assert (await site.get("/api/given")).status == 404
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [warning.partition(".")[0] for warning in warnings] == [
+        "The route 'api/%PREFIX%/x' of function 'a' contains %PREFIX%",
+        "The route 'api/%GIVEN%' of function 'c' contains %GIVEN%",
+    ]
+    assert ["(which is not set)" in warning for warning in warnings] == [True, False]
+
+
 async def test_a_failed_constraint_lets_the_next_route_match(tmp_path: Path) -> None:
     source = routes("'a', 'items/{id:int}'", "'b', 'items/{name:alpha}'", "'c', '{*rest}'")
     async with run_app(tmp_path, HTTP_APP, source) as site:

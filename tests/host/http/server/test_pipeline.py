@@ -166,13 +166,26 @@ async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
         await opening
 
 
-async def test_a_host_in_error_responds_with_503_at_once(tmp_path: Path) -> None:
+async def test_an_app_that_cannot_be_loaded_has_no_functions(tmp_path: Path) -> None:
     async with run_app(tmp_path, HTTP_APP, "raise ValueError('broken')") as site:
+        assert (await site.get("/api/hello")).status == 404
+        assert (await site.get("/runtime/webhooks/durabletask/instances")).status == 404
+        assert (await site.get("/admin/functions")).json() == []
+        assert (await site.get("/")).status == 200
+        status = (await site.get("/admin/host/status")).json()
+        assert status["state"] == "Running"
+        assert "ValueError: broken" in status["errors"][0]
+        assert (await site.post("/admin/functions/hello", "{}")).status == 404
+
+
+async def test_a_host_in_error_responds_with_503_at_once(tmp_path: Path) -> None:
+    settings = {"FUNCTIONS_WORKER_RUNTIME": "node"}
+    async with run_app(tmp_path, HTTP_APP, "", settings=settings) as site:
         answer = await site.get("/api/hello")
         assert (answer.status, answer.text) == (503, "Function host is not running.")
         status = (await site.get("/admin/host/status")).json()
         assert status["state"] == "Error"
-        assert "ValueError: broken" in status["errors"][0]
+        assert "FUNCTIONS_WORKER_RUNTIME" in status["errors"][0]
         assert (await site.post("/admin/functions/hello", "{}")).status == 404
 
 

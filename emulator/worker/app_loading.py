@@ -1,0 +1,193 @@
+"""Loading of a whole app: its script with an app object (v2 programming model), its function folders (v1), or both.
+
+    with AppModules(root):
+        loaded = load_app(root, script_name(settings), clock)
+
+A mistake in the script fails the whole app; a mistake in a function folder fails only that function, as on Azure.
+Source: azure-functions-python-worker, loader.py, functions.py; host, WorkerFunctionMetadataProvider.cs;
+docs/protocol/python-worker.md chapter 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import azure.functions as func
+
+from emulator.clock import Clock
+from emulator.logs import get_logger
+from emulator.worker.boundary.app_modules import APP_NAMESPACE
+from emulator.worker.durable_version import check_functions, check_imported_version
+from emulator.worker.failures import hints_of, load_failed
+from emulator.worker.function_json import (
+    FILE_NAME,
+    FunctionConfigurationError,
+    FunctionDeclaration,
+    function_folders,
+    read_function,
+)
+from emulator.worker.indexing import LoadedFunction, function_id, index, loaded_function, source_of
+from emulator.worker.loader import import_app
+from emulator.worker.port import FunctionFailed, FunctionMetadata
+from emulator.worker.sdk_patches import apply_sdk_patches
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """What an app has. `app`: the app object of its script, None if it has no script.
+
+    `functions`: those that can be called. `failures`: the errors of those that could not be loaded, by name.
+    `metadata`: of both, and of those whose function.json is invalid.
+    """
+
+    app: func.FunctionRegister | None
+    functions: Sequence[LoadedFunction]
+    metadata: Sequence[FunctionMetadata]
+    failures: Mapping[str, FunctionFailed]
+
+
+def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
+    """Import and index the app in the folder `root`. `script`: the file name of its script. Enter AppModules before.
+
+    Raises what the script raises, what `import_app` and `index` raise, and DurableVersionUnsupported.
+    """
+    folders = function_folders(root)
+    declarations = [_outcome_of(read_function, folder) for folder in folders]
+    try:
+        app = import_app(root, script)
+        calls = [_outcome_of(_import_function, declaration, root) for declaration in declarations]
+    finally:
+        check_imported_version()
+    # After the imports: only now it is known which library modules the app uses.
+    apply_sdk_patches()
+    functions = [] if app is None else index(app, root, clock)
+    if functions and folders:
+        # The first sentence is the host's. A host on Azure does not look into the folders if the script has functions.
+        _log.warning(
+            "Detected mixed function app. Some functions may not be indexed - %s. azemu runs these functions beside "
+            "those of %s; on Azure they do not run. Declare all functions in one of the two programming models.",
+            ", ".join(folder.name for folder in folders),
+            script,
+        )
+    if app is None and not folders:
+        _log.warning(
+            "There is no %s in %s. Declare the app's functions there (v2 programming model) or in folders with a "
+            "function.json (v1 programming model), or set PYTHON_SCRIPT_FILE_NAME to the name of the file that "
+            "declares them.",
+            script,
+            root,
+        )
+    rejected: list[FunctionMetadata] = []
+    failures: dict[str, FunctionFailed] = {}
+    places = {function.metadata.name.lower(): function.metadata.source for function in functions}
+    for folder, declaration, call in zip(folders, declarations, calls, strict=True):
+        if isinstance(declaration, BaseException):
+            rejected.append(_metadata_of_invalid(folder, declaration))
+            continue
+        place = places.get(folder.name.lower())
+        if place is not None:
+            text = f"'{declaration.path}' declares the function a second time; the first is at {place}. Rename one."
+            rejected.append(_metadata_of_invalid(folder, FunctionConfigurationError(text)))
+            continue
+        for warning in declaration.warnings:
+            _log.warning("%s", warning)
+        loaded = _outcome_of(_load_function, declaration, root, call)
+        if isinstance(loaded, LoadedFunction):
+            functions.append(loaded)
+            continue
+        failure = failures[folder.name] = load_failed(loaded, list(sys.path))
+        unloaded = _metadata(declaration, root, source=str(declaration.path))
+        rejected.append(replace(unloaded, load_error="\n".join([str(failure), *hints_of(loaded)])))
+    metadata = [*(function.metadata for function in functions), *rejected]
+    check_functions(metadata)
+    return LoadedApp(app, functions, metadata, failures)
+
+
+def _outcome_of(
+    step: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs
+) -> Result | BaseException:
+    """Return the result, or the exception: one broken function must not keep the others from running."""
+    try:
+        return step(*arguments, **options)
+    # A script that calls sys.exit() ends the official worker. Here it fails its own function only.
+    except BaseException as error:
+        return error
+
+
+def _import_function(declaration: FunctionDeclaration | BaseException, root: Path) -> Callable[..., Any]:
+    """Import the script as a module of the package __app__ and return its entry point.
+
+    Raises `declaration` if it is an exception, what the script raises, and RuntimeError with the official worker's
+    texts.
+    """
+    if isinstance(declaration, BaseException):
+        raise declaration
+    name, script, entry_point = declaration.name, declaration.script, declaration.entry_point
+    try:
+        relative = script.relative_to(root)
+    except ValueError:
+        raise RuntimeError(
+            f"script path {script} is not relative to the specified directory {declaration.path.parent}"
+        ) from None
+    if script.suffix != ".py":
+        raise RuntimeError(f"cannot load function {name}: invalid Python filename {script}")
+    parts = [APP_NAMESPACE, *relative.with_suffix("").parts]
+    # The package itself is the script's module. Importing __init__ below it would run the script a second time.
+    module = importlib.import_module(".".join(parts[:-1] if parts[-1].lower() == "__init__" else parts))
+    call: Callable[..., Any] | None = getattr(module, entry_point, None)
+    if call is None or not callable(call):
+        text = f"cannot load function {name}: function {entry_point}() is not present in {relative}"
+        raise RuntimeError(text)
+    return call
+
+
+def _load_function(
+    declaration: FunctionDeclaration, root: Path, call: Callable[..., Any] | BaseException
+) -> LoadedFunction:
+    if isinstance(call, BaseException):
+        raise call
+    metadata = _metadata(declaration, root, source=source_of(call) or str(declaration.script))
+    try:
+        # The official worker has HTTP streaming for the v2 programming model only.
+        return loaded_function(metadata, call, directory=metadata.directory, streaming=None)
+    except Exception as error:
+        error.add_note(
+            f"The function is {declaration.name} at {metadata.source}, its bindings are in {declaration.path}."
+        )
+        raise
+
+
+def _metadata(declaration: FunctionDeclaration, root: Path, *, source: str) -> FunctionMetadata:
+    script = declaration.script
+    return FunctionMetadata(
+        name=declaration.name,
+        id=function_id(declaration.name),
+        bindings=declaration.bindings,
+        retry=declaration.retry,
+        script_file=(script.relative_to(root) if script.is_relative_to(root) else script).as_posix(),
+        directory=str(declaration.path.parent),
+        source=source,
+        config=declaration.config,
+        disabled=declaration.disabled,
+    )
+
+
+def _metadata_of_invalid(folder: Path, error: BaseException) -> FunctionMetadata:
+    return FunctionMetadata(
+        name=folder.name,
+        id=function_id(folder.name),
+        bindings=(),
+        directory=str(folder),
+        source=str(folder / FILE_NAME),
+        configuration_error=str(error),
+    )
