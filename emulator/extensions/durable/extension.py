@@ -56,6 +56,16 @@ def durable_extension(context: ExtensionContext) -> Extension:
             provider.control_queue_batch_size,
             provider.control_queue_buffer_threshold,
         )
+    if provider.other is not None:
+        stored = "" if options.stored_hub_name == options.hub_name else f' (stored as "{options.stored_hub_name}")'
+        _log.warning(
+            'extensions.durableTask.storageProvider.type in host.json is "%s". Instead of %s, azemu uses its own '
+            'engine and the storage of AzureWebJobsStorage. Task hub: "%s"%s.',
+            provider.type,
+            provider.other,
+            options.hub_name,
+            stored,
+        )
     claim_identity = no_identity
     # A host that takes over the name of a killed one owns its leases. With storage in Azure, a host with that name may
     # run on another machine, whose file locks cannot be seen here. So identities are claimed only for emulators.
