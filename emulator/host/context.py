@@ -50,6 +50,8 @@ class ExtensionContext:
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
     `http://localhost:7071`. `any_port`: the host got a free port instead of a fixed one, so that ports which extensions
     open must not be fixed either.
+
+    `first_start`: False after a restart by the supervisor, when what concerns settings has been said already.
     """
 
     options: HostOptions
@@ -68,6 +70,7 @@ class ExtensionContext:
     origin: Callable[[], str]
     any_port: bool
     hosts_folder: Path | None
+    first_start: bool
     resources: ExitStack
 
     def section(self, options: type[T]) -> T:
