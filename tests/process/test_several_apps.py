@@ -65,7 +65,7 @@ def test_apps_without_settings_share_an_azurite_that_outlives_each(tmp_path: Pat
     )
     with ExitStack() as stack:
         # At the same moment, on free ports.
-        first, second = (stack.enter_context(started(app, env=env)) for app in (one, other))
+        first, second = (stack.enter_context(started(app, env=env, default_storage=True)) for app in (one, other))
         for azemu in (first, second):
             azemu.wait_for("^AzureWebJobsStorage is not set. Using local storage")
             azemu.wait_for(r"^Storage: +Azurite at 127\.0\.0\.1, ports 10000 \(blob\), .*started by")
@@ -77,7 +77,7 @@ def test_apps_without_settings_share_an_azurite_that_outlives_each(tmp_path: Pat
         third_app = write_app(
             tmp_path / "third", DURABLE_APP, CODE, host=(other / "host.json").read_text(encoding="utf-8")
         )
-        with started(third_app, env=env) as third:
+        with started(third_app, env=env, default_storage=True) as third:
             line = third.wait_for(r"The app in .*")[0]
             assert line.startswith(f'The app in "{other}" also runs on the task hub "{hubs[1]}" of the same storage.')
             third.interrupt()

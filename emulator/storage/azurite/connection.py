@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -22,11 +21,16 @@ from emulator.storage.azurite.search import NoAzurite
 from emulator.storage.file_lock import try_lock
 from emulator.subprocesses import describe_exit_code
 
-# As for the host process (process/child.py): neither the current folder nor PYTHONPATH may shadow azemu's modules.
-_BOOT: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from emulator.storage.azurite.runner import main; "
-    "sys.exit(main(sys.argv[2]))"
-)
+# The option -P keeps the current folder off the import path, and PYTHONPATH may contain another package of this name.
+# So the package is imported from its own folder, whatever the path contains.
+_BOOT: Final = """
+import importlib.machinery, importlib.util, sys
+spec = importlib.machinery.PathFinder.find_spec("emulator", [sys.argv[1]])
+sys.modules["emulator"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from emulator.storage.azurite.runner import main
+sys.exit(main(sys.argv[2]))
+"""
 _PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[3])
 _LOG_FILE: Final = "azemu.log"
 
@@ -180,13 +184,11 @@ def _start_runner(request: RunRequest) -> subprocess.Popen[bytes]:
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         detached = {"start_new_session": True}
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (request.folder / _LOG_FILE).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOT, _PACKAGE_FOLDER, request.to_text()],
             # Not the app folder, which could not be deleted on Windows while the runner runs.
             cwd=request.folder,
-            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
