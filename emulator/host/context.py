@@ -10,6 +10,7 @@ functions themselves, to be called when they are needed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
 
 T = TypeVar("T", bound=SectionOptions)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,11 @@ class ExtensionContext:
 
     def section(self, options: type[T]) -> T:
         """Read the extension's section of host.json into its own dataclass. Raises ConfigurationError."""
-        return self.options.section(options)
+        read = self.options.section(options)
+        if self.first_start:
+            for typo in self.options.typos(options):
+                _log.warning("%s", typo)
+        return read
 
     # `cached_property` needs an instance dictionary, which is why this dataclass has no slots.
     @cached_property
