@@ -8,8 +8,9 @@ gets an Azurite of its own on that folder. What azemu starts ends with the last 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -85,7 +86,9 @@ async def open_azurite(
         return
     shared = data_folder() / "azurite"
     own = app / FOLDER
-    folder = own if any(own.glob(_DATA_FILES)) else shared
+    has_own_data = any(own.glob(_DATA_FILES))
+    # A container may have a read-only home. A folder that the user has chosen is an error instead.
+    folder = own if has_own_data or not ("AZEMU_DATA" in os.environ or _is_writable(shared)) else shared
     ports = usual_ports
     connection = await connect(folder, clock)
     if connection is None:
@@ -105,9 +108,15 @@ async def open_azurite(
             yield Azurite(ports=usual_ports, started_here=False, origin="already running")
             return
     if folder == own:
-        print_line(
-            f"Using the Azurite data of this app in {own}. Apps without such a folder share the data in {shared}."
+        others = (
+            f"Apps without such a folder share the data in {shared}."
+            if has_own_data
+            else f"The data that apps share would be in {shared}, which cannot be written."
         )
+        print_line(f"Using the Azurite data of this app in {own}. {others}")
+        # If it cannot be created, the runner's start reports that.
+        with suppress(OSError):
+            own.mkdir(parents=True, exist_ok=True)
         hide_from_git(own)
     request = RunRequest(folder=folder, app=app, ports=ports)
     async with _run_by_runner(request, connection, clock, print_line) as azurite:
@@ -180,6 +189,12 @@ async def _started_in_memory(launch: Launch, clock: Clock, print_line: PrintLine
     async with background(running, name="Azurite"):
         ports = await listening
         yield Azurite(ports=ports, started_here=True, origin=launch.program.origin, restarted=restarted)
+
+
+def _is_writable(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
 
 
 def _warn_of_missing_services(ports: Ports, answering: list[Service], print_line: PrintLine) -> None:

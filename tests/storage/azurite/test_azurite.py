@@ -543,6 +543,26 @@ async def test_azurite_goes_on_when_the_first_user_is_killed(tmp_path: Path, dat
     assert await port_users(usual) == {PortUser.NOTHING}
 
 
+@pytest.mark.azurite
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the home folder in the way of Linux")
+async def test_app_folder_is_used_if_the_home_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZEMU_DATA")
+    (tmp_path / "home").write_text("not a folder")
+    monkeypatch.setenv("AZEMU_CACHE", str(cache_folder()))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    said: list[str] = []
+    app = tmp_path / "app"
+    async with open_azurite(app, clock=CLOCK, usual_ports=free_ports(), print_line=said.append) as azurite:
+        assert azurite.folder == app / ".azurite"
+    shared = tmp_path / "home" / "azemu" / "azurite"
+    assert said == [
+        f"Using the Azurite data of this app in {app / '.azurite'}. The data that apps share would be in {shared}, "
+        "which cannot be written."
+    ]
+
+
 async def test_unusable_data_folder_is_an_error(tmp_path: Path, data: Path) -> None:
     data.write_text("a file")
     with pytest.raises(StorageUnavailable, match="which cannot be used"):
