@@ -129,6 +129,7 @@ async def open_app(
             origin=lambda: f"http://localhost:{port}",
             any_port=configuration.port == 0,
             hosts_folder=hosts_folder,
+            first_start=configuration.first_start,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )

@@ -1,4 +1,5 @@
-"""Storage for connections with UseDevelopmentStorage=true: Azurite, or the built-in store if Azurite is not available.
+"""Storage for connections with UseDevelopmentStorage=true, and for apps that name no storage: Azurite, or the built-in
+store if Azurite is not available.
 
 `azemu start` and the tests open it before the host, because the host itself starts no storage.
 """
@@ -17,9 +18,17 @@ from emulator.config.connections import (
     ConnectionNotConfigured,
     resolve_connection,
 )
+from emulator.config.missing_settings import example_files
 from emulator.config.settings import Settings
-from emulator.config.start import BUILTIN_PATH, Configuration, development_connections, storage_value
-from emulator.storage.azurite import FOLDER, HOW_TO_GET_AZURITE, NoAzurite, open_azurite
+from emulator.config.start import (
+    BUILTIN_PATH,
+    DEVELOPMENT_STORAGE,
+    Configuration,
+    development_connections,
+    storage_value,
+)
+from emulator.errors import ConfigurationError
+from emulator.storage.azurite import HOW_TO_GET_AZURITE, NoAzurite, open_azurite
 from emulator.storage.endpoints import account_description
 
 
@@ -44,11 +53,18 @@ async def open_app_storage(
 
     Raises StorageUnavailable, and ConfigurationError when AzureWebJobsStorage cannot be understood.
     """
-    description = describe_storage(configuration.settings)
+    app_settings = configuration.settings
     # Connections that name an account in Azure, or another server, need nothing to be started.
-    connections = development_connections(configuration.settings)
+    connections = development_connections(app_settings)
+    if is_storage_missing(app_settings):
+        examples = " and ".join(example_files(configuration.root))
+        print_line(
+            f"{DEFAULT_CONNECTION} is not set. Using local storage, as with {DEFAULT_CONNECTION}={DEVELOPMENT_STORAGE}."
+            + (f" {examples} in the app's folder shows settings of this app." if examples else "")
+        )
+        connections = [DEFAULT_CONNECTION, *connections]
     if not connections:
-        yield AppStorage(description=description)
+        yield AppStorage(description=describe_storage(app_settings))
         return
     async with AsyncExitStack() as stack:
         try:
@@ -61,20 +77,37 @@ async def open_app_storage(
                 raise
             print_line(
                 f"Azurite is not available; using the built-in store in {BUILTIN_PATH} of the app's folder (as with "
-                f"--storage builtin). {missing.reason} To get Azurite, install {HOW_TO_GET_AZURITE}."
+                f"--storage builtin). It has no server: the app's own storage clients cannot use it. {missing.reason} "
+                f"To get Azurite, install {HOW_TO_GET_AZURITE}."
             )
             settings = dict.fromkeys(connections, storage_value("builtin", configuration.root))
-            yield AppStorage(
-                description=describe_storage(configuration.settings.with_values(settings)), settings=settings
-            )
+            yield AppStorage(description=describe_storage(app_settings.with_values(settings)), settings=settings)
             return
-        # UseDevelopmentStorage=true means the well-known ports. If Azurite listens on others, the settings must say so,
-        # because user code reads them too.
-        settings = {} if azurite.has_usual_ports else dict.fromkeys(connections, azurite.connection_string)
+        # The text UseDevelopmentStorage=true means the well-known ports, which Azurite need not have got. The storage
+        # clients for Python do not understand it at all, and user code passes the setting to them.
+        settings = dict.fromkeys(connections, azurite.connection_string)
+        description = describe_storage(app_settings)
         if DEFAULT_CONNECTION in connections:
-            where = f"started by azemu, data in {FOLDER}/" if azurite.started_here else azurite.origin
+            where = azurite.origin
+            if azurite.folder is not None:
+                by = "started by azemu" if azurite.started_here else "started by another azemu"
+                where = f"{by}, data in {azurite.folder}"
             description = f"{azurite.description} ({where})"
         yield AppStorage(description=description, settings=settings, restarted=azurite.restarted)
+
+
+def is_storage_missing(settings: Settings) -> bool:
+    """Return whether AzureWebJobsStorage has no value in any of its forms; spaces alone are no value."""
+    if not (settings.get(DEFAULT_CONNECTION) or " ").strip():
+        settings = settings.with_values({DEFAULT_CONNECTION: ""})
+    try:
+        resolve_connection(settings, DEFAULT_CONNECTION)
+    except ConnectionNotConfigured:
+        return True
+    except ConfigurationError:
+        # It has a value. What is wrong with it is reported where it is used.
+        return False
+    return False
 
 
 def describe_storage(settings: Settings) -> str | None:

@@ -24,6 +24,14 @@ from tests.storage.bench import Bench
 T = TypeVar("T")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep Azurite's data, and what else azemu stores for all apps, away from the folder of the user."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AZEMU_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The connection string of an Azurite of our own that keeps everything in memory."""

@@ -100,9 +100,19 @@ class Running:
 
 
 @contextmanager
-def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs."""
+def started(
+    app: Path, *options: str, env: Mapping[str, str] | None = None, default_storage: bool = False
+) -> Iterator[Running]:
+    """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs.
+
+    An app that names no storage gets a store in memory, because most tests need none and Azurite takes a second to
+    start. `default_storage`: let azemu decide.
+    """
     words = ["start", *options]
+    settings = app / "local.settings.json"
+    texts = (*options, *(env or {}), settings.read_text(encoding="utf-8") if settings.is_file() else "")
+    if not default_storage and not any("storage" in text.lower() for text in texts):
+        words += ["--storage", "builtin:memory"]
     if "--port" not in options:
         words += ["--port", "0"]
     process = subprocess.Popen(

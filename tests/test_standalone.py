@@ -23,7 +23,8 @@ CITING = [
 
 # Spelled in two parts: this file is searched too.
 _OUTSIDE = "sha" + "red"
-_MENTION = re.compile(rf"\b{_OUTSIDE}/|\.\./{_OUTSIDE}\b|[\"']{_OUTSIDE}[\"'] */|/ *[\"']{_OUTSIDE}[\"']")
+# Apps have folders of this name, too, so what is in it belongs to the pattern.
+_MENTION = re.compile(rf"\b{_OUTSIDE}[\"'/ ]+(spec|golden|cases|style|hooks)\b")
 
 _SECTION = r"(?:\d+(?:\.\d+)*|[A-Z]\b)"
 _CITATION = re.compile(

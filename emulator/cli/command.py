@@ -54,6 +54,7 @@ def _start(command: Start) -> int:
     from emulator.clock import SystemClock
     from emulator.config import hostjson, settings
     from emulator.config.hostjson import LogLevel
+    from emulator.config.missing_settings import missing_settings_message
     from emulator.config.start import StartOptions, configure
     from emulator.host.console.output import Style, use_colour
     from emulator.process.serving import open_console, serve_alone
@@ -77,6 +78,9 @@ def _start(command: Start) -> int:
     # Printed here and not in the host process, which reads the same files again after every restart.
     for warning in configuration.warnings:
         console.print(warning, level=LogLevel.WARNING)
+    environ = {**os.environ, **configuration.environment(configuration.port)}
+    if (message := missing_settings_message(configuration.root, configuration.settings, environ)) is not None:
+        console.print(message, level=LogLevel.WARNING)
     if command.verbose:
         # Order and wording as in `func start --verbose`.
         for name in (settings.FILE_NAME, hostjson.FILE_NAME):

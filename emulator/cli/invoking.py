@@ -79,8 +79,9 @@ def _wait_until_started(host: _Host) -> None:
             raise InvocationFailed(
                 f"The server at http://localhost:{host.port} is not azemu. Name its port with --port N."
             )
-        if status["state"] == "Error":
-            problems = "\n".join(status.get("errors") or ())
+        problems = "\n".join(status.get("errors") or ())
+        # Like Azure's, a host that could not load the app runs, but without functions.
+        if status["state"] == "Error" or (problems and host.get("/admin/functions").json() == []):
             raise InvocationFailed(f"The host at port {host.port} could not load the app.\n{problems}")
         if status["state"] not in ("Default", "Starting"):
             return

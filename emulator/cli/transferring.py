@@ -19,6 +19,7 @@ from emulator.config.connections import BuiltinConnection, Connection, parse_con
 from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DEVELOPMENT_STORAGE, storage_value
 from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.options import storable_hub_name
 from emulator.errors import ConfigurationError
 from emulator.storage.azurite import open_azurite
 from emulator.storage.port import StorageAccount
@@ -92,7 +93,8 @@ def all_items(item: Item) -> bool:
 
 def hub_items(hub: str) -> Callable[[Item], bool]:
     """Return a predicate that is true for the queues, tables and containers of a task hub with any partition count."""
-    names = HubNames(hub=hub, partition_count=_MAX_PARTITIONS)
+    # With a provider other than Azure Storage, a hub may be stored under another name than that in host.json.
+    names = HubNames(hub=storable_hub_name(hub), partition_count=_MAX_PARTITIONS)
     tables = {name.lower() for name in (names.history_table, names.instances_table, names.partitions_table)}
     chosen: Mapping[Kind, frozenset[str]] = {
         Kind.QUEUE: frozenset((*names.control_queues, names.work_item_queue)),

@@ -21,6 +21,7 @@ from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.schema import Rule, Section, SectionOptions, option, read_section
 from emulator.config.settings import Settings
+from emulator.config.typos import host_typos, option_typos
 from emulator.config.unused_options import check_unused_options
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import ConfigurationError
@@ -129,6 +130,10 @@ class HostOptions:
         default=Section({}, ("extensions",), lambda path: FILE_NAME), compare=False, metadata={"rule": Rule(key="")}
     )
 
+    def typos(self, options: type[T]) -> list[str]:
+        """Return warnings about keys of the section of an extension that are probably misspelled."""
+        return option_typos(options, self.extensions.section(options.section_name))
+
     def section(self, options: type[T]) -> T:
         """Read the section below `extensions` that a dataclass names as its own. Raises ConfigurationError."""
         return read_section(options, self.extensions.section(options.section_name))
@@ -164,6 +169,7 @@ def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tu
     document = Section(content, (), origin)
     options = replace(read_section(HostOptions, document), extensions=document.section("extensions"), text=text)
     warnings += check_unused_options(document, settings)
+    warnings += host_typos(HostOptions, document)
     if options.retry is not None:
         options.retry.check(document.section("retry"))
     # A bare integer is a number of days in a .NET TimeSpan, so "-1" arrives as minus one day.

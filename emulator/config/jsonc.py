@@ -44,6 +44,9 @@ def read_json(path: Path) -> JsonFile:
     except UnicodeDecodeError as error:
         position = error.start + len(mark) + 1
         raise NotText(f"The file is not UTF-8 text (byte {position}). Save it as UTF-8.") from None
+    # JSON text contains none. Windows editors write UTF-16 without a byte order mark, too.
+    if "\0" in text:
+        raise NotText("The file contains NUL characters; it is probably UTF-16. Save it as UTF-8.")
     repeated: list[str] = []
 
     def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -99,8 +99,12 @@ class SectionOptions(Protocol):
 def read_section(cls: type[T], section: Section) -> T:
     """Read a section into the dataclass `cls`. Absent options keep their defaults; unknown keys are ignored.
 
-    Raises ConfigurationError with file, key, what was found and what is allowed.
+    If `cls` has a class method `relevant(section)`, what it returns is read instead of the section. Raises
+    ConfigurationError with file, key, what was found and what is allowed.
     """
+    relevant = getattr(cls, "relevant", None)
+    if relevant is not None:
+        section = relevant(section)
     # Annotations are texts in modules with `from __future__ import annotations`, so they have to be evaluated.
     types_of_fields = _type_hints(cls)  # type: ignore[arg-type]
     values = {}

@@ -6,6 +6,7 @@ docs/protocol/functions-host.md 1.4 and 2.1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,11 @@ class _File:
 
 
 class _WrongShape(Exception):
-    """JSON in which a member has another type than Core Tools expects."""
+    """JSON in which a member has another type than Core Tools expects. `member`: its name."""
+
+    def __init__(self, message: str, member: str = "") -> None:
+        super().__init__(message)
+        self.member = member
 
 
 def find_project_root(start: Path) -> Path:
@@ -162,7 +167,7 @@ def find_project_root(start: Path) -> Path:
 def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[str, str]) -> LoadedSettings:
     """Merge the settings: `overrides` win over the environment, and the environment over local.settings.json.
 
-    A file that cannot be read is a warning, as in Core Tools. Raises ConfigurationError for an encrypted file.
+    Raises ConfigurationError for a file that cannot be read or is encrypted.
     """
     file = _read_file(root / FILE_NAME)
     warnings = list(file.warnings)
@@ -219,10 +224,14 @@ def _read_file(path: Path) -> _File:
         host = _read_host_section(path, members)
     except FileNotFoundError:
         return _File()
-    except (OSError, NotText, json.JSONDecodeError, _WrongShape) as error:
-        # The first two sentences are those of Core Tools.
-        text = f"Failed to read app settings file at '{path}'. Ensure it is a valid JSON file. {error}"
-        return _File(warnings=(text,))
+    except OSError as error:
+        raise _unreadable(path, f"{error.strerror}.") from None
+    except json.JSONDecodeError as error:
+        raise _unreadable(path, f"Line {error.lineno}, column {error.colno}: {error.msg}.") from None
+    except _WrongShape as error:
+        raise _unreadable(path, f"{_line_of(path, error.member)}{error}") from None
+    except NotText as error:
+        raise _unreadable(path, str(error)) from None
     warnings += [
         f"The setting '{name}' is a Key Vault reference, which azemu does not resolve: the app gets the text of the "
         f"reference. For local runs, put the value itself into {FILE_NAME}."
@@ -235,6 +244,22 @@ def _read_file(path: Path) -> _File:
             "may cause your function app to behave differently from Azure."
         )
     return _File(values=values, host=host, warnings=tuple(warnings))
+
+
+def _unreadable(path: Path, why: str) -> ConfigurationError:
+    # The first two sentences are those of Core Tools, which then continues without the settings. The app would fail for
+    # reasons that do not name this file.
+    return ConfigurationError(
+        f"Failed to read app settings file at '{path}'. Ensure it is a valid JSON file. {why} Correct the file, or "
+        "rename it to start without it."
+    )
+
+
+def _line_of(path: Path, member: str) -> str:
+    """Return "Line N: " for the first line with a member of that name; empty if there is none."""
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if member else []
+    numbers = (number for number, line in enumerate(lines, 1) if f'"{member}"'.lower() in line.lower())
+    return next((f"Line {number}: " for number in numbers), "")
 
 
 class _Members:
@@ -256,14 +281,14 @@ class _Members:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise _WrongShape(f'"{name}" is {_kind(value)}; allowed: an object.')
+            raise _WrongShape(f'"{name}" is {_kind(value)}; allowed: an object.', name)
         return value
 
 
 def _text(name: str, value: Any) -> str | None:
     """Convert a value to text as .NET configuration does."""
     if isinstance(value, (dict, list)):
-        raise _WrongShape(f'"{name}" is {_kind(value)}; allowed: a string.')
+        raise _WrongShape(f'"{name}" is {_kind(value)}; allowed: a string.', re.split("[.:]", name, maxsplit=1)[-1])
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -86,6 +86,7 @@ class Configuration:
 
     `root`: app folder, absolute. `port`: 0 means any free port. `cors`: None disables CORS. `wants_azurite`: the user
     asked for Azurite with --storage, so the built-in store must not replace it. `warnings`: for the user, in order.
+    `first_start`: False if the supervisor has restarted the host.
     """
 
     root: Path
@@ -98,6 +99,7 @@ class Configuration:
     listener: socket.socket | None = None
     wants_azurite: bool = False
     warnings: Sequence[str] = ()
+    first_start: bool = True
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Return the variables that os.environ must contain before user code is imported. `port`: the bound port.

@@ -7,18 +7,36 @@ docs/protocol/durable-client-http.md chapter 5.
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar, Final
 
 from emulator.config.connections import DEFAULT_CONNECTION
-from emulator.config.schema import option
+from emulator.config.schema import Section, option
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
 
 DEFAULT_HUB_NAME: Final = "TestHubName"
+
+AZURE_STORAGE: Final = "AzureStorage"
+OTHER_PROVIDERS: Final[Mapping[str, str]] = {
+    "azuremanaged": "the Durable Task Scheduler",
+    "mssql": "Microsoft SQL Server",
+    "netherite": "Netherite",
+}
+"""Storage providers of .NET that azemu does not have, by type in lower case. Their apps run on azemu's own engine."""
+
+SCHEDULER_SETTING: Final = "DURABLE_TASK_SCHEDULER_CONNECTION_STRING"
+"""The setting that the documentation of the Durable Task Scheduler uses. Its value may name the task hub."""
+_TASK_HUB_PART: Final = re.compile(r"(?:^|;)\s*TaskHub\s*=\s*([^;\s][^;]*)", re.IGNORECASE)
+_SETTING_NAME: Final = re.compile("%([^%]+)%")
+
+# The message of the extension says 45 characters, but its code accepts 50.
+_STORABLE: Final = re.compile("[A-Za-z][A-Za-z0-9]{2,49}")
 
 
 class OverridableStates(enum.Enum):
@@ -57,10 +75,12 @@ def _ten_per_cpu() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureStorageProvider:
-    """The section extensions.durableTask.storageProvider of host.json."""
+    """The section extensions.durableTask.storageProvider of host.json.
 
-    # The others (mssql, netherite, azureManaged) are extensions of their own, which azemu does not have.
-    type: str = "AzureStorage"
+    `type`: with another provider (`OTHER_PROVIDERS`) all other options have their defaults.
+    """
+
+    type: str = AZURE_STORAGE
     connection_name: str = option(DEFAULT_CONNECTION, formerly="connectionStringName")
     # Read when the hub is created; an existing hub keeps its number of control queues.
     partition_count: int = option(4, at_least=1, at_most=16)
@@ -80,6 +100,23 @@ class AzureStorageProvider:
     queue_client_message_encoding: MessageEncoding = MessageEncoding.UTF8
     partition_table_operation_timeout: timedelta = timedelta(seconds=2)
     use_instance_table_etag: bool = False
+
+    @classmethod
+    def relevant(cls, section: Section) -> Section:
+        """Return what is read: of the section of another provider only the type.
+
+        Options of other providers have names in common with these, but other limits and meanings: `partitionCount` of
+        Netherite is up to 32, and `connectionStringName` is not the connection of a storage account.
+        """
+        kind = section.get("type")
+        if kind is None or str(kind).lower() == AZURE_STORAGE.lower():
+            return section
+        return Section({"type": kind}, section.path, section.origin)
+
+    @property
+    def other(self) -> str | None:
+        """The name of another provider that host.json asks for; None: Azure Storage."""
+        return OTHER_PROVIDERS.get(self.type.lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +199,11 @@ class DurableTaskOptions:
     tracing: DurableTracing = DurableTracing()
     storage_provider: AzureStorageProvider = AzureStorageProvider()
 
+    @property
+    def stored_hub_name(self) -> str:
+        """The hub name as it is part of the names of queues, tables and containers."""
+        return self.hub_name if self.storage_provider.other is None else storable_hub_name(self.hub_name)
+
 
 def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableTaskOptions:
     """Complete the options as read from host.json: find the hub name, check the storage provider.
@@ -169,19 +211,35 @@ def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableT
     Raises ConfigurationError.
     """
     provider = options.storage_provider
-    if provider.type.lower() != "azurestorage":
+    if provider.other is None and provider.type.lower() != AZURE_STORAGE.lower():
         raise ConfigurationError(
-            f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage. "
+            f"Storage provider type ({provider.type}) was not found. Available storage providers: AzureStorage; "
+            "azureManaged, mssql and netherite run on the same storage here. "
             "Set extensions.durableTask.storageProvider.type in host.json."
         )
     # The hub name is not part of reading host.json, because it depends on app settings as well.
-    return replace(options, hub_name=hub_name(options.configured_hub_name, settings))
+    name = hub_name(options.configured_hub_name, settings, any_name=provider.other is not None)
+    return replace(options, hub_name=name)
 
 
-def hub_name(configured: str | None, settings: Settings) -> str:
+def storable_hub_name(name: str) -> str:
+    """Return a hub name for Azure Storage: the same one if it is valid there, else one that is derived from it.
+
+    Names that differ only in letter case are one hub, as everywhere in Azure Storage.
+    """
+    if _STORABLE.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.lower().encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    letters = re.sub("[^A-Za-z0-9]", "", name)[:36]
+    # The digest keeps names apart that differ only in what was removed. The letter is for names that begin otherwise.
+    return f"{letters if letters[:1].isalpha() else f't{letters}'}{digest}"
+
+
+def hub_name(configured: str | None, settings: Settings, *, any_name: bool = False) -> str:
     """Return the name of the app's task hub: the one of host.json (`configured`) or else a default for the site.
 
-    Raises ConfigurationError for a name that storage does not accept.
+    `any_name`: the hub's provider is not Azure Storage and has rules of its own. Raises ConfigurationError for a name
+    that storage does not accept, and for one whose setting is missing.
     """
     site = settings.get("WEBSITE_SITE_NAME")
     default = DEFAULT_HUB_NAME
@@ -201,11 +259,17 @@ def hub_name(configured: str | None, settings: Settings) -> str:
             f"default HubName ({default}). See documentation on Task Hubs for information on how to set this: "
             "https://docs.microsoft.com/azure/azure-functions/durable/durable-functions-task-hubs"
         )
-    # The message says 45 characters, but the code of the .NET extension accepts 50.
-    if configured is not None and not re.fullmatch("[A-Za-z][A-Za-z0-9]{2,49}", name):
-        unset = re.findall("%([^%]+)%", name)
+    if any_name:
+        # The missing setting is reported together with all others (config/missing_settings.py). It does not matter
+        # here: the scheduler or database whose hub it names is not used.
+        if configured is not None and name.strip() and _SETTING_NAME.search(name) is None:
+            return name
+        scheduler = _TASK_HUB_PART.search(settings.get(SCHEDULER_SETTING) or "")
+        return scheduler[1].strip() if scheduler else default
+    if configured is not None and not _STORABLE.fullmatch(name):
+        unset = _SETTING_NAME.search(name)
         advice = (
-            f"The app setting '{unset[0]}', which extensions.durableTask.hubName in host.json contains, is not set: "
+            f"The app setting '{unset[1]}', which extensions.durableTask.hubName in host.json contains, is not set: "
             'add it to "Values" in local.settings.json, or write a name without percent signs.'
             if unset
             else "Set extensions.durableTask.hubName in host.json."

@@ -26,9 +26,12 @@ from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.port import Function, HostLocks
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
+from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 
 T = TypeVar("T", bound=SectionOptions)
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class ExtensionContext:
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
     `http://localhost:7071`. `any_port`: the host got a free port instead of a fixed one, so that ports which extensions
     open must not be fixed either.
+
+    `first_start`: False after a restart by the supervisor, when what concerns settings has been said already.
     """
 
     options: HostOptions
@@ -72,11 +77,16 @@ class ExtensionContext:
     origin: Callable[[], str]
     any_port: bool
     hosts_folder: Path | None
+    first_start: bool
     resources: ExitStack
 
     def section(self, options: type[T]) -> T:
         """Read the extension's section of host.json into its own dataclass. Raises ConfigurationError."""
-        return self.options.section(options)
+        read = self.options.section(options)
+        if self.first_start:
+            for typo in self.options.typos(options):
+                _log.warning("%s", typo)
+        return read
 
     # `cached_property` needs an instance dictionary, which is why this dataclass has no slots.
     @cached_property

@@ -66,6 +66,7 @@ async def serve(
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
+        configuration = replace(configuration, first_start=announce)
         async with open_app(configuration, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER) as app:
             if announce:
                 print_functions(

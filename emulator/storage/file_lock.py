@@ -10,15 +10,16 @@ from typing import IO
 
 
 @contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock file while the body runs; False if another process holds it.
+def try_lock(path: Path) -> Iterator[IO[bytes] | None]:
+    """Hold the lock file while the body runs, and return the open file; None if another process holds it.
 
-    The file stays afterwards: deleting it would let two processes lock two files of the same name. Raises OSError
-    where files cannot be created or locked.
+    On POSIX a child process that inherits the file holds the lock, too, until it ends. The file stays afterwards:
+    deleting it would let two processes lock two files of the same name. Raises OSError where files cannot be created or
+    locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        yield _lock(file)
+        yield file if _lock(file) else None
 
 
 # Both kinds of lock belong to the open file, so the system releases them even after kill -9.

@@ -150,14 +150,17 @@ def test_missing_azurite_is_replaced_by_the_builtin_store_with_a_message(
     assert (app / ".azemu" / "storage.db").is_file()
 
 
-def test_invalid_settings_file_is_a_warning(tmp_path: Path) -> None:
+def test_invalid_settings_file_is_an_error(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     (app / "local.settings.json").write_text('{"Values": ')
-    with started(app) as azemu:
-        azemu.wait_for(r"^Failed to read app settings file at '.*local.settings.json'. Ensure it is a valid JSON file.")
-        azemu.url()
-        azemu.interrupt()
-        assert azemu.wait() == 0
+    ended = run("start", cwd=app)
+    assert ended.returncode == 1
+    # Nothing else, such as that settings are missing.
+    assert re.fullmatch(
+        r"Failed to read app settings file at '.*local.settings.json'. Ensure it is a valid JSON file. "
+        "Line 1, column 12: Expecting value. Correct the file, or rename it to start without it.\n",
+        ended.stdout + ended.stderr,
+    )
 
 
 def test_host_keeps_running_if_the_app_cannot_be_loaded(tmp_path: Path) -> None:

@@ -128,20 +128,22 @@ def test_duplicate_setting_is_a_warning(load: Load, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "detail"),
     [
-        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{", "Line 1, column 2: Expecting property name enclosed in double quotes."),
+        ('{\n "Values": {\n  "A": "1"\n  "B": "2"}}', "Line 4, column 3: Expecting ',' delimiter."),
         ("[]", "It contains an array, not an object."),
-        ('{"Values": []}', '"Values" is an array; allowed: an object.'),
-        ('{"IsEncrypted": false, "Values": {"A": {"b": 1}}}', '"Values.A" is an object; allowed: a string.'),
-        ('{"IsEncrypted": false, "Values": {"A": [1]}}', '"Values.A" is an array; allowed: a string.'),
+        ('{"Values": []}', 'Line 1: "Values" is an array; allowed: an object.'),
+        ('{"IsEncrypted": false,\n"Values":\n{"A": {"b": 1}}}', 'Line 3: "Values.A" is an object; allowed: a string.'),
+        ('{"IsEncrypted": false, "Values": {"A": [1]}}', 'Line 1: "Values.A" is an array; allowed: a string.'),
+        ("{\0}\0", "The file contains NUL characters; it is probably UTF-16. Save it as UTF-8."),
     ],
 )
-def test_invalid_file_is_a_warning(load: Load, tmp_path: Path, content: str, detail: str) -> None:
-    loaded = load(content, {"FROM": "environment"})
-    assert loaded.warnings == (
-        f"Failed to read app settings file at '{tmp_path / 'local.settings.json'}'. "
-        f"Ensure it is a valid JSON file. {detail}",
+def test_invalid_file_is_an_error(load: Load, tmp_path: Path, content: str, detail: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(content)
+    assert str(raised.value) == (
+        f"Failed to read app settings file at '{tmp_path / 'local.settings.json'}'. Ensure it is a valid JSON file. "
+        f"{detail} Correct the file, or rename it to start without it."
     )
-    assert loaded.settings["FROM"] == "environment"
 
 
 def test_host_section(load: Load) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from emulator.config.hostjson import read_host_json
 from emulator.config.settings import Settings
 from emulator.durable.options import (
+    SCHEDULER_SETTING,
+    AzureStorageProvider,
     DurableTaskOptions,
     MessageEncoding,
     OverridableStates,
@@ -21,6 +24,7 @@ from emulator.durable.options import (
     VersionMatch,
     hub_name,
     resolve_options,
+    storable_hub_name,
 )
 from emulator.errors import ConfigurationError
 
@@ -169,8 +173,64 @@ def test_a_wrong_option_is_refused(read: Read, tmp_path: Path, section: object, 
 
 
 def test_an_unknown_storage_provider_is_refused(read: Read) -> None:
-    with pytest.raises(ConfigurationError, match=r"Storage provider type \(mssql\) was not found"):
-        read({"storageProvider": {"type": "mssql"}})
+    with pytest.raises(ConfigurationError, match=r"Storage provider type \(azureManged\) was not found"):
+        read({"storageProvider": {"type": "azureManged"}})
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        (
+            {"type": "azureManaged", "connectionStringName": "DURABLE_TASK_SCHEDULER_CONNECTION_STRING"},
+            "the Durable Task Scheduler",
+        ),
+        (
+            {"type": "mssql", "connectionStringName": "SQLDB_Connection", "taskEventLockTimeout": "00:02:00"},
+            "Microsoft SQL Server",
+        ),
+        (
+            {"type": "Netherite", "partitionCount": 32, "StorageConnectionName": "S", "EventHubsConnectionName": "E"},
+            "Netherite",
+        ),
+    ],
+)
+def test_apps_of_other_providers_use_azure_storage(read: Read, provider: dict[str, object], name: str) -> None:
+    options, warnings = read({"hubName": "my_hub", "storageProvider": provider})
+    assert warnings == []
+    assert options.storage_provider == AzureStorageProvider(type=str(provider["type"]))
+    assert options.storage_provider.other == name
+    assert options.hub_name == "my_hub"
+
+
+@pytest.mark.parametrize(
+    ("configured", "settings", "name"),
+    [
+        ("default", {}, "default"),
+        ("task-tracking_hub", {}, "task-tracking_hub"),
+        ("%TASKHUB_NAME%", {"TASKHUB_NAME": "my-hub"}, "my-hub"),
+        (
+            "%TASKHUB_NAME%",
+            {SCHEDULER_SETTING: "Endpoint=http://localhost:8080;Authentication=None;TaskHub=from-string"},
+            "from-string",
+        ),
+        (None, {SCHEDULER_SETTING: "Endpoint=x;taskhub = spaced "}, "spaced"),
+        ("%TASKHUB_NAME%", {}, "TestHubName"),
+        (None, {}, "TestHubName"),
+    ],
+)
+def test_hub_name_of_other_providers(configured: str | None, settings: Mapping[str, str], name: str) -> None:
+    assert hub_name(configured, Settings(settings), any_name=True) == name
+
+
+def test_every_hub_name_has_a_name_in_storage() -> None:
+    assert storable_hub_name("MyHub") == "MyHub"
+    names = ["my_hub", "my-hub", "myhub", "9lives", "__", "ä" * 60, "x" * 80, "x" * 81]
+    stored = [storable_hub_name(name) for name in names]
+    assert len(set(stored)) == len(names)
+    for name in stored:
+        # The strict rule for hub names, which leaves room for the suffixes of tables, queues and containers.
+        assert re.fullmatch("[A-Za-z][A-Za-z0-9]{2,44}", name), name
+    assert storable_hub_name("MY_HUB").lower() == storable_hub_name("my_hub").lower()
 
 
 def test_extended_sessions_are_unused_with_a_warning(read: Read) -> None:

@@ -80,7 +80,7 @@ class AzureStorageTaskHub:
         self._account = account
         self._identity = identity
         names = HubNames(
-            hub=options.hub_name,
+            hub=options.stored_hub_name,
             partition_count=provider.partition_count,
             tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
         )

@@ -7,13 +7,14 @@ HTTP. Source: durable-extension, DurableTaskExtension.cs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 from aiohttp import web
 
 from emulator.background import background
+from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.durable.azurestorage.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import engine
@@ -22,6 +23,7 @@ from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunni
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
+from emulator.extensions.durable.hub_users import hub_user
 from emulator.extensions.durable.hubs import HubDirectory, OpenedHub
 from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
@@ -30,6 +32,7 @@ from emulator.extensions.durable.manual_start import manual_event
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Input, Trigger, Webhook
 from emulator.logs import get_logger
+from emulator.storage.accounts import connection_key
 
 SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
@@ -54,12 +57,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
     """Create the extension. Raises ConfigurationError for wrong options in host.json or an unknown profile."""
     options = resolve_options(context.section(DurableTaskOptions), context.settings)
     provider = options.storage_provider
-    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
-        _log.warning(
-            "controlQueueBatchSize (%d) is larger than controlQueueBufferThreshold (%d) in host.json.",
-            provider.control_queue_batch_size,
-            provider.control_queue_buffer_threshold,
-        )
+    _warn_about_options(options, first_start=context.first_start)
     claim_identity = no_identity
     # A host that takes over the name of a killed one owns its leases. With storage in Azure, a host with that name may
     # run on another machine, whose file locks cannot be seen here. So identities are claimed only for emulators.
@@ -118,6 +116,8 @@ def durable_extension(context: ExtensionContext) -> Extension:
                 if serves_rpc:
                     await stack.enter_async_context(rpc.serve())
                 own_hub = hubs.own()
+                if context.hosts_folder is not None:
+                    stack.enter_context(_recorded_use(context, options))
                 await stack.enter_async_context(own_hub.hub.working())
                 work = _run_engine(context, options, functions, own_hub)
                 await stack.enter_async_context(background(work, name="durable engine"))
@@ -137,6 +137,51 @@ def durable_extension(context: ExtensionContext) -> Extension:
         webhooks=[Webhook("durabletask", handle_webhook)],
         run=run,
     )
+
+
+def _warn_about_options(options: DurableTaskOptions, *, first_start: bool) -> None:
+    """Warn about options that contradict each other, and, at the first start, about another storage provider."""
+    provider = options.storage_provider
+    if provider.control_queue_batch_size > provider.control_queue_buffer_threshold:
+        _log.warning(
+            "controlQueueBatchSize (%d) is larger than controlQueueBufferThreshold (%d) in host.json.",
+            provider.control_queue_batch_size,
+            provider.control_queue_buffer_threshold,
+        )
+    if provider.other is not None and first_start:
+        stored = "" if options.stored_hub_name == options.hub_name else f' (stored as "{options.stored_hub_name}")'
+        _log.warning(
+            'extensions.durableTask.storageProvider.type in host.json is "%s". Instead of %s, azemu uses its own '
+            'engine and the storage of AzureWebJobsStorage. Task hub: "%s"%s.',
+            provider.type,
+            provider.other,
+            options.hub_name,
+            stored,
+        )
+
+
+@contextmanager
+def _recorded_use(context: ExtensionContext, options: DurableTaskOptions) -> Iterator[None]:
+    """Record that this app uses its hub, and warn if another app uses it, too."""
+    connection = resolve_connection(context.settings, options.storage_provider.connection_name)
+    other = None
+    with ExitStack() as stack:
+        # No other process can use a store in memory. Without a record, only this warning is missing.
+        if not (isinstance(connection, BuiltinConnection) and connection.path is None):
+            with suppress(OSError):
+                other = stack.enter_context(
+                    hub_user(context.settings.root, connection_key(connection), options.stored_hub_name)
+                )
+        if other is not None and context.first_start:
+            _log.warning(
+                'The app in "%s" %s the task hub "%s" of the same storage. Apps with one task hub run each other\'s '
+                "orchestrations, which fail where their functions are missing. Give each app a hub name of its own: "
+                "extensions.durableTask.hubName in host.json.",
+                other.root,
+                "also runs on" if other.running else "has also used",
+                options.hub_name,
+            )
+        yield
 
 
 async def _run_engine(

@@ -1,5 +1,6 @@
-"""Azurite, the storage emulator: find an installed one, install it, start it, restart it after a crash, stop it."""
+"""Azurite, the storage emulator: find an installed one, install it, run it for all apps of the user, stop it."""
 
-from emulator.storage.azurite.server import FOLDER, HOW_TO_GET_AZURITE, Azurite, NoAzurite, open_azurite
+from emulator.storage.azurite.search import HOW_TO_GET_AZURITE, NoAzurite
+from emulator.storage.azurite.server import Azurite, open_azurite
 
-__all__ = ["FOLDER", "HOW_TO_GET_AZURITE", "Azurite", "NoAzurite", "open_azurite"]
+__all__ = ["HOW_TO_GET_AZURITE", "Azurite", "NoAzurite", "open_azurite"]

@@ -45,18 +45,26 @@ _CONTAINER_SCRIPT = 'exec 3<&0; azurite "$@" & server=$!; (cat <&3 >/dev/null; k
 Ports = Mapping[Service, int]
 
 
+class PortTaken(StorageUnavailable):
+    """Another program has taken a port between the probe and the start of Azurite."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What to start. `ports`: 0 means any free port. `folder`: where the data is stored; None: in memory only."""
+    """What to start. `ports`: 0 means any free port. `folder`: where the data is stored; None: in memory only.
+
+    `inherited`: file descriptors that Azurite holds open until it ends; on Windows it does not inherit them.
+    """
 
     program: Program
     ports: Ports
     folder: Path | None
+    inherited: tuple[int, ...] = ()
 
     @property
     def remedy(self) -> str:
         """Advice for error messages."""
-        data = f", delete its data in {self.folder} if they are damaged" if self.folder is not None else ""
+        data = f" (its data is in {self.folder})" if self.folder is not None else ""
         return f"Repair Azurite{data}, or start without it: --storage builtin"
 
     def command(self) -> list[str]:
@@ -161,10 +169,17 @@ class _Process:
                 self._listening.set_result(ports)
         if not self._listening.done():
             code = await self._process.wait()
+            output = self.last_lines
+            kind = PortTaken if "EADDRINUSE" in output or "port is already allocated" in output else StorageUnavailable
+            remedy = (
+                f"Stop the program that uses port {', '.join(map(str, self._launch.ports.values()))} and start again."
+                if kind is PortTaken
+                else self._launch.remedy
+            )
             self._listening.set_exception(
-                StorageUnavailable(
+                kind(
                     f"Azurite ({self._launch.program.origin}) ended while starting ({describe_exit_code(code)}): "
-                    f"{self.last_lines or 'it printed nothing'}. {self._launch.remedy}"
+                    f"{output or 'it printed nothing'}. {remedy}"
                 )
             )
 
@@ -215,6 +230,7 @@ async def _started(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            pass_fds=launch.inherited if sys.platform != "win32" else (),
         )
     except OSError as error:
         raise StorageUnavailable(

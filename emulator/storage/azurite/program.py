@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -117,15 +116,3 @@ async def find_docker(clock: Clock) -> Program | None:
     if not has_daemon:
         return None
     return Program(command=(docker,), origin=f"Docker, image {DOCKER_IMAGE}", in_container=True)
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads of this user: AZEMU_CACHE, or the system's folder for caches."""
-    if chosen := os.environ.get("AZEMU_CACHE"):
-        return Path(chosen).absolute()
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "azemu" / "cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "azemu"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "azemu"

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,11 +24,13 @@ from emulator.config.connections import SERVICES, Service, StorageConnection, pa
 from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
+from emulator.storage.azurite.connection import connect
 from emulator.storage.azurite.install import install
 from emulator.storage.azurite.probe import PortUser, probe
 from emulator.storage.azurite.process import Launch, keep_running
-from emulator.storage.azurite.program import Node, Program, cache_folder, find_docker, find_installed, find_node
+from emulator.storage.azurite.program import Node, Program, find_docker, find_installed, find_node
 from emulator.storage.port import StorageAccount
+from emulator.user_folders import cache_folder
 from tests.processes import has_ended
 from tests.waiting import eventually
 
@@ -325,31 +328,32 @@ async def _account(azurite: Azurite) -> AsyncIterator[StorageAccount]:
         yield account
 
 
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of the user, only for this test."""
+    monkeypatch.setenv("AZEMU_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
 @pytest.mark.azurite
-async def test_data_survives_a_restart(tmp_path: Path) -> None:
+async def test_all_apps_share_one_server_whose_data_survives_a_restart(tmp_path: Path, data: Path) -> None:
     usual = free_ports()
-    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as first, _account(first) as account:
+    async with open_azurite(tmp_path / "a", clock=CLOCK, usual_ports=usual) as first, _account(first) as account:
         assert first.started_here
-        assert dict(first.ports) == usual
+        assert (dict(first.ports), first.folder) == (usual, data / "azurite")
         await account.table("Restartable").create()
-        assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
-    assert await port_users(usual) == {PortUser.NOTHING}
-    async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
-        assert [name async for name in account.tables()] == ["Restartable"]
-
-
-@pytest.mark.azurite
-async def test_running_azurite_is_used_and_not_stopped(tmp_path: Path) -> None:
-    usual = free_ports()
-    async with open_azurite(tmp_path / "a", clock=CLOCK, usual_ports=usual):
         async with open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as used:
             assert not used.started_here
             assert dict(used.ports) == usual
         assert await port_users(usual) == {PortUser.STORAGE}
-    assert not (tmp_path / "b" / ".azurite").exists()
+    assert await port_users(usual) == {PortUser.NOTHING}
+    async with open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as second, _account(second) as account:
+        assert [name async for name in account.tables()] == ["Restartable"]
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.azurite
+@pytest.mark.usefixtures("data")
 async def test_other_ports_are_used_if_a_port_is_in_use(tmp_path: Path) -> None:
     usual = free_ports()
     said: list[str] = []
@@ -360,25 +364,80 @@ async def test_other_ports_are_used_if_a_port_is_in_use(tmp_path: Path) -> None:
             # The other two ports are free, so one of them may be chosen again.
             assert stranger not in azurite.ports.values()
             assert await port_users(azurite.ports) == {PortUser.STORAGE}
-            assert said == [f"Port {stranger} is used by a program that is not Azurite. Using {azurite.description}."]
-            # A second one for the same folder finds it, although it is at unusual ports.
+            where = ", ".join(f"{azurite.ports[service]} ({service})" for service in SERVICES)
+            assert said == [f"Port {stranger} is used by another program. Azurite uses the ports {where} instead."]
+            # A second azemu finds it, although it is at unusual ports.
             async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as second:
                 assert (second.started_here, second.ports) == (False, azurite.ports)
 
 
 @pytest.mark.azurite
-async def test_two_starts_at_the_same_time_share_one_server(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("data")
+async def test_starts_at_the_same_time_share_one_server(tmp_path: Path) -> None:
     usual = free_ports()
-    both_opened = asyncio.Barrier(2)
+    all_opened = asyncio.Barrier(3)
 
-    async def use() -> tuple[bool, Mapping[Service, int]]:
-        async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as azurite:
-            await both_opened.wait()
+    async def use(app: str) -> tuple[bool, Mapping[Service, int]]:
+        async with open_azurite(tmp_path / app, clock=CLOCK, usual_ports=usual) as azurite:
+            await all_opened.wait()
             return azurite.started_here, dict(azurite.ports)
 
-    first, second = await asyncio.gather(use(), use())
-    assert sorted((first[0], second[0])) == [False, True]
-    assert first[1] == second[1] == usual
+    opened = await asyncio.gather(use("a"), use("b"), use("b"))
+    assert sorted(started for started, _ in opened) == [False, False, True]
+    assert [ports for _, ports in opened] == [usual] * 3
+    # All have left at the same time, and the server has ended.
+    assert await port_users(usual) == {PortUser.NOTHING}
+
+
+@pytest.mark.azurite
+async def test_an_app_with_data_of_its_own_keeps_them(tmp_path: Path, data: Path) -> None:
+    """Version 0.1.0 stored the data of Azurite in the folder .azurite of each app."""
+    usual = free_ports()
+    (tmp_path / ".azurite").mkdir()
+    (tmp_path / ".azurite" / "__azurite_db_table__.json").write_text("")
+    said: list[str] = []
+    async with (
+        open_azurite(tmp_path / "other", clock=CLOCK, usual_ports=usual) as shared,
+        open_azurite(tmp_path, clock=CLOCK, usual_ports=usual, print_line=said.append) as own,
+    ):
+        assert (shared.folder, own.folder) == (data / "azurite", tmp_path / ".azurite")
+        assert not set(shared.ports.values()) & set(own.ports.values())
+    assert said == [
+        f"Using the Azurite data of this app in {tmp_path / '.azurite'}. Apps without such a folder share the data in "
+        f"{data / 'azurite'}."
+    ]
+    assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
+    # Alone, it gets the usual ports, and the other app others.
+    async with (
+        open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as own,
+        open_azurite(tmp_path / "other", clock=CLOCK, usual_ports=usual) as shared,
+    ):
+        assert dict(own.ports) == usual
+        assert not set(shared.ports.values()) & set(own.ports.values())
+
+
+@pytest.mark.azurite
+@pytest.mark.skipif(sys.platform == "win32", reason="a killed runner holds no lock there")
+async def test_killed_runner_is_replaced_at_the_same_ports(tmp_path: Path, data: Path) -> None:
+    usual = free_ports()
+    said: list[str] = []
+    async with (
+        open_azurite(tmp_path / "a", clock=CLOCK, usual_ports=usual, print_line=said.append) as one,
+        open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual) as other,
+        _account(one) as account,
+    ):
+        await account.table("Kept").create()
+        connection = await connect(data / "azurite", CLOCK)
+        assert connection is not None
+        os.kill(connection.process_id, signal.Signals["SIGKILL"])
+        await one.restarted.wait()
+        await other.restarted.wait()
+        assert [name async for name in account.tables()] == ["Kept"]
+        await connection.leave(CLOCK)
+    assert said == [
+        "The process that runs Azurite ended unexpectedly. Restarting it. Changes of the last five seconds may be lost."
+    ]
+    assert await port_users(usual) == {PortUser.NOTHING}
 
 
 @pytest.mark.azurite
@@ -426,7 +485,7 @@ asyncio.run(main(*sys.argv[1:]))
 async def opened_by_a_killed_process(
     folder: Path, usual: Mapping[Service, int] | None = None
 ) -> AsyncIterator[Azurite]:
-    """Open an Azurite in a process (in memory if `usual` is None). At exit kill the process and wait for Azurite."""
+    """Open an Azurite in a process (in memory if `usual` is None). At exit kill the process."""
     opener = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", OPENER, str(folder), json.dumps(usual) if usual else ""),
         stdout=asyncio.subprocess.PIPE,
@@ -439,36 +498,73 @@ async def opened_by_a_killed_process(
     opener.kill()
     await opener.wait()
 
+
+@pytest.mark.azurite
+async def test_in_memory_azurite_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    async with opened_by_a_killed_process(tmp_path) as azurite:
+        pass
+
     async def is_gone() -> bool:
-        return await port_users(ports) == {PortUser.NOTHING}
+        return await port_users(azurite.ports) == {PortUser.NOTHING}
 
     await eventually(is_gone, "end of Azurite", every=0.05)
 
 
 @pytest.mark.azurite
-async def test_azurite_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    async with opened_by_a_killed_process(tmp_path):
-        pass
-
-
-@pytest.mark.azurite
-async def test_data_is_saved_when_the_parent_is_killed(tmp_path: Path) -> None:
-    """Azurite saves its queues last. By then the other end of its output pipe is closed."""
+@pytest.mark.usefixtures("data")
+async def test_data_is_saved_when_the_only_user_is_killed(tmp_path: Path) -> None:
     usual = free_ports()
     async with opened_by_a_killed_process(tmp_path, usual) as azurite, _account(azurite) as account:
         await account.table("Restartable").create()
         await account.queue("kept").create()
         for number in range(50):
             await account.queue("kept").put(str(number))
+    # At once, while the data may still be saved.
     async with open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as azurite, _account(azurite) as account:
         assert azurite.started_here
         assert [name async for name in account.tables()] == ["Restartable"]
         assert await account.queue("kept").count() == 50
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
-async def test_read_only_folder_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+@pytest.mark.azurite
+async def test_azurite_goes_on_when_the_first_user_is_killed(tmp_path: Path, data: Path) -> None:
+    usual = free_ports()
+    async with AsyncExitStack() as stack:
+        async with opened_by_a_killed_process(tmp_path / "a", usual):
+            second = await stack.enter_async_context(open_azurite(tmp_path / "b", clock=CLOCK, usual_ports=usual))
+            account = await stack.enter_async_context(_account(second))
+            await account.table("Kept").create()
+        assert not second.started_here
+        connection = await connect(data / "azurite", CLOCK)
+        assert connection is not None
+        await connection.leave(CLOCK)
+        assert [name async for name in account.tables()] == ["Kept"]
+        assert not second.restarted.is_set()
+    assert await port_users(usual) == {PortUser.NOTHING}
+
+
+@pytest.mark.azurite
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the home folder in the way of Linux")
+async def test_app_folder_is_used_if_the_home_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZEMU_DATA")
+    (tmp_path / "home").write_text("not a folder")
+    monkeypatch.setenv("AZEMU_CACHE", str(cache_folder()))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    said: list[str] = []
+    app = tmp_path / "app"
+    async with open_azurite(app, clock=CLOCK, usual_ports=free_ports(), print_line=said.append) as azurite:
+        assert azurite.folder == app / ".azurite"
+    shared = tmp_path / "home" / "azemu" / "azurite"
+    assert said == [
+        f"Using the Azurite data of this app in {app / '.azurite'}. The data that apps share would be in {shared}, "
+        "which cannot be written."
+    ]
+
+
+async def test_unusable_data_folder_is_an_error(tmp_path: Path, data: Path) -> None:
+    data.write_text("a file")
     with pytest.raises(StorageUnavailable, match="which cannot be used"):
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=free_ports()):
             pass
