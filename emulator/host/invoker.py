@@ -111,22 +111,27 @@ class Invoker:
         self._idle.clear()
         try:
             policy = function.metadata.retry or self._retry
+            # One id for all attempts of an event, as on Azure; only a redelivery gets a new one.
+            invocation_id = event.invocation_id or hyphenated(self._new_id())
             if policy is None or not event.retried:
-                return await self._attempt(function, event, None)
-            return await self._until_success(function, event, policy)
+                return await self._attempt(function, event, invocation_id, None)
+            return await self._until_success(function, event, invocation_id, policy)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
 
-    async def _until_success(self, function: Function, event: TriggerEvent, policy: RetryPolicy) -> Returned:
+    async def _until_success(
+        self, function: Function, event: TriggerEvent, invocation_id: str, policy: RetryPolicy
+    ) -> Returned:
         retries, delay, failure = 0, 0.0, None
-        log = InvocationLog(function.name)
+        log = InvocationLog(function.name, invocation_id)
         while True:
             try:
                 return await self._attempt(
                     function,
                     event,
+                    invocation_id,
                     RetryContext(retry_count=retries, max_retry_count=policy.max_attempts, exception=failure),
                 )
             # Timeouts and failed bindings are retried too: .NET's executor only sees that the invocation has failed.
@@ -140,12 +145,11 @@ class Invoker:
             log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
             await self._clock.sleep(delay)
 
-    async def _attempt(self, function: Function, event: TriggerEvent, retry: RetryContext | None) -> Returned:
-        # Each attempt has an invocation id of its own; an id that the caller has chosen belongs to the first one.
-        is_first = retry is None or retry.retry_count == 0
-        given = event.invocation_id if is_first else None
+    async def _attempt(
+        self, function: Function, event: TriggerEvent, invocation_id: str, retry: RetryContext | None
+    ) -> Returned:
         attempt = _Attempt(
-            id=given or hyphenated(self._new_id()),
+            id=invocation_id,
             function=function,
             event=event,
             data=BindingData(
