@@ -12,6 +12,7 @@ from types import TracebackType
 
 import emulator
 from emulator.errors import AppLoadError
+from emulator.worker.origins import message_of, origin_of
 from emulator.worker.port import FunctionFailed
 
 _PACKAGE_FOLDER = str(Path(emulator.__file__).parent)
@@ -24,10 +25,14 @@ _MODULE_NOT_FOUND = (
 )
 
 
-def function_failed(error: BaseException) -> FunctionFailed:
-    """Return the port's error for an exception that a function raised."""
+def function_failed(error: BaseException, source: str | None = None) -> FunctionFailed:
+    """Return the port's error for an exception that a function raised. `source`: `file:line` of the function."""
     return FunctionFailed(
-        type_name=type(error).__name__, text=message_of(error), stack=stack_of(error.__traceback__), cause=error
+        type_name=type(error).__name__,
+        text=message_of(error),
+        stack=stack_of(error.__traceback__),
+        origin=origin_of(error, source),
+        cause=error,
     )
 
 
@@ -56,15 +61,6 @@ def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError
     failed = AppLoadError("\n".join([f"Result: Failure\nException: {text}\nStack: {stack.rstrip()}", *hints]))
     failed.__cause__ = error
     return failed
-
-
-def message_of(error: BaseException) -> str:
-    """Return `str(error)`, or the official worker's text if that raises."""
-    try:
-        return str(error)
-    except Exception:
-        # `__str__` is user code.
-        return "Unhandled exception in function. Could not serialize original exception message."
 
 
 def stack_of(trace: TracebackType | None) -> str:

@@ -19,6 +19,7 @@ from uuid import NAMESPACE_OID, uuid5
 import azure.functions as func
 
 from emulator.clock import Clock
+from emulator.worker.mistakes import user_function
 from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
@@ -138,8 +139,6 @@ def _parse_interval(text: Any) -> float:
 
 
 def _source_of(call: Callable[..., Any]) -> str | None:
-    # The durable SDK and functools.wraps put wrappers around the user's function; messages must show the user's line.
-    for attribute in ("orchestrator_function", "entity_function", "client_function"):
-        call = getattr(call, attribute, call)
-    code = getattr(inspect.unwrap(call), "__code__", None)
+    # Messages must show the user's line, not that of a wrapper.
+    code = getattr(user_function(call), "__code__", None)
     return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"

@@ -31,6 +31,7 @@ from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
+from emulator.worker.mistakes import mistake_of
 from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_patches import apply_sdk_patches
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
@@ -131,7 +132,7 @@ class InProcessWorker:
                 future = self._threads.submit(lambda: fresh.run(self._call, function, invocation))
             outcome = await _result_of(future)
         if isinstance(outcome, BaseException):
-            raise function_failed(outcome)
+            raise function_failed(outcome, function.metadata.source)
         return outcome
 
     # On the app's threads ------------------------------------------------------------------------------------------
@@ -154,6 +155,9 @@ class InProcessWorker:
                 )
                 return []
             functions = index(self._app, self._root, self._clock)
+            for function in functions:
+                if mistake := mistake_of(function.metadata, function.call):
+                    _log.warning("%s", mistake)
             if self._extensions is not None:
                 for function in functions:
                     self._extensions.after_load(function.metadata.name, function.directory)

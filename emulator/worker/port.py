@@ -222,16 +222,20 @@ class WorkerError(EmulatorError):
 class FunctionFailed(WorkerError):
     """The user's function has raised, or has returned a value that its binding cannot carry.
 
-    `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `cause`:
-    the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three parts:
-    "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
+    `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `origin`:
+    for the log, the user's exception with the line that raised it, "KeyError: 'a' (function_app.py, line 8, in f)";
+    `cause`: the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three
+    parts: "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
     """
 
-    def __init__(self, *, type_name: str, text: str, stack: str, cause: BaseException | None = None) -> None:
+    def __init__(
+        self, *, type_name: str, text: str, stack: str, origin: str = "", cause: BaseException | None = None
+    ) -> None:
         super().__init__(f"Result: Failure\nException: {type_name}: {text}\nStack: {stack}")
         self.type_name = type_name
         self.text = text
         self.stack = stack
+        self.origin = origin
         self.cause = cause
 
 
