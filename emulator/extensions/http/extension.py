@@ -72,8 +72,8 @@ def http_extension(context: ExtensionContext) -> Extension:
         check_route(function, others, prefix)
 
     async def refuse_manual_invocation(function: Function, binding: Binding, text: str | None) -> TriggerEvent:
-        # In the words of the Functions host, which cannot turn a text into a request either.
-        raise NoHttpRequest("An HttpRequest is required")
+        # The first sentence is that of the Functions host, which cannot turn a text into a request either.
+        raise NoHttpRequest("An HttpRequest is required. Send an HTTP request to the function's URL instead.")
 
     trigger = Trigger(
         listen=listen,

@@ -116,7 +116,9 @@ class FunctionsApi:
         try:
             await self._invoke(function, await manual_event(function, function.trigger, text))
         except EmulatorError as error:
-            function_category(function.name).error("The function cannot be invoked manually: %s", error)
+            function_category(function.name).error(
+                "The function '%s' cannot be invoked manually: %s", function.name, error
+            )
         except Exception:
             # An exception in a background task would stop the host.
             logger.exception("The manual invocation of function '%s' failed.", function.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import __version__
@@ -59,6 +60,20 @@ def print_functions(
             console.print(f"Function {function.name} is disabled.", level=LogLevel.WARNING)
     if not verbose:
         console.print("For detailed output, run azemu with --verbose flag.")
+
+
+def print_key_folder(console: Console, folder: Path) -> None:
+    """Print where the keys are that requests need with --enable-auth. `folder`: that of the secrets files."""
+    console.print(
+        f"Requests need a key (--enable-auth), as the header x-functions-key or the parameter code. The keys are in "
+        f"{folder}: those of the host in host.json, those of a function, from its first request on, in NAME.json."
+    )
+
+
+def print_ready_again(console: Console, functions: Sequence[Function]) -> None:
+    """Print that the host runs again after a restart, with its functions."""
+    names = ", ".join(function.name for function in functions if not function.disabled)
+    console.print(f"The host is ready again. Functions: {names or 'none'}.")
 
 
 def print_stopping(console: Console) -> None:
