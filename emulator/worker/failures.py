@@ -12,6 +12,7 @@ from types import TracebackType
 
 import emulator
 from emulator.errors import AppLoadError
+from emulator.worker.hints import advice_for
 from emulator.worker.origins import message_of, origin_of
 from emulator.worker.port import FunctionFailed
 
@@ -27,11 +28,14 @@ _MODULE_NOT_FOUND = (
 
 def function_failed(error: BaseException, source: str | None = None) -> FunctionFailed:
     """Return the port's error for an exception that a function raised. `source`: `file:line` of the function."""
+    origin = origin_of(error, source)
+    if advice := advice_for(origin):
+        origin = f"{origin}\n{advice}"
     return FunctionFailed(
         type_name=type(error).__name__,
         text=message_of(error),
         stack=stack_of(error.__traceback__),
-        origin=origin_of(error, source),
+        origin=origin,
         cause=error,
     )
 
@@ -53,6 +57,8 @@ def app_load_error(error: BaseException, search_path: list[str]) -> AppLoadError
         stack += "".join(line for line in lines if line.startswith("  "))
     # Notes are added where the error is raised, for example the name of the function that cannot be loaded.
     hints = list(getattr(error, "__notes__", ()))
+    if advice := advice_for(text):
+        hints.append(advice)
     if isinstance(error, ModuleNotFoundError):
         python = sys.executable
         hints.append(

@@ -31,7 +31,7 @@ from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction, index
 from emulator.worker.loader import AppModules, import_app, script_name
-from emulator.worker.mistakes import mistake_of
+from emulator.worker.mistakes import mistake_of, scripts_with_an_app, unregistered_blueprints
 from emulator.worker.port import FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
 from emulator.worker.sdk_patches import apply_sdk_patches
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
@@ -149,15 +149,18 @@ class InProcessWorker:
             if self._app is None:
                 _log.warning(
                     "There is no %s in %s. Declare the app's functions there (v2 programming model), or set "
-                    "PYTHON_SCRIPT_FILE_NAME to the name of the file that declares them.",
+                    "PYTHON_SCRIPT_FILE_NAME to the name of the file that declares them.%s",
                     script_name(self._settings),
                     self._root,
+                    f" An app is in: {', '.join(others)}." if (others := scripts_with_an_app(self._root)) else "",
                 )
                 return []
             functions = index(self._app, self._root, self._clock)
             for function in functions:
                 if mistake := mistake_of(function.metadata, function.call):
                     _log.warning("%s", mistake)
+            for blueprint in unregistered_blueprints(self._app, self._root):
+                _log.warning("%s", blueprint)
             if self._extensions is not None:
                 for function in functions:
                     self._extensions.after_load(function.metadata.name, function.directory)

@@ -6,9 +6,17 @@ serializable"). Source: azure-functions-durable 1.7.0, TaskOrchestrationExecutor
 
 from __future__ import annotations
 
+import ast
 import inspect
-from collections.abc import Callable
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import azure.functions as func
 
 from emulator.worker.port import FunctionMetadata
 
@@ -28,6 +36,8 @@ _TASKS = frozenset(
     )
 )
 
+_CREATES_APP = re.compile(r"\b(?:FunctionApp|DFApp|AsgiFunctionApp|WsgiFunctionApp)\(")
+
 
 def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | None:
     """Return a warning for a loaded function, or None. `call`: the function as it was registered."""
@@ -46,6 +56,11 @@ def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | No
             return (
                 f"{place} is an orchestrator that uses {', '.join(sorted(tasks))}, but has no 'yield'. A task does "
                 "nothing until it is yielded: write 'result = yield context.…'."
+            )
+        case "orchestrationtrigger" if dropped := _dropped_tasks(function):
+            return (
+                f"{place} does not use the tasks of {', '.join(dropped)}. A task does nothing until it is yielded: "
+                "write 'yield context.…'."
             )
         case "entitytrigger" if is_async or is_generator:
             kind = "'async def'" if is_async else "'yield'"
@@ -69,6 +84,54 @@ def user_function(call: Callable[..., Any]) -> Callable[..., Any]:
     return unwrapped
 
 
+def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
+    """The calls that are statements of their own, as "call_activity in line 12"."""
+    # The source may be missing, or be a lambda in the middle of a statement.
+    try:
+        lines, first = inspect.getsourcelines(function)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, SyntaxError, TypeError, ValueError):
+        return []
+    return [
+        f"{node.value.func.attr} in line {first + node.lineno - 1}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr in _TASKS
+    ]
+
+
 def _names_in(function: Callable[..., Any]) -> frozenset[str]:
     code = getattr(function, "__code__", None)
     return frozenset() if code is None else frozenset(code.co_names)
+
+
+def unregistered_blueprints(app: Any, root: Path) -> Iterator[str]:
+    """Yield a warning for each blueprint in an imported module of the app whose functions the app does not have."""
+    # Attributes of the library that are not public; a release without them has no warnings.
+    registered = {id(builder) for builder in getattr(app, "_function_builders", ())}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file is None or not Path(file).is_relative_to(root):
+            continue
+        for name, value in list(vars(module).items()):
+            if not isinstance(value, func.Blueprint):
+                continue
+            builders = getattr(value, "_function_builders", ())
+            if builders and not any(id(builder) in registered for builder in builders):
+                registered.update(map(id, builders))  # One warning is enough if several modules import it.
+                yield (
+                    f"The blueprint '{name}' in {file} is not registered, so its functions do not run. Add "
+                    f"app.register_functions({name})."
+                )
+
+
+def scripts_with_an_app(root: Path) -> list[str]:
+    """Return the names of the Python files directly in the app's folder that seem to create an app."""
+    names = []
+    for file in sorted(root.glob("*.py")):
+        with suppress(OSError):
+            if _CREATES_APP.search(file.read_text(encoding="utf-8", errors="replace")):
+                names.append(file.name)
+    return names

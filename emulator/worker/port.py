@@ -222,10 +222,11 @@ class WorkerError(EmulatorError):
 class FunctionFailed(WorkerError):
     """The user's function has raised, or has returned a value that its binding cannot carry.
 
-    `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `origin`:
-    for the log, the user's exception with the line that raised it, "KeyError: 'a' (function_app.py, line 8, in f)";
-    `cause`: the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three
-    parts: "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
+    `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `cause`:
+    the exception itself, for in-process workers only. `origin`: for the log, the user's exception with the line that
+    raised it, "KeyError: 'a' (function_app.py, line 8, in f)", and advice in a second line if there is any.
+    `str(error)` is the official worker's text, in three parts: "Result: Failure", "Exception: ValueError: boom",
+    "Stack:   File …".
     """
 
     def __init__(
