@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import sys
 import textwrap
@@ -86,6 +87,9 @@ def user_function(call: Callable[..., Any]) -> Callable[..., Any]:
 
 def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
     """The calls that are statements of their own, as "call_activity in line 12"."""
+    # Reading and parsing the source costs more than all other checks, and most helpers have no tasks at all.
+    if not _TASKS & _names_in(function):
+        return []
     # The source may be missing, or be a lambda in the middle of a statement.
     try:
         lines, first = inspect.getsourcelines(function)
@@ -111,9 +115,11 @@ def unregistered_blueprints(app: Any, root: Path) -> Iterator[str]:
     """Yield a warning for each blueprint in an imported module of the app whose functions the app does not have."""
     # Attributes of the library that are not public; a release without them has no warnings.
     registered = {id(builder) for builder in getattr(app, "_function_builders", ())}
+    # Compared as text: there are more than a thousand modules, and nearly all of them are libraries.
+    folder = f"{root}{os.sep}"
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if file is None or not Path(file).is_relative_to(root):
+        if file is None or not file.startswith(folder):
             continue
         for name, value in list(vars(module).items()):
             if not isinstance(value, func.Blueprint):
