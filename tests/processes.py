@@ -73,6 +73,14 @@ class Running:
             if match := re.search(pattern, line):
                 return match
 
+    def read_so_far(self) -> str:
+        """Read the lines that have come, without waiting. Return all output so far."""
+        with suppress(queue.Empty):
+            while (line := self._lines.get_nowait()) is not None:
+                self.seen.append(line)
+            self._lines.put(None)  # The end, for the next reader.
+        return self.output
+
     def url(self) -> str:
         """Wait for the list of functions. Return the URL of its first function."""
         return self.wait_for(r"http://localhost:\d+/[^\s\"]*")[0].replace("localhost", "127.0.0.1")

@@ -153,7 +153,7 @@ async def test_warnings_about_settings_that_users_overlook(start: Start, caplog:
         pass
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     for beginning in (
-        "The allow list names the function 'helo'",
+        "The list of functions to run (--functions, or \"functions\" in host.json) names 'helo', which the",
         "Soon retries will not be supported for function 'hello'.",
         "FUNCTIONS_WORKER_PROCESS_COUNT has no effect here",
         "There is no main.py in ",

@@ -65,6 +65,14 @@ _TRANSFER_DESCRIPTIONS: Final = {
     "again to complete it.",
 }
 
+# By group and word, for the list of a group's commands.
+_GROUP_COMMANDS: Final = {
+    ("host", "start"): "run the function app in the current folder",
+    ("storage", "export"): "save queues, tables and blobs of a storage account to a file",
+    ("storage", "import"): "load a saved file into a storage account",
+    ("storage", "copy"): "copy queues, tables and blobs from one storage account to another",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
@@ -142,9 +150,13 @@ def parse(words: Sequence[str]) -> Start | Invoke | Transfer | int:
 
 def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) -> int:
     prefix = f"azemu {group}".strip()
-    # `azemu storage` alone is an error for scripts (exit code 2), but a person gets the list of commands.
     if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write("".join(f"{prefix} {word} --help\n" for word in known))
+        # `azemu storage` alone is an error for scripts (exit code 2), but a person gets the list of commands.
+        stream = sys.stdout if words else sys.stderr
+        if not words:
+            stream.write(f"azemu: '{prefix}' needs one more word. ")
+        commands = "".join(f"  {prefix} {word:8}{_GROUP_COMMANDS[group, word]}\n" for word in known)
+        stream.write(f"Commands:\n{commands}`{prefix} {known[0]} --help` shows the options of a command.\n")
         return exit_codes.OK if words else exit_codes.USAGE
     near = difflib.get_close_matches(words[0], known, n=1)
     advice = f"Did you mean '{prefix} {near[0]}'?" if near else f"Known commands: {', '.join(known)}."

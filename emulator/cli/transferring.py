@@ -14,6 +14,7 @@ from typing import TextIO
 from emulator import exit_codes
 from emulator.accounts import open_connection
 from emulator.cli.arguments import Transfer
+from emulator.cli.running_hosts import refuse_running_hosts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import BuiltinConnection, Connection, parse_connection, resolve_connection
 from emulator.config.settings import find_project_root, load_settings
@@ -23,7 +24,7 @@ from emulator.durable.options import storable_hub_name
 from emulator.errors import ConfigurationError
 from emulator.storage.azurite import open_azurite
 from emulator.storage.port import StorageAccount
-from emulator.storage.transfer.export_file import Item, Kind
+from emulator.storage.transfer.export_file import Item, Kind, opened, read_header
 from emulator.storage.transfer.exporting import export_account, list_items
 from emulator.storage.transfer.importing import import_account
 from emulator.storage.transfer.target import check_target
@@ -63,6 +64,11 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
     if command.action == "import":
         assert command.file is not None
         async with accounts.open(command.target) as account:
+            # Without --force, the import itself refuses a task hub that exists.
+            if command.force:
+                with opened(command.file, "rb") as source_file:
+                    items = read_header(source_file, command.file).items
+                await refuse_running_hosts(account, items, clock)
             return await import_account(command.file, account, clock=clock, force=command.force, report=line.show)
     async with (
         accounts.open(command.source, must_exist=True) as source,
@@ -72,9 +78,12 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
         # The same for every copy of the same items: a repeated copy recognises in the target what it wrote before.
         accounts_and_hub = "\n".join((source.description, target.description, command.hub or ""))
         copy_id = f"copy-{hashlib.sha256(accounts_and_hub.encode()).hexdigest()[:12]}"
-        if not command.force:
-            # The import checks this again. Users should see it before the source is read, which may take an hour.
-            await check_target(target, await list_items(source, chosen), copy_id)
+        items = await list_items(source, chosen)
+        # Users should see a refusal before the source is read, which may take an hour.
+        if command.force:
+            await refuse_running_hosts(target, items, clock)
+        else:
+            await check_target(target, items, copy_id)  # The import checks this again.
         file = accounts.copy_folder() / f"{copy_id}.jsonl"
         try:
             await export_account(
@@ -133,7 +142,7 @@ class _Accounts:
 
         If it is Azurite on this machine and not running, start it with the data of the app folder, as `azemu start`.
         """
-        connection = self._connection(name or DEFAULT_SETTING)
+        connection = self._connection(name or DEFAULT_SETTING, option="--from" if must_exist else "--to")
         # A misspelled path would otherwise give an empty export, and --force would replace a good one with it.
         if must_exist and isinstance(connection, BuiltinConnection) and connection.path is not None:
             path = connection.path.absolute()
@@ -155,13 +164,14 @@ class _Accounts:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _connection(self, name: str) -> Connection:
+    def _connection(self, name: str, *, option: str) -> Connection:
+        """Return the connection that an option names. `option`: for error messages."""
         # First, the values of --storage. A setting of such a name is unlikely.
-        if name.lower() in ("builtin", "azurite") or name.lower().startswith("builtin:"):
-            return parse_connection(storage_value(name, self._root()), setting="the command line")
+        if name.lower() in ("builtin", "azurite"):
+            return parse_connection(storage_value(name, self._root()), setting=option)
         # Names of settings contain neither.
-        if "=" in name or "://" in name:
-            return parse_connection(name, setting="the command line")
+        if name.lower().startswith("builtin:") or "=" in name or "://" in name:
+            return parse_connection(name, setting=option, root=self._root())
         settings = load_settings(find_project_root(self._app), self._environ, overrides={}).settings
         return resolve_connection(settings, name)
 

@@ -313,7 +313,9 @@ def _account_in(endpoint: str) -> str:
 def _unusable(setting: str, why: str) -> ConfigurationError:
     # The value is not shown: it may contain a key.
     end = "" if why.endswith("?") else "."
+    # Values of the command line come with the name of their option.
+    place = f"of {setting}" if setting.startswith("-") else f"in setting '{setting}'"
     return ConfigurationError(
-        f"The storage connection in setting '{setting}' cannot be used: {why}{end} "
+        f"The storage connection {place} cannot be used: {why}{end} "
         "For a local Azurite, use UseDevelopmentStorage=true."
     )

@@ -177,9 +177,9 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
 def storage_value(storage: str, root: Path) -> str:
     """Return the connection value of an argument of --storage. `root`: app folder, for relative paths.
 
-    Raises ConfigurationError for an unknown word.
+    Raises ConfigurationError for an unknown word and for a connection that cannot be used.
     """
-    kind, _, path = storage.partition(":")
+    kind, colon, path = storage.partition(":")
     if storage.lower() == "azurite":
         return DEVELOPMENT_STORAGE
     # A connection string has a `=`, and a SAS URL a `://`. Their errors are reported where they are parsed.
@@ -188,6 +188,9 @@ def storage_value(storage: str, root: Path) -> str:
             f"--storage {storage}: unknown storage. Use azurite, builtin, builtin:PATH, builtin:memory or a connection "
             "string."
         )
+    # Here, because later the value is that of a setting, and its error would name the setting.
+    if kind.lower() != "builtin" or colon:
+        parse_connection(storage, setting="--storage")
     if kind.lower() != "builtin" or path.lower() == "memory":
         return storage
     return f"builtin:{root / (path or BUILTIN_PATH)}"

@@ -224,7 +224,8 @@ class Host:
             for name in only:
                 if name.lower() not in known_in_lower_case:
                     _startup.warning(
-                        "The allow list names the function '%s', which the app does not have. The app has: %s.",
+                        "The list of functions to run (--functions, or \"functions\" in host.json) names '%s', which "
+                        "the app does not have. The app has: %s.",
                         name,
                         ", ".join(known) or "none",
                     )
@@ -260,7 +261,7 @@ class Host:
             if function.disabled:
                 _startup.info("Function 'Functions.%s' is disabled", function.name)
             if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
-                _general.warning(
+                _startup.warning(
                     "Soon retries will not be supported for function '%s'. For more information, please visit "
                     "http://aka.ms/func-retry-policies.",
                     function.name,

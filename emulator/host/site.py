@@ -45,9 +45,13 @@ def open_keys(
     """Return the app's keys. They are stored in `secrets`; None: in the folder of FUNCTIONS_SECRETS_PATH, or else in
     `.azemu/secrets` of the app folder.
     """
-    folder = Path(configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
     origin = {"hostName": f"localhost:{configuration.port}", "instanceId": new_id()}
-    return KeyStore(secrets or FileSecrets(configuration.root / folder), clock, origin)
+    return KeyStore(secrets or FileSecrets(secrets_folder(configuration)), clock, origin)
+
+
+def secrets_folder(configuration: Configuration) -> Path:
+    """Return the folder of the app's keys."""
+    return configuration.root / (configuration.settings.get("FUNCTIONS_SECRETS_PATH") or SECRETS_FOLDER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

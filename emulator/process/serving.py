@@ -13,9 +13,17 @@ from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.host.console.banner import print_banner, print_functions, print_manual_functions, print_stopping
+from emulator.host.console.banner import (
+    print_banner,
+    print_functions,
+    print_key_folder,
+    print_manual_functions,
+    print_ready_again,
+    print_stopping,
+)
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
+from emulator.host.status import HostState
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.open_files import raise_open_files_limit
 from emulator.signals import interruptible
@@ -58,11 +66,13 @@ async def serve(
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
 
-    `announce`: print the list of functions. `restart`: called when the admin API asks for a restart; the caller cancels
-    this coroutine and starts the host again. Raises EmulatorError if the host cannot start or has to give up.
+    `announce`: print the list of functions; otherwise one line when the host is ready again after a restart.
+    `restart`: called when the admin API asks for a restart; the caller cancels this coroutine and starts the host
+    again. Raises EmulatorError if the host cannot start or has to give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
     from emulator.app import open_app
+    from emulator.host.site import secrets_folder
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
@@ -77,6 +87,10 @@ async def serve(
                     verbose=console.rules.verbose,
                 )
                 print_manual_functions(console, app.host.manual_bindings(), port=app.port)
+                if configuration.enable_auth:
+                    print_key_folder(console, secrets_folder(configuration))
+            elif app.host.status.state is not HostState.ERROR:
+                print_ready_again(console, app.host.catalog.functions)
             await asyncio.get_running_loop().create_future()
 
 

@@ -285,8 +285,16 @@ def new_host_thread(
             host_clock = SystemClock()
         case _:
             raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
+    folder = Path(path)
+    # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise ConfigurationError(
+            f"The app folder '{folder.absolute()}' {problem}. Pass the folder that contains function_app.py; relative "
+            "paths begin at the current folder, in the azemu marker at pytest's rootdir."
+        )
     options = StartOptions(
-        app=Path(path),
+        app=folder,
         # Any free port: several apps may run at the same time.
         port=0,
         storage=storage,

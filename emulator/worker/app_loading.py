@@ -33,6 +33,7 @@ from emulator.worker.function_json import (
 )
 from emulator.worker.indexing import LoadedFunction, function_id, index, loaded_function, source_of
 from emulator.worker.loader import import_app
+from emulator.worker.mistakes import mistake_of, scripts_with_an_app, unregistered_blueprints
 from emulator.worker.port import FunctionFailed, FunctionMetadata
 from emulator.worker.sdk_patches import apply_sdk_patches
 
@@ -83,9 +84,10 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
         _log.warning(
             "There is no %s in %s. Declare the app's functions there (v2 programming model) or in folders with a "
             "function.json (v1 programming model), or set PYTHON_SCRIPT_FILE_NAME to the name of the file that "
-            "declares them.",
+            "declares them.%s",
             script,
             root,
+            f" An app is in: {', '.join(others)}." if (others := scripts_with_an_app(root)) else "",
         )
     rejected: list[FunctionMetadata] = []
     failures: dict[str, FunctionFailed] = {}
@@ -110,6 +112,11 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
         rejected.append(replace(unloaded, load_error="\n".join([str(failure), *hints_of(loaded)])))
     metadata = [*(function.metadata for function in functions), *rejected]
     check_functions(metadata)
+    for function in functions:
+        if mistake := mistake_of(function.metadata, function.call):
+            _log.warning("%s", mistake)
+    for blueprint in () if app is None else unregistered_blueprints(app, root):
+        _log.warning("%s", blueprint)
     return LoadedApp(app, functions, metadata, failures)
 
 

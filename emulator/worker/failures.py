@@ -12,6 +12,8 @@ from types import TracebackType
 
 from emulator import own_modules
 from emulator.errors import AppLoadError
+from emulator.worker.hints import advice_for
+from emulator.worker.origins import message_of, origin_of
 from emulator.worker.port import FunctionFailed
 
 _FROZEN_IMPORTLIB = "<frozen importlib"
@@ -23,10 +25,17 @@ _MODULE_NOT_FOUND = (
 )
 
 
-def function_failed(error: BaseException) -> FunctionFailed:
-    """Return the port's error for an exception that a function raised."""
+def function_failed(error: BaseException, source: str | None = None) -> FunctionFailed:
+    """Return the port's error for an exception that a function raised. `source`: `file:line` of the function."""
+    origin = origin_of(error, source)
+    if advice := advice_for(origin):
+        origin = f"{origin}\n{advice}"
     return FunctionFailed(
-        type_name=type(error).__name__, text=message_of(error), stack=stack_of(error.__traceback__), cause=error
+        type_name=type(error).__name__,
+        text=message_of(error),
+        stack=stack_of(error.__traceback__),
+        origin=origin,
+        cause=error,
     )
 
 
@@ -61,21 +70,14 @@ def hints_of(error: BaseException) -> list[str]:
     """Return what the user can do about an error of loading, beyond the official text."""
     # Notes are added where the error is raised, for example the name of the function that cannot be loaded.
     hints = list(getattr(error, "__notes__", ()))
+    if advice := advice_for(message_of(error)):
+        hints.append(advice)
     if isinstance(error, ModuleNotFoundError):
         python = sys.executable
         hints.append(
             f"The app runs on {python}. To install its requirements: {python} -m pip install -r requirements.txt"
         )
     return hints
-
-
-def message_of(error: BaseException) -> str:
-    """Return `str(error)`, or the official worker's text if that raises."""
-    try:
-        return str(error)
-    except Exception:
-        # `__str__` is user code.
-        return "Unhandled exception in function. Could not serialize original exception message."
 
 
 def stack_of(trace: TracebackType | None) -> str:

@@ -19,6 +19,7 @@ import azure.functions as func
 
 from emulator import bound_json as json
 from emulator.clock import Clock
+from emulator.worker.mistakes import user_function
 from emulator.worker.port import Binding, FunctionMetadata
 from emulator.worker.retry_policies import policy_of_decorator
 from emulator.worker.signatures import BoundType, Signature
@@ -118,10 +119,8 @@ def function_id(name: str) -> str:
 
 def source_of(call: Callable[..., Any]) -> str | None:
     """Return `file:line` of a user's function; None if it is not written in Python."""
-    # The durable SDK and functools.wraps put wrappers around the user's function; messages must show the user's line.
-    for attribute in ("orchestrator_function", "entity_function", "client_function"):
-        call = getattr(call, attribute, call)
-    code = getattr(inspect.unwrap(call), "__code__", None)
+    # Messages must show the user's line, not that of a wrapper.
+    code = getattr(user_function(call), "__code__", None)
     return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 

@@ -140,7 +140,7 @@ class InProcessWorker:
                 future = self._threads.submit(lambda: fresh.run(self._call, function, invocation))
             outcome = await _result_of(future)
         if isinstance(outcome, BaseException):
-            raise function_failed(outcome)
+            raise function_failed(outcome, function.metadata.source)
         return outcome
 
     # On the app's threads ------------------------------------------------------------------------------------------

@@ -259,15 +259,20 @@ class FunctionFailed(WorkerError):
     """The user's function has raised, or has returned a value that its binding cannot carry.
 
     `type_name`: e.g. "ValueError"; `text`: `str(exception)`; `stack`: the formatted frames, outermost first; `cause`:
-    the exception itself, for in-process workers only. `str(error)` is the official worker's text, in three parts:
-    "Result: Failure", "Exception: ValueError: boom", "Stack:   File …".
+    the exception itself, for in-process workers only. `origin`: for the log, the user's exception with the line that
+    raised it, "KeyError: 'a' (function_app.py, line 8, in f)", and advice in a second line if there is any.
+    `str(error)` is the official worker's text, in three parts: "Result: Failure", "Exception: ValueError: boom",
+    "Stack:   File …".
     """
 
-    def __init__(self, *, type_name: str, text: str, stack: str, cause: BaseException | None = None) -> None:
+    def __init__(
+        self, *, type_name: str, text: str, stack: str, origin: str = "", cause: BaseException | None = None
+    ) -> None:
         super().__init__(f"Result: Failure\nException: {type_name}: {text}\nStack: {stack}")
         self.type_name = type_name
         self.text = text
         self.stack = stack
+        self.origin = origin
         self.cause = cause
 
 

@@ -124,7 +124,10 @@ class UserLogs:
             yield
         finally:
             running.finish()
-            self._running.pop(invocation.id, None)
+            # All attempts of a retry have the same id. An attempt that outlived its time limit must not end the next
+            # one's entry.
+            if self._running.get(invocation.id) is running:
+                del self._running[invocation.id]
             # The app's loop interleaves invocations on one thread, so resetting the id here could reset another one's.
             if threading.get_ident() not in self._app_threads:
                 self.local.invocation_id = None
@@ -149,7 +152,8 @@ class UserLogs:
         """Pass a record to its invocation's `on_log`, or to the app's if the invocation has ended or has none."""
         # A task that outlives its invocation still has the invocation's context variable. `on_log` must not be called
         # after `invoke` has returned, so such records are treated like those outside invocations.
-        on_log = running.invocation.on_log if running is not None and running.invocation.id in self._running else None
+        is_running = running is not None and self._running.get(running.invocation.id) is running
+        on_log = running.invocation.on_log if running is not None and is_running else None
         (on_log or self._on_log)(record)
 
     def handle(self, record: logging.LogRecord) -> None:
@@ -189,6 +193,16 @@ class UserLogs:
             for name, streams in self._streams.items():
                 if not any(stream.is_active() for stream in streams):
                     streams.append(UserStream(name, self._current_of_this_app))
+
+
+def log_in_invocation(level: int, message: str, category: str) -> None:
+    """Log a line for the running invocation, in whose context this is called, past the app's logging configuration.
+
+    Does nothing outside invocations. `level`: Python's number; `category`: the name of a logger.
+    """
+    running = _current_invocation.get()
+    if running is not None:
+        running.logs.deliver(LogRecord(level, message, category, running.invocation.id), running)
 
 
 _FORMATTER = logging.Formatter()

@@ -48,6 +48,21 @@ def test_unknown_storage_is_reported_with_the_allowed_ones(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("AccountName=x", "it has neither AccountKey nor SharedAccessSignature."),
+        ("builtin:", "the built-in store needs a file (builtin:PATH) or memory (builtin:memory)."),
+    ],
+)
+def test_unusable_storage_is_reported_with_the_option(tmp_path: Path, storage: str, reason: str) -> None:
+    app = write_app(tmp_path / "app")
+    assert failure(app, "--storage", storage) == (
+        f"The storage connection of --storage cannot be used: {reason} For a local Azurite, use "
+        "UseDevelopmentStorage=true.\n"
+    )
+
+
 def test_open_quote_in_python_arguments_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     assert failure(app, "--python-arguments", "-X 'dev") == (

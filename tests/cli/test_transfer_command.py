@@ -13,7 +13,9 @@ from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageUnreachable
 from emulator.storage.transfer.types import Progress
+from tests.apps import DURABLE_APP, run_app, write_app
 from tests.storage.bench import bodies, collected, insert, row
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -122,6 +124,42 @@ def test_a_second_copy_is_refused_without_force(app: Path, capsys: pytest.Captur
     assert "is not empty" in capsys.readouterr().err
     assert list((app / ".azemu").glob("copy-*")) == []
     assert main([*copy, "--force"]) == 0
+
+
+async def test_task_hub_of_a_running_host_is_not_overwritten(
+    app: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = write_app(
+        tmp_path_factory.mktemp("host"),
+        DURABLE_APP,
+        """
+        @app.orchestration_trigger(context_name="context")
+        def flow(context):
+            return "done"
+            yield
+        """,
+    )
+    save = ["storage", "export", "hub.jsonl", "--from", "builtin:there.db", "--hub", "TestHubName"]
+    load = ["storage", "import", "hub.jsonl", "--to", "builtin:there.db", "--force"]
+    copy = ["storage", "copy", "--from", "builtin:there.db", "--to", "builtin:there.db", "--force"]
+    async with run_app(host, storage=f"builtin:{app / 'there.db'}") as running:
+        # An instance runs only when the host has its leases.
+        url = (await running.post("/runtime/webhooks/durabletask/orchestrators/flow")).json()["statusQueryGetUri"]
+
+        async def has_run() -> bool | None:
+            async with running.session.get(url) as answer:
+                return (await answer.json())["runtimeStatus"] == "Completed" or None
+
+        await eventually(has_run, "end of the instance")
+        assert await asyncio.to_thread(main, save) == 0
+        for command in (load, copy):
+            capsys.readouterr()
+            assert await asyncio.to_thread(main, command) == 1
+            message = capsys.readouterr().err
+            assert 'The task hub "TestHubName" in ' in message
+            assert "is used by the running host" in message
+    # A host that stops in order releases its leases.
+    assert await asyncio.to_thread(main, load) == 0
 
 
 @pytest.mark.parametrize(

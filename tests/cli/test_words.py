@@ -80,6 +80,15 @@ def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tup
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
+def test_group_without_its_second_word_is_an_error_with_its_commands(tmp_path: Path) -> None:
+    done = run("storage", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("azemu: 'azemu storage' needs one more word. Commands:\n  azemu storage export  save")
+    asked = run("storage", "--help", cwd=tmp_path)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "  azemu storage copy    copy queues, tables and blobs" in asked.stdout
+
+
 def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     words = ("storage", "export", "--app", str(app), "--from", "builtin:memory", "\u4e2d\u00e9.jsonl")

@@ -204,6 +204,7 @@ def test_changed_file_restarts_the_host_without_refused_requests(tmp_path: Path)
         answer = eventually_sync(lambda: text if (text := get(url)) != first else "", "another answer", every=0)
         azemu.wait_for(r"^File change of type 'Changed' detected for 'function_app\.py'\.$")
         azemu.wait_for(r"^Restarting the host\.$")
+        azemu.wait_for(r"^The host is ready again\. Functions: die, who\.$")
         stop(azemu)
     assert first.isdecimal()
     assert answer == "new code"

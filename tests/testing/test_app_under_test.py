@@ -256,6 +256,16 @@ async def test_app_that_cannot_be_loaded_raises_app_broken(tmp_path: Path) -> No
             pass
 
 
+async def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        async with start(tmp_path / "shoop"):
+            pass
+    assert str(raised.value).startswith(f"The app folder '{tmp_path / 'shoop'}' does not exist. Pass the folder that")
+    (tmp_path / "host.json").touch()
+    with pytest.raises(ConfigurationError, match="is not a folder"), start_sync(tmp_path / "host.json"):
+        pass
+
+
 async def test_virtual_time_needs_the_builtin_storage(shop: Path) -> None:
     with pytest.raises(ConfigurationError, match="built-in storage"):
         async with start(shop, storage="DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YQ=="):

@@ -180,16 +180,21 @@ def test_app_errors_are_reported_without_traceback(
         def test_broken(azemu):
             pass
 
+        @pytest.mark.azemu("no/such/folder")
+        def test_missing(azemu):
+            pass
+
         @pytest.mark.azemu("changing")
         def test_changing(azemu):
             azemu.wait(azemu.client.start_new("sleepless"))
         """
     )
     result = run(pytester)
-    result.assert_outcomes(errors=2, passed=1)
+    result.assert_outcomes(errors=3, passed=1)
     result.stdout.fnmatch_lines(
         [
             "*No module named 'there_is_no_such_module'*",
+            f"The app folder '{pytester.path / 'no' / 'such' / 'folder'}' does not exist. Pass the folder that*",
             '*orchestrator "sleepless" calls time() at *function_app.py:*: use context*',
         ]
     )

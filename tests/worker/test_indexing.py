@@ -261,8 +261,8 @@ HINTS = {
         "x = 1\ndef f(:\n",
         r'Stack:   File ".*function_app.py", line 2\n    def f\(:\n +\^$',
     ),
-    "a file with a null byte": ("x = 1\0", r"The error occurred while importing .*function_app.py\.$"),
-    "two apps": (HEAD + "other = app", r"The names are app, other in .*function_app.py\.$"),
+    "a file with a null byte": ("x = 1\0", r"The error occurred while importing .*function_app.py\.\n"),
+    "two apps": (HEAD + "other = app", r"The names are app, other in .*function_app.py\.\n"),
     "the function": (
         HEAD + TIMER + "def f(t: 'Nowhere'): ...",
         r"The function is f at .*function_app.py:\d+\.$",

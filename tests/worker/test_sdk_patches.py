@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import logging
 import sys
 import warnings
 from types import ModuleType
@@ -14,10 +16,13 @@ import pytest
 from emulator.worker.sdk_patches import (
     apply_sdk_patches,
     client_requests,
+    entity_errors,
     history_timestamps,
     http_sessions,
     quiet_warnings,
 )
+from tests.worker.apps import Load, value_of
+from tests.worker.apps import text as text_datum
 
 
 def unpatched(name: str) -> ModuleType:
@@ -31,26 +36,30 @@ def unpatched(name: str) -> ModuleType:
 
 
 def test_all_patches_are_applied_to_imported_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = (http_sessions.MODULE, history_timestamps.MODULE, *quiet_warnings.MODULES)
+    names = (http_sessions.MODULE, history_timestamps.MODULE, entity_errors.MODULE, *quiet_warnings.MODULES)
     for name in names:
         monkeypatch.setitem(sys.modules, name, unpatched(name))
     apply_sdk_patches()
     apply_sdk_patches()
-    sessions, history, *warners = (sys.modules[name] for name in names)
+    sessions, history, entities, *warners = (sys.modules[name] for name in names)
     assert isinstance(sessions._get_session.__self__, http_sessions.SessionPerLoop)
     assert hasattr(history.dt_parse, "cache_info")
+    # Applied twice, the wrapper is there once.
+    assert not hasattr(entities.Entity.__init__.__wrapped__, "__wrapped__")
     assert all(isinstance(module.warnings, quiet_warnings.DebugLog) for module in warners)
 
 
 def test_modules_that_the_app_has_not_imported_are_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (http_sessions.MODULE, history_timestamps.MODULE, *quiet_warnings.MODULES):
+    for name in (http_sessions.MODULE, history_timestamps.MODULE, entity_errors.MODULE, *quiet_warnings.MODULES):
         monkeypatch.delitem(sys.modules, name, raising=False)
     before = set(sys.modules)
     apply_sdk_patches()
     assert set(sys.modules) == before
 
 
-@pytest.mark.parametrize("patch", [http_sessions.patch, history_timestamps.patch, quiet_warnings.patch])
+@pytest.mark.parametrize(
+    "patch", [http_sessions.patch, history_timestamps.patch, quiet_warnings.patch, entity_errors.patch]
+)
 def test_module_without_the_replaced_attribute_is_left_alone(patch: Any) -> None:
     module = ModuleType("changed")
     before = dict(vars(module))
@@ -174,6 +183,50 @@ def test_patched_sdk_logs_instead(name: str, use: Any, text: str, caplog: pytest
     [record] = [record for record in caplog.records if record.name == quiet_warnings.__name__]
     assert record.levelname == "DEBUG"
     assert text in record.getMessage()
+
+
+# entity_errors ---------------------------------------------------------------------------------------------------
+
+ENTITY = """
+import azure.durable_functions as df
+
+app = df.DFApp()
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    if context.operation_name == "add":
+        raise KeyError("total")
+    context.set_result(1)
+"""
+BATCH = {
+    "self": {"name": "counter", "key": "a"},
+    "exists": False,
+    "state": None,
+    "batch": [{"name": name, "input": "1", "isSignal": False, "id": name} for name in ("get", "add")],
+}
+
+
+def test_sdk_keeps_only_the_message_of_a_failed_operation() -> None:
+    def fail(context: Any) -> None:
+        raise KeyError("total")
+
+    handle = unpatched(entity_errors.MODULE).Entity.create(fail)
+    [result, _] = json.loads(handle(json.dumps(BATCH)))["results"]
+    assert result["isError"]
+    assert "KeyError" not in result["result"]
+
+
+async def test_failed_operation_is_logged_with_its_line_and_its_result_is_unchanged(load: Load) -> None:
+    app = await load(ENTITY)
+    returned = json.loads(value_of(await app.call("counter", context=text_datum(json.dumps(BATCH)))))
+    assert [(result["isError"], result["result"]) for result in returned["results"]] == [
+        (False, "1"),
+        (True, "\"'total'\""),
+    ]
+    [line] = app.logs
+    assert line.message.startswith("The operation 'add' of the entity with the key 'a' failed. KeyError: 'total' (")
+    assert line.message.endswith("function_app.py, line 9, in counter)")
+    assert line.level == logging.ERROR
 
 
 # client_requests -------------------------------------------------------------------------------------------------

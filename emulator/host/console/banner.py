@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator import __version__
@@ -114,6 +115,20 @@ def _print_block(
     for place, example in (("in a terminal:", terminal), ("over HTTP:", http), ("in a test:", test)):
         if example:
             console.print(f"\t{place:<15} {example}")
+
+
+def print_key_folder(console: Console, folder: Path) -> None:
+    """Print where the keys are that requests need with --enable-auth. `folder`: that of the secrets files."""
+    console.print(
+        f"Requests need a key (--enable-auth), as the header x-functions-key or the parameter code. The keys are in "
+        f"{folder}: those of the host in host.json, those of a function, from its first request on, in NAME.json."
+    )
+
+
+def print_ready_again(console: Console, functions: Sequence[Function]) -> None:
+    """Print that the host runs again after a restart, with its functions."""
+    names = ", ".join(function.name for function in functions if not function.disabled)
+    console.print(f"The host is ready again. Functions: {names or 'none'}.")
 
 
 def print_stopping(console: Console) -> None:

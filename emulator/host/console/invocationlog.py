@@ -12,7 +12,7 @@ from datetime import timedelta
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.console.categories import CONSOLE, WORKER, category, function_category, user_category
-from emulator.worker.port import LogRecord
+from emulator.worker.port import FunctionFailed, LogRecord
 
 
 class InvocationLog:
@@ -39,7 +39,11 @@ class InvocationLog:
     def failed(self, elapsed: timedelta, error: EmulatorError) -> None:
         """Log the end of a failed invocation and its error."""
         self._ended(logging.ERROR, "Failed", elapsed)
-        self._write(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, error)
+        text = str(error)
+        if isinstance(error, FunctionFailed) and error.origin:
+            # Behind the official worker's text, which the durable SDK fills with frames and data of its own.
+            text = f"{text.rstrip()}\n{error.origin}"
+        self._write(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, text)
 
     def timed_out(self, limit: str) -> None:
         """Log that `functionTimeout` is exceeded. `limit`: the timeout as a .NET TimeSpan."""

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 
 from emulator.logs import get_logger
-from emulator.worker.sdk_patches import history_timestamps, http_sessions, quiet_warnings
+from emulator.worker.sdk_patches import entity_errors, history_timestamps, http_sessions, quiet_warnings
 
 _log = get_logger(__name__)
 
 _PATCHES: Mapping[str, Callable[[ModuleType], bool]] = {
     http_sessions.MODULE: http_sessions.patch,
     history_timestamps.MODULE: history_timestamps.patch,
+    entity_errors.MODULE: entity_errors.patch,
     **dict.fromkeys(quiet_warnings.MODULES, quiet_warnings.patch),
 }
 

@@ -205,8 +205,22 @@ async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
         assert "get_input()" not in caplog.text
         await ask(app, "POST", "orchestrators/echo_input/bad", json=[1])
         assert "Instance bad of echo_input was started with a plain JSON list" in caplog.text
+        for name, text in (("text", '"Ada"'), ("empty", '""'), ("single", "'Ada'"), ("open", '"{\\"a\\": "')):
+            await ask(app, "POST", f"orchestrators/echo_input/{name}", data=text, headers=JSON)
+            assert f"Instance {name} of echo_input was started with a plain JSON string, whose text" in caplog.text
+        assert 'Send a JSON object, or a JSON string that contains JSON text: "\\"Ada\\""' in caplog.text
+        for name, text in (("encoded", '"\\"Ada\\""'), ("number", '"5"'), ("null", "null"), ("nothing", "")):
+            await ask(app, "POST", f"orchestrators/echo_input/{name}", data=text, headers=JSON)
+            assert f"Instance {name} of" not in caplog.text
         await ask(app, "POST", "entities/counter/c?op=add", json=5)
-        assert 'The operation "add" of @counter@c was sent with plain JSON input' in caplog.text
+        assert 'The operation "add" of @counter@c was sent with a plain JSON int' in caplog.text
+        await ask(app, "POST", "entities/counter/c?op=put", json="five")
+        assert 'The operation "put" of @counter@c was sent with a plain JSON string, whose text is' in caplog.text
+        await ask(app, "POST", "entities/counter/c?op=set", json="5")
+        assert 'The operation "set" of @counter@c' not in caplog.text
+
+
+JSON = {"Content-Type": "application/json"}
 
 
 async def test_client_operations_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

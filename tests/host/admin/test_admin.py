@@ -107,7 +107,7 @@ async def test_an_unknown_function_cannot_be_invoked(site: RunningApp) -> None:
 
 async def test_an_http_function_cannot_be_invoked_manually(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
     assert (await site.post("/admin/functions/Greet", "{}")).status == 202
-    await logged(caplog, "An HttpRequest is required")
+    await logged(caplog, "The function 'Greet' cannot be invoked manually: An HttpRequest is required. Send an HTTP")
 
 
 async def test_warmup_runs_once(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:

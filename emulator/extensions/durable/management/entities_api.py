@@ -23,6 +23,7 @@ from emulator.extensions.durable.management.api_request import (
     message_response,
 )
 from emulator.extensions.durable.management.list_query import page_headers, read_paging
+from emulator.extensions.durable.management.plain_input import operation_input_problem
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import CleanEntities, Entities
 from emulator.extensions.durable.management.starts_api import has_forbidden_characters
@@ -93,26 +94,21 @@ class EntitiesApi:
     ) -> web.Response:
         """Send an operation to an entity."""
         operation_input: str | None = None
+        value: object = None
         try:
             entity = self._entity_id(hub, name, key)
             if request.body:
                 is_json = request.media_type == "application/json"
+                value = read_first(request.text) if is_json else request.text
                 # The value is stored as Newtonsoft.Json writes it, not as the text of the request.
-                operation_input = newtonsoft_text(read_first(request.text) if is_json else request.text)
+                operation_input = newtonsoft_text(value)
         except InvalidArgument as error:
             # Unlike all other endpoints this one responds with the message only.
             return message_response(400, str(error))
         except JsonReaderError as error:
             return message_response(400, f"Could not parse JSON content: {error}")
-        # get_input of an entity in azure-functions-durable 1.7.0 decodes the input twice, which raises TypeError for
-        # input other than a JSON string that contains JSON text.
-        if operation_input is not None and operation_input != "null" and not operation_input.startswith('"'):
-            _log.warning(
-                'The operation "%s" of %s was sent with plain JSON input. get_input() of azure-functions-durable '
-                "raises TypeError for such input; send a JSON string that contains the JSON text.",
-                operation,
-                entity.instance_id,
-            )
+        if problem := operation_input_problem(value):
+            _log.warning('The operation "%s" of %s was sent with a %s', operation, entity.instance_id, problem)
         # The entity need not exist: its first operation creates it.
         await hub.client.signal_entity(entity, operation, operation_input)
         hub.lifecycle.scheduled(entity_label(entity), f"EntitySignal:{operation}")

@@ -29,6 +29,7 @@ from emulator.extensions.durable.management.api_request import (
     message_response,
 )
 from emulator.extensions.durable.management.management_urls import ManagementUrls
+from emulator.extensions.durable.management.plain_input import start_input_problem
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_payload import full_status_payload
 from emulator.logs import get_logger
@@ -80,15 +81,11 @@ class StartsApi:
                 trace=trace,
             )
             hub.lifecycle.scheduled(orchestrator_label(started, function), "NewInstance")
-            # get_input in azure-functions-durable 1.7.0 decodes a value once more if it is not an object.
-            if value is not None and not isinstance(value, dict | str):
-                _log.warning(
-                    "Instance %s of %s was started with a plain JSON %s. get_input() of azure-functions-durable raises "
-                    "TypeError for such input; send a JSON object, or a JSON string that contains the JSON text.",
-                    started,
-                    function,
-                    type(value).__name__,
-                )
+            problem = start_input_problem(value)
+            if body and not body.strip():
+                problem = "blank text, which is not JSON, so it fails, as on Azure. Send JSON, or no body"
+            if problem:
+                _log.warning("Instance %s of %s was started with a %s", started, function, problem)
             return await self._started_response(request, hub, started, urls)
         except JsonReaderError as error:
             return json_error_response(error)

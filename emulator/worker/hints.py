@@ -1,0 +1,131 @@
+"""Advice for frequent mistakes, found by the texts of their errors: what to write instead.
+
+The texts of azure-functions, its durable SDK and the official worker name what failed, but often not the cause. Advice
+is shown behind them, in the log only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_JSON_TYPES = "str, int, float, bool, None, list or dict"
+
+# Each pattern is searched in the error's text; \1 in the advice is its first group. The first match counts.
+_ADVICE = tuple(
+    (re.compile(pattern), advice)
+    for pattern, advice in (
+        # Loading.
+        (
+            r"declared in Python but not in function\.json",
+            "Each parameter needs a binding of its name: in the decorator trigger_arg_name, arg_name, input_name, "
+            "context_name or client_name. Parameters with defaults, *args and **kwargs count, too.",
+        ),
+        (
+            r"declared in function\.json but not in Python: (\{.*\})",
+            r"The function lacks the parameter \1, or the decorator names it wrongly. The parameter of an HTTP trigger "
+            "is called req unless trigger_arg_name names another one.",
+        ),
+        (
+            r'"context" parameter is expected to be of type azure\.functions\.Context',
+            'Orchestrators and entities need context_name="context" in their decorator. In other functions, the '
+            "parameter context is the invocation's func.Context.",
+        ),
+        (
+            r'binding (\w+) is declared to have the "out" direction',
+            r"Annotate the parameter as func.Out, for example \1: func.Out[str], and set it with \1.set(value).",
+        ),
+        (
+            r"Could not find top level function app instances",
+            "The file must create the app at module level: app = func.FunctionApp() or app = df.DFApp(). An app that "
+            "only a function creates, or a Blueprint alone, is not found.",
+        ),
+        (
+            r"More than one .* top level function app instances",
+            "Keep one app. Declare other parts with func.Blueprint(), and add them with app.register_functions(…).",
+        ),
+        (r"Function (\S+) does not have a trigger", r"Add a trigger decorator to \1, such as @app.route(route=…)."),
+        (
+            r"A trigger was already registered to this function",
+            "Write a function for each trigger, and let both call the same code.",
+        ),
+        (
+            r"attempted relative import",
+            "The app's folder is not a package: import from its modules and folders by their names, without leading "
+            "dots (from shared import thing).",
+        ),
+        (
+            r"partially initialized module",
+            "The modules import each other. Move what both need into a third module, or import it inside a function.",
+        ),
+        (
+            r"source code string cannot contain null bytes",
+            "The file is not UTF-8 text; UTF-16 has null bytes. Save it as UTF-8.",
+        ),
+        (
+            r"'(?:FunctionApp|Blueprint)' object has no attribute '(?:orchestration|activity|entity|durable)_\w+'",
+            "Durable functions need df.DFApp() or df.Blueprint() of azure.durable_functions.",
+        ),
+        # HTTP functions.
+        (
+            r'HttpResponseConverter\'>" for Python type "NoneType"',
+            "The function returned nothing. Return a string or func.HttpResponse(…).",
+        ),
+        (
+            r'HttpResponseConverter\'>" for Python type "(\w+)"',
+            r"The function returned a value of the type \1. Return a string or func.HttpResponse(body, status_code=…); "
+            'for JSON: func.HttpResponse(json.dumps(value), mimetype="application/json").',
+        ),
+        (r"response is expected to be either of str, bytes, or bytearray", "For JSON, pass json.dumps(value)."),
+        # Durable functions.
+        (
+            r"not coroutine|a coroutine was expected|'coroutine' object",
+            "The methods of the durable client are coroutines: write await client.start_new(…), in an async function.",
+        ),
+        (
+            r"'(\w+)' object has no attribute '_is_scheduled'",
+            r"The orchestrator yielded a value of the type \1, which is not a task. To wait for several tasks: "
+            "yield context.task_all([…]).",
+        ),
+        (
+            r"Object of type \w*Task is not JSON serializable",
+            "The orchestrator returned a task. Yield it first: return (yield context.call_activity(…)).",
+        ),
+        (
+            r"Object of type (?:coroutine|async_generator) is not JSON serializable",
+            "An orchestrator is a plain function: def instead of async def, yield instead of await.",
+        ),
+        (
+            r"class <class '([\w.]+)'> does not expose a `to_json` function",
+            rf"Values between durable functions are JSON: {_JSON_TYPES}. Convert the value of the type \1, or give its "
+            "class the static methods to_json and from_json.",
+        ),
+        (
+            r"Object of type (\w+) is not JSON serializable|trigger output must be json serializable",
+            f"The result must be JSON: {_JSON_TYPES}, or an object of a class with the static methods to_json and "
+            "from_json.",
+        ),
+        (
+            r"can't compare offset-naive and offset-aware|not supported between instances of '\w+' and "
+            r"'datetime\.datetime'",
+            "Timers take a time with a time zone: context.create_timer(context.current_utc_datetime + "
+            "timedelta(seconds=…)).",
+        ),
+        (
+            r"'str' object has no attribute 'name'",
+            'If this was meant for an entity: pass its id as df.EntityId("name", "key").',
+        ),
+    )
+)
+
+
+def advice_for(text: str) -> str | None:
+    """Return advice for an error's text, or None."""
+    return next(_found(text), None)
+
+
+def _found(text: str) -> Iterator[str]:
+    for pattern, advice in _ADVICE:
+        if match := pattern.search(text):
+            # Not match.expand: an optional group that did not take part would be an error there.
+            yield advice.replace(r"\1", match[1] or "") if match.re.groups else advice

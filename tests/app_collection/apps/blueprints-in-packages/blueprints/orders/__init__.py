@@ -1,0 +1,1 @@
+from .routes import bp as bp

@@ -1,0 +1,2 @@
+def salutation(nom: str) -> str:
+    return f"Bonjour {nom}"

@@ -1,0 +1,2 @@
+def save() -> str:
+    return "saved"

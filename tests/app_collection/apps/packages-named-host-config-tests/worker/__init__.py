@@ -1,0 +1,2 @@
+def job() -> str:
+    return "done"

@@ -1,0 +1,2 @@
+def rounded(value: float) -> float:
+    return round(value, 1)

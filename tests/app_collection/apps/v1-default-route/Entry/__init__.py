@@ -1,0 +1,5 @@
+import azure.functions as func
+
+
+def handle(req: func.HttpRequest) -> str:
+    return "another entry point"

@@ -1,0 +1,5 @@
+import azure.functions as func
+
+
+def main(req: func.HttpRequest) -> str:
+    return "on"

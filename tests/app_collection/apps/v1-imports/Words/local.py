@@ -1,0 +1,2 @@
+def four() -> str:
+    return "four"

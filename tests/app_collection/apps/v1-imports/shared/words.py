@@ -1,0 +1,10 @@
+def one() -> str:
+    return "one"
+
+
+def two() -> str:
+    return "two"
+
+
+def three() -> str:
+    return "three"
