@@ -268,27 +268,6 @@ def test_host_json_that_becomes_invalid_is_waited_for(tmp_path: Path) -> None:
         stop(azemu)
 
 
-def test_crashed_host_process_is_restarted_after_a_change(tmp_path: Path) -> None:
-    app = write_app(tmp_path, WHO)
-    with started(app) as azemu:
-        url = azemu.url()
-        _expect_no_response(url.replace("/who", "/die"))
-        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
-        azemu.wait_for("^The host will start again when a file of the app changes.$")
-        (app / "function_app.py").write_text(HELLO)
-        azemu.wait_for("Worker process started and initialized")
-        assert get(url.replace("/die", "/hello").replace("/who", "/hello")) == "hello"
-        stop(azemu)
-
-
-def test_crashed_host_process_ends_azemu_without_file_watching(tmp_path: Path) -> None:
-    app = write_app(tmp_path, WHO, host={"version": "2.0", "fileWatchingEnabled": False})
-    with started(app) as azemu:
-        _expect_no_response(azemu.url().replace("/who", "/die"))
-        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
-        assert azemu.wait() == 1
-
-
 def test_standard_input_of_user_code_is_empty(tmp_path: Path) -> None:
     code = HELLO.replace('"hello")', "repr(sys.stdin.read()) + str(sys.path[0:1]))").replace(
         "import logging", "import logging, sys"

@@ -139,7 +139,7 @@ async def beside(site: RunningApp, keys: KeyStore) -> AsyncIterator[tuple[Runnin
     host = site.app.host
     parts = SiteParts(host=host, extensions=host.extensions, routes=FunctionRoutes(), keys=keys, commands=commands)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        async with open_site(site.app.configuration, parts, sock=sock, clock=SystemClock()) as opened:
+        async with open_site(site.app.configuration, parts, sockets=[sock], clock=SystemClock()) as opened:
             yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
 
 

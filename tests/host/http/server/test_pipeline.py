@@ -155,7 +155,7 @@ async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
         sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         base = f"http://127.0.0.1:{sock.getsockname()[1]}"
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        opening = asyncio.create_task(stack.enter_async_context(open_app(StartOptions(app=tmp_path, listener=sock))))
+        opening = asyncio.create_task(stack.enter_async_context(open_app(StartOptions(app=tmp_path, listeners=[sock]))))
         early = asyncio.create_task(session.get(f"{base}/api/hello"))
         async with session.get(f"{base}/admin/host/status") as status:
             assert (await status.json())["state"] == "Starting"
