@@ -42,12 +42,14 @@ class HostProcess:
     def __init__(
         self,
         python_arguments: Sequence[str],
+        app: Path,
         environment: Mapping[str, str],
         listening: ListeningPort,
         clock: Clock,
         urgent: asyncio.Event,
     ) -> None:
         self._python_arguments = python_arguments
+        self._app = app
         self._environment = {name: value for name, value in environment.items() if len(value) <= _LONGEST_VALUE}
         self._listening = listening
         self._clock = clock
@@ -70,6 +72,9 @@ class HostProcess:
             _BOOT,
             _PACKAGE_FOLDER,
             env={**os.environ, **self._environment},
+            # Relative paths in PYTHONPATH are relative to the app folder, as under the Functions host. If the folder is
+            # missing, the process reports it.
+            cwd=self._app if self._app.is_dir() else None,
             stdin=asyncio.subprocess.PIPE,
             pass_fds=[inherited.fileno() for inherited in self._listening.sockets],
         )

@@ -42,7 +42,7 @@ def main() -> int:
         sys.stdout.reconfigure(errors="replace")
     # A fault in a native library ends the process. This prints where, on standard error.
     with suppress(OSError, ValueError, io.UnsupportedOperation):  # It has no file descriptor.
-        faulthandler.enable()
+        faulthandler.enable(all_threads=False)
     explain_breakpoints()
     try:
         # Load the modules now, while the supervisor starts storage, and not after it.

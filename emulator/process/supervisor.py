@@ -177,6 +177,7 @@ class _Supervisor:
     def _new_process(self) -> HostProcess:
         return HostProcess(
             self._options.python_arguments,
+            self._root,
             self._configuration.environment(self._listening.port),
             self._listening,
             self._clock,

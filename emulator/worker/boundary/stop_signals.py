@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -74,9 +74,13 @@ class _Handlers:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._on_signal(number)
         handler = self._app_handlers[number]
-        # Python's own handler raises KeyboardInterrupt, which would hit whatever the main thread is doing.
-        if callable(handler) and handler is not signal.default_int_handler:
-            handler(number, frame)
+        # Python's own handler raises KeyboardInterrupt, which would hit whatever the main thread is doing. That of pdb,
+        # which stays set after its command `continue`, would open its prompt instead of letting the process end.
+        is_debugger = type(getattr(handler, "__self__", None)).__module__ in ("pdb", "bdb")
+        if callable(handler) and handler is not signal.default_int_handler and not is_debugger:
+            # The process ends in any case, after the functions that run.
+            with suppress(SystemExit, KeyboardInterrupt):
+                handler(number, frame)
 
     def _set(self, signalnum: int, handler: Handler) -> Handler:
         """Replace `signal.signal`: for stop signals, note what user code sets."""
