@@ -28,6 +28,7 @@ _JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "s
 class Handover:
     """Options of one host process. `print_functions`: print the list of functions when the host has started.
 
+    `chosen_port`: the port that the user has chosen; 0: azemu has chosen a free one (`options.port` is the bound port).
     `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
     None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
     """
@@ -35,6 +36,7 @@ class Handover:
     options: StartOptions
     style: Style
     print_functions: bool
+    chosen_port: int = 0
     replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
     served_mark: Path | None = None
 
@@ -55,6 +57,7 @@ class Handover:
                     "options": content,
                     "style": style,
                     "print_functions": self.print_functions,
+                    "chosen_port": self.chosen_port,
                     "replaced_environment": dict(self.replaced_environment),
                     "served_mark": str(self.served_mark) if self.served_mark else None,
                 }
@@ -83,6 +86,7 @@ class Handover:
             options=replace(options, listeners=listeners),
             style=Style(**content["style"]),
             print_functions=content["print_functions"],
+            chosen_port=content["chosen_port"],
             replaced_environment=content["replaced_environment"],
             served_mark=Path(mark) if mark else None,
         )

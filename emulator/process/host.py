@@ -70,7 +70,7 @@ def main() -> int:
                 "another one.\n"
             )
             return exit_codes.NOT_STARTED
-        stack.enter_context(serving_lock(folder, handover.options.port or 0))
+        stack.enter_context(serving_lock(folder, handover.chosen_port))
         try:
             return _run(handover, pipe, rest)
         except EmulatorError as error:

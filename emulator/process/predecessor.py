@@ -2,7 +2,8 @@
 
 When a supervisor is killed, its host process needs a moment to notice that and to end. A new start waits for it instead
 of failing because the port is in use. Two lock files per port show this situation, on all operating systems: one is
-held by the supervisor, the other one by the host process.
+held by the supervisor, the other one by the host process. There are none for port 0 (any free port), because no other
+start can ask for the same port.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _PAUSE_SECONDS = 0.05
 @contextmanager
 def serving_lock(app: Path, port: int) -> Iterator[bool]:
     """Hold the lock of the process that serves the app on this port. False: another process holds it."""
-    with _locked(app, f"{port}.host") as held:
+    with _locked(app, port, "host") as held:
         yield held
 
 
 @contextmanager
 def supervising_lock(app: Path, port: int) -> Iterator[bool]:
     """Hold the lock of the supervisor of the app on this port. False: another supervisor holds it."""
-    with _locked(app, f"{port}.supervisor") as held:
+    with _locked(app, port, "supervisor") as held:
         yield held
 
 
@@ -39,8 +40,6 @@ async def wait_for_predecessor(app: Path, port: int, clock: Clock) -> None:
 
     Returns after ten seconds in any case; the port is then reported as in use.
     """
-    if port == 0:
-        return  # Any free port.
     with supervising_lock(app, port) as alone:
         if not alone:
             return
@@ -52,10 +51,13 @@ async def wait_for_predecessor(app: Path, port: int, clock: Clock) -> None:
 
 
 @contextmanager
-def _locked(app: Path, name: str) -> Iterator[bool]:
+def _locked(app: Path, port: int, process: str) -> Iterator[bool]:
     with ExitStack() as stack:
+        if not port:
+            yield True
+            return
         try:
-            held = stack.enter_context(try_lock(app / _FOLDER / name))
+            held = stack.enter_context(try_lock(app / _FOLDER / f"{port}.{process}"))
             hide_from_git(app / _FOLDER.parent)
         except OSError:
             # A folder that cannot be written. Then a new start does not wait, and says that the port is in use.

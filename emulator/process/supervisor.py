@@ -94,7 +94,7 @@ class _Supervisor:
         await wait_for_predecessor(self._root, self._configuration.port, self._clock)
         with ExitStack() as stack:
             stack.enter_context(self._listening)
-            stack.enter_context(supervising_lock(self._root, self._listening.port))
+            stack.enter_context(supervising_lock(self._root, self._configuration.port))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
             self._served_mark = Path(folder) / "served"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
@@ -200,6 +200,7 @@ class _Supervisor:
             options=start,
             style=self._options.style,
             print_functions=print_functions,
+            chosen_port=self._configuration.port,
             replaced_environment=self._process.replaced_environment,
             served_mark=self._served_mark,
         )

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from contextlib import suppress
@@ -264,17 +265,50 @@ def test_edit_is_served_although_a_function_hangs(tmp_path: Path) -> None:
 
 def test_start_after_the_supervisor_was_killed_gets_the_port(tmp_path: Path) -> None:
     app = write_app(tmp_path, HANGING)
-    with started(app, "--storage", "builtin:memory") as azemu:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with started(app, "--storage", "builtin:memory", "--port", port) as azemu:
         url = azemu.url()
         caller = threading.Thread(target=fails, args=(url,))
         caller.start()
         azemu.wait_for("hanging")
         azemu.process.kill()
-        with started(app, "--storage", "builtin:memory", "--port", url.split(":")[2].split("/")[0]) as again:
+        with started(app, "--storage", "builtin:memory", "--port", port) as again:
             assert again.url() == url
             again.interrupt()
             assert again.wait() == 0
         caller.join()
+
+
+GENERATING = """
+from pathlib import Path
+import azure.functions as func
+
+Path(__file__).with_name("models.py").write_text("FIELDS = 'id'")
+import models
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+
+@app.route("fields")
+def fields(req: func.HttpRequest) -> str:
+    return models.FIELDS
+"""
+
+
+def test_file_that_the_app_writes_at_its_start_restarts_it_only_once(tmp_path: Path) -> None:
+    app = write_app(tmp_path, GENERATING)
+    with started(app, "--storage", "builtin:memory") as azemu:
+        url = azemu.url()
+        azemu.wait_for(r"^File change of type 'Created' detected for 'models\.py'\.$")
+        azemu.wait_for("Worker process started")
+        (app / "function_app.py").write_text(f"{GENERATING}\n# Edited.\n")
+        # Not "(and 1 more)": the present content of models.py is the same as before.
+        azemu.wait_for(r"^File change of type 'Changed' detected for 'function_app\.py'\.$")
+        azemu.wait_for("Worker process started")
+        assert get(url) == "id"
+        azemu.interrupt()
+        assert azemu.wait() == 0
 
 
 @pytest.mark.soak
