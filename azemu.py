@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent / _NAME
 
 def main() -> int:
     """Run the command line. Return the exit code."""
-    code: int = _load(f"{_NAME}.cli.command").main()
+    code: int = _load(f"{_NAME}.cli.entry").main()
     return code
 
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from emulator.cli.command import main
+from emulator.cli.entry import main
 
 sys.exit(main())

@@ -9,11 +9,14 @@ Only this module decides which class implements which port.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import selectors
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from emulator.accounts import open_accounts
@@ -22,6 +25,7 @@ from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigu
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.environment import PROCESS
 from emulator.extensions.registry import fallback, open_extensions
+from emulator.forking import hidden_from_forks
 from emulator.host.admin.api import HostCommands
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.console.invocationlog import log_outside_invocations
@@ -38,8 +42,9 @@ from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
-from emulator.listening import listening_socket
+from emulator.listening import listening_sockets
 from emulator.storage.accounts import StorageAccounts
+from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
 
@@ -75,6 +80,21 @@ class App:
             return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessResources:
+    """What a process of `azemu start` offers to its host. A host in a test has none of it.
+
+    `app_loop`: the loop for user code, which the main thread runs; None: one on a thread of its own. `restart`: called
+    for /admin/host/restart, should leave and enter `open_app` again; without it there is no such endpoint.
+    `hosts_folder`: a folder in which a host keeps what the next one needs to take over its work if it is killed; None:
+    the next one waits until the locks of the killed host expire.
+    """
+
+    app_loop: AppLoop | None = None
+    restart: Callable[[], None] | None = None
+    hosts_folder: Path | None = None
+
+
 @asynccontextmanager
 async def open_app(
     options: StartOptions | Configuration,
@@ -83,26 +103,23 @@ async def open_app(
     new_id: NewId = new_id,
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
-    restart: Callable[[], None] | None = None,
+    process: ProcessResources = ProcessResources(),
     secrets: SecretsRepository | None = None,
-    hosts_folder: Path | None = None,
 ) -> AsyncIterator[App]:
     """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
     `options`: start options, or the configuration that was read for them.
-    `restart`: called for /admin/host/restart, should leave and enter this again; without it there is no such endpoint.
-    `around_worker`: wraps the app's worker, to see or replace invocations (used by `emulator.testing`).
-    `secrets`: the store of the app's keys; None: the one that its settings name. `hosts_folder`: a folder in which a
-    host keeps what the next one needs to take over its work if it is killed; None: the next one waits until the locks
-    of the killed host expire.
+    `around_worker`: wraps the app's worker, to see or replace invocations. `process`: what the process offers beside.
+    `secrets`: the store of the app's keys; None: the one that its settings name.
     Leaving stops the host: running requests may take `drain_seconds`, then running invocations as long again. The
     app's settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
     configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(_listening(configuration))
-        port = listener.getsockname()[1]
+        listeners = stack.enter_context(_listening(configuration))
+        port = listeners[0].getsockname()[1]
+        stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
@@ -128,14 +145,18 @@ async def open_app(
             system_key=keys.system_key,
             origin=lambda: f"http://localhost:{port}",
             any_port=configuration.port == 0,
-            hosts_folder=hosts_folder,
+            hosts_folder=process.hosts_folder,
             first_start=configuration.first_start,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )
         extensions = open_extensions(context)
         worker = InProcessWorker(
-            configuration.root, settings=dict(os.environ), clock=clock, on_log=log_outside_invocations
+            configuration.root,
+            settings=dict(os.environ),
+            clock=clock,
+            on_log=log_outside_invocations,
+            app_loop=process.app_loop,
         )
         parts = HostParts(
             worker=around_worker(worker) if around_worker else worker,
@@ -146,7 +167,7 @@ async def open_app(
             fallback=fallback(context),
         )
         host = Host(parts, clock=clock, new_id=new_id)
-        commands = HostCommands(drain=host.drain, restart=restart)
+        commands = HostCommands(drain=host.drain, restart=process.restart)
         site = SiteParts(
             host=host,
             extensions=extensions,
@@ -159,7 +180,7 @@ async def open_app(
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.
         server = await stack.enter_async_context(
-            open_site(configuration, site, sock=listener, clock=clock, new_id=new_id)
+            open_site(configuration, site, sockets=listeners, clock=clock, new_id=new_id)
         )
         await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
         # Requests end before the host stops, because they still need its functions.
@@ -184,14 +205,24 @@ def _open_locks(context: ExtensionContext) -> HostLocks:
 
 
 @contextmanager
-def _listening(configuration: Configuration) -> Iterator[socket.socket]:
+def _listening(configuration: Configuration) -> Iterator[Sequence[socket.socket]]:
     """Listen on the port of the web server. Raises PortUnavailable.
 
-    The socket is opened first, because its port becomes part of the app's environment (WEBSITE_HOSTNAME).
+    The sockets are opened first, because its port becomes part of the app's environment (WEBSITE_HOSTNAME).
     """
-    # The supervisor keeps the socket open while the host restarts, so that requests wait instead of being refused.
-    if configuration.listener is not None:
-        yield configuration.listener
+    # The supervisor keeps the sockets open while the host restarts, so that requests wait instead of being refused.
+    if configuration.listeners:
+        yield configuration.listeners
         return
-    with listening_socket(configuration.address, configuration.port) as listener:
-        yield listener
+    with ExitStack() as stack:
+        yield [stack.enter_context(sock) for sock in listening_sockets(configuration.address, configuration.port)]
+
+
+def _open_descriptors(loop: asyncio.AbstractEventLoop, listeners: Sequence[socket.socket]) -> Iterator[int]:
+    """Return the files of the host that a forked process must not have: above all its port and its connections."""
+    yield from (listener.fileno() for listener in listeners)
+    # All connections, pipes and sockets that the loop watches. The documented interface of asyncio does not list them;
+    # a loop without this attribute (on Windows, which has no fork) leaves only the listening sockets.
+    selector = getattr(loop, "_selector", None)
+    watched = selector.get_map() if isinstance(selector, selectors.BaseSelector) else None
+    yield from [key.fd for key in (watched or {}).values()]

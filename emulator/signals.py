@@ -10,7 +10,9 @@ from types import FrameType
 from typing import Final
 
 # SIGHUP (a closed terminal window) exists only on POSIX, SIGBREAK (Ctrl-Break) only on Windows.
-_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+STOP_SIGNALS: Final[tuple[int, ...]] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -28,8 +30,7 @@ def interruptible(*, first: Callable[[], object], repeated: Callable[[], object]
             loop.call_soon_threadsafe(first if count == 1 else repeated)
 
     # signal.signal instead of loop.add_signal_handler, which Windows does not have.
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    previous_handlers = {number: signal.signal(number, on_signal) for number in numbers}
+    previous_handlers = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -10,6 +10,18 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from emulator.clock import Clock
+
+_TERMINATE_CHECKS = 40
+_TERMINATE_CHECK_SECONDS = 0.05
+
+_WINDOWS_CRASHES = {
+    0xC0000005: "0xC0000005, access violation",
+    0xC00000FD: "0xC00000FD, stack overflow",
+    0xC0000374: "0xC0000374, heap corruption",
+    0xC0000409: "0xC0000409, stack buffer overrun or abort",
+}
+
 
 async def start_detached(*command: str, **options: Any) -> asyncio.subprocess.Process:
     """Start a process that Ctrl-C in the terminal does not reach. `options`: those of `create_subprocess_exec`.
@@ -51,11 +63,32 @@ async def kill_process_tree(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
+async def end_process_group(process: asyncio.subprocess.Process, clock: Clock) -> None:
+    """End the processes that a process of `start_detached`, which has ended, has started and left running.
+
+    They get SIGTERM, and SIGKILL if that does not end them within two seconds. A process that has left the group (a
+    daemon) stays. Does nothing on Windows, where the system does not know which processes they are.
+    """
+    if sys.platform == "win32":
+        return
+    # No other process can have this group's number while a process is in it. ProcessLookupError: none is left;
+    # PermissionError: none that may be ended (macOS, for processes that have ended but have not been waited for).
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+        for _ in range(_TERMINATE_CHECKS):
+            await clock.sleep(_TERMINATE_CHECK_SECONDS, upkeep=True)
+            os.killpg(process.pid, 0)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def describe_exit_code(code: int) -> str:
     """Describe an exit code for a message. On POSIX -N means that signal N ended the process."""
     if code >= 0:
-        return f"exit code {code}"
+        # On Windows a crash has the number of its exception as exit code, which is known in hexadecimal.
+        crash = _WINDOWS_CRASHES.get(code, f"0x{code:08X}") if code > 0xFFFF else ""
+        return f"exit code {code}" + (f", {crash}" if crash else "")
     try:
-        return f"killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
     except ValueError:
         return f"killed by signal {-code}"
+    return f"killed by {name}"

@@ -23,6 +23,9 @@ from tests.storage.bench import Bench
 
 T = TypeVar("T")
 
+# Apps that tests run. One has a package `emulator`, for which azemu's plugin would make room if it was collected.
+collect_ignore = ["apps"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -28,12 +28,14 @@ _FOREIGN = ("CI", "NO_COLOR", "FORCE_COLOR", "FUNCTIONS_", "AZURE", "Azure", "WE
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Return the environment for a process. `extra`: more variables; None removes one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1", **(extra or {})}
+    own = {"PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"}
+    return {name: value for name, value in {**kept, **own, **(extra or {})}.items() if value is not None}
 
 
-def run(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(*words: str, cwd: Path, env: Mapping[str, str | None] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "azemu", *words],
@@ -109,7 +111,7 @@ class Running:
 
 @contextmanager
 def started(
-    app: Path, *options: str, env: Mapping[str, str] | None = None, default_storage: bool = False
+    app: Path, *options: str, env: Mapping[str, str | None] | None = None, default_storage: bool = False
 ) -> Iterator[Running]:
     """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs.
 

@@ -21,7 +21,7 @@ from emulator.host.port import TriggerEvent
 from emulator.host.status import HostState
 from emulator.listening import PortUnavailable
 from emulator.worker.port import Datum
-from tests.apps import run_app
+from tests.running_apps import run_app
 from tests.waiting import logged
 
 HEAD = """

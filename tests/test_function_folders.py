@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emulator.testing import replay, start
-from tests.apps import DURABLE_APP, HTTP_APP, Answer, RunningApp, run_app, write_app
 from tests.folders import ANSWER, hello, http_trigger, trigger, write_function, write_host_json
+from tests.running_apps import DURABLE_APP, HTTP_APP, Answer, RunningApp, run_app, write_app
 from tests.waiting import eventually
 
 

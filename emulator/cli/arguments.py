@@ -175,7 +175,7 @@ def _parse_start(words: Sequence[str]) -> Start:
     )
     add = parser.add_argument_group("HTTP").add_argument
     add("-p", "--port", metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
-    add("--address", metavar="IP", help="IP address to listen on (default: 127.0.0.1)")
+    add("--address", metavar="IP", help="IP address to listen on (default: localhost, i.e. 127.0.0.1 and ::1)")
     add("--cors", metavar="ORIGINS", help="origins that browsers may call from, separated by commas, or *")
     # The default is None and not False, which would override CORSCredentials of local.settings.json.
     add("--cors-credentials", action="store_true", default=None, help="allow these origins to send cookies")

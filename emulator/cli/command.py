@@ -9,6 +9,7 @@ import asyncio
 import io
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case Transfer():
                 from emulator.cli.transferring import run_transfer
 
+                # A transfer cleans up after Ctrl-C, so it must not end the process at once (see entry.py).
+                if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
                 return run_transfer(command)
             case int():
                 return command  # `parse` has printed the help or an error message.
@@ -89,7 +93,7 @@ def _start(command: Start) -> int:
         console.print(f"Found Python version {platform.python_version()} ({sys.executable}).")
         console.print(f"Host configuration file read:\n{configuration.host.text}")
     if not command.reload:
-        return asyncio.run(serve_alone(options, configuration, console, clock))
+        return serve_alone(options, configuration, console, clock)
     from emulator.process.supervisor import SupervisorOptions, supervise
 
     # VS Code sets languageWorkers__python__arguments to attach its debugger to the process of the app.

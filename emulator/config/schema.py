@@ -26,7 +26,8 @@ Bound = float | timedelta
 
 
 @cache  # Evaluating the annotations takes most of the time of reading a section, and they never change.
-def _type_hints(cls: type) -> Mapping[str, Any]:
+def type_hints(cls: type) -> Mapping[str, Any]:
+    """Return the types of the fields of an options class by name."""
     # By default the names are looked up in sys.modules, where the module's name may be taken by a module of the app.
     names = {name: value for base in reversed(cls.__mro__) for name, value in OWN_MODULES.globals_of(base).items()}
     return get_type_hints(cls, globalns=names)
@@ -106,7 +107,7 @@ def read_section(cls: type[T], section: Section) -> T:
     if relevant is not None:
         section = relevant(section)
     # Annotations are texts in modules with `from __future__ import annotations`, so they have to be evaluated.
-    types_of_fields = _type_hints(cls)  # type: ignore[arg-type]
+    types_of_fields = type_hints(cls)  # type: ignore[arg-type]
     values = {}
     for member in dataclasses.fields(cls):  # type: ignore[arg-type]
         rule = member.metadata.get("rule", NO_RULE)

@@ -19,9 +19,10 @@ from emulator.config.connections import DEVELOPMENT_ACCOUNT, parse_connection
 from emulator.config.hostjson import HostOptions, LogLevel, read_host_json
 from emulator.config.settings import HostSection, Settings, load_settings
 from emulator.errors import ConfigurationError
+from emulator.listening import LOCALHOST
 
 DEFAULT_PORT = 7071
-DEFAULT_ADDRESS = "127.0.0.1"
+DEFAULT_ADDRESS = LOCALHOST
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 
@@ -33,9 +34,9 @@ BUILTIN_PATH = Path(".azemu") / "storage.db"
 class StartOptions:
     """Options of the command line or of a test. None: local.settings.json applies, then the default.
 
-    `app`: app folder. `port`: 0 means any free port. `listener`: listening socket to serve on, instead of binding
-    `address` and `port`; the caller closes it. `functions`: run only these. `storage`: replaces AzureWebJobsStorage and
-    every development connection; "azurite", "builtin", "builtin:PATH", "builtin:memory" or a connection string.
+    `app`: app folder. `port`: 0 means any free port. `listeners`: listening sockets to serve on, instead of binding
+    `address` and `port`; the caller closes them. `functions`: run only these. `storage`: replaces AzureWebJobsStorage
+    and every development connection; "azurite", "builtin", "builtin:PATH", "builtin:memory" or a connection string.
     `settings`: app settings that win over environment and local.settings.json. `create_host_json`: create a missing
     host.json, as the Functions host does.
     """
@@ -43,7 +44,7 @@ class StartOptions:
     app: Path
     port: int | None = None
     address: str | None = None
-    listener: socket.socket | None = None
+    listeners: Sequence[socket.socket] = ()
     functions: Sequence[str] = ()
     enable_auth: bool = False
     cors: str | None = None
@@ -84,9 +85,10 @@ class Cors:
 class Configuration:
     """All settings of one host.
 
-    `root`: app folder, absolute. `port`: 0 means any free port. `cors`: None disables CORS. `wants_azurite`: the user
-    asked for Azurite with --storage, so the built-in store must not replace it. `warnings`: for the user, in order.
-    `first_start`: False if the supervisor has restarted the host.
+    `root`: app folder, absolute. `address`: an IP address, or "localhost" for both loopback addresses. `port`: 0 means
+    any free port. `cors`: None disables CORS. `wants_azurite`: the user asked for Azurite with --storage, so the
+    built-in store must not replace it. `warnings`: for the user, in order. `first_start`: False if the supervisor has
+    restarted the host.
     """
 
     root: Path
@@ -96,7 +98,7 @@ class Configuration:
     host: HostOptions
     cors: Cors | None = None
     enable_auth: bool = False
-    listener: socket.socket | None = None
+    listeners: Sequence[socket.socket] = ()
     wants_azurite: bool = False
     warnings: Sequence[str] = ()
     first_start: bool = True
@@ -138,7 +140,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
     address = options.address or loaded.host.address or DEFAULT_ADDRESS
     try:
         # Only addresses are allowed, as in Core Tools; `localhost` is the exception.
-        address = DEFAULT_ADDRESS if address.lower() == "localhost" else str(ipaddress.ip_address(address))
+        address = LOCALHOST if address.lower() == LOCALHOST else str(ipaddress.ip_address(address))
     except ValueError:
         raise ConfigurationError(
             # The sentences of core-tools, StartHostAction.
@@ -168,7 +170,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         host=host,
         cors=Cors.of(options, loaded.host),
         enable_auth=options.enable_auth,
-        listener=options.listener,
+        listeners=options.listeners,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
         warnings=(*warnings, *host_warnings),
     )

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, get_args
 
-from emulator.config.schema import NO_RULE, Section, camel_case
+from emulator.config.schema import NO_RULE, Section, camel_case, type_hints
 from emulator.config.unused_options import UNUSED_OPTIONS
 
 # Sections and options of the Functions host that no dataclass and no row of UNUSED_OPTIONS names.
@@ -69,7 +69,7 @@ def option_typos(cls: type, section: Section) -> list[str]:
         if rule.key != "":
             key = rule.key or camel_case(member.name)
             known += [name for name in (key, rule.formerly) if name]
-            kind = get_type_hints(cls)[member.name]
+            kind = type_hints(cls)[member.name]
             kinds = [
                 part for part in (kind, *get_args(kind)) if isinstance(part, type) and dataclasses.is_dataclass(part)
             ]

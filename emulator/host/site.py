@@ -1,6 +1,6 @@
 """The web server of a host, composed of the admin API, webhooks of extensions and the routes of functions.
 
-async with open_site(configuration, parts, sock=socket, clock=clock) as site:
+async with open_site(configuration, parts, sockets=sockets, clock=clock) as site:
     async with host.running():
         ...
         await site.listener.drain(seconds)      # before the host stops: requests still need its functions
@@ -77,9 +77,14 @@ class OpenSite:
 
 @asynccontextmanager
 async def open_site(
-    configuration: Configuration, parts: SiteParts, *, sock: socket.socket, clock: Clock, new_id: NewId = new_id
+    configuration: Configuration,
+    parts: SiteParts,
+    *,
+    sockets: Sequence[socket.socket],
+    clock: Clock,
+    new_id: NewId = new_id,
 ) -> AsyncIterator[OpenSite]:
-    """Serve HTTP on the listening socket `sock` while entered.
+    """Serve HTTP on the listening sockets, all of one port, while entered.
 
     Raises ConfigurationError for a client principal that cannot be read.
     """
@@ -111,7 +116,7 @@ async def open_site(
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
         )
-        async with serve(site, clock, sock=sock, new_request_id=new_id) as listener:
+        async with serve(site, clock, sockets=sockets, new_request_id=new_id) as listener:
             yield OpenSite(listener, site.builtin)
 
 

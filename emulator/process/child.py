@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from emulator.clock import Clock
-from emulator.process.handover import Handover
-from emulator.process.listening_port import ListeningSocket
-from emulator.subprocesses import start_detached
+from emulator.process.handover import STOP, Handover
+from emulator.process.listening_port import ListeningPort
+from emulator.subprocesses import end_process_group, kill_process_tree, start_detached
 
 # The interpreter runs with -P, which keeps the current folder off the import path: a file of the app must not shadow
 # a module of azemu. Therefore the folder that contains this package is passed as an argument. It is on the path only
@@ -26,27 +26,44 @@ _BOOT: Final = (
 _PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[2])
 
 # Longer than `LONGEST_STOP_SECONDS` in host.py, so that the host process ends itself before it is killed.
-_STOP_SECONDS: Final = 25.0
+STOP_SECONDS: Final = 25.0
+# Linux refuses to start a program with a variable of more than 128 KiB. The host adds longer settings itself.
+_LONGEST_VALUE: Final = 100_000
 
 
 class HostProcess:
-    """One host process, running while the context manager is entered.
+    """One host process, from `start` to `stop`.
 
-    It loads its modules at once, while the supervisor starts storage, and serves after `begin`. `urgent`: set when the
-    user does not want to wait for running functions; the process is then killed.
+    It loads its modules at once, while the supervisor starts storage, and serves after `begin`. `environment`:
+    variables of the app, which the process has from its start in addition to those of the supervisor, because the
+    interpreter reads some of them only then (PYTHONPATH, PYTHONUTF8, TZ). `urgent`: set when the user does not want to
+    wait for running functions; the process is then killed.
     """
 
     def __init__(
-        self, python_arguments: Sequence[str], listening: ListeningSocket, clock: Clock, urgent: asyncio.Event
+        self,
+        python_arguments: Sequence[str],
+        app: Path,
+        environment: Mapping[str, str],
+        listening: ListeningPort,
+        clock: Clock,
+        urgent: asyncio.Event,
     ) -> None:
         self._python_arguments = python_arguments
+        self._app = app
+        self._environment = {name: value for name, value in environment.items() if len(value) <= _LONGEST_VALUE}
         self._listening = listening
         self._clock = clock
         self._urgent = urgent
         self._process: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> Self:
-        inherited = self._listening.socket
+    @property
+    def replaced_environment(self) -> Mapping[str, str | None]:
+        """For `Handover.replaced_environment`."""
+        return {name: os.environ.get(name) for name in self._environment}
+
+    async def start(self) -> None:
+        """Start the process, which loads its modules and waits for `begin`."""
         # Ctrl-C reaches only the supervisor, which stops the host process before it stops storage.
         self._process = await start_detached(
             sys.executable,
@@ -55,48 +72,45 @@ class HostProcess:
             "-c",
             _BOOT,
             _PACKAGE_FOLDER,
+            env={**os.environ, **self._environment},
+            # Relative paths in PYTHONPATH are relative to the app folder, as under the Functions host. If the folder is
+            # missing, the process reports it.
+            cwd=self._app if self._app.is_dir() else None,
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=[inherited.fileno()] if inherited is not None else [],
+            pass_fds=[inherited.fileno() for inherited in self._listening.sockets],
         )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def begin(self, handover: Handover) -> None:
         """Send the options; the host process then starts to serve."""
-        stdin = self._running.stdin
-        assert stdin is not None
-        # If the process has ended already, `wait` returns its exit code, which says more than a broken pipe.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            stdin.write(handover.to_line().encode())
-            await stdin.drain()
+        await self._send(handover.to_line().encode())
 
     async def wait(self) -> int:
         """Wait until the process ends. Return its exit code (on POSIX: -N if signal N ended it)."""
         return await self._running.wait()
 
-    async def stop(self) -> None:
-        """Let running functions finish and wait until the process has ended. Does nothing if it has ended already."""
-        process = self._running
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Let running functions finish, for up to `seconds`, and wait until the process has ended.
+
+        Processes that user code has started and that still run are ended, too (on Windows only if the process has to be
+        killed). May be called again, and without `start`.
+        """
+        process = self._process
+        if process is None:
+            return
 
         async def end() -> None:
-            assert process.stdin is not None
-            # The host process takes the end of its standard input as the request to stop (see handover.py).
-            process.stdin.close()
-            waits = [
-                asyncio.ensure_future(wait)
-                for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(_STOP_SECONDS, upkeep=True))
-            ]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
             if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                await self._send(STOP)
+                waits = [
+                    asyncio.ensure_future(wait)
+                    for wait in (process.wait(), self._urgent.wait(), self._clock.sleep(seconds, upkeep=True))
+                ]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+            if process.returncode is None:
+                await kill_process_tree(process)
+            await end_process_group(process, self._clock)
 
         ending = asyncio.ensure_future(end())
         try:
@@ -106,7 +120,15 @@ class HostProcess:
             await ending
             raise
 
+    async def _send(self, line: bytes) -> None:
+        stdin = self._running.stdin
+        assert stdin is not None
+        # If the process has ended already, `wait` returns its exit code, which says more than a broken pipe.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            stdin.write(line)
+            await stdin.drain()
+
     @property
     def _running(self) -> asyncio.subprocess.Process:
-        assert self._process is not None, "the context manager is not entered"
+        assert self._process is not None, "`start` has not been called"
         return self._process

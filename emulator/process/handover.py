@@ -1,20 +1,24 @@
-"""Options that the supervisor passes to the host process, as one line of JSON on its standard input.
+"""Messages of the supervisor to the host process, as lines on its standard input.
 
-The pipe stays open afterwards, because its end is the signal to stop. The supervisor closes it to stop the host, and
-the operating system closes it when the supervisor ends in any other way. This works the same on all operating systems.
+The first line is the handover: the options of the host, as JSON. The second one, `STOP`, asks the host to stop in
+order. If the pipe ends without it, the supervisor has ended, and the host ends at once. This works the same on all
+operating systems, because they close the pipe of a process that ends in any way.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import StartOptions
 from emulator.host.console.output import Style
+
+STOP: Final = b"stop\n"
 
 # Fields of StartOptions whose values JSON can express without a conversion.
 _JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
@@ -22,31 +26,51 @@ _JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """Options of one host process. `print_functions`: print the list of functions when the host has started."""
+    """Options of one host process. `print_functions`: print the list of functions when the host has started.
+
+    `chosen_port`: the port that the user has chosen; 0: azemu has chosen a free one (`options.port` is the bound port).
+    `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
+    None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
+    """
 
     options: StartOptions
     style: Style
     print_functions: bool
+    chosen_port: int = 0
+    replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
+    served_mark: Path | None = None
 
     def to_line(self) -> str:
-        """Write the options as a line of JSON. The listening socket is written as its file descriptor."""
+        """Write the options as a line of JSON. Listening sockets are written as their file descriptors."""
         options = self.options
         content: dict[str, Any] = {name: getattr(options, name) for name in _JSON_FIELDS}
         content["app"] = str(options.app)
         content["functions"] = list(options.functions)
         content["settings"] = dict(options.settings)
         content["user_log_level"] = options.user_log_level.value if options.user_log_level else None
-        # The child process inherits the descriptor under the same number (`pass_fds` in child.py).
-        content["listener"] = options.listener.fileno() if options.listener else None
+        # The child process inherits the descriptors under the same numbers (`pass_fds` in child.py).
+        content["listeners"] = [listener.fileno() for listener in options.listeners]
         style = {"colour": self.style.colour, "format": self.style.format}
-        return json.dumps({"options": content, "style": style, "print_functions": self.print_functions}) + "\n"
+        return (
+            json.dumps(
+                {
+                    "options": content,
+                    "style": style,
+                    "print_functions": self.print_functions,
+                    "chosen_port": self.chosen_port,
+                    "replaced_environment": dict(self.replaced_environment),
+                    "served_mark": str(self.served_mark) if self.served_mark else None,
+                }
+            )
+            + "\n"
+        )
 
     @classmethod
     def from_line(cls, line: str) -> Handover:
-        """Read what `to_line` wrote. Opens the inherited listening socket, which the caller has to close."""
+        """Read what `to_line` wrote. Opens the inherited listening sockets, which the caller has to close."""
         content = json.loads(line)
         fields = content["options"]
-        level = fields["user_log_level"]
+        level, mark = fields["user_log_level"], content["served_mark"]
         options = StartOptions(
             app=Path(fields["app"]),
             functions=tuple(fields["functions"]),
@@ -54,9 +78,15 @@ class Handover:
             user_log_level=LogLevel(level) if level else None,
             **{name: fields[name] for name in _JSON_FIELDS},
         )
-        if fields["listener"] is not None:
-            listener = socket.socket(fileno=fields["listener"])
+        listeners = [socket.socket(fileno=descriptor) for descriptor in fields["listeners"]]
+        for listener in listeners:
             # Otherwise a process that the app starts would keep the port open after the host has ended.
             listener.set_inheritable(False)
-            options = replace(options, listener=listener)
-        return cls(options=options, style=Style(**content["style"]), print_functions=content["print_functions"])
+        return cls(
+            options=replace(options, listeners=listeners),
+            style=Style(**content["style"]),
+            print_functions=content["print_functions"],
+            chosen_port=content["chosen_port"],
+            replaced_environment=content["replaced_environment"],
+            served_mark=Path(mark) if mark else None,
+        )

@@ -1,28 +1,34 @@
-"""Main function of the host process: read the supervisor's options, run the host, stop when standard input closes."""
+"""Main function of the host process: read the supervisor's options, run the host, stop when the supervisor says so."""
 
 from __future__ import annotations
 
-import asyncio
+import faulthandler
+import io
 import os
 import signal
 import sys
 import threading
 import traceback
-from contextlib import nullcontext, suppress
-from types import FrameType
+from contextlib import ExitStack, suppress
 
 from emulator import exit_codes
 from emulator.clock import SystemClock
 from emulator.config.start import configure
 from emulator.errors import EmulatorError
+from emulator.forking import hidden_from_forks
 from emulator.own_modules import remove_checkout_from_path
-from emulator.process.handover import Handover
+from emulator.process.handover import STOP, Handover
+from emulator.process.main_thread import HostRunner, exit_after
+from emulator.process.predecessor import serving_lock
 from emulator.process.serving import open_console, serve
+from emulator.worker.app_loop import AppLoop
+from emulator.worker.boundary.breakpoints import explain_breakpoints
 
 # The host waits ten seconds for running functions. If it still runs after this time, a function blocks its end.
 LONGEST_STOP_SECONDS = 20.0
-# How long threads of user code (those that are not daemons) may run after the host has ended.
-_LEFTOVER_SECONDS = 3.0
+# If the supervisor was killed, the user may start the app again at once, and this process must not be in the way. What
+# it has not finished, the next host takes over, as after a crash.
+_ORPHAN_SECONDS = 0.7
 
 
 def main() -> int:
@@ -32,6 +38,13 @@ def main() -> int:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An encoding that the app chooses (PYTHONIOENCODING) may lack characters of the host's log lines.
+        sys.stdout.reconfigure(errors="replace")
+    # A fault in a native library ends the process. This prints where, on standard error.
+    with suppress(OSError, ValueError, io.UnsupportedOperation):  # It has no file descriptor.
+        faulthandler.enable(all_threads=False)
+    explain_breakpoints()
     try:
         # Load the modules now, while the supervisor starts storage, and not after it.
         import emulator.app  # noqa: F401
@@ -39,15 +52,17 @@ def main() -> int:
         # The installation is damaged. No change of the app could repair that.
         traceback.print_exc()
         return exit_codes.NOT_STARTED
-    line = b""
-    while not line.endswith(b"\n") and (more := os.read(pipe, 65536)):
-        line += more
-    if not line:
+    line, _, rest = _read_line(pipe).partition(b"\n")
+    if line + b"\n" in (b"\n", STOP):
         return exit_codes.OK  # The supervisor ended before it sent the handover.
     remove_checkout_from_path()
     handover = Handover.from_line(line.decode())
+    _restore_environment(handover)
     folder = handover.options.app
-    with handover.options.listener or nullcontext():
+    with ExitStack() as stack:
+        for listener in handover.options.listeners:
+            stack.enter_context(listener)
+        stack.enter_context(hidden_from_forks(lambda: [pipe]))
         try:
             # User code opens files by paths relative to the app folder, as under the Python worker.
             os.chdir(folder)
@@ -57,57 +72,69 @@ def main() -> int:
                 "another one.\n"
             )
             return exit_codes.NOT_STARTED
+        stack.enter_context(serving_lock(folder, handover.chosen_port))
         try:
-            code = asyncio.run(_serve(handover, pipe))
+            return _run(handover, pipe, rest)
         except EmulatorError as error:
             sys.stderr.write(f"{error}\n")
-            code = exit_codes.NOT_STARTED
-    _exit_after(_LEFTOVER_SECONDS, code)
-    return code
+            return exit_codes.NOT_STARTED
 
 
-async def _serve(handover: Handover, pipe: int) -> int:
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None
-    code = exit_codes.OK
+def _read_line(pipe: int) -> bytes:
+    content = b""
+    while b"\n" not in content and (more := os.read(pipe, 65536)):
+        content += more
+    return content
 
-    def stop() -> None:
-        # RuntimeError: the loop is closed, because the host ended by itself at the same moment.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(task.cancel)
 
-    def restart() -> None:
-        nonlocal code
-        code = exit_codes.RESTART
-        stop()
+def _restore_environment(handover: Handover) -> None:
+    """Remove the app's variables again, so that the settings are read and reported as with --no-reload.
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop()
+    The host sets them before it loads the app. The interpreter has read those that concern it.
+    """
+    for name, value in handover.replaced_environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
-    signal.signal(signal.SIGTERM, on_signal)
 
-    def stop_at_end_of_pipe() -> None:
-        while os.read(pipe, 65536):
-            pass
-        stop()
-        _exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
+def _run(handover: Handover, pipe: int, received: bytes) -> int:
+    """Run the host until the supervisor or a signal stops it, or the admin API asks for a restart."""
+    runner = HostRunner()
+
+    def on_signal(number: int) -> None:
+        # The code is that of shells. The supervisor did not ask for this end, so it starts the host again.
+        runner.stop(128 + number)
+
+    def stop_with_supervisor() -> None:
+        content = received
+        while STOP not in content and (more := os.read(pipe, 65536)):
+            content += more
+        runner.stop()
+        if STOP in content:
+            exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
+        else:
+            exit_after(_ORPHAN_SECONDS, exit_codes.FAILED, before=_kill_own_group)
+
+    async def run_host(app_loop: AppLoop) -> None:
+        configuration = configure(handover.options, os.environ)
+        console = open_console(sys.stdout, handover.options, configuration, style=handover.style, clock=SystemClock())
+        await serve(
+            configuration,
+            console,
+            announce=handover.print_functions,
+            restart=lambda: runner.stop(exit_codes.RESTART),
+            app_loop=app_loop,
+            served_mark=handover.served_mark,
+        )
 
     # A thread, because Windows cannot wait for a pipe in an event loop.
-    threading.Thread(target=stop_at_end_of_pipe, name="supervisor pipe", daemon=True).start()
-    options = handover.options
-    configuration = configure(options, os.environ)
-    console = open_console(sys.stdout, options, configuration, style=handover.style, clock=SystemClock())
-    with suppress(asyncio.CancelledError):
-        await serve(configuration, console, announce=handover.print_functions, restart=restart)
-    return code
+    threading.Thread(target=stop_with_supervisor, name="supervisor pipe", daemon=True).start()
+    return runner.run(run_host, on_signal)
 
 
-def _exit_after(seconds: float, code: int) -> None:
-    """End the process after `seconds`, even if a thread of user code still runs."""
-
-    def end() -> None:
-        # Not Clock.sleep: the event loop may be blocked or closed.
-        threading.Event().wait(seconds)
-        os._exit(code)
-
-    threading.Thread(target=end, name="forced exit", daemon=True).start()
+def _kill_own_group() -> None:
+    """End the processes that user code has started, and this one. The supervisor, which does it usually, is dead."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)

@@ -1,30 +1,31 @@
-"""TCP listening socket of `azemu start`. It stays open while the host process is restarted."""
+"""TCP listening sockets of `azemu start`. They stay open while the host process is restarted."""
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from emulator.listening import listening_socket
+from emulator.listening import listening_sockets
 
 # On Windows a socket stays bound to the I/O completion port of the event loop that used it first. A second process
 # cannot serve on it, so there each host process binds the port itself.
 _CAN_BE_INHERITED: Final = sys.platform != "win32"
 
 
-class ListeningSocket:
-    """Listening socket that is bound while the context manager is entered.
+class ListeningPort:
+    """Listening sockets of one port, bound while the context manager is entered.
 
-    `port`: the requested port; 0 becomes the number of a free port when the socket is bound. `socket`: for the host
-    process to inherit. It is None while closed, and always on Windows, where the host process binds `port` itself.
+    `port`: the requested port; 0 becomes the number of a free port when the sockets are bound. `sockets`: for the host
+    process to inherit. Empty while closed, and always on Windows, where the host process binds `port` itself.
     """
 
     def __init__(self, address: str, port: int) -> None:
         self._address = address
         self.port = port
-        self.socket: socket.socket | None = None
+        self.sockets: Sequence[socket.socket] = ()
 
     def __enter__(self) -> Self:
         self.open()
@@ -40,18 +41,17 @@ class ListeningSocket:
 
         Raises PortUnavailable.
         """
-        if self.socket is not None:
+        if self.sockets:
             return
-        bound = listening_socket(self._address, self.port)
-        self.port = bound.getsockname()[1]
-        if _CAN_BE_INHERITED:
-            self.socket = bound
-        else:
+        bound = listening_sockets(self._address, self.port)
+        self.port = bound[0].getsockname()[1]
+        self.sockets = bound
+        if not _CAN_BE_INHERITED:
             # Binding has shown that the port is free; keeping it would make the host process fail.
-            bound.close()
+            self.close()
 
     def close(self) -> None:
         """Release the port. New connections are refused until `open` is called again."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
+        for listening in self.sockets:
+            listening.close()
+        self.sockets = ()

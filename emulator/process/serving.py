@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
 from emulator.clock import Clock
+from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import (
     print_banner,
@@ -25,8 +27,11 @@ from emulator.host.console.output import Console, LevelRules, Style, console_log
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.late_settings import settings_read_too_late, use_time_zone
+from emulator.process.main_thread import HostRunner
 from emulator.process.open_files import raise_open_files_limit
-from emulator.signals import interruptible
+from emulator.process.predecessor import wait_for_predecessor
+from emulator.worker.app_loop import AppLoop
 
 HOSTS_FOLDER = Path(".azemu") / "hosts"
 
@@ -62,22 +67,35 @@ def _own_copy(stream: TextIO) -> TextIO:
 
 
 async def serve(
-    configuration: Configuration, console: Console, *, announce: bool, restart: Callable[[], None] | None = None
+    configuration: Configuration,
+    console: Console,
+    *,
+    announce: bool,
+    app_loop: AppLoop,
+    restart: Callable[[], None] | None = None,
+    served_mark: Path | None = None,
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
 
     `announce`: print the list of functions; otherwise one line when the host is ready again after a restart.
-    `restart`: called when the admin API asks for a restart; the caller cancels this coroutine and starts the host
-    again. Raises EmulatorError if the host cannot start or has to give up.
+    `app_loop`: the loop for user code, which another thread runs. `restart`: called when the admin API asks for a
+    restart; the caller cancels this coroutine and starts the host again. `served_mark`: a file to create when the first
+    invocation has ended. Raises EmulatorError if the host cannot start or has to give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
-    from emulator.app import open_app
+    from emulator.app import ProcessResources, open_app
     from emulator.host.site import secrets_folder
+    from emulator.process.first_invocation import marking_first_invocation
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():
-        configuration = replace(configuration, first_start=announce)
-        async with open_app(configuration, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER) as app:
+        async with open_app(
+            replace(configuration, first_start=announce),
+            process=ProcessResources(
+                app_loop=app_loop, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER
+            ),
+            around_worker=partial(marking_first_invocation, served_mark) if served_mark else None,
+        ) as app:
             if announce:
                 print_functions(
                     console,
@@ -94,25 +112,39 @@ async def serve(
             await asyncio.get_running_loop().create_future()
 
 
-async def serve_alone(options: StartOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
-    """Run storage and host in this process until a stop signal. Return the exit code. Raises EmulatorError."""
-    task = asyncio.current_task()
-    assert task is not None
+def serve_alone(options: StartOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
+    """Run storage and host in this process until a stop signal. Return the exit code. Raises EmulatorError.
 
-    def stop() -> None:
-        print_stopping(console)
-        task.cancel()
+    To be called on the main thread, which runs user code.
+    """
+    runner = HostRunner(on_stop=lambda: print_stopping(console))
+    signals = 0
 
-    try:
-        # `os._exit` skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
-        with interruptible(first=stop, repeated=lambda: os._exit(exit_codes.INTERRUPTED)):
-            async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
-                print_banner(console, storage=storage.description)
-                os.chdir(configuration.root)
-                if storage.settings:
-                    settings = {**options.settings, **storage.settings}
-                    configuration = configure(replace(options, settings=settings), os.environ)
-                await serve(configuration, console, announce=True)
-    except asyncio.CancelledError:
-        pass
-    return exit_codes.OK
+    def on_signal(number: int) -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
+            # This skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
+            os._exit(exit_codes.INTERRUPTED)
+        runner.stop()
+
+    async def run_host(app_loop: AppLoop) -> None:
+        await wait_for_predecessor(configuration.root, configuration.port, clock)
+        async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
+            print_banner(console, storage=storage.description)
+            os.chdir(configuration.root)
+            complete = configuration
+            if storage.settings:
+                settings = {**options.settings, **storage.settings}
+                complete = configure(replace(options, settings=settings), os.environ)
+            await serve(complete, console, announce=True, app_loop=app_loop)
+
+    use_time_zone(configuration.settings.exported)
+    if late := settings_read_too_late(configuration.settings.exported):
+        console.print(
+            f"No effect with --no-reload have these settings of local.settings.json: {', '.join(late)}. "
+            "Python reads them when it starts, and it already runs. Set them in the environment of azemu, or "
+            "start without --no-reload.",
+            level=LogLevel.WARNING,
+        )
+    return runner.run(run_host, on_signal)

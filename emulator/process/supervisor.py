@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from emulator import exit_codes
@@ -22,14 +23,23 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
-from emulator.process.child import HostProcess
+from emulator.process.child import STOP_SECONDS, HostProcess
+from emulator.process.deaths import MAX_USELESS_LIVES, Deaths
 from emulator.process.handover import Handover
-from emulator.process.listening_port import ListeningSocket
-from emulator.process.watch import Change, FileState, WatchRules, next_changes, scan
+from emulator.process.listening_port import ListeningPort
+from emulator.process.predecessor import supervising_lock, wait_for_predecessor
+from emulator.process.unavailable import answering_unavailable
+from emulator.process.watch import FileWatcher, WatchRules
 from emulator.signals import interruptible
 from emulator.subprocesses import describe_exit_code
 
 T = TypeVar("T")
+
+# How long functions may still run when a change restarts the host. A developer waits for the new code, and a function
+# that hangs is a usual reason for the change.
+_CHANGE_SECONDS = 1.0
+# During a longer pause, requests are refused instead of waiting.
+_LONGEST_WAIT_OF_REQUESTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,89 +81,154 @@ class _Supervisor:
         self._options = options
         self._configuration = configuration
         self._root = configuration.root
-        self._host_json = configuration.host
         self._console = console
         self._clock = clock
-        self._listening = ListeningSocket(configuration.address, configuration.port)
-        self._files: Mapping[Path, FileState] = {}
+        self._listening = ListeningPort(configuration.address, configuration.port)
+        self._files = FileWatcher(configuration.root, clock)
+        self._deaths = Deaths()
+        self._process = self._new_process()
+        self._began_at = clock.now()
+        self._served_mark = Path()
 
     async def run(self) -> int:
-        with self._listening:
+        await wait_for_predecessor(self._root, self._configuration.port, self._clock)
+        with ExitStack() as stack:
+            stack.enter_context(self._listening)
+            stack.enter_context(supervising_lock(self._root, self._configuration.port))
+            folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
+            self._served_mark = Path(folder) / "served"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
             # In this order, so that the first host process loads its modules while storage starts.
-            async with self._new_process() as process, opening as storage:
-                print_banner(self._console, storage=storage.description)
-                code = await self._run_host(process, storage, print_functions=True)
-                if code == exit_codes.NOT_STARTED:
-                    # The host process has printed the reason. At the first start the user is at the terminal, so azemu
-                    # ends instead of waiting for a change of the app.
-                    return exit_codes.FAILED
-                while code != exit_codes.OK:
-                    if code not in (exit_codes.RESTART, None) and not await self._repaired(code):
-                        return exit_codes.FAILED
-                    self._console.print("Restarting the host.")
-                    # The rules for watching files may have changed. The host process reports errors in host.json.
-                    with suppress(ConfigurationError):
-                        self._host_json = configure(self._options.start, os.environ).host
-                    self._listening.open()
-                    async with self._new_process() as next_process:
-                        code = await self._run_host(next_process, storage, print_functions=False)
-        return exit_codes.OK
+            self._process = self._new_process()
+            await self._process.start()
+            try:
+                async with opening as storage:
+                    print_banner(self._console, storage=storage.description)
+                    try:
+                        return await self._serve(storage)
+                    finally:
+                        # The host needs storage until running functions have finished.
+                        await self._process.stop()
+            finally:
+                await self._process.stop()
 
-    async def _repaired(self, code: int) -> bool:
-        """After a failure of the host process, wait for a change of the app. False if its files are not watched."""
-        if code != exit_codes.NOT_STARTED:  # Otherwise the host process has printed the reason itself.
-            reason = describe_exit_code(code)
-            self._console.print(f"The host ended unexpectedly ({reason}).", level=LogLevel.ERROR)
-        if not self._host_json.file_watching_enabled:
+    async def _serve(self, storage: AppStorage) -> int:
+        """Run host processes until one cannot be started again. Return the exit code of the command."""
+        started_before = False
+        while True:
+            code = await self._run_host(storage, print_functions=not started_before)
+            if code == exit_codes.NOT_STARTED:
+                # The host process has printed the reason. At the first start the user is at the terminal, so azemu ends
+                # instead of waiting for a change of the app.
+                if not started_before or not self._watches_files:
+                    return exit_codes.FAILED
+                # Without a host process, connections would wait without end. Refuse them until the app is repaired.
+                self._listening.close()
+                self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
+                await self._wait_for_change()
+            elif code is not None and code != exit_codes.RESTART and not await self._recover(code):
+                return exit_codes.FAILED
+            started_before = started_before or code in (None, exit_codes.RESTART) or self._served_mark.exists()
+            self._console.print("Restarting the host.")
+            # Settings and the rules for watching files may have changed. The host process reports errors in them.
+            with suppress(ConfigurationError):
+                self._configuration = configure(self._options.start, os.environ)
+            self._listening.open()
+            # The next process loads its modules while the last one ends.
+            seconds = STOP_SECONDS if storage.restarted.is_set() else _CHANGE_SECONDS
+            ending = asyncio.create_task(self._process.stop(seconds))
+            self._process = self._new_process()
+            try:
+                await self._process.start()
+            finally:
+                await ending
+
+    async def _recover(self, code: int) -> bool:
+        """After the death of a host process, wait as long as the next one has to. False: it died too often."""
+        served = self._served_mark.exists()
+        pause = self._deaths.pause_seconds(self._clock.now() - self._began_at, served=served)
+        reason = f"The host ended unexpectedly ({describe_exit_code(code)})."
+        if describe_exit_code(code).endswith("SIGKILL"):
+            reason += " The system kills a process like this if the memory is exhausted."
+        if pause is None:
+            self._console.print(
+                f"{reason} It has ended {MAX_USELESS_LIVES} times in a row without completing an invocation, so it is "
+                "not started again. Repair the app, and start azemu again.",
+                level=LogLevel.ERROR,
+            )
             return False
-        # Without a host process, connections would wait without end. Refuse them until the app is repaired.
-        self._listening.close()
-        self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
-        rules = WatchRules.of(self._host_json)
-        self._print_changes(await next_changes(self._root, rules, self._files, self._clock))
+        unit = "second" if pause == 1 else "seconds"
+        or_change = ", or when a file of the app changes" if self._watches_files else ""
+        self._console.print(f"{reason} It will start again in {pause} {unit}{or_change}.", level=LogLevel.ERROR)
+        # During a short pause requests wait. What would wait longer is refused.
+        refused = self._listening.sockets if pause > _LONGEST_WAIT_OF_REQUESTS else ()
+        async with answering_unavailable(refused, self._clock, retry_after=pause):
+            waiting = self._clock.sleep(pause, upkeep=True)
+            if self._watches_files:
+                await _result_unless(waiting, self._wait_for_change())
+            else:
+                await waiting
         return True
 
-    def _new_process(self) -> HostProcess:
-        return HostProcess(self._options.python_arguments, self._listening, self._clock, self.urgent)
+    @property
+    def _watches_files(self) -> bool:
+        return self._configuration.host.file_watching_enabled
 
-    async def _run_host(self, process: HostProcess, storage: AppStorage, *, print_functions: bool) -> int | None:
-        """Run a host process until it ends or has to be restarted. Return its exit code, or None for a restart."""
-        rules = WatchRules.of(self._host_json)
-        # Scanned before the app is loaded. A change while it loads is then seen as a change.
-        self._files = await asyncio.to_thread(scan, self._root, rules)
+    def _new_process(self) -> HostProcess:
+        return HostProcess(
+            self._options.python_arguments,
+            self._root,
+            self._configuration.environment(self._listening.port),
+            self._listening,
+            self._clock,
+            self.urgent,
+        )
+
+    async def _run_host(self, storage: AppStorage, *, print_functions: bool) -> int | None:
+        """Let the host process serve until it ends or has to be restarted. Return its exit code, or None."""
+        await self._files.begin(WatchRules.of(self._configuration.host))
+        self._served_mark.unlink(missing_ok=True)
+        self._began_at = self._clock.now()
         start = self._options.start
         start = replace(
             start,
             port=self._listening.port,
-            listener=self._listening.socket,
+            listeners=self._listening.sockets,
             settings={**start.settings, **storage.settings},
         )
-        await process.begin(Handover(options=start, style=self._options.style, print_functions=print_functions))
+        handover = Handover(
+            options=start,
+            style=self._options.style,
+            print_functions=print_functions,
+            chosen_port=self._configuration.port,
+            replaced_environment=self._process.replaced_environment,
+            served_mark=self._served_mark,
+        )
+        await self._process.begin(handover)
         # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has
         # an empty cache. A restart of Azurite before this host process does not concern it.
         storage.restarted.clear()
+        lost = storage.restarted.wait()
+        reason = _result_unless(lost, self._wait_for_change()) if self._watches_files else lost
+        return await _result_unless(reason, self._process.wait())
 
-        async def reason_to_restart() -> None:
-            if not self._host_json.file_watching_enabled:
-                await storage.restarted.wait()
-                return
-            changes = next_changes(self._root, rules, self._files, self._clock)
-            changed = await _result_unless(storage.restarted.wait(), changes)
-            if changed is not None:
-                self._print_changes(changed)
-
-        try:
-            return await _result_unless(reason_to_restart(), process.wait())
-        finally:
-            # The host needs storage until running functions have finished, so it is stopped before storage ends.
-            await process.stop()
-
-    def _print_changes(self, changes: Sequence[Change]) -> None:
+    async def _wait_for_change(self) -> None:
+        """Wait until a file of the app changes, and print which one."""
+        changes = await self._files.next_changes()
         change, *others = changes
         more = f" (and {len(others)} more)" if others else ""
         path = change.path.relative_to(self._root)
         self._console.print(f"File change of type '{change.kind}' detected for '{path}'{more}.")
+        written = self._files.written_by_app(changes)
+        if written is not None:
+            self._console.print(
+                f"'{written.relative_to(self._root)}' has changed soon after each of the last starts. The app itself "
+                "seems to write it with a different content every time, which restarts the host. Let the app write it "
+                'to another folder or with the same content, or set "fileWatchingEnabled": false in host.json.',
+                level=LogLevel.WARNING,
+            )
+        # Another code may live longer.
+        self._deaths = Deaths()
 
 
 async def _result_unless(stopper: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T]) -> T | None:

@@ -1,16 +1,20 @@
 """Changes of the app's files that restart the host.
 
 The files are scanned twice a second instead of asking the operating system for events: that works on every file system,
-in containers and over networks.
+in containers and over networks. A file that is written again with the same content has not changed: code generators
+do that at every start of the app.
 Source of the rules: host, src/WebJobs.Script.WebHost/FileMonitoringService.cs; docs/protocol/functions-host.md 11.4.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +30,26 @@ _ALWAYS_WATCHED = ("host.json", "function.json", "proxies.json")
 # edits none of them.
 _IGNORED_FOLDERS = frozenset(("__pycache__", "node_modules", "site-packages", "__blobstorage__", "__queuestorage__"))
 
-FileState = tuple[int, int]
-"""Modification time in nanoseconds, and size in bytes."""
+# Larger files are compared by time and size only, because reading them at every change would take too long.
+_MAX_COMPARED_BYTES = 1_000_000
+# After this many restarts, each caused by the same file soon after the start, the app itself probably writes it.
+_REPEATED_RESTARTS = 3
+_SOON = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """State of a file. `modified`: modification time in nanoseconds; `digest`: of the content, None if not compared."""
+
+    modified: int
+    size: int
+    digest: bytes | None = None
+
+    def same_content(self, other: FileState) -> bool:
+        """Return whether both states have the same content, as far as that is known."""
+        if self.digest is not None and other.digest is not None:
+            return self.digest == other.digest
+        return (self.modified, self.size) == (other.modified, other.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +80,73 @@ class WatchRules:
         return in_watched_folder or name.endswith(".py") or name in self.files
 
 
-async def next_changes(
-    root: Path, rules: WatchRules, before: Mapping[Path, FileState], clock: Clock
-) -> Sequence[Change]:
-    """Wait until files differ from the scan `before` and are no longer being written. Return the differences."""
-    while True:
-        await clock.sleep(SCAN_INTERVAL_SECONDS, upkeep=True)
-        now = await asyncio.to_thread(scan, root, rules)
-        if now == before:
-            continue
+class FileWatcher:
+    """Watches the files of one app. `begin` notes their states, `next_changes` waits until they differ."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+        self._rules = WatchRules()
+        self._files: Mapping[Path, FileState] = {}
+        self._began_at = clock.now()
+        self._repeated: dict[Path, int] = {}
+
+    async def begin(self, rules: WatchRules) -> None:
+        """Note the states of all watched files. Call it before the app is loaded: changes while it loads count."""
+        self._rules = rules
+        self._files = await asyncio.to_thread(scan, self._root, rules, self._files)
+        self._began_at = self._clock.now()
+
+    async def next_changes(self) -> Sequence[Change]:
+        """Wait until files differ from their noted states and are no longer being written. Return the differences."""
         while True:
-            await clock.sleep(SETTLE_SECONDS, upkeep=True)
-            settled = await asyncio.to_thread(scan, root, rules)
-            if settled == now:
-                break
-            now = settled
-        # Empty if the change was undone meanwhile, as editors do that write a temporary file.
-        if changes := differences(before, now):
-            return changes
+            await self._clock.sleep(SCAN_INTERVAL_SECONDS, upkeep=True)
+            now = await asyncio.to_thread(scan, self._root, self._rules, self._files)
+            if now == self._files:
+                continue
+            while differences(self._files, now):
+                await self._clock.sleep(SETTLE_SECONDS, upkeep=True)
+                settled = await asyncio.to_thread(scan, self._root, self._rules, now)
+                if settled == now:
+                    break
+                now = settled
+            # Empty if the content is the same, or if the change was undone meanwhile, as editors do that write a
+            # temporary file.
+            changes = differences(self._files, now)
+            self._files = now
+            if changes:
+                return changes
+
+    def written_by_app(self, changes: Sequence[Change]) -> Path | None:
+        """Return a file that has changed soon after each of the last starts, so that the app itself seems to write it.
+
+        Call it once for each result of `next_changes` that restarts the app. Each file is returned once.
+        """
+        soon = self._clock.now() - self._began_at < _SOON
+        self._repeated = {change.path: self._repeated.get(change.path, 0) + 1 for change in changes} if soon else {}
+        return next((path for path, count in self._repeated.items() if count == _REPEATED_RESTARTS), None)
 
 
-def scan(root: Path, rules: WatchRules) -> dict[Path, FileState]:
-    """Return all watched files below `root`."""
-    return dict(_scan(root, rules, in_watched_folder=False, top=True))
+def scan(root: Path, rules: WatchRules, known: Mapping[Path, FileState] | None = None) -> dict[Path, FileState]:
+    """Return all watched files below `root`. `known`: an earlier scan; files as new as there are not read again."""
+    found = {}
+    for path, modified, size in _scan(root, rules, in_watched_folder=False, top=True):
+        state = (known or {}).get(path)
+        if state is None or (state.modified, state.size) != (modified, size):
+            digest = None
+            if size <= _MAX_COMPARED_BYTES:
+                with suppress(OSError):  # It was deleted meanwhile, or may not be read.
+                    digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).digest()
+            state = FileState(modified, size, digest)
+        found[path] = state
+    return found
 
 
 def differences(before: Mapping[Path, FileState], after: Mapping[Path, FileState]) -> list[Change]:
     """Compare two scans."""
-    changed = [Change("Changed", path) for path in after if path in before and before[path] != after[path]]
+    changed = [
+        Change("Changed", path) for path in after if path in before and not before[path].same_content(after[path])
+    ]
     created = [Change("Created", path) for path in after if path not in before]
     deleted = [Change("Deleted", path) for path in before if path not in after]
     return [*changed, *created, *deleted]
@@ -93,7 +154,7 @@ def differences(before: Mapping[Path, FileState], after: Mapping[Path, FileState
 
 def _scan(
     folder: Path, rules: WatchRules, *, in_watched_folder: bool, top: bool = False
-) -> Iterator[tuple[Path, FileState]]:
+) -> Iterator[tuple[Path, int, int]]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -109,6 +170,6 @@ def _scan(
                     yield from _scan(Path(entry.path), rules, in_watched_folder=watched)
             elif rules.watches(entry.name, in_watched_folder=in_watched_folder):
                 status = entry.stat()
-                yield Path(entry.path), (status.st_mtime_ns, status.st_size)
+                yield Path(entry.path), status.st_mtime_ns, status.st_size
         except OSError:
             continue  # The file was deleted meanwhile.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from emulator.forking import hidden_from_forks
+
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[IO[bytes] | None]:
@@ -18,7 +20,8 @@ def try_lock(path: Path) -> Iterator[IO[bytes] | None]:
     locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    # A process that user code forks shares the open file, and would keep the lock after this process has ended.
+    with path.open("a+b") as file, hidden_from_forks(lambda: [file.fileno()]):
         yield file if _lock(file) else None
 
 

@@ -1,7 +1,8 @@
-"""Event loop of the function app: a thread on which the app's modules are imported and its async functions run.
+"""Event loop of the function app: on its thread the app's modules are imported and its async functions run.
 
 The whole app shares one loop, because apps keep loop-bound clients in global variables. It is never the host's loop,
-because user code may block it (docs/protocol/python-worker.md chapter 12, item 13).
+because user code may block it (docs/protocol/python-worker.md chapter 12, item 13). In a process of `azemu start` it
+runs on the main thread, as in the official worker, and in a test on a daemon thread (docs/boundary.md).
 """
 
 from __future__ import annotations
@@ -28,23 +29,28 @@ _JOIN_GRACE_SECONDS = 3.0
 
 
 class AppLoop:
-    """An asyncio loop on a daemon thread. `on_start` is called on that thread before the loop runs.
+    """An asyncio loop for user code. `start` begins to run it; `on_own_thread`: on a new daemon thread.
 
-    `submit` may be called from any thread; `stop` blocks its caller for up to three seconds.
+    Without `on_own_thread`, the thread that has created this object calls `run`, which returns after `stop`. All other
+    methods may be called from any thread.
     """
 
-    def __init__(self, on_start: Callable[[], None]) -> None:
-        self._on_start = on_start
+    def __init__(self, *, on_own_thread: bool = True) -> None:
+        # Created on the thread that runs it, if that is the main thread: on Windows, asyncio connects signals to a loop
+        # only there.
         self.loop = new_event_loop()
         self._tasks = KeptTasks()
         self._tasks.install(self.loop)
+        self._on_own_thread = on_own_thread
         self._stopping = False
-        # A daemon: a function that blocks the loop must not keep the process alive.
-        self._thread = threading.Thread(target=self._run_until_stopped, name="function-app", daemon=True)
+        self._ended = threading.Event()
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    def start(self, on_start: Callable[[], None]) -> None:
+        """Call `on_start` on the loop's thread, before anything that is submitted later."""
+        if self._on_own_thread:
+            # A daemon: a function that blocks the loop must not keep the process alive.
+            threading.Thread(target=self.run, name="function-app", daemon=True).start()
+        self.loop.call_soon_threadsafe(on_start)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Run `work()` as a task in a fresh context. The coroutine must catch BaseException itself."""
@@ -67,30 +73,40 @@ class AppLoop:
         return future
 
     def stop(self) -> bool:
-        """Cancel the tasks that still run and end the thread.
+        """Cancel the tasks that still run and end the loop; block the caller for up to three seconds.
 
-        Return False if user code blocks the loop; the thread is then left running.
+        Return False if user code blocks the loop; its thread is then left running.
         """
-        self._stopping = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(_JOIN_GRACE_SECONDS)
-        return not self._thread.is_alive()
+        self.request_stop()
+        return self._ended.wait(_JOIN_GRACE_SECONDS)
 
-    def _run_until_stopped(self) -> None:
+    def request_stop(self) -> None:
+        """Do the same without waiting for the end."""
+        if not self._stopping:
+            self._stopping = True
+            self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def run(self) -> None:
+        """Run the loop on the calling thread until it is stopped."""
         asyncio.set_event_loop(self.loop)
-        self._on_start()
         while not self._stopping:
             try:
                 self.loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                # asyncio re-raises these two out of run_forever. They come from a background task of the app (functions
-                # themselves are wrapped); one task that calls sys.exit must not end all other functions.
-                _log.exception("A background task of the function app tried to end the process")
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            # With a limit: a task may ignore its cancellation.
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_GRACE_SECONDS))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
+                # asyncio re-raises these two out of run_forever. They come from a background task or a signal handler
+                # of the app (functions themselves are wrapped); one that calls sys.exit must not end all functions.
+                if not self._stopping:
+                    _log.exception("A background task or signal handler of the function app tried to end the process")
+        try:
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                # With a limit: a task may ignore its cancellation.
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=_CANCEL_GRACE_SECONDS))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        except (SystemExit, KeyboardInterrupt):
+            _log.debug("user code tried to end the process while it was ending anyway")
+        finally:
+            self.loop.close()
+            self._ended.set()

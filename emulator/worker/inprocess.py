@@ -56,17 +56,26 @@ _log = get_logger(__name__)
 
 
 class InProcessWorker:
-    """Implements the Worker port. `on_log` receives what user code logs outside invocations; called on any thread."""
+    """Implements the Worker port. `on_log` receives what user code logs outside invocations; called on any thread.
+
+    `app_loop`: the loop for the app's modules and async functions, not started; None: one on a thread of its own.
+    """
 
     def __init__(
-        self, root: Path, *, settings: Mapping[str, str], clock: Clock, on_log: Callable[[LogRecord], None]
+        self,
+        root: Path,
+        *,
+        settings: Mapping[str, str],
+        clock: Clock,
+        on_log: Callable[[LogRecord], None],
+        app_loop: AppLoop | None = None,
     ) -> None:
         self._root = root
         self._settings = settings
         self._clock = clock
         self._stack = ExitStack()
         self._logs = UserLogs(on_log, debug=_is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
-        self._app_loop = AppLoop(self._logs.register_app_thread)
+        self._app_loop = app_loop or AppLoop()
         self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
         self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
         self._app: func.FunctionRegister | None = None
@@ -76,7 +85,7 @@ class InProcessWorker:
 
     @property
     def app_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the app's async functions. It runs on another thread."""
+        """The event loop of the app's async functions. It never runs on the thread of the host's loop."""
         return self._app_loop.loop
 
     def wrap_functions(self, wrap: WrapFunction) -> None:
@@ -86,7 +95,7 @@ class InProcessWorker:
     async def __aenter__(self) -> InProcessWorker:
         self._stack.enter_context(AppModules(self._root))
         self._stack.enter_context(self._logs)
-        self._app_loop.start()
+        self._app_loop.start(self._logs.register_app_thread)
         return self
 
     async def __aexit__(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import write_app
 from tests.processes import PROJECT, run, started
+from tests.running_apps import write_app
 
 
 def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.command import main
-from tests.apps import HTTP_APP, write_app
 from tests.processes import environment, run, started
+from tests.running_apps import HTTP_APP, write_app
 from tests.waiting import eventually_sync
 
 APP = """

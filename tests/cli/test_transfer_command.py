@@ -13,7 +13,7 @@ from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageUnreachable
 from emulator.storage.transfer.types import Progress
-from tests.apps import DURABLE_APP, run_app, write_app
+from tests.running_apps import DURABLE_APP, run_app, write_app
 from tests.storage.bench import bodies, collected, insert, row
 from tests.waiting import eventually
 

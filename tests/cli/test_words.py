@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.arguments import Start, parse
-from tests.apps import write_app
 from tests.processes import run
+from tests.running_apps import write_app
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])

@@ -9,8 +9,8 @@ import pytest
 
 from emulator.config.missing_settings import example_files, missing_settings_message
 from emulator.config.settings import Settings
-from tests.apps import write_app
 from tests.processes import started
+from tests.running_apps import write_app
 
 
 def message(app: Path, **settings: str) -> str | None:

@@ -33,7 +33,7 @@ def configured(app: Path, environ: Mapping[str, str] | None = None, **options: A
 
 def test_defaults(app: Path) -> None:
     configuration = configured(app)
-    assert (configuration.address, configuration.port) == ("127.0.0.1", 7071)
+    assert (configuration.address, configuration.port) == ("localhost", 7071)
     assert configuration.cors is None
     assert configuration.enable_auth is False
     assert configuration.host.functions is None
@@ -70,7 +70,7 @@ def test_invalid_address_is_an_error(app: Path, address: str) -> None:
 
 
 def test_localhost_is_allowed_as_address(app: Path) -> None:
-    assert configured(app, address="localhost").address == "127.0.0.1"
+    assert configured(app, address="localhost").address == "localhost"
 
 
 def test_cors_credentials_for_all_origins_are_an_error(app: Path) -> None:

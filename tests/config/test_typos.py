@@ -13,7 +13,7 @@ from emulator.config.hostjson import read_host_json
 from emulator.config.settings import Settings
 from emulator.durable.options import DurableTaskOptions
 from emulator.host.http_options import HttpOptions
-from tests.apps import DURABLE_APP, run_app
+from tests.running_apps import DURABLE_APP, run_app
 
 
 def typos(folder: Path, content: Mapping[str, Any], **settings: str) -> list[str]:

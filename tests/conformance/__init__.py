@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from tests.apps import RunningApp
+from tests.running_apps import RunningApp
 
 CONFORMANCE_APP: Final = Path(__file__).parent / "conformance_app"
 

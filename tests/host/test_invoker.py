@@ -29,8 +29,8 @@ from emulator.logs import get_logger
 from emulator.virtual_time import VirtualTimeLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, RetryPolicy, Returned
-from tests.apps import write_app
 from tests.counting_ids import counting_ids
+from tests.running_apps import write_app
 from tests.worker.apps import value_of
 
 HEAD = """

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import HELLO, write_app
 from tests.folders import hello, write_function, write_host_json
 from tests.processes import Running, get, get_json, started
+from tests.running_apps import HELLO, write_app
 from tests.waiting import eventually_sync
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -281,27 +281,6 @@ def test_host_json_that_becomes_invalid_is_waited_for(tmp_path: Path) -> None:
         azemu.wait_for("Worker process started and initialized")
         assert get(url).isdecimal()
         stop(azemu)
-
-
-def test_crashed_host_process_is_restarted_after_a_change(tmp_path: Path) -> None:
-    app = write_app(tmp_path, WHO)
-    with started(app) as azemu:
-        url = azemu.url()
-        _expect_no_response(url.replace("/who", "/die"))
-        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
-        azemu.wait_for("^The host will start again when a file of the app changes.$")
-        (app / "function_app.py").write_text(HELLO)
-        azemu.wait_for("Worker process started and initialized")
-        assert get(url.replace("/die", "/hello").replace("/who", "/hello")) == "hello"
-        stop(azemu)
-
-
-def test_crashed_host_process_ends_azemu_without_file_watching(tmp_path: Path) -> None:
-    app = write_app(tmp_path, WHO, host={"version": "2.0", "fileWatchingEnabled": False})
-    with started(app) as azemu:
-        _expect_no_response(azemu.url().replace("/who", "/die"))
-        azemu.wait_for(r"^The host ended unexpectedly \(exit code 7\)\.$")
-        assert azemu.wait() == 1
 
 
 def test_standard_input_of_user_code_is_empty(tmp_path: Path) -> None:

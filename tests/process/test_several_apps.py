@@ -14,8 +14,8 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_PORTS
 from emulator.storage.azurite.probe import PortUser, probe
-from tests.apps import DURABLE_APP, write_app
 from tests.processes import Running, get_json, started
+from tests.running_apps import DURABLE_APP, write_app
 from tests.storage.bench import unique
 from tests.waiting import PATIENCE_SECONDS, eventually_sync
 

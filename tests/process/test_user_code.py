@@ -8,8 +8,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.apps import HTTP_APP, write_app
 from tests.processes import PROJECT, get, started
+from tests.running_apps import HTTP_APP, write_app
 
 APP = """
 import importlib.util, logging.config, os, sys

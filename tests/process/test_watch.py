@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.hostjson import HostOptions
-from emulator.process.watch import Change, WatchRules, differences, next_changes, scan
+from emulator.process.watch import Change, FileState, FileWatcher, WatchRules, differences, scan
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,8 @@ def test_virtual_environments_are_not_watched(tmp_path: Path) -> None:
 
 def test_differences_of_two_scans() -> None:
     kept, changed, created, deleted = (Path(name) for name in ("kept", "changed", "created", "deleted"))
-    before = {kept: (1, 1), changed: (1, 1), deleted: (1, 1)}
-    after = {kept: (1, 1), changed: (2, 1), created: (1, 1)}
+    before = {kept: FileState(1, 1, b"a"), changed: FileState(1, 1, b"a"), deleted: FileState(1, 1, b"a")}
+    after = {kept: FileState(2, 1, b"a"), changed: FileState(1, 1, b"b"), created: FileState(1, 1, b"a")}
     assert differences(before, after) == [
         Change("Changed", changed),
         Change("Created", created),
@@ -60,9 +61,54 @@ def test_differences_of_two_scans() -> None:
     ]
 
 
-async def test_changed_modification_time_is_a_change(tmp_path: Path) -> None:
-    path = tmp_path / "function_app.py"
-    path.write_text("old")
+def test_large_files_are_compared_by_time_and_size(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_bytes(b"#" * 1_000_001)
     before = scan(tmp_path, WatchRules())
     os.utime(path, ns=(0, 0))
-    assert await next_changes(tmp_path, WatchRules(), before, SystemClock()) == [Change("Changed", path)]
+    assert differences(before, scan(tmp_path, WatchRules(), before)) == [Change("Changed", path)]
+
+
+async def test_only_a_different_content_is_a_change(tmp_path: Path) -> None:
+    generated, edited = tmp_path / "generated.py", tmp_path / "edited.py"
+    generated.write_text("FIELDS = ()")
+    edited.write_text("one")
+    watcher = FileWatcher(tmp_path, SystemClock())
+    await watcher.begin(WatchRules())
+    generated.write_text("FIELDS = ()")
+    os.utime(generated, ns=(0, 0))
+    edited.write_text("two")
+    assert await watcher.next_changes() == [Change("Changed", edited)]
+    # The next wait compares with this state.
+    edited.unlink()
+    assert await watcher.next_changes() == [Change("Deleted", edited)]
+
+
+async def test_file_that_changes_after_every_start_is_named_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    written, other = tmp_path / "version.py", tmp_path / "other.py"
+    watcher = FileWatcher(tmp_path, clock)
+    named = []
+    for number in range(5):
+        await watcher.begin(WatchRules())
+        changes = [Change("Changed", written)] + ([Change("Changed", other)] if number == 1 else [])
+        named.append(watcher.written_by_app(changes))
+    assert named == [None, None, written, None, None]
+
+
+async def test_edits_that_come_later_are_not_taken_for_changes_by_the_app(tmp_path: Path) -> None:
+    clock = ManualClock()
+    watcher = FileWatcher(tmp_path, clock)
+    for _ in range(5):
+        await watcher.begin(WatchRules())
+        clock.time += timedelta(seconds=6)
+        assert watcher.written_by_app([Change("Changed", tmp_path / "function_app.py")]) is None
+
+
+class ManualClock(SystemClock):
+    """Clock whose time the test sets."""
+
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time

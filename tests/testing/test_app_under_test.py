@@ -14,7 +14,7 @@ from emulator.durable.core.events import ExecutionCompleted, TimerFired
 from emulator.errors import ConfigurationError
 from emulator.storage.builtin import open_builtin
 from emulator.testing import AppBroken, NothingLeft, TookTooLong, UnknownActivity, start, start_sync
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 from tests.testing.apps import SHOP
 
 BOOK = {"name": "book"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emulator.testing import NotDeterministic, start_sync
-from tests.apps import write_app
+from tests.running_apps import write_app
 
 APP = """
 import asyncio, gc, logging, os, pathlib, queue, random, secrets, socket, subprocess, sys, threading, time, traceback

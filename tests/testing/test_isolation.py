@@ -14,7 +14,7 @@ import pytest
 
 from emulator.logs import get_logger
 from emulator.testing import start, start_sync
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 from tests.testing.apps import SHOP
 
 WORD_APP = """

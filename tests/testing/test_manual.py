@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emulator.testing import InvocationFailed, NotInvoked, start, start_sync
-from tests.apps import HTTP_APP, write_app
+from tests.running_apps import HTTP_APP, write_app
 
 APP = """
 from datetime import timedelta

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 from tests.testing.apps import SHOP
 
 pytest_plugins = ["pytester"]

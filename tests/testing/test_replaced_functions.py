@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from emulator.testing import start_sync
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 
 APP = """
 import json, random, uuid

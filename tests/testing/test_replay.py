@@ -15,9 +15,9 @@ from emulator.storage.transfer.exporting import export_account
 from emulator.testing import HistoryDiverged, replay, start
 from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.testing.replaying import NotReplayable
-from tests.apps import write_app
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.recordings.loading import load_hub
+from tests.running_apps import write_app
 
 SHOP = """
 import azure.durable_functions as df

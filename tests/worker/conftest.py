@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emulator.worker.port import LogRecord
-from tests import apps
+from tests import running_apps
 from tests.worker.apps import Load, Loaded, WriteApp, new_worker
 
 
@@ -20,7 +20,7 @@ def write_app(tmp_path: Path) -> WriteApp:
     numbers = iter(range(100))
 
     def write(code: str, /, **files: str) -> Path:
-        return apps.write_app(tmp_path / f"app{next(numbers)}", code, host=None, settings=None, **files)
+        return running_apps.write_app(tmp_path / f"app{next(numbers)}", code, host=None, settings=None, **files)
 
     return write
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import DURABLE_APP, HELLO, HTTP_APP, run_app, write_app
 from tests.processes import get, started
+from tests.running_apps import DURABLE_APP, HELLO, HTTP_APP, run_app, write_app
 
 MESSAGE = "but azemu needs azure-functions-durable<2 for now"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from emulator.worker.port import Datum, FunctionFailed, FunctionMetadata, RetryPolicy
-from tests.apps import HTTP_APP, write_app
 from tests.folders import ANSWER, hello, http_trigger, trigger, write_function, write_host_json
+from tests.running_apps import HTTP_APP, write_app
 from tests.worker.apps import Loaded, http_request, new_worker, text, value_of
 
 QUEUE_OUT = {"type": "queue", "direction": "out", "name": "message", "queueName": "q", "connection": "C"}

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.errors import AppLoadError
 from emulator.worker.hints import advice_for
-from tests.apps import DURABLE_APP, HTTP_APP, run_app
+from tests.running_apps import DURABLE_APP, HTTP_APP, run_app
 from tests.waiting import logged
 from tests.worker.apps import Load
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import HTTP_APP, run_app
+from tests.running_apps import HTTP_APP, run_app
 
 BLOB_TYPES = """
 import typing

@@ -12,7 +12,7 @@ import pytest
 
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import LogRecord
-from tests.apps import write_app
+from tests.running_apps import write_app
 from tests.worker.apps import new_invocation, new_worker, value_of
 
 APP = """

@@ -19,9 +19,9 @@ from emulator.cli.transferring import hub_items
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
-from tests.apps import copy_app
 from tests.processes import started
 from tests.recordings import GOLDEN, RECORDED_APP
+from tests.running_apps import copy_app
 from tests.waiting import eventually
 
 from .dotnet_reader import Dump, as_dump, check_hub, read_export

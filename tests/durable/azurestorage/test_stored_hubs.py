@@ -14,10 +14,10 @@ from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
-from tests.apps import OPTION, PROFILE, copy_app, run_app
 from tests.extensions.durable.recorded_calls import recorded_calls
 from tests.extensions.durable.test_golden_calls import Replay
 from tests.recordings import GOLDEN, RECORDED_APP, rows_of
+from tests.running_apps import OPTION, PROFILE, copy_app, run_app
 
 # Scenarios in which it does not depend on the machine's speed which messages an episode finds.
 SCENARIOS = [

@@ -23,9 +23,9 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.apps import OPTION, copy_app, run_app
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.recordings.loading import LoadedHub, load_hub
+from tests.running_apps import OPTION, copy_app, run_app
 from tests.storage.bench import unique
 
 from .world import World, messages_left

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP, client_binding, http_conformance
+from tests.running_apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 
 MOST_AGAIN = 25
 

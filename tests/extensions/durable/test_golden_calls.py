@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from emulator.durable.core.identity import TERMINAL
-from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.extensions.durable.recorded_calls import Call, Normal, differences, hub_of, recorded_calls
 from tests.recordings import GOLDEN, RECORDED_APP
+from tests.running_apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.waiting import eventually
 
 PATIENCE_SECONDS = 30.0

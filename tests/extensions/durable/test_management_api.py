@@ -12,8 +12,8 @@ import pytest
 
 from emulator.errors import ConfigurationError
 from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
-from tests.apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP, client_binding
+from tests.running_apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.waiting import eventually
 
 STORAGE_EXCEPTION = "DurableTask.AzureStorage.Storage.DurableTaskStorageException"

@@ -10,7 +10,7 @@ from azure.durable_functions import EntityId
 
 from emulator.durable.core.events import EventSent
 from emulator.testing import start
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 
 HOST_RETRY = "AzureFunctionsJobHost__retry__"
 TALKATIVE = {"AzureFunctionsJobHost__logging__logLevel__default": "Information"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import DURABLE_APP, run_app
+from tests.running_apps import DURABLE_APP, run_app
 from tests.waiting import eventually
 
 HELLO = """

@@ -10,8 +10,8 @@ from typing import Any
 import azure.durable_functions as df
 import pytest
 
-from tests.apps import RunningApp, copy_app, run_app
 from tests.conformance import CONFORMANCE_APP
+from tests.running_apps import RunningApp, copy_app, run_app
 from tests.waiting import eventually
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import HTTP_APP, RunningApp, run_app
+from tests.running_apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="made")

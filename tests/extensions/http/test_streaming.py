@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.apps import RunningApp, run_app
+from tests.running_apps import RunningApp, run_app
 from tests.waiting import eventually, logged
 
 PREAMBLE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import RunningApp, run_app
+from tests.running_apps import RunningApp, run_app
 
 NO_PREFIX = {"extensions": {"http": {"routePrefix": ""}}}
 

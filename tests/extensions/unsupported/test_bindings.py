@@ -13,7 +13,7 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.host.console.banner import print_manual_functions
 from emulator.host.console.output import Console, LevelRules
-from tests.apps import DURABLE_APP, HTTP_APP, RunningApp, run_app
+from tests.running_apps import DURABLE_APP, HTTP_APP, RunningApp, run_app
 from tests.waiting import eventually, logged
 
 OUTPUTS = """

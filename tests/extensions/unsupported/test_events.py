@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.apps import HTTP_APP, RunningApp, run_app
+from tests.running_apps import HTTP_APP, RunningApp, run_app
 
 # Each function returns what it sees as the value of its generic output, which the admin API shows.
 TRIGGERS = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import DURABLE_APP, HTTP_APP, RunningApp, run_app
+from tests.running_apps import DURABLE_APP, HTTP_APP, RunningApp, run_app
 from tests.waiting import logged
 
 APP = """
@@ -107,7 +107,7 @@ async def test_an_unknown_function_cannot_be_invoked(site: RunningApp) -> None:
 
 async def test_an_http_function_cannot_be_invoked_manually(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
     assert (await site.post("/admin/functions/Greet", "{}")).status == 202
-    await logged(caplog, "The function 'Greet' cannot be invoked manually: An HttpRequest is required. Send an HTTP")
+    await logged(caplog, "Function 'Greet' cannot be invoked manually: An HttpRequest is required. Call http")
 
 
 async def test_warmup_runs_once(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:

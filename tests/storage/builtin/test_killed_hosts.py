@@ -10,7 +10,7 @@ import pytest
 
 from emulator.durable.core.events import ExecutionCompleted, TaskCompleted
 from emulator.testing import SyncAppUnderTest, start_sync
-from tests.apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, write_app
 from tests.storage.builtin.host import CHAIN, FIRST_DAY
 from tests.storage.builtin.test_processes import start
 

@@ -12,7 +12,7 @@ import pytest
 
 import emulator
 from emulator.errors import AppLoadError
-from tests.apps import HTTP_APP, run_app, write_app
+from tests.running_apps import HTTP_APP, run_app, write_app
 from tests.worker.apps import new_invocation, new_worker, value_of
 
 CALLED = '\n@app.generic_trigger(arg_name="x", type="someTrigger")\n'

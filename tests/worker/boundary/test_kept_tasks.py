@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import run_app
+from tests.running_apps import run_app
 
 # The future is referred to by the waiting task only, and calls back through a weak reference, as some libraries do.
 APP = """

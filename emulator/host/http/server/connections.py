@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Protocol
@@ -33,7 +33,7 @@ from emulator.host.http.server.aiohttp_internals import (
     incompatibility,
 )
 from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection
-from emulator.listening import listening_socket
+from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 
 logger = get_logger(__name__)
@@ -64,13 +64,13 @@ class ConnectionServer(Protocol):
 
 
 class Listener:
-    """An open listening socket. `port`: the bound port."""
+    """Open listening sockets of one HTTP server. `port`: the bound port, the same for all."""
 
-    def __init__(self, server: asyncio.Server, connections: ConnectionServer, clock: Clock) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[asyncio.Server], connections: ConnectionServer, clock: Clock) -> None:
+        self._servers = servers
         self._connections = connections
         self._clock = clock
-        self.port: int = server.sockets[0].getsockname()[1]
+        self.port: int = servers[0].sockets[0].getsockname()[1]
 
     @property
     def running_requests(self) -> int:
@@ -84,12 +84,14 @@ class Listener:
         # asyncio.Server.close drops connections that it has accepted but not yet handed to their protocol. So first
         # stop accepting, then let the accepted ones reach their protocol, and only then close the server. Clients
         # that connect from now on wait in the socket's backlog for the next host, if the socket stays open.
-        for listening in self._server.sockets:
-            with suppress(NotImplementedError):  # Windows, where sockets are not handed from host to host.
-                asyncio.get_running_loop().remove_reader(listening)
+        for server in self._servers:
+            for listening in server.sockets:
+                with suppress(NotImplementedError):  # Windows, where sockets are not handed from host to host.
+                    asyncio.get_running_loop().remove_reader(listening)
         for _ in range(_LOOP_STEPS_TO_ACCEPT):
             await self._clock.sleep(0, upkeep=True)
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self._connections.start_draining()
         try:
             await within(self._clock, seconds, self._connections.wait_until_idle(), upkeep=True)
@@ -104,13 +106,13 @@ async def listen(
     *,
     address: str = "127.0.0.1",
     port: int = 0,
-    sock: socket.socket | None = None,
+    sockets: Sequence[socket.socket] = (),
     head_seconds: float = REQUEST_HEAD_SECONDS,
 ) -> AsyncIterator[Listener]:
     """Serve HTTP while entered; leaving cancels the running requests.
 
-    `port` 0: any free port. `sock`: a listening socket to use instead; the caller closes it. `head_seconds`: time in
-    which a client must send the request line and headers. Raises PortUnavailable.
+    `port` 0: any free port. `sockets`: listening sockets to use instead, all of one port; the caller closes them.
+    `head_seconds`: time in which a client must send the request line and headers. Raises PortUnavailable.
     """
     loop = asyncio.get_running_loop()
 
@@ -128,12 +130,13 @@ async def listen(
     else:
         connections = PlainServer(handle_accepted)
     # asyncio.Server closes its socket. It gets a duplicate, so that the next host can use the caller's.
-    own = listening_socket(address, port) if sock is None else sock.dup()
-    server = await loop.create_server(connections, sock=own)
+    own = [sock.dup() for sock in sockets] or listening_sockets(address, port)
+    servers = [await loop.create_server(connections, sock=sock) for sock in own]
     try:
-        yield Listener(server, connections, clock)
+        yield Listener(servers, connections, clock)
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         await connections.stop()
 
 

@@ -61,9 +61,9 @@ class Site:
 
 @asynccontextmanager
 async def serve(
-    site: Site, clock: Clock, *, sock: socket.socket, new_request_id: NewId = new_id
+    site: Site, clock: Clock, *, sockets: Sequence[socket.socket], new_request_id: NewId = new_id
 ) -> AsyncIterator[Listener]:
-    """Serve the site on the listening socket `sock` while entered; the caller closes the socket."""
+    """Serve the site on the listening sockets, all of one port, while entered; the caller closes them."""
     # From the innermost stage outwards, in the order of WebJobsApplicationBuilderExtension. CORS is outermost as in
     # core-tools: a preflight request must succeed even while the host starts.
     stage: Stage = _Router(site).handle
@@ -73,7 +73,7 @@ async def serve(
     stage = pipeline.availability(stage, site.status, clock, site.root)
     stage = pipeline.tracing(stage, clock, new_request_id)
     stage = pipeline.cors(stage, site.cors)
-    async with listen(_Server(stage).handle, clock, sock=sock) as listener:
+    async with listen(_Server(stage).handle, clock, sockets=sockets) as listener:
         yield listener
 
 

@@ -19,7 +19,7 @@ from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KE
 from emulator.host.http.keys.secret_format import KeyKind
 from emulator.host.http.routing.routes import FunctionRoutes, Route
 from emulator.host.site import SiteParts, open_keys, open_site
-from tests.apps import HTTP_APP, RunningApp, run_app
+from tests.running_apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="open", auth_level=func.AuthLevel.ANONYMOUS)
@@ -144,7 +144,7 @@ async def beside(site: RunningApp, keys: KeyStore) -> AsyncIterator[tuple[Runnin
     host = site.app.host
     parts = SiteParts(host=host, extensions=host.extensions, routes=FunctionRoutes(), keys=keys, commands=commands)
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        async with open_site(site.app.configuration, parts, sock=sock, clock=SystemClock()) as opened:
+        async with open_site(site.app.configuration, parts, sockets=[sock], clock=SystemClock()) as opened:
             yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
 
 

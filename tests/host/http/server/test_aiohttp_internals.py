@@ -19,7 +19,7 @@ from emulator.clock import SystemClock
 from emulator.host.http.server import aiohttp_internals, connections
 from emulator.host.http.server.aiohttp_internals import INTERNALS, KestrelConnection, KestrelServer, incompatibility
 from emulator.host.http.server.connections import PlainServer, listen, wait_until_disconnected
-from tests.apps import HTTP_APP, run_app
+from tests.running_apps import HTTP_APP, run_app
 
 APP = """
 @app.route(route="size", methods=["POST", "GET"])

@@ -14,7 +14,7 @@ from aiohttp import web
 from emulator.clock import SystemClock
 from emulator.host.http.server.connections import listen
 from emulator.listening import PortUnavailable
-from tests.apps import HTTP_APP, RunningApp, run_app
+from tests.running_apps import HTTP_APP, RunningApp, run_app
 
 APP = """
 @app.route(route="size", methods=["POST", "GET"])
@@ -132,7 +132,7 @@ async def test_no_client_is_rejected_when_a_new_server_takes_over_the_socket() -
     request, clients = b"GET /in HTTP/1.1\r\nHost: a\r\n\r\n", []
     with socket.create_server(("127.0.0.1", 0)) as sock:
         for turns in range(8):
-            async with listen(answer_ok, SystemClock(), sock=sock) as listener:
+            async with listen(answer_ok, SystemClock(), sockets=[sock]) as listener:
                 arrivals = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(5)]
                 for _ in range(turns):
                     await asyncio.sleep(0)
@@ -141,7 +141,7 @@ async def test_no_client_is_rejected_when_a_new_server_takes_over_the_socket() -
                     for _, writer in arrivals:
                         writer.write(request)
             clients += arrivals
-        async with listen(answer_ok, SystemClock(), sock=sock):
+        async with listen(answer_ok, SystemClock(), sockets=[sock]):
             for reader, writer in clients:
                 assert await reader.readuntil(b"/in")
                 writer.close()

@@ -19,7 +19,7 @@ from emulator.app import open_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.host.http.keys.easyauth import principal_headers
-from tests.apps import HTTP_APP, run_app, write_app
+from tests.running_apps import HTTP_APP, run_app, write_app
 from tests.waiting import eventually
 
 APP = """
@@ -155,7 +155,7 @@ async def test_requests_wait_while_the_host_starts(tmp_path: Path) -> None:
         sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         base = f"http://127.0.0.1:{sock.getsockname()[1]}"
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        opening = asyncio.create_task(stack.enter_async_context(open_app(StartOptions(app=tmp_path, listener=sock))))
+        opening = asyncio.create_task(stack.enter_async_context(open_app(StartOptions(app=tmp_path, listeners=[sock]))))
         early = asyncio.create_task(session.get(f"{base}/api/hello"))
         async with session.get(f"{base}/admin/host/status") as status:
             assert (await status.json())["state"] == "Starting"

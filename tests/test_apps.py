@@ -1,4 +1,4 @@
-"""Every app of the collection starts, lists its functions and answers. See README.md for `expected.json`."""
+"""Every app in the folder apps starts, lists its functions and answers. See apps/README.md for `expected.json`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 
 from emulator.host.status import HostState
-from tests.apps import copy_app, run_app
 from tests.processes import started
+from tests.running_apps import copy_app, run_app
 from tests.waiting import eventually
 
 APPS = Path(__file__).parent / "apps"

@@ -1,0 +1,34 @@
+"""Rules for restarting a host process that has died: after growing pauses, and not for ever."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+_HEALTHY: Final = timedelta(minutes=1)
+_FIRST_PAUSE_SECONDS: Final = 1
+_LONGEST_PAUSE_SECONDS: Final = 60
+MAX_USELESS_LIVES: Final = 5
+
+
+class Deaths:
+    """The deaths of host processes since the start, or since the last change of the app."""
+
+    def __init__(self) -> None:
+        self._pauses = 0
+        self._useless_lives = 0
+
+    def pause_seconds(self, lived: timedelta, *, served: bool) -> int | None:
+        """Note a death. Return the pause before the next start, or None after five useless lives in a row.
+
+        `lived`: how long the process ran. `served`: whether it has completed an invocation. A process that ran for a
+        minute was healthy: counting begins again.
+        """
+        if lived >= _HEALTHY:
+            self._pauses = self._useless_lives = 0
+        self._useless_lives = 0 if served else self._useless_lives + 1
+        if self._useless_lives >= MAX_USELESS_LIVES:
+            return None
+        pause = min(_FIRST_PAUSE_SECONDS << self._pauses, _LONGEST_PAUSE_SECONDS)
+        self._pauses += 1
+        return pause

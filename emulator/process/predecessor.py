@@ -1,0 +1,65 @@
+"""Locks that tell a new `azemu start` about its predecessor in the same folder on the same port.
+
+When a supervisor is killed, its host process needs a moment to notice that and to end. A new start waits for it instead
+of failing because the port is in use. Two lock files per port show this situation, on all operating systems: one is
+held by the supervisor, the other one by the host process. There are none for port 0 (any free port), because no other
+start can ask for the same port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from emulator.clock import Clock
+from emulator.storage.file_lock import try_lock
+from emulator.storage.gitignore import hide_from_git
+
+_FOLDER = Path(".azemu") / "ports"
+_WAIT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
+
+
+@contextmanager
+def serving_lock(app: Path, port: int) -> Iterator[bool]:
+    """Hold the lock of the process that serves the app on this port. False: another process holds it."""
+    with _locked(app, port, "host") as held:
+        yield held
+
+
+@contextmanager
+def supervising_lock(app: Path, port: int) -> Iterator[bool]:
+    """Hold the lock of the supervisor of the app on this port. False: another supervisor holds it."""
+    with _locked(app, port, "supervisor") as held:
+        yield held
+
+
+async def wait_for_predecessor(app: Path, port: int, clock: Clock) -> None:
+    """Wait until a host process whose supervisor was killed has ended. Return at once if there is none.
+
+    Returns after ten seconds in any case; the port is then reported as in use.
+    """
+    with supervising_lock(app, port) as alone:
+        if not alone:
+            return
+    for _ in range(int(_WAIT_SECONDS / _PAUSE_SECONDS)):
+        with serving_lock(app, port) as ended:
+            if ended:
+                return
+        await clock.sleep(_PAUSE_SECONDS)
+
+
+@contextmanager
+def _locked(app: Path, port: int, process: str) -> Iterator[bool]:
+    with ExitStack() as stack:
+        if not port:
+            yield True
+            return
+        try:
+            held = stack.enter_context(try_lock(app / _FOLDER / f"{port}.{process}")) is not None
+            hide_from_git(app / _FOLDER.parent)
+        except OSError:
+            # A folder that cannot be written. Then a new start does not wait, and says that the port is in use.
+            held = True
+        yield held

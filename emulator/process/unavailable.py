@@ -1,0 +1,45 @@
+"""Answers to HTTP requests while no host process runs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from emulator.clock import Clock, within
+
+_TEXT = b"The host process has died and will be restarted. See the console of azemu.\n"
+_CLIENT_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def answering_unavailable(
+    sockets: Sequence[socket.socket], clock: Clock, *, retry_after: int
+) -> AsyncIterator[None]:
+    """Answer all requests with 503 while entered. `retry_after`: seconds, for the header Retry-After."""
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+        f"Content-Length: {len(_TEXT)}\r\nRetry-After: {retry_after}\r\n\r\n"
+    )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head.encode() + _TEXT)
+        writer.write_eof()
+        # The rest of the request is read: closing a connection with unread data would discard the response.
+        while await reader.read(65536):
+            pass
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Clients may send anything, or nothing, or go away.
+        with suppress(OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
+            await within(clock, _CLIENT_SECONDS, answer(reader, writer))
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        for listening in sockets:
+            # A duplicate, because the server closes its socket.
+            server = await asyncio.start_server(handle, sock=listening.dup())
+            stack.callback(server.close)
+        yield

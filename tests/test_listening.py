@@ -1,0 +1,67 @@
+"""Listening sockets of an address, and of localhost, which means two addresses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import pytest
+
+from emulator import listening
+from emulator.listening import LOCALHOST, PortUnavailable, listening_sockets
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+def connects(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
+@needs_ipv6
+def test_localhost_is_both_loopback_addresses_at_one_port() -> None:
+    sockets = listening_sockets(LOCALHOST, 0)
+    port = sockets[0].getsockname()[1]
+    assert [connects(address, port) for address in ("127.0.0.1", "::1")] == [True, True]
+    for sock in sockets:
+        sock.close()
+
+
+@needs_ipv6
+@pytest.mark.parametrize(("address", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_port_in_use_on_one_of_them_is_an_error_that_names_the_address(
+    address: str, family: socket.AddressFamily
+) -> None:
+    with socket.create_server((address, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortUnavailable, match=f"^Port {port} is unavailable") as raised:
+            listening_sockets(LOCALHOST, port)
+    assert address in str(raised.value)
+    if sys.platform == "linux":
+        assert f"On {address} it is used by process {os.getpid()} (" in str(raised.value)
+
+
+def test_missing_address_family_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An address that this machine does not have, as ::1 on a machine without IPv6.
+    monkeypatch.setattr(listening, "_LOOPBACK", ("127.0.0.1", "192.0.2.1"))
+    [sock] = listening_sockets(LOCALHOST, 0)
+    assert sock.getsockname()[0] == "127.0.0.1"
+    sock.close()
+
+
+def test_address_that_the_machine_does_not_have_is_an_error() -> None:
+    with pytest.raises(PortUnavailable, match=r"Cannot listen on address 192\.0\.2\.1, port 7071"):
+        listening_sockets("192.0.2.1", 7071)
