@@ -129,7 +129,6 @@ class _Supervisor:
             elif code is not None and code != exit_codes.RESTART and not await self._recover(code):
                 return exit_codes.FAILED
             started_before = started_before or code in (None, exit_codes.RESTART) or self._served_mark.exists()
-            self._console.print("Restarting the host.")
             # Settings and the rules for watching files may have changed. The host process reports errors in them.
             with suppress(ConfigurationError):
                 self._configuration = configure(self._options.start, os.environ)
@@ -142,6 +141,8 @@ class _Supervisor:
                 await self._process.start()
             finally:
                 await ending
+            # Not before: until it has ended, the last process may answer with the old code.
+            self._console.print("Restarting the host.")
 
     async def _recover(self, code: int) -> bool:
         """After the death of a host process, wait as long as the next one has to. False: it died too often."""

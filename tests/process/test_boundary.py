@@ -322,7 +322,7 @@ def test_app_that_always_ends_its_process_ends_the_command(tmp_path: Path) -> No
 
 @POSIX_ONLY
 @pytest.mark.parametrize(
-    "module", ["emulator.cli.entry", "emulator.cli.arguments", "asyncio", "emulator.process.child"]
+    "module", ["emulator.exit_codes", "emulator.cli.arguments", "asyncio", "emulator.process.child"]
 )
 def test_early_ctrl_c_prints_no_traceback(tmp_path: Path, module: str) -> None:
     with started(write_app(tmp_path), "--storage", "builtin:memory", env={"PYTHONPROFILEIMPORTTIME": "1"}) as azemu:

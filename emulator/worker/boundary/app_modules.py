@@ -16,6 +16,9 @@ from typing import Any
 from emulator import own_modules
 from emulator.own_modules import LIBRARY_FOLDERS, OWN_MODULES
 
+# Releases of several packages, azure-functions-durable 1.7.0 among them, install their own tests and examples under
+# these names. No app means those.
+_NAMES_INSTALLED_BY_MISTAKE = frozenset(("benchmarks", "docs", "examples", "samples", "scripts", "tests"))
 APP_NAMESPACE = "__app__"
 """The package of the app's folder, below which scripts of the v1 programming model are imported."""
 
@@ -24,10 +27,10 @@ class AppModules:
     """While entered, modules are imported from the app's folder; afterwards they are removed from sys.modules.
 
     An installed package of the same name takes precedence, as in the official worker, where the app's folder is the
-    last entry of sys.path. Modules of the same names from another folder (of another app in this process) are hidden
-    while this app is open, and restored afterwards. Modules of this folder that are already loaded are used as they
-    are: a test that has imported and patched them sees its patches. If two apps are open at the same time, imports
-    inside functions find the modules of the app that was opened last.
+    last entry of sys.path, except under names such as `tests`. Modules of the same names from another folder (of
+    another app in this process) are hidden while this app is open, and restored afterwards. Modules of this folder that
+    are already loaded are used as they are: a test that has imported and patched them sees its patches. If two apps are
+    open at the same time, imports inside functions find the modules of the app that was opened last.
     """
 
     def __init__(self, root: Path) -> None:
@@ -202,6 +205,8 @@ class _AppFinder(MetaPathFinder):
             # azemu itself may be installed beside the app's requirements, which on Azure it is not. In a checkout of
             # azemu with an app in its root, the folder of that name is azemu.
             return not any((folder / top).resolve() == own_modules.FOLDER for folder in self.folders)
+        if top in _NAMES_INSTALLED_BY_MISTAKE:
+            return True
         libraries = [entry for entry in sys.path if Path(entry).name in LIBRARY_FOLDERS]
         try:
             return PathFinder.find_spec(top, libraries) is None

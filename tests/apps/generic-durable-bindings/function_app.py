@@ -12,7 +12,7 @@ async def go(req: func.HttpRequest, starter: str):
 
 
 @app.generic_trigger(arg_name="context", type="orchestrationTrigger", Orchestration="flow")
-def orchestrate(context: str) -> str:
+def orchestrate(context):
     return df.Orchestrator.create(work)(context)
 
 

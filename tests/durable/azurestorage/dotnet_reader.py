@@ -159,7 +159,8 @@ def _check_queued(message: Message, queue: str, large: Mapping[str, bytes], hub:
         assert queue == f"{hub}-workitems"
     else:
         assert queue == f"{hub}-control-{_fnv(target) % partitions:02d}"
-    if message.hidden and name not in ("TimerFired", "ExecutionStarted"):
+    # An activity that ran when the host was killed still has the lock of its message.
+    if message.hidden and name not in ("TimerFired", "ExecutionStarted", "TaskScheduled"):
         raise AssertionError(f"{name} is hidden, though nothing says till when")
 
 
