@@ -86,9 +86,10 @@ class _Supervisor:
         self._listening = ListeningPort(configuration.address, configuration.port)
         self._files = FileWatcher(configuration.root, clock)
         self._deaths = Deaths()
-        self._process = self._new_process()
         self._began_at = clock.now()
-        self._served_mark = Path()
+        # Set by `run`, when the port is bound.
+        self._process: HostProcess
+        self._served_mark: Path
 
     async def run(self) -> int:
         await wait_for_predecessor(self._root, self._configuration.port, self._clock)
@@ -145,6 +146,8 @@ class _Supervisor:
 
     async def _recover(self, code: int) -> bool:
         """After the death of a host process, wait as long as the next one has to. False: it died too often."""
+        # It has ended, but processes that user code has started may still run, and use ports and files of the app.
+        await self._process.stop()
         served = self._served_mark.exists()
         pause = self._deaths.pause_seconds(self._clock.now() - self._began_at, served=served)
         reason = f"The host ended unexpectedly ({describe_exit_code(code)})."
