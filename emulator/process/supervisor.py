@@ -24,7 +24,7 @@ from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
 from emulator.process.child import STOP_SECONDS, HostProcess
-from emulator.process.deaths import MAX_USELESS_LIVES, Deaths
+from emulator.process.deaths import MAX_USELESS_RUNS, Deaths
 from emulator.process.handover import Handover
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
@@ -155,7 +155,7 @@ class _Supervisor:
             reason += " The system kills a process like this if the memory is exhausted."
         if pause is None:
             self._console.print(
-                f"{reason} It has ended {MAX_USELESS_LIVES} times in a row without completing an invocation, so it is "
+                f"{reason} It has ended {MAX_USELESS_RUNS} times in a row without completing an invocation, so it is "
                 "not started again. Repair the app, and start azemu again.",
                 level=LogLevel.ERROR,
             )
@@ -230,7 +230,7 @@ class _Supervisor:
                 'to another folder or with the same content, or set "fileWatchingEnabled": false in host.json.',
                 level=LogLevel.WARNING,
             )
-        # Another code may live longer.
+        # The changed code may run longer.
         self._deaths = Deaths()
 
 
