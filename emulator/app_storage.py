@@ -18,7 +18,7 @@ from emulator.config.connections import (
     ConnectionNotConfigured,
     resolve_connection,
 )
-from emulator.config.missing_settings import example_files
+from emulator.config.missing_settings import example_hint
 from emulator.config.settings import Settings
 from emulator.config.start import (
     BUILTIN_PATH,
@@ -57,10 +57,9 @@ async def open_app_storage(
     # Connections that name an account in Azure, or another server, need nothing to be started.
     connections = development_connections(app_settings)
     if is_storage_missing(app_settings):
-        examples = " and ".join(example_files(configuration.root))
         print_line(
             f"{DEFAULT_CONNECTION} is not set. Using local storage, as with {DEFAULT_CONNECTION}={DEVELOPMENT_STORAGE}."
-            + (f" {examples} in the app's folder shows settings of this app." if examples else "")
+            f"{example_hint(configuration.root)}"
         )
         connections = [DEFAULT_CONNECTION, *connections]
     if not connections:

@@ -3,7 +3,7 @@
     from emulator import bound_json as json
 
 Tests and apps replace `json.dumps` and `json.loads` for the whole process, for example to let one of them fail. The
-host must go on to read and write its formats meanwhile.
+host must still be able to read and write its formats meanwhile.
 """
 
 from json import JSONDecodeError as JSONDecodeError

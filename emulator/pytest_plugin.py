@@ -51,7 +51,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_ignore_collect(collection_path: Path) -> None:
-    """Do the same for apps whose tests are found later. Ignores no path: other plugins decide."""
+    """Let tests that are found later import a package `emulator` of their app. Other plugins decide what is ignored."""
     _yield_name_to_package_in(collection_path)
 
 

@@ -1,4 +1,4 @@
-"""Child processes: start them detached from the terminal, kill them, describe their exit codes, on every system."""
+"""Child processes: their command lines, start detached from the terminal, end, and exit codes, on every system."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from emulator.clock import Clock
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+# PYTHONPATH may lead to another package of azemu's name, so azemu's is imported from its own folder. That folder is on
+# the import path only until then: in a checkout of azemu it has folders such as `tests`, which are not for the app.
+_CALL_MAIN: Final = (
+    f"import sys; sys.path.insert(0, sys.argv[1]); import {_PACKAGE.name}; del sys.path[0]; "
+    "from importlib import import_module; sys.exit(import_module(sys.argv[2]).main(*sys.argv[3:]))"
+)
 
 _TERMINATE_CHECKS = 40
 _TERMINATE_CHECK_SECONDS = 0.05
@@ -21,6 +31,16 @@ _WINDOWS_CRASHES = {
     0xC0000374: "0xC0000374, heap corruption",
     0xC0000409: "0xC0000409, stack buffer overrun or abort",
 }
+
+
+def python_command(module: str, *arguments: str, interpreter_arguments: Sequence[str] = ()) -> list[str]:
+    """Return a command that calls `main(*arguments)` of one of azemu's modules, which returns the exit code.
+
+    The process gets azemu's package whatever the import path contains. `interpreter_arguments`: of Python itself.
+    """
+    # -P keeps the current folder off the import path: a file of the app must not shadow a module of azemu.
+    start = [sys.executable, "-P", *interpreter_arguments, "-c", _CALL_MAIN]
+    return [*start, str(_PACKAGE.parent), module, *arguments]
 
 
 async def start_detached(*command: str, **options: Any) -> asyncio.subprocess.Process:

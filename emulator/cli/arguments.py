@@ -228,9 +228,7 @@ def _parse_start(words: Sequence[str]) -> Start:
         value = next(rest, None) if word in _PYTHON_ARGUMENTS else None
         joined.append(word if value is None else f"{word}={value}")
     options = parser.parse(joined)
-    # Checked here and not by argparse, whose messages do not say which values are possible.
-    if options.port is not None and not (options.port.isdecimal() and int(options.port) <= 65535):
-        parser.error(f"--port: '{options.port}' is not a port number. Use 0 to 65535 (0: any free port).")
+    port = parser.port_of(options.port, lowest=0)
     levels = {level.lower(): level for level in LEVELS}
     if options.user_log_level and options.user_log_level.lower() not in levels:
         parser.error(
@@ -238,7 +236,7 @@ def _parse_start(words: Sequence[str]) -> Start:
         )
     return Start(
         app=options.app,
-        port=None if options.port is None else int(options.port),
+        port=port,
         address=options.address,
         # Core Tools separates the names by spaces; commas are easier to write in configuration files of editors.
         functions=tuple(name for word in options.functions for name in word.replace(",", " ").split()),

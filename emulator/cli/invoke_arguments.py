@@ -68,8 +68,6 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
     add("--method", metavar="METHOD", help="HTTP functions: GET, POST, … (default: one that fits)")
     add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
     options = parser.parse(words)
-    if options.port is not None and not (options.port.isdecimal() and 0 < int(options.port) <= 65535):
-        parser.error(f"--port: '{options.port}' is not a port number. Use 1 to 65535.")
 
     def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
         for text in texts:
@@ -81,7 +79,7 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
         name=options.name,
         data=options.data,
         app=options.app,
-        port=None if options.port is None else int(options.port),
+        port=parser.port_of(options.port, lowest=1),
         metadata=pairs("--metadata", options.metadata),
         inputs=pairs("--input", options.input),
         parameters=pairs("--param", options.param),

@@ -28,6 +28,9 @@ from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_s
 from emulator.host.http.routing.templates import Parameter, parse_template
 
 _KEY_HEADER: Final = "x-functions-key"
+# How long a host may take to start, and to answer a question about itself. A function may run for any time.
+_START_SECONDS: Final = 30.0
+_PAUSE_SECONDS: Final = 0.2
 # The usual methods of functions that expect a body.
 _WITH_BODY: Final = ("POST", "PUT", "PATCH")
 
@@ -72,7 +75,7 @@ def run_invoke(command: Invoke) -> int:
 
 def _wait_until_started(host: _Host) -> None:
     """Wait at most 30 seconds for a host that is starting. Raises InvocationFailed if it could not load the app."""
-    for _ in range(150):
+    for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
         response = host.get("/admin/host/status")
         status = response.json()
         if response.status != 200 or not isinstance(status, dict) or "state" not in status:
@@ -85,7 +88,7 @@ def _wait_until_started(host: _Host) -> None:
             raise InvocationFailed(f"The host at port {host.port} could not load the app.\n{problems}")
         if status["state"] not in ("Default", "Starting"):
             return
-        time.sleep(0.2)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _run(host: _Host, command: Invoke, data: bytes | None, inputs: Mapping[str, bytes]) -> int:
@@ -182,10 +185,10 @@ class _Host:
 
     def get(self, path: str) -> _Response:
         """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
-        response = self.send("GET", path)
+        response = self.send("GET", path, seconds=_START_SECONDS)
         if response.status in (401, 403) and self._key is None:
             self._key = _master_key(self._app)
-            response = self.send("GET", path)
+            response = self.send("GET", path, seconds=_START_SECONDS)
         if response.status in (401, 403):
             raise InvocationFailed(
                 f"The host at port {self.port} checks keys (--enable-auth). Pass its master key with --key KEY, or the "
@@ -194,14 +197,23 @@ class _Host:
         return response
 
     def send(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float | None = None,
     ) -> _Response:
-        """Send a request and return its response, whatever its status. Raises HostNotRunning."""
+        """Send a request and return its response, whatever its status. `seconds` None: wait for it without a limit.
+
+        Raises HostNotRunning.
+        """
         request = urllib.request.Request(f"http://localhost:{self.port}{path}", data=body, method=method)
         for name, value in {**(headers or {}), **({_KEY_HEADER: self._key} if self._key else {})}.items():
             request.add_header(name, value)
         try:
-            with self._opener.open(request) as response:
+            with self._opener.open(request, timeout=seconds) as response:
                 return _Response(response.status, response.read())
         except urllib.error.HTTPError as error:
             with error:

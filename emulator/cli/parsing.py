@@ -28,6 +28,14 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         return namespace
 
+    def port_of(self, text: str | None, *, lowest: int) -> int | None:
+        """Return the number of the option --port; None if it is not given."""
+        # Checked here and not by argparse, whose messages do not say which values are possible.
+        if text is not None and not (text.isdecimal() and lowest <= int(text) <= 65535):
+            meaning = "" if lowest else " (0: any free port)"
+            self.error(f"--port: '{text}' is not a port number. Use {lowest} to 65535{meaning}.")
+        return None if text is None else int(text)
+
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")
         raise SystemExit(exit_codes.USAGE)

@@ -36,7 +36,7 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     scripts = [root / (settings.get(_SCRIPT_SETTING) or "function_app.py")]
     functions = [path for path in sorted(root.glob("*/function.json")) if not path.parent.name.startswith(".")]
     for path in functions:
-        scripts += [path.parent / name for name in _script_names(path)]
+        scripts += _scripts(path)
     sources = scan_sources(root, scripts)
     # The app's code finds the default storage even if it is not set.
     present = {DEFAULT_CONNECTION, *environ, *(name for name, _ in settings.items())}
@@ -74,12 +74,21 @@ def example_files(root: Path) -> list[str]:
     return examples or [name for name in names if name == _DOTENV or name.startswith(f"{_DOTENV}.")]
 
 
+def example_hint(root: Path) -> str:
+    """Return a sentence about `example_files`, with a blank in front, for the end of a message; "" without any."""
+    match example_files(root):
+        case []:
+            return ""
+        case [name]:
+            return f" {name} in the app's folder shows settings of this app."
+        case names:
+            return f" {' and '.join(names)} in the app's folder show settings of this app."
+
+
 def _advice(root: Path) -> str:
-    examples = " and ".join(example_files(root))
-    shown = f" {examples} in the app's folder shows settings of this app." if examples else ""
     if (root / FILE_NAME).is_file():
-        return f'Add them to "Values" in {FILE_NAME}.{shown}'
-    return f'Create {FILE_NAME} in {root} with them: {{"IsEncrypted": false, "Values": {{…}}}}.{shown}'
+        return f'Add them to "Values" in {FILE_NAME}.{example_hint(root)}'
+    return f'Create {FILE_NAME} in {root} with them: {{"IsEncrypted": false, "Values": {{…}}}}.{example_hint(root)}'
 
 
 def _as_variable(name: str) -> str:
@@ -104,10 +113,11 @@ def _is_connected(settings: Settings, name: str) -> bool:
     return True
 
 
-def _script_names(function_json: Path) -> list[str]:
+def _scripts(function_json: Path) -> list[Path]:
     """Return the files that may be the script of a function of the first programming model."""
     script = _content(function_json).get("scriptFile")
-    return [script] if isinstance(script, str) else ["__init__.py", "main.py"]
+    # Which file it is without scriptFile depends on all files of the folder. What its script imports is often there.
+    return [function_json.parent / script] if isinstance(script, str) else sorted(function_json.parent.glob("*.py"))
 
 
 def _uses_in_json(path: Path, root: Path, function: str) -> Iterator[Use]:

@@ -107,15 +107,15 @@ class Host:
 
     def manual_bindings(self) -> Sequence[ManualBindings]:
         """Return the functions whose trigger, inputs or outputs azemu does not connect to their services."""
-        found = []
+        types, functions = self._types, []
         for function in self.catalog.functions:
             prepared = self.catalog.prepared[function.name]
-            inputs = [each.binding for each in prepared.inputs if self._types.input(each.binding).is_supplied]
-            outputs = [each.binding for each in prepared.outputs if self._types.output(each.binding).is_captured]
-            is_manual = self._types.trigger(function.trigger).is_manual
+            inputs = [bound.binding for bound in prepared.inputs if types.input(bound.binding).is_supplied]
+            outputs = [bound.binding for bound in prepared.outputs if types.output(bound.binding).is_captured]
+            is_manual = types.trigger(function.trigger).is_manual
             if is_manual or inputs or outputs:
-                found.append(ManualBindings(function, is_manual, inputs, outputs))
-        return found
+                functions.append(ManualBindings(function, is_manual, inputs, outputs))
+        return functions
 
     def drain(self) -> None:
         """Stop all listeners but those of HTTP triggers; running invocations continue. Returns at once."""

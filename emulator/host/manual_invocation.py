@@ -30,18 +30,28 @@ class CannotInvoke(EmulatorError):
     """A function cannot be run in this way, or not with this input."""
 
 
+class NoSuchInput(CannotInvoke):
+    """A function has no input binding of that name whose value can be supplied. The message lists those that it has."""
+
+    def __init__(self, function: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"Function '{function}' has no input binding '{name}' whose value can be supplied. "
+            f"It has: {', '.join(known) or 'none'}."
+        )
+
+
 class NoSuchFunction(EmulatorError):
     """The app has no such function, or the function is in error. The message names similar functions."""
 
     def __init__(self, name: str, catalog: Catalog) -> None:
         errors = catalog.errors_of(name)
         names = [function.name for function in catalog.functions]
-        near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1)
+        spellings = {known.lower(): known for known in names}
+        near = difflib.get_close_matches(name.lower(), spellings, n=1)
         if errors:
             message = f"The function '{name}' is in error: {' '.join(errors)}"
         elif near:
-            similar = next(each for each in names if each.lower() == near[0])
-            message = f"The app has no function '{name}'. Did you mean '{similar}'?"
+            message = f"The app has no function '{name}'. Did you mean '{spellings[near[0]]}'?"
         else:
             message = f"The app has no function '{name}'. It has: {', '.join(names) or 'none'}."
         super().__init__(message)
@@ -74,14 +84,10 @@ class ManualRequest:
     async def event(self, host: InvocableHost, function: Function) -> TriggerEvent:
         """Return the trigger event for a function.
 
-        Raises CannotInvoke if the function has no such input binding, and what the trigger raises.
+        Raises NoSuchInput, and what the trigger raises.
         """
-        names = {binding.name.lower(): binding.name for binding in supplied_bindings(host, function)}
-        for name in self.inputs:
-            if name.lower() not in names:
-                raise CannotInvoke(unknown_input(function, name, list(names.values())))
-        event = await host.manual_event(function, self.given)
-        return replace(event, inputs={names[name.lower()]: value for name, value in self.inputs.items()})
+        inputs = {supplied_binding(host, function, name): value for name, value in self.inputs.items()}
+        return replace(await host.manual_event(function, self.given), inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +102,13 @@ class ManualResult:
     invocation_id: str
 
 
-def supplied_bindings(host: InvocableHost, function: Function) -> Sequence[Any]:
-    """Return the input bindings of a function whose values the caller supplies."""
-    return next((found.inputs for found in host.manual_bindings() if found.function is function), ())
-
-
-def unknown_input(function: Function, name: str, known: Sequence[str]) -> str:
-    """Return the message that a function has no input binding of that name whose value can be supplied."""
-    return (
-        f"Function '{function.name}' has no input binding '{name}' whose value can be supplied. "
-        f"It has: {', '.join(known) or 'none'}."
-    )
+def supplied_binding(host: InvocableHost, function: Function, name: str) -> str:
+    """Return the name, as the app spells it, of an input binding whose value callers supply. Raises NoSuchInput."""
+    inputs = next((bindings.inputs for bindings in host.manual_bindings() if bindings.function is function), ())
+    known = {binding.name.lower(): binding.name for binding in inputs}
+    if name.lower() not in known:
+        raise NoSuchInput(function.name, name, list(known.values()))
+    return known[name.lower()]
 
 
 def find_function(host: InvocableHost, name: str) -> Function:

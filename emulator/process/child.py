@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,18 +12,10 @@ from typing import Final
 from emulator.clock import Clock
 from emulator.process.handover import STOP, Handover
 from emulator.process.listening_port import ListeningPort
-from emulator.subprocesses import end_process_group, kill_process_tree, start_detached
+from emulator.subprocesses import end_process_group, kill_process_tree, python_command, start_detached
 
-# The interpreter runs with -P, which keeps the current folder off the import path: a file of the app must not shadow
-# a module of azemu. Therefore the folder that contains this package is passed as an argument. It is on the path only
-# until the package is loaded: in a checkout of azemu it has folders such as `tests` and `samples`, which are not for
-# the app. It is first, because PYTHONPATH may lead to another package of the same name.
-_BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import emulator; del sys.path[0]; "
-    "from emulator.process.host import main; sys.exit(main())"
-)
-_PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[2])
-
+# Not imported: the supervisor does not need the modules of the host, which take long to load.
+_HOST_MODULE: Final = "emulator.process.host"
 # Longer than `LONGEST_STOP_SECONDS` in host.py, so that the host process ends itself before it is killed.
 STOP_SECONDS: Final = 25.0
 # Linux refuses to start a program with a variable of more than 128 KiB. The host adds longer settings itself.
@@ -56,6 +47,7 @@ class HostProcess:
         self._clock = clock
         self._urgent = urgent
         self._process: asyncio.subprocess.Process | None = None
+        self._group_ended = False
 
     @property
     def replaced_environment(self) -> Mapping[str, str | None]:
@@ -66,12 +58,7 @@ class HostProcess:
         """Start the process, which loads its modules and waits for `begin`."""
         # Ctrl-C reaches only the supervisor, which stops the host process before it stops storage.
         self._process = await start_detached(
-            sys.executable,
-            "-P",
-            *self._python_arguments,
-            "-c",
-            _BOOT,
-            _PACKAGE_FOLDER,
+            *python_command(_HOST_MODULE, interpreter_arguments=self._python_arguments),
             env={**os.environ, **self._environment},
             # Relative paths in PYTHONPATH are relative to the app folder, as under the Functions host. If the folder is
             # missing, the process reports it.
@@ -110,7 +97,10 @@ class HostProcess:
                     wait.cancel()
             if process.returncode is None:
                 await kill_process_tree(process)
-            await end_process_group(process, self._clock)
+            # Once only: later, the system may have given the number of the group to other processes.
+            if not self._group_ended:
+                self._group_ended = True
+                await end_process_group(process, self._clock)
 
         ending = asyncio.ensure_future(end())
         try:

@@ -1,4 +1,4 @@
-"""Rules for restarting a host process that has died: after growing pauses, and not for ever."""
+"""Rules for restarting a host process that has died: after growing pauses, and not forever."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 _HEALTHY: Final = timedelta(minutes=1)
 _FIRST_PAUSE_SECONDS: Final = 1
 _LONGEST_PAUSE_SECONDS: Final = 60
-MAX_USELESS_LIVES: Final = 5
+MAX_USELESS_RUNS: Final = 5
+"""So many runs in a row without a completed invocation, and the process is not started again."""
 
 
 class Deaths:
@@ -16,18 +17,18 @@ class Deaths:
 
     def __init__(self) -> None:
         self._pauses = 0
-        self._useless_lives = 0
+        self._useless_runs = 0
 
-    def pause_seconds(self, lived: timedelta, *, served: bool) -> int | None:
-        """Note a death. Return the pause before the next start, or None after five useless lives in a row.
+    def pause_seconds(self, ran_for: timedelta, *, served: bool) -> int | None:
+        """Note a death. Return the pause before the next start, or None after five runs in a row without an invocation.
 
-        `lived`: how long the process ran. `served`: whether it has completed an invocation. A process that ran for a
+        `ran_for`: how long the process ran. `served`: whether it has completed an invocation. A process that ran for a
         minute was healthy: counting begins again.
         """
-        if lived >= _HEALTHY:
-            self._pauses = self._useless_lives = 0
-        self._useless_lives = 0 if served else self._useless_lives + 1
-        if self._useless_lives >= MAX_USELESS_LIVES:
+        if ran_for >= _HEALTHY:
+            self._pauses = self._useless_runs = 0
+        self._useless_runs = 0 if served else self._useless_runs + 1
+        if self._useless_runs >= MAX_USELESS_RUNS:
             return None
         pause = min(_FIRST_PAUSE_SECONDS << self._pauses, _LONGEST_PAUSE_SECONDS)
         self._pauses += 1

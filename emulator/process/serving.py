@@ -124,7 +124,7 @@ def serve_alone(options: StartOptions, configuration: Configuration, console: Co
         nonlocal signals
         signals += 1
         if signals > 1:
-            # This skips all cleanup. Azurite ends nevertheless: its standard input closes together with this process.
+            # This skips all cleanup. Azurite ends nevertheless, because its runner notices the end of the connection.
             os._exit(exit_codes.INTERRUPTED)
         runner.stop()
 

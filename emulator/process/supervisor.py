@@ -24,7 +24,7 @@ from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
 from emulator.process.child import STOP_SECONDS, HostProcess
-from emulator.process.deaths import MAX_USELESS_LIVES, Deaths
+from emulator.process.deaths import MAX_USELESS_RUNS, Deaths
 from emulator.process.handover import Handover
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
@@ -86,9 +86,10 @@ class _Supervisor:
         self._listening = ListeningPort(configuration.address, configuration.port)
         self._files = FileWatcher(configuration.root, clock)
         self._deaths = Deaths()
-        self._process = self._new_process()
         self._began_at = clock.now()
-        self._served_mark = Path()
+        # Set by `run`, when the port is bound.
+        self._process: HostProcess
+        self._served_mark: Path
 
     async def run(self) -> int:
         await wait_for_predecessor(self._root, self._configuration.port, self._clock)
@@ -146,6 +147,8 @@ class _Supervisor:
 
     async def _recover(self, code: int) -> bool:
         """After the death of a host process, wait as long as the next one has to. False: it died too often."""
+        # It has ended, but processes that user code has started may still run, and use ports and files of the app.
+        await self._process.stop()
         served = self._served_mark.exists()
         pause = self._deaths.pause_seconds(self._clock.now() - self._began_at, served=served)
         reason = f"The host ended unexpectedly ({describe_exit_code(code)})."
@@ -153,7 +156,7 @@ class _Supervisor:
             reason += " The system kills a process like this if the memory is exhausted."
         if pause is None:
             self._console.print(
-                f"{reason} It has ended {MAX_USELESS_LIVES} times in a row without completing an invocation, so it is "
+                f"{reason} It has ended {MAX_USELESS_RUNS} times in a row without completing an invocation, so it is "
                 "not started again. Repair the app, and start azemu again.",
                 level=LogLevel.ERROR,
             )
@@ -228,7 +231,7 @@ class _Supervisor:
                 'to another folder or with the same content, or set "fileWatchingEnabled": false in host.json.',
                 level=LogLevel.WARNING,
             )
-        # Another code may live longer.
+        # The changed code may run longer.
         self._deaths = Deaths()
 
 

@@ -13,10 +13,10 @@ from emulator.host.manual_invocation import (
     CannotInvoke,
     ManualRequest,
     NoSuchFunction,
+    NoSuchInput,
     find_function,
     invoke_manually,
-    supplied_bindings,
-    unknown_input,
+    supplied_binding,
 )
 from emulator.host.supplied_inputs import supplied_value
 from emulator.ids import new_id
@@ -59,9 +59,7 @@ def supply_input(app: App, name: str, binding: str, value: object) -> None:
     """Supply a value for an input binding of a function. Raises NotInvoked for an unknown function or binding."""
     try:
         function = find_function(app.host, name)
-    except NoSuchFunction as error:
+        known = supplied_binding(app.host, function, binding)
+    except (NoSuchFunction, NoSuchInput) as error:
         raise NotInvoked(str(error)) from error
-    names = [each.name for each in supplied_bindings(app.host, function)]
-    if binding.lower() not in (each.lower() for each in names):
-        raise NotInvoked(unknown_input(function, binding, names))
-    app.supplied_inputs.put(function.name, binding, supplied_value(value))
+    app.supplied_inputs.put(function.name, known, supplied_value(value))

@@ -31,11 +31,12 @@ from emulator.worker.function_json import (
     function_folders,
     read_function,
 )
-from emulator.worker.indexing import LoadedFunction, function_id, index, loaded_function, source_of
+from emulator.worker.indexing import LoadedFunction, function_id, index, loaded_function
 from emulator.worker.loader import import_app
 from emulator.worker.mistakes import mistake_of, scripts_with_an_app, unregistered_blueprints
 from emulator.worker.port import FunctionFailed, FunctionMetadata
 from emulator.worker.sdk_patches import apply_sdk_patches
+from emulator.worker.user_functions import source_of
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -72,6 +73,40 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
     # After the imports: only now it is known which library modules the app uses.
     apply_sdk_patches()
     functions = [] if app is None else index(app, root, clock)
+    _warn_of_models(root, script, app, functions, folders)
+    places = {function.metadata.name.lower(): function.metadata.source for function in functions}
+    rejected: list[_Rejected] = []
+    for folder, declaration, call in zip(folders, declarations, calls, strict=True):
+        loaded = _load_folder(folder, declaration, call, root, other_place=places.get(folder.name.lower()))
+        if isinstance(loaded, LoadedFunction):
+            functions.append(loaded)
+        else:
+            rejected.append(loaded)
+    metadata = [*(function.metadata for function in functions), *(function.metadata for function in rejected)]
+    check_functions(metadata)
+    mistakes = [mistake for function in functions if (mistake := mistake_of(function.metadata, function.call))]
+    for warning in [*mistakes, *(() if app is None else unregistered_blueprints(app, root))]:
+        _log.warning("%s", warning)
+    failures = {function.metadata.name: function.failure for function in rejected if function.failure is not None}
+    return LoadedApp(app, functions, metadata, failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """A function that cannot run. `failure`: what every call of it raises; None: the host leaves it out."""
+
+    metadata: FunctionMetadata
+    failure: FunctionFailed | None = None
+
+
+def _warn_of_models(
+    root: Path,
+    script: str,
+    app: func.FunctionRegister | None,
+    functions: Sequence[LoadedFunction],
+    folders: Sequence[Path],
+) -> None:
+    """Warn of an app that uses both programming models, or none. `functions`: those of the script."""
     if functions and folders:
         # The first sentence is the host's. A host on Azure does not look into the folders if the script has functions.
         _log.warning(
@@ -89,35 +124,6 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
             root,
             f" An app is in: {', '.join(others)}." if (others := scripts_with_an_app(root)) else "",
         )
-    rejected: list[FunctionMetadata] = []
-    failures: dict[str, FunctionFailed] = {}
-    places = {function.metadata.name.lower(): function.metadata.source for function in functions}
-    for folder, declaration, call in zip(folders, declarations, calls, strict=True):
-        if isinstance(declaration, BaseException):
-            rejected.append(_metadata_of_invalid(folder, declaration))
-            continue
-        place = places.get(folder.name.lower())
-        if place is not None:
-            text = f"'{declaration.path}' declares the function a second time; the first is at {place}. Rename one."
-            rejected.append(_metadata_of_invalid(folder, FunctionConfigurationError(text)))
-            continue
-        for warning in declaration.warnings:
-            _log.warning("%s", warning)
-        loaded = _outcome_of(_load_function, declaration, root, call)
-        if isinstance(loaded, LoadedFunction):
-            functions.append(loaded)
-            continue
-        failure = failures[folder.name] = load_failed(loaded, list(sys.path))
-        unloaded = _metadata(declaration, root, source=str(declaration.path))
-        rejected.append(replace(unloaded, load_error="\n".join([str(failure), *hints_of(loaded)])))
-    metadata = [*(function.metadata for function in functions), *rejected]
-    check_functions(metadata)
-    for function in functions:
-        if mistake := mistake_of(function.metadata, function.call):
-            _log.warning("%s", mistake)
-    for blueprint in () if app is None else unregistered_blueprints(app, root):
-        _log.warning("%s", blueprint)
-    return LoadedApp(app, functions, metadata, failures)
 
 
 def _outcome_of(
@@ -158,7 +164,34 @@ def _import_function(declaration: FunctionDeclaration | BaseException, root: Pat
     return call
 
 
-def _load_function(
+def _load_folder(
+    folder: Path,
+    declaration: FunctionDeclaration | BaseException,
+    call: Callable[..., Any] | BaseException,
+    root: Path,
+    *,
+    other_place: str | None,
+) -> LoadedFunction | _Rejected:
+    """Return the function of a folder. `declaration`, `call`: what reading and importing it has returned or raised.
+
+    `other_place`: where the script declares a function of the same name; None: nowhere.
+    """
+    if isinstance(declaration, BaseException):
+        return _Rejected(_metadata_of_invalid(folder, declaration))
+    if other_place is not None:
+        text = f"'{declaration.path}' declares the function a second time; the first is at {other_place}. Rename one."
+        return _Rejected(_metadata_of_invalid(folder, FunctionConfigurationError(text)))
+    for warning in declaration.warnings:
+        _log.warning("%s", warning)
+    loaded = _outcome_of(_check_function, declaration, root, call)
+    if isinstance(loaded, LoadedFunction):
+        return loaded
+    failure = load_failed(loaded, list(sys.path))
+    metadata = _metadata(declaration, root, source=str(declaration.path))
+    return _Rejected(replace(metadata, load_error="\n".join([str(failure), *hints_of(loaded)])), failure)
+
+
+def _check_function(
     declaration: FunctionDeclaration, root: Path, call: Callable[..., Any] | BaseException
 ) -> LoadedFunction:
     if isinstance(call, BaseException):

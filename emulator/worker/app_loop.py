@@ -81,7 +81,7 @@ class AppLoop:
         return self._ended.wait(_JOIN_GRACE_SECONDS)
 
     def request_stop(self) -> None:
-        """Do the same without waiting for the end."""
+        """Let the loop cancel its tasks and end. Returns at once."""
         if not self._stopping:
             self._stopping = True
             self.loop.call_soon_threadsafe(self.loop.stop)

@@ -19,11 +19,11 @@ import azure.functions as func
 
 from emulator import bound_json as json
 from emulator.clock import Clock
-from emulator.worker.mistakes import user_function
 from emulator.worker.port import Binding, FunctionMetadata
 from emulator.worker.retry_policies import policy_of_decorator
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
+from emulator.worker.user_functions import source_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +115,6 @@ def loaded_function(
 def function_id(name: str) -> str:
     """Return the id of a function. It is derived from the name and is the same on every machine."""
     return str(uuid5(NAMESPACE_OID, name))
-
-
-def source_of(call: Callable[..., Any]) -> str | None:
-    """Return `file:line` of a user's function; None if it is not written in Python."""
-    # Messages must show the user's line, not that of a wrapper.
-    code = getattr(user_function(call), "__code__", None)
-    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFunction:

@@ -12,11 +12,11 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-import emulator
+from emulator import own_modules
 
-# Folders of installed packages; the last one is where deployments of Azure Functions put them.
-_PACKAGE_FOLDERS = frozenset(("site-packages", "dist-packages", ".python_packages"))
-_FOREIGN = tuple(str(Path(folder)) for folder in (sysconfig.get_path("stdlib"), Path(emulator.__file__).parent))
+# The last one is where deployments of Azure Functions put packages.
+_PACKAGE_FOLDERS = frozenset((*own_modules.LIBRARY_FOLDERS, ".python_packages"))
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 _SDK_STATE = "$OutOfProcData$"
 
@@ -62,7 +62,7 @@ def _is_app_code(file: str) -> bool:
     # `<string>` and `<frozen …>` name code without a file.
     if file.startswith("<") or not _PACKAGE_FOLDERS.isdisjoint(Path(file).parts):
         return False
-    return not any(Path(file).is_relative_to(folder) for folder in _FOREIGN)
+    return not file.startswith(own_modules.PREFIX) and not Path(file).is_relative_to(_STANDARD_LIBRARY)
 
 
 def _place(frame: traceback.FrameSummary) -> str:

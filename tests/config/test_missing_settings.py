@@ -123,6 +123,14 @@ def test_an_app_that_loads_a_dotenv_file_has_its_variables(tmp_path: Path) -> No
     assert message(app) is None
 
 
+def test_script_of_a_function_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "Hello"
+    folder.mkdir()
+    (folder / "function.json").write_text("{}")
+    (folder / "handler.py").write_text("import os\nkey = os.environ['API_KEY']\n")
+    assert "API_KEY  Hello/handler.py:2 (os.environ)" in (message(tmp_path) or "")
+
+
 @pytest.mark.parametrize(
     "name",
     [

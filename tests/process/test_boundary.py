@@ -256,8 +256,8 @@ def test_edit_is_served_although_a_function_hangs(tmp_path: Path) -> None:
             return None
 
         assert eventually_sync(answer, "answer of the new code") == "repaired"
-        # Far less than the ten seconds that functions get when the user stops the host.
-        assert monotonic() - before < 8
+        # Without waiting for the ten seconds that functions get when the user stops the host.
+        assert monotonic() - before < 10
         caller.join()
         azemu.interrupt()
         assert azemu.wait() == 0
@@ -323,7 +323,9 @@ def test_app_that_always_ends_its_process_ends_the_command(tmp_path: Path) -> No
 @POSIX_ONLY
 @pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="the tests run in the background")
 @pytest.mark.parametrize(
-    "module", ["emulator.exit_codes", "emulator.cli.arguments", "asyncio", "emulator.process.child"]
+    # In this order they are loaded. The first one is what the command loads first.
+    "module",
+    ["concurrent.futures._base", "asyncio", "emulator.cli.arguments", "emulator.process.child"],
 )
 def test_early_ctrl_c_prints_no_traceback(tmp_path: Path, module: str) -> None:
     with started(write_app(tmp_path), "--storage", "builtin:memory", env={"PYTHONPROFILEIMPORTTIME": "1"}) as azemu:

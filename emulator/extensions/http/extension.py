@@ -19,7 +19,7 @@ from emulator.errors import ConfigurationError, EmulatorError
 from emulator.extensions.http.response import ResponseRefused, check_length, render
 from emulator.extensions.http.stream import Exchange
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
-from emulator.host.console.categories import STARTUP, category
+from emulator.host.console.categories import STARTUP, category, function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.http.keys.authorization import function_access
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -178,7 +178,7 @@ class _Endpoint:
             rendered = render(returned, self._output)
             check_length(rendered, data.method)
         except ResponseRefused as error:
-            category(f"Function.{self._function.name}").error("%s", error)
+            function_category(self._function.name).error("%s", error)
             return web.Response(status=500)
         except EmulatorError:
             # The invoker has logged the error. The client gets no details, as from the Functions host.
@@ -212,7 +212,7 @@ class _Endpoint:
         running.add_done_callback(self._streaming.discard)
         response = await exchange.response()
         if exchange.refusal is not None:
-            category(f"Function.{self._function.name}").error("%s", exchange.refusal)
+            function_category(self._function.name).error("%s", exchange.refusal)
         return response or web.Response(status=500)
 
 

@@ -28,8 +28,8 @@ JSON = "application/json; charset=utf-8"
 # response, so they are dropped.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# Kestrel sends ASCII only, and no control characters but tabs.
 _FILE_NAME = re.compile(r"\bfilename\s*=\s*\"?([^\";]+)", re.IGNORECASE)
+# Kestrel sends ASCII only, and no control characters but tabs.
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 
 

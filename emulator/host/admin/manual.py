@@ -21,12 +21,12 @@ from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_bo
 from emulator.host.manual_invocation import (
     CannotInvoke,
     NoSuchFunction,
+    NoSuchInput,
     RequestInvalid,
     find_function,
     invoke_manually,
     read_request,
-    supplied_bindings,
-    unknown_input,
+    supplied_binding,
 )
 from emulator.host.supplied_inputs import SuppliedInputs, supplied_value
 from emulator.ids import NewId
@@ -98,15 +98,12 @@ class ManualApi:
     async def supply_input(self, call: HttpCall) -> web.Response:
         try:
             function = find_function(self._host, call.values["name"])
+            name = supplied_binding(self._host, function, call.values["binding"])
             body = await read_body(call.request, self._clock, limit=_MAX_BODY_BYTES)
-        except NoSuchFunction as error:
+        except (NoSuchFunction, NoSuchInput) as error:
             return _error(404, str(error))
         except (BodyTooLarge, BodyBroken):
             return _error(400, "The body is incomplete or too large.")
-        names = [binding.name for binding in supplied_bindings(self._host, function)]
-        name = next((name for name in names if name.lower() == call.values["binding"].lower()), None)
-        if name is None:
-            return _error(404, unknown_input(function, call.values["binding"], names))
         if call.request.method == "DELETE":
             return web.Response(status=204 if self._inputs.remove(function.name, name) else 404)
         try:

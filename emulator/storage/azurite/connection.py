@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator import bound_json as json
+from emulator import exit_codes
 from emulator.clock import Clock, within
 from emulator.errors import StorageUnavailable
 from emulator.storage.azurite.probe import HOST
@@ -19,19 +20,10 @@ from emulator.storage.azurite.program import PrintLine
 from emulator.storage.azurite.run_record import LOCK_FILE, RunRequest, runner_port
 from emulator.storage.azurite.search import NoAzurite
 from emulator.storage.file_lock import try_lock
-from emulator.subprocesses import describe_exit_code
+from emulator.subprocesses import describe_exit_code, python_command
 
-# The option -P keeps the current folder off the import path, and PYTHONPATH may contain another package of this name.
-# So the package is imported from its own folder, whatever the path contains.
-_BOOT: Final = """
-import importlib.machinery, importlib.util, sys
-spec = importlib.machinery.PathFinder.find_spec("emulator", [sys.argv[1]])
-sys.modules["emulator"] = package = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(package)
-from emulator.storage.azurite.runner import main
-sys.exit(main(sys.argv[2]))
-"""
-_PACKAGE_FOLDER: Final = str(Path(__file__).resolve().parents[3])
+# Not imported: only the process that runs Azurite needs this module.
+_RUNNER_MODULE: Final = "emulator.storage.azurite.runner"
 _LOG_FILE: Final = "azemu.log"
 
 _GREETING_SECONDS: Final = 3.0
@@ -85,7 +77,9 @@ class RunnerConnection:
             self._writer.write_eof()
             # The runner closes its side at once if others need Azurite, else when Azurite has ended.
             await within(clock, _LEAVE_SECONDS, self._reader.read())
-        await _close(self._writer)
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _next(self, print_line: PrintLine) -> dict[str, Any] | None:
         """Return the next message but lines, which are printed; None at the end of the connection."""
@@ -115,15 +109,19 @@ async def connect(folder: Path, clock: Clock) -> RunnerConnection | None:
         reader, writer = await within(clock, _GREETING_SECONDS, asyncio.open_connection(HOST, port))
     except OSError:
         return None
+    connection = None
     try:
         greeting = json.loads(await within(clock, _GREETING_SECONDS, reader.readline()))
         # The record may have been left by a killed runner, and the port may belong to another program now.
         if greeting["folder"] == str(folder):
-            return RunnerConnection(reader, writer, greeting["process"])
+            connection = RunnerConnection(reader, writer, greeting["process"])
     except (OSError, ValueError, LookupError, TypeError):
-        pass
-    await _close(writer)
-    return None
+        pass  # Another program answers, or the runner is ending.
+    finally:
+        # Also if this is cancelled: an open connection would keep Azurite running.
+        if connection is None:
+            writer.close()
+    return connection
 
 
 async def connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnection:
@@ -155,10 +153,7 @@ async def _connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnecti
                 connection.started = process is not None and process.pid == connection.process_id
                 return connection
             if process is not None and process.poll() is not None:
-                # Imported here, because only this comparison needs it.
-                from emulator.storage.azurite.runner import ALREADY_RUNNING
-
-                if process.returncode not in (0, ALREADY_RUNNING):
+                if process.returncode not in (exit_codes.OK, exit_codes.RUNNER_EXISTS):
                     raise StorageUnavailable(
                         f"The process that runs Azurite ended ({describe_exit_code(process.returncode)}): "
                         f"{_log_of(request.folder)}"
@@ -186,7 +181,7 @@ def _start_runner(request: RunRequest) -> subprocess.Popen[bytes]:
         detached = {"start_new_session": True}
     with (request.folder / _LOG_FILE).open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, _PACKAGE_FOLDER, request.to_text()],
+            python_command(_RUNNER_MODULE, request.to_text()),
             # Not the app folder, which could not be deleted on Windows while the runner runs.
             cwd=request.folder,
             stdin=subprocess.DEVNULL,
@@ -194,12 +189,6 @@ def _start_runner(request: RunRequest) -> subprocess.Popen[bytes]:
             stderr=log,
             **detached,
         )
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
 
 
 def _log_of(folder: Path) -> str:

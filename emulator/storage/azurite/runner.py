@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack, ExitStack, suppress
-from typing import Any, Final
+from typing import Any
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -25,12 +25,15 @@ from emulator.config.connections import SERVICES
 from emulator.errors import StorageUnavailable
 from emulator.storage.azurite.probe import HOST, PortUser, probe
 from emulator.storage.azurite.process import Launch, Ports, PortTaken, keep_running
-from emulator.storage.azurite.run_record import ANY_PORTS, LOCK_FILE, RunRequest, recorded_ports, recorded_runner
+from emulator.storage.azurite.run_record import (
+    ANY_PORTS,
+    LOCK_FILE,
+    RunRequest,
+    recorded_ports,
+    recorded_runner,
+)
 from emulator.storage.azurite.search import NoAzurite, find_program
 from emulator.storage.file_lock import try_lock
-
-ALREADY_RUNNING: Final = 84
-"""Exit code: another runner has the data folder. (Not used by Python, shells, signals, or the host process.)"""
 
 # The azemu that starts the runner connects at once. If it was killed meanwhile, nothing would end the runner.
 _FIRST_CONNECTION_SECONDS = 30.0
@@ -47,7 +50,7 @@ async def _run(request: RunRequest, clock: Clock) -> int:
     with ExitStack() as stack:
         lock = stack.enter_context(try_lock(request.folder / LOCK_FILE))
         if lock is None:
-            return ALREADY_RUNNING
+            return exit_codes.RUNNER_EXISTS
         runner = _Runner(request, clock, lock.fileno())
         server = await asyncio.start_server(runner.serve, HOST, 0)
         stack.enter_context(recorded_runner(request.folder, server.sockets[0].getsockname()[1]))

@@ -20,7 +20,8 @@ def start_input_problem(value: Any) -> str | None:
 
 
 def operation_input_problem(value: Any) -> str | None:
-    """Return the same for the input of an entity operation, where objects fail, too."""
+    """Return why `get_input()` of an entity fails for a parsed input, and what to send; None: it works."""
+    # Unlike an orchestrator, an entity cannot read objects either.
     return _problem(value, "Send a")
 
 
