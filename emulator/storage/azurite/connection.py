@@ -39,6 +39,8 @@ _GREETING_SECONDS: Final = 3.0
 _CONNECT_SECONDS: Final = 40.0
 _RETRY_SECONDS: Final = 0.05
 _LEAVE_SECONDS: Final = 15.0
+# A runner that a signal has ended while it started is started again. After this many, it is a defect.
+_MAX_KILLS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ async def connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnectio
 
 async def _connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnection:
     process: subprocess.Popen[bytes] | None = None
+    kills = 0
     try:
         while True:
             connection = await connect(request.folder, clock)
@@ -158,7 +161,9 @@ async def _connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnecti
                 # Imported here, because only this comparison needs it.
                 from emulator.storage.azurite.runner import ALREADY_RUNNING
 
-                if process.returncode not in (0, ALREADY_RUNNING):
+                kills += process.returncode < 0
+                was_killed = process.returncode < 0 and kills < _MAX_KILLS
+                if process.returncode not in (0, ALREADY_RUNNING) and not was_killed:
                     raise StorageUnavailable(
                         f"The process that runs Azurite ended ({describe_exit_code(process.returncode)}): "
                         f"{_log_of(request.folder)}"
