@@ -15,6 +15,15 @@ STOP_SIGNALS: Final[tuple[int, ...]] = tuple(
 )
 
 
+def handled_stop_signals() -> tuple[int, ...]:
+    """Return the stop signals that stop this process: all, but not a SIGHUP that its parent has set to be ignored.
+
+    `nohup` does that, so that the program outlives the terminal.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    return tuple(number for number in STOP_SIGNALS if number != hang_up or signal.getsignal(number) != signal.SIG_IGN)
+
+
 @contextmanager
 def interruptible(*, first: Callable[[], object], repeated: Callable[[], object]) -> Iterator[None]:
     """While entered, call `first` on the running event loop at the first stop signal, `repeated` at all later ones."""
@@ -30,7 +39,7 @@ def interruptible(*, first: Callable[[], object], repeated: Callable[[], object]
             loop.call_soon_threadsafe(first if count == 1 else repeated)
 
     # signal.signal instead of loop.add_signal_handler, which Windows does not have.
-    previous_handlers = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    previous_handlers = {number: signal.signal(number, on_signal) for number in handled_stop_signals()}
     try:
         yield
     finally:

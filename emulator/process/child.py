@@ -48,6 +48,7 @@ class HostProcess:
         self._urgent = urgent
         self._process: asyncio.subprocess.Process | None = None
         self._group_ended = False
+        self._begun = False
 
     @property
     def replaced_environment(self) -> Mapping[str, str | None]:
@@ -69,6 +70,7 @@ class HostProcess:
 
     async def begin(self, handover: Handover) -> None:
         """Send the options; the host process then starts to serve."""
+        self._begun = True
         await self._send(handover.to_line().encode())
 
     async def wait(self) -> int:
@@ -86,7 +88,8 @@ class HostProcess:
             return
 
         async def end() -> None:
-            if process.returncode is None:
+            # Before `begin` nothing of the user runs that could be waited for, only the loading of azemu's modules.
+            if process.returncode is None and self._begun:
                 await self._send(STOP)
                 waits = [
                     asyncio.ensure_future(wait)

@@ -136,6 +136,23 @@ def test_other_stop_signals_stop_the_host(app: Path, mode: tuple[str, ...], numb
         assert azemu.wait() == 0
 
 
+@POSIX_ONLY
+@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+def test_a_closed_terminal_does_not_stop_a_host_started_by_nohup(app: Path, mode: tuple[str, ...]) -> None:
+    hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
+    # What nohup does: the process inherits that the signal is ignored.
+    previous = signal.signal(hang_up, signal.SIG_IGN)
+    try:
+        with started(app, *mode) as azemu:
+            url = azemu.url()
+            azemu.process.send_signal(hang_up)
+            assert get(url) == "hello"
+            azemu.interrupt()
+            assert azemu.wait() == 0
+    finally:
+        signal.signal(hang_up, previous)
+
+
 @pytest.mark.parametrize("mode", [(), ("--no-reload",)])
 def test_running_request_finishes_before_the_host_stops(tmp_path: Path, mode: tuple[str, ...]) -> None:
     with started(write_app(tmp_path, SLOW), *mode) as azemu:

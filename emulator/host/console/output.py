@@ -217,8 +217,9 @@ class Console(logging.Handler):
         return f"{colour}{text}{_PLAIN}" if self._style.colour and colour and text else text
 
     def _write(self, text: str) -> None:
-        # A broken pipe means that the reader has exited, as in `azemu start | head`. The host continues without it.
-        with self._write_lock, suppress(BrokenPipeError):
+        # The reader of a pipe may have exited (`azemu start | head`), the terminal may be closed, the disk of a log
+        # file full. The host continues without the line: what it does next may be to stop because of that.
+        with self._write_lock, suppress(OSError):
             try:
                 self._stream.write(text + "\n")
             except UnicodeEncodeError:

@@ -31,6 +31,8 @@ _GREETING_SECONDS: Final = 3.0
 _CONNECT_SECONDS: Final = 40.0
 _RETRY_SECONDS: Final = 0.05
 _LEAVE_SECONDS: Final = 15.0
+# A runner that a signal has ended while it started is started again. After this many, it is a defect.
+_MAX_KILLS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ async def connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnectio
 
 async def _connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnection:
     process: subprocess.Popen[bytes] | None = None
+    kills = 0
     try:
         while True:
             connection = await connect(request.folder, clock)
@@ -153,7 +156,9 @@ async def _connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnecti
                 connection.started = process is not None and process.pid == connection.process_id
                 return connection
             if process is not None and process.poll() is not None:
-                if process.returncode not in (exit_codes.OK, exit_codes.RUNNER_EXISTS):
+                kills += process.returncode < 0
+                was_killed = process.returncode < 0 and kills < _MAX_KILLS
+                if process.returncode not in (exit_codes.OK, exit_codes.RUNNER_EXISTS) and not was_killed:
                     raise StorageUnavailable(
                         f"The process that runs Azurite ended ({describe_exit_code(process.returncode)}): "
                         f"{_log_of(request.folder)}"

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -47,6 +47,10 @@ Ports = Mapping[Service, int]
 
 class PortTaken(StorageUnavailable):
     """Another program has taken a port between the probe and the start of Azurite."""
+
+
+class KilledWhileStarting(StorageUnavailable):
+    """A signal has ended Azurite before it listened, so the next start may succeed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +118,16 @@ async def keep_running(
     short_runs = 0
     while True:
         async with _started(launch, clock) as process:
-            ports = await process.wait_until_listening(clock)
-            if listening.done():
-                restarted.set()
-            else:
-                # Connection strings contain the ports, so a restarted Azurite must have the same ones.
-                launch = replace(launch, ports=ports)
-                listening.set_result(ports)
             started_at = clock.now()
+            with suppress(KilledWhileStarting):
+                ports = await process.wait_until_listening(clock)
+                started_at = clock.now()
+                if listening.done():
+                    restarted.set()
+                else:
+                    # Connection strings contain the ports, so a restarted Azurite must have the same ones.
+                    launch = replace(launch, ports=ports)
+                    listening.set_result(ports)
             code = await process.wait()
             short_runs = short_runs + 1 if clock.now() - started_at < _SHORT_RUN else 0
             reason = describe_exit_code(code)
@@ -170,7 +176,9 @@ class _Process:
         if not self._listening.done():
             code = await self._process.wait()
             output = self.last_lines
-            kind = PortTaken if "EADDRINUSE" in output or "port is already allocated" in output else StorageUnavailable
+            kind = KilledWhileStarting if code < 0 else StorageUnavailable
+            if "EADDRINUSE" in output or "port is already allocated" in output:
+                kind = PortTaken
             remedy = (
                 f"Stop the program that uses port {', '.join(map(str, self._launch.ports.values()))} and start again."
                 if kind is PortTaken

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from emulator.signals import STOP_SIGNALS
+from emulator.signals import STOP_SIGNALS, handled_stop_signals
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -54,7 +54,7 @@ class _Handlers:
 
     def install(self) -> Mapping[int, Handler]:
         """Set the handlers of the host. Return those that were set before."""
-        previous: dict[int, Handler] = {number: self._signal(number, self._handle) for number in STOP_SIGNALS}
+        previous: dict[int, Handler] = {number: self._signal(number, self._handle) for number in handled_stop_signals()}
         self._app_handlers.update(previous)
         if previous[signal.SIGINT] == signal.SIG_DFL:
             # Set by the command, so that Ctrl-C during its start prints no traceback.

@@ -1,15 +1,18 @@
 """Fake Azurite that the tests run as a process, with the options, output and response headers of the real one.
 
 GET /crash ends it with exit code 3, --refuse at its start, --short-lived after three responses.
+--killed-once FILE kills it at its start unless the file exists.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 answered = itertools.count(1)
 
@@ -42,6 +45,11 @@ def main() -> None:
     if "--refuse" in words:
         print("I cannot", flush=True)
         sys.exit(5)
+    if "--killed-once" in words:
+        mark = Path(words[words.index("--killed-once") + 1])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
     for service in ("Blob", "Queue", "Table"):
         port = int(words[words.index(f"--{service.lower()}Port") + 1])
         serve(service, port, ends_after=3 if "--short-lived" in words else None)

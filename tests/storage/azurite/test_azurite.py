@@ -159,6 +159,18 @@ async def test_server_that_ends_while_starting_is_an_error() -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell that a process was killed")
+async def test_server_that_is_killed_while_starting_is_started_again(tmp_path: Path) -> None:
+    listening = asyncio.get_running_loop().create_future()
+    said: asyncio.Queue[str] = asyncio.Queue()
+    killed = launch("--killed-once", str(tmp_path / "killed"))
+    async with background(
+        keep_running(killed, listening, clock=CLOCK, print_line=said.put_nowait, restarted=asyncio.Event())
+    ):
+        assert await port_users(await listening) == {PortUser.STORAGE}
+    assert said.get_nowait().startswith("Azurite ended unexpectedly (killed by SIGTERM). Restarting it.")
+
+
 async def test_missing_program_is_an_error() -> None:
     missing = Launch(
         program=Program(command=("/no/such/program",), origin="nowhere"), ports=dict.fromkeys(SERVICES, 0), folder=None
