@@ -147,7 +147,7 @@ async def test_settings_for_another_language_are_an_error(start: Start) -> None:
 
 async def test_warnings_about_settings_that_users_overlook(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     code = HEAD + '@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")\n' + HELLO.strip()
-    async with start(code, functions=["hello", "helo"], settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "2"}):
+    async with start(code, functions=["hello", "helo"], settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "two"}):
         pass
     async with start("", settings={"PYTHON_SCRIPT_FILE_NAME": "main.py"}):
         pass
@@ -155,7 +155,7 @@ async def test_warnings_about_settings_that_users_overlook(start: Start, caplog:
     for beginning in (
         "The list of functions to run (--functions, or \"functions\" in host.json) names 'helo', which the",
         "Soon retries will not be supported for function 'hello'.",
-        "FUNCTIONS_WORKER_PROCESS_COUNT has no effect here",
+        "FUNCTIONS_WORKER_PROCESS_COUNT is 'two'; allowed: 1 to 10. Using 1.",
         "There is no main.py in ",
         "No job functions found.",
     ):

@@ -104,8 +104,8 @@ def _run(host: _Host, command: Invoke, data: bytes | None, inputs: Mapping[str, 
         message = content.get("error") if isinstance(content, dict) else None
         raise InvocationFailed(message or f"The host at port {host.port} answered with status {response.status}.")
     for output in content["outputs"]:
-        value = output.get("value", output.get("valueBase64"))
-        sys.stderr.write(f"output {output['binding']} ({output['type']}): {_shown(value)}\n")
+        shown = _shown(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
+        sys.stderr.write(f"output {output['binding']} ({output['type']}): {shown}\n")
     if content.get("result") is not None:
         sys.stdout.write(f"{_shown(content['result'])}\n")
     elif "resultBase64" in content:
@@ -147,7 +147,9 @@ def _call_http(
         sys.stdout.buffer.write(b"\n")
     sys.stdout.flush()
     if response.status >= 400:
-        sys.stderr.write(f"{method} {path} was answered with status {response.status}.\n")
+        # A failed function has an empty body, as on Azure.
+        reason = " The console of the host shows why." if response.status >= 500 and not response.body else ""
+        sys.stderr.write(f"{method} {path} was answered with status {response.status}.{reason}\n")
         return exit_codes.FAILED
     return exit_codes.OK
 

@@ -17,7 +17,7 @@ from emulator.config import hostjson
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured, resolve_connection
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.settings import FILE_NAME, Settings
-from emulator.config.source_scan import SETTING_REFERENCE, Use, scan_sources
+from emulator.config.source_scan import SETTING_REFERENCE, Use, scan_sources, setting_use
 from emulator.errors import ConfigurationError
 
 _SCRIPT_SETTING: Final = "PYTHON_SCRIPT_FILE_NAME"
@@ -26,6 +26,7 @@ _EXAMPLE: Final = re.compile(
     r".*settings.*(example|sample|template|dist).*|(example|sample|template).*settings.*", re.I
 )
 _DOTENV: Final = ".env"
+_MAX_PLACES: Final = 3
 
 
 def missing_settings_message(root: Path, settings: Settings, environ: Mapping[str, str]) -> str | None:
@@ -53,13 +54,11 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     uses += [use for use in connections if not _is_connected(settings, use.name)]
     if not uses:
         return None
-    places: dict[str, list[str]] = {}
-    for use in uses:
-        place = f"{use.file}:{use.line} ({use.kind})"
-        if place not in places.setdefault(use.name, []):
-            places[use.name].append(place)
-    width = max(map(len, places))
-    lines = [f"  {name:{width}}  {', '.join(where)}{_other_case(name, present)}" for name, where in places.items()]
+    by_name: dict[str, list[Use]] = {}
+    for use in dict.fromkeys(uses):
+        by_name.setdefault(use.name, []).append(use)
+    width = max(map(len, by_name))
+    lines = [f"  {name:{width}}  {_places(group)}{_other_case(name, present)}" for name, group in by_name.items()]
     count = "1 setting that the app uses has" if len(lines) == 1 else f"{len(lines)} settings that the app uses have"
     return "\n".join([f"{count} no value:", *lines, _advice(root)])
 
@@ -83,6 +82,13 @@ def example_hint(root: Path) -> str:
             return f" {name} in the app's folder shows settings of this app."
         case names:
             return f" {' and '.join(names)} in the app's folder show settings of this app."
+
+
+def _places(uses: list[Use]) -> str:
+    """Return the places of uses of one setting, at most `_MAX_PLACES`: a connection can be used by every function."""
+    shown = [f"{use.file}:{use.line} ({use.kind})" for use in uses[:_MAX_PLACES]]
+    more = len(uses) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _advice(root: Path) -> str:
@@ -135,8 +141,8 @@ def _uses_in_json(path: Path, root: Path, function: str) -> Iterator[Use]:
         names = SETTING_REFERENCE.findall(value)
         for name in names:
             yield Use(name, file, line_of(value), f"%{name}%")
-        if not names and key.lower() in ("connection", "connectionstringsetting"):
-            yield Use(value, file, line_of(value), f'connection of a binding of "{function}"')
+        if not names and (kind := setting_use(key)):
+            yield Use(value, file, line_of(value), f'{kind} of "{function}"')
 
 
 def _content(path: Path) -> Mapping[str, Any]:

@@ -160,8 +160,21 @@ def find_project_root(start: Path) -> Path:
     raise ConfigurationError(
         # The first two sentences are those of Core Tools.
         "Unable to find project root. Expecting to find one of host.json in project root. "
-        f"Searched '{start}' and the folders above it. Pass the folder of the app with --app DIR."
+        f"Searched '{start}' and the folders above it. Pass the folder of the app with --app DIR.{_apps_below(start)}"
     )
+
+
+def _apps_below(start: Path) -> str:
+    """Return a sentence about the apps in folders below `start`, such as those of a repository with several."""
+    found = [
+        path.parent.relative_to(start).as_posix()
+        # Apps are rarely deeper, and a search of everything would take long in a home folder.
+        for pattern in ("*/host.json", "*/*/host.json")
+        for path in sorted(start.glob(pattern))
+    ]
+    apps = [app for app in found if not any(part == "node_modules" or part[0] == "." for part in app.split("/"))]
+    more = f" and {len(apps) - 5} more" if len(apps) > 5 else ""
+    return f" Below it are apps in: {', '.join(apps[:5])}{more}." if apps else ""
 
 
 def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[str, str]) -> LoadedSettings:

@@ -16,8 +16,11 @@ from typing import Final
 
 # Names of settings between percent signs. Shorter ones, and ones with other characters, are formats of dates or text.
 SETTING_REFERENCE: Final = re.compile(r"%([A-Za-z_][A-Za-z0-9_:]+)%")
-# Names of decorator arguments whose value is the name of a connection setting.
-_CONNECTIONS: Final = ("connection", "connection_string_setting")
+# Ends of the names of binding properties whose value is the name of a setting, in lower case without underscores:
+# `connection`, `leaseConnection`, `connectionStringSetting`, `account_sid_setting`, …
+_SETTING_PROPERTIES: Final = ("connection", "setting")
+# Other such properties. Source: attributes with [AppSetting] of the extensions SendGrid and Event Grid.
+_OTHER_SETTING_PROPERTIES: Final = ("apikey", "topicendpointuri")
 _CATCH_KEY_ERROR: Final = ("KeyError", "LookupError", "Exception", "BaseException")
 # More files than a function app has. The scan must not delay the start of a host noticeably.
 _MAX_FILES = 300
@@ -44,6 +47,17 @@ class SourceUses:
     connections: list[Use] = field(default_factory=list)
     references: list[Use] = field(default_factory=list)
     loads_dotenv: bool = False
+
+
+def setting_use(property_name: str) -> str | None:
+    """Return how a property of a binding uses the setting that it names, for messages; None if it names none.
+
+    `property_name`: as in function.json, or as an argument of a decorator.
+    """
+    name = property_name.replace("_", "").lower()
+    if name.endswith(_SETTING_PROPERTIES) or name in _OTHER_SETTING_PROPERTIES:
+        return "connection of a binding" if "connection" in name else f"{property_name} of a binding"
+    return None
 
 
 def scan_sources(root: Path, scripts: Sequence[Path]) -> SourceUses:
@@ -126,8 +140,8 @@ class _File:
             line = keyword.value.lineno
             names = SETTING_REFERENCE.findall(value)
             self._uses.references += [Use(name, self._file, line, f"%{name}%") for name in names]
-            if not names and (keyword.arg or "").endswith(_CONNECTIONS):
-                self._uses.connections.append(Use(value, self._file, line, "connection of a binding"))
+            if not names and (kind := setting_use(keyword.arg or "")):
+                self._uses.connections.append(Use(value, self._file, line, kind))
 
     def _required_name(self, node: ast.AST) -> str | None:
         """Return X for `os.environ["X"]` that is read."""

@@ -19,7 +19,8 @@ _ADVICE = tuple(
         (
             r"declared in Python but not in function\.json",
             "Each parameter needs a binding of its name: in the decorator trigger_arg_name, arg_name, input_name, "
-            "context_name or client_name. Parameters with defaults, *args and **kwargs count, too.",
+            'context_name or client_name; in a function.json "name". Parameters with defaults, *args and **kwargs '
+            "count, too.",
         ),
         (
             r"declared in function\.json but not in Python: (\{.*\})",
@@ -28,8 +29,8 @@ _ADVICE = tuple(
         ),
         (
             r'"context" parameter is expected to be of type azure\.functions\.Context',
-            'Orchestrators and entities need context_name="context" in their decorator. In other functions, the '
-            "parameter context is the invocation's func.Context.",
+            'Orchestrators and entities need context_name="context" in their decorator. In a function.json: "name": '
+            '"context". In other functions, the parameter context is the invocation\'s func.Context.',
         ),
         (
             r'binding (\w+) is declared to have the "out" direction',
@@ -43,6 +44,11 @@ _ADVICE = tuple(
         (
             r"More than one .* top level function app instances",
             "Keep one app. Declare other parts with func.Blueprint(), and add them with app.register_functions(…).",
+        ),
+        (
+            r"Invalid file name: ",
+            "PYTHON_SCRIPT_FILE_NAME must be the name of a file in the app's folder, without folders: letters, digits, "
+            "'_' and '-', then .py.",
         ),
         (r"Function (\S+) does not have a trigger", r"Add a trigger decorator to \1, such as @app.route(route=…)."),
         (
@@ -72,9 +78,18 @@ _ADVICE = tuple(
             "The function returned nothing. Return a string or func.HttpResponse(…).",
         ),
         (
+            r'for Python type "coroutine"',
+            "The function returned a coroutine: write await in front of the call, in an async def function.",
+        ),
+        (
             r'HttpResponseConverter\'>" for Python type "(\w+)"',
             r"The function returned a value of the type \1. Return a string or func.HttpResponse(body, status_code=…); "
             'for JSON: func.HttpResponse(json.dumps(value), mimetype="application/json").',
+        ),
+        (
+            r'unable to encode outgoing TypedData: .* for Python type "(\w+)"',
+            r"The result, or the value of an output, is of the type \1 or contains a value that its binding does not "
+            "accept. Set a string; for JSON: json.dumps(value).",
         ),
         (r"response is expected to be either of str, bytes, or bytearray", "For JSON, pass json.dumps(value)."),
         # Durable functions.

@@ -112,8 +112,6 @@ class InProcessWorker:
 
     async def load(self) -> Sequence[FunctionMetadata]:
         """See Worker.load."""
-        if self._settings.get("FUNCTIONS_WORKER_PROCESS_COUNT", "1") not in ("", "0", "1"):
-            _log.warning("FUNCTIONS_WORKER_PROCESS_COUNT has no effect here: all functions run in one process.")
         with self._clock.busy():
             loaded = await _result_of(self._app_loop.submit(self._load_on_app_loop))
         if isinstance(loaded, AppLoadError):

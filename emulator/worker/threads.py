@@ -19,16 +19,24 @@ Job = Callable[[], None]
 # The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this if the app does not (docs/protocol/python-worker.md
 # 1.2).
 DEFAULT_THREADS = 1000
+# Source: docs/protocol/functions-host.md chapter 1.6.
+_MAX_PROCESSES = 10
 
 _THREAD_NAME = "function"
 _STOPPED = "the worker has stopped"
 
 
 def thread_limit(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
-    """Return the setting PYTHON_THREADPOOL_THREAD_COUNT, or its default if it is not an integer of at least 1.
+    """Return how many sync functions may run at a time: PYTHON_THREADPOOL_THREAD_COUNT threads for each process.
 
-    A wrong value is reported with `warn`, in the official worker's words.
+    The setting FUNCTIONS_WORKER_PROCESS_COUNT is the number of processes: here they are one, with the threads of
+    all. A wrong value counts as the default, and is reported with `warn`, in the official worker's words where it has
+    them.
     """
+    return _threads_of_a_process(settings, warn) * _processes(settings, warn)
+
+
+def _threads_of_a_process(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
     text = settings.get("PYTHON_THREADPOOL_THREAD_COUNT")
     if text is None:
         return DEFAULT_THREADS
@@ -41,6 +49,21 @@ def thread_limit(settings: Mapping[str, str], warn: Callable[[str], None]) -> in
         warn("PYTHON_THREADPOOL_THREAD_COUNT must be set to a value of 1 or more. Reverting to the default value")
         return DEFAULT_THREADS
     return limit
+
+
+def _processes(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
+    text = settings.get("FUNCTIONS_WORKER_PROCESS_COUNT")
+    if not text:
+        return 1
+    try:
+        count = int(text)
+    except ValueError:
+        warn(f"FUNCTIONS_WORKER_PROCESS_COUNT is '{text}'; allowed: 1 to {_MAX_PROCESSES}. Using 1.")
+        return 1
+    if count > _MAX_PROCESSES:
+        # The official host does not start the worker at all.
+        warn(f"FUNCTIONS_WORKER_PROCESS_COUNT is {count}; allowed: 1 to {_MAX_PROCESSES}. Using {_MAX_PROCESSES}.")
+    return min(max(count, 1), _MAX_PROCESSES)
 
 
 class FunctionThreadPool:

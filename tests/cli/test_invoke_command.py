@@ -127,7 +127,8 @@ def test_an_http_function_is_called_at_its_route(host: Host) -> None:
     assert (done.returncode, done.stdout) == (0, 'PUT 1 None {"y": 2} 2')
     # The value was for that call only.
     done = host.invoke("item", "--param", "id=1")
-    assert (done.returncode, done.stderr) == (1, "GET /api/items/1 was answered with status 500.\n")
+    reason = "The console of the host shows why."
+    assert (done.returncode, done.stderr) == (1, f"GET /api/items/1 was answered with status 500. {reason}\n")
     done = host.invoke("fail")
     assert (done.returncode, done.stdout, done.stderr) == (1, "no", "GET /api/fail was answered with status 409.\n")
 

@@ -116,6 +116,38 @@ def test_settings_of_the_first_programming_model(tmp_path: Path) -> None:
     ]
 
 
+def test_bindings_name_settings_in_other_properties_than_connection(tmp_path: Path) -> None:
+    (tmp_path / "Send").mkdir()
+    bindings = [
+        {"type": "sendGrid", "name": "mail", "apiKey": "SENDGRID_KEY", "from": "a@example.com"},
+        {"type": "twilioSms", "name": "sms", "accountSidSetting": "TWILIO_SID", "authTokenSetting": "TWILIO_TOKEN"},
+    ]
+    (tmp_path / "Send" / "function.json").write_text(json.dumps({"bindings": bindings}, indent=1))
+    write_app(
+        tmp_path,
+        """
+        @app.generic_input_binding(arg_name="c", type="signalRConnectionInfo", connectionStringSetting="SignalR")
+        @app.event_grid_output(arg_name="g", topic_endpoint_uri="TOPIC", topic_key_setting="TOPIC_KEY")
+        def send(): pass
+        """,
+    )
+    lines = (message(tmp_path) or "").splitlines()
+    assert lines[1:-1] == [
+        "  SignalR       function_app.py:2 (connection of a binding)",
+        "  TOPIC         function_app.py:3 (topic_endpoint_uri of a binding)",
+        "  TOPIC_KEY     function_app.py:3 (topic_key_setting of a binding)",
+        '  SENDGRID_KEY  Send/function.json:6 (apiKey of a binding of "Send")',
+        '  TWILIO_SID    Send/function.json:12 (accountSidSetting of a binding of "Send")',
+        '  TWILIO_TOKEN  Send/function.json:13 (authTokenSetting of a binding of "Send")',
+    ]
+
+
+def test_a_connection_of_many_functions_is_shown_with_three_places(tmp_path: Path) -> None:
+    app = write_app(tmp_path, "@app.q(connection='C')\ndef f(): pass\n" * 5)
+    places = ", ".join(f"function_app.py:{line} (connection of a binding)" for line in (1, 3, 5))
+    assert (message(app) or "").splitlines()[1] == f"  C  {places} and 2 more"
+
+
 def test_an_app_that_loads_a_dotenv_file_has_its_variables(tmp_path: Path) -> None:
     app = write_app(tmp_path, "import os\nfrom dotenv import load_dotenv\nload_dotenv()\nos.environ['A']\n")
     assert message(app) is not None

@@ -282,6 +282,14 @@ def test_missing_project_is_an_error(tmp_path: Path) -> None:
     )
 
 
+def test_missing_project_names_the_apps_below(tmp_path: Path) -> None:
+    for folder in ("orders", "services/bills", "node_modules/x", ".git/y"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "host.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match=r"--app DIR\. Below it are apps in: orders, services/bills\.$"):
+        find_project_root(tmp_path)
+
+
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         find_project_root(tmp_path / "nowhere")

@@ -64,7 +64,10 @@ def let_go(x): release.set()
     assert (await blocked).value == text("released")
 
 
-async def test_sync_functions_run_concurrently_up_to_the_thread_limit(load: Load) -> None:
+@pytest.mark.parametrize(("threads", "processes"), [("3", "1"), ("1", "3")])
+async def test_sync_functions_run_concurrently_on_the_threads_of_all_processes(
+    load: Load, threads: str, processes: str
+) -> None:
     app = await load(
         HEAD
         + """
@@ -72,7 +75,7 @@ together = threading.Barrier(3)
 @app.generic_trigger(arg_name="x", type="someTrigger")
 def meet(x): return str(together.wait(timeout=20) >= 0)
 """,
-        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "3"},
+        settings={"PYTHON_THREADPOOL_THREAD_COUNT": threads, "FUNCTIONS_WORKER_PROCESS_COUNT": processes},
     )
     returned = await asyncio.gather(*(app.call("meet", x=None) for _ in range(6)))
     assert [result.value for result in returned] == [text("True")] * 6

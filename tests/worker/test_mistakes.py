@@ -143,6 +143,25 @@ async def test_advice_is_the_end_of_a_load_error(load: Load, code: str, advice: 
     assert advice in str(raised.value).splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            '"<class \'azure.functions.http.HttpResponseConverter\'>" for Python type "coroutine"',
+            "write await in front",
+        ),
+        (
+            "unable to encode outgoing TypedData: unsupported type \"<class 'azure.functions.queue."
+            'QueueMessageOutConverter\'>" for Python type "list"',
+            "is of the type list or contains a value that its binding does not accept.",
+        ),
+        ("Invalid file name: src/main.py", "PYTHON_SCRIPT_FILE_NAME must be the name of a file in the app's folder"),
+    ],
+)
+def test_advice_for_texts_of_the_worker(text: str, advice: str) -> None:
+    assert advice in (advice_for(text) or "")
+
+
 def test_durable_decorators_of_an_app_without_them_have_advice() -> None:
     # Present releases of azure-functions have these methods.
     text = "AttributeError: 'FunctionApp' object has no attribute 'orchestration_trigger'"

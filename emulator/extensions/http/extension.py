@@ -14,6 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
+from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.extensions.http.response import ResponseRefused, check_length, render
@@ -36,6 +37,9 @@ _MAX_BODY_BYTES: Final = 104_857_600
 
 # A percent-encoded character such as %20 is no setting, and names of settings rarely begin with a digit.
 _SETTING_IN_ROUTE: Final = re.compile(r"%([A-Za-z_][\w.:\-]*)%")
+
+# Source: AuthorizationLevel.cs of the Functions host. Functions in Python use the first three.
+_AUTH_LEVELS: Final = ("anonymous", "function", "admin", "system", "user")
 
 _startup = category(STARTUP)
 
@@ -73,6 +77,7 @@ def http_extension(context: ExtensionContext) -> Extension:
             yield
 
     def validate(function: Function, others: Sequence[Function]) -> None:
+        check_properties(function.trigger)
         check_route(function, others, prefix)
         route = route_text(function, function.trigger, prefix)
         for name in _SETTING_IN_ROUTE.findall(route):
@@ -117,6 +122,16 @@ def methods_of(binding: Binding) -> Sequence[str] | None:
     """Return the methods in upper case; None: all methods. A route with an empty list matches no request."""
     methods = member_of(binding.properties, "methods")
     return None if methods is None else [str(method).upper() for method in methods]
+
+
+def check_properties(trigger: Binding) -> None:
+    """Check what a function.json can have wrong, and a decorator cannot. Raises InvalidFunction."""
+    level = member_of(trigger.properties, "authLevel")
+    if level is not None and (not isinstance(level, str) or level.lower() not in _AUTH_LEVELS):
+        raise InvalidFunction(f"'authLevel' is {json.dumps(level)}; allowed: anonymous, function, admin.")
+    methods = member_of(trigger.properties, "methods")
+    if methods is not None and not (isinstance(methods, list) and all(isinstance(name, str) for name in methods)):
+        raise InvalidFunction(f"'methods' is {json.dumps(methods)}; allowed: an array of texts, such as [\"get\"].")
 
 
 def check_route(function: Function, others: Sequence[Function], prefix: str) -> None:

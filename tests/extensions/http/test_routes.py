@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from emulator.extensions.http.extension import check_properties
+from emulator.host.port import InvalidFunction
+from emulator.worker.port import Binding
 from tests.running_apps import HTTP_APP, run_app
 
 NAMES = """
@@ -105,6 +110,21 @@ async def test_paths_stay_below_the_root(tmp_path: Path) -> None:
         assert b'"state":"Running"' in await get("/api/files/%2e%2e/../admin/host/status")
         assert (await get("/api/files/../../host.json")).startswith(b"HTTP/1.1 404 ")
         assert (await get("/api/files/a%00b")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"methods": "get"}, "'methods' is \"get\"; allowed: an array of texts"),
+        ({"methods": ["get", 1]}, "'methods' is [\"get\", 1]; allowed"),
+        ({"authLevel": "superuser"}, "'authLevel' is \"superuser\"; allowed: anonymous, function, admin."),
+        ({"authLevel": 2}, "'authLevel' is 2; allowed"),
+    ],
+)
+def test_wrong_properties_of_a_function_json_are_refused(properties: dict[str, Any], problem: str) -> None:
+    trigger = Binding(type="httpTrigger", name="req", direction="in", data_type="UNDEFINED", properties=properties)
+    with pytest.raises(InvalidFunction, match=re.escape(problem)):
+        check_properties(trigger)
 
 
 @pytest.mark.parametrize(
