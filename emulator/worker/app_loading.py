@@ -66,7 +66,7 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
     folders = function_folders(root)
     declarations = [_outcome_of(read_function, folder) for folder in folders]
     try:
-        app = import_app(root, script)
+        app = _import_script(root, script, folders)
         calls = [_outcome_of(_import_function, declaration, root) for declaration in declarations]
     finally:
         check_imported_version()
@@ -124,6 +124,19 @@ def _warn_of_models(
             root,
             f" An app is in: {', '.join(others)}." if (others := scripts_with_an_app(root)) else "",
         )
+
+
+def _import_script(root: Path, script: str, folders: Sequence[Path]) -> func.FunctionRegister | None:
+    try:
+        return import_app(root, script)
+    except Exception as error:
+        # On Azure, too, functions of folders do not run beside a script that cannot be loaded.
+        if folders:
+            error.add_note(
+                f"The functions with a function.json ({', '.join(folder.name for folder in folders)}) do not run "
+                f"either, because {script} is there. If the app uses the v1 programming model, delete or rename it."
+            )
+        raise
 
 
 def _outcome_of(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from emulator.errors import AppLoadError
 from emulator.worker.port import Datum, FunctionFailed, FunctionMetadata, RetryPolicy
 from tests.folders import ANSWER, hello, http_trigger, trigger, write_function, write_host_json
 from tests.running_apps import HTTP_APP, write_app
@@ -388,3 +389,10 @@ async def test_durable_functions_are_called_with_the_sdk(root: Path) -> None:
     assert json.loads(value_of(returned))["results"][0]["result"] == "8"
     # The durable SDK wraps the function; `source` is the user's line.
     assert str(function.source).endswith(f"{Path('Counter/__init__.py')}:3")
+
+
+async def test_a_script_without_an_app_keeps_the_folders_from_running(root: Path) -> None:
+    write_function(root, "F", hello())
+    (root / "function_app.py").write_text("")
+    with pytest.raises(AppLoadError, match=r"\(F\) do not run either, because function_app\.py is there"):
+        await metadata_of(root)

@@ -218,6 +218,8 @@ async def test_plain_json_input_that_the_sdk_cannot_read_is_logged(
         assert 'The operation "put" of @counter@c was sent with a plain JSON string, whose text is' in caplog.text
         await ask(app, "POST", "entities/counter/c?op=set", json="5")
         assert 'The operation "set" of @counter@c' not in caplog.text
+        assert (await ask(app, "POST", "entities/conter/c?op=add"))[0] == 400
+        assert 'The operation "add" of the entity conter with the key c is refused: The function ' in caplog.text
 
 
 JSON = {"Content-Type": "application/json"}

@@ -103,6 +103,10 @@ class EntitiesApi:
                 # The value is stored as Newtonsoft.Json writes it, not as the text of the request.
                 operation_input = newtonsoft_text(value)
         except InvalidArgument as error:
+            # The durable SDK tells its caller only the status.
+            _log.warning(
+                'The operation "%s" of the entity %s with the key %s is refused: %s', operation, name, key, error
+            )
             # Unlike all other endpoints this one responds with the message only.
             return message_response(400, str(error))
         except JsonReaderError as error:
