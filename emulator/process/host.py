@@ -102,6 +102,7 @@ def _restore_environment(handover: Handover) -> None:
 def _run(handover: Handover, pipe: int, received: bytes) -> int:
     """Run the host until the supervisor or a signal stops it, or the admin API asks for a restart."""
     runner = HostRunner()
+    orphaned = threading.Event()
 
     def on_signal(number: int) -> None:
         # The code is that of shells. The supervisor did not ask for this end, so it starts the host again.
@@ -111,6 +112,8 @@ def _run(handover: Handover, pipe: int, received: bytes) -> int:
         content = received
         while STOP not in content and (more := os.read(pipe, 65536)):
             content += more
+        if STOP not in content:
+            orphaned.set()
         runner.stop()
         if STOP in content:
             exit_after(LONGEST_STOP_SECONDS, exit_codes.FAILED)
@@ -131,7 +134,10 @@ def _run(handover: Handover, pipe: int, received: bytes) -> int:
 
     # A thread, because Windows cannot wait for a pipe in an event loop.
     threading.Thread(target=stop_with_supervisor, name="supervisor pipe", daemon=True).start()
-    return runner.run(run_host, on_signal)
+    code = runner.run(run_host, on_signal)
+    if orphaned.is_set():
+        _kill_own_group()
+    return code
 
 
 def _kill_own_group() -> None:
