@@ -29,6 +29,7 @@ from emulator.extensions.durable.management.api_request import (
     json_response,
     message_response,
 )
+from emulator.extensions.durable.management.client_log import log_operation
 from emulator.extensions.durable.management.management_urls import ManagementUrls
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.status_payload import full_status_payload
@@ -79,6 +80,7 @@ class StartsApi:
                 version=request.query.get("version"),
                 trace=trace,
             )
+            log_operation(request, hub, "StartOrchestration", started)
             hub.lifecycle.scheduled(orchestrator_label(started, function), "NewInstance")
             # get_input in azure-functions-durable 1.7.0 decodes a value once more if it is not an object.
             if value is not None and not isinstance(value, dict | str):
