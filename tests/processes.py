@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -100,13 +100,21 @@ class Running:
 
 
 @contextmanager
-def started(app: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs."""
+def started(
+    app: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = (sys.executable, "-m", "emulator"),
+) -> Iterator[Running]:
+    """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs.
+
+    `command`: the command `azemu`, by default that of this environment.
+    """
     words = ["start", *options]
     if "--port" not in options:
         words += ["--port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "emulator", *words],
+        [*command, *words],
         cwd=app,
         env=environment(env),
         stdout=subprocess.PIPE,

@@ -7,6 +7,8 @@ Source: docs/protocol/python-worker.md 4.3 and 4.6.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import format_datetime, parsedate_to_datetime
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
@@ -58,14 +60,12 @@ def response_data(members: Mapping[str, Any]) -> HttpResponseData:
 def _cookie(morsel: Morsel[str]) -> HttpCookie:
     max_age, expires = morsel["max-age"], None
     if text := morsel["expires"]:
-        # Imported late, because it is large and rarely needed. azure-functions depends on werkzeug, so it is installed.
-        from werkzeug.http import http_date, parse_date
-
-        moment = parse_date(text)
-        if moment is None:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
             # The official worker's text.
-            raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.")
-        expires = http_date(moment)
+            raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.") from None
+        expires = format_datetime(moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC), usegmt=True)
     return HttpCookie(
         name=morsel.key,
         value=morsel.value,

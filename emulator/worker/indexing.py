@@ -22,6 +22,7 @@ from emulator.clock import Clock
 from emulator.worker.port import Binding, FunctionMetadata, RetryPolicy
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
+from emulator.worker.wrapped_functions import user_function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
             # The id is derived from the name and is the same on every machine.
             id=str(uuid5(NAMESPACE_OID, name)),
             bindings=bindings,
-            retry=_parse_retry_policy(builder.get_settings_dict("retry_policy")),
+            retry=_parse_retry_policy(_retry_setting(builder)),
             directory=str(root),
             streams_http=streaming is not None,
             source=_source_of(call),
@@ -111,6 +112,12 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
 def _is_http(builder: Any) -> bool:
     trigger = builder.get_trigger()
     return trigger is not None and trigger.type == "httpTrigger"
+
+
+def _retry_setting(builder: Any) -> Mapping[str, Any] | None:
+    # azure-functions has retry policies since 1.12.
+    read = getattr(builder, "get_settings_dict", None)
+    return None if read is None else cast("Mapping[str, Any] | None", read("retry_policy"))
 
 
 def _parse_retry_policy(setting: Mapping[str, Any] | None) -> RetryPolicy | None:
@@ -138,8 +145,6 @@ def _parse_interval(text: Any) -> float:
 
 
 def _source_of(call: Callable[..., Any]) -> str | None:
-    # The durable SDK and functools.wraps put wrappers around the user's function; messages must show the user's line.
-    for attribute in ("orchestrator_function", "entity_function", "client_function"):
-        call = getattr(call, attribute, call)
-    code = getattr(inspect.unwrap(call), "__code__", None)
+    # Messages must show the user's line.
+    code = getattr(user_function(call), "__code__", None)
     return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"

@@ -22,6 +22,9 @@ import azure.functions as func
 
 DEFAULT_SCRIPT = "function_app.py"
 
+# azure-functions 1.11 has a first form of the v2 model: without blueprints, and without a base class of its apps.
+_APP_TYPE: type[func.FunctionRegister] = getattr(func, "FunctionRegister", func.FunctionApp)
+
 _OWN_PACKAGE = __name__.partition(".")[0]
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
 _LIBRARY_FOLDERS = ("site-packages", "dist-packages")
@@ -53,7 +56,7 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
             # For example "source code string cannot contain null bytes", which does not name the file.
             error.add_note(f"The error occurred while importing {root / script}.")
         raise
-    apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
+    apps = {name: value for name, value in vars(module).items() if isinstance(value, _APP_TYPE)}
     if not apps:
         raise ValueError("Could not find top level function app instances in function_app.py.")
     [(_, first), *others] = apps.items()
