@@ -20,6 +20,7 @@ from typing import Any
 import azure.functions as func
 
 from emulator.worker.port import FunctionMetadata
+from emulator.worker.wrapped_functions import user_function
 
 # Methods of the orchestration context whose tasks do nothing until they are yielded.
 _TASKS = frozenset(
@@ -75,14 +76,6 @@ def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | No
                 "serializable. Return a list instead."
             )
     return None
-
-
-def user_function(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the user's function inside the wrappers of the durable SDK and of functools.wraps."""
-    for attribute in ("orchestrator_function", "entity_function", "client_function"):
-        call = getattr(call, attribute, call)
-    unwrapped: Callable[..., Any] = inspect.unwrap(call)
-    return unwrapped
 
 
 def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
