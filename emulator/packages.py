@@ -25,7 +25,7 @@ class Package(NamedTuple):
 
 PACKAGES = {
     "azure-functions": Package("azure.functions", "1.11.0"),
-    "azure-functions-durable": Package("azure.durable_functions", "1.2.0"),
+    "azure-functions-durable": Package("azure.durable_functions", "1.0.0"),
     "aiohttp": Package("aiohttp", "3.8.3"),
     "azure-core": Package("azure.core", "1.19.1"),
     "azure-storage-queue": Package("azure.storage.queue", "12.2.0"),

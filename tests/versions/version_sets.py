@@ -39,7 +39,9 @@ _DURABLE = "azure-functions-durable"
 SETS = (
     # aiohttp has wheels for Python 3.11 since 3.8.3, so the lowest set is for Python 3.11 only.
     # azure-functions-durable has needed the classes of azure-functions 1.12 since 1.2.0, although it allows lower ones.
-    VersionSet("lowest", ("azure-functions==1.12.0", *lowest("azure-functions")), python="3.11"),
+    VersionSet(
+        "lowest", ("azure-functions==1.12.0", f"{_DURABLE}==1.2.0", *lowest("azure-functions", _DURABLE)), python="3.11"
+    ),
     VersionSet("lowest-without-durable", lowest(_DURABLE), python="3.11"),
     VersionSet("highest", ("azure-functions", _DURABLE)),
     VersionSet("highest-separately", ("azure-functions", _DURABLE), separately=True),
