@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint check format metrics bench lock clean
+.PHONY: help run test soak versions lint check format metrics bench lock clean
 
 # In Python, because Windows has neither grep nor awk.
 help: ## print this list
@@ -21,6 +21,9 @@ test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to 
 
 soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+versions: $(VENV)/dev.stamp ## install azemu beside low, high and typical versions of its packages, and run an app on each (part of `make soak`)
+	$(BIN)/python -m pytest -m soak tests/versions $(ARGS)
 
 lint: $(VENV)/dev.stamp ## check format, style, types, import layers and metrics
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from emulator.clock import Clock
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
+from emulator.packages import UnusablePackage
 from emulator.storage.accounts import StorageAccounts, connection_key
 from emulator.storage.endpoints import is_emulated
 from emulator.storage.port import StorageAccount
@@ -35,6 +36,7 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
         # Settings often name the same account several times. It is opened once, because the built-in store in memory
         # exists once per opening, and because accounts are compared by identity.
         accounts: dict[str, StorageAccount] = {}
+        unusable: dict[str, UnusablePackage] = {}
         for name in _possible_connections(settings):
             try:
                 connection = resolve_connection(settings, name)
@@ -42,9 +44,14 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
                 # Most settings are not storage connections. One that should be is reported when it is looked up.
                 continue
             key = connection_key(connection)
-            if key not in accounts:
+            if key in accounts or key in unusable:
+                continue
+            try:
                 accounts[key] = await stack.enter_async_context(open_connection(connection, clock))
-        yield StorageAccounts(settings, accounts)
+            except UnusablePackage as error:
+                # Many apps name accounts that only their own code uses, so this must not end the start.
+                unusable[key] = error
+        yield StorageAccounts(settings, accounts, unusable)
 
 
 def _possible_connections(settings: Settings) -> Iterator[str]:
@@ -67,7 +74,8 @@ def open_connection(connection: Connection, clock: Clock) -> AbstractAsyncContex
 
     Emulators are reached by azemu's own REST client, real accounts by the official SDKs. An emulator runs on the same
     machine and competes for its processors, so the SDK's processing time per call matters there. For a real account
-    the network dominates, and the SDK's retries, proxies and credentials are worth more.
+    the network dominates, and the SDK's retries, proxies and credentials are worth more. Raises UnusablePackage if
+    azure-core is missing or too old.
     """
     # Each client is imported only when it is needed, because the SDKs take long to import.
     if isinstance(connection, BuiltinConnection):

@@ -24,6 +24,12 @@ class BoundSession:
     def __init__(self, **options: Any) -> None:
         self._session = ClientSession(**options)
 
+    async def __aenter__(self) -> BoundSession:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""

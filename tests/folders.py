@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from tests.sdk_releases import skip_unless_supported
+
 ANSWER: dict[str, Any] = {"type": "http", "direction": "out", "name": "$return"}
 
 
@@ -43,6 +45,7 @@ def write_function(
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     if script is not None:
+        skip_unless_supported(dedent(script))
         (folder / file).write_text(dedent(script), encoding="utf-8")
     if text is None:
         text = json.dumps({**members, "bindings": bindings or (http_trigger(), ANSWER)})

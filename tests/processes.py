@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -111,12 +111,16 @@ class Running:
 
 @contextmanager
 def started(
-    app: Path, *options: str, env: Mapping[str, str | None] | None = None, default_storage: bool = False
+    app: Path,
+    *options: str,
+    env: Mapping[str, str | None] | None = None,
+    default_storage: bool = False,
+    command: Sequence[str] = (sys.executable, "-m", "azemu"),
 ) -> Iterator[Running]:
     """Run `azemu start` in an app folder on a free port. It is killed at exit if it still runs.
 
     An app that names no storage gets a store in memory, because most tests need none and Azurite takes a second to
-    start. `default_storage`: let azemu decide.
+    start. `default_storage`: let azemu decide. `command`: the command `azemu`, by default that of this environment.
     """
     words = ["start", *options]
     settings = app / "local.settings.json"
@@ -126,7 +130,7 @@ def started(
     if "--port" not in options:
         words += ["--port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "azemu", *words],
+        [*command, *words],
         cwd=app,
         env=environment(env),
         stdout=subprocess.PIPE,

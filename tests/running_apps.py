@@ -18,6 +18,7 @@ from yarl import URL
 from emulator.app import App, open_app
 from emulator.clock import Clock
 from emulator.config.start import StartOptions
+from tests.sdk_releases import skip_unless_supported
 
 # Beginnings of function_app.py.
 HTTP_APP = """
@@ -69,6 +70,7 @@ def write_app(
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"function_app": "".join(map(dedent, parts or (HELLO,))), **files}
     for name, text in texts.items():
+        skip_unless_supported(dedent(text))
         (folder / f"{name}.py").write_text(dedent(text), encoding="utf-8")
     host_json = host if isinstance(host, str) else json.dumps({"version": "2.0", **(host or {})})
     (folder / "host.json").write_text(host_json, encoding="utf-8")
@@ -83,6 +85,8 @@ def copy_app(app: Path, folder: Path) -> Path:
     shutil.copytree(app, folder, copy_function=shutil.copyfile)
     # The modes are not copied, because those of a read-only checkout would keep the host from writing.
     folder.chmod(0o755)
+    for module in folder.rglob("*.py"):
+        skip_unless_supported(module.read_text(encoding="utf-8-sig"))
     return folder
 
 

@@ -147,7 +147,7 @@ async def test_settings_for_another_language_are_an_error(start: Start) -> None:
 
 async def test_warnings_about_settings_that_users_overlook(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     code = HEAD + '@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")\n' + HELLO.strip()
-    async with start(code, functions=["hello", "helo"], settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "two"}):
+    async with start(code, functions=["hello", "helo"]):
         pass
     async with start("", settings={"PYTHON_SCRIPT_FILE_NAME": "main.py"}):
         pass
@@ -155,11 +155,16 @@ async def test_warnings_about_settings_that_users_overlook(start: Start, caplog:
     for beginning in (
         "The list of functions to run (--functions, or \"functions\" in host.json) names 'helo', which the",
         "Soon retries will not be supported for function 'hello'.",
-        "FUNCTIONS_WORKER_PROCESS_COUNT is 'two'; allowed: 1 to 10. Using 1.",
         "There is no main.py in ",
         "No job functions found.",
     ):
         assert any(line.startswith(beginning) for line in warnings), beginning
+
+
+async def test_more_worker_processes_than_the_host_starts_are_refused(start: Start) -> None:
+    with pytest.raises(ConfigurationError, match=r"FUNCTIONS_WORKER_PROCESS_COUNT is 11, but .* at most 10"):
+        async with start(HEAD + HELLO, settings={"FUNCTIONS_WORKER_PROCESS_COUNT": "11"}):
+            pass
 
 
 async def test_a_wrong_option_of_an_extension_is_refused_when_the_app_is_opened(start: Start) -> None:

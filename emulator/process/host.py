@@ -48,6 +48,9 @@ def main() -> int:
     try:
         # Load the modules now, while the supervisor starts storage, and not after it.
         import emulator.app  # noqa: F401
+    except EmulatorError as error:
+        sys.stderr.write(f"{error}\n")  # A package is too old.
+        return exit_codes.NOT_STARTED
     except ImportError:
         # The installation is damaged. No change of the app could repair that.
         traceback.print_exc()

@@ -7,10 +7,11 @@ is below the functions host and the extensions, so that they can look accounts u
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
 from emulator.config.settings import Settings
-from emulator.errors import ConfigurationError
+from emulator.errors import ConfigurationError, EmulatorError
 from emulator.storage.endpoints import is_emulated
 from emulator.storage.port import StorageAccount
 
@@ -19,22 +20,33 @@ class StorageAccounts:
     """The storage accounts that the app's settings name, one object per account.
 
     `accounts`: the opened accounts by `connection_key`. Two settings with the same account and credential share one.
+    `unusable`: the reasons why other accounts could not be opened, by the same keys.
     """
 
-    def __init__(self, settings: Settings, accounts: Mapping[str, StorageAccount]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        accounts: Mapping[str, StorageAccount],
+        unusable: Mapping[str, EmulatorError] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
         self._accounts = accounts
+        self._unusable = unusable
         self._by_name: dict[str, StorageAccount] = {}
 
     def __call__(self, name: str) -> StorageAccount:
         """Return the account of a connection name; always the same object for the same account.
 
-        Raises ConnectionNotConfigured, and ConfigurationError for a setting that is not a storage connection.
+        Raises ConnectionNotConfigured, ConfigurationError for a setting that is not a storage connection, and
+        UnusablePackage if an SDK that the account needs is missing or too old.
         """
         # Parsing a connection string is slow compared with the lookup, and bindings look accounts up for every run.
         account = self._by_name.get(name)
         if account is None:
-            account = self._accounts[connection_key(resolve_connection(self._settings, name))]
+            key = connection_key(resolve_connection(self._settings, name))
+            if key in self._unusable:
+                raise self._unusable[key]
+            account = self._accounts[key]
             self._by_name[name] = account
         return account
 

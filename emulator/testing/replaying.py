@@ -59,6 +59,7 @@ from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.indexing import LoadedFunction
 from emulator.worker.loader import script_name
 from emulator.worker.port import Returned
+from emulator.worker.user_functions import orchestrator_function
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
@@ -251,7 +252,7 @@ class _Orchestrator:
         self._started = started
         self._yields = Yields()
         # A function that was not decorated by the SDK is called as it is; its yields cannot be observed.
-        user_function = getattr(function.call, "orchestrator_function", None)
+        user_function = orchestrator_function(function.call)
         self._handle: Any = (
             function.call if user_function is None else Orchestrator.create(self._yields.observed(user_function))
         )

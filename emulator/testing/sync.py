@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,13 @@ class SyncAppUnderTest:
         self._app = app
         self._thread = thread
         self._seconds = real_seconds
-        self.client = BlockingClient(app.client, self._run)
+
+    @cached_property
+    def client(self) -> BlockingClient:
+        """See AppUnderTest.client."""
+        # At its first use, because it is a class of azure-functions-durable. An app without durable functions need not
+        # have that package.
+        return BlockingClient(self._app.client, self._run)
 
     @property
     def awaitable(self) -> AppUnderTest:

@@ -61,7 +61,8 @@ class LoadedApp:
 def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
     """Import and index the app in the folder `root`. `script`: the file name of its script. Enter AppModules before.
 
-    Raises what the script raises, what `import_app` and `index` raise, and DurableVersionUnsupported.
+    Raises what the script raises, what `import_app` and `index` raise, DurableVersionUnsupported and
+    DurableVersionTooOld.
     """
     folders = function_folders(root)
     declarations = [_outcome_of(read_function, folder) for folder in folders]

@@ -1,6 +1,7 @@
-"""Detection of azure-functions-durable 2.x, which azemu cannot run yet: it exchanges protobuf messages over gRPC.
+"""Detection of releases of azure-functions-durable that azemu cannot run.
 
-Source: docs/protocol/durable-v2-grpc.md 1.1 and 1.3.
+Old ones are not tested. Those from 2.0 on exchange protobuf messages over gRPC, which azemu does not have yet.
+Source of the latter: docs/protocol/durable-v2-grpc.md 1.1 and 1.3.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from emulator.errors import AppLoadError
+from emulator.packages import UnusablePackage, require
 from emulator.worker.port import FunctionMetadata
 
 _PACKAGE: Final = "azure-functions-durable"
@@ -30,8 +32,14 @@ class DurableVersionUnsupported(AppLoadError):
         )
 
 
+class DurableVersionTooOld(AppLoadError):
+    """The app uses a release of azure-functions-durable that is older than emulator.packages.PACKAGES allows."""
+
+
 def check_imported_version() -> None:
-    """Raise DurableVersionUnsupported if the app has imported azure-functions-durable 2 or later.
+    """Raise an error if the app has imported a release of azure-functions-durable that azemu cannot run.
+
+    It is DurableVersionUnsupported or DurableVersionTooOld.
 
     It is called also when the import has failed: code for 1.x may fail with 2.x, with errors that do not say why.
     """
@@ -46,6 +54,11 @@ def check_imported_version() -> None:
     major = found.partition(".")[0]
     if major.isdecimal() and int(major) >= 2:
         raise DurableVersionUnsupported(found)
+    try:
+        require(_PACKAGE)
+    except UnusablePackage as error:
+        # As an error of the app: azemu itself does not need the package, and the host stays up until it is installed.
+        raise DurableVersionTooOld(str(error)) from None
 
 
 def check_functions(functions: Iterable[FunctionMetadata]) -> None:

@@ -72,6 +72,11 @@ _ADVICE = tuple(
             r"'(?:FunctionApp|Blueprint)' object has no attribute '(?:orchestration|activity|entity|durable)_\w+'",
             "Durable functions need df.DFApp() or df.Blueprint() of azure.durable_functions.",
         ),
+        (
+            r"'azure\.durable_functions' has no attribute '(DFApp|Blueprint)'",
+            r"The installed azure-functions-durable is too old for df.\1: DFApp needs 1.2.0, Blueprint 1.2.5. Require "
+            "azure-functions-durable>=1.2.5,<2 in requirements.txt, and install it.",
+        ),
         # HTTP functions.
         (
             r'HttpResponseConverter\'>" for Python type "NoneType"',

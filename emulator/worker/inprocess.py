@@ -73,10 +73,11 @@ class InProcessWorker:
         self._root = root
         self._settings = settings
         self._clock = clock
+        # First, because it can raise, and the app's event loop would then be left open.
+        self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
         self._stack = ExitStack()
         self._logs = UserLogs(on_log, debug=_is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
         self._app_loop = app_loop or AppLoop()
-        self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
         self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
         self._app: func.FunctionRegister | None = None
         self._functions: Mapping[str, LoadedFunction] = {}
@@ -221,13 +222,14 @@ class InProcessWorker:
 
     async def _shut_down_app(self) -> None:
         await close_session_of_this_loop()
-        app = self._app
-        if isinstance(app, func.AsgiFunctionApp) and app.startup_task_done:
+        app: Any = self._app
+        # Only an AsgiFunctionApp has this attribute, in the releases of the library that send lifespan events.
+        if getattr(app, "startup_task_done", False):
             # The library sends lifespan.shutdown from the app object's finalizer, with asyncio.run, on whatever thread
             # the garbage collector runs. Send it here instead, and reset the flag so that the finalizer does nothing.
             app.startup_task_done = False
             try:
-                await app.middleware.notify_shutdown()  # type: ignore[no-untyped-call]
+                await app.middleware.notify_shutdown()
             except Exception:
                 _log.exception("The ASGI app's shutdown failed")
 

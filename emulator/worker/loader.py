@@ -19,6 +19,10 @@ from emulator.worker.boundary.app_modules import explain_hidden_module
 
 DEFAULT_SCRIPT = "function_app.py"
 
+
+# azure-functions 1.11 has a first form of the v2 model: without blueprints, and without a base class of its apps.
+_APP_TYPE: type[func.FunctionRegister] = getattr(func, "FunctionRegister", func.FunctionApp)
+
 _SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
 
 
@@ -51,7 +55,7 @@ def import_app(root: Path, script: str) -> func.FunctionRegister | None:
     except ImportError as error:
         explain_hidden_module(root, error)
         raise
-    apps = {name: value for name, value in vars(module).items() if isinstance(value, func.FunctionRegister)}
+    apps = {name: value for name, value in vars(module).items() if isinstance(value, _APP_TYPE)}
     if not apps:
         raise ValueError("Could not find top level function app instances in function_app.py.")
     [(_, first), *others] = apps.items()

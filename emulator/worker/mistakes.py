@@ -110,12 +110,14 @@ def unregistered_blueprints(app: Any, root: Path) -> Iterator[str]:
     registered = {id(builder) for builder in getattr(app, "_function_builders", ())}
     # Compared as text: there are more than a thousand modules, and nearly all of them are libraries.
     folder = f"{root}{os.sep}"
+    # azure-functions has blueprints since 1.12.
+    blueprint = getattr(func, "Blueprint", ())
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file is None or not file.startswith(folder):
             continue
         for name, value in list(vars(module).items()):
-            if not isinstance(value, func.Blueprint):
+            if not isinstance(value, blueprint):
                 continue
             builders = getattr(value, "_function_builders", ())
             if builders and not any(id(builder) in registered for builder in builders):

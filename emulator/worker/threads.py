@@ -12,58 +12,62 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
+from emulator.errors import ConfigurationError
+
 T = TypeVar("T")
 
 Job = Callable[[], None]
 
+PROCESS_COUNT = "FUNCTIONS_WORKER_PROCESS_COUNT"
+THREAD_COUNT = "PYTHON_THREADPOOL_THREAD_COUNT"
+MOST_PROCESSES = 10
 # The official host sets PYTHON_THREADPOOL_THREAD_COUNT to this if the app does not (docs/protocol/python-worker.md
 # 1.2).
 DEFAULT_THREADS = 1000
-# Source: docs/protocol/functions-host.md chapter 1.6.
-_MAX_PROCESSES = 10
 
 _THREAD_NAME = "function"
 _STOPPED = "the worker has stopped"
 
 
 def thread_limit(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
-    """Return how many sync functions may run at a time: PYTHON_THREADPOOL_THREAD_COUNT threads for each process.
+    """Return the number of threads of all worker processes: FUNCTIONS_WORKER_PROCESS_COUNT times
+    PYTHON_THREADPOOL_THREAD_COUNT.
 
-    The setting FUNCTIONS_WORKER_PROCESS_COUNT is the number of processes: here they are one, with the threads of
-    all. A wrong value counts as the default, and is reported with `warn`, in the official worker's words where it has
-    them.
+    azemu has one worker process, so its pool stands for those of all processes. A wrong number of threads is reported
+    with `warn`, in the official worker's words, and the default is used. Raises ConfigurationError for too many
+    processes.
     """
-    return _threads_of_a_process(settings, warn) * _processes(settings, warn)
+    return _process_count(settings) * _threads_of_one_process(settings, warn)
 
 
-def _threads_of_a_process(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
-    text = settings.get("PYTHON_THREADPOOL_THREAD_COUNT")
+def _process_count(settings: Mapping[str, str]) -> int:
+    # Source: docs/protocol/functions-host.md 1.6. A text that is not a number and a number below 1 mean one process.
+    try:
+        count = int(settings.get(PROCESS_COUNT, ""))
+    except ValueError:
+        return 1
+    if count > MOST_PROCESSES:
+        raise ConfigurationError(
+            f"The setting {PROCESS_COUNT} is {count}, but the Functions host starts at most {MOST_PROCESSES} worker "
+            f"processes (ProcessCount must not be greater than MaxProcessCount). Set it to 1 to {MOST_PROCESSES}, or "
+            "remove it."
+        )
+    return max(count, 1)
+
+
+def _threads_of_one_process(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
+    text = settings.get(THREAD_COUNT)
     if text is None:
         return DEFAULT_THREADS
     try:
         limit = int(text)
     except ValueError:
-        warn("PYTHON_THREADPOOL_THREAD_COUNT must be an integer")
+        warn(f"{THREAD_COUNT} must be an integer")
         return DEFAULT_THREADS
     if limit < 1:
-        warn("PYTHON_THREADPOOL_THREAD_COUNT must be set to a value of 1 or more. Reverting to the default value")
+        warn(f"{THREAD_COUNT} must be set to a value of 1 or more. Reverting to the default value")
         return DEFAULT_THREADS
     return limit
-
-
-def _processes(settings: Mapping[str, str], warn: Callable[[str], None]) -> int:
-    text = settings.get("FUNCTIONS_WORKER_PROCESS_COUNT")
-    if not text:
-        return 1
-    try:
-        count = int(text)
-    except ValueError:
-        warn(f"FUNCTIONS_WORKER_PROCESS_COUNT is '{text}'; allowed: 1 to {_MAX_PROCESSES}. Using 1.")
-        return 1
-    if count > _MAX_PROCESSES:
-        # The official host does not start the worker at all.
-        warn(f"FUNCTIONS_WORKER_PROCESS_COUNT is {count}; allowed: 1 to {_MAX_PROCESSES}. Using {_MAX_PROCESSES}.")
-    return min(max(count, 1), _MAX_PROCESSES)
 
 
 class FunctionThreadPool:

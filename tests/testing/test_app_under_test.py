@@ -15,6 +15,7 @@ from emulator.errors import ConfigurationError
 from emulator.storage.builtin import open_builtin
 from emulator.testing import AppBroken, NothingLeft, TookTooLong, UnknownActivity, start, start_sync
 from tests.running_apps import DURABLE_APP, write_app
+from tests.sdk_releases import DURABLE, needs
 from tests.testing.apps import SHOP
 
 BOOK = {"name": "book"}
@@ -416,6 +417,7 @@ def line_of(app: Path, text: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
+@needs(DURABLE, "1.2.9")
 async def test_nothing_left_names_the_missing_event_also_of_a_sub_orchestration(tmp_path: Path) -> None:
     app_folder = write_app(
         tmp_path,

@@ -14,6 +14,10 @@ from emulator.clock import SystemClock
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Datum, FunctionFailed, FunctionMetadata, Invocation
 from tests.recordings import GOLDEN, RECORDED_APP
+from tests.sdk_releases import DURABLE, needs
+
+# Recorded with this release. Others write the same decisions with other members, and errors with other lines.
+pytestmark = needs(DURABLE, "1.7.0")
 
 
 @pytest.fixture

@@ -64,10 +64,15 @@ def let_go(x): release.set()
     assert (await blocked).value == text("released")
 
 
-@pytest.mark.parametrize(("threads", "processes"), [("3", "1"), ("1", "3")])
-async def test_sync_functions_run_concurrently_on_the_threads_of_all_processes(
-    load: Load, threads: str, processes: str
-) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHON_THREADPOOL_THREAD_COUNT": "3"},
+        {"PYTHON_THREADPOOL_THREAD_COUNT": "1", "FUNCTIONS_WORKER_PROCESS_COUNT": "3"},
+    ],
+    ids=["threads", "processes"],
+)
+async def test_sync_functions_run_concurrently_up_to_the_thread_limit(load: Load, settings: dict[str, str]) -> None:
     app = await load(
         HEAD
         + """
@@ -75,13 +80,14 @@ together = threading.Barrier(3)
 @app.generic_trigger(arg_name="x", type="someTrigger")
 def meet(x): return str(together.wait(timeout=20) >= 0)
 """,
-        settings={"PYTHON_THREADPOOL_THREAD_COUNT": threads, "FUNCTIONS_WORKER_PROCESS_COUNT": processes},
+        settings=settings,
     )
     returned = await asyncio.gather(*(app.call("meet", x=None) for _ in range(6)))
     assert [result.value for result in returned] == [text("True")] * 6
 
 
-async def test_thread_limit_of_one_serializes_sync_functions(load: Load) -> None:
+@pytest.mark.parametrize("processes", ["", "-1", "two", "1"])
+async def test_thread_limit_of_one_serializes_sync_functions(load: Load, processes: str) -> None:
     app = await load(
         HEAD
         + """
@@ -94,7 +100,7 @@ def count(x):
     running.remove(x)
     return seen
 """,
-        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "1"},
+        settings={"PYTHON_THREADPOOL_THREAD_COUNT": "1", "FUNCTIONS_WORKER_PROCESS_COUNT": processes},
     )
     returned = await asyncio.gather(*(app.call("count", x=text(str(n))) for n in range(5)))
     assert [result.value for result in returned] == [Datum("int", 1)] * 5

@@ -9,6 +9,7 @@ import pytest
 from emulator.errors import AppLoadError
 from emulator.worker.hints import advice_for
 from tests.running_apps import DURABLE_APP, HTTP_APP, run_app
+from tests.sdk_releases import DURABLE, has_release
 from tests.waiting import logged
 from tests.worker.apps import Load
 
@@ -168,6 +169,12 @@ def test_durable_decorators_of_an_app_without_them_have_advice() -> None:
     assert advice_for(text) == "Durable functions need df.DFApp() or df.Blueprint() of azure.durable_functions."
 
 
+def test_release_without_the_v2_model_has_advice() -> None:
+    advice = advice_for("AttributeError: module 'azure.durable_functions' has no attribute 'DFApp'")
+    assert advice is not None
+    assert advice.startswith("The installed azure-functions-durable is too old for df.DFApp")
+
+
 async def test_file_in_utf_16_is_reported_with_the_encoding(load: Load, tmp_path: Path) -> None:
     with pytest.raises(AppLoadError) as raised:
         await load("\0")
@@ -264,6 +271,8 @@ async def test_advice_is_the_end_of_the_log_entry_of_a_failure(
             "returned_set": "The result must be JSON: str, int, float, bool, None, list or dict",
             "calls_act": "The result must be JSON: str, int, float, bool, None, list or dict",
         }.items():
+            if flow == "yielded_list" and not has_release(DURABLE, "1.2.5"):
+                continue  # Its error does not show the cause.
             caplog.clear()
             assert (await app.get(f"/api/start/{flow}")).text == "started"
             await logged(caplog, advice)

@@ -21,8 +21,15 @@ from emulator.worker.sdk_patches import (
     http_sessions,
     quiet_warnings,
 )
+from tests.sdk_releases import DURABLE, FUNCTIONS, needs
 from tests.worker.apps import Load, value_of
 from tests.worker.apps import text as text_datum
+
+# The SDK keeps its session since this release.
+WITH_SESSION = needs(DURABLE, "1.5.0")
+# azure-functions decodes values without a type since this release.
+DECODING = needs(FUNCTIONS, "1.26.0")
+WITH_DURABLE = needs(DURABLE, "1.0.0")
 
 
 def unpatched(name: str) -> ModuleType:
@@ -35,6 +42,8 @@ def unpatched(name: str) -> ModuleType:
     return module
 
 
+@WITH_SESSION
+@DECODING
 def test_all_patches_are_applied_to_imported_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     names = (http_sessions.MODULE, history_timestamps.MODULE, entity_errors.MODULE, *quiet_warnings.MODULES)
     for name in names:
@@ -86,11 +95,13 @@ def sessions_of_two_loops(module: ModuleType) -> list[Any]:
     return sessions
 
 
+@WITH_SESSION
 def test_sdk_shares_one_session_between_loops() -> None:
     first, second = sessions_of_two_loops(unpatched(http_sessions.MODULE))
     assert first is second
 
 
+@WITH_SESSION
 def test_patched_sdk_has_a_session_per_loop() -> None:
     module = unpatched(http_sessions.MODULE)
     assert http_sessions.patch(module)
@@ -98,6 +109,7 @@ def test_patched_sdk_has_a_session_per_loop() -> None:
     assert first is not second
 
 
+@WITH_SESSION
 def test_patched_session_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module = unpatched(http_sessions.MODULE)
     monkeypatch.setitem(sys.modules, http_sessions.MODULE, module)
@@ -118,6 +130,7 @@ def test_patched_session_is_closed_and_opened_again(monkeypatch: pytest.MonkeyPa
 # history_timestamps ----------------------------------------------------------------------------------------------
 
 
+@WITH_DURABLE
 def test_sdk_parses_a_timestamp_for_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
     module = unpatched(history_timestamps.MODULE)
     texts: list[str] = []
@@ -133,6 +146,7 @@ def test_sdk_parses_a_timestamp_for_every_event(monkeypatch: pytest.MonkeyPatch)
     assert events[0].timestamp == events[2].timestamp
 
 
+@WITH_DURABLE
 def test_patched_sdk_parses_equal_timestamps_once() -> None:
     module = unpatched(history_timestamps.MODULE)
     assert history_timestamps.patch(module)
@@ -161,8 +175,10 @@ def value_without_type(codec_module: ModuleType) -> None:
 
 
 WARNERS = [
-    (quiet_warnings.MODULES[0], early_completion, "Potential duplicate Task completion"),
-    (quiet_warnings.MODULES[1], value_without_type, "without expected_type"),
+    pytest.param(
+        quiet_warnings.MODULES[0], early_completion, "Potential duplicate Task completion", marks=WITH_DURABLE
+    ),
+    pytest.param(quiet_warnings.MODULES[1], value_without_type, "without expected_type", marks=DECODING),
 ]
 
 
@@ -206,6 +222,7 @@ BATCH = {
 }
 
 
+@WITH_DURABLE
 def test_sdk_keeps_only_the_message_of_a_failed_operation() -> None:
     def fail(context: Any) -> None:
         raise KeyError("total")
@@ -241,6 +258,7 @@ class Response:
         return {"id": "i1"}
 
 
+@WITH_DURABLE
 async def test_client_sends_its_requests_with_the_given_function() -> None:
     from azure.durable_functions.models.DurableOrchestrationClient import DurableOrchestrationClient
 
@@ -265,6 +283,7 @@ async def test_client_sends_its_requests_with_the_given_function() -> None:
     ]
 
 
+@WITH_DURABLE
 def test_client_of_the_installed_sdk_has_the_replaced_attributes() -> None:
     import inspect
 

@@ -8,6 +8,9 @@ import pytest
 
 from tests.running_apps import HTTP_APP, run_app
 
+# Its releases need a later azure-storage-blob than azemu does.
+pytest.importorskip("azurefunctions.extensions.bindings.blob")
+
 BLOB_TYPES = """
 import typing
 import azurefunctions.extensions.bindings.blob as blob

@@ -161,6 +161,13 @@ class LifecycleLog:
 
     # Clients ---------------------------------------------------------------------------------------------------
 
+    def client_operation(self, operation: str, instance_id: str, invocation_id: str) -> None:
+        """Log an operation of the durable client, with the id of the function invocation that has called it."""
+        self._log.info(
+            f"Client operation '{operation}' received for instance '{instance_id}'. "
+            f"FunctionInvocationId: {invocation_id}."
+        )
+
     def control_requested(self, verb: str, instance_id: str, name: str, reason: str | None) -> None:
         """Log a request to terminate, suspend or resume. It takes effect when its message is processed."""
         # Only a termination is logged as a warning.

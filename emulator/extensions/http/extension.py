@@ -18,13 +18,14 @@ from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.extensions.http.response import ResponseRefused, check_length, render
-from emulator.extensions.http.stream import Exchange
+from emulator.extensions.http.stream import Exchange, is_bodyless
 from emulator.host.bindings import HTTP_OUTPUT, HTTP_TRIGGER
 from emulator.host.console.categories import STARTUP, category, function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.http.keys.authorization import function_access
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.routing.templates import TemplateError, parse_template
+from emulator.host.http.server.aiohttp_internals import CHUNKS_WITHOUT_BODY
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Function, InvalidFunction, Invoke, ManualInput, Output, Trigger, TriggerEvent
@@ -203,7 +204,8 @@ class _Endpoint:
             response.headers.add(name, value)
         # The Functions host streams every body without an explicit Content-Length, and Kestrel then sends it in chunks.
         # HTTP/1.0 has no chunks.
-        if rendered.body and "Content-Length" not in response.headers and call.request.version >= (1, 1):
+        is_chunked = rendered.body and "Content-Length" not in response.headers and call.request.version >= (1, 1)
+        if is_chunked and not (CHUNKS_WITHOUT_BODY and is_bodyless(data.method, rendered.status)):
             response.enable_chunked_encoding()
         return response
 
@@ -228,7 +230,8 @@ class _Endpoint:
         response = await exchange.response()
         if exchange.refusal is not None:
             function_category(self._function.name).error("%s", exchange.refusal)
-        return response or web.Response(status=500)
+        # Not `or`: a response of aiohttp 3.8 is a mapping, and false if it is empty.
+        return web.Response(status=500) if response is None else response
 
 
 def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 from emulator.clock import Clock
 from emulator.extensions.http.response import HOP_BY_HOP, ResponseRefused, check_header
 from emulator.host.http.routing.routes import HttpCall
+from emulator.host.http.server.aiohttp_internals import CHUNKS_WITHOUT_BODY
 from emulator.host.http.server.connections import wait_until_disconnected
 from emulator.host.http.server.requests import BodyBroken, accept_body, next_chunk
 from emulator.worker.port import AsgiMessage, HttpStream
@@ -180,7 +181,9 @@ class StreamedResponse(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         # These have no body, so `write_eof` must not wait for one; what the function sends is discarded.
-        self._bodyless = request.method == "HEAD" or self.status in (204, 304)
+        self._bodyless = is_bodyless(request.method, self.status)
+        if self._bodyless and CHUNKS_WITHOUT_BODY:
+            self.content_length = 0
         return await super().prepare(request)
 
     def _change(self) -> None:
@@ -191,6 +194,11 @@ class StreamedResponse(web.StreamResponse):
     async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition() and not self._over:
             await self._changed.wait()
+
+
+def is_bodyless(method: str, status: int) -> bool:
+    """Return whether a response has no body, whatever the function has returned."""
+    return method == "HEAD" or status in (204, 304)
 
 
 def asgi_scope(call: HttpCall) -> Mapping[str, Any]:

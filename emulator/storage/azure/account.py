@@ -13,7 +13,8 @@ from azure.core.pipeline.transport import AioHttpTransport
 from emulator.clock import Clock
 from emulator.config.connections import Service, StorageConnection
 from emulator.logs import get_logger
-from emulator.storage.azure.credentials import SdkCredential, open_credential
+from emulator.packages import require
+from emulator.storage.azure.credentials import SdkCredential, open_credential, storage_credential
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
 from emulator.storage.message_signal import MessageSignal
@@ -57,7 +58,8 @@ _TABLE_OPTIONS: dict[str, Any] = {
 class AzureAccount:
     """Implements storage.port.StorageAccount. The SDK of a service is imported when it is first used.
 
-    The three imports take 0.3 seconds, and an app without durable functions may need none of them.
+    The three imports take 0.3 seconds, and an app without durable functions may need none of them. The methods raise
+    UnusablePackage if the SDK of their service is missing or too old.
     """
 
     def __init__(
@@ -79,14 +81,15 @@ class AzureAccount:
     def description(self) -> str:
         return account_description(self._connection)
 
-    # Imports are inside the methods, so that only the SDK of a service in use is loaded.
+    # Imports are inside the methods, so that only the SDK of a service in use is loaded. Those of azemu's own modules
+    # come after the check of the SDK's version.
 
     def queue(self, name: str) -> AzureQueue:
         queue = self._queues.get(name)
         if queue is None:
+            client = self._queue_clients().get_queue_client(name)
             from emulator.storage.azure.queues import AzureQueue
 
-            client = self._queue_clients().get_queue_client(name)
             calls = self._calls("queue")
             queue = self._queues[name] = AzureQueue(client, calls, MessageSignal(self._clock))
         return queue
@@ -94,18 +97,18 @@ class AzureAccount:
     def table(self, name: str) -> AzureTable:
         table = self._tables.get(name)
         if table is None:
+            client = self._table_clients().get_table_client(name)
             from emulator.storage.azure.tables import AzureTable
 
-            client = self._table_clients().get_table_client(name)
             table = self._tables[name] = AzureTable(client, self._calls("table"))
         return table
 
     def container(self, name: str) -> AzureContainer:
         container = self._containers.get(name)
         if container is None:
+            client = self._blob_clients().get_container_client(name)
             from emulator.storage.azure.blobs import AzureContainer
 
-            client = self._blob_clients().get_container_client(name)
             calls = self._calls("blob")
             container = self._containers[name] = AzureContainer(client, calls)
         return container
@@ -134,11 +137,12 @@ class AzureAccount:
 
     def _queue_clients(self) -> QueueServiceClient:
         if self._queue_service is None:
+            require("azure-storage-queue")
             from azure.storage.queue.aio import QueueServiceClient
 
             self._queue_service = QueueServiceClient(
                 endpoint_of(self._connection, "queue"),
-                credential=self._credential,
+                credential=storage_credential(self._credential),
                 transport=self._transport,
                 **_STORAGE_OPTIONS,
             )
@@ -146,6 +150,7 @@ class AzureAccount:
 
     def _table_clients(self) -> TableServiceClient:
         if self._table_service is None:
+            require("azure-data-tables")
             from azure.data.tables.aio import TableServiceClient
 
             self._table_service = TableServiceClient(
@@ -158,11 +163,12 @@ class AzureAccount:
 
     def _blob_clients(self) -> BlobServiceClient:
         if self._blob_service is None:
+            require("azure-storage-blob")
             from azure.storage.blob.aio import BlobServiceClient
 
             self._blob_service = BlobServiceClient(
                 endpoint_of(self._connection, "blob"),
-                credential=self._credential,
+                credential=storage_credential(self._credential),
                 transport=self._transport,
                 **_STORAGE_OPTIONS,
             )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.core.credentials_async import AsyncTokenCredential
 
 from emulator.config.connections import Identity, SasToken, SharedKey, StorageConnection
 
-SdkCredential = AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredential
+if TYPE_CHECKING:
+    # At run time azure-core has it only since 1.20.
+    from azure.core.credentials_async import AsyncTokenCredential
+
+SdkCredential: TypeAlias = "AzureNamedKeyCredential | AzureSasCredential | AsyncTokenCredential"
 
 
 @asynccontextmanager
@@ -28,6 +31,14 @@ async def open_credential(connection: StorageConnection) -> AsyncIterator[SdkCre
                 yield credential
         case _ as unknown:
             assert_never(unknown)
+
+
+def storage_credential(credential: SdkCredential) -> Any:
+    """Return the credential in the form that all releases of azure-storage-blob and azure-storage-queue accept."""
+    # They know AzureNamedKeyCredential only since 12.9 (blob) and 12.3 (queue).
+    if isinstance(credential, AzureNamedKeyCredential):
+        return {"account_name": credential.named_key.name, "account_key": credential.named_key.key}
+    return credential
 
 
 def open_identity(settings: Mapping[str, str]) -> Any:

@@ -23,6 +23,7 @@ from emulator.testing.observers.side_effects import IO, forbidden_call, side_eff
 from emulator.testing.observers.yields import Place, Yielded, Yields
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
+from emulator.worker.user_functions import orchestrator_function
 
 _DEPEND_ON_HISTORY = "make every decision depend only on the input, on the results of durable tasks and on events"
 # The memory address of an object differs in every run. In the text of an error it decides nothing.
@@ -71,7 +72,7 @@ class DeterminismCheck:
 
     def observed(self, function: FunctionMetadata, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that does the same and is observed, if `call` is an orchestrator of the SDK."""
-        user_function = getattr(call, "orchestrator_function", None)
+        user_function = orchestrator_function(call)
         if user_function is None:
             return call
         if inspect.iscoroutinefunction(user_function) or inspect.isasyncgenfunction(user_function):

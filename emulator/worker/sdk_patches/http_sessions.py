@@ -1,12 +1,13 @@
 """SDK patch: one aiohttp session per event loop for the requests of the durable client, instead of one per process.
 
-Changes: `_get_session` and `_handle_request_error` of `azure.durable_functions.models.utils.http_utils`.
+Changes: `_get_session` and `_handle_request_error` of `azure.durable_functions.models.utils.http_utils`. Releases
+    before 1.5.0 do not have them, and open a session for each request: there, the name `aiohttp` of the module.
 Why: the SDK keeps one `aiohttp.ClientSession` for the whole process, which belongs to the event loop of the first
     request. A process that opens a second app, at the same time or later (as tests do), would use that session on
     another loop, where it fails, or on a loop that is closed. Besides, tests of apps replace methods of ClientSession,
     and the durable client must reach the host nevertheless.
 Written for: azure-functions-durable 1.7.0.
-Otherwise: a module without these two functions is left alone. The app runs; a second app in the same process may fail
+Otherwise: a module without these names is left alone. The app runs; a second app in the same process may fail
     with "Event loop is closed" when it uses its durable client.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import aiohttp
 
@@ -24,6 +25,7 @@ MODULE = "azure.durable_functions.models.utils.http_utils"
 
 _GET_SESSION = "_get_session"
 _HANDLE_REQUEST_ERROR = "_handle_request_error"
+_AIOHTTP = "aiohttp"
 
 
 class SessionPerLoop:
@@ -53,6 +55,10 @@ class SessionPerLoop:
 
 def patch(module: ModuleType) -> bool:
     """Replace the functions of the SDK's module. Return False if it does not have them. Idempotent."""
+    if not hasattr(module, _GET_SESSION) and hasattr(module, _AIOHTTP):
+        # The only thing that these releases use of aiohttp.
+        setattr(module, _AIOHTTP, SimpleNamespace(ClientSession=BoundSession))
+        return True
     if not hasattr(module, _GET_SESSION) or not hasattr(module, _HANDLE_REQUEST_ERROR):
         return False
     if _sessions_of(module) is None:

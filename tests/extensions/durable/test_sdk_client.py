@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import azure.durable_functions as df
 import pytest
 
 from tests.conformance import CONFORMANCE_APP
-from tests.running_apps import RunningApp, copy_app, run_app
+from tests.running_apps import DURABLE_APP, RunningApp, copy_app, run_app
 from tests.waiting import eventually
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.
@@ -133,3 +134,47 @@ async def test_a_misspelt_orchestrator_is_named_with_those_that_there_are(client
 async def test_inputs_too_large_for_a_queue_message_go_both_ways(client: SdkClient) -> None:
     await client("start_new", "echo_input", "large", {"text": "é" * 100_000})
     assert (await client.ends("large"))["output"] == {"text": "é" * 100_000}
+
+
+# The SDK sends the invocation id if the function has the parameter `context`.
+OPERATIONS = """
+@app.route(route="operations")
+@app.durable_client_input(client_name="client")
+async def operations(req: func.HttpRequest, client: df.DurableOrchestrationClient, context: func.Context):
+    await client.start_new("wait", "one")
+    await client.raise_event("one", "go", 1)
+    await client.wait_for_completion_or_create_check_status_response(req, "one", 20_000, 50)
+    await client.restart("one")
+    await client.signal_entity(df.EntityId("Counter", "c"), "add")
+    return func.HttpResponse(context.invocation_id)
+
+@app.orchestration_trigger(context_name="context")
+def wait(context):
+    yield context.wait_for_external_event("go")
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    context.set_state(1)
+"""
+
+
+async def test_client_operations_are_logged_with_the_invocation_that_calls_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with run_app(tmp_path, DURABLE_APP, OPERATIONS) as app:
+        invocation = (await app.get("/api/operations")).text
+        # Any other client may send the header, too.
+        other = "0d8fb4ac-5a0d-4d3a-9f0a-7c8a1c1f0c11"
+        for text in ("not a GUID", other):
+            await app.get("/runtime/webhooks/durabletask/instances", headers={"X-Azure-Functions-InvocationId": text})
+    logged = re.findall(
+        r"Client operation '(\w+)' received for instance '(.*)'\. FunctionInvocationId: (.*)\. HubName: ", caplog.text
+    )
+    assert logged == [
+        ("StartOrchestration", "one", invocation),
+        ("RaiseEvent", "one", invocation),
+        ("Restart", "one", invocation),
+        ("SignalEntity", "@counter@c", invocation),
+        ("QueryInstances", "(filter)", other),
+    ]

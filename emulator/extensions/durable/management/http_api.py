@@ -25,6 +25,7 @@ from emulator.extensions.durable.management.api_request import (
     read_request,
     server_error_response,
 )
+from emulator.extensions.durable.management.client_log import log_operation, operation_of
 from emulator.extensions.durable.management.entities_api import EntitiesApi
 from emulator.extensions.durable.management.instances_api import InstancesApi
 from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH, ManagementUrls
@@ -117,6 +118,8 @@ class HttpApi:
             return empty_response(404)
         # After the target: an unknown path is 404 even if the connection in its query does not exist.
         hub = self._hubs.select(request.query.first_filled("taskHub"), request.query.first_filled("connection"))
+        if (operation := operation_of(request.method, target)) is not None:
+            log_operation(request, hub, *operation)
         match target:
             case Orchestrators(function, instance_id):
                 # As for all endpoints, another method is 404 and not 405.

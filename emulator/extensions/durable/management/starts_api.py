@@ -28,6 +28,7 @@ from emulator.extensions.durable.management.api_request import (
     json_response,
     message_response,
 )
+from emulator.extensions.durable.management.client_log import log_operation
 from emulator.extensions.durable.management.management_urls import ManagementUrls
 from emulator.extensions.durable.management.plain_input import start_input_problem
 from emulator.extensions.durable.management.profiles import HttpProfile
@@ -80,6 +81,7 @@ class StartsApi:
                 version=request.query.get("version"),
                 trace=trace,
             )
+            log_operation(request, hub, "StartOrchestration", started)
             hub.lifecycle.scheduled(orchestrator_label(started, function), "NewInstance")
             problem = start_input_problem(value)
             if body and not body.strip():

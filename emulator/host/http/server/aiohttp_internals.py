@@ -55,9 +55,9 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "aiohttp.web.Server.__init__": ("handler", "request_factory", "loop"),
     "aiohttp.web.Server.__call__": (),
     "aiohttp.web.Server.connections": (),
-    "aiohttp.web.Server.pre_shutdown": (),
     "aiohttp.web.Server.shutdown": ("timeout",),
     "aiohttp.web.BaseRequest.__init__": ("message", "payload", "protocol", "payload_writer", "task", "loop"),
+    "aiohttp.web.Request._prepare_hook": ("response",),
     "aiohttp.web.Request.protocol": (),
     "aiohttp.web.Request.writer": (),
     "aiohttp.abc.AbstractStreamWriter.output_size": (),
@@ -69,6 +69,10 @@ INTERNALS: dict[str, tuple[str, ...]] = {
     "aiohttp.http_exceptions.LineTooLong": (),
 }
 """Each internal by its dotted name, with the parameters that are passed to it or received by an override."""
+
+CHUNKS_WITHOUT_BODY = not hasattr(web.StreamResponse(), "_must_be_empty_body")
+"""aiohttp 3.8 sends the last chunk of a chunked response also if it has no body (HEAD, 204, 304), which the client then
+takes for the begin of the next response. Such responses must not be chunked."""
 
 # aiohttp hands on a request that it could not parse with this method.
 _UNPARSED = "UNKNOWN"
@@ -136,8 +140,10 @@ class KestrelServer(web.Server):
 
     async def stop(self) -> None:
         """Cancel what still runs and close all connections."""
-        # `shutdown` alone waits the whole timeout for connections that have no request.
-        self.pre_shutdown()
+        # `shutdown` alone waits the whole timeout for connections that have no request. What `pre_shutdown` does, which
+        # aiohttp 3.8 does not have.
+        for connection in self.connections:
+            connection.close()
         await self.shutdown(timeout=SHUTDOWN_SECONDS)
 
     def state_changed(self) -> None:
@@ -160,7 +166,19 @@ class KestrelServer(web.Server):
             # aiohttp would respond with "HTTP/2.0 505", which such a client cannot read. The method keeps the fact.
             message = message._replace(version=HttpVersion11, method=UNSUPPORTED_VERSION)
         self.running += 1
-        return web.Request(message, payload, protocol, writer, task, self._server_loop)
+        return KestrelRequest(message, payload, protocol, writer, task, self._server_loop)
+
+
+class KestrelRequest(web.Request):
+    """Request whose empty response has no Content-Type, unless the handler has set one."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        # aiohttp 3.8 and 3.9 add a default type to empty responses, too. This is the only place between that and the
+        # sending of the headers.
+        await super()._prepare_hook(response)
+        assert isinstance(self.protocol, KestrelConnection)
+        if response.content_length == 0 and not self.protocol.response_has_type:
+            response.headers.popall("Content-Type", None)
 
 
 class KestrelConnection(web.RequestHandler):
@@ -175,6 +193,7 @@ class KestrelConnection(web.RequestHandler):
         "_server",
         "awaits_first_request",
         "disconnected",
+        "response_has_type",
     )
 
     def __init__(self, server: KestrelServer, loop: asyncio.AbstractEventLoop, head_seconds: float) -> None:
@@ -187,6 +206,7 @@ class KestrelConnection(web.RequestHandler):
         self._body: StreamReader | None = None
         self.disconnected = asyncio.Event()
         self.awaits_first_request = True
+        self.response_has_type = False
 
     def data_received(self, data: bytes) -> None:
         if data and self._awaits_head():
@@ -244,6 +264,7 @@ class KestrelConnection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         # All responses pass here, error responses of aiohttp included.
         if not resp.prepared:
+            self.response_has_type = "Content-Type" in resp.headers
             resp.headers.setdefault("Server", SERVER)
             if self._server.draining:
                 resp.force_close()
