@@ -129,7 +129,7 @@ class _Supervisor:
                 await self._wait_for_change()
             elif code is not None and code != exit_codes.RESTART and not await self._recover(code):
                 return exit_codes.FAILED
-            started_before = started_before or code in (None, exit_codes.RESTART) or self._served_mark.exists()
+            started_before = True
             # Settings and the rules for watching files may have changed. The host process reports errors in them.
             with suppress(ConfigurationError):
                 self._configuration = configure(self._options.start, os.environ)

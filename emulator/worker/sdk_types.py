@@ -14,7 +14,11 @@ from typing import Any
 def sdk_converter(binding_type: str, annotation: Any) -> Any | None:
     """Return the converter of an input binding whose parameter has an SDK type, or a list of one; None otherwise."""
     registry = _registry()
-    if registry is None or not registry.check_supported_type(annotation):
+    try:
+        if registry is None or not registry.check_supported_type(annotation):
+            return None
+    except TypeError:
+        # The package compares classes and raises this for `typing.Optional[X]`, which is none of its types.
         return None
     # Without a converter for this binding, the official worker takes the usual one, which then refuses the annotation.
     return registry.get(binding_type)
