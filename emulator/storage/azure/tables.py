@@ -224,7 +224,7 @@ def _row(entity: TableEntity) -> Row:
     metadata: Any = entity.metadata
     timestamp = metadata.get("timestamp")
     return Row(
-        # azure-data-tables before 12.4.1 leaves out empty keys, such as the row key of a task hub's Instances table.
+        # Old releases of azure-data-tables (12.4.0 is one) leave out empty keys, such as those of the Instances table.
         str(entity.get("PartitionKey", "")),
         str(entity.get("RowKey", "")),
         dict(_received(entity.items())),
