@@ -30,7 +30,7 @@ PACKAGES = {
     "azure-core": Package("azure.core", "1.19.1"),
     "azure-storage-queue": Package("azure.storage.queue", "12.2.0"),
     "azure-storage-blob": Package("azure.storage.blob", "12.8.0"),
-    "azure-data-tables": Package("azure.data.tables", "12.2.0"),
+    "azure-data-tables": Package("azure.data.tables", "12.3.0"),
 }
 """By name. The same versions are in pyproject.toml; docs/compatibility.md says where each comes from."""
 

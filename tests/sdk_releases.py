@@ -14,6 +14,7 @@ import pytest
 
 FUNCTIONS: Final = "azure-functions"
 DURABLE: Final = "azure-functions-durable"
+AIOHTTP: Final = "aiohttp"
 
 # What an app contains, and the first release that has it. Found by looking into the releases.
 _NEEDS: Final = (
@@ -46,7 +47,7 @@ def _installed(package: str) -> str | None:
 
 
 # Read once, because tests install metadata of other releases.
-_INSTALLED = {package: _installed(package) for package in (FUNCTIONS, DURABLE)}
+_INSTALLED = {package: _installed(package) for package in (FUNCTIONS, DURABLE, AIOHTTP)}
 
 
 def has_release(package: str, lowest: str) -> bool:

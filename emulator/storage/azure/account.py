@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -53,6 +54,20 @@ _TABLE_OPTIONS: dict[str, Any] = {
     "retry_backoff_max": 3,
     "logger": _sdk_logger,
 }
+
+
+class StorageTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads the class lazily.
+    """Transport that knows the option `decompress` of a download, which is False for content as it is stored.
+
+    azure-storage-blob evaluates the option itself since 12.24. Earlier releases hand it on to the transport, which
+    would fail because aiohttp does not know it.
+    """
+
+    async def send(self, request: Any, *, decompress: bool = True, **options: Any) -> Any:
+        response: Any = await super().send(request, **options)
+        if not decompress:
+            response.stream_download = partial(response.stream_download, decompress=False)
+        return response
 
 
 class AzureAccount:
@@ -191,7 +206,7 @@ async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIter
         open_credential(connection) as credential,
     ):
         # One session for all clients, so that they share its connections. The account owns it, not the SDK's transport.
-        yield AzureAccount(connection, credential, AioHttpTransport(session=session, session_owner=False), clock)
+        yield AzureAccount(connection, credential, StorageTransport(session=session, session_owner=False), clock)
 
 
 async def _all_pages(calls: SdkCalls, action: str, pages: Any) -> AsyncIterator[Any]:

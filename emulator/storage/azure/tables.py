@@ -224,8 +224,9 @@ def _row(entity: TableEntity) -> Row:
     metadata: Any = entity.metadata
     timestamp = metadata.get("timestamp")
     return Row(
-        str(entity["PartitionKey"]),
-        str(entity["RowKey"]),
+        # Old releases of azure-data-tables (12.4.0 is one) leave out empty keys, such as those of the Instances table.
+        str(entity.get("PartitionKey", "")),
+        str(entity.get("RowKey", "")),
         dict(_received(entity.items())),
         etag=metadata.get("etag"),
         # The SDK's datetime has microseconds. The text that it was parsed from has 100 nanoseconds.

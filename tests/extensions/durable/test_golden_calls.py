@@ -18,6 +18,7 @@ from emulator.durable.core.identity import TERMINAL
 from tests.extensions.durable.recorded_calls import Call, Normal, differences, hub_of, recorded_calls
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.running_apps import OPTION, PROFILE, RunningApp, copy_app, run_app
+from tests.sdk_releases import DURABLE, needs
 from tests.waiting import eventually
 
 PATIENCE_SECONDS = 30.0
@@ -45,6 +46,7 @@ def storage(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue("azurite") if request.param == "azurite" else "builtin:memory"
 
 
+@needs(DURABLE, "1.7.0")  # Recorded with this release.
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_recorded_calls_have_the_recorded_answers(scenario: str, storage: str, tmp_path: Path) -> None:
     calls = recorded_calls(scenario)

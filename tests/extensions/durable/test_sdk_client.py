@@ -13,6 +13,7 @@ import pytest
 
 from tests.conformance import CONFORMANCE_APP
 from tests.running_apps import DURABLE_APP, RunningApp, copy_app, run_app
+from tests.sdk_releases import DURABLE, needs
 from tests.waiting import eventually
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.
@@ -55,6 +56,7 @@ async def client(tmp_path: Path) -> AsyncIterator[SdkClient]:
         yield SdkClient(app)
 
 
+@needs(DURABLE, "1.6.0")
 async def test_every_method_works(client: SdkClient) -> None:
     # Starting, watching, listing.
     assert await client("start_new", "hello_one", "one") == "one"

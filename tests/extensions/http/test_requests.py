@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.running_apps import HTTP_APP, RunningApp, run_app
+from tests.sdk_releases import AIOHTTP, needs
 
 APP = """
 @app.route(route="echo/{*rest}")
@@ -115,6 +116,7 @@ async def test_a_client_of_http_1_0_gets_no_100_continue(site: RunningApp) -> No
     assert answer.endswith(b"\r\n\r\nbytes 5")
 
 
+@needs(AIOHTTP, "3.9.0")  # Earlier releases send no response.
 async def test_an_upgrade_request_gets_http_1_1(site: RunningApp) -> None:
     """Java's HTTP client and `curl --http2` do so with every request."""
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.running_apps import RunningApp, run_app
+from tests.sdk_releases import AIOHTTP, needs
 from tests.waiting import eventually, logged
 
 PREAMBLE = """
@@ -167,6 +168,7 @@ async def test_logs_of_a_thread_belong_to_the_invocation(site: RunningApp, caplo
     assert any(name.endswith("Function.sync.User") for name in loggers)
 
 
+@needs(AIOHTTP, "3.9.0")  # `readuntil` of earlier releases accepts separators of one byte only.
 async def test_events_arrive_one_by_one_until_the_client_disconnects(site: RunningApp, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{site.app.port}/api/events"
     async with site.session.get(url) as response:

@@ -15,12 +15,15 @@ from emulator.clock import SystemClock
 from emulator.host.http.server.connections import listen
 from emulator.listening import PortUnavailable
 from tests.running_apps import HTTP_APP, RunningApp, run_app
+from tests.sdk_releases import AIOHTTP, needs
 
 APP = """
 @app.route(route="size", methods=["POST", "GET"])
 def size(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(str(len(req.get_body())))
 """
+# aiohttp 3.8 responds with 505 and 404.
+NEW_PARSER = needs(AIOHTTP, "3.9.0")
 POST = "POST /api/size HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -44,7 +47,7 @@ async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         (POST + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (POST + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         ("nonsense\r\n\r\n", 400),
-        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", 400),
+        pytest.param("GET / HTTP/9.9\r\nHost: a\r\n\r\n", 400, marks=NEW_PARSER),
         ("GET /api/size HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         ("GET /api/size HTTP/0.9\r\nHost: a\r\n\r\n", 505),
         ("GET /api/size HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
@@ -56,7 +59,7 @@ async def site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterato
         ("GET /api/size HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", 400),
         ("GET /api/size HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
-        ("GET /api/s\u00edze HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        pytest.param("GET /api/s\u00edze HTTP/1.1\r\nHost: a\r\n\r\n", 400, marks=NEW_PARSER),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS greeting", 400),
         ("GET /" + "x" * 20_000 + " HTTP/1.1\r\nHost: a\r\n\r\n", 431),
