@@ -15,6 +15,11 @@ from emulator.virtual_time import VirtualClock
 from tests.durable.azurestorage.world import messages_left
 from tests.durable.engine.app import App, running_app
 from tests.recordings import RECORDED_APP
+from tests.sdk_releases import DURABLE, needs
+
+# Recorded with this release. In earlier ones these two end otherwise.
+LATEST = needs(DURABLE, "1.7.0")
+pytestmark = needs(DURABLE, "1.2.0")
 
 COUNTER = EntityId("counter", "k1")
 
@@ -32,7 +37,7 @@ async def app(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[App
         ("chain_n", 5, 5),
         ("fan_out_n", 120, sum(number * number for number in range(120))),
         ("nested_compound", None, [1, 4]),
-        ("any_of_activities_then_rest", None, [1, [1, 4]]),
+        pytest.param("any_of_activities_then_rest", None, [1, [1, 4]], marks=LATEST),
         ("activity_fail_caught", None, {"caught_first_line": "Activity function 'Boom' failed:  ValueError: boom 1"}),
         ("fan_out_one_boom", None, ["Activity function 'Boom' failed:  ValueError: boom 1", "Hello after!"]),
         ("retry_success", None, "x worked"),
@@ -67,7 +72,7 @@ async def test_outputs(app: App, orchestration: str, input: Any, output: Any) ->
         ("retry_never", None, "Activity function 'Flaky' failed:  RuntimeError: attempt 3 of never \n {"),
         ("child_retry_fails", None, "Orchestrator function 'child' failed: no input \n Message: no input"),
         ("raises_at_once", None, "bad input"),
-        ("not_serializable", None, "Object of type set is not JSON serializable"),
+        pytest.param("not_serializable", None, "Object of type set is not JSON serializable", marks=LATEST),
         ("no_yield", [1], None),
         # The real host leaves this instance Running for ever.
         ("fails_while_retrying", None, "The function 'A' doesn't exist, is disabled, or is not an activity function."),

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from azure.durable_functions import EntityId
 
 from emulator.durable.core.events import EventSent
 from emulator.testing import start
 from tests.running_apps import DURABLE_APP, write_app
 from tests.sdk_releases import DURABLE, needs
+
+EntityId = pytest.importorskip("azure.durable_functions").EntityId
 
 HOST_RETRY = "AzureFunctionsJobHost__retry__"
 TALKATIVE = {"AzureFunctionsJobHost__logging__logLevel__default": "Information"}

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import azure.durable_functions as df
 import pytest
 
 from tests.conformance import CONFORMANCE_APP
 from tests.running_apps import DURABLE_APP, RunningApp, copy_app, run_app
 from tests.sdk_releases import DURABLE, needs
 from tests.waiting import eventually
+
+df = pytest.importorskip("azure.durable_functions")
 
 # They take the request of the HTTP function that they are called in; test_conformance.py covers them.
 NEEDS_A_REQUEST = {"create_check_status_response"}
