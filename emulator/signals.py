@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-# SIGHUP (a closed terminal window) exists only on POSIX, SIGBREAK (Ctrl-Break) only on Windows.
+HANG_UP: Final[int | None] = getattr(signal, "SIGHUP", None)
+"""Signal of a closed terminal. The system and the shell may both send it, so a second one asks for nothing more."""
+# SIGHUP exists only on POSIX, SIGBREAK (Ctrl-Break) only on Windows.
 STOP_SIGNALS: Final[tuple[int, ...]] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 )
@@ -20,19 +22,23 @@ def handled_stop_signals() -> tuple[int, ...]:
 
     `nohup` does that, so that the program outlives the terminal.
     """
-    hang_up = getattr(signal, "SIGHUP", None)
-    return tuple(number for number in STOP_SIGNALS if number != hang_up or signal.getsignal(number) != signal.SIG_IGN)
+    return tuple(number for number in STOP_SIGNALS if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN)
 
 
 @contextmanager
 def interruptible(*, first: Callable[[], object], repeated: Callable[[], object]) -> Iterator[None]:
-    """While entered, call `first` on the running event loop at the first stop signal, `repeated` at all later ones."""
+    """While entered, call `first` on the running event loop at the first stop signal, `repeated` at later ones.
+
+    A later HANG_UP is ignored.
+    """
     loop = asyncio.get_running_loop()
     count = 0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
+        if count > 1 and number == HANG_UP:
+            return
         # Signal handlers interrupt the main thread anywhere, also inside the event loop. So they only schedule a call.
         # RuntimeError: the loop is closed, so the program is about to end anyway.
         with suppress(RuntimeError):

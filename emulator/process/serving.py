@@ -31,6 +31,7 @@ from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import HostRunner
 from emulator.process.open_files import raise_open_files_limit
 from emulator.process.predecessor import wait_for_predecessor
+from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 
 HOSTS_FOLDER = Path(".azemu") / "hosts"
@@ -123,6 +124,8 @@ def serve_alone(options: StartOptions, configuration: Configuration, console: Co
     def on_signal(number: int) -> None:
         nonlocal signals
         signals += 1
+        if signals > 1 and number == HANG_UP:
+            return
         if signals > 1:
             # This skips all cleanup. Azurite ends nevertheless, because its runner notices the end of the connection.
             os._exit(exit_codes.INTERRUPTED)

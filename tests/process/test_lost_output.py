@@ -56,7 +56,7 @@ def test_closed_terminal_stops_the_host(tmp_path: Path, port: int, mode: tuple[s
         os.close(end_of_host)
         assert eventually_sync(lambda: _answer(port), "answer") == "hello"
     finally:
-        # From here on, writing to the terminal is an error.
+        # From here on, writing to the terminal is an error. The system sends SIGHUP, and a shell sends another one.
         os.close(terminal)
         code = _ends(process, signal.SIGHUP)
     assert code == 0
