@@ -45,8 +45,10 @@ def read_figures(output: str) -> Iterator[tuple[tuple[str, str], float]]:
 def run(checkout: Path, arguments: list[str]) -> str:
     """Run the benchmark of a checkout with that checkout's environment, and return what it prints."""
     folder = "Scripts" if sys.platform == "win32" else "bin"
-    # Both packages have the same name: a PYTHONPATH of the caller would give both rounds the same code.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # Both packages have the same name: a PYTHONPATH of the caller would give both rounds the same code. Users have
+    # compiled files; without them a start would mostly measure how much code is compiled.
+    unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     completed = subprocess.run(
         [str(checkout / ".venv" / folder / "python"), "-m", f"benchmarks.{arguments[0]}", *arguments[1:]],
         cwd=checkout,
