@@ -44,11 +44,13 @@ from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
 from emulator.listening import listening_sockets
 from emulator.storage.accounts import StorageAccounts
+from emulator.storage.port import StorageAccount
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
 
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
+AroundAccount = Callable[[StorageAccount], StorageAccount]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +105,15 @@ async def open_app(
     new_id: NewId = new_id,
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
+    around_account: AroundAccount | None = None,
     process: ProcessResources = ProcessResources(),
     secrets: SecretsRepository | None = None,
 ) -> AsyncIterator[App]:
     """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
     `options`: start options, or the configuration that was read for them.
-    `around_worker`: wraps the app's worker, to see or replace invocations. `process`: what the process offers beside.
+    `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
+    account, to see its calls or let them fail. `process`: what the process offers beside.
     `secrets`: the store of the app's keys; None: the one that its settings name.
     Leaving stops the host: running requests may take `drain_seconds`, then running invocations as long again. The
     app's settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
@@ -122,7 +126,7 @@ async def open_app(
         stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
-        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
+        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock, around_account))
         status, routes = HostStatus(), FunctionRoutes()
         captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
         keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)

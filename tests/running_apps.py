@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from emulator.app import App, open_app
+from emulator.app import App, AroundAccount, open_app
 from emulator.clock import Clock
 from emulator.config.start import StartOptions
 from tests.sdk_releases import skip_unless_supported
@@ -153,18 +153,21 @@ async def run_app(
     host: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
     drain_seconds: float = 10,
+    around_account: AroundAccount | None = None,
     **options: Any,
 ) -> AsyncIterator[RunningApp]:
     """Run an app in this process, on a free port, by default on a built-in store in memory.
 
-    `parts`, `host`: of `write_app`, which writes the app first; without `parts` it must be in `folder`. `options`: of
-    StartOptions.
+    `parts`, `host`: of `write_app`, which writes the app first; without `parts` it must be in `folder`.
+    `around_account`: wraps the storage accounts (tests/storage_calls.py). `options`: of StartOptions.
     """
     if parts:
         write_app(folder, *parts, host=host)
     chosen: dict[str, Any] = {"app": folder, "port": 0, "storage": "builtin:memory", **options}
     async with (
-        open_app(StartOptions(**chosen), clock=clock, drain_seconds=drain_seconds) as app,
+        open_app(
+            StartOptions(**chosen), clock=clock, drain_seconds=drain_seconds, around_account=around_account
+        ) as app,
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):
         yield RunningApp(app, session)

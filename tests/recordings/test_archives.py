@@ -11,9 +11,10 @@ from tests.recordings import GOLDEN, GOLDEN_3_19, RecordingSet, rows_of
 from tests.recordings.archive import Archive
 from tests.recordings.pack import main as pack
 from tests.recordings.pack import packed
+from tests.recordings.triggers import TRIGGERS
 from tests.sdk_examples import EXAMPLES
 
-ARCHIVES = [GOLDEN.archive, GOLDEN_3_19.archive, EXAMPLES]
+ARCHIVES = [GOLDEN.archive, GOLDEN_3_19.archive, TRIGGERS.archive, EXAMPLES]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,18 @@ def test_every_file_of_a_recording_is_readable(recordings: RecordingSet, scenari
         assert all(write.table for write in recordings.writes(scenario))
     for name in recordings.midflight_names:
         assert rows_of(recordings.midflight(name)["storage"], "Instances")
+
+
+def test_every_file_of_a_trigger_recording_is_readable() -> None:
+    assert len(TRIGGERS.scenarios) == 85
+    for scenario in TRIGGERS.scenarios:
+        assert TRIGGERS.steps(scenario)
+        assert set(TRIGGERS.storage(scenario)) <= {"queues", "blobs", "tables"}
+        assert all(change["status"] < 300 for change in TRIGGERS.changes(scenario))
+        TRIGGERS.received(scenario)
+    # Not every scenario has a function that runs, a webhook or a log.
+    assert "Host.Functions.TCron" in TRIGGERS.log("timer_minute")
+    assert len(TRIGGERS.http("eventgrid_webhook")) > 20
 
 
 def test_both_versions_have_hubs_of_the_same_killed_hosts() -> None:
