@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, get_args
 
 from emulator.config.schema import NO_RULE, Section, camel_case, type_hints
@@ -91,9 +92,7 @@ def _typos(section: Section, known: Iterable[str]) -> Iterator[str]:
                 )
 
 
-def _known_keys(path: tuple[str, ...]) -> Iterator[str]:
-    yield from _OTHER_KEYS.get(path, ())
-    for row in UNUSED_OPTIONS:
-        parts = tuple(row.path.split("."))
-        if parts[: len(path)] == path:
-            yield parts[len(path)]
+@cache
+def _known_keys(path: tuple[str, ...]) -> Sequence[str]:
+    below = (row.path.split(".") for row in UNUSED_OPTIONS)
+    return [*_OTHER_KEYS.get(path, ()), *(keys[len(path)] for keys in below if tuple(keys[: len(path)]) == path)]

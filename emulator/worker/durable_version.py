@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -44,8 +45,13 @@ def check_imported_version() -> None:
     It is called also when the import has failed: code for 1.x may fail with 2.x, with errors that do not say why.
     """
     # An app that does not use the package runs with any version of it.
-    if "azure.durable_functions" not in sys.modules:
-        return
+    if "azure.durable_functions" in sys.modules:
+        _check_version(tuple(sys.path))
+
+
+@lru_cache(maxsize=1)  # A test run starts apps hundreds of times, and looking for the metadata takes long.
+def _check_version(search_path: tuple[str, ...]) -> None:
+    """Check the version whose metadata is found on the search path of this process."""
     try:
         found = version(_PACKAGE)
     except PackageNotFoundError:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import os
 import re
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,29 @@ def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | No
 
 def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
     """The calls that are statements of their own, as "call_activity in line 12"."""
-    # Reading and parsing the source costs more than all other checks, and most helpers have no tasks at all.
+    # Most helpers have no tasks at all.
     if not _TASKS & _names_in(function):
         return []
-    # The source may be missing, or be a lambda in the middle of a statement.
+    code = function.__code__
+    # Empty if there is no such file.
+    source = "".join(linecache.getlines(code.co_filename, function.__globals__))
+    lines = [line for *_, line in code.co_lines() if line]
+    within = range(code.co_firstlineno, max(lines, default=0) + 1)
+    return [f"{name} in line {line}" for line, name in _task_statements(source) if line in within]
+
+
+@lru_cache(
+    maxsize=64
+)  # A test run starts the same app hundreds of times, and parsing costs more than all other checks.
+def _task_statements(source: str) -> Sequence[tuple[int, str]]:
+    """Return line and name of the calls in a file that are statements and create a task."""
     try:
-        lines, first = inspect.getsourcelines(function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, SyntaxError, TypeError, ValueError):
-        return []
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        # The file was changed after it was imported.
+        return ()
     return [
-        f"{node.value.func.attr} in line {first + node.lineno - 1}"
+        (node.lineno, node.value.func.attr)
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
