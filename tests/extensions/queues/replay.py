@@ -145,7 +145,7 @@ class Replay:
         self.runs = Runs(clock)
         self.texts: dict[str, str] = {}
         """The texts, as stored, of the messages that were put, by message id."""
-        self._clock = clock
+        self.clock = clock
         self._folder = write_app(folder, APP)
         self._settings = {"q": "q-work", "out": "out", **settings}
         self._host = AsyncExitStack()
@@ -177,7 +177,7 @@ class Replay:
         self.app = await self._host.enter_async_context(
             open_app(
                 chosen,
-                clock=self._clock,
+                clock=self.clock,
                 around_account=lambda _: self.calls.around(self.account),
                 around_worker=self.runs.around_worker,
             )
@@ -198,15 +198,15 @@ class Replay:
     def message_in_work(self) -> QueueMessage:
         """Return the message of the last run that began, with the receipt that the function got."""
         metadata = {name: datum.value for name, datum in self.runs.begun[-1].trigger_metadata.items()}
-        at = self._clock.now()
+        at = self.clock.now()
         return QueueMessage(metadata["Id"], "", metadata["PopReceipt"], 1, at, at)
 
     async def play(self, scenario: str, *, host: int = 1, until: float = float("inf")) -> None:
         """Do what the recorded test did, at its times. `until`: up to this time; then stop the host."""
         steps = [step for step in TRIGGERS.steps(scenario) if step["t"] <= until]
-        began_at = self._clock.now() - timedelta(seconds=steps[0]["t"])
+        began_at = self.clock.now() - timedelta(seconds=steps[0]["t"])
         for step in steps:
-            await self._clock.sleep((began_at + timedelta(seconds=step["t"]) - self._clock.now()).total_seconds())
+            await self.clock.sleep((began_at + timedelta(seconds=step["t"]) - self.clock.now()).total_seconds())
             await self._do(step, host)
         await self.stop()
 
@@ -229,7 +229,7 @@ class Replay:
                 )
                 for _ in range(self._receive_next):
                     await self.account.queue(name).get(limit=1, hide_for=timedelta(seconds=1))
-                    await self._clock.sleep(1.1)
+                    await self.clock.sleep(1.1)
                 self._receive_next = 0
             case ["host", number, "started"] if int(number) == host:
                 await self.start(step["functions"], step["options"])
@@ -237,6 +237,9 @@ class Replay:
                 await self.stop()
             case [_, "shall", "now:", what]:
                 self.tell(what)
+            case ["drain", "asked"]:
+                assert self.app is not None
+                self.app.host.drain()
             case ["storage", "stops"]:
                 self.calls.cut_off = True
             case ["storage", "starts"]:

@@ -8,13 +8,24 @@ changed); `queue_idle_development`, `queue_idle_production`: the pauses, which t
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from emulator.host.port import TriggerEvent
 from emulator.storage.builtin import BuiltinAccount
 from emulator.virtual_time import VirtualClock
+from emulator.worker.port import Datum
+from tests.recordings.triggers import TRIGGERS
+from tests.waiting import eventually
 
 from .replay import Replay, recorded_runs, recorded_story, recorded_texts_left, runs_of
 
@@ -50,3 +61,117 @@ async def test_messages_are_run_and_changed_as_recorded(replay: Replay, scenario
         assert runs_of(replay) == recorded_runs(scenario)
     assert replay.story() == recorded_story(scenario)
     assert await replay.texts_left() == recorded_texts_left(scenario)
+
+
+async def test_a_poison_queue_has_no_poison_queue(replay: Replay) -> None:
+    await replay.play("queue_poison_cycle")
+    assert runs_of(replay) == recorded_runs("queue_poison_cycle")
+    assert replay.story() == recorded_story("queue_poison_cycle") == {}
+
+
+async def test_a_queue_with_a_long_name_has_no_poison_queue(tmp_path: Path, account: BuiltinAccount, clock: VirtualClock) -> None:
+    replay = Replay(tmp_path / "app", account, clock, q="q" * 57)
+    await replay.play("queue_poison_trigger", host=2)
+    assert runs_of(replay) == recorded_runs("queue_poison_trigger", host=2)
+    assert replay.story() == {}
+
+
+async def test_messages_that_are_not_base64_are_poison_at_once(replay: Replay) -> None:
+    await replay.play("queue_not_base64")
+    # What fails because of its bytes never reaches a function, here as there.
+    assert runs_of(replay) == recorded_runs("queue_not_base64")
+    assert replay.story() == recorded_story("queue_not_base64")
+
+
+async def test_trigger_metadata_are_the_recorded_binding_data(replay: Replay) -> None:
+    await replay.play("queue_texts", until=24)
+    stored = {line["id"]: line["stored"] for line in TRIGGERS.steps("queue_texts") if "stored" in line}
+    recorded = {
+        (line["function"], stored[line["bindingData"]["Id"]["json"]]): {
+            name: value["json"] for name, value in line["bindingData"].items()
+        }
+        for line in TRIGGERS.received("queue_texts")
+        if line["event"] == "start" and line["function"] in ("QString", "QBytes") and "name" not in line["bindingData"]
+    }
+    compared = 0
+    for run in replay.runs.begun:
+        data = {
+            name: datum.value if datum.type == "string" else json.loads(datum.value)
+            for name, datum in run.trigger_metadata.items()
+        }
+        expected = recorded.get((run.function, replay.texts.get(data["Id"], "")))
+        if expected is None:
+            continue  # The members of this message are in its metadata, which the extension alone does not do.
+        compared += 1
+        assert list(data) == list(expected)
+        assert _forms(data) == _forms(expected)
+        for name in ("QueueTrigger", "DequeueCount"):
+            assert data.get(name) == expected.get(name)
+    assert compared >= 9
+
+
+def _forms(data: dict[str, Any]) -> list[str]:
+    """Return the values with digits as 0 and the ids left out: the forms of texts, numbers and times."""
+    return [
+        f"{type(value).__name__} {re.sub('[0-9]', '0', str(value)) if name.endswith('Time') else ''}"
+        for name, value in data.items()
+    ]
+
+
+async def test_at_most_a_batch_and_the_threshold_run_at_once(replay: Replay) -> None:
+    """By default 16 messages and 8 for each processor, as recorded on two."""
+    await replay.account.queue("q-work").create()
+    for number in range(100):
+        await replay.put("q-work", base64.b64encode(f"{number} sleep:5".encode()).decode())
+    await replay.start("QPlain")
+    await eventually(lambda: len(replay.runs.ended) == 100, "runs", clock=replay.clock, within=3600)
+    times = sorted([(run.began_at, 1) for run in replay.runs.ended] + [(run.ended_at, -1) for run in replay.runs.ended])
+    running = list(accumulate(step for _, step in times))
+    assert max(running) == 16 + 8 * (os.cpu_count() or 1)
+
+
+async def test_locks_are_renewed_while_a_function_runs(replay: Replay) -> None:
+    await replay.play("queue_long", until=405)
+    assert runs_of(replay) == recorded_runs("queue_long", until=405)
+    assert replay.story() == recorded_story("queue_long", until=405)
+
+
+async def test_a_drained_host_ends_what_runs_and_takes_no_more(replay: Replay) -> None:
+    await replay.play("queue_drain")
+    assert [run.succeeded for run in replay.runs.ended] == [True, True]
+    assert await replay.texts_left() == recorded_texts_left("queue_drain")
+
+
+async def test_a_stop_waits_for_what_runs_and_leaves_the_rest(replay: Replay) -> None:
+    await replay.play("queue_stop", until=7.6)
+    assert runs_of(replay) == recorded_runs("queue_stop", until=7.6)
+    assert replay.story() == recorded_story("queue_stop", until=7.6)
+    left = await replay.account.queue("q-work").list_messages()
+    assert [message.dequeue_count for message in left] == [0, 0, 0]
+
+
+async def test_an_output_wakes_the_trigger_of_the_same_host(replay: Replay) -> None:
+    await replay.account.queue("out").create()
+    app = await replay.start("QPlain", ["q=out"])
+    await replay.clock.sleep(45)
+    put_at = replay.clock.now()
+    await app.host.invoke("OutString", TriggerEvent(value=Datum("string", "wake up")))
+    await eventually(lambda: replay.runs.ended[1:], "run", clock=replay.clock)
+    assert replay.runs.begun[1].function == "QPlain"
+    assert replay.runs.ended[1].began_at == put_at
+
+
+async def test_a_message_of_a_killed_host_is_received_when_its_ten_minutes_are_over(replay: Replay) -> None:
+    await replay.account.queue("q-work").create()
+    await replay.put("q-work", base64.b64encode(b"sleep:60").decode())
+    await replay.start("QString")
+    began_at = await eventually(lambda: replay.runs.begun and replay.clock.now(), "run", clock=replay.clock)
+    # Nothing that a killed host does reaches storage any more.
+    replay.calls.cut_off = True
+    await replay.stop()
+    replay.calls.cut_off = False
+    await replay.start("QString")
+    await eventually(lambda: replay.runs.ended, "second run", clock=replay.clock, within=3600)
+    [run] = replay.runs.ended
+    assert (run.metadata["DequeueCount"], run.succeeded) == ("2", True)
+    assert timedelta(minutes=10) <= run.began_at - began_at < timedelta(minutes=10, seconds=10)
