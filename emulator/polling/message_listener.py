@@ -237,9 +237,14 @@ class _MessageListener:
         except Exception:
             _log.exception("What follows from %s could not be stored. It is tried again later.", lock.description)
         finally:
-            self.renewer.remove(lock)
-            if self._in_work.get(lock.id) is lock:
-                del self._in_work[lock.id]
+            # A message that is visible again may have been received, and has another lock then.
+            if self.renewer.get(lock.id) is lock:
+                self.renewer.remove(lock)
+            self._forget(lock)
+
+    def _forget(self, lock: LockedMessage) -> None:
+        if self._in_work.get(lock.id) is lock:
+            del self._in_work[lock.id]
 
     async def _run(self, message: QueueMessage) -> Outcome:
         try:
@@ -253,6 +258,8 @@ class _MessageListener:
     async def _settle(self, lock: LockedMessage, outcome: Outcome, poison_queue: Queue | None) -> None:
         """Delete, return or move the message, as its outcome demands."""
         limit, count = self._options.max_dequeue_count, lock.message.dequeue_count
+        # From now on the message may be received again at any moment, and must be processed then.
+        self._forget(lock)
         if outcome is Outcome.DONE:
             if not await self._repeat(lock.delete):
                 _log.debug("%s is gone, or was changed by somebody else, before it could be deleted", lock.description)

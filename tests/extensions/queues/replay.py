@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def q_retry(msg: func.QueueMessage):
 def out_string(call: str, out: func.Out[str]):
     out.set(call)
 """
-_OPTION = "AzureWebJobs:extensions:queues:"
+OPTION = "AzureWebJobs:extensions:queues:"
 _SLEEP = re.compile(r"sleep:([0-9.]+)")
 
 
@@ -162,8 +163,8 @@ class Replay:
         settings = dict(self._settings)
         for option in options:
             name, separator, value = option.partition("=")
-            if name.startswith(_OPTION):
-                settings[f"AzureFunctionsJobHost__extensions__queues__{name.removeprefix(_OPTION)}"] = value
+            if name.startswith(OPTION):
+                settings[f"AzureFunctionsJobHost__extensions__queues__{name.removeprefix(OPTION)}"] = value
             elif separator:
                 settings[name] = value
         chosen = StartOptions(
@@ -205,9 +206,16 @@ class Replay:
         """Do what the recorded test did, at its times. `until`: up to this time; then stop the host."""
         steps = [step for step in TRIGGERS.steps(scenario) if step["t"] <= until]
         began_at = self.clock.now() - timedelta(seconds=steps[0]["t"])
-        for step in steps:
+        for step, following in zip_longest(steps, steps[1:]):
             await self.clock.sleep((began_at + timedelta(seconds=step["t"]) - self.clock.now()).total_seconds())
+            # The recorded host took a second to start, and was told before it received anything.
+            if following is not None and "ready" in following["test"]:
+                for told in steps:
+                    if "shall now" in told["test"] and 0 <= told["t"] - following["t"] < 0.1:
+                        await self._do(told, host)
             await self._do(step, host)
+        if until < float("inf"):
+            await self.clock.sleep((began_at + timedelta(seconds=until) - self.clock.now()).total_seconds())
         await self.stop()
 
     async def _do(self, step: Mapping[str, Any], host: int) -> None:
@@ -257,7 +265,7 @@ class Replay:
 
     def story(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return what the host has changed, by the stored text of the message: ("update", seconds), ("delete",),
-        ("put", queue); and under "" the queues that it has created, ("create", queue).
+        ("put", queue); and under "created" the queues that it has created.
         """
         story: dict[str, list[tuple[Any, ...]]] = {}
         for change in self.calls.changes:
@@ -268,9 +276,10 @@ class Replay:
                 case "delete":
                     story.setdefault(self.texts[change.arguments["message"].id], []).append(("delete",))
                 case "put":
+                    self.texts[change.answer.id] = change.arguments["body"]
                     story.setdefault(change.arguments["body"], []).append(("put", change.target))
                 case "create":
-                    story.setdefault("", []).append(("create", change.target))
+                    story.setdefault("created", []).append((change.target,))
         return story
 
     async def texts_left(self) -> Counter[tuple[str, str]]:
@@ -294,8 +303,8 @@ def recorded_story(scenario: str, *, host: int = 1, until: float = float("inf"))
     }
     story: dict[str, list[tuple[Any, ...]]] = {}
     for change in TRIGGERS.changes(scenario):
-        if change.get("host") != host or change["t"] > until or "queue" not in change:
-            continue
+        if change.get("host") != host or change["t"] > until or "queue" not in change or not change["status"]:
+            continue  # Another host's, or a request without a response.
         match change["op"]:
             case "put":
                 texts[change["message"]["MessageId"]] = change["stored"]
@@ -305,7 +314,7 @@ def recorded_story(scenario: str, *, host: int = 1, until: float = float("inf"))
             case "delete":
                 story.setdefault(texts[change["id"]], []).append(("delete",))
             case "create":
-                story.setdefault("", []).append(("create", change["queue"]))
+                story.setdefault("created", []).append((change["queue"],))
     return story
 
 

@@ -27,7 +27,7 @@ from emulator.worker.port import Datum
 from tests.recordings.triggers import TRIGGERS
 from tests.waiting import eventually
 
-from .replay import Replay, recorded_runs, recorded_story, recorded_texts_left, runs_of
+from .replay import OPTION, Replay, recorded_runs, recorded_story, recorded_texts_left, runs_of
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_trigger_metadata_are_the_recorded_binding_data(replay: Replay) ->
             name: value["json"] for name, value in line["bindingData"].items()
         }
         for line in TRIGGERS.received("queue_texts")
-        if line["event"] == "start" and line["function"] in ("QString", "QBytes") and "name" not in line["bindingData"]
+        if line["event"] == "start" and line["function"] in ("QString", "QBytes")
     }
     compared = 0
     for run in replay.runs.begun:
@@ -99,15 +99,16 @@ async def test_trigger_metadata_are_the_recorded_binding_data(replay: Replay) ->
             name: datum.value if datum.type == "string" else json.loads(datum.value)
             for name, datum in run.trigger_metadata.items()
         }
-        expected = recorded.get((run.function, replay.texts.get(data["Id"], "")))
-        if expected is None:
-            continue  # The members of this message are in its metadata, which the extension alone does not do.
+        expected = recorded.get((run.function, replay.texts.get(data["Id"])))
+        # The members of a JSON message are in its metadata, too, which the extension alone does not do.
+        if expected is None or expected.get("QueueTrigger", "").startswith("{"):
+            continue
         compared += 1
         assert list(data) == list(expected)
         assert _forms(data) == _forms(expected)
         for name in ("QueueTrigger", "DequeueCount"):
             assert data.get(name) == expected.get(name)
-    assert compared >= 9
+    assert compared >= 8
 
 
 def _forms(data: dict[str, Any]) -> list[str]:
@@ -130,20 +131,44 @@ async def test_at_most_a_batch_and_the_threshold_run_at_once(replay: Replay) -> 
     assert max(running) == 16 + 8 * (os.cpu_count() or 1)
 
 
+STRICT = [f"{OPTION}batchSize=2", f"{OPTION}newBatchThreshold=0"]
+
+
+async def put_sleeps(replay: Replay, *texts: str) -> None:
+    await replay.account.queue("q-work").create()
+    for text in texts:
+        await replay.put("q-work", base64.b64encode(text.encode()).decode())
+
+
 async def test_locks_are_renewed_while_a_function_runs(replay: Replay) -> None:
-    await replay.play("queue_long", until=405)
-    assert runs_of(replay) == recorded_runs("queue_long", until=405)
+    """As recorded in `queue_long`."""
+    await put_sleeps(replay, "sleep:390", "sleep:330 fail")
+    await replay.start("QString")
+    await replay.clock.sleep(400)
     assert replay.story() == recorded_story("queue_long", until=405)
+    assert [(run.message, run.succeeded) for run in replay.runs.ended] == [("sleep:330 fail", False), ("sleep:390", True)]
+    assert len(replay.runs.begun) == 3  # The failed message runs a second time.
 
 
 async def test_a_drained_host_ends_what_runs_and_takes_no_more(replay: Replay) -> None:
-    await replay.play("queue_drain")
+    """As recorded in `queue_drain`."""
+    await put_sleeps(replay, "sleep:6", "sleep:3")
+    app = await replay.start("QString", STRICT)
+    await replay.clock.sleep(1.3)
+    app.host.drain()
+    await replay.clock.sleep(6)
     assert [run.succeeded for run in replay.runs.ended] == [True, True]
+    await put_sleeps(replay, "after drain")
+    await replay.clock.sleep(12)
     assert await replay.texts_left() == recorded_texts_left("queue_drain")
 
 
 async def test_a_stop_waits_for_what_runs_and_leaves_the_rest(replay: Replay) -> None:
-    await replay.play("queue_stop", until=7.6)
+    """As recorded in `queue_stop`."""
+    await put_sleeps(replay, "0 sleep:5", "1 sleep:5", "waits 0", "waits 1", "waits 2")
+    await replay.start("QString", STRICT)
+    await replay.clock.sleep(2)
+    await replay.stop()
     assert runs_of(replay) == recorded_runs("queue_stop", until=7.6)
     assert replay.story() == recorded_story("queue_stop", until=7.6)
     left = await replay.account.queue("q-work").list_messages()
@@ -165,13 +190,13 @@ async def test_a_message_of_a_killed_host_is_received_when_its_ten_minutes_are_o
     await replay.account.queue("q-work").create()
     await replay.put("q-work", base64.b64encode(b"sleep:60").decode())
     await replay.start("QString")
-    began_at = await eventually(lambda: replay.runs.begun and replay.clock.now(), "run", clock=replay.clock)
+    await eventually(lambda: replay.runs.begun, "run", clock=replay.clock)
     # Nothing that a killed host does reaches storage any more.
     replay.calls.cut_off = True
     await replay.stop()
     replay.calls.cut_off = False
     await replay.start("QString")
-    await eventually(lambda: replay.runs.ended, "second run", clock=replay.clock, within=3600)
-    [run] = replay.runs.ended
-    assert (run.metadata["DequeueCount"], run.succeeded) == ("2", True)
-    assert timedelta(minutes=10) <= run.began_at - began_at < timedelta(minutes=10, seconds=10)
+    await eventually(lambda: replay.runs.ended[1:], "second run", clock=replay.clock, within=3600, every=1)
+    lost, again = replay.runs.ended
+    assert (again.metadata["DequeueCount"], again.succeeded) == ("2", True)
+    assert timedelta(minutes=10) <= again.began_at - lost.began_at < timedelta(minutes=10, seconds=10)
