@@ -1,4 +1,7 @@
-"""Values of output bindings whose service azemu does not call: kept in memory for tests and the admin API."""
+"""Values that output bindings have written, kept in memory for tests and the admin API.
+
+Values for services that azemu does not call are kept instead of being sent; others are noted when they have been sent.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from emulator import bound_json as json
+from emulator.host.port import BindingContext
 from emulator.worker.port import Datum
 
-# A host may run for weeks with a function that writes an output every second. Tests look at the last few.
+# A host may run for weeks with a function that writes an output every second, or large blobs. Tests look at the last
+# few.
 _MAX_KEPT: Final = 1000
+_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +28,8 @@ class CapturedOutput:
 
     `binding`: its name, "$return" for the return value; `type`: the binding type, such as "serviceBus". `properties`:
     the members of the binding, with settings and expressions resolved. `value`: text, bytes, a number, or what the
-    JSON contains that the binding sends to its service. `captured_at`: UTC.
+    JSON contains that the binding sends to its service. `captured_at`: UTC. `sent`: the service has got the value;
+    otherwise azemu does not call the service.
     """
 
     function: str
@@ -32,6 +39,21 @@ class CapturedOutput:
     value: Any
     invocation_id: str
     captured_at: datetime
+    sent: bool = False
+
+    @classmethod
+    def of(cls, context: BindingContext, datum: Datum, *, captured_at: datetime, sent: bool = False) -> Self:
+        """Return the output of one binding of an invocation."""
+        return cls(
+            function=context.function.name,
+            binding=context.binding.name,
+            type=context.binding.type,
+            properties=context.properties,
+            value=plain_value(datum),
+            invocation_id=context.invocation_id,
+            captured_at=captured_at,
+            sent=sent,
+        )
 
     def json_members(self) -> dict[str, Any]:
         """Return the members of the admin API's JSON object; bytes that are not UTF-8 are `valueBase64`."""
@@ -45,6 +67,7 @@ class CapturedOutput:
             if isinstance(self.value, bytes)
             else "json",
             **json_value(self.value),
+            "sent": self.sent,
             "invocationId": self.invocation_id,
             "capturedAt": self.captured_at.isoformat().replace("+00:00", "Z"),
             "properties": dict(self.properties),
@@ -52,18 +75,23 @@ class CapturedOutput:
 
 
 class CapturedOutputs:
-    """The last 1000 captured outputs of a host, oldest first. Used on the host's event loop only."""
+    """The last outputs of a host, oldest first: at most 1000, and 64 MiB. Used on the host's event loop only."""
 
     def __init__(self) -> None:
-        self._outputs: deque[CapturedOutput] = deque(maxlen=_MAX_KEPT)
+        self._outputs: deque[CapturedOutput] = deque()
+        self._bytes = 0
 
     def add(self, output: CapturedOutput) -> None:
         """Keep an output; drop the oldest if there are too many."""
         self._outputs.append(output)
+        self._bytes += _size(output)
+        while len(self._outputs) > _MAX_KEPT or (self._bytes > _MAX_BYTES and len(self._outputs) > 1):
+            self._bytes -= _size(self._outputs.popleft())
 
     def clear(self) -> None:
         """Drop all outputs."""
         self._outputs.clear()
+        self._bytes = 0
 
     def of(
         self, function: str | None = None, binding: str | None = None, *, invocation_id: str | None = None
@@ -76,6 +104,11 @@ class CapturedOutputs:
             and (binding is None or output.binding.lower() == binding.lower())
             and (invocation_id is None or output.invocation_id == invocation_id)
         ]
+
+
+def _size(output: CapturedOutput) -> int:
+    # Other values come from JSON, which no binding takes in such sizes.
+    return len(output.value) if isinstance(output.value, str | bytes) else 0
 
 
 def plain_value(datum: Datum | None) -> Any:

@@ -20,7 +20,8 @@ from typing import TypeVar
 from emulator.clock import Clock, within
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
-from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
+from emulator.host.bindings import QUEUE_OUTPUT, RETURN, BindingTypes, PreparedBinding, PreparedFunction
+from emulator.host.captured_outputs import CapturedOutput, CapturedOutputs
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.port import BindingContext, Function, TriggerEvent
@@ -70,8 +71,9 @@ class _Attempt:
 class Invoker:
     """Runs functions of the catalog.
 
-    `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `spread(a, b)`: a random
-    number from a to b, for exponential delays.
+    `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `outputs`: where values are
+    noted that output bindings have sent to their services. `spread(a, b)`: a random number from a to b, for exponential
+    delays.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Invoker:
         new_id: NewId,
         timeout: timedelta | None = None,
         retry: RetryPolicy | None = None,
+        outputs: CapturedOutputs | None = None,
         spread: Callable[[float, float], float] = uniform,
     ) -> None:
         self._worker = worker
@@ -93,8 +96,11 @@ class Invoker:
         self._new_id = new_id
         self._timeout = timeout
         self._retry = retry
+        self._outputs = outputs
         self._spread = spread
+        self._no_retries = asyncio.Event()
         self._running = 0
+        self._started = 0
         # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
@@ -103,6 +109,15 @@ class Invoker:
     def running(self) -> int:
         """The number of events that are being processed, including those that wait for a retry."""
         return self._running
+
+    @property
+    def started(self) -> int:
+        """The number of events that have been received so far."""
+        return self._started
+
+    def stop_retrying(self) -> None:
+        """End all waits for a retry, now and from now on: the error of the last attempt is final."""
+        self._no_retries.set()
 
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
@@ -115,6 +130,7 @@ class Invoker:
         """
         # An event counts as running while it waits for a retry, so that a host that stops waits for it.
         self._running += 1
+        self._started += 1
         self._idle.clear()
         try:
             policy = function.metadata.retry or self._retry
@@ -147,10 +163,20 @@ class Invoker:
                 if not may_retry(policy, retries):
                     log.gave_up(retries)
                     raise
-            retries += 1
-            delay = delay_before(policy, retries, delay, self._spread)
-            log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
-            await self._clock.sleep(delay)
+                retries += 1
+                delay = delay_before(policy, retries, delay, self._spread)
+                log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
+                if not await self._pause(delay):
+                    log.retries_cancelled()
+                    raise
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait for the time of a retry. Return False if the host stops before."""
+        try:
+            await within(self._clock, seconds, self._no_retries.wait())
+        except TimeoutError:
+            return True
+        return False
 
     async def _attempt(
         self, function: Function, event: TriggerEvent, invocation_id: str, retry: RetryContext | None
@@ -220,25 +246,35 @@ class Invoker:
         values = {**returned.outputs, RETURN: returned.value}
 
         async def write(prepared: PreparedBinding, datum: Datum) -> None:
-            write_output = self._types.output(prepared.binding).write
-            if write_output is None:
+            output = self._types.output(prepared.binding)
+            if output.write is None:
                 return
             try:
-                await write_output(attempt.context(prepared), datum)
+                context = attempt.context(prepared)
+                await output.write(context, datum)
             except EmulatorError as error:
                 raise BindingFailed(
                     f"Error while handling parameter {prepared.binding.name} after function returned: {error}"
                 ) from error
+            # An output that is captured notes its value itself.
+            if self._outputs is not None and not output.is_captured:
+                self._outputs.add(CapturedOutput.of(context, datum, captured_at=self._clock.now(), sent=True))
 
         # Outputs that the function has not set are not written.
-        await _concurrently(
-            [write(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
-        )
+        given = [(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
+        messages = [pair for pair in given if pair[0].binding.type.lower() == QUEUE_OUTPUT]
+        others = [pair for pair in given if pair not in messages]
+        # Messages are sent when all else is written: a function that gets one finds the blob or row that it tells of.
+        # Source: docs/protocol/functions-host.md 7.1.
+        for group in (others, messages):
+            await _concurrently([write(prepared, datum) for prepared, datum in group])
 
 
 async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:
     """Await all; return their results, or raise the first error after the others have ended."""
     # Most functions have at most one such binding, and a task costs more than most bindings.
+    if not work:
+        return []
     if len(work) == 1:
         return [await work[0]]
     # Not a task group, which would cancel the others: an output that is half written is worse than one that is
