@@ -142,12 +142,9 @@ def parse(words: Sequence[str]) -> Start | Invoke | Send | Transfer | int:
                 return parse_send(kind, options)
             case ["storage", ("export" | "import" | "copy") as action, *options]:
                 return _parse_transfer(action, options)
-            case ["host", *others]:
-                return _unknown_command(others, group="host", known=("start",))
-            case ["send", *others]:
-                return _unknown_command(others, group="send", known=("queue", "blob", "eventgrid"))
-            case ["storage", *others]:
-                return _unknown_command(others, group="storage", known=("export", "import", "copy"))
+            case [("host" | "send" | "storage") as group, *others]:
+                known = [word for of_group, word in _GROUP_COMMANDS if of_group == group]
+                return _unknown_command(others, group=group, known=known)
             case [option, *_] if option.startswith("-"):
                 # Either a misspelt option of azemu itself, or the word `start` was forgotten.
                 near = difflib.get_close_matches(option, ("--version", "--help"), n=1)

@@ -45,10 +45,16 @@ class UnknownBindingTypes(EmulatorError):
 class BindingTypes:
     """Triggers, inputs and outputs of all extensions by binding type, in any letter case.
 
-    `fallback` decides about types that no extension has.
+    `fallback` decides about types that no extension has. `around_output`: wraps each output of the extensions.
     """
 
-    def __init__(self, extensions: Iterable[Extension], fallback: Fallback | None = None) -> None:
+    def __init__(
+        self,
+        extensions: Iterable[Extension],
+        fallback: Fallback | None = None,
+        *,
+        around_output: Callable[[Output], Output] = lambda output: output,
+    ) -> None:
         self._fallback = fallback or Fallback()
         self._triggers: dict[str, Trigger] = {}
         self._inputs: dict[str, Input] = {}
@@ -56,7 +62,7 @@ class BindingTypes:
         for extension in extensions:
             self._triggers.update(extension.triggers)
             self._inputs.update(extension.inputs)
-            self._outputs.update(extension.outputs)
+            self._outputs.update((name, around_output(output)) for name, output in extension.outputs.items())
 
     def trigger(self, binding: Binding) -> Trigger:
         """Return the trigger of a binding type. Raises UnknownBindingType."""

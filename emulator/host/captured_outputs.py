@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 from emulator import bound_json as json
-from emulator.host.port import BindingContext
+from emulator.clock import Clock
+from emulator.host.port import BindingContext, Output
 from emulator.worker.port import Datum
 
 # A host may run for weeks with a function that writes an output every second, or large blobs. Tests look at the last
@@ -106,6 +107,20 @@ class CapturedOutputs:
         ]
 
 
+def noting(output: Output, captured: CapturedOutputs, clock: Clock) -> Output:
+    """Return the output of an extension, which also notes in `captured` each value that it has sent."""
+    send = output.write
+    # An HTTP response goes back to the trigger, and an output that captures notes its values itself.
+    if send is None or output.is_captured:
+        return output
+
+    async def write(context: BindingContext, datum: Datum) -> None:
+        await send(context, datum)
+        captured.add(CapturedOutput.of(context, datum, captured_at=clock.now(), sent=True))
+
+    return replace(output, write=write)
+
+
 def _size(output: CapturedOutput) -> int:
     # Other values come from JSON, which no binding takes in such sizes.
     return len(output.value) if isinstance(output.value, str | bytes) else 0
@@ -114,9 +129,10 @@ def _size(output: CapturedOutput) -> int:
 def plain_value(datum: Datum | None) -> Any:
     """Return the value of a Datum as Python object: JSON is parsed, None stays None.
 
-    JSON text that cannot be parsed is returned as text: it is what the function has set.
+    JSON text that cannot be parsed is returned as text: it is what the function has set. None for a stream, which can
+    be read only once.
     """
-    if datum is None:
+    if datum is None or datum.type == "stream":
         return None
     if datum.type != "json":
         return datum.value

@@ -23,7 +23,7 @@ from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
 from emulator.host.bindings import HTTP_TRIGGER, BindingTypes, cut_formats
-from emulator.host.captured_outputs import CapturedOutputs
+from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
 from emulator.host.invoker import Invoker
@@ -76,7 +76,8 @@ class Host:
         self._clock = clock
         self._new_id = new_id
         # Binding types are known before the app is loaded, and the same for all of its functions.
-        self._types = BindingTypes(parts.extensions, parts.fallback)
+        note = partial(noting, captured=parts.captured_outputs, clock=clock)
+        self._types = BindingTypes(parts.extensions, parts.fallback, around_output=note)
         self._invoker: Invoker | None = None
         self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
@@ -162,7 +163,6 @@ class Host:
                 new_id=self._new_id,
                 timeout=self._parts.options.function_timeout,
                 retry=policy_of_options(self._parts.options.retry),
-                outputs=self._parts.captured_outputs,
             )
             stack.push_async_callback(drain.wait_until_idle, invoker)
             engines = [

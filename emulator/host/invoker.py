@@ -21,7 +21,6 @@ from emulator.clock import Clock, within
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
 from emulator.host.bindings import QUEUE_OUTPUT, RETURN, BindingTypes, PreparedBinding, PreparedFunction
-from emulator.host.captured_outputs import CapturedOutput, CapturedOutputs
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.port import BindingContext, Function, TriggerEvent
@@ -71,9 +70,8 @@ class _Attempt:
 class Invoker:
     """Runs functions of the catalog.
 
-    `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `outputs`: where values are
-    noted that output bindings have sent to their services. `spread(a, b)`: a random number from a to b, for exponential
-    delays.
+    `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `spread(a, b)`: a random
+    number from a to b, for exponential delays.
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class Invoker:
         new_id: NewId,
         timeout: timedelta | None = None,
         retry: RetryPolicy | None = None,
-        outputs: CapturedOutputs | None = None,
         spread: Callable[[float, float], float] = uniform,
     ) -> None:
         self._worker = worker
@@ -96,7 +93,6 @@ class Invoker:
         self._new_id = new_id
         self._timeout = timeout
         self._retry = retry
-        self._outputs = outputs
         self._spread = spread
         self._no_retries = asyncio.Event()
         self._running = 0
@@ -246,19 +242,15 @@ class Invoker:
         values = {**returned.outputs, RETURN: returned.value}
 
         async def write(prepared: PreparedBinding, datum: Datum) -> None:
-            output = self._types.output(prepared.binding)
-            if output.write is None:
+            write_output = self._types.output(prepared.binding).write
+            if write_output is None:
                 return
             try:
-                context = attempt.context(prepared)
-                await output.write(context, datum)
+                await write_output(attempt.context(prepared), datum)
             except EmulatorError as error:
                 raise BindingFailed(
                     f"Error while handling parameter {prepared.binding.name} after function returned: {error}"
                 ) from error
-            # An output that is captured notes its value itself.
-            if self._outputs is not None and not output.is_captured:
-                self._outputs.add(CapturedOutput.of(context, datum, captured_at=self._clock.now(), sent=True))
 
         # Outputs that the function has not set are not written.
         given = [(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]

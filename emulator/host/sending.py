@@ -251,7 +251,7 @@ def completed_events(event: object, *, now: datetime, new_id: NewId) -> Sequence
             event = json.loads(event)
         except (ValueError, RecursionError) as error:
             raise NotStorable(f"The event is not JSON: {error}.") from None
-    events = event if isinstance(event, list | tuple) else [event]
+    events: Sequence[Any] = event if isinstance(event, list | tuple) else [event]
     if not all(isinstance(single, Mapping) for single in events):
         raise NotStorable("An event is a JSON object, or an array of objects.")
     time = now.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -76,8 +76,8 @@ def check_is_timer(app: App, name: str) -> None:
         raise NotInvoked(str(error)) from error
     if trigger.type.lower() != "timertrigger":
         raise NotInvoked(
-            f"The function '{name}' has a {trigger.type}, and app.fire runs timer functions. Run it with app.invoke, or "
-            "cause an event: app.put_message, app.upload, app.send_event, app.request."
+            f"The function '{name}' has a {trigger.type}, and app.fire runs timer functions. Run it with app.invoke, "
+            "or cause an event: app.put_message, app.upload, app.send_event, app.request."
         )
 
 

@@ -89,8 +89,8 @@ def registered_type(binding_type: str) -> str:
     """Return the spelling of a binding type for which there is a converter; the type itself if there is none."""
     registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
     lower = binding_type.lower()
-    # The registry has no public list of its types.
-    return next((name for name in getattr(registry, "_bindings", ()) if name.lower() == lower), binding_type)
+    # The registry has no public list of its types. Not all of its keys are texts.
+    return next((name for name in getattr(registry, "_bindings", ()) if str(name).lower() == lower), binding_type)
 
 
 def has_implicit_output(binding_type: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 from emulator.clock import Clock, SystemClock
 from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
-from emulator.host.captured_outputs import CapturedOutputs
+from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
 from emulator.host.port import BindingContext, Extension, Input, Output, Trigger, TriggerEvent
@@ -52,6 +53,7 @@ class Things:
 
     stored: dict[str, Datum] = field(default_factory=dict)
     reading: Callable[[BindingContext], Awaitable[None]] | None = None
+    outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
 
     async def read(self, context: BindingContext) -> Datum | None:
         if self.reading is not None:
@@ -103,7 +105,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Open]:
             worker = InProcessWorker(tmp_path, settings={}, clock=clock, on_log=lambda record: None)
             await stack.enter_async_context(worker)
             things = Things()
-            types = BindingTypes([things.extension])
+            types = BindingTypes(
+                [things.extension], around_output=partial(noting, captured=things.outputs, clock=clock)
+            )
             catalog = build_catalog(
                 await worker.load(), types, expand=lambda text: text, is_disabled=lambda name: False
             )
@@ -355,21 +359,17 @@ def f(x, a, b: func.Out[str], context):
 
 
 async def test_outputs_that_were_sent_are_noted(bench: Open) -> None:
-    outputs = CapturedOutputs()
-    app = await bench(
-        """
+    app = await bench("""
 @app.generic_output_binding(arg_name="a", type="thing", path="nowhere")
 @app.generic_output_binding(arg_name="$return", type="thing", path="out/{sys.methodname}")
 @app.generic_trigger(arg_name="x", type="thingTrigger")
 def f(x, a: func.Out[str]):
     a.set("lost")
     return {"n": 1}
-""",
-        outputs=outputs,
-    )
+""")
     with pytest.raises(BindingFailed):
         await app.call(invocation_id="one")
-    [output] = outputs.of("F")
+    [output] = app.things.outputs.of("F")
     assert (output.binding, output.value, output.sent, output.properties["path"], output.invocation_id) == (
         "$return",
         {"n": 1},

@@ -73,7 +73,7 @@ async def test_functions_in_folders_work_together() -> None:
         assert (await app.post("/api/documents/a1", data="New desks,\nmade of oak")).status == 202
         await app.settle()
         assert await app.blob("summaries/a1.txt") == b"5 words: New desks,"
-        assert "Function 'Functions.cleanup' is disabled" in app.console
+        assert (await app.get("/admin/functions/cleanup")).json()["isDisabled"]
         # A disabled function can be run by hand.
         await app.fire("cleanup")
         assert app.logs[-1].message == "Cleaned up."

@@ -62,7 +62,7 @@ async def test_an_event_runs_a_function_and_its_retries_take_virtual_time(app_fo
         begin = app.now
         await app.send_event("on_event", [{"subject": "late", "data": {"failures": 2}}])
         assert app.now - begin == timedelta(hours=2)
-        with pytest.raises(InvocationFailed, match="Exception while executing function: Functions.on_event"):
+        with pytest.raises(InvocationFailed, match=r"Exception while executing function: Functions\.on_event"):
             await app.send_event("on_event", {"data": {"failures": 9}})
 
 
