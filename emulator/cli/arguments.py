@@ -165,7 +165,8 @@ def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) 
         stream = sys.stdout if words else sys.stderr
         if not words:
             stream.write(f"azemu: '{prefix}' needs one more word. ")
-        commands = "".join(f"  {prefix} {word:11}{_GROUP_COMMANDS[group, word]}\n" for word in known)
+        width = max(map(len, known)) + 2
+        commands = "".join(f"  {prefix} {word:{width}}{_GROUP_COMMANDS[group, word]}\n" for word in known)
         stream.write(f"Commands:\n{commands}`{prefix} {known[0]} --help` shows the options of a command.\n")
         return exit_codes.OK if words else exit_codes.USAGE
     near = difflib.get_close_matches(words[0], known, n=1)
