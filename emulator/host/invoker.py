@@ -94,12 +94,12 @@ class Invoker:
         self._timeout = timeout
         self._retry = retry
         self._spread = spread
-        self._no_retries = asyncio.Event()
         self._running = 0
         self._started = 0
         # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopping = asyncio.Event()
 
     @property
     def running(self) -> int:
@@ -111,13 +111,13 @@ class Invoker:
         """The number of events that have been received so far."""
         return self._started
 
-    def stop_retrying(self) -> None:
-        """End all waits for a retry, now and from now on: the error of the last attempt is final."""
-        self._no_retries.set()
-
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
         await self._idle.wait()
+
+    def stop_retrying(self) -> None:
+        """End all waits for a retry, now and from now on: their invocations fail with the error of the last attempt."""
+        self._stopping.set()
 
     async def invoke(self, function: Function, event: TriggerEvent) -> Returned:
         """Run the function for one event, and again if it fails and its retry policy says so.
@@ -162,17 +162,16 @@ class Invoker:
                 retries += 1
                 delay = delay_before(policy, retries, delay, self._spread)
                 log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
-                if not await self._pause(delay):
-                    log.retries_cancelled()
+                if await self._stops_within(delay):
+                    log.stopped_retrying()
                     raise
 
-    async def _pause(self, seconds: float) -> bool:
-        """Wait for the time of a retry. Return False if the host stops before."""
+    async def _stops_within(self, seconds: float) -> bool:
         try:
-            await within(self._clock, seconds, self._no_retries.wait())
+            await within(self._clock, seconds, self._stopping.wait())
         except TimeoutError:
-            return True
-        return False
+            return False
+        return True
 
     async def _attempt(
         self, function: Function, event: TriggerEvent, invocation_id: str, retry: RetryContext | None
@@ -254,12 +253,16 @@ class Invoker:
 
         # Outputs that the function has not set are not written.
         given = [(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
-        messages = [pair for pair in given if pair[0].binding.type.lower() == QUEUE_OUTPUT]
-        others = [pair for pair in given if pair not in messages]
         # Messages are sent when all else is written: a function that gets one finds the blob or row that it tells of.
         # Source: docs/protocol/functions-host.md 7.1.
-        for group in (others, messages):
-            await _concurrently([write(prepared, datum) for prepared, datum in group])
+        for is_message in (False, True):
+            await _concurrently(
+                [
+                    write(prepared, datum)
+                    for prepared, datum in given
+                    if (prepared.binding.type.lower() == QUEUE_OUTPUT) is is_message
+                ]
+            )
 
 
 async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:

@@ -69,8 +69,8 @@ class InvocationLog:
         """Log that the last retry failed."""
         self._write(logging.ERROR, "Function execution failed after '%d' retries.", retries)
 
-    def retries_cancelled(self) -> None:
-        """Log that the host stops before the next retry."""
+    def stopped_retrying(self) -> None:
+        """Log that the host stops while the function waits for a retry."""
         self._write(logging.WARNING, "Invocation cancelled - exiting retry loop.")
 
     def user(self, record: LogRecord) -> None:
