@@ -169,6 +169,7 @@ async def open_app(
             settings=configuration.settings,
             status=status,
             fallback=fallback(context),
+            captured_outputs=captured_outputs,
         )
         host = Host(parts, clock=clock, new_id=new_id)
         commands = HostCommands(drain=host.drain, restart=process.restart)
@@ -180,6 +181,7 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             commands=commands,
+            accounts=accounts,
         )
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.
@@ -189,6 +191,8 @@ async def open_app(
         await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
         # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
+        # A retry may be hours away, and requests and listeners wait for it.
+        stack.callback(host.stop_retrying)
         yield App(
             configuration=configuration,
             port=port,

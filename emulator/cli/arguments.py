@@ -15,6 +15,7 @@ from typing import Final, Literal
 from emulator import __version__, exit_codes
 from emulator.cli.invoke_arguments import Invoke, parse_invoke
 from emulator.cli.parsing import Parser
+from emulator.cli.send_arguments import Send, parse_send
 
 # The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
@@ -29,6 +30,9 @@ Usage: azemu <command> [options]
 Commands:
   start             run the function app in the current folder (also: azemu host start)
   invoke            run one function of a host that is running, with data of your choice
+  send queue        put a message into a queue of the app's storage
+  send blob         write a blob into the app's storage
+  send eventgrid    run a function of a running host for an event
   storage export    save queues, tables and blobs of a storage account to a file
   storage import    load a saved file into a storage account
   storage copy      copy queues, tables and blobs from one storage account to another
@@ -65,9 +69,14 @@ _TRANSFER_DESCRIPTIONS: Final = {
     "again to complete it.",
 }
 
+_COMMANDS: Final = ("start", "invoke", "send", "host", "storage", "help", "version")
+
 # By group and word, for the list of a group's commands.
 _GROUP_COMMANDS: Final = {
     ("host", "start"): "run the function app in the current folder",
+    ("send", "queue"): "put a message into a queue of the app's storage",
+    ("send", "blob"): "write a blob into the app's storage",
+    ("send", "eventgrid"): "run a function of a running host for an event",
     ("storage", "export"): "save queues, tables and blobs of a storage account to a file",
     ("storage", "import"): "load a saved file into a storage account",
     ("storage", "copy"): "copy queues, tables and blobs from one storage account to another",
@@ -111,7 +120,7 @@ class Transfer:
     force: bool = False
 
 
-def parse(words: Sequence[str]) -> Start | Invoke | Transfer | int:
+def parse(words: Sequence[str]) -> Start | Invoke | Send | Transfer | int:
     """Parse the arguments after `azemu`. Return an exit code if the help or an error message was printed instead."""
     rest = list(words)
     if not rest or rest[0] in ("-h", "--help") or rest in (["help"], ["help", "help"]):
@@ -129,12 +138,13 @@ def parse(words: Sequence[str]) -> Start | Invoke | Transfer | int:
                 return _parse_start(options)
             case ["invoke", *options]:
                 return parse_invoke(options)
+            case ["send", ("queue" | "blob" | "eventgrid") as kind, *options]:
+                return parse_send(kind, options)
             case ["storage", ("export" | "import" | "copy") as action, *options]:
                 return _parse_transfer(action, options)
-            case ["host", *others]:
-                return _unknown_command(others, group="host", known=("start",))
-            case ["storage", *others]:
-                return _unknown_command(others, group="storage", known=("export", "import", "copy"))
+            case [("host" | "send" | "storage") as group, *others]:
+                known = [word for of_group, word in _GROUP_COMMANDS if of_group == group]
+                return _unknown_command(others, group=group, known=known)
             case [option, *_] if option.startswith("-"):
                 # Either a misspelt option of azemu itself, or the word `start` was forgotten.
                 near = difflib.get_close_matches(option, ("--version", "--help"), n=1)
@@ -142,7 +152,7 @@ def parse(words: Sequence[str]) -> Start | Invoke | Transfer | int:
                 sys.stderr.write(f"azemu: expected a command, not '{option}'. Did you mean '{suggestion}'?\n")
                 return exit_codes.USAGE
             case _:
-                return _unknown_command(rest, group="", known=("start", "invoke", "host", "storage", "help", "version"))
+                return _unknown_command(rest, group="", known=_COMMANDS)
     except SystemExit as end:
         # argparse ends the process after --help and after an error. Callers in this process need the code instead.
         return end.code if isinstance(end.code, int) else exit_codes.USAGE
@@ -155,7 +165,8 @@ def _unknown_command(words: Sequence[str], *, group: str, known: Sequence[str]) 
         stream = sys.stdout if words else sys.stderr
         if not words:
             stream.write(f"azemu: '{prefix}' needs one more word. ")
-        commands = "".join(f"  {prefix} {word:8}{_GROUP_COMMANDS[group, word]}\n" for word in known)
+        width = max(map(len, known)) + 2
+        commands = "".join(f"  {prefix} {word:{width}}{_GROUP_COMMANDS[group, word]}\n" for word in known)
         stream.write(f"Commands:\n{commands}`{prefix} {known[0]} --help` shows the options of a command.\n")
         return exit_codes.OK if words else exit_codes.USAGE
     near = difflib.get_close_matches(words[0], known, n=1)

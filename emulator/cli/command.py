@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from emulator import exit_codes
 from emulator.cli.arguments import Start, Transfer, parse, split_arguments
 from emulator.cli.invoke_arguments import Invoke
+from emulator.cli.send_arguments import Send
 from emulator.errors import ConfigurationError, EmulatorError
 
 
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from emulator.cli.invoking import run_invoke
 
                 return run_invoke(command)
+            case Send():
+                from emulator.cli.sending import run_send
+
+                return run_send(command)
             case Transfer():
                 from emulator.cli.transferring import run_transfer
 

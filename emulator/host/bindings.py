@@ -22,6 +22,8 @@ HTTP_TRIGGER = "httptrigger"
 WARMUP_TRIGGER = "warmuptrigger"
 # The response of an HTTP function, which the http extension renders.
 HTTP_OUTPUT = "http"
+# The invoker writes outputs of this type after all others.
+QUEUE_OUTPUT = "queue"
 
 # Members that name things of the binding itself, and routes, which the Functions host takes literally. A route may
 # contain `%` as part of an escape, so resolving it would break URLs.
@@ -43,10 +45,16 @@ class UnknownBindingTypes(EmulatorError):
 class BindingTypes:
     """Triggers, inputs and outputs of all extensions by binding type, in any letter case.
 
-    `fallback` decides about types that no extension has.
+    `fallback` decides about types that no extension has. `around_output`: wraps each output of the extensions.
     """
 
-    def __init__(self, extensions: Iterable[Extension], fallback: Fallback | None = None) -> None:
+    def __init__(
+        self,
+        extensions: Iterable[Extension],
+        fallback: Fallback | None = None,
+        *,
+        around_output: Callable[[Output], Output] = lambda output: output,
+    ) -> None:
         self._fallback = fallback or Fallback()
         self._triggers: dict[str, Trigger] = {}
         self._inputs: dict[str, Input] = {}
@@ -54,7 +62,7 @@ class BindingTypes:
         for extension in extensions:
             self._triggers.update(extension.triggers)
             self._inputs.update(extension.inputs)
-            self._outputs.update(extension.outputs)
+            self._outputs.update((name, around_output(output)) for name, output in extension.outputs.items())
 
     def trigger(self, binding: Binding) -> Trigger:
         """Return the trigger of a binding type. Raises UnknownBindingType."""
@@ -121,6 +129,19 @@ class PreparedFunction:
     trigger: Binding
     inputs: Sequence[PreparedBinding]
     outputs: Sequence[PreparedBinding]
+
+
+def cut_formats(function: PreparedFunction) -> list[str]:
+    """Return warnings about dates such as {datetime:yyyy.MM.dd}, whose formats end at their first dot."""
+    return [
+        f"Function '{function.metadata.name}', binding '{prepared.binding.name}': in '{name}', the format of "
+        f"{{{expression.path[-1]}:{expression.form}{expression.ignored}}} ends at its first dot, here and on Azure, so "
+        f"it is '{expression.form}'. Separate the parts with another character, such as a hyphen."
+        for prepared in (*function.inputs, *function.outputs)
+        for name, template in prepared.templates.items()
+        for expression in template.expressions
+        if expression.ignored and is_built_in(expression.path[0])
+    ]
 
 
 # Parsing at indexing has two reasons: a mistake is reported once instead of in every run, as on Azure, and rendering is

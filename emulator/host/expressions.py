@@ -10,22 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property, lru_cache
+from typing import Any
 from uuid import UUID
 
 from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.dotnet.format_strings import DEFAULT_DATE_FORMAT, format_date, format_guid
+from emulator.dotnet.json_reader import JsonReaderError, read_whole
+from emulator.dotnet.token_text import scalar_text
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.worker.port import Datum
 
-# The .NET format "o", the default for dates in binding data.
-_ROUND_TRIP_DATE = "yyyy-MM-ddTHH:mm:ssK"
-_BUILT_IN = frozenset(("rand-guid", "datetime", "sys"))
-# An identifier of C#; letters of all scripts are allowed.
+# The resolvers of .NET compare only the beginning of a name: {datetimeUtc} is {datetime}.
+_BUILT_IN_BEGINNINGS = ("rand-guid", "datetime")
+_SYSTEM = "sys"
+# An identifier of C#; letters of all scripts are allowed. Names of members, such as those of HTTP headers, may also
+# contain a hyphen.
 _NAME = re.compile(r"[^\W\d]\w*")
+_MEMBER = re.compile(r"[\w-]+")
 
 
 class ExpressionError(EmulatorError):
@@ -34,10 +38,14 @@ class ExpressionError(EmulatorError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """`{path:form}`. `path`: the names between the dots. `form`: a .NET format, empty if there is none."""
+    """`{path:form}`. `path`: the names between the dots. `form`: a .NET format, empty if there is none.
+
+    `ignored`: the end of a format with a dot: .NET cuts the text at its dots first, so {datetime:yyyy.MM} is the year.
+    """
 
     path: tuple[str, ...]
     form: str = ""
+    ignored: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +111,9 @@ def _pattern(template: Template) -> re.Pattern[str]:
 
 
 def is_built_in(name: str) -> bool:
-    """Whether a name has a value without the trigger: rand-guid, datetime, sys."""
-    return name.lower() in _BUILT_IN
+    """Whether a name has a value without the trigger: rand-guid, datetime and what begins like them, and sys."""
+    lower = name.lower()
+    return lower == _SYSTEM or lower.startswith(_BUILT_IN_BEGINNINGS)
 
 
 def parse_template(text: str) -> Template:
@@ -120,11 +129,11 @@ def parse_template(text: str) -> Template:
             end = text.find("}", position)
             if end < 0 or "{" in text[position + 1 : end]:
                 raise ExpressionError(f"Invalid template '{text}'. Missing closing bracket at position {position + 1}.")
-            name, _, form = text[position + 1 : end].partition(":")
-            path = tuple(part.strip() for part in name.split("."))
-            if not is_built_in(path[0]) and not all(_NAME.fullmatch(part) for part in path):
+            expression = _parse_expression(text[position + 1 : end])
+            if not _is_valid(expression.path):
+                name = ".".join(expression.path)
                 raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
-            parts.append(Expression(path, form))
+            parts.append(expression)
             position = end + 1
         elif text[position] == "}":
             raise ExpressionError(f"Invalid template '{text}'. Missing opening bracket at position {position + 1}.")
@@ -134,6 +143,21 @@ def parse_template(text: str) -> Template:
             parts.append(text[position:end])
             position = end
     return Template(tuple(parts))
+
+
+def _parse_expression(text: str) -> Expression:
+    name, colon, rest = text.partition(":")
+    path = tuple(part.strip() for part in name.split("."))
+    # The format ends at the first dot after the colon; what follows would be the name of a member of the text.
+    form, dot, ignored = rest.partition(".")
+    return Expression(path, form if colon else "", f"{dot}{ignored}")
+
+
+def _is_valid(path: Sequence[str]) -> bool:
+    first, *members = path
+    if is_built_in(first):
+        return True
+    return _NAME.fullmatch(first) is not None and all(_MEMBER.fullmatch(member) for member in members)
 
 
 class BindingData:
@@ -153,73 +177,77 @@ class BindingData:
         self._new_id = new_id
 
     def text(self, expression: Expression) -> str:
-        """Return the value of an expression as .NET writes it. Raises ExpressionError for a name without a value."""
-        value = self.value(expression.path)
-        # JSON objects and arrays have no text of their own; only a dotted name leads to one inside them.
-        if value is None or isinstance(value, (dict, list)):
-            raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
-        if value is _DATE_TIME:
-            return format_date(self._clock.now(), expression.form or DEFAULT_DATE_FORMAT)
-        return as_text(value, expression.form)
+        """Return the value of an expression as .NET writes it. Raises ExpressionError for a name without a value.
 
-    def value(self, path: Sequence[str]) -> object:
-        """Return the value of a dotted name; None if it has none. Raises ExpressionError for a missing member of it."""
-        first = path[0].lower()
+        Times, URIs, JSON objects, arrays and null have no text: the result is empty. Formats apply to built-in names
+        only. Recorded from the extensions: docs/protocol/functions-host.md 2.2.
+        """
+        first, *members = expression.path
         # Binding data has precedence over built-in names: a blob path with {datetime} captures a value of that name.
-        if first in self._named:
-            value = self._named[first]
-            for part in path[1:]:
-                members = value if isinstance(value, Mapping) else {}
-                key = next((key for key in members if str(key).lower() == part.lower()), None)
-                if key is None:
-                    raise ExpressionError(f"Error while accessing '{part}': property doesn't exist.")
-                value = members[key]
-            return value
-        match ".".join(path).lower():
-            case "rand-guid" | "sys.randguid":
-                return UUID(hex=self._new_id())
-            case "datetime":
-                return _DATE_TIME
-            case "sys.utcnow":
-                return self._clock.now()
-            case "sys.methodname":
-                return self._function
-            case _:
-                return None
+        if first.lower() in self._named:
+            return as_text(_member(self._named[first.lower()], members))
+        return self._built_in(first.lower(), members, expression)
+
+    def _built_in(self, first: str, members: Sequence[str], expression: Expression) -> str:
+        name = ".".join((first, *members)).lower() if first == _SYSTEM else first
+        if name.startswith("datetime") or name == "sys.utcnow":
+            return format_date(self._clock.now(), expression.form or DEFAULT_DATE_FORMAT)
+        if name.startswith("rand-guid") or name == "sys.randguid":
+            try:
+                return format_guid(UUID(hex=self._new_id()), expression.form)
+            except ValueError as error:
+                raise ExpressionError(str(error)) from None
+        if name == "sys.methodname":
+            return self._function
+        if first == _SYSTEM and members:
+            raise ExpressionError(f"Error while accessing '{members[0]}': property doesn't exist.")
+        raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
 
     # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
     @cached_property
     def _named(self) -> Mapping[str, object]:
         named = {name.lower(): value for name, value in self._values.items()}
         # The payload wins, although it can hide facts such as the id of a message. Apps rely on it on Azure.
-        named.update((name.lower(), value) for name, value in payload_members(self._payload).items())
+        named.update((name.lower(), _with_texts(value)) for name, value in payload_members(self._payload).items())
         return named
 
 
-# The value of {datetime}, whose text depends on the expression's format.
-_DATE_TIME = object()
+def _member(value: object, path: Sequence[str]) -> object:
+    """Return a member of a member … of a value, in any letter case. Raises ExpressionError if there is none."""
+    for name in path:
+        members = value if isinstance(value, Mapping) else {}
+        key = next((key for key in members if str(key).lower() == name.lower()), None)
+        if key is None:
+            raise ExpressionError(f"Error while accessing '{name}': property doesn't exist.")
+        value = members[key]
+    return value
 
 
-def as_text(value: object, form: str = "") -> str:
-    """Return a value as .NET writes it in the invariant culture. Raises ExpressionError for an unknown GUID format."""
+def _with_texts(value: Any) -> Any:
+    """Return a JSON value of a payload with its scalars as .NET writes them, in which it has recognised dates."""
+    match value:
+        case dict():
+            return {name: _with_texts(member) for name, member in value.items()}
+        case list() | None:
+            return value
+        case _:
+            return scalar_text(value)
+
+
+def as_text(value: object) -> str:
+    """Return a value of binding data as .NET writes it in an expression: empty for all but texts, numbers and GUIDs."""
     match value:
         case str():
             return value
         # Bytes that are not UTF-8 become U+FFFD, as in .NET, instead of failing the invocation.
         case bytes():
             return value.decode("utf-8", "replace")
-        case datetime():
-            return format_date(value, form or _ROUND_TRIP_DATE)
+        case bool() | int() | float():
+            return scalar_text(value)
         case UUID():
-            try:
-                return format_guid(value, form)
-            except ValueError as error:
-                raise ExpressionError(str(error)) from None
-        # Before numbers, because a bool is an int in Python.
-        case bool():
-            return "True" if value else "False"
-        case _:
             return str(value)
+        case _:
+            return ""
 
 
 # The JSON payload rule ---------------------------------------------------------------------------------------
@@ -228,7 +256,8 @@ def as_text(value: object, form: str = "") -> str:
 def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]:
     """Return the members of a trigger's text that is a JSON object, without arrays and nulls; scalars become text.
 
-    Any other payload has no members. Source: host, Utility.ApplyBindingData; docs/protocol/functions-host.md 2.3.
+    The text of a date with a time is the local time without its fraction, as Newtonsoft recognises dates in JSON. Any
+    other payload has no members. Source: host, Utility.ApplyBindingData; docs/protocol/functions-host.md 2.3.
     """
     # Only text is parsed, as in the host: a blob trigger passes bytes, so the members of a JSON blob are not names.
     if payload is None or payload.type != "string":
@@ -237,12 +266,12 @@ def payload_members(payload: Datum | None) -> dict[str, str | dict[str, object]]
     if not (text.startswith("{") and text.endswith("}")):
         return {}
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        # A text in braces that is not JSON, or JSON nested deeper than Python's limit, is an ordinary text payload.
+        content = read_whole(text)
+    except JsonReaderError:
+        # A text in braces that is not JSON, or nested too deep, is an ordinary text.
         return {}
     return {
-        name: value if isinstance(value, dict) else as_text(value)
+        name: value if isinstance(value, dict) else scalar_text(value)
         for name, value in content.items()
         if value is not None and not isinstance(value, list)
     }

@@ -22,7 +22,8 @@ from emulator.clock import Clock, within
 from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings
 from emulator.errors import AppLoadError
-from emulator.host.bindings import HTTP_TRIGGER, BindingTypes
+from emulator.host.bindings import HTTP_TRIGGER, BindingTypes, cut_formats
+from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
 from emulator.host.invoker import Invoker
@@ -60,6 +61,7 @@ class HostParts:
     settings: Settings
     status: HostStatus
     fallback: Fallback = field(default_factory=Fallback)
+    captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
 
 
 class UnknownFunction(LookupError):
@@ -74,7 +76,8 @@ class Host:
         self._clock = clock
         self._new_id = new_id
         # Binding types are known before the app is loaded, and the same for all of its functions.
-        self._types = BindingTypes(parts.extensions, parts.fallback)
+        note = partial(noting, captured=parts.captured_outputs, clock=clock)
+        self._types = BindingTypes(parts.extensions, parts.fallback, around_output=note)
         self._invoker: Invoker | None = None
         self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
@@ -92,6 +95,11 @@ class Host:
     @property
     def running_invocations(self) -> int:
         return self._invoker.running if self._invoker is not None else 0
+
+    @property
+    def started_invocations(self) -> int:
+        """Number of invocations since the host was started, running ones included."""
+        return self._invoker.started if self._invoker is not None else 0
 
     async def invoke(self, name: str, event: TriggerEvent) -> Returned:
         """Run a function by name. Raises UnknownFunction, and what `Invoke` raises."""
@@ -123,6 +131,11 @@ class Host:
         # HTTP triggers stay, as on Azure: the caller decides when to send no more requests.
         if self._stop_listening is not None:
             self._stop_listening()
+
+    def stop_retrying(self) -> None:
+        """End all waits for a retry. Called when the host is about to stop, before requests and listeners end."""
+        if self._invoker is not None:
+            self._invoker.stop_retrying()
 
     @asynccontextmanager
     async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
@@ -260,6 +273,8 @@ class Host:
                 )
             if function.disabled:
                 _startup.info("Function 'Functions.%s' is disabled", function.name)
+            for line in cut_formats(catalog.prepared[function.name]):
+                _startup.warning("%s", line)
             if function.metadata.retry is not None and not self._types.trigger(function.trigger).supports_retry:
                 _startup.warning(
                     "Soon retries will not be supported for function '%s'. For more information, please visit "

@@ -20,7 +20,7 @@ from typing import TypeVar
 from emulator.clock import Clock, within
 from emulator.dotnet.timespan import format_timespan
 from emulator.errors import EmulatorError
-from emulator.host.bindings import RETURN, BindingTypes, PreparedBinding, PreparedFunction
+from emulator.host.bindings import QUEUE_OUTPUT, RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.port import BindingContext, Function, TriggerEvent
@@ -95,18 +95,29 @@ class Invoker:
         self._retry = retry
         self._spread = spread
         self._running = 0
+        self._started = 0
         # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopping = asyncio.Event()
 
     @property
     def running(self) -> int:
         """The number of events that are being processed, including those that wait for a retry."""
         return self._running
 
+    @property
+    def started(self) -> int:
+        """The number of events that have been received so far."""
+        return self._started
+
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
         await self._idle.wait()
+
+    def stop_retrying(self) -> None:
+        """End all waits for a retry, now and from now on: their invocations fail with the error of the last attempt."""
+        self._stopping.set()
 
     async def invoke(self, function: Function, event: TriggerEvent) -> Returned:
         """Run the function for one event, and again if it fails and its retry policy says so.
@@ -115,6 +126,7 @@ class Invoker:
         """
         # An event counts as running while it waits for a retry, so that a host that stops waits for it.
         self._running += 1
+        self._started += 1
         self._idle.clear()
         try:
             policy = function.metadata.retry or self._retry
@@ -147,10 +159,19 @@ class Invoker:
                 if not may_retry(policy, retries):
                     log.gave_up(retries)
                     raise
-            retries += 1
-            delay = delay_before(policy, retries, delay, self._spread)
-            log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
-            await self._clock.sleep(delay)
+                retries += 1
+                delay = delay_before(policy, retries, delay, self._spread)
+                log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
+                if await self._stops_within(delay):
+                    log.stopped_retrying()
+                    raise
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            await within(self._clock, seconds, self._stopping.wait())
+        except TimeoutError:
+            return False
+        return True
 
     async def _attempt(
         self, function: Function, event: TriggerEvent, invocation_id: str, retry: RetryContext | None
@@ -235,14 +256,24 @@ class Invoker:
                 ) from error
 
         # Outputs that the function has not set are not written.
-        await _concurrently(
-            [write(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
-        )
+        given = [(prepared, datum) for prepared in outputs if (datum := values.get(prepared.binding.name)) is not None]
+        # Messages are sent when all else is written: a function that gets one finds the blob or row that it tells of.
+        # Source: docs/protocol/functions-host.md 7.1.
+        for is_message in (False, True):
+            await _concurrently(
+                [
+                    write(prepared, datum)
+                    for prepared, datum in given
+                    if (prepared.binding.type.lower() == QUEUE_OUTPUT) is is_message
+                ]
+            )
 
 
 async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:
     """Await all; return their results, or raise the first error after the others have ended."""
     # Most functions have at most one such binding, and a task costs more than most bindings.
+    if not work:
+        return []
     if len(work) == 1:
         return [await work[0]]
     # Not a task group, which would cancel the others: an output that is half written is worse than one that is

@@ -179,8 +179,9 @@ which fails the invocation and is logged with it."""
 WriteOutput = Callable[[BindingContext, Datum], Awaitable[None]]
 """Write the value of an output binding after the function has succeeded; not called for an output that is not set.
 
-Called at the same time as the other outputs. Raises EmulatorError, which fails the invocation and is logged with it.
-The other outputs are written all the same, and a retry writes all of them again."""
+Called at the same time as the other outputs, those of the type `queue` after all others. Raises EmulatorError, which
+fails the invocation and is logged with it. The outputs that are written at the same time are written all the same, and
+a retry writes all of them again."""
 
 ValidateBinding = Callable[[Binding], None]
 """Check an input or output binding at indexing, `%settings%` resolved. Raises EmulatorError."""

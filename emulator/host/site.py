@@ -22,6 +22,7 @@ from emulator.host.admin.api import HostApi, HostCommands, HostFacts, RunningHos
 from emulator.host.admin.functions import FunctionsApi, Spawn
 from emulator.host.admin.keys import KeysApi
 from emulator.host.admin.manual import ManualApi
+from emulator.host.admin.storage import StorageApi
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.host_id import host_id
 from emulator.host.http.keys import easyauth
@@ -34,6 +35,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Webhook
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, hyphenated, new_id
+from emulator.storage.accounts import StorageAccounts
 
 # In the app's folder, beside the other files of azemu, so that each app has keys of its own.
 SECRETS_FOLDER = Path(".azemu") / "secrets"
@@ -56,7 +58,10 @@ def secrets_folder(configuration: Configuration) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteParts:
-    """The parts of the web server. `routes`: the route table that the http extension fills."""
+    """The parts of the web server. `routes`: the route table that the http extension fills.
+
+    `accounts` None: the admin API does not send to the app's storage.
+    """
 
     host: RunningHost
     extensions: Sequence[Extension]
@@ -65,6 +70,7 @@ class SiteParts:
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
     commands: HostCommands = field(default_factory=HostCommands)
+    accounts: StorageAccounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spaw
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, spawn=spawn).routes(),
         *ManualApi(host, parts.captured_outputs, parts.supplied_inputs, clock, new_id).routes(),
+        *(StorageApi(parts.accounts, facts.options, clock).routes() if parts.accounts is not None else ()),
         *KeysApi(host, parts.keys, clock).routes(),
         *webhook_routes(_webhooks(parts)),
     ]

@@ -11,12 +11,13 @@ the test function (see `emulator.pytest_plugin`).
 
 from emulator.durable.core import events as events
 from emulator.host.captured_outputs import CapturedOutput as CapturedOutput
+from emulator.host.sending import NotStorable as NotStorable
 from emulator.testing.app import AppUnderTest as AppUnderTest
-from emulator.testing.app import start as start
 from emulator.testing.errors import AppBroken as AppBroken
 from emulator.testing.errors import InvocationFailed as InvocationFailed
 from emulator.testing.errors import NothingLeft as NothingLeft
 from emulator.testing.errors import NotInvoked as NotInvoked
+from emulator.testing.errors import NotSettled as NotSettled
 from emulator.testing.errors import TookTooLong as TookTooLong
 from emulator.testing.errors import UnknownActivity as UnknownActivity
 from emulator.testing.http import Answer as Answer
@@ -26,5 +27,6 @@ from emulator.testing.observers.log_capture import LogLine as LogLine
 from emulator.testing.observers.real_waits import RealWait as RealWait
 from emulator.testing.replaying import HistoryDiverged as HistoryDiverged
 from emulator.testing.replaying import replay as replay
+from emulator.testing.starting import start as start
 from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
 from emulator.testing.sync import start_sync as start_sync

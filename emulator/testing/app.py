@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from emulator import bound_json as json
-from emulator.clock import Clock, SystemClock
-from emulator.config.queue_options import QueuesOptions
-from emulator.config.start import StartOptions
+from emulator.config.connections import DEFAULT_CONNECTION
+from emulator.config.queue_options import QueueMessageEncoding
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import CapturedOutput
 from emulator.host.manual_invocation import ManualRequest
 from emulator.host.port import ManualInput
+from emulator.host.sending import (
+    content_of,
+    insert,
+    list_blobs,
+    message_encoding,
+    put_message,
+    read_blob,
+    read_messages,
+    read_rows,
+    upload,
+)
 from emulator.host.supplied_inputs import supplied_value
+from emulator.storage.port import StorageAccount
 from emulator.testing.client import durable_client
 from emulator.testing.host_thread import HostThread, RunningApp
 from emulator.testing.http import Answer
-from emulator.testing.manual import Invoked, run_manually, supply_input
+from emulator.testing.manual import Invoked, check_is_timer, run_manually, send_event, supply_input
 from emulator.testing.observers.log_capture import LogLine
 from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
+from emulator.testing.settling import settle
 from emulator.testing.waiting import wait_for_end
 from emulator.virtual_time import VirtualClock
 
@@ -84,24 +92,91 @@ class AppUnderTest:
         """Send an HTTP request. Redirects are not followed."""
         return await self._run(f"{method} {path}", self._running.http.request(method, path, **options))
 
+    async def send_event(self, function: str, event: object) -> None:
+        """Run a function for an Event Grid event, or for each of a list, through the webhook that Event Grid calls.
+
+        `function`: one with an Event Grid trigger, or with a blob trigger whose source is Event Grid. `event`: an
+        object or JSON text in the schema of Event Grid, or a CloudEvent (with `specversion`); required members that it
+        does not have get plausible values. Raises NotInvoked, and InvocationFailed if a run has failed.
+        """
+        work = send_event(self._running.app, self._running.http, self._thread.clock, function, event)
+        await self._run(f'send an event to the function "{function}"', work)
+
+    async def fire(self, function: str) -> Invoked:
+        """Run a timer function now, whatever its schedule says, and return its result. The schedule is unchanged.
+
+        Raises NotInvoked if it is no timer function, InvocationFailed if it fails.
+        """
+        check_is_timer(self._running.app, function)
+        return await self.invoke(function)
+
+    # Storage -----------------------------------------------------------------------------------------------------
+
     async def put_message(
-        self, queue: str, content: object, *, connection: str = "AzureWebJobsStorage", hidden: timedelta = timedelta(0)
+        self, queue: str, content: object, *, connection: str = DEFAULT_CONNECTION, hidden: timedelta = timedelta(0)
     ) -> None:
         """Put a message into a queue, in the encoding that queue triggers expect (host.json, queues.messageEncoding).
 
         `content`: text or bytes are sent unchanged, anything else as JSON. `hidden`: how long it stays invisible.
+        `connection`: the setting of the storage account. The queue is created if it does not exist.
         """
-        if not isinstance(content, str | bytes):
-            content = json.dumps(content)
-        body = self._running.app.configuration.host.section(QueuesOptions).message_encoding.encode(content)
+        work = put_message(
+            self._account(connection), queue, content_of(content), encoding=self._encoding, hidden=hidden
+        )
+        await self._run(f"put a message into queue {queue}", work)
 
-        async def put() -> None:
-            target = self._running.app.accounts(connection).queue(queue)
-            # A queue trigger creates its queue too, so a test need not.
-            await target.create()
-            await target.put(body, visible_in=hidden)
+    async def messages(self, queue: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[str | bytes]:
+        """Return the visible messages of a queue, 32 at most, decoded, and leave them there.
 
-        await self._run(f"put a message into queue {queue}", put())
+        Messages that are no text in UTF-8 are bytes. Empty if there is no such queue.
+        """
+        work = read_messages(self._account(connection), queue, encoding=self._encoding)
+        return await self._run(f"read the messages of queue {queue}", work)
+
+    async def upload(
+        self,
+        path: str,
+        content: object,
+        *,
+        connection: str = DEFAULT_CONNECTION,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write a blob. `path`: "container/name". `content`: as for `put_message`; text is written in UTF-8.
+
+        The container is created if it does not exist. Raises NotStorable for a path without a name.
+        """
+        body = content_of(content)
+        data = body.encode() if isinstance(body, str) else body
+        work = upload(self._account(connection), path, data, content_type=content_type, metadata=metadata)
+        await self._run(f"upload {path}", work)
+
+    async def blob(self, path: str, *, connection: str = DEFAULT_CONNECTION) -> bytes | None:
+        """Return the content of the blob "container/name"; None if it does not exist."""
+        return await self._run(f"read the blob {path}", read_blob(self._account(connection), path))
+
+    async def blobs(self, container: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[str]:
+        """Return the names of the blobs in a container, sorted; empty if it does not exist."""
+        return await self._run(f"list the blobs of {container}", list_blobs(self._account(connection), container))
+
+    async def insert(self, table: str, row: Mapping[str, Any], *, connection: str = DEFAULT_CONNECTION) -> None:
+        """Insert a row into a table, or replace the one with the same keys. The table is created if it does not exist.
+
+        `row`: `PartitionKey`, `RowKey` and properties: texts, numbers, booleans, bytes, datetimes, UUIDs; None is left
+        out. Raises NotStorable for anything else.
+        """
+        await self._run(f"insert a row into table {table}", insert(self._account(connection), table, row))
+
+    async def rows(self, table: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[Mapping[str, Any]]:
+        """Return all rows of a table, sorted by their keys, as `insert` takes them; empty if there is no table."""
+        return await self._run(f"read the rows of table {table}", read_rows(self._account(connection), table))
+
+    def _account(self, connection: str) -> StorageAccount:
+        return self._running.app.accounts(connection)
+
+    @property
+    def _encoding(self) -> QueueMessageEncoding:
+        return message_encoding(self._running.app.configuration.host)
 
     # Manual invocations and bindings of services that azemu does not connect to ----------------------------------
 
@@ -120,19 +195,18 @@ class AppUnderTest:
         policies apply; virtual time jumps over their delays. Raises NotInvoked if the function cannot be run in this
         way, InvocationFailed if it fails.
         """
-        given = data if data is None or isinstance(data, str | bytes) else json.dumps(data)
         request = ManualRequest(
-            given=ManualInput(data=given, metadata=metadata or {}),
+            given=ManualInput(data=None if data is None else content_of(data), metadata=metadata or {}),
             inputs={name: supplied_value(value) for name, value in (inputs or {}).items()},
         )
         work = run_manually(self._running.app, function, request, self._thread.clock)
         return await self._run(f'invoke the function "{function}"', work)
 
     def outputs(self, function: str | None = None, binding: str | None = None) -> Sequence[CapturedOutput]:
-        """Return what functions have written to services that azemu does not connect to, oldest first.
+        """Return what functions have written to their output bindings, oldest first; HTTP responses are left out.
 
         `function`, `binding`: only of these; the binding "$return" is the return value. An element has `value`,
-        `binding`, `type`, `properties` and more.
+        `binding`, `type`, `properties`, `sent` (False: azemu does not call the service) and more.
         """
         return self._running.app.captured_outputs.of(function, binding)
 
@@ -172,6 +246,14 @@ class AppUnderTest:
         """Let everything run that is due within `limit`. Return False if something is due later."""
         return await self._run("run until idle", self.clock.run_until_idle(limit))
 
+    async def settle(self, limit: timedelta = timedelta(minutes=10)) -> None:
+        """Let triggers notice everything that is in storage, until no function has run for ten seconds.
+
+        It follows messages and blobs from function to function, over retries and failures, for at most `limit` of the
+        app's time. Raises NotSettled then. In real time it waits for two seconds without a run instead of ten.
+        """
+        await self._run("wait until the app has settled", settle(self._running.app.host, self._thread.clock, limit))
+
     # Overrides of activities -------------------------------------------------------------------------------------
 
     def fail(self, activity: str, *, times: int = 1, error: BaseException | None = None) -> None:
@@ -210,81 +292,3 @@ class AppUnderTest:
 
     async def _run(self, doing: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._thread.run_async(doing, work, self._seconds)
-
-
-@asynccontextmanager
-async def start(
-    path: str | Path = ".",
-    *,
-    storage: str | Path | None = "memory",
-    clock: Literal["virtual", "real"] = "virtual",
-    now: datetime | None = None,
-    settings: Mapping[str, str] | None = None,
-    check_determinism: bool = True,
-    real_seconds: float = REAL_SECONDS,
-) -> AsyncIterator[AppUnderTest]:
-    """Run the app in the folder `path` while entered.
-
-    `storage`: "memory", a file for the built-in store, or a value of `azemu start --storage`; None: what the settings
-    say. Anything but the built-in store needs clock="real".
-    `now`: the virtual time at the beginning (aware); None: the real time now.
-    `settings`: override local.settings.json and the environment.
-    `check_determinism`: run every orchestrator twice and observe what it calls (see observers/determinism.py).
-    `real_seconds`: how long a method may take in real time.
-    Raises AppBroken, ConfigurationError, StorageUnavailable, TookTooLong; at the end NotDeterministic.
-    """
-    thread = new_host_thread(
-        path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
-    )
-    # Opening and closing block, and the test's loop may have other things to do.
-    running = await asyncio.to_thread(thread.open)
-    try:
-        yield AppUnderTest(thread, running, real_seconds)
-    finally:
-        await asyncio.to_thread(thread.close)
-    # Only if the test has passed: its own error is more important.
-    thread.check_determinism()
-
-
-def new_host_thread(
-    path: str | Path,
-    *,
-    storage: str | Path | None,
-    clock: str,
-    now: datetime | None,
-    settings: Mapping[str, str] | None,
-    check_determinism: bool,
-) -> HostThread:
-    """Return a host for these options of `start`, not opened yet. Raises ConfigurationError."""
-    if isinstance(storage, Path):
-        storage = f"builtin:{storage.resolve()}"
-    elif storage == "memory":
-        storage = "builtin:memory"
-    host_clock: Clock
-    match clock:
-        case "virtual":
-            if now is not None and now.tzinfo is None:
-                raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
-            host_clock = VirtualClock(now)
-        case "real":
-            host_clock = SystemClock()
-        case _:
-            raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
-    folder = Path(path)
-    # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise ConfigurationError(
-            f"The app folder '{folder.absolute()}' {problem}. Pass the folder that contains function_app.py; relative "
-            "paths begin at the current folder, in the azemu marker at pytest's rootdir."
-        )
-    options = StartOptions(
-        app=folder,
-        # Any free port: several apps may run at the same time.
-        port=0,
-        storage=storage,
-        settings=dict(settings or {}),
-        # A test must not change the app's folder.
-        create_host_json=False,
-    )
-    return HostThread(options, host_clock, check_determinism=check_determinism)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from emulator.errors import EmulatorError
 
@@ -37,6 +38,17 @@ class TookTooLong(EmulatorError):
             "If this is expected, allow more time: real_seconds= of emulator.testing.start or of the azemu marker.",
         ]
         super().__init__("\n".join(lines))
+
+
+class NotSettled(EmulatorError):
+    """Functions of the app still run after the time that a test has allowed."""
+
+    def __init__(self, limit: timedelta, running: int) -> None:
+        super().__init__(
+            f"The app has not settled within {limit}: {running} functions are running, and others were started in the "
+            "last seconds. A function may fail and be retried for ever, write to what triggers it, or be a timer of a "
+            "few seconds; app.advance(seconds=…) lets a certain time pass."
+        )
 
 
 class UnknownActivity(EmulatorError):

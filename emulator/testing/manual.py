@@ -18,17 +18,20 @@ from emulator.host.manual_invocation import (
     invoke_manually,
     supplied_binding,
 )
+from emulator.host.sending import NotStorable, completed_events, event_path
 from emulator.host.supplied_inputs import supplied_value
 from emulator.ids import new_id
 from emulator.testing.errors import InvocationFailed, NotInvoked
+from emulator.testing.http import HttpClient
 from emulator.virtual_time import VirtualClock
+from emulator.worker.port import member_of
 
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
     """Result of a manual invocation. `value`: what the function returned, if its trigger or a binding takes it.
 
-    `outputs`: what it wrote to services that azemu does not connect to, by binding name.
+    `outputs`: what it wrote to its output bindings, by binding name.
     """
 
     value: Any = None
@@ -63,3 +66,33 @@ def supply_input(app: App, name: str, binding: str, value: object) -> None:
     except (NoSuchFunction, NoSuchInput) as error:
         raise NotInvoked(str(error)) from error
     app.supplied_inputs.put(function.name, known, supplied_value(value))
+
+
+def check_is_timer(app: App, name: str) -> None:
+    """Raise NotInvoked if the app has no timer function of that name."""
+    try:
+        trigger = find_function(app.host, name).trigger
+    except NoSuchFunction as error:
+        raise NotInvoked(str(error)) from error
+    if trigger.type.lower() != "timertrigger":
+        raise NotInvoked(
+            f"The function '{name}' has a {trigger.type}, and app.fire runs timer functions. Run it with app.invoke, "
+            "or cause an event: app.put_message, app.upload, app.send_event, app.request."
+        )
+
+
+async def send_event(app: App, http: HttpClient, clock: Clock, name: str, event: object) -> None:
+    """Send an event to the webhook of a function. Runs on the host's loop. Raises NotInvoked, InvocationFailed."""
+    try:
+        function = find_function(app.host, name)
+        path = event_path(function.name, function.trigger.type, member_of(function.trigger.properties, "source"))
+        events = completed_events(event, now=clock.now(), new_id=new_id)
+    except (NoSuchFunction, NotStorable) as error:
+        raise NotInvoked(str(error)) from error
+    answer = await http.request(
+        "POST", path, lets_time_pass=True, json=events, headers={"aeg-event-type": "Notification"}
+    )
+    if answer.status >= 500:
+        raise InvocationFailed(function.name, EmulatorError(answer.text))
+    if answer.status >= 400:
+        raise NotInvoked(f"The webhook {path} has refused the event with status {answer.status}. {answer.text}")

@@ -9,15 +9,17 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal
 
+from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.durable.core.events import HistoryEvent
 from emulator.host.captured_outputs import CapturedOutput
-from emulator.testing.app import REAL_SECONDS, AppUnderTest, new_host_thread
+from emulator.testing.app import REAL_SECONDS, AppUnderTest
 from emulator.testing.host_thread import HostThread
 from emulator.testing.http import Answer
 from emulator.testing.manual import Invoked
 from emulator.testing.observers.log_capture import LogLine
 from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
+from emulator.testing.starting import new_host_thread
 from emulator.virtual_time import VirtualClock
 
 # The async method has its own limit, whose error says more. This one only catches a host that does not react at all.
@@ -64,12 +66,53 @@ class SyncAppUnderTest:
         """See AppUnderTest.request."""
         return self._run(f"{method} {path}", self._app.request(method, path, **options))  # type: ignore[no-any-return]
 
+    def send_event(self, function: str, event: object) -> None:
+        """See AppUnderTest.send_event."""
+        self._run(f'send an event to the function "{function}"', self._app.send_event(function, event))
+
+    def fire(self, function: str) -> Invoked:
+        """See AppUnderTest.fire."""
+        return self._run(f'run the timer function "{function}"', self._app.fire(function))  # type: ignore[no-any-return]
+
     def put_message(
-        self, queue: str, content: object, *, connection: str = "AzureWebJobsStorage", hidden: timedelta = timedelta(0)
+        self, queue: str, content: object, *, connection: str = DEFAULT_CONNECTION, hidden: timedelta = timedelta(0)
     ) -> None:
         """See AppUnderTest.put_message."""
         work = self._app.put_message(queue, content, connection=connection, hidden=hidden)
         self._run(f"put a message into queue {queue}", work)
+
+    def messages(self, queue: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[str | bytes]:
+        """See AppUnderTest.messages."""
+        return self._run(f"read queue {queue}", self._app.messages(queue, connection=connection))  # type: ignore[no-any-return]
+
+    def upload(
+        self,
+        path: str,
+        content: object,
+        *,
+        connection: str = DEFAULT_CONNECTION,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """See AppUnderTest.upload."""
+        work = self._app.upload(path, content, connection=connection, content_type=content_type, metadata=metadata)
+        self._run(f"upload {path}", work)
+
+    def blob(self, path: str, *, connection: str = DEFAULT_CONNECTION) -> bytes | None:
+        """See AppUnderTest.blob."""
+        return self._run(f"read the blob {path}", self._app.blob(path, connection=connection))  # type: ignore[no-any-return]
+
+    def blobs(self, container: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[str]:
+        """See AppUnderTest.blobs."""
+        return self._run(f"list {container}", self._app.blobs(container, connection=connection))  # type: ignore[no-any-return]
+
+    def insert(self, table: str, row: Mapping[str, Any], *, connection: str = DEFAULT_CONNECTION) -> None:
+        """See AppUnderTest.insert."""
+        self._run(f"insert a row into table {table}", self._app.insert(table, row, connection=connection))
+
+    def rows(self, table: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[Mapping[str, Any]]:
+        """See AppUnderTest.rows."""
+        return self._run(f"read table {table}", self._app.rows(table, connection=connection))  # type: ignore[no-any-return]
 
     def invoke(
         self,
@@ -108,6 +151,10 @@ class SyncAppUnderTest:
     def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
         """See AppUnderTest.run_until_idle."""
         return bool(self._run("run until idle", self._app.run_until_idle(limit)))
+
+    def settle(self, limit: timedelta = timedelta(minutes=10)) -> None:
+        """See AppUnderTest.settle."""
+        self._run("wait until the app has settled", self._app.settle(limit))
 
     def fail(self, activity: str, *, times: int = 1, error: BaseException | None = None) -> None:
         """See AppUnderTest.fail."""

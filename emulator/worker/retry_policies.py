@@ -6,7 +6,8 @@ Source: docs/protocol/python-worker.md 2.3; docs/protocol/functions-host.md 7.6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from time import strptime
 from typing import Any
 
 from emulator.config.hostjson import RetryOptions, RetryStrategy
@@ -34,25 +35,37 @@ def policy_of_options(options: RetryOptions | None) -> RetryPolicy | None:
 def policy_of_decorator(setting: Mapping[str, Any] | None) -> RetryPolicy | None:
     """Return the policy of @app.retry; None if there is none. `setting`: as the library returns it.
 
-    Raises ValueError for intervals that are not HH:MM:SS and for an unknown strategy, like the official worker.
+    Every strategy but `fixed_delay` is exponential, as for the official worker. Raises ValueError for intervals that
+    are not HH:MM:SS and for a number that is none, TypeError if the intervals of the strategy are missing.
     """
     if not setting:
         return None
     strategy = str(setting["strategy"])
     attempts = int(setting["max_retry_count"])
     if strategy == "fixed_delay":
-        return RetryPolicy("fixed_delay", attempts, delay=_parse_interval(setting.get("delay_interval")))
-    if strategy != "exponential_backoff":
-        raise ValueError(f'unknown retry strategy "{strategy}": use "fixed_delay" or "exponential_backoff"')
+        return RetryPolicy("fixed_delay", attempts, delay=_interval(setting, "delay_interval"))
     return RetryPolicy(
         "exponential_backoff",
         attempts,
-        minimum=_parse_interval(setting.get("minimum_interval")),
-        maximum=_parse_interval(setting.get("maximum_interval")),
+        minimum=_interval(setting, "minimum_interval"),
+        maximum=_interval(setting, "maximum_interval"),
     )
 
 
-def _parse_interval(text: Any) -> float:
-    # strptime itself produces the official texts: "unconverted data remains: .5", "must be str, not None".
-    parsed = datetime.strptime(text, "%H:%M:%S")  # noqa: DTZ007 - a length of time, not a moment
-    return timedelta(hours=parsed.hour, minutes=parsed.minute, seconds=parsed.second).total_seconds()
+def _interval(setting: Mapping[str, Any], name: str) -> float:
+    text = setting.get(name)
+    if text is None:
+        # The official worker's error, "strptime() argument 0 must be str, not None", does not say what is wrong.
+        strategy = setting["strategy"]
+        reason = (
+            ""
+            if strategy in ("fixed_delay", "exponential_backoff")
+            else ' Every strategy but "fixed_delay" is taken for "exponential_backoff", as on Azure.'
+        )
+        raise TypeError(
+            f'The retry policy has strategy="{strategy}", but no {name}.{reason} Use strategy="fixed_delay" with '
+            'delay_interval, or strategy="exponential_backoff" with minimum_interval and maximum_interval.'
+        )
+    # strptime itself produces the official texts, such as "unconverted data remains: .5". It accepts 60 seconds.
+    parsed = strptime(text, "%H:%M:%S")
+    return timedelta(hours=parsed.tm_hour, minutes=parsed.tm_min, seconds=parsed.tm_sec).total_seconds()

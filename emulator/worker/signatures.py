@@ -184,7 +184,10 @@ class Signature:
             )
             raise
         if not is_accepted:
-            raise self._error(_type_mismatch(binding, python_type))
+            # The official worker refuses `QueueTrigger` with `func.QueueMessage`, although its host accepts the type.
+            bound = BoundType(values.registered_type(binding.type), python_type)
+            if bound.converter == binding.type or not self._accepts(bound, as_output=is_output):
+                raise self._error(_type_mismatch(binding, python_type))
         return bound
 
     def _advice(self, binding: Binding, python_type: Any, *, in_out: bool) -> str:

@@ -20,8 +20,10 @@ from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
 
-# The durable extension ignores the letter case of these types; a function that it calls needs their converters.
-_DURABLE_TYPES = {name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
+# The host ignores the letter case of types, and functions with these can do nothing without their converters.
+_ANY_CASE = {
+    name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger", "httpTrigger", "http")
+}
 
 
 class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
@@ -74,9 +76,21 @@ class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
 
 
 def converter_for(binding_type: str) -> Any:
-    """Return the converter class of a binding type. Case matters, as in the official worker, but for durable types."""
+    """Return the converter class of a binding type.
+
+    Case matters, as in the official worker, but for durable and HTTP types: `QueueTrigger` has no converter, so its
+    functions get text.
+    """
     registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
-    return registry.get(_DURABLE_TYPES.get(binding_type.lower(), binding_type)) or GenericConverter
+    return registry.get(_ANY_CASE.get(binding_type.lower(), binding_type)) or GenericConverter
+
+
+def registered_type(binding_type: str) -> str:
+    """Return the spelling of a binding type for which there is a converter; the type itself if there is none."""
+    registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
+    lower = binding_type.lower()
+    # The registry has no public list of its types. Not all of its keys are texts.
+    return next((name for name in getattr(registry, "_bindings", ()) if str(name).lower() == lower), binding_type)
 
 
 def has_implicit_output(binding_type: str) -> bool:

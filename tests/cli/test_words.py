@@ -44,7 +44,10 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
         (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
         (("--port", "8080"), "azemu: expected a command, not '--port'. Did you mean 'azemu start --port 8080'?\n"),
         (("--versoin",), "azemu: expected a command, not '--versoin'. Did you mean 'azemu --version'?\n"),
-        (("xyzzy",), "azemu: unknown command 'xyzzy'. Known commands: start, invoke, host, storage, help, version.\n"),
+        (
+            ("xyzzy",),
+            "azemu: unknown command 'xyzzy'. Known commands: start, invoke, send, host, storage, help, version.\n",
+        ),
         (
             ("start", "--prot", "1"),
             "azemu: unknown argument '--prot'. Did you mean '--port'?\nTry 'azemu start --help'.\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from emulator.host.expressions import BindingData, ExpressionError, TriggerMetad
 from emulator.virtual_time import VirtualClock
 from emulator.worker.port import Datum
 from tests.counting_ids import counting_ids
+from tests.recordings.triggers import TRIGGERS
 
 NOON = datetime(2024, 1, 31, 9, 5, 0, 123456, tzinfo=UTC)
 
@@ -26,16 +28,23 @@ RENDERED = [
     ("{NAME}-{Name}", "n-n"),
     ("c/{customer.Id}/{customer.Address.zip}.json", "c/7/1010.json"),
     ("{number}{flag}{raw}", "3Truebytes"),
-    ("{when}", "2024-01-31T10:05:00+01:00"),
-    ("{when:yyyy/MM/dd}", "2024/01/31"),
-    ("{id}", "00000000-0000-0000-0000-00000000000f"),
-    ("{id:N}", "0000000000000000000000000000000f"),
     ("{snake_name}/{_id}", "s/7"),
+    ("{headers.Content-Type}", "text/plain"),
     ("{rand-guid}|{rand-guid:N}", "00000000-0000-0000-0000-000000000001|00000000000000000000000000000002"),
     ("{RAND-GUID:B}", "{00000000-0000-0000-0000-000000000001}"),
     ("{datetime}", "2024-01-31T09-05-00Z"),
     ("{DateTime:yyyy-MM-dd HH:mm}", "2024-01-31 09:05"),
-    ("{sys.methodname} {sys.utcnow} {sys.randguid:N}", "F 2024-01-31T09:05:00Z 00000000000000000000000000000001"),
+    ("{sys.methodname} {sys.utcnow} {sys.randguid:N}", "F 2024-01-31T09-05-00Z 00000000000000000000000000000001"),
+    ("{SYS.UtcNow:yyyy/MM}", "2024/01"),
+    # A format ends at its first dot.
+    ("{datetime:yyyy.MM.dd}", "2024"),
+    # A name that begins like a built-in one is that one.
+    ("{datetimeUtc:HH}/{rand-guid-2:N}", "09/00000000000000000000000000000001"),
+    # Formats apply to built-in names only.
+    ("{number:000}/{id:N}/{customer.id:X}", "3/00000000-0000-0000-0000-00000000000f/7"),
+    # All but texts, numbers and GUIDs have no text.
+    ("[{when}{when:yyyy}{object}{list}{nothing}{customer.address}]", "[]"),
+    ("{float}/{whole}/{large}", "1.5/1/1E+20"),
 ]
 
 
@@ -44,6 +53,13 @@ def test_expressions_are_rendered(text: str, rendered: str) -> None:
     values = data(
         name="n",
         customer={"id": 7, "address": {"Zip": "1010"}},
+        headers={"content-type": "text/plain"},
+        object={"a": 1},
+        list=[1],
+        nothing=None,
+        float=1.5,
+        whole=1.0,
+        large=1e20,
         number=3,
         snake_name="s",
         _id=7,
@@ -65,10 +81,24 @@ def test_the_payload_has_precedence_over_binding_data() -> None:
     ) == ("payload 1 2.5")
 
 
+def test_dates_in_a_payload_are_written_as_local_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        payload = '{"at": "2026-01-02T03:04:05.5+05:00", "day": "2026-01-02", "in": {"at": "2026-07-02T03:04:05Z"}}'
+        values = data(payload)
+        assert parse_template("{at}|{day}|{in.at}").render(values) == (
+            "01/01/2026 23:04:05|2026-01-02|07/02/2026 03:04:05"
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 UNRESOLVED = [
     ("{missing}", "No value for named parameter 'missing'."),
-    ("{object}", "No value for named parameter 'object'."),
-    ("{list}", "No value for named parameter 'list'."),
+    ("{missing.a}", "No value for named parameter 'missing.a'."),
+    ("{sys.other}", "Error while accessing 'other': property doesn't exist."),
     ("{object.other}", "Error while accessing 'other': property doesn't exist."),
     ("{name.part}", "Error while accessing 'part': property doesn't exist."),
     ("{rand-guid:Q}", '"Q" is no GUID format; allowed: D, N, B, P, X'),
@@ -82,7 +112,7 @@ def test_a_name_without_a_value_is_an_error(text: str, message: str) -> None:
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("text", ["{open", "close}", "{a{b}}", "{a-b}", "{}", "{a b}", "x{y}}z"])
+@pytest.mark.parametrize("text", ["{open", "close}", "{a{b}}", "{a-b}", "{a-b.c}", "{a.}", "{}", "{a b}", "x{y}}z"])
 def test_malformed_templates_are_refused(text: str) -> None:
     with pytest.raises(ExpressionError, match="Invalid template"):
         parse_template(text)
@@ -93,6 +123,11 @@ PAYLOADS = [
         '{"a": 1, "b": true, "c": null, "d": [1], "e": {"f": 2}, "g": "x"}',
         {"a": "1", "b": "True", "e": {"f": 2}, "g": "x"},
     ),
+    (
+        '{"a": 1.50, "b": 1e3, "c": "2026-01-02", "d": "2026-01-02T03:04:05"}',
+        {"a": "1.5", "b": "1000", "c": "2026-01-02", "d": "01/02/2026 03:04:05"},
+    ),
+    ("{'single': 1,}", {"single": "1"}),
     ("  {}  ", {}),
     ("[1, 2]", {}),
     ("{broken}", {}),
@@ -171,3 +206,42 @@ def test_an_expression_that_cannot_capture_is_refused(pattern: str, message: str
     with pytest.raises(ExpressionError) as error:
         parse_template(pattern).capture_names()
     assert str(error.value) == message
+
+
+# What the extensions have asked storage for in the recording `templates`, by the pattern of their blob input.
+RECORDED = [
+    ("length/{properties.contentLength}", "length/12"),
+    ("meta/{metadata.colour}", "meta/red"),
+    ("trigger/{blobTrigger}", "trigger/c-work/a b.tpl"),
+    ("type/{properties.contentType}", "type/application/octet-stream"),
+    ("blobtype/{properties.blobType}", "blobtype/0"),
+    ("count3/{dequeueCount:000}", "count3/1"),
+    ("text/{queueTrigger}", "text/some text/with slash"),
+    ("n/{data.n}", "n/7"),
+    ("CASE/{DATA.Inner.X}", "CASE/deep"),
+    ("flag/{data.flag}", "flag/True"),
+    ("float/{data.float}", "float/1.5"),
+]
+
+
+@pytest.mark.parametrize(("text", "path"), RECORDED)
+def test_expressions_give_the_recorded_texts(text: str, path: str) -> None:
+    asked = {line.get("blob") for line in TRIGGERS.requests("templates")}
+    assert f"c-work/{path}" in asked
+    values = data(
+        BlobTrigger="c-work/a b.tpl",
+        Properties={"ContentLength": 12, "ContentType": "application/octet-stream", "BlobType": 0},
+        Metadata={"Colour": "red"},
+        QueueTrigger="some text/with slash",
+        DequeueCount=1,
+        data={"n": 7, "inner": {"x": "deep"}, "flag": True, "float": 1.5},
+    )
+    assert parse_template(text).render(values) == path
+
+
+def test_names_of_a_json_message_give_the_recorded_paths() -> None:
+    asked = {line.get("blob") for line in TRIGGERS.requests("queue_expressions")}
+    message = next(line["plain"] for line in TRIGGERS.steps("queue_expressions") if "plain" in line)
+    path = parse_template("c-work/in/{Name}-{Inner.Name}.txt").render(data(message))
+    assert path in asked
+    assert path == "c-work/in/n-deep.txt"

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ import pytest
 from emulator.clock import Clock, SystemClock
 from emulator.errors import EmulatorError
 from emulator.host.bindings import BindingTypes
+from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.invoker import BindingFailed, FunctionTimedOut, Invoker
 from emulator.host.port import BindingContext, Extension, Input, Output, Trigger, TriggerEvent
@@ -51,6 +53,7 @@ class Things:
 
     stored: dict[str, Datum] = field(default_factory=dict)
     reading: Callable[[BindingContext], Awaitable[None]] | None = None
+    outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
 
     async def read(self, context: BindingContext) -> Datum | None:
         if self.reading is not None:
@@ -102,7 +105,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Open]:
             worker = InProcessWorker(tmp_path, settings={}, clock=clock, on_log=lambda record: None)
             await stack.enter_async_context(worker)
             things = Things()
-            types = BindingTypes([things.extension])
+            types = BindingTypes(
+                [things.extension], around_output=partial(noting, captured=things.outputs, clock=clock)
+            )
             catalog = build_catalog(
                 await worker.load(), types, expand=lambda text: text, is_disabled=lambda name: False
             )
@@ -317,6 +322,61 @@ async def test_the_policy_of_host_json_applies_to_functions_without_their_own(be
     began = app.clock.now()
     await app.call()
     assert app.clock.now() - began == timedelta(seconds=7)
+
+
+async def test_a_host_that_stops_ends_the_wait_for_a_retry(bench: Open, caplog: pytest.LogCaptureFixture) -> None:
+    app = await bench(TRIGGER + "def f(x): raise ValueError('down')", retry=RetryPolicy("fixed_delay", 3, delay=3600))
+    began = app.clock.now()
+    running = asyncio.create_task(app.call())
+    asyncio.get_running_loop().call_soon(app.invoker.stop_retrying)
+    with pytest.raises(FunctionFailed, match="ValueError: down"):
+        await running
+    assert app.clock.now() == began
+    assert told(caplog, "Function.f")[-1] == "Invocation cancelled - exiting retry loop."
+    assert len([line for line in told(caplog, "Function.f") if line.startswith("Executing")]) == 1
+
+
+async def test_a_failed_input_and_a_failed_output_are_retried(bench: Open) -> None:
+    app = await bench(
+        """
+@app.generic_input_binding(arg_name="a", type="thing", path="a")
+@app.generic_output_binding(arg_name="b", type="thing", path="b")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a, b: func.Out[str], context):
+    b.set(str(context.retry_context.retry_count))
+""",
+        retry=RetryPolicy("fixed_delay", 3, delay=1),
+    )
+    failures = iter([Gone("away"), Gone("still away")])
+
+    async def fail_twice(context: BindingContext) -> None:
+        for error in failures:
+            raise error
+
+    app.things.reading = fail_twice
+    await app.call()
+    assert app.things.stored["b"] == Datum("string", "2")
+
+
+async def test_outputs_that_were_sent_are_noted(bench: Open) -> None:
+    app = await bench("""
+@app.generic_output_binding(arg_name="a", type="thing", path="nowhere")
+@app.generic_output_binding(arg_name="$return", type="thing", path="out/{sys.methodname}")
+@app.generic_trigger(arg_name="x", type="thingTrigger")
+def f(x, a: func.Out[str]):
+    a.set("lost")
+    return {"n": 1}
+""")
+    with pytest.raises(BindingFailed):
+        await app.call(invocation_id="one")
+    [output] = app.things.outputs.of("F")
+    assert (output.binding, output.value, output.sent, output.properties["path"], output.invocation_id) == (
+        "$return",
+        {"n": 1},
+        True,
+        "out/f",
+        "one",
+    )
 
 
 async def test_without_a_policy_the_retry_context_is_empty(bench: Open) -> None:

@@ -104,6 +104,11 @@ RETRIES = [
         'maximum_interval="01:00:02"',
         RetryPolicy("exponential_backoff", -1, minimum=1, maximum=3602),
     ),
+    # Every other word is taken for the exponential strategy, and a minute may be written in seconds.
+    (
+        'strategy="exponentialBackoff", max_retry_count="2", minimum_interval="00:00:05", maximum_interval="00:00:60"',
+        RetryPolicy("exponential_backoff", 2, minimum=5, maximum=60),
+    ),
 ]
 
 
@@ -235,6 +240,14 @@ INVALID = {
         + "def f(t: func.TimerRequest): ...",
         "ValueError: unconverted data remains: .5",
     ),
+    "a retry strategy that does not exist": (
+        HEAD
+        + '@app.retry(strategy="fixedDelay", max_retry_count="1", delay_interval="00:00:01")\n'
+        + TIMER
+        + "def f(t: func.TimerRequest): ...",
+        'TypeError: The retry policy has strategy="fixedDelay", but no minimum_interval. Every strategy but '
+        '"fixed_delay" is taken for "exponential_backoff", as on Azure. Use strategy="fixed_delay" with delay_interval',
+    ),
 }
 
 
@@ -243,6 +256,16 @@ async def test_invalid_app_fails_with_the_official_text(load: Load, code: str, t
     with pytest.raises(AppLoadError) as caught:
         await load(code, helper="from function_app import x")
     assert str(caught.value).startswith(f"Result: Failure\nException: {text}")
+
+
+async def test_a_wrong_retry_strategy_names_the_function(load: Load) -> None:
+    with pytest.raises(AppLoadError, match=r"The function is f at .*function_app.py:\d+"):
+        await load(
+            HEAD
+            + '@app.retry(strategy="fixedDelay", max_retry_count="1", delay_interval="00:00:01")\n'
+            + TIMER
+            + "def f(t: func.TimerRequest): ..."
+        )
 
 
 async def test_import_error_shows_only_the_users_frames(load: Load) -> None:

@@ -14,7 +14,7 @@ from emulator.errors import EmulatorError
 from emulator.extensions.unsupported.event_source import EventSource
 from emulator.extensions.unsupported.events import event_for
 from emulator.extensions.unsupported.known_types import similar_type
-from emulator.host.captured_outputs import CapturedOutput, plain_value
+from emulator.host.captured_outputs import CapturedOutput
 from emulator.host.console.categories import function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.port import BindingContext, Fallback, Function, Input, ManualInput, Output, Trigger, TriggerEvent
@@ -54,15 +54,7 @@ def unsupported_bindings(context: ExtensionContext) -> Fallback:
         return value
 
     async def capture(binding: BindingContext, datum: Datum) -> None:
-        output = CapturedOutput(
-            function=binding.function.name,
-            binding=binding.binding.name,
-            type=binding.binding.type,
-            properties=binding.properties,
-            value=plain_value(datum),
-            invocation_id=binding.invocation_id,
-            captured_at=context.clock.now(),
-        )
+        output = CapturedOutput.of(binding, datum, captured_at=context.clock.now())
         context.captured_outputs.add(output)
         function_category(output.function).info(
             "Output '%s' (%s) is captured, not sent: %s",

@@ -1,0 +1,169 @@
+"""Client of a running host for the commands `azemu invoke` and `azemu send`, and the data of their arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emulator import bound_json as json
+from emulator.config.settings import find_project_root, load_settings
+from emulator.config.start import DEFAULT_PORT
+from emulator.errors import ConfigurationError, EmulatorError
+from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
+
+_KEY_HEADER: Final = "x-functions-key"
+# How long a host may take to start, and to answer a question about itself. A function may run for any time.
+_START_SECONDS: Final = 30.0
+_PAUSE_SECONDS: Final = 0.2
+
+
+class HostNotRunning(EmulatorError):
+    """No azemu answers at the port."""
+
+
+class InvocationFailed(EmulatorError):
+    """The host has refused to run the function, or the function has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Response of a host."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """Return what the body contains as JSON; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class HostClient:
+    """A running host. Requests have the master key if the host asks for it.
+
+    `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it.
+    """
+
+    def __init__(self, port: int, *, app: Path, key: str | None) -> None:
+        self.port = port
+        self.id: str | None = None
+        self._app = app
+        self._key = key
+        # Proxies of the environment are meant for other machines.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+    def wait_until_started(self) -> None:
+        """Wait at most 30 seconds for a host that is starting, and note its `id`.
+
+        Raises HostNotRunning, and InvocationFailed if the host could not load the app.
+        """
+        for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
+            response = self.get("/admin/host/status")
+            status = response.json()
+            if response.status != 200 or not isinstance(status, dict) or "state" not in status:
+                raise InvocationFailed(
+                    f"The server at http://localhost:{self.port} is not azemu. Name its port with --port N."
+                )
+            self.id = str(status.get("id"))
+            problems = "\n".join(status.get("errors") or ())
+            # Like Azure's, a host that could not load the app runs, but without functions.
+            if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
+                raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
+            if status["state"] not in ("Default", "Starting"):
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def get(self, path: str) -> Response:
+        """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
+        response = self.send("GET", path, seconds=_START_SECONDS)
+        if response.status in (401, 403) and self._key is None:
+            self._key = _master_key(self._app)
+            response = self.send("GET", path, seconds=_START_SECONDS)
+        if response.status in (401, 403):
+            raise InvocationFailed(
+                f"The host at port {self.port} checks keys (--enable-auth). Pass its master key with --key KEY, or the "
+                "folder of the app with --app DIR: the key is in .azemu/secrets/host.json there."
+            )
+        return response
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> Response:
+        """Send a request and return its response, whatever its status. `seconds` None: wait for it without a limit.
+
+        Raises HostNotRunning.
+        """
+        request = urllib.request.Request(f"http://localhost:{self.port}{path}", data=body, method=method)
+        for name, value in {**(headers or {}), **({_KEY_HEADER: self._key} if self._key else {})}.items():
+            request.add_header(name, value)
+        try:
+            with self._opener.open(request, timeout=seconds) as response:
+                return Response(response.status, response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Response(error.code, error.read())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise HostNotRunning(
+                f"No host answers at http://localhost:{self.port} ({reason}). Start it with `azemu start` in the "
+                "folder of the app, or name its port with --port N."
+            ) from None
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Shows redirects of HTTP functions instead of following them to other hosts."""
+
+    def redirect_request(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+
+def configured_port(app: Path) -> int:
+    """Return the port of the app's host: LocalHttpPort of local.settings.json, or 7071."""
+    try:
+        root = find_project_root(app)
+    except ConfigurationError:
+        # The command works anywhere: only the port would have been read from the app's settings.
+        return DEFAULT_PORT
+    return load_settings(root, os.environ, overrides={}).host.port or DEFAULT_PORT
+
+
+def _master_key(app: Path) -> str | None:
+    from emulator.host.site import SECRETS_FOLDER
+
+    try:
+        root = find_project_root(app)
+        folder = load_settings(root, os.environ, overrides={}).settings.get("FUNCTIONS_SECRETS_PATH")
+        text = (root / (folder or SECRETS_FOLDER) / "host.json").read_text(encoding="utf-8-sig")
+        return read_host_secrets(text).master.value
+    except (ConfigurationError, SecretsUnreadable, OSError, UnicodeDecodeError):
+        return None
+
+
+def read_argument(text: str) -> bytes:
+    """Return the data of an argument: `@FILE`, `@-` for the standard input, else the text itself."""
+    if not text.startswith("@"):
+        return text.encode("utf-8", "surrogateescape")
+    if text == "@-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(text[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file '{text[1:]}' cannot be read: {error.strerror}. To send a text that begins with @, put it into "
+            "a file."
+        ) from None

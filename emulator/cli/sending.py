@@ -1,0 +1,140 @@
+"""Command `azemu send`: put a message or blob into the storage of an app, or send an event to one of its functions.
+
+A running host of the app does it (host/admin/storage.py), whatever storage it was started with. Without one, the
+command opens the storage that the app's settings name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from emulator import bound_json as json
+from emulator import exit_codes
+from emulator.accounts import open_accounts
+from emulator.app_storage import open_app_storage
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, configured_port, read_argument
+from emulator.cli.send_arguments import Send
+from emulator.clock import SystemClock
+from emulator.config.settings import find_project_root
+from emulator.config.start import Configuration, StartOptions, configure
+from emulator.errors import ConfigurationError, EmulatorError
+from emulator.host.admin.storage import sending_account
+from emulator.host.host_id import host_id
+from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
+from emulator.ids import new_id
+from emulator.worker.port import member_of
+
+
+class NotSent(EmulatorError):
+    """The host has refused a message, blob or event."""
+
+
+def run_send(command: Send) -> int:
+    """Run the command and return its exit code.
+
+    Raises ConfigurationError, HostNotRunning, InvocationFailed, NotSent, NotStorable, and what the storage raises.
+    """
+    data = _data(command)
+    if command.kind == "eventgrid":
+        return _send_event(command, data)
+    if command.kind == "blob":
+        split_path(command.target)
+    host = _host_of_app(command)
+    storage = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
+    what = f"message into queue '{command.target}'" if command.kind == "queue" else f"blob '{command.target}'"
+    sys.stderr.write(f"Sent the {what} of {storage}.\n")
+    return exit_codes.OK
+
+
+def _data(command: Send) -> bytes:
+    if command.data == "-":
+        return sys.stdin.buffer.read()
+    # The argument of a blob is a file, that of a message or event the data itself.
+    return read_argument(f"@{command.data}" if command.kind == "blob" else command.data)
+
+
+def _host_of_app(command: Send) -> HostClient | None:
+    """Return the running host of the app; None if there is none. Raises HostNotRunning for a port that was given."""
+    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
+    try:
+        host.wait_until_started()
+        if command.port is not None or host.id == _App(command.app).host_id:
+            return host
+    except (HostNotRunning, InvocationFailed):
+        # A port that the user has not given may belong to another app, or to another program.
+        if command.port is not None:
+            raise
+    return None
+
+
+def _store_by_host(host: HostClient, command: Send, data: bytes) -> str:
+    query = urlencode({"connection": command.connection, **({"azure": "true"} if command.allow_azure else {})})
+    target = quote(command.target.strip("/"), safe="" if command.kind == "queue" else "/")
+    if command.kind == "queue":
+        response = host.send("POST", f"/admin/azemu/queues/{target}/messages?{query}", data)
+    else:
+        headers = {"Content-Type": command.content_type}
+        response = host.send("PUT", f"/admin/azemu/blobs/{target}?{query}", data, headers)
+    content = response.json()
+    if response.status != 201 or not isinstance(content, dict):
+        message = content.get("error") if isinstance(content, dict) else None
+        raise NotSent(message or f"The host at port {host.port} answered with status {response.status}.")
+    return str(content["storage"])
+
+
+class _App:
+    """The settings of an app whose host does not run, as a start of it would read them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._options = StartOptions(app=find_project_root(folder), create_host_json=False)
+        self.configuration = configure(self._options, os.environ)
+
+    @property
+    def host_id(self) -> str:
+        """The host id, which differs from app to app."""
+        return host_id(self.configuration.root, self.configuration.settings)
+
+    def with_storage(self, settings: dict[str, str]) -> Configuration:
+        """Return the configuration with the settings of a storage that was opened."""
+        return configure(replace(self._options, settings=settings), os.environ)
+
+
+async def _store(command: Send, data: bytes) -> str:
+    app, clock = _App(command.app), SystemClock()
+
+    def print_line(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    async with open_app_storage(app.configuration, clock=clock, print_line=print_line) as storage:
+        configuration = app.with_storage(dict(storage.settings))
+        async with open_accounts(configuration.settings, clock) as accounts:
+            account = sending_account(accounts, command.connection, allow_azure=command.allow_azure)
+            if command.kind == "queue":
+                await put_message(account, command.target, data, encoding=message_encoding(configuration.host))
+            else:
+                await upload(account, command.target, data, content_type=command.content_type)
+            return account.description
+
+
+def _send_event(command: Send, data: bytes) -> int:
+    events = completed_events(data, now=SystemClock().now(), new_id=new_id)
+    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
+    host.wait_until_started()
+    function = host.get(f"/admin/functions/{quote(command.target, safe='')}")
+    if function.status != 200:
+        raise ConfigurationError(f"The app at port {host.port} has no function '{command.target}'.")
+    facts = function.json()
+    trigger = next(binding for binding in facts["config"]["bindings"] if binding["type"].lower().endswith("trigger"))
+    path = event_path(facts["name"], trigger["type"], member_of(trigger, "source"))
+    headers = {"Content-Type": "application/json", "aeg-event-type": "Notification"}
+    response = host.send("POST", path, json.dumps(events).encode(), headers)
+    if response.status >= 400:
+        reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
+        raise NotSent(f"The event was answered with status {response.status}. {reason}")
+    sys.stderr.write(f"Function '{facts['name']}' has got {len(events)} event{'s' if len(events) > 1 else ''}.\n")
+    return exit_codes.OK

@@ -1,0 +1,95 @@
+"""Start of an app under test for async tests: the options of a test become those of a host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from emulator.clock import Clock, SystemClock
+from emulator.config.start import StartOptions
+from emulator.errors import ConfigurationError
+from emulator.testing.app import REAL_SECONDS, AppUnderTest
+from emulator.testing.host_thread import HostThread
+from emulator.virtual_time import VirtualClock
+
+
+@asynccontextmanager
+async def start(
+    path: str | Path = ".",
+    *,
+    storage: str | Path | None = "memory",
+    clock: Literal["virtual", "real"] = "virtual",
+    now: datetime | None = None,
+    settings: Mapping[str, str] | None = None,
+    check_determinism: bool = True,
+    real_seconds: float = REAL_SECONDS,
+) -> AsyncIterator[AppUnderTest]:
+    """Run the app in the folder `path` while entered.
+
+    `storage`: "memory", a file for the built-in store, or a value of `azemu start --storage`; None: what the settings
+    say. Anything but the built-in store needs clock="real".
+    `now`: the virtual time at the beginning (aware); None: the real time now.
+    `settings`: override local.settings.json and the environment.
+    `check_determinism`: run every orchestrator twice and observe what it calls (see observers/determinism.py).
+    `real_seconds`: how long a method may take in real time.
+    Raises AppBroken, ConfigurationError, StorageUnavailable, TookTooLong; at the end NotDeterministic.
+    """
+    thread = new_host_thread(
+        path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
+    )
+    # Opening and closing block, and the test's loop may have other things to do.
+    running = await asyncio.to_thread(thread.open)
+    try:
+        yield AppUnderTest(thread, running, real_seconds)
+    finally:
+        await asyncio.to_thread(thread.close)
+    # Only if the test has passed: its own error is more important.
+    thread.check_determinism()
+
+
+def new_host_thread(
+    path: str | Path,
+    *,
+    storage: str | Path | None,
+    clock: str,
+    now: datetime | None,
+    settings: Mapping[str, str] | None,
+    check_determinism: bool,
+) -> HostThread:
+    """Return a host for these options of `start`, not opened yet. Raises ConfigurationError."""
+    if isinstance(storage, Path):
+        storage = f"builtin:{storage.resolve()}"
+    elif storage == "memory":
+        storage = "builtin:memory"
+    host_clock: Clock
+    match clock:
+        case "virtual":
+            if now is not None and now.tzinfo is None:
+                raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
+            host_clock = VirtualClock(now)
+        case "real":
+            host_clock = SystemClock()
+        case _:
+            raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
+    folder = Path(path)
+    # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise ConfigurationError(
+            f"The app folder '{folder.absolute()}' {problem}. Pass the folder that contains function_app.py; relative "
+            "paths begin at the current folder, in the azemu marker at pytest's rootdir."
+        )
+    options = StartOptions(
+        app=folder,
+        # Any free port: several apps may run at the same time.
+        port=0,
+        storage=storage,
+        settings=dict(settings or {}),
+        # A test must not change the app's folder.
+        create_host_json=False,
+    )
+    return HostThread(options, host_clock, check_determinism=check_determinism)

@@ -1,0 +1,1 @@
+"""Functions of the gallery, one module for each subject."""
