@@ -15,11 +15,16 @@ from emulator.dotnet.json_writer import newtonsoft_text
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?(?P<zone>Z|[-+]\d{2}:?\d{2})?")
 
 
-def scalar_text(value: Any) -> str:
-    """Return the text of a scalar: null is empty, booleans are capitalised, strings have no quotes."""
+def scalar_text(value: Any, *, dates: bool = True) -> str:
+    """Return the text of a scalar: null is empty, booleans are capitalised, strings have no quotes.
+
+    `dates`: see `indented`.
+    """
     match value:
         case None:
             return ""
+        case str() if not dates:
+            return value
         case str():
             # Newtonsoft has turned strings that look like dates into DateTime values before they are printed.
             moment = _date(value)
@@ -36,17 +41,20 @@ def scalar_text(value: Any) -> str:
             return newtonsoft_text(value)
 
 
-def indented(value: Any, depth: int = 0) -> str:
-    """Return an object or array as JSON over several lines, indented by two spaces."""
+def indented(value: Any, depth: int = 0, *, dates: bool = True) -> str:
+    """Return an object or array as JSON over several lines, indented by two spaces.
+
+    `dates`: rewrite strings that look like dates, as Newtonsoft does when it has parsed the JSON itself.
+    """
     match value:
         # Empty objects and arrays stay on one line: {} and [].
         case Mapping() if value:
-            items = [f"{newtonsoft_text(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
-            return _block("{", items, "}", depth)
+            members = ((name, indented(member, depth + 1, dates=dates)) for name, member in value.items())
+            return _block("{", [f"{newtonsoft_text(name)}: {text}" for name, text in members], "}", depth)
         case list() if value:
-            return _block("[", [indented(item, depth + 1) for item in value], "]", depth)
+            return _block("[", [indented(item, depth + 1, dates=dates) for item in value], "]", depth)
         case str():
-            return newtonsoft_text(_rewritten_date(value))
+            return newtonsoft_text(_rewritten_date(value) if dates else value)
         case _:
             return newtonsoft_text(value)
 

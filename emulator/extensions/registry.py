@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from emulator.extensions.durable.extension import durable_extension
+from emulator.extensions.eventgrid.extension import eventgrid_extension
 from emulator.extensions.http.extension import http_extension
+from emulator.extensions.tables.extension import tables_extension
 from emulator.extensions.unsupported.extension import unsupported_bindings
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.context import ExtensionContext
@@ -20,6 +22,8 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     http_extension,
     warmup_extension,
     durable_extension,
+    tables_extension,
+    eventgrid_extension,
 )
 
 

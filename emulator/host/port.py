@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 from aiohttp import web
 
 from emulator.errors import EmulatorError
+from emulator.host.expressions import BindingData, Template
 from emulator.worker.port import Binding, Datum, FunctionMetadata, Returned
 
 
@@ -180,6 +181,9 @@ WriteOutput = Callable[[BindingContext, Datum], Awaitable[None]]
 Called at the same time as the other outputs. Raises EmulatorError, which fails the invocation and is logged with it.
 The other outputs are written all the same, and a retry writes all of them again."""
 
+RenderMember = Callable[[Template, BindingData], str]
+"""Return a member of a binding for one invocation, from its parsed expressions. Raises ExpressionError."""
+
 ValidateBinding = Callable[[Binding], None]
 """Check an input or output binding at indexing, `%settings%` resolved. Raises EmulatorError."""
 
@@ -220,11 +224,16 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation."""
+    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation.
+
+    `renderers`: by the lower-case name of members whose expressions need more than their values put in, such as quoting
+    in a query.
+    """
 
     read: ReadInput
     validate: ValidateBinding = accept_binding
     is_supplied: bool = False
+    renderers: Mapping[str, RenderMember] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,18 +57,6 @@ def _queue(source: EventSource) -> TriggerEvent:
     return source.event(source.datum(), {name: metadata_datum(value) for name, value in facts.items()})
 
 
-def _event_grid(source: EventSource) -> TriggerEvent:
-    content = parse_json(source.text)
-    if not isinstance(content, dict):
-        # The first sentence is the Functions host's.
-        raise InvalidInput(
-            f"Unable to parse {source.text} to Newtonsoft.Json.Linq.JObject. The input must be the JSON object of one "
-            'event, such as {"id": "1", "eventType": "created", "subject": "s", "data": {}}.'
-        )
-    data = content.get("data")
-    return source.event(Datum("json", source.text), {} if data is None else {"data": metadata_datum(data)})
-
-
 def _documents(source: EventSource) -> TriggerEvent:
     return source.event(json_datum(_rows(source, "a document, or an array of documents")), {})
 
@@ -119,7 +107,6 @@ def _mcp_resource(source: EventSource) -> TriggerEvent:
 _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "timertrigger": _timer,
     "queuetrigger": _queue,
-    "eventgridtrigger": _event_grid,
     "servicebustrigger": service_bus_event,
     "eventhubtrigger": event_hub_event,
     "kafkatrigger": kafka_event,
