@@ -1,6 +1,6 @@
-"""JSON values as plain text: the output of Newtonsoft's JToken.ToString for a function's JSON response.
+"""JSON values as plain text: the output of Newtonsoft's JToken.ToString for JSON responses and output messages.
 
-Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5.
+Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5, 7.5.
 """
 
 from __future__ import annotations
@@ -15,16 +15,11 @@ from emulator.dotnet.json_writer import newtonsoft_text
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?(?P<zone>Z|[-+]\d{2}:?\d{2})?")
 
 
-def scalar_text(value: Any, *, dates: bool = True) -> str:
-    """Return the text of a scalar: null is empty, booleans are capitalised, strings have no quotes.
-
-    `dates`: see `indented`.
-    """
+def scalar_text(value: Any) -> str:
+    """Return the text of a scalar: null is empty, booleans are capitalised, strings have no quotes."""
     match value:
         case None:
             return ""
-        case str() if not dates:
-            return value
         case str():
             # Newtonsoft has turned strings that look like dates into DateTime values before they are printed.
             moment = _date(value)
@@ -41,20 +36,24 @@ def scalar_text(value: Any, *, dates: bool = True) -> str:
             return newtonsoft_text(value)
 
 
-def indented(value: Any, depth: int = 0, *, dates: bool = True) -> str:
+def indented(value: Any, depth: int = 0, *, rewrite_dates: bool = True) -> str:
     """Return an object or array as JSON over several lines, indented by two spaces.
 
-    `dates`: rewrite strings that look like dates, as Newtonsoft does when it has parsed the JSON itself.
+    `rewrite_dates`: strings that look like dates are written as Newtonsoft writes them when it has read them as dates.
     """
+
+    def below(member: Any) -> str:
+        return indented(member, depth + 1, rewrite_dates=rewrite_dates)
+
     match value:
         # Empty objects and arrays stay on one line: {} and [].
         case Mapping() if value:
-            members = ((name, indented(member, depth + 1, dates=dates)) for name, member in value.items())
-            return _block("{", [f"{newtonsoft_text(name)}: {text}" for name, text in members], "}", depth)
+            items = [f"{newtonsoft_text(name)}: {below(member)}" for name, member in value.items()]
+            return _block("{", items, "}", depth)
         case list() if value:
-            return _block("[", [indented(item, depth + 1, dates=dates) for item in value], "]", depth)
+            return _block("[", [below(item) for item in value], "]", depth)
         case str():
-            return newtonsoft_text(_rewritten_date(value) if dates else value)
+            return newtonsoft_text(_rewritten_date(value) if rewrite_dates else value)
         case _:
             return newtonsoft_text(value)
 

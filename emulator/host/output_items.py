@@ -28,10 +28,10 @@ def output_items(datum: Datum) -> list[str | bytes]:
         case "bytes":
             return [bytes(datum.value)]
         case "json":
-            return _items(json.loads(datum.value), dates=False)
+            return _items(json.loads(datum.value), rewrite_dates=False)
         case "string" if _looks_like_json(datum.value):
             try:
-                return _items(read_whole(datum.value), dates=True)
+                return _items(read_whole(datum.value), rewrite_dates=True)
             except JsonReaderError as error:
                 raise UnreadableOutput(
                     f"{error} The text begins and ends like JSON, so the Functions host parses it."
@@ -39,7 +39,7 @@ def output_items(datum: Datum) -> list[str | bytes]:
         case "string":
             return [datum.value]
         case _:
-            return _items(datum.value, dates=False)
+            return _items(datum.value, rewrite_dates=False)
 
 
 def _looks_like_json(text: str) -> bool:
@@ -47,8 +47,11 @@ def _looks_like_json(text: str) -> bool:
     return trimmed[:1] + trimmed[-1:] in ("{}", "[]")
 
 
-def _items(value: Any, *, dates: bool) -> list[str | bytes]:
-    return [
-        indented(item, dates=dates) if isinstance(item, dict | list) else scalar_text(item, dates=dates)
-        for item in (value if isinstance(value, list) else [value])
-    ]
+def _items(value: Any, *, rewrite_dates: bool) -> list[str | bytes]:
+    return [_text(item, rewrite_dates=rewrite_dates) for item in (value if isinstance(value, list) else [value])]
+
+
+def _text(item: Any, *, rewrite_dates: bool) -> str:
+    if isinstance(item, dict | list):
+        return indented(item, rewrite_dates=rewrite_dates)
+    return item if isinstance(item, str) and not rewrite_dates else scalar_text(item)

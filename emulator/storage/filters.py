@@ -74,11 +74,11 @@ class Condition:
             case Not(inner):
                 return not inner.matches(properties)
             case CompareNumber(name, operator, number):
-                value = properties.get(name)
-                found = value.value if isinstance(value, Int64) else value
+                found = properties.get(name)
+                left = found.value if isinstance(found, Int64) else found
                 # A bool is an int in Python, but Edm.Boolean is no number.
-                is_number = isinstance(found, int | float) and not isinstance(found, bool)
-                return is_number and _holds(found, operator, number)
+                is_number = isinstance(left, int | float) and not isinstance(left, bool)
+                return is_number and _holds(left, operator, number)
             case FilterText(_, parsed):
                 return parsed.matches(properties)
             case _:

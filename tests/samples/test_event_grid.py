@@ -16,8 +16,6 @@ async def test_an_order_is_published_delivered_and_recorded(azemu: AppUnderTest)
     assert answer.status == 202
     await azemu.run_until_idle(limit=timedelta(0))
     assert (await azemu.get("/api/orders")).json() == [{"id": answer.json()["id"], "item": "tea"}]
-    [output] = azemu.outputs("order", "event")
-    assert output.value["data"]["item"] == "tea"
 
 
 async def test_event_grid_may_deliver_an_event_twice(azemu: AppUnderTest) -> None:

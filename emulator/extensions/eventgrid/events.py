@@ -109,7 +109,8 @@ def _instant(content: Mapping[str, Any], name: str) -> Instant:
         return Instant.parse(content[name])
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InvalidEvent(
-            f"The '{name}' of the event is {content.get(name)!r}; allowed: a time such as 2026-01-31T08:00:00Z. {_FORMS}"
+            f"The '{name}' of the event is {content.get(name)!r}; allowed: a time such as 2026-01-31T08:00:00Z. "
+            f"{_FORMS}"
         ) from None
 
 

@@ -23,7 +23,6 @@ from emulator.extensions.eventgrid.topics import (
     local_subscribers,
     topic_of,
 )
-from emulator.host.captured_outputs import CapturedOutput, plain_value
 from emulator.host.console.categories import function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.http.routing.paths import split_path
@@ -54,7 +53,7 @@ class EventGridOutput:
         batch = batch_of(items)
         topic = topic_of(binding.properties, self._context.settings)
         if topic.is_local(self._context.origin()) and not self._has_route(topic.endpoint):
-            self._deliver(binding, datum, topic, batch)
+            self._deliver(binding, topic, batch)
             return
         problem = credential_problem(topic, member_of(binding.properties, "topicKeySetting"))
         if problem is not None:
@@ -73,20 +72,9 @@ class EventGridOutput:
         path = split_path(urlsplit(endpoint).path)
         return path is not None and first_match(self._context.routes.all, "POST", path) is not None
 
-    def _deliver(self, binding: BindingContext, datum: Datum, topic: Topic, batch: Batch) -> None:
-        """Keep the events for tests and run the app's own Event Grid functions in the background."""
+    def _deliver(self, binding: BindingContext, topic: Topic, batch: Batch) -> None:
+        """Run the app's own Event Grid functions in the background."""
         publisher = binding.function.name
-        self._context.captured_outputs.add(
-            CapturedOutput(
-                function=publisher,
-                binding=binding.binding.name,
-                type=binding.binding.type,
-                properties=binding.properties,
-                value=plain_value(datum),
-                invocation_id=binding.invocation_id,
-                captured_at=self._context.clock.now(),
-            )
-        )
         subscribers = local_subscribers(topic, self._functions.names, publisher)
         function_category(publisher).info(
             "Output '%s' (%s): the topic of the setting '%s' is local. %d events are delivered to: %s",

@@ -90,13 +90,12 @@ class Publisher:
     async def _authorization(self, topic: Topic) -> Mapping[str, str]:
         if topic.identity is None:
             return {"aeg-sas-key": topic.key or ""}
-        credential = self._credentials.get(topic.setting)
-        if credential is None:
-            credential = await self._stack.enter_async_context(open_identity(topic.identity))
-            self._credentials[topic.setting] = credential
+        if topic.setting not in self._credentials:
+            opened = await self._stack.enter_async_context(open_identity(topic.identity))
+            self._credentials[topic.setting] = opened
         try:
             with self._clock.busy():
-                token = await credential.get_token(_SCOPE)
+                token = await self._credentials[topic.setting].get_token(_SCOPE)
         except Exception as error:  # The credentials of azure-identity document no common class of their errors.
             raise PublishingFailed(f"No token for the topic of the setting '{topic.setting}': {error}") from error
         return {"Authorization": f"Bearer {token.token}"}

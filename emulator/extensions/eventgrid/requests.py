@@ -1,6 +1,6 @@
 """Requests of Event Grid to the webhook: events in a body, the answers to the two handshakes.
 
-Source: Extensions.EventGrid, EventGridExtensionConfigProvider, HttpRequestProcessor; docs/protocol/functions-host.md 8.6.
+Source: Extensions.EventGrid, EventGridExtensionConfigProvider; docs/protocol/functions-host.md 8.6.
 """
 
 from __future__ import annotations

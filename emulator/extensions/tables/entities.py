@@ -142,7 +142,7 @@ def _table_value(name: str, value: Any) -> Value:
             # JSON does not show the size of an integer, and the extension takes the larger type.
             return Int64(value)
         case _:
-            return indented(value, dates=False)
+            return indented(value, rewrite_dates=False)
 
 
 def _json_value(value: Value) -> Any:

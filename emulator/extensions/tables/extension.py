@@ -73,8 +73,8 @@ def _warn_about_selection(binding: Binding, *, whole_partition: bool) -> None:
     """Warn about what selects other rows than one may expect."""
     if text_member(binding.properties, "rowKey") and not whole_partition:
         _log.info(
-            "The table input '%s' has a row key and reads that row. On Azure it is ignored for Python, and the function "
-            "gets all rows of the partition. The setting %s=true does the same here.",
+            "The table input '%s' has a row key and reads that row. On Azure it is ignored for Python, and the "
+            "function gets all rows of the partition. The setting %s=true does the same here.",
             binding.name,
             WHOLE_PARTITION_SETTING,
         )

@@ -46,7 +46,8 @@ def render_filter(template: Template, data: BindingData) -> str:
 def _quoted_names(template: Template) -> frozenset[str]:
     """Return the names, in lower case, that stand between quotes wherever they occur."""
     # One occurrence without quotes decides for all of a name, as in the extension.
-    quoted, unquoted = set(), set()
+    quoted: set[str] = set()
+    unquoted: set[str] = set()
     parts = ("", *template.parts, "")
     for before, part, after in zip(parts, parts[1:], parts[2:], strict=False):
         if isinstance(part, Expression):

@@ -27,8 +27,8 @@ class TableMissing(EmulatorError):
 
     def __init__(self, table: str, account: StorageAccount) -> None:
         super().__init__(
-            f"The table specified does not exist. Table '{table}', {account.description}. A table input does not create "
-            "its table; a table output does, with its first row."
+            f"The table specified does not exist. Table '{table}', {account.description}. A table input does not "
+            "create its table; a table output does, with its first row."
         )
 
 

@@ -6,15 +6,13 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.testing import start
 from tests.recordings.triggers import TRIGGERS
-from tests.running_apps import HTTP_APP, Answer, RunningApp, run_app, write_app
+from tests.running_apps import HTTP_APP, Answer, RunningApp, run_app
 from tests.waiting import eventually
 
 # Functions leave what they get in `seen`, which the function `show` returns.
@@ -31,8 +29,9 @@ def note(name, event, **facts):
         seen.append({"function": name, "awake": True})
 
 @app.route(route="show")
-def show(req: func.HttpRequest) -> str:
-    shown = json.dumps(seen)
+def show(req: func.HttpRequest) -> func.HttpResponse:
+    # In a text that is returned the Functions host would rewrite dates.
+    shown = func.HttpResponse(json.dumps(seen))
     seen.clear()
     return shown
 
@@ -126,8 +125,9 @@ async def test_the_first_try_with_curl(site: RunningApp) -> None:
     wrong = await sent(site, [EVENT], headers={"AEG-Event-Type": "Notify"})
     assert (wrong.status, "has the value 'notify'" in wrong.text) == (400, True)
     assert await seen(site) == []
-    for options in ({"headers": {"aeg-event-type": "notification"}}, {"method": "PUT"}):
-        assert (await sent(site, [EVENT], **options)).status == 202  # type: ignore[arg-type]
+    accepted: list[dict[str, Any]] = [{"headers": {"aeg-event-type": "notification"}}, {"method": "PUT"}]
+    for options in accepted:
+        assert (await sent(site, [EVENT], **options)).status == 202
     answer = await sent(site, EVENT)
     assert (answer.status, answer.body) == (202, b"")
     assert [run["kind"] for run in await seen(site)] == ["EventGridEvent"] * 3
@@ -280,18 +280,10 @@ async def test_a_manual_run_takes_one_event(site: RunningApp) -> None:
 # Lifecycle ---------------------------------------------------------------------------------------------------
 
 
-async def test_retries_run_within_the_request(tmp_path: Path) -> None:
-    write_app(tmp_path, HTTP_APP, APP)
-    async with start(tmp_path) as app:
-        began = app.now
-        answer = await app.post(
-            "/runtime/webhooks/eventgrid?functionName=on_retry",
-            json=[{**EVENT, "subject": "fail"}],
-            headers=NOTIFICATION,
-        )
-        assert (answer.status, answer.text) == (500, "Exception while executing function: Functions.on_retry")
-        assert timedelta(seconds=2) <= app.now - began < timedelta(seconds=3)
-        runs = (await app.get("/api/show")).json()
+async def test_retries_run_within_the_request(site: RunningApp) -> None:
+    answer = await sent(site, [{**EVENT, "subject": "fail"}], "on_retry")
+    assert (answer.status, answer.text) == (500, "Exception while executing function: Functions.on_retry")
+    runs = await seen(site)
     recorded = [line for line in TRIGGERS.received("eventgrid_retry") if line["event"] == "start"]
     assert [run["retry"] for run in runs] == [
         [line["retry"]["RetryCount"], line["retry"]["MaxRetryCount"]] for line in recorded
@@ -358,7 +350,7 @@ async def test_recorded_events_reach_the_function_unchanged(recorded_site: Runni
     await seen(recorded_site)
     for recorded in notifications:
         try:
-            content = json.loads(recorded["body"])
+            content = json.loads(recorded["body"] or "")
         except ValueError:
             continue
         events = content if isinstance(content, list) else [content]

@@ -51,33 +51,33 @@ def written(req):
 
 @app.route(route="Missing")
 @table("in", table_name="NoSuchTable")
-def missing(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def missing(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="Partition")
 @table("in", table_name="People", partition_key="{Headers.p}")
-def partition(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def partition(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="Row")
 @table("in", table_name="People", partition_key="{p}", row_key="{r}")
-def row(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def row(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="Filtered")
 @table("in", table_name="People", partition_key="{p}", filter="Age gt 20")
-def filtered(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def filtered(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="FilterOnly")
 @table("in", table_name="People", filter="Name eq 'b'")
-def filter_only(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def filter_only(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="Take")
 @table("in", table_name="People", partition_key="{p}", take=2)
-def take(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def take(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 """
 WHOLE_PARTITION = {"AZEMU_TABLE_INPUT_WHOLE_PARTITION": "true"}
 # Of the row that the recorded test wrote itself, with every type.
@@ -136,9 +136,12 @@ async def test_the_recorded_calls_have_the_recorded_results(tmp_path: Path, capl
         [at_the_end] = [step for step in calls if step["test"] == "rows at the end"]
         stored = {(row.partition_key, row.row_key): row.properties async for row in query_rows(table)}
     expected = {(row["PartitionKey"], row["RowKey"]): row for row in at_the_end["rows"]}
-    assert set(stored) == set(expected)
-    for key, properties in stored.items():
-        members = {name: value for name, value in expected[key].items() if name in expected[key]["types"]}
+    # The recorded list leaves out the partition of 101 rows.
+    assert len([key for key in stored if key[0] == "hundred"]) == 101
+    assert {key for key in stored if key[0] != "hundred"} == set(expected)
+    for key, row in expected.items():
+        properties = stored[key]
+        members = {name: value for name, value in row.items() if name in row["types"]}
         assert {name: recorded_form(value) for name, value in properties.items() if name not in TYPED} == {
             name: value for name, value in members.items() if name not in ("PartitionKey", "RowKey", *TYPED)
         }

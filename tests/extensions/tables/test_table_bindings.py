@@ -32,38 +32,38 @@ def writes(**members):
 
 @app.route(route="orders/{id}")
 @rows_of(partition_key="orders", row_key="{id}")
-def order(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def order(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="partition")
 @rows_of(partition_key="{Query.key}")
-def partition(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def partition(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="missing")
 @app.table_input(arg_name="rows", connection="AzureWebJobsStorage", table_name="Missing{Query.x}")
-def missing(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def missing(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="dotted")
 @rows_of(filter="Name eq '{Query.name}'")
-def dotted(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def dotted(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="find")
 @rows_of(filter="Name eq '{name}'")
-def find(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def find(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="older")
 @rows_of(partition_key="people", filter="Age ge {min}")
-def older(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def older(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="any")
 @rows_of(filter="{filter}")
-def any_filter(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def any_filter(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 
 @app.route(route="write", methods=["POST"])
 @writes()
@@ -146,7 +146,8 @@ async def found(site: RunningApp, path: str) -> list[str]:
 
 
 async def test_an_input_is_a_list_of_the_rows_that_its_keys_select(site: RunningApp) -> None:
-    await fill(site, *(("orders", str(number), {"n": number}) for number in range(1, 10)), ("other", "7", {}))
+    rows: list[tuple[str, str, dict[str, Value]]] = [("orders", str(number), {"n": number}) for number in range(1, 10)]
+    await fill(site, *rows, ("other", "7", {}))
     assert (await site.get("/api/orders/7")).json() == [{"PartitionKey": "orders", "RowKey": "7", "n": 7}]
     assert await found(site, "orders/77") == []
     assert await found(site, "partition?key=orders") == [str(number) for number in range(1, 10)]
@@ -178,8 +179,8 @@ async def test_an_empty_partition_key_means_the_whole_table(tmp_path: Path) -> N
     app = """
 @app.route(route="partition")
 @app.table_input(arg_name="rows", connection="AzureWebJobsStorage", table_name="People", partition_key="{Headers.key}")
-def partition(req: func.HttpRequest, rows: str) -> str:
-    return rows
+def partition(req: func.HttpRequest, rows: str) -> func.HttpResponse:
+    return func.HttpResponse(rows)
 """
     async with run_app(tmp_path, HTTP_APP, app, settings={"TABLE": "People"}) as site:
         await fill(site, ("a", "1", {}), ("b", "2", {}))
