@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from emulator.extensions.durable.extension import durable_extension
+from emulator.extensions.eventgrid.extension import eventgrid_extension
 from emulator.extensions.http.extension import http_extension
 from emulator.extensions.queues.extension import queues_extension
+from emulator.extensions.tables.extension import tables_extension
 from emulator.extensions.timers.extension import timers_extension
 from emulator.extensions.unsupported.extension import unsupported_bindings
 from emulator.extensions.warmup import warmup_extension
@@ -24,6 +26,8 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     durable_extension,
     queues_extension,
     timers_extension,
+    tables_extension,
+    eventgrid_extension,
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.host.expressions import BindingData, Template, is_built_in, parse_template
-from emulator.host.port import Extension, Fallback, Input, Output, Trigger, UnknownBindingType
+from emulator.host.port import Extension, Fallback, Input, Output, RenderMember, Trigger, UnknownBindingType
 from emulator.worker.port import Binding, FunctionMetadata
 
 RETURN = "$return"
@@ -101,9 +101,12 @@ class PreparedBinding:
     binding: Binding
     templates: Mapping[str, Template]
 
-    def render(self, data: BindingData) -> Mapping[str, object]:
-        """Return the members for one invocation. Raises ExpressionError."""
-        rendered = {name: template.render(data) for name, template in self.templates.items()}
+    def render(self, data: BindingData, renderers: Mapping[str, RenderMember]) -> Mapping[str, object]:
+        """Return the members for one invocation. `renderers`: see `Input`. Raises ExpressionError."""
+        rendered = {
+            name: renderers.get(name.lower(), Template.render)(template, data)
+            for name, template in self.templates.items()
+        }
         return {**self.binding.properties, **rendered}
 
     def names(self) -> list[str]:

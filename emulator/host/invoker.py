@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from emulator.clock import Clock, within
 from emulator.dotnet.timespan import format_timespan
@@ -23,13 +24,15 @@ from emulator.errors import EmulatorError
 from emulator.host.bindings import QUEUE_OUTPUT, RETURN, BindingTypes, PreparedBinding, PreparedFunction
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
-from emulator.host.port import BindingContext, Function, TriggerEvent
+from emulator.host.port import BindingContext, Function, RenderMember, TriggerEvent
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.random_numbers import uniform
 from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
 
 T = TypeVar("T")
+
+_NO_RENDERERS: Final[Mapping[str, RenderMember]] = MappingProxyType({})
 
 
 class FunctionTimedOut(EmulatorError):
@@ -56,11 +59,13 @@ class _Attempt:
     retry: RetryContext | None
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
-    def context(self, prepared: PreparedBinding) -> BindingContext:
+    def context(
+        self, prepared: PreparedBinding, renderers: Mapping[str, RenderMember] = _NO_RENDERERS
+    ) -> BindingContext:
         return BindingContext(
             self.function,
             prepared.binding,
-            prepared.render(self.data),
+            prepared.render(self.data, renderers),
             self.id,
             self.resources,
             self.event.inputs.get(prepared.binding.name),
@@ -233,7 +238,8 @@ class Invoker:
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:
         async def read(prepared: PreparedBinding) -> Datum | None:
             try:
-                return await self._types.input(prepared.binding).read(attempt.context(prepared))
+                binding_type = self._types.input(prepared.binding)
+                return await binding_type.read(attempt.context(prepared, binding_type.renderers))
             except EmulatorError as error:
                 # Only expected errors become failures of the invocation. Others are defects, and reach the listener.
                 raise BindingFailed(f"Exception binding parameter '{prepared.binding.name}'. {error}") from error

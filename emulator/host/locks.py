@@ -81,9 +81,7 @@ class BlobHostLocks:
         return self._primary.is_held
 
     @asynccontextmanager
-    async def listener(
-        self, function_name: str, *, on_wait: Callable[[], None] | None = None
-    ) -> AsyncIterator[None]:
+    async def listener(self, function_name: str, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
         """Wait for the listener lock of a function and hold it while the body runs.
 
         `on_wait`: called when another host has the lock. If the lock is lost, the body is cancelled and HostLockLost is
@@ -133,9 +131,7 @@ class BlobHostLocks:
                 _log.debug("The primary host lock cannot be taken: %s", error)
 
     @asynccontextmanager
-    async def _holding(
-        self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None
-    ) -> AsyncIterator[None]:
+    async def _holding(self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None) -> AsyncIterator[None]:
         try:
             is_first = True
             while not await run_to_completion(lock.try_acquire()):

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 from aiohttp import web
 
 from emulator.errors import EmulatorError
+from emulator.host.expressions import BindingData, Template
 from emulator.worker.port import Binding, Datum, FunctionMetadata, Returned
 
 
@@ -183,6 +184,9 @@ Called at the same time as the other outputs, those of the type `queue` after al
 fails the invocation and is logged with it. The outputs that are written at the same time are written all the same, and
 a retry writes all of them again."""
 
+RenderMember = Callable[[Template, BindingData], str]
+"""Return a member of a binding for one invocation, from its parsed expressions. Raises ExpressionError."""
+
 ValidateBinding = Callable[[Binding], None]
 """Check an input or output binding at indexing, `%settings%` resolved. Raises EmulatorError."""
 
@@ -223,11 +227,16 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation."""
+    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation.
+
+    `renderers`: by the lower-case name of members whose expressions need more than their values put in, such as quoting
+    in a query.
+    """
 
     read: ReadInput
     validate: ValidateBinding = accept_binding
     is_supplied: bool = False
+    renderers: Mapping[str, RenderMember] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,9 +311,7 @@ class HostLocks(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Wait for the listener lock of a function; hold it while entered."""
 
-    def singleton(
-        self, scope: str, *, on_wait: Callable[[], None] | None = None
-    ) -> AbstractAsyncContextManager[None]:
+    def singleton(self, scope: str, *, on_wait: Callable[[], None] | None = None) -> AbstractAsyncContextManager[None]:
         """Wait for the lock of that scope; hold it while entered."""
 
     @property

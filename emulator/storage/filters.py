@@ -49,6 +49,12 @@ class Condition:
                 return f"({left.odata()}) and ({right.odata()})"
             case Either(left, right):
                 return f"({left.odata()}) or ({right.odata()})"
+            case Not(inner):
+                return f"not ({inner.odata()})"
+            case CompareNumber(name, operator, number):
+                return f"{name} {operator} {number!r}"
+            case FilterText(text):
+                return text
             case _:
                 raise TypeError(f"unknown condition: {self!r}")
 
@@ -65,6 +71,16 @@ class Condition:
                 return left.matches(properties) and right.matches(properties)
             case Either(left, right):
                 return left.matches(properties) or right.matches(properties)
+            case Not(inner):
+                return not inner.matches(properties)
+            case CompareNumber(name, operator, number):
+                found = properties.get(name)
+                stored = found.value if isinstance(found, Int64) else found
+                # A bool is an int in Python, but Edm.Boolean is no number.
+                is_number = isinstance(stored, int | float) and not isinstance(stored, bool)
+                return is_number and _holds(stored, operator, number)
+            case FilterText(_, parsed):
+                return parsed.matches(properties)
             case _:
                 raise TypeError(f"unknown condition: {self!r}")
 
@@ -92,6 +108,30 @@ class Either(Condition):
 
     left: Condition
     right: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Condition):
+    """Fulfilled if the inner condition is not."""
+
+    inner: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class CompareNumber(Condition):
+    """Comparison of a property of any numeric type (Int32, Int64, Double) with a number."""
+
+    name: str
+    operator: Operator
+    number: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class FilterText(Condition):
+    """A filter that a user has written, and what it means. The text is sent to services unchanged."""
+
+    text: str
+    parsed: Condition
 
 
 def eq(name: str, value: Value) -> Condition:
@@ -143,7 +183,10 @@ def _compare(property_value: object, operator: Operator, constant: Value) -> boo
     # Exact types: for isinstance, True would be an Edm.Int32.
     if type(property_value) is not type(constant):
         return False
-    left, right = _sort_key(property_value), _sort_key(constant)
+    return _holds(_sort_key(property_value), operator, _sort_key(constant))
+
+
+def _holds(left: Any, operator: Operator, right: Any) -> bool:
     match operator:
         case "eq":
             return bool(left == right)

@@ -81,9 +81,26 @@ async def notes(app: AppUnderTest) -> None:
     assert (await app.post("/notes", json={"text": "milk"})).status == 201
 
 
+async def table_crud(app: AppUnderTest) -> None:
+    team = f"/api/teams/{new_id()}/people"
+    assert (await app.post(f"{team}/ada", json={"age": 36})).status == 201
+    assert (await app.get(f"{team}/ada")).json()["age"] == 36
+
+
+async def event_grid(app: AppUnderTest) -> None:
+    order = (await app.post("/api/orders", json={"item": "tea"})).json()["id"]
+
+    async def is_recorded() -> bool:
+        answer = await app.get("/api/orders")
+        return answer.status == 200 and order in [recorded["id"] for recorded in answer.json()]
+
+    await eventually(is_recorded, "recorded order")
+
+
 SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
     "async-http-api": http_api,
     "entities": entities,
+    "event-grid": event_grid,
     "fan-out-fan-in": fan_out,
     "fastapi": notes,
     "flask": notes,
@@ -92,6 +109,7 @@ SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
     "monitor": monitor,
     "retries-and-compensation": retries,
     "sub-orchestrations": sub_orchestrations,
+    "table-crud": table_crud,
 }
 
 

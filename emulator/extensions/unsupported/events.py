@@ -16,7 +16,6 @@ from emulator.extensions.unsupported.event_source import (
     InvalidInput,
     compact_json,
     json_datum,
-    metadata_datum,
     parse_json,
 )
 from emulator.extensions.unsupported.message_events import event_hub_event, kafka_event, service_bus_event
@@ -39,18 +38,6 @@ def _timer(source: EventSource) -> TriggerEvent:
     chosen = given if isinstance(given, dict) else {}
     default = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
     return source.event(json_datum({name: chosen.get(name, value) for name, value in default.items()}), {})
-
-
-def _event_grid(source: EventSource) -> TriggerEvent:
-    content = parse_json(source.text)
-    if not isinstance(content, dict):
-        # The first sentence is the Functions host's.
-        raise InvalidInput(
-            f"Unable to parse {source.text} to Newtonsoft.Json.Linq.JObject. The input must be the JSON object of one "
-            'event, such as {"id": "1", "eventType": "created", "subject": "s", "data": {}}.'
-        )
-    data = content.get("data")
-    return source.event(Datum("json", source.text), {} if data is None else {"data": metadata_datum(data)})
 
 
 def _documents(source: EventSource) -> TriggerEvent:
@@ -102,7 +89,6 @@ def _mcp_resource(source: EventSource) -> TriggerEvent:
 # itself.
 _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "timertrigger": _timer,
-    "eventgridtrigger": _event_grid,
     "servicebustrigger": service_bus_event,
     "eventhubtrigger": event_hub_event,
     "kafkatrigger": kafka_event,

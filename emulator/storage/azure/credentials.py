@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from emulator.config.connections import Identity, SasToken, SharedKey, StorageConnection
+from emulator.config.identity import open_identity
 
 if TYPE_CHECKING:
     # At run time azure-core has it only since 1.20.
@@ -39,21 +39,3 @@ def storage_credential(credential: SdkCredential) -> Any:
     if isinstance(credential, AzureNamedKeyCredential):
         return {"account_name": credential.named_key.name, "account_key": credential.named_key.key}
     return credential
-
-
-def open_identity(settings: Mapping[str, str]) -> Any:
-    """Return a credential of azure-identity (an async context manager), chosen as by the Functions host.
-
-    Source: azure-sdk-for-net, Microsoft.Extensions.Azure, ClientFactory.CreateCredential.
-    """
-    # The package is optional. That it is installed was checked when the connection was read.
-    aio: Any = importlib.import_module("azure.identity.aio")
-    client_id, tenant_id = settings.get("clientid"), settings.get("tenantid")
-    if settings.get("credential", "").lower() == "managedidentity":
-        return aio.ManagedIdentityCredential(client_id=client_id)
-    # A secret before a certificate, and both only with client and tenant: the order of ClientFactory.
-    if client_id and tenant_id and (secret := settings.get("clientsecret")):
-        return aio.ClientSecretCredential(tenant_id, client_id, secret)
-    if client_id and tenant_id and (certificate := settings.get("certificate")):
-        return aio.CertificateCredential(tenant_id, client_id, certificate)
-    return aio.DefaultAzureCredential(managed_identity_client_id=client_id)

@@ -13,7 +13,7 @@ from functools import cache
 from emulator.instant import Instant
 from emulator.storage.builtin.names import is_identifier
 from emulator.storage.builtin.schema import ordinal_key
-from emulator.storage.filters import Both, Compare, Condition, Either
+from emulator.storage.filters import Both, Compare, Condition, Either, FilterText
 
 _Sql = tuple[str, Sequence[object]]
 """An SQL expression and its arguments."""
@@ -56,6 +56,8 @@ def _sql(condition: Condition) -> _Sql | None:
             # One part alone would lose rows.
             left_sql, right_sql = _sql(left), _sql(right)
             return None if left_sql is None or right_sql is None else _join(" OR ", [left_sql, right_sql])
+        case FilterText(_, parsed):
+            return _sql(parsed)
         case _:
             return None
 

@@ -1,0 +1,138 @@
+"""The webhook /runtime/webhooks/eventgrid?functionName=NAME, to which Event Grid delivers events.
+
+Source: Extensions.EventGrid, EventGridExtensionConfigProvider.ProcessAsync; docs/protocol/functions-host.md 8.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final
+
+from aiohttp import web
+
+from emulator.clock import Clock
+from emulator.errors import EmulatorError
+from emulator.extensions.eventgrid.functions import EventGridFunctions
+from emulator.extensions.eventgrid.requests import (
+    EVENT_TYPE_HEADER,
+    InvalidEvents,
+    allowed_origin,
+    events_in,
+    trigger_event,
+    validation_response,
+)
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body
+from emulator.logs import get_logger
+
+NAME: Final = "eventgrid"
+"""Name of the webhook: its path and, followed by `_extension`, its system key."""
+
+# Event Grid sends up to 1 MiB at once.
+_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+
+_log = get_logger(__name__)
+
+
+class EventGridWebhook:
+    """Answers the requests of Event Grid.
+
+    `is_stopping`: whether a function has an Event Grid trigger that no longer listens, because the host drains or
+    stops.
+    """
+
+    def __init__(
+        self,
+        functions: EventGridFunctions,
+        clock: Clock,
+        *,
+        wait_until_running: Callable[[], Awaitable[None]],
+        is_stopping: Callable[[str], bool],
+    ) -> None:
+        self._functions = functions
+        self._clock = clock
+        self._wait_until_running = wait_until_running
+        self._is_stopping = is_stopping
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Handle a request of any method. Event Grid repeats what is not answered with 200 or 202."""
+        await self._wait_until_running()
+        query = query_parameters(request.rel_url.raw_query_string)
+        name = next((value for key, value in query.items() if key.lower() == "functionname"), "")
+        # Before anything else, also in handshakes.
+        if name not in self._functions.names:
+            return self._unknown(name)
+        if request.method == "OPTIONS":
+            origin = allowed_origin(request.headers.get("WebHook-Request-Origin"))
+            return web.Response(headers={"WebHook-Allowed-Origin": origin})
+        try:
+            body = await read_body(request, self._clock, limit=_MAX_BODY_BYTES)
+        except BodyTooLarge:
+            return _last_response(413)
+        except BodyBroken:
+            return _last_response(400)
+        try:
+            match request.headers.get(EVENT_TYPE_HEADER, "").strip().lower():
+                case "subscriptionvalidation":
+                    return web.Response(text=validation_response(body))
+                case "notification":
+                    return await self._notify(name, body, request)
+                case "unsubscribe":
+                    return web.Response(status=202)
+                case other:
+                    return _refused(other)
+        except InvalidEvents as error:
+            _log.warning("A request to the Event Grid function '%s' was refused: %s", name, error)
+            return web.Response(status=500, text=str(error))
+
+    async def _notify(self, name: str, body: bytes, request: web.Request) -> web.Response:
+        """Run the function for each event, all at once, and answer when all have ended."""
+        # All events are read before the first one runs.
+        now = self._clock.now()
+        events = [
+            replace(
+                trigger_event(event, now),
+                trace_parent=request.headers.get("traceparent", ""),
+                trace_state=request.headers.get("tracestate", ""),
+            )
+            for event in events_in(body)
+        ]
+        outcomes = await asyncio.gather(*(self._functions.run(name, event) for event in events), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            # Anything else is a defect, which the server logs.
+            if not isinstance(failure, EmulatorError):
+                raise failure
+        if failures:
+            # The invoker has logged the error. Event Grid gets no details, as from the extension.
+            return web.Response(status=500, text=f"Exception while executing function: Functions.{name}")
+        return web.Response(status=202)
+
+    def _unknown(self, name: str) -> web.Response:
+        if self._is_stopping(name):
+            return web.Response(status=503, text=f"The function '{name}' takes no more events: the host is stopping.")
+        _log.warning(
+            "A request to the Event Grid webhook names the function '%s', which does not listen to Event Grid. "
+            "Functions that do: %s. The query parameter functionName has the bare name; letter case counts.",
+            name,
+            ", ".join(self._functions.names) or "none",
+        )
+        return web.Response(status=404, text=f"cannot find function: '{name}'")
+
+
+def _refused(event_type: str) -> web.Response:
+    """Return the answer to a request without a known event type. The Functions host sends no text."""
+    found = f"has the value '{event_type}'" if event_type else "is missing"
+    return web.Response(
+        status=400,
+        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
+        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
+    )
+
+
+def _last_response(status: int) -> web.Response:
+    """Return a response that closes the connection, so that the rest of the request need not be read."""
+    response = web.Response(status=status)
+    response.force_close()
+    return response

@@ -1,0 +1,90 @@
+"""Filters that users write: parsed, and evaluated as the service does."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from emulator.instant import Instant
+from emulator.storage.filter_parser import InvalidFilter, parse_filter
+from emulator.storage.port import Int64
+
+ROW = {
+    "PartitionKey": "p",
+    "RowKey": "it's",
+    "Age": Int64(20),
+    "Small": 7,
+    "Ratio": 2.5,
+    "Active": True,
+    "When": Instant.parse("2026-01-02T03:04:05Z"),
+    "Id": uuid.UUID(int=1),
+    "Data": b"\x0a\xff",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("PartitionKey eq 'p'", True),
+        ("PartitionKey eq 'P'", False),
+        ("RowKey eq 'it''s'", True),
+        ("Age ge 20", True),
+        ("Age gt 20L", False),
+        ("Age lt 20.5", True),
+        ("20 le Age", True),
+        ("19 gt Age", False),
+        ("Small eq 7 and Ratio eq 2.5", True),
+        ("Small ne 7", False),
+        ("Ratio gt -1e3", True),
+        ("Active", True),
+        ("Active eq true", True),
+        ("not Active", False),
+        ("not (Active and Age lt 0)", True),
+        ("Active eq 1", False),
+        ("When ge datetime'2026-01-02T03:04:05.000Z'", True),
+        ("Id eq guid'00000000-0000-0000-0000-000000000001'", True),
+        ("Data eq X'0aff'", True),
+        ("Data eq binary'0AFF'", True),
+        ("Missing eq 'x'", False),
+        ("Missing ne 'x'", False),
+        ("Age eq '20'", False),
+        # `and` binds closer than `or`.
+        ("Active or Age lt 0 and Small lt 0", True),
+        ("(Active or Age lt 0) and Small lt 0", False),
+        ("PartitionKey eq 'x' and Age lt 0 or Active", True),
+        ("  Age  eq  20  ", True),
+    ],
+)
+def test_a_filter_holds_or_not(text: str, holds: bool) -> None:
+    condition = parse_filter(text)
+    assert condition.matches(ROW) is holds
+    assert condition.odata() == text
+    # What the parser understood can be written again, and means the same.
+    assert parse_filter(condition.parsed.odata()).matches(ROW) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "expected a property or a constant at the end"),
+        ("Age", None),
+        ("Age >> 1", "expected `and`, `or` or the end before '>> 1'"),
+        ("Age eq", "expected a property or a constant at the end"),
+        ("Age eq 1 or", "expected a property or a constant at the end"),
+        ("(Age eq 1", "expected `)` at the end"),
+        ("Age eq 1)", "expected `and`, `or` or the end before ')'"),
+        ("Age eq Small", "expected a constant on one side of the comparison"),
+        ("1 eq 1", "expected a property on one side of the comparison"),
+        ("Name eq 'open", 'expected a property or a constant before "\'open"'),
+        ("When eq datetime'yesterday'", "expected a valid constant before"),
+        ("startswith(Name, 'a')", "expected `and`, `or` or the end before"),
+    ],
+)
+def test_what_cannot_be_parsed_is_shown_with_its_place(text: str, expected: str | None) -> None:
+    if expected is None:
+        assert parse_filter(text).matches(ROW) is False
+        return
+    with pytest.raises(InvalidFilter) as caught:
+        parse_filter(text)
+    assert expected in str(caught.value)
