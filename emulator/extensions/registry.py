@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from emulator.extensions.blobs.extension import blob_extension
 from emulator.extensions.durable.extension import durable_extension
 from emulator.extensions.eventgrid.extension import eventgrid_extension
 from emulator.extensions.http.extension import http_extension
@@ -28,6 +29,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     timers_extension,
     tables_extension,
     eventgrid_extension,
+    blob_extension,
 )
 
 

@@ -213,6 +213,7 @@ class Trigger:
     `supports_retry`: the trigger is meant to have a retry policy; others run by theirs with a warning, as on Azure.
     `log_category`: of the log lines of all modules in the folder of `listen`, such as Host.Triggers.Timer.
     `is_manual`: no events arrive by themselves, so the start tells users how to run the function.
+    `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
     """
 
     listen: Listen
@@ -223,6 +224,7 @@ class Trigger:
     supports_retry: bool = False
     log_category: str = "Host.General"
     is_manual: bool = False
+    gives_sdk_types: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,13 +232,14 @@ class Input:
     """One type of input binding. `is_supplied`: its value comes from the caller of an invocation.
 
     `renderers`: by the lower-case name of members whose expressions need more than their values put in, such as quoting
-    in a query.
+    in a query. `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
     """
 
     read: ReadInput
     validate: ValidateBinding = accept_binding
     is_supplied: bool = False
     renderers: Mapping[str, RenderMember] = field(default_factory=dict)
+    gives_sdk_types: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
