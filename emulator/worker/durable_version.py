@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from emulator.errors import AppLoadError
@@ -46,6 +45,9 @@ def check_imported_version() -> None:
     # An app that does not use the package runs with any version of it.
     if "azure.durable_functions" not in sys.modules:
         return
+    # Imported late: it takes longer than most modules, and apps without durable functions do not need it.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         found = version(_PACKAGE)
     except PackageNotFoundError:
