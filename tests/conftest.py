@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -22,6 +23,10 @@ from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.storage.bench import Bench
 
 T = TypeVar("T")
+
+# A process of azemu that finds no compiled modules compiles all of them, which takes longer than the rest of its start.
+# Tests start some hundred processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Apps that tests run. One has a package `emulator`, for which azemu's plugin would make room if it was collected.
 collect_ignore = ["apps"]

@@ -103,8 +103,12 @@ def _is_ours(name: str) -> bool:
 def _places(name: str) -> Iterator[Path]:
     """The folders that hold the first part of a dotted name."""
     first = name.partition(".")[0]
-    folders = [PACKAGE, *(folder for folder in sorted(PACKAGE.rglob("*")) if (folder / "__init__.py").is_file())]
-    return (folder for folder in folders if (folder / first).is_dir() or (folder / f"{first}.py").is_file())
+    return (folder for folder in _packages() if (folder / first).is_dir() or (folder / f"{first}.py").is_file())
+
+
+@cache
+def _packages() -> list[Path]:
+    return [PACKAGE, *(folder for folder in sorted(PACKAGE.rglob("*")) if (folder / "__init__.py").is_file())]
 
 
 def _exists(folder: Path, parts: list[str]) -> bool:

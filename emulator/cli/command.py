@@ -18,6 +18,7 @@ from emulator.cli.arguments import Start, Transfer, parse, split_arguments
 from emulator.cli.invoke_arguments import Invoke
 from emulator.cli.send_arguments import Send
 from emulator.errors import ConfigurationError, EmulatorError
+from emulator.loading import loading_modules
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,13 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(command: Start) -> int:
-    from emulator.clock import SystemClock
-    from emulator.config import hostjson, settings
-    from emulator.config.hostjson import LogLevel
-    from emulator.config.missing_settings import missing_settings_message
-    from emulator.config.start import StartOptions, configure
-    from emulator.host.console.output import Style, use_colour
-    from emulator.process.serving import open_console, serve_alone
+    with loading_modules():
+        from emulator.clock import SystemClock
+        from emulator.config import hostjson, settings
+        from emulator.config.hostjson import LogLevel
+        from emulator.config.missing_settings import missing_settings_message
+        from emulator.config.start import StartOptions, configure
+        from emulator.host.console.output import Style, use_colour
+        from emulator.process.serving import open_console, serve_alone
 
     clock = SystemClock()
     options = StartOptions(
@@ -99,7 +101,8 @@ def _start(command: Start) -> int:
         console.print(f"Host configuration file read:\n{configuration.host.text}")
     if not command.reload:
         return serve_alone(options, configuration, console, clock)
-    from emulator.process.supervisor import SupervisorOptions, supervise
+    with loading_modules():
+        from emulator.process.supervisor import SupervisorOptions, supervise
 
     # VS Code sets languageWorkers__python__arguments to attach its debugger to the process of the app.
     text = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""

@@ -16,7 +16,10 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 def main() -> int:
     """Run the command. See `emulator.cli.command.main`."""
     _open_standard_streams()
-    from emulator.cli.command import main as run_command
+    from emulator.loading import loading_modules
+
+    with loading_modules():
+        from emulator.cli.command import main as run_command
 
     return run_command()
 

@@ -16,6 +16,7 @@ from emulator.clock import SystemClock
 from emulator.config.start import configure
 from emulator.errors import EmulatorError
 from emulator.forking import hidden_from_forks
+from emulator.loading import loading_modules
 from emulator.own_modules import remove_checkout_from_path
 from emulator.process.handover import STOP, Handover
 from emulator.process.main_thread import HostRunner, exit_after
@@ -47,7 +48,8 @@ def main() -> int:
     explain_breakpoints()
     try:
         # Load the modules now, while the supervisor starts storage, and not after it.
-        import emulator.app  # noqa: F401
+        with loading_modules():
+            import emulator.app  # noqa: F401
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")  # A package is too old.
         return exit_codes.NOT_STARTED

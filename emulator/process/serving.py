@@ -26,6 +26,7 @@ from emulator.host.console.banner import (
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState
+from emulator.loading import loading_modules
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import HostRunner
@@ -84,9 +85,10 @@ async def serve(
     invocation has ended. Raises EmulatorError if the host cannot start or has to give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
-    from emulator.app import ProcessResources, open_app
-    from emulator.host.site import secrets_folder
-    from emulator.process.first_invocation import marking_first_invocation
+    with loading_modules():
+        from emulator.app import ProcessResources, open_app
+        from emulator.host.site import secrets_folder
+        from emulator.process.first_invocation import marking_first_invocation
 
     raise_open_files_limit()
     with console_logging(console), quiet_client_errors():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from emulator.errors import AppLoadError
@@ -52,6 +51,9 @@ def check_imported_version() -> None:
 @lru_cache(maxsize=1)  # A test run starts apps hundreds of times, and looking for the metadata takes long.
 def _check_version(search_path: tuple[str, ...]) -> None:
     """Check the version whose metadata is found on the search path of this process."""
+    # Imported late: it takes longer than most modules, and apps without durable functions do not need it.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         found = version(_PACKAGE)
     except PackageNotFoundError:

@@ -16,7 +16,7 @@ from emulator.clock import Clock, within
 from emulator.host.locks import BlobHostLocks, HostLockLost
 from emulator.ids import new_id
 from emulator.storage.port import BlobContainer, Lease, LeaseState, StorageUnreachable
-from tests.storage.bench import Bench, unique
+from tests.storage.bench import LONG_ON_AZURITE, Bench, unique
 
 LISTENER = "locks/app-1/Host.Functions.Tick.Listener"
 OTHER_LEASE = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -35,12 +35,6 @@ async def container(bench: Bench) -> AsyncIterator[BlobContainer]:
 def virtual_time_only(bench: Bench) -> None:
     if bench.backend.startswith("azurite"):
         pytest.skip("takes too long in real time")
-
-
-@pytest.fixture
-def one_azurite_client(bench: Bench) -> None:
-    if bench.backend == "azurite-sdk":
-        pytest.skip("takes long in real time, and Azurite was asked by the other client")
 
 
 def host(container: BlobContainer, clock: Clock, **options: Any) -> BlobHostLocks:
@@ -117,7 +111,7 @@ async def test_a_scope_of_a_listener_is_held_without_owner(bench: Bench, contain
         assert (properties.lease_state, properties.metadata) == (LeaseState.LEASED, {})
 
 
-@pytest.mark.usefixtures("one_azurite_client")
+@LONG_ON_AZURITE
 async def test_a_second_host_gets_the_lock_when_the_first_one_releases_it(
     bench: Bench, container: BlobContainer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,7 +172,7 @@ async def test_a_jump_of_time_over_the_lease_does_not_lose_the_lock(bench: Bench
         await held.release()
 
 
-@pytest.mark.usefixtures("one_azurite_client")
+@LONG_ON_AZURITE
 async def test_a_holder_whose_lease_was_taken_is_stopped_and_waits_again(
     bench: Bench, container: BlobContainer
 ) -> None:
@@ -237,7 +231,7 @@ async def test_a_wait_that_is_cancelled_leaves_no_lease_behind(bench: Bench, con
         pass
 
 
-@pytest.mark.usefixtures("one_azurite_client")
+@LONG_ON_AZURITE
 async def test_a_second_host_becomes_primary_when_the_first_one_stops(bench: Bench, container: BlobContainer) -> None:
     first, second = host(container, bench.clock), host(container, bench.clock)
     async with AsyncExitStack() as first_runs:

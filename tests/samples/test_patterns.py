@@ -11,6 +11,7 @@ import pytest
 
 from emulator.testing import Answer, AppUnderTest, start
 from tests.samples.web import Asked, WebService, web_service
+from tests.sdk_releases import DURABLE, needs
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -205,3 +206,41 @@ async def test_a_counter_counts_all_signals() -> None:
         assert (await app.get("/api/counters/visits")).json() == {"value": 42}
         assert (await app.get("/api/counters/never")).json() == {"value": 0}
         assert (await app.post("/api/counters/visits", data="many")).status == 400
+
+
+async def test_readings_of_many_devices_are_aggregated_once_each() -> None:
+    readings = [{"id": f"r{number}", "sensor": "roof", "celsius": 20 + number} for number in range(5)]
+    async with start(SAMPLES / "aggregator") as app:
+        for body in (readings, readings[:2], [{"id": "r0", "sensor": "cellar", "celsius": 12}]):
+            assert (await app.post("/api/readings", json=body)).status == 202
+        await app.run_until_idle()
+        assert (await app.get("/api/sensors/roof")).json() == {"count": 5, "mean": 22, "lowest": 20, "highest": 24}
+        assert (await app.get("/api/sensors/cellar")).json()["count"] == 1
+        comparison = await started(app, "/api/comparisons", ["roof", "cellar", "garden"])
+        assert await output(app, comparison) == {"means": {"roof": 22, "cellar": 12}, "warmest": "roof"}
+        assert (await app.get("/api/sensors/garden")).status == 404
+        assert (await app.post("/api/readings", json=[{"id": "r9", "sensor": "roof"}])).status == 400
+        assert (await app.post("/api/comparisons", json={"sensor": "roof"})).status == 400
+
+
+DEFAULT_VERSION = "AzureFunctionsJobHost__extensions__durableTask__defaultVersion"
+
+
+@needs(DURABLE, "1.7.0")
+async def test_an_order_continues_with_the_version_with_which_it_was_placed(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    async with start(SAMPLES / "versioning", storage=store, settings={DEFAULT_VERSION: "1.0"}) as app:
+        for order, version in (("old", ""), ("future", "?version=2.0")):
+            assert (await app.post(f"/api/orders/{order}{version}")).status == 202
+        await app.run_until_idle(limit=timedelta(0))
+        # A host of version 1.0 leaves newer instances to others.
+        assert (await app.client.get_status("future")).runtime_status.value == "Pending"
+    async with start(SAMPLES / "versioning", storage=store) as app:
+        assert (await app.post("/api/orders/new")).status == 202
+        assert (await app.post("/api/orders/new")).status == 409
+        for order in ("old", "future", "new"):
+            assert (await app.post(f"/api/orders/{order}/paid")).status == 202
+        assert await output(app, "old") == {"version": "1.0", "steps": ["reserved old", "shipped old"]}
+        for order in ("future", "new"):
+            steps = [f"reserved {order}", f"checked the address of {order}", f"shipped {order}"]
+            assert await output(app, order) == {"version": "2.0", "steps": steps}

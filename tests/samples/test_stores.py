@@ -77,6 +77,30 @@ async def entities(app: AppUnderTest) -> None:
     assert (await app.post("/api/carts/ada/checkout")).json() == {"receipt": "ada: 2 x book"}
 
 
+async def aggregator(app: AppUnderTest) -> None:
+    readings = [{"id": f"r{number}", "sensor": "roof", "celsius": 20 + number} for number in range(5)]
+    assert (await app.post("/api/readings", json=readings)).status == 202
+
+    async def all_are_added() -> bool:
+        return bool((await app.get("/api/sensors/roof")).json().get("count") == len(readings))
+
+    await eventually(all_are_added, "statistics of the sensor")
+    assert await output(app, "/api/comparisons", ["roof"]) == {"means": {"roof": 22}, "warmest": "roof"}
+
+
+async def versioning(app: AppUnderTest) -> None:
+    for order in ("old?version=1.0", "new"):
+        assert (await app.post(f"/api/orders/{order}")).status == 202
+    for order, steps in (("old", 2), ("new", 3)):
+        assert (await app.post(f"/api/orders/{order}/paid")).status == 202
+        assert len((await app.wait(order)).output["steps"]) == steps
+
+
+async def streaming(app: AppUnderTest) -> None:
+    assert (await app.get("/api/export/1")).text == "number,celsius\n0,20\n"
+    assert (await app.post("/api/import", data="1,20\n2,22")).json() == {"measurements": 2, "mean": 21}
+
+
 async def notes(app: AppUnderTest) -> None:
     assert (await app.post("/notes", json={"text": "milk"})).status == 201
 
@@ -98,6 +122,7 @@ async def event_grid(app: AppUnderTest) -> None:
 
 
 SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
+    "aggregator": aggregator,
     "async-http-api": http_api,
     "entities": entities,
     "event-grid": event_grid,
@@ -108,8 +133,10 @@ SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
     "human-interaction": human_interaction,
     "monitor": monitor,
     "retries-and-compensation": retries,
+    "streaming": streaming,
     "sub-orchestrations": sub_orchestrations,
     "table-crud": table_crud,
+    "versioning": versioning,
 }
 
 

@@ -29,6 +29,18 @@ from emulator.storage.port import (
 
 T = TypeVar("T")
 
+LONG_ON_AZURITE = pytest.mark.parametrize(
+    "bench",
+    [
+        "memory",
+        "file",
+        pytest.param("azurite", marks=[pytest.mark.azurite, pytest.mark.soak]),
+        pytest.param("azurite-sdk", marks=[pytest.mark.azurite, pytest.mark.soak]),
+    ],
+    indirect=True,
+)
+"""Mark of tests that wait many seconds of real time on Azurite: there they run in `make soak` only."""
+
 _numbers = itertools.count(1)
 
 

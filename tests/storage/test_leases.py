@@ -15,7 +15,7 @@ from emulator.storage.port import (
     NotFound,
     PreconditionFailed,
 )
-from tests.storage.bench import Bench, all_of, azurite_differs
+from tests.storage.bench import LONG_ON_AZURITE, Bench, all_of, azurite_differs
 
 OURS = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 THEIRS = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -113,6 +113,7 @@ async def test_one_of_many_concurrent_acquisitions_succeeds(lease: Lease) -> Non
     assert sum(isinstance(result, AlreadyExists) for result in results) == 5
 
 
+@LONG_ON_AZURITE
 async def test_expired_lease_can_be_acquired_under_any_id(bench: Bench, container: BlobContainer) -> None:
     lost, whole = container.lease("blob"), container.lease()
     kept, back = container.lease("kept"), container.lease("back")

@@ -84,7 +84,11 @@ async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
     return range(0 if scenario is SCENARIOS[0] else death.log.index("page TestHubHistory"), death.calls)
 
 
-@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+# A crash after a call leaves the same in storage as one before the next call, unless calls overlap.
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(Moment.BEFORE, id="before"), pytest.param(Moment.AFTER, id="after", marks=pytest.mark.soak)],
+)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_work_of_a_crashed_host_is_completed_once(
     scenario: Scenario, moment: Moment, clock: VirtualClock

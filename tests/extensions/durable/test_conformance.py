@@ -107,6 +107,7 @@ async def test_all_cases_hold_over_both_bases(tmp_path: Path, profile: str) -> N
 
 @LATEST
 @pytest.mark.azurite
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_all_cases_hold_on_azurite(tmp_path: Path, azurite: str) -> None:
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), storage=azurite) as app:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.errors import ConfigurationError
-from emulator.extensions.durable.extension import STRICT_PURGE_SETTING
+from emulator.extensions.durable.services import STRICT_PURGE_SETTING
 from tests.conformance import CONFORMANCE_APP, client_binding
 from tests.running_apps import OPTION, PROFILE, RunningApp, copy_app, run_app
 from tests.waiting import eventually

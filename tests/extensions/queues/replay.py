@@ -132,9 +132,7 @@ class _ObservedWorker:
             return returned
         finally:
             metadata = {name: datum.value for name, datum in invocation.trigger_metadata.items()}
-            runs.ended.append(
-                Run(invocation.function, message, metadata, began_at, runs.clock.now(), succeeded)
-            )
+            runs.ended.append(Run(invocation.function, message, metadata, began_at, runs.clock.now(), succeeded))
 
 
 class Replay:
@@ -298,9 +296,7 @@ def recorded_texts_left(scenario: str) -> Counter[tuple[str, str]]:
 
 def recorded_story(scenario: str, *, host: int = 1, until: float = float("inf")) -> dict[str, list[tuple[Any, ...]]]:
     """Return the story of a recording, in the form of `Replay.story`."""
-    texts = {
-        line["id"]: line["stored"] for line in TRIGGERS.steps(scenario) if line["test"].startswith("put message")
-    }
+    texts = {line["id"]: line["stored"] for line in TRIGGERS.steps(scenario) if line["test"].startswith("put message")}
     story: dict[str, list[tuple[Any, ...]]] = {}
     for change in TRIGGERS.changes(scenario):
         if change.get("host") != host or change["t"] > until or "queue" not in change or not change["status"]:

@@ -193,7 +193,9 @@ async def replay(scenario: str, stage: Stage, epoch: datetime) -> tuple[list[Run
                 function = line["functions"]
                 # Until it got its lock, the recorded host was starting, or waited for the lease of a killed host, for
                 # which azemu looks more often.
-                locked = next(other for other in lines[index:] if other.get("op") == "lease acquire" and other["status"] < 300)
+                locked = next(
+                    other for other in lines[index:] if other.get("op") == "lease acquire" and other["status"] < 300
+                )
                 await advance_to(locked["t"])
                 stage.tells.clear()
                 options = dict(option.split("=", 1) for option in line["options"] if "=" in option)
