@@ -137,3 +137,10 @@ async def test_an_app_without_work_has_settled_after_ten_seconds(app_folder: Pat
         begin = app.now
         await app.settle()
         assert app.now - begin == timedelta(seconds=10)
+
+
+async def test_settle_works_in_real_time(app_folder: Path) -> None:
+    async with start(app_folder, clock="real") as app:
+        await app.upload("files/a.txt", "a")
+        await app.settle()
+        assert await app.blob("files/a.txt") == b"a"
