@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,31 @@ async def test_annotation_and_data_type_decide_between_text_and_bytes(tmp_path: 
         assert await value("str_unset", "marked") == ["str", "a"]
         assert await value("str_unset", "wide") == ["str", "a"]
         assert await value("InputStream_unset", "marked") == ["InputStream", "efbbbf61"]
+
+
+# The recorded functions by what their parameters are in Python; a TextReader is a str, too.
+RECORDED = {"InString": "str", "InBytes": "bytes", "InStream": "InputStream", "InReader": "str"}
+
+
+async def test_values_are_the_recorded_ones(tmp_path: Path) -> None:
+    calls = [step["test"] for step in TRIGGERS.steps("blob_bindings") if step["test"].startswith("call In")]
+    received = TRIGGERS.received("blob_bindings")
+    # The three starts of the recorded host: a text, a missing blob, bytes that are no text.
+    blobs = iter(["x.txt"] * 4 + ["missing.txt"] * 4 + ["bin"] * 2)
+    checked = 0
+    async with run_app(tmp_path, HTTP_APP, SHOWN, INPUTS) as app:
+        await fill(app, "pics", **{"x.txt": "äx".encode(), "bin": b"\xff\0"})
+        for call, line in zip(calls, received, strict=True):
+            annotation = RECORDED.get(call.removeprefix("call "))
+            if annotation is None:
+                continue
+            recorded = line["parameters"]["v"]["json"]
+            expected = base64.b64decode(recorded["base64"]).hex() if isinstance(recorded, dict) else recorded
+            shown = (await app.get(f"/api/{annotation}_unset/{next(blobs)}")).json()
+            assert shown[0] == ("NoneType" if recorded is None else annotation)
+            assert shown[1] == expected
+            checked += 1
+    assert checked == 10
 
 
 async def test_a_missing_blob_or_container_is_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.running_apps import HTTP_APP, run_app
 from tests.storage_calls import StorageCalls
 
 MIB = 1024 * 1024
-SIZE = 10 * MIB + 5
+SIZE = 9 * MIB + 5
 
 APP = """
 import hashlib, io
@@ -60,7 +60,7 @@ def of_file(req: func.HttpRequest, out: func.Out[func.InputStream]):
 @app.route(route="big_bytes")
 @app.blob_output(arg_name="out", path="made/bytes", connection="AzureWebJobsStorage")
 def of_big_bytes(req: func.HttpRequest, out: func.Out[bytes]):
-    out.set(b"0123456789" * 4_000_000)
+    out.set(b"0123456789" * 3_500_000)
     return "made"
 
 waiting, go_on = threading.Event(), threading.Event()
@@ -89,7 +89,7 @@ def go_on_now(req: func.HttpRequest):
 """
 
 
-@pytest.mark.parametrize("storage", ["builtin:memory", "file", pytest.param("azurite", marks=pytest.mark.azurite)])
+@pytest.mark.parametrize("storage", ["file", pytest.param("azurite", marks=pytest.mark.azurite)])
 async def test_large_blobs_are_read_and_written_in_parts(
     tmp_path: Path, storage: str, request: pytest.FixtureRequest
 ) -> None:
@@ -104,7 +104,7 @@ async def test_large_blobs_are_read_and_written_in_parts(
         large = container_of(app, "large")
         await large.create()
         await large.write("in", content)
-        for size in (1000, MIB, 6 * MIB + 1):
+        for size in (100_000, 6 * MIB + 1):
             assert (await app.get(f"/api/read/{size}")).text == expected
         assert (await app.get("/api/read_all")).text == f"{expected}0"
         assert (await app.get("/api/bytes")).text == expected
@@ -115,7 +115,7 @@ async def test_large_blobs_are_read_and_written_in_parts(
         assert copied.operation == "put block list"
         assert await container_of(app, "copies").read(copied.target.partition("/")[2]) == content
         assert await container_of(app, "made").read("file") == b"0123456789" * 1_200_000
-        assert await container_of(app, "made").read("bytes") == b"0123456789" * 4_000_000
+        assert await container_of(app, "made").read("bytes") == b"0123456789" * 3_500_000
         assert [change.operation for change in calls.of("made/bytes")] == ["put block list"]
 
 
@@ -141,9 +141,10 @@ def copy(req: func.HttpRequest, blob: func.InputStream, out: func.Out[func.Input
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs between systems")
 @pytest.mark.parametrize("storage", ["file", pytest.param("azurite", marks=pytest.mark.azurite)])
 async def test_a_gigabyte_is_read_and_copied_in_little_memory(tmp_path: Path, storage: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the unit of ru_maxrss differs between systems")
     import resource
 
     async with AsyncExitStack() as stack:
