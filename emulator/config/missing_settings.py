@@ -51,7 +51,7 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     references = [use for use in (*sources.references, *bindings, *host_json) if use.kind.startswith("%")]
     uses += [use for use in references if not settings.get(use.name)]
     connections = [use for use in (*sources.connections, *bindings) if not use.kind.startswith("%")]
-    uses += [use for use in connections if not _is_connected(settings, use.name)]
+    uses += [use for use in connections if not _is_connected(settings, use.name) and not _may_be_empty(use, settings)]
     if not uses:
         return None
     by_name: dict[str, list[Use]] = {}
@@ -117,6 +117,11 @@ def _is_connected(settings: Settings, name: str) -> bool:
     except ConfigurationError:
         pass  # It has a value, which need not be a connection to Azure Storage.
     return True
+
+
+def _may_be_empty(use: Use, settings: Settings) -> bool:
+    """Return whether an empty value of the setting has a meaning: an Event Grid topic that is local."""
+    return use.kind.lower().startswith("topic") and use.name in settings
 
 
 def _scripts(function_json: Path) -> list[Path]:

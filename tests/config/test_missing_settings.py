@@ -190,3 +190,21 @@ def test_missing_settings_are_printed_before_the_import_fails(tmp_path: Path) ->
         azemu.wait_for(r"^  FIRST   function_app\.py:2 \(os\.environ\)$")
         azemu.wait_for(r"^  SECOND  function_app\.py:3 \(os\.environ\)$")
         azemu.wait_for("KeyError: 'FIRST'")
+
+
+def test_an_empty_topic_of_event_grid_has_a_meaning(tmp_path: Path) -> None:
+    app = write_app(
+        tmp_path,
+        """
+        import azure.functions as func
+        app = func.FunctionApp()
+
+        @app.route(route="r")
+        @app.event_grid_output(arg_name="e", topic_endpoint_uri="TopicUri", topic_key_setting="TopicKey")
+        def publish(req, e): ...
+        """,
+    )
+    assert message(app, TopicUri="", TopicKey="") is None
+    missing = message(app)
+    assert missing is not None
+    assert "TopicUri  function_app.py:6 (topic_endpoint_uri of a binding)" in missing

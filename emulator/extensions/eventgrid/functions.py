@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from emulator.errors import EmulatorError
 from emulator.host.port import Function, Invoke, TriggerEvent
 from emulator.worker.port import Binding
+
+
+class NotListening(EmulatorError):
+    """The function has no Event Grid trigger, or takes no more events because the host drains or stops."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The function '{name}' takes no more events: the host is stopping.")
 
 
 class EventGridFunctions:
@@ -33,8 +41,11 @@ class EventGridFunctions:
             await listening.wait_until_idle()
 
     async def run(self, name: str, event: TriggerEvent) -> None:
-        """Run a listening function for one event. Raises what `Invoke` raises, and KeyError for any other name."""
-        await self._functions[name].run(event)
+        """Run a function for one event. Raises NotListening, and what `Invoke` raises."""
+        listening = self._functions.get(name)
+        if listening is None:
+            raise NotListening(name)
+        await listening.run(event)
 
 
 class _Listening:

@@ -77,7 +77,7 @@ class EventGridOutput:
         publisher = binding.function.name
         subscribers = local_subscribers(topic, self._functions.names, publisher)
         function_category(publisher).info(
-            "Output '%s' (%s): the topic of the setting '%s' is local. %d events are delivered to: %s",
+            "Output '%s' (%s): the topic of the setting '%s' is local. Events: %d, delivered to: %s",
             binding.binding.name,
             binding.binding.type,
             topic.setting,
@@ -92,9 +92,8 @@ class EventGridOutput:
                 task.add_done_callback(self._deliveries.discard)
 
     async def _run(self, name: str, event: Mapping[str, Any]) -> None:
-        # The invoker logs errors. Event Grid would deliver the event again, for up to a day. KeyError: the function has
-        # stopped to listen, because the host stops.
-        with suppress(EmulatorError, KeyError):
+        # The invoker logs errors. Event Grid would deliver the event again, for up to a day.
+        with suppress(EmulatorError):
             await self._functions.run(name, trigger_event(event, self._context.clock.now()))
 
 

@@ -64,6 +64,9 @@ class Publisher:
                 problem = (
                     f"Service request failed.\nStatus: {status} ({_phrase(status)})\n{answer[:_MAX_SHOWN]}".strip()
                 )
+            except aiohttp.ClientConnectorCertificateError as error:
+                is_temporary = False
+                problem = f"{error} If it is a topic on this machine, trust its certificate: set SSL_CERT_FILE."
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 is_temporary, problem = True, f"No response: {error or type(error).__name__}"
             if not is_temporary or attempt == _MAX_RETRIES:

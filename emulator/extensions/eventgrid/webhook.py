@@ -14,7 +14,7 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.eventgrid.functions import EventGridFunctions
+from emulator.extensions.eventgrid.functions import EventGridFunctions, NotListening
 from emulator.extensions.eventgrid.requests import (
     EVENT_TYPE_HEADER,
     InvalidEvents,
@@ -101,6 +101,8 @@ class EventGridWebhook:
         outcomes = await asyncio.gather(*(self._functions.run(name, event) for event in events), return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in failures:
+            if isinstance(failure, NotListening):
+                return _stopping(failure)
             # Anything else is a defect, which the server logs.
             if not isinstance(failure, EmulatorError):
                 raise failure
@@ -111,7 +113,7 @@ class EventGridWebhook:
 
     def _unknown(self, name: str) -> web.Response:
         if self._is_stopping(name):
-            return web.Response(status=503, text=f"The function '{name}' takes no more events: the host is stopping.")
+            return _stopping(NotListening(name))
         _log.warning(
             "A request to the Event Grid webhook names the function '%s', which does not listen to Event Grid. "
             "Functions that do: %s. The query parameter functionName has the bare name; letter case counts.",
@@ -119,6 +121,11 @@ class EventGridWebhook:
             ", ".join(self._functions.names) or "none",
         )
         return web.Response(status=404, text=f"cannot find function: '{name}'")
+
+
+def _stopping(error: NotListening) -> web.Response:
+    # Event Grid delivers the event again later.
+    return web.Response(status=503, text=str(error))
 
 
 def _refused(event_type: str) -> web.Response:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emulator.testing import InvocationFailed, start
-from tests.extensions.eventgrid.topic import Topic, open_topic
+from tests.extensions.eventgrid.topic import Topic, identity_endpoint, open_topic
 from tests.recordings.triggers import TRIGGERS
 from tests.running_apps import HTTP_APP, RunningApp, run_app, write_app
 from tests.waiting import eventually
@@ -218,6 +218,28 @@ async def test_wrong_settings_are_named(
     assert message in caplog.text
 
 
+async def test_a_connection_signs_in_with_an_identity(
+    tmp_path: Path, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("azure.identity")
+    async with identity_endpoint() as endpoint:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        settings = {"Topic__topicEndpointUri": topic.endpoint, "Topic__credential": "managedidentity"}
+        async with run_app(tmp_path, HTTP_APP, APP, settings=settings) as site:
+            assert (await site.get("/api/connected")).text == "published"
+    [request] = topic.requests
+    assert request.headers["Authorization"] == "Bearer token for https://eventgrid.azure.net"
+    assert "aeg-sas-key" not in request.headers
+    assert request.events == [PUBLISHED]
+
+
+async def test_an_empty_endpoint_of_a_connection_is_local(tmp_path: Path) -> None:
+    async with run_app(tmp_path, HTTP_APP, APP, settings={"Topic__topicEndpointUri": ""}) as site:
+        assert (await site.get("/api/connected")).text == "published"
+        assert [run[0] for run in await shown(site, 2)] == ["first", "second"]
+
+
 async def test_a_topic_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     async with open_topic() as topic:
         endpoint = topic.endpoint
@@ -253,7 +275,7 @@ async def test_an_empty_setting_delivers_events_to_the_functions_of_the_app(
             for number in (1, 2)
         ]
     assert (
-        "Output 'event' (eventGrid): the topic of the setting 'TopicUri' is local. 2 events are delivered to: first"
+        "Output 'event' (eventGrid): the topic of the setting 'TopicUri' is local. Events: 2, delivered to: first"
         in (caplog.text)
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,19 @@ class Topic:
 
 
 @asynccontextmanager
+async def identity_endpoint() -> AsyncIterator[str]:
+    """Serve the endpoint of a managed identity (IDENTITY_ENDPOINT) while entered. Its token names the resource."""
+
+    async def handle(request: web.Request) -> web.Response:
+        resource = request.query["resource"]
+        token = {"access_token": f"token for {resource}", "resource": resource, "token_type": "Bearer"}
+        return web.json_response({**token, "expires_on": "4102444800"})
+
+    async with _serving("GET", handle) as origin:
+        yield f"{origin}/msi/token"
+
+
+@asynccontextmanager
 async def open_topic() -> AsyncIterator[Topic]:
     """Serve a topic while entered."""
 
@@ -37,15 +50,19 @@ async def open_topic() -> AsyncIterator[Topic]:
         topic.requests.append(Published(request.path_qs, request.headers, json.loads(await request.text())))
         return web.Response(status=topic.status(), text="the reason")
 
+    async with _serving("POST", handle) as origin:
+        topic = Topic(f"{origin}/api/events")
+        yield topic
+
+
+@asynccontextmanager
+async def _serving(method: str, handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
     server = web.Application()
-    server.router.add_post("/{path:.*}", handle)
+    server.router.add_route(method, "/{path:.*}", handle)
     runner = web.AppRunner(server)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        topic = Topic(f"http://127.0.0.1:{port}/api/events")
-        yield topic
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

@@ -26,7 +26,7 @@ def hello(req: func.HttpRequest):
 @app.cosmos_db_output(arg_name="doc", connection="C", database_name="d", container_name="c")
 @app.generic_output_binding(arg_name="blob", type="redis", command="SET {id}")
 @app.service_bus_queue_output(arg_name="bus", queue_name="q", connection="C")
-@app.table_output(arg_name="row", table_name="t", connection="C")
+@app.generic_output_binding(arg_name="row", type="acmeRow", tableName="t", connection="C")
 def order(
     req: func.HttpRequest, msg: func.Out[str], doc: func.Out[func.Document], blob: func.Out[bytes], bus, row
 ):
