@@ -7,8 +7,8 @@
 | singleton | `locks/<host id>/<scope>` | 15 s | 7.5 s | FunctionInstance = instance id |
 
 The blobs are those of the Functions host, so its hosts and those of azemu exclude each other. Three things differ on
-purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), a lock that a killed host of the same folder
-has left is taken over at once (lease_journal.py), and losing a lock stops its listener, not the process.
+purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), a lock that a killed host of the same
+folder has left is taken over at once (lease_journal.py), and losing a lock stops its listener, not the process.
 Source: docs/protocol/functions-host.md 9.1, 9.2, and 12 (numbers 12 and 20; webjobs-sdk:
 BlobLeaseDistributedLockManager, SingletonManager).
 """
