@@ -156,13 +156,25 @@ class BuiltinContainer:
                 )
             lease = FREE if old is None else lease_at(_lease(old[1:]), now)
             check_access(lease, lease_id, "blob")
-            # Without the hyphen the ETag is hexadecimal, as those of the service.
-            etag = f'"0x{self._database.tokens.next().replace("-", "").upper()}"'
-            values = (container, ordinal_key(blob), blob, len(content), etag, now, now, new.content_type, new.md5)
+            values = (container, ordinal_key(blob), blob, len(content), self._new_etag(), now, now)
+            values = (*values, new.content_type, new.md5)
             connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
             return _properties(self._find(connection, blob, _PROPERTIES), now)
 
         return await self._database.write(self._action("write", blob), work)
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            text, now = _checked_metadata(metadata), to_micros(self._clock.now())
+            key, *columns = self._find(connection, blob, f"id, {_LEASE_COLUMNS}")
+            lease = lease_at(_lease(tuple(columns)), now)
+            check_access(lease, lease_id, "blob")
+            connection.execute(
+                f"UPDATE blobs SET metadata = ?, etag = ?, modified_at = ?, {_SET_LEASE} WHERE id = ?",
+                (text, self._new_etag(), now, *_stored(after_write(lease)), key),
+            )
+
+        await self._database.write(self._action("set the metadata of", blob), work)
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
@@ -190,6 +202,10 @@ class BuiltinContainer:
 
     def _action(self, verb: str, blob: str) -> str:
         return f"{verb} blob {blob} of container {self.name}"
+
+    def _new_etag(self) -> str:
+        # Without the hyphen the ETag is hexadecimal, as those of the service.
+        return f'"0x{self._database.tokens.next().replace("-", "").upper()}"'
 
     def _find(self, connection: sqlite3.Connection, blob: str, columns: str) -> tuple[Any, ...]:
         values = _blob(connection, self._id(connection), blob, columns)
@@ -264,16 +280,22 @@ class _CheckedBlob:
             raise Refused(413, "RequestBodyTooLarge", f"The built-in storage takes blobs up to {_MAX_CONTENT} bytes.")
         if not content_type.isascii() or not content_type.isprintable():
             raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
-        # Metadata travels in headers, where the blanks around a value are not part of it.
-        metadata = {name: value.strip(" \t") for name, value in (metadata or {}).items()}
-        for name, value in metadata.items():
-            if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
-                raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
-        if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
-            raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+        stored_metadata = _checked_metadata(metadata or {})
         # The service computes it for every blob that is written in one request, and clients may verify it.
         md5 = hashlib.md5(content, usedforsecurity=False).digest()
-        return cls(md5, content_type or _CONTENT_TYPE, json.dumps(metadata))
+        return cls(md5, content_type or _CONTENT_TYPE, stored_metadata)
+
+
+def _checked_metadata(metadata: Mapping[str, str]) -> str:
+    """Return metadata as they are stored, as JSON. Raises Refused."""
+    # Metadata travels in headers, where the blanks around a value are not part of it.
+    metadata = {name: value.strip(" \t") for name, value in metadata.items()}
+    for name, value in metadata.items():
+        if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
+            raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
+    if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
+        raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+    return json.dumps(metadata)
 
 
 def _blob(connection: sqlite3.Connection, container: int, blob: str, columns: str) -> tuple[Any, ...] | None:

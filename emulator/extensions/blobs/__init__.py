@@ -1,0 +1,1 @@
+"""Blob triggers and blob bindings (blobTrigger, blob)."""
