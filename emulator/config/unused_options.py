@@ -83,7 +83,6 @@ _SESSIONS = "extended sessions are not supported for Python"
 
 # Beginnings of paths.
 _QUEUES = "extensions.queues"
-_BLOBS = "extensions.blobs"
 _DURABLE = "extensions.durableTask"
 _NOTIFICATIONS = f"{_DURABLE}.notifications.eventGrid"
 
@@ -131,8 +130,6 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row(f"{_QUEUES}.maxDequeueCount", int, _NO_TRIGGER, at_least=1),
     _row(f"{_QUEUES}.visibilityTimeout", timedelta, _NO_TRIGGER, at_least=timedelta(0)),
     _row(f"{_QUEUES}.messageEncoding", QueueMessageEncoding, _NO_TRIGGER),
-    _row(f"{_BLOBS}.maxDegreeOfParallelism", int, _NO_TRIGGER, at_least=1),
-    _row(f"{_BLOBS}.poisonBlobThreshold", int, _NO_TRIGGER, at_least=1),
     _row(
         f"{_DURABLE}.extendedSessionsEnabled",
         bool,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from emulator.extensions.blobs.extension import blob_extension
 from emulator.extensions.durable.extension import durable_extension
 from emulator.extensions.http.extension import http_extension
 from emulator.extensions.unsupported.extension import unsupported_bindings
@@ -20,6 +21,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     http_extension,
     warmup_extension,
     durable_extension,
+    blob_extension,
 )
 
 

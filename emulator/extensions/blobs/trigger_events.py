@@ -17,6 +17,8 @@ from emulator.worker.port import Datum
 
 PATH: Final = "BlobTrigger"
 """Name of the trigger metadata with the path of the blob, `container/name`."""
+METADATA_NAMES: Final = (PATH, "Uri", "Properties", "Metadata")
+"""Names of the trigger metadata of every blob; captures come after them."""
 
 
 def blob_event(
@@ -40,9 +42,9 @@ def blob_event(
         value=value,
         metadata={
             PATH: Datum("string", path),
-            "Uri": _json_datum(uri),
-            "Properties": _json_datum(json_values(values)),
-            "Metadata": _json_datum(metadata),
+            "Uri": json_datum(uri),
+            "Properties": json_datum(json_values(values)),
+            "Metadata": json_datum(metadata),
             **{name: Datum("string", text) for name, text in captures.items()},
         },
         binding_data={
@@ -72,5 +74,6 @@ def _milliseconds(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _json_datum(value: Any) -> Datum:
+def json_datum(value: Any) -> Datum:
+    """Return a value as a JSON Datum."""
     return Datum("json", json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from emulator.extensions.unsupported.blob_events import blob_event
 from emulator.extensions.unsupported.event_source import (
     EventSource,
     InvalidInput,
@@ -27,12 +26,9 @@ from emulator.worker.port import Datum
 _MESSAGE_LIFETIME: Final = timedelta(days=7)
 
 
-async def event_for(source: EventSource) -> TriggerEvent:
-    """Return the event of a manual invocation. Raises InvalidInput, and what reading a blob raises."""
-    kind = source.binding.type.lower()
-    if kind == "blobtrigger":
-        return await blob_event(source)
-    make = _EVENTS.get(kind)
+def event_for(source: EventSource) -> TriggerEvent:
+    """Return the event of a manual invocation. Raises InvalidInput."""
+    make = _EVENTS.get(source.binding.type.lower())
     return make(source) if make else source.event(source.datum(), {})
 
 
