@@ -21,6 +21,7 @@ _CONTAINER = {
     "create": "create container",
     "drop": "delete container",
     "write": "put blob",
+    "write_blocks": "put block list",
     "delete": "delete blob",
     "set_metadata": "set metadata",
 }

@@ -295,6 +295,14 @@ class BlobProperties:
     cache_control: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BlobRange:
+    """A part of a blob's content, and the properties of the whole blob at that moment."""
+
+    content: bytes
+    properties: BlobProperties
+
+
 class Lease(Protocol):
     """The lease of a blob or container. Each call is one request. All calls but `release` are idempotent.
 
@@ -361,6 +369,13 @@ class BlobContainer(Protocol):
     async def read(self, blob: str) -> bytes:
         """Read the whole content of a blob. Raises NotFound."""
 
+    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
+        """Read at most `length` (1 to 32 MiB) bytes from `offset` on; fewer at the end of the blob, none behind it.
+
+        `if_match`: the ETag that the blob must still have, so that several ranges belong to one version. Raises
+        NotFound, PreconditionFailed.
+        """
+
     async def write(
         self,
         blob: str,
@@ -385,10 +400,41 @@ class BlobContainer(Protocol):
         Raises PreconditionFailed (it has a lease under another id), NotFound (the blob or container), InvalidRequest.
         """
 
+    async def write_blocks(
+        self,
+        blob: str,
+        blocks: AsyncIterator[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        """Write a block blob whose content comes in pieces, each of at most 32 MiB, so that it need not fit into memory.
+
+        Readers see the old blob, or none, until all pieces have arrived. If `blocks` raises, the error is raised here
+        and the blob is unchanged. Not to be repeated, because `blocks` can be read only once. Raises PreconditionFailed
+        (the blob has a lease), NotFound (the container), InvalidRequest.
+        """
+
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         """Delete a blob; False if it did not exist. Idempotent.
 
         Raises PreconditionFailed (it has a lease under another id), NotFound (the container).
+        """
+
+    def changes(self) -> int:
+        """Return the number of writes to blobs of this container that the account object knows of; it only grows.
+
+        Makes no request. A network client knows the writes through the same account object. The built-in store also
+        counts, later, those of other processes.
+        """
+
+    # Not an operation of the service, like `Queue.wait`.
+    async def wait(self, at_most: timedelta, *, since: int) -> None:
+        """Return when the number of `changes` is not `since` any more, at the latest after `at_most` of the clock's
+        time, which is upkeep (see `emulator.clock`): virtual time does not stop for it.
+
+        Safe to cancel. A scanner calls `changes` before it lists the blobs, and this method after that with the number:
+        a blob that is written in between is not missed. May return early without a reason.
         """
 
     def lease(self, blob: str | None = None) -> Lease:

@@ -17,6 +17,7 @@ from emulator.logs import get_logger
 from emulator.packages import require
 from emulator.storage.azure.credentials import SdkCredential, open_credential, storage_credential
 from emulator.storage.azure.sdk_calls import SdkCalls
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
 from emulator.storage.message_signal import MessageSignal
 
@@ -91,6 +92,7 @@ class AzureAccount:
         self._queues: dict[str, AzureQueue] = {}
         self._tables: dict[str, AzureTable] = {}
         self._containers: dict[str, AzureContainer] = {}
+        self._blob_signal = BlobSignal(clock)
 
     @property
     def description(self) -> str:
@@ -125,7 +127,7 @@ class AzureAccount:
             from emulator.storage.azure.blobs import AzureContainer
 
             calls = self._calls("blob")
-            container = self._containers[name] = AzureContainer(client, calls)
+            container = self._containers[name] = AzureContainer(client, calls, self._blob_signal)
         return container
 
     async def queues(self, prefix: str = "") -> AsyncIterator[str]:

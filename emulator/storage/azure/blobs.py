@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from azure.core import MatchConditions
+from azure.storage.blob import BlobBlock
 from azure.storage.blob import BlobProperties as SdkProperties
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
 
+from emulator.ids import new_id
 from emulator.storage.azure.sdk_calls import SdkCalls
-from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
+from emulator.storage.blob_signal import BlobSignal
+from emulator.storage.port import AlreadyExists, BlobProperties, BlobRange, LeaseState, NotFound, StorageError
 
 # How the SDK and the service write an infinite duration.
 _INFINITE = -1
@@ -22,9 +26,10 @@ _INFINITE = -1
 class AzureContainer:
     """Implements storage.port.BlobContainer."""
 
-    def __init__(self, client: ContainerClient, calls: SdkCalls) -> None:
+    def __init__(self, client: ContainerClient, calls: SdkCalls, signal: BlobSignal) -> None:
         self._client = client
         self._calls = calls
+        self._signal = signal
         self.name: str = client.container_name
 
     async def create(self) -> bool:
@@ -68,6 +73,29 @@ class AzureContainer:
         stream = await self._client.get_blob_client(blob).download_blob(decompress=False)
         return await stream.readall()
 
+    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
+        condition: dict[str, Any] = {}
+        if if_match is not None:
+            condition = {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
+
+        async def download() -> BlobRange:
+            client = self._client.get_blob_client(blob)
+            stream = await client.download_blob(offset, length, decompress=False, **condition)
+            content, properties = await stream.readall(), _properties(stream.properties)
+            # "bytes 0-99/1000". The SDK takes the length of the range for the size of the blob.
+            _, _, size = (stream.properties.content_range or "").rpartition("/")
+            return BlobRange(content, replace(properties, size=int(size)) if size else properties)
+
+        try:
+            return await self._calls.run(self._action("read", blob), download())
+        except StorageError as refused:
+            if refused.status != 416:
+                raise
+        # The range begins behind the end of the blob.
+        client = self._client.get_blob_client(blob)
+        properties = await self._calls.run(self._action("look at", blob), client.get_blob_properties(**condition))
+        return BlobRange(b"", _properties(properties))
+
     async def write(
         self,
         blob: str,
@@ -92,6 +120,7 @@ class AzureContainer:
                 **options,
             ),
         )
+        self._signal.note(self.name)
         return BlobProperties(
             name=blob,
             size=len(content),
@@ -108,6 +137,44 @@ class AzureContainer:
             self._action("set the metadata of", blob),
             self._client.get_blob_client(blob).set_blob_metadata(_signed(metadata), lease=lease_id),
         )
+        self._signal.note(self.name)
+
+    async def write_blocks(
+        self,
+        blob: str,
+        blocks: AsyncIterator[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        action, client = self._action("write", blob), self._client.get_blob_client(blob)
+        # Ids of their own: two writers of one blob must not replace each other's blocks.
+        upload, ids, size = new_id(), list[str](), 0
+        async for block in blocks:
+            # The service refuses an empty block.
+            if not block:
+                continue
+            # The SDK encodes the ids.
+            ids.append(f"{upload}{len(ids):06}")
+            size += len(block)
+            await self._calls.run(action, client.stage_block(ids[-1], block, length=len(block)))
+        response = await self._calls.run(
+            action,
+            client.commit_block_list(
+                [BlobBlock(block_id) for block_id in ids],
+                content_settings=ContentSettings(content_type=content_type),
+                metadata=_signed(metadata) if metadata else None,
+            ),
+        )
+        self._signal.note(self.name)
+        return BlobProperties(
+            name=blob,
+            size=size,
+            etag=response["etag"],
+            last_modified=response["last_modified"],
+            content_type=content_type,
+            metadata=dict(metadata or {}),
+        )
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         client = self._client.get_blob_client(blob)
@@ -119,6 +186,12 @@ class AzureContainer:
                 raise
             return False
         return True
+
+    def changes(self) -> int:
+        return self._signal.changes(self.name)
+
+    async def wait(self, at_most: timedelta, *, since: int) -> None:
+        await self._signal.wait(self.name, at_most, since=since)
 
     def lease(self, blob: str | None = None) -> AzureLease:
         client = self._client if blob is None else self._client.get_blob_client(blob)

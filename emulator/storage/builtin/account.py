@@ -13,6 +13,7 @@ from pathlib import Path
 
 from emulator.clock import Clock
 from emulator.ids import NewId, new_id
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.builtin.blobs import BuiltinContainer
 from emulator.storage.builtin.database import Database, MemoryDatabase
 from emulator.storage.builtin.file_database import FileDatabase
@@ -24,9 +25,12 @@ from emulator.storage.builtin.tables import BuiltinTable
 class BuiltinAccount:
     """Implements storage.port.StorageAccount."""
 
-    def __init__(self, database: Database, notifications: QueueNotifications, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self, database: Database, notifications: QueueNotifications, blobs: BlobSignal, clock: Clock, new_id: NewId
+    ) -> None:
         self._database = database
         self._notifications = notifications
+        self._blobs = blobs
         self._clock = clock
         self._new_id = new_id
 
@@ -41,7 +45,7 @@ class BuiltinAccount:
         return BuiltinTable(name, self._database, self._clock)
 
     def container(self, name: str) -> BuiltinContainer:
-        return BuiltinContainer(name, self._database, self._clock)
+        return BuiltinContainer(name, self._database, self._blobs, self._clock)
 
     def queues(self, prefix: str = "") -> AsyncIterator[str]:
         return self._names("queues", prefix)
@@ -75,19 +79,19 @@ async def open_builtin(
     Raises StorageUnavailable if the file is not one of azemu, was written by another version, is damaged, read-only or
     locked.
     """
-    notifications = QueueNotifications()
+    notifications, blobs = QueueNotifications(), BlobSignal(clock)
     if path is None:
         # No other process can write into it, so there is nothing to watch.
         memory = MemoryDatabase(clock)
         try:
-            yield BuiltinAccount(memory, notifications, clock, new_id)
+            yield BuiltinAccount(memory, notifications, blobs, clock, new_id)
         finally:
             memory.close()
         return
     # It belongs to the loop, and its thread stops when the account is closed.
     file = FileDatabase(path, clock, synchronous=synchronous)
     try:
-        async with watch_for_other_processes(file, notifications, clock):
-            yield BuiltinAccount(file, notifications, clock, new_id)
+        async with watch_for_other_processes(file, notifications, blobs, clock):
+            yield BuiltinAccount(file, notifications, blobs, clock, new_id)
     finally:
         file.close()

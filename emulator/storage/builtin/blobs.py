@@ -1,7 +1,7 @@
 """Blob containers, block blobs and their leases in the built-in store.
 
-Source: Azure Storage REST reference, blob service (Create Container, Delete Container, Put Blob, Get Blob, Delete
-Blob, List Blobs, Lease Blob, Lease Container).
+Source: Azure Storage REST reference, blob service (Create Container, Delete Container, Put Blob, Put Block List, Get
+Blob, Delete Blob, List Blobs, Lease Blob, Lease Container).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 from urllib.parse import quote
 
 from emulator import bound_json as json
+from emulator.background import run_to_completion
 from emulator.clock import Clock
+from emulator.storage.blob_signal import BlobSignal
+from emulator.storage.builtin import large_contents
 from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.leases import (
     FREE,
@@ -34,14 +37,12 @@ from emulator.storage.builtin.leases import (
 from emulator.storage.builtin.names import check_blob_name, check_container_name, is_identifier
 from emulator.storage.builtin.schema import ordinal_key
 from emulator.storage.builtin.timestamps import to_micros, whole_second
-from emulator.storage.port import BlobProperties, LeaseState
+from emulator.storage.port import BlobProperties, BlobRange, LeaseState
 
 # No server listens there. Rows of a task hub hold URLs of blobs, and readers take container and blob name out of them.
 _URL = "http://builtin/devstoreaccount1"
 _PAGE = 1000
 _CONTENT_TYPE = "application/octet-stream"
-# SQLite's limit for one value. Azure accepts 5000 MiB in one request.
-_MAX_CONTENT = 1_000_000_000
 _MAX_METADATA = 8 * 1024
 _LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
 _SET_LEASE = "lease_state = ?, lease_id = ?, lease_seconds = ?, lease_ends_at = ?"
@@ -60,9 +61,10 @@ _WRITE = f"""
 class BuiltinContainer:
     """Implements storage.port.BlobContainer."""
 
-    def __init__(self, name: str, database: Database, clock: Clock) -> None:
+    def __init__(self, name: str, database: Database, signal: BlobSignal, clock: Clock) -> None:
         self.name = name
         self._database = database
+        self._signal = signal
         self._clock = clock
 
     async def create(self) -> bool:
@@ -127,7 +129,28 @@ class BuiltinContainer:
 
     async def read(self, blob: str) -> bytes:
         def work(connection: sqlite3.Connection) -> bytes:
+            key, size, stored = self._find(connection, blob, "id, size, length(content)")
+            if stored < size:
+                return large_contents.read(connection, key, 0, size)
             return bytes(self._find(connection, blob, "content")[0])
+
+        return await self._database.read(self._action("read", blob), work)
+
+    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
+        def work(connection: sqlite3.Connection) -> BlobRange:
+            columns = self._find(connection, blob, f"{_PROPERTIES}, id, length(content)")
+            properties = _properties(columns[:-2], to_micros(self._clock.now()))
+            key, stored = columns[-2:]
+            if if_match not in (None, "*", properties.etag):
+                raise _condition_not_met()
+            if offset >= properties.size:
+                return BlobRange(b"", properties)
+            if stored < properties.size:
+                return BlobRange(large_contents.read(connection, key, offset, length), properties)
+            # SQL's substr would read the whole value.
+            with connection.blobopen("blobs", "content", key, readonly=True) as content:
+                content.seek(offset)
+                return BlobRange(content.read(length), properties)
 
         return await self._database.read(self._action("read", blob), work)
 
@@ -145,23 +168,107 @@ class BuiltinContainer:
         def work(connection: sqlite3.Connection) -> BlobProperties:
             check_blob_name(blob)
             # First, because it needs no access to the database.
-            new = _CheckedBlob.of(content, content_type, metadata)
+            new = _CheckedBlob.of(_md5(content).digest(), content_type, metadata)
             container, now = self._id(connection), to_micros(self._clock.now())
             old = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
             if only_if_new and old is not None:
                 raise Refused(409, "BlobAlreadyExists", "The specified blob already exists.")
             if if_match is not None and (old is None or if_match not in ("*", old[0])):
-                raise Refused(
-                    412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met."
-                )
+                raise _condition_not_met()
             lease = FREE if old is None else lease_at(_lease(old[1:]), now)
             check_access(lease, lease_id, "blob")
-            values = (container, ordinal_key(blob), blob, len(content), self._new_etag(), now, now)
-            values = (*values, new.content_type, new.md5)
-            connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
+            if len(content) < large_contents.LARGE_BYTES:
+                self._put(connection, blob, new, content, size=len(content), lease=lease)
+            else:
+                large = large_contents.begin(connection, now)
+                view = memoryview(content)
+                for number, start in enumerate(range(0, len(content), large_contents.BLOCK_BYTES)):
+                    block = view[start : start + large_contents.BLOCK_BYTES]
+                    large_contents.append(connection, large, number, block)
+                key = self._put(connection, blob, new, b"", size=len(content), lease=lease)
+                large_contents.attach(connection, large, key)
             return _properties(self._find(connection, blob, _PROPERTIES), now)
 
-        return await self._database.write(self._action("write", blob), work)
+        return await self._database.write(self._action("write", blob), work, then=self._notify)
+
+    async def write_blocks(
+        self,
+        blob: str,
+        blocks: AsyncIterator[bytes],
+        *,
+        content_type: str = _CONTENT_TYPE,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        action, md5, size, number = self._action("write", blob), _md5(b""), 0, 0
+        large: int | None = None
+        # What has arrived but does not fill a block yet.
+        rest = bytearray()
+        try:
+            async for piece in blocks:
+                md5.update(piece)
+                size += len(piece)
+                rest += piece
+                while len(rest) >= large_contents.BLOCK_BYTES:
+                    # A transaction per block, so that other operations are executed in between.
+                    large = await self._append(action, large, number, bytes(rest[: large_contents.BLOCK_BYTES]))
+                    number += 1
+                    del rest[: large_contents.BLOCK_BYTES]
+            if large is None:
+                return await self.write(blob, bytes(rest), content_type=content_type, metadata=metadata)
+            if rest:
+                await self._append(action, large, number, bytes(rest))
+            return await self._commit(blob, large, size, _Headers(md5.digest(), content_type, metadata))
+        except BaseException:
+            if large is not None:
+                unused = large
+                await run_to_completion(
+                    self._database.write(action, lambda connection: large_contents.discard(connection, unused))
+                )
+            raise
+
+    async def _append(self, action: str, large: int | None, number: int, block: bytes) -> int:
+        """Store a block of a content that belongs to no blob yet. Returns the content's id. `large` None: a new one."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            # A missing container is reported by the first block.
+            self._id(connection)
+            content = large_contents.begin(connection, to_micros(self._clock.now())) if large is None else large
+            large_contents.append(connection, content, number, block)
+            return content
+
+        return await self._database.write(action, work)
+
+    async def _commit(self, blob: str, large: int, size: int, headers: _Headers) -> BlobProperties:
+        """Make stored blocks the content of a blob."""
+
+        def work(connection: sqlite3.Connection) -> BlobProperties:
+            check_blob_name(blob)
+            new = _CheckedBlob.of(headers.md5, headers.content_type, headers.metadata)
+            now = to_micros(self._clock.now())
+            old = _blob(connection, self._id(connection), blob, _LEASE_COLUMNS)
+            lease = FREE if old is None else lease_at(_lease(old), now)
+            check_access(lease, None, "blob")
+            large_contents.attach(connection, large, self._put(connection, blob, new, b"", size=size, lease=lease))
+            return _properties(self._find(connection, blob, _PROPERTIES), now)
+
+        return await self._database.write(self._action("write", blob), work, then=self._notify)
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        blob: str,
+        new: _CheckedBlob,
+        content: bytes,
+        *,
+        size: int,
+        lease: LeaseRecord,
+    ) -> int:
+        """Write the row of a blob and return its id. `lease`: that of the blob which is overwritten."""
+        now = to_micros(self._clock.now())
+        etag = self._new_etag()
+        values = (self._id(connection), ordinal_key(blob), blob, size, etag, now, now, new.content_type, new.md5)
+        connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
+        return int(self._find(connection, blob, "id")[0])
 
     async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -174,7 +281,7 @@ class BuiltinContainer:
                 (text, self._new_etag(), now, *_stored(after_write(lease)), key),
             )
 
-        await self._database.write(self._action("set the metadata of", blob), work)
+        await self._database.write(self._action("set the metadata of", blob), work, then=self._notify)
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
@@ -186,6 +293,15 @@ class BuiltinContainer:
             return True
 
         return await self._database.write(self._action("delete", blob), work)
+
+    def changes(self) -> int:
+        return self._signal.changes(self.name)
+
+    async def wait(self, at_most: timedelta, *, since: int) -> None:
+        await self._signal.wait(self.name, at_most, since=since)
+
+    def _notify(self) -> None:
+        self._signal.note(self.name)
 
     def lease(self, blob: str | None = None) -> BuiltinLease:
         def target(connection: sqlite3.Connection) -> tuple[Kind, int]:
@@ -266,6 +382,15 @@ class BuiltinLease:
 
 
 @dataclass(frozen=True, slots=True)
+class _Headers:
+    """What the writer of a blob says about its content."""
+
+    md5: bytes
+    content_type: str
+    metadata: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _CheckedBlob:
     """Stored columns of a blob that is valid in itself. `metadata`: as JSON."""
 
@@ -274,16 +399,11 @@ class _CheckedBlob:
     metadata: str
 
     @classmethod
-    def of(cls, content: bytes, content_type: str, metadata: Mapping[str, str] | None) -> _CheckedBlob:
+    def of(cls, md5: bytes, content_type: str, metadata: Mapping[str, str] | None) -> _CheckedBlob:
         """Check a blob. Raises Refused."""
-        if len(content) > _MAX_CONTENT:
-            raise Refused(413, "RequestBodyTooLarge", f"The built-in storage takes blobs up to {_MAX_CONTENT} bytes.")
         if not content_type.isascii() or not content_type.isprintable():
             raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
-        stored_metadata = _checked_metadata(metadata or {})
-        # The service computes it for every blob that is written in one request, and clients may verify it.
-        md5 = hashlib.md5(content, usedforsecurity=False).digest()
-        return cls(md5, content_type or _CONTENT_TYPE, stored_metadata)
+        return cls(md5, content_type or _CONTENT_TYPE, _checked_metadata(metadata or {}))
 
 
 def _checked_metadata(metadata: Mapping[str, str]) -> str:
@@ -296,6 +416,15 @@ def _checked_metadata(metadata: Mapping[str, str]) -> str:
     if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
         raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
     return json.dumps(metadata)
+
+
+def _md5(content: bytes) -> hashlib._Hash:
+    # The service computes it for every blob that is written in one request, and clients may verify it.
+    return hashlib.md5(content, usedforsecurity=False)
+
+
+def _condition_not_met() -> Refused:
+    return Refused(412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met.")
 
 
 def _blob(connection: sqlite3.Connection, container: int, blob: str, columns: str) -> tuple[Any, ...] | None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
 from emulator.storage.builtin.database import Refused, TokenSource, Work, in_transaction
-from emulator.storage.builtin.schema import SCHEMA_VERSION, other_version, prepare
+from emulator.storage.builtin.schema import is_known_version, other_version, prepare
 from emulator.storage.builtin.sqlite import explain_errors, open_file
 from emulator.storage.port import StorageUnreachable
 
@@ -130,7 +130,7 @@ class FileDatabase:
             if writes:
                 # A newer azemu in another process may have changed the format since this one opened the file.
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version != SCHEMA_VERSION:
+                if not is_known_version(version):
                     raise StorageUnavailable(other_version(self._path, version))
             for job in jobs:
                 _run_in_savepoint(connection, job)

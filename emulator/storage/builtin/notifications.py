@@ -1,4 +1,4 @@
-"""Notification of asyncio tasks that wait for messages in queues of the built-in store."""
+"""Notification of asyncio tasks that wait for messages in queues, or for blobs, of the built-in store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from emulator.background import background
 from emulator.clock import Clock
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.builtin.database import Database
 from emulator.storage.port import StorageUnreachable
 
@@ -56,7 +57,7 @@ class QueueNotifications:
 
 @asynccontextmanager
 async def watch_for_other_processes(
-    database: Database, notifications: QueueNotifications, clock: Clock
+    database: Database, notifications: QueueNotifications, blobs: BlobSignal, clock: Clock
 ) -> AsyncIterator[None]:
     """While entered, notify all waiters when another process writes into the file."""
 
@@ -64,12 +65,13 @@ async def watch_for_other_processes(
         while True:
             # Upkeep: these checks alone are no reason for virtual time to jump.
             await clock.sleep(CHECK_SECONDS, upkeep=True)
-            if notifications.has_waiters:
+            if notifications.has_waiters or blobs.has_waiters:
                 # A file that cannot be read is reported by the calls that need it.
                 with suppress(StorageUnreachable):
                     if await database.changed_by_others():
-                        # SQLite does not report which queue has changed: all waiters check theirs and wait again.
+                        # SQLite does not report what has changed: all waiters check theirs and wait again.
                         notifications.notify_all()
+                        blobs.note_anywhere()
 
     async with background(watch(), name="storage watch"):
         yield

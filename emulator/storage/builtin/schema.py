@@ -13,6 +13,9 @@ from emulator.errors import StorageUnavailable
 
 # In PRAGMA user_version. A file of another version is refused, never converted.
 SCHEMA_VERSION = 1
+# The same with the tables of `large_contents`.
+LARGE_CONTENTS_VERSION = 2
+_VERSIONS = (SCHEMA_VERSION, LARGE_CONTENTS_VERSION)
 # "azem" in ASCII, in the header of the file (PRAGMA application_id). Other SQLite databases do not have it.
 APPLICATION_ID = 0x617A656D
 
@@ -127,18 +130,23 @@ def prepare(connection: sqlite3.Connection, path: Path | None) -> int:
             f"{path} is an SQLite database, but not one of azemu's built-in storage. It was not changed. "
             "Choose another file: azemu start --storage builtin:PATH"
         )
-    elif version != SCHEMA_VERSION:
+    elif not is_known_version(version):
         raise StorageUnavailable(other_version(path, version))
     # A row per opening, which is never deleted: the number must not be used again, also after a crash.
     return connection.execute("INSERT INTO openings DEFAULT VALUES").lastrowid or 0
 
 
+def is_known_version(version: int) -> bool:
+    """Whether this azemu can use a file of that format version."""
+    return version in _VERSIONS
+
+
 def other_version(path: Path | None, version: int) -> str:
     """Return the message for a file of another format version."""
-    newer = version > SCHEMA_VERSION
+    newer = version > LARGE_CONTENTS_VERSION
     advice = "Use that version of azemu" if newer else "Export it with the azemu that wrote it"
     return (
         f"{path} was written by {'a newer' if newer else 'an older'} azemu: it has format {version}, this azemu has "
-        f"format {SCHEMA_VERSION}. It was not changed. {advice}, or choose another file: "
+        f"format {LARGE_CONTENTS_VERSION}. It was not changed. {advice}, or choose another file: "
         "azemu start --storage builtin:PATH"
     )

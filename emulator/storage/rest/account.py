@@ -18,6 +18,7 @@ from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock
 from emulator.config.connections import Identity, SasToken, Service, SharedKey, StorageConnection
 from emulator.errors import ConfigurationError
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
 from emulator.storage.message_signal import MessageSignal
 from emulator.storage.rest.blobs import RestContainer
@@ -46,6 +47,7 @@ class RestAccount:
         self._services: dict[Service, StorageService] = {}
         # By queue name, so that all objects of a queue notice what one of them puts.
         self._signals: dict[str, MessageSignal] = {}
+        self._blob_signal = BlobSignal(clock)
 
     @property
     def description(self) -> str:
@@ -59,7 +61,7 @@ class RestAccount:
         return RestTable(name, self._service("table"), ascii_only=self._connection.is_development)
 
     def container(self, name: str) -> RestContainer:
-        return RestContainer(name, self._service("blob"))
+        return RestContainer(name, self._service("blob"), self._blob_signal)
 
     def queues(self, prefix: str = "") -> AsyncIterator[str]:
         return _names(self._service("queue"), "Queues", prefix)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
+from emulator.ids import new_id
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.error_mapping import invalid_request
-from emulator.storage.port import AlreadyExists, BlobProperties, LeaseState, NotFound
+from emulator.storage.port import AlreadyExists, BlobProperties, BlobRange, LeaseState, NotFound
 from emulator.storage.rest.http_dates import parse_http_date
 from emulator.storage.rest.service import StorageService, escaped
 from emulator.storage.rest.transport import Response
@@ -19,14 +22,17 @@ _METADATA_PREFIX = "x-ms-meta-"
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NOT_FOUND = frozenset({404})
 _BLOCK_BLOB = "BlockBlob"
+# The range begins behind the end of the blob, or the blob is empty.
+_NO_SUCH_RANGE = frozenset({416})
 
 
 class RestContainer:
     """Implements storage.port.BlobContainer."""
 
-    def __init__(self, name: str, service: StorageService) -> None:
+    def __init__(self, name: str, service: StorageService, signal: BlobSignal) -> None:
         self.name = name
         self._service = service
+        self._signal = signal
         self._path = f"/{escaped(name)}"
 
     async def create(self) -> bool:
@@ -72,12 +78,26 @@ class RestContainer:
                 return
 
     async def properties(self, blob: str) -> BlobProperties:
-        return _properties_from_headers(
-            blob, await self._service.request(self._action("look at", blob), "HEAD", self._blob(blob))
-        )
+        return await self._properties(blob, {})
 
     async def read(self, blob: str) -> bytes:
         return (await self._service.request(self._action("read", blob), "GET", self._blob(blob))).body
+
+    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
+        condition = {} if if_match is None else {"If-Match": if_match}
+        response = await self._service.request(
+            self._action("read", blob),
+            "GET",
+            self._blob(blob),
+            headers={"x-ms-range": f"bytes={offset}-{offset + length - 1}", **condition},
+            accept=_NO_SUCH_RANGE,
+        )
+        if response.status == 416:
+            return BlobRange(b"", await self._properties(blob, condition))
+        properties = _properties_from_headers(blob, response)
+        # "bytes 0-99/1000". The Content-Length is that of the range.
+        _, _, size = response.headers.get("Content-Range", "").rpartition("/")
+        return BlobRange(response.body, replace(properties, size=int(size)) if size else properties)
 
     async def write(
         self,
@@ -105,6 +125,7 @@ class RestContainer:
         elif if_match is not None:
             headers["If-Match"] = if_match
         response = await self._service.request(action, "PUT", self._blob(blob), headers=headers, body=content)
+        self._signal.note(self.name)
         return BlobProperties(
             name=blob,
             size=len(content),
@@ -120,6 +141,53 @@ class RestContainer:
         action = self._action("set the metadata of", blob)
         headers = {**_lease(lease_id), **_metadata_headers(action, metadata)}
         await self._service.request(action, "PUT", self._blob(blob), query=(("comp", "metadata"),), headers=headers)
+        self._signal.note(self.name)
+
+    async def write_blocks(
+        self,
+        blob: str,
+        blocks: AsyncIterator[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        action = self._action("write", blob)
+        headers = {"x-ms-blob-content-type": content_type, **_metadata_headers(action, metadata or {})}
+        # Ids of their own: two writers of one blob must not replace each other's blocks. All have the same length, as
+        # the service demands.
+        upload, ids, size = new_id(), list[str](), 0
+        async for block in blocks:
+            # The service refuses an empty block.
+            if not block:
+                continue
+            ids.append(base64.b64encode(f"{upload}{len(ids):06}".encode()).decode())
+            size += len(block)
+            await self._service.request(
+                action,
+                "PUT",
+                self._blob(blob),
+                query=(("comp", "block"), ("blockid", ids[-1])),
+                headers={"Content-Type": "application/octet-stream"},
+                body=block,
+            )
+        listed = "".join(f"<Latest>{block_id}</Latest>" for block_id in ids)
+        response = await self._service.request(
+            action,
+            "PUT",
+            self._blob(blob),
+            query=(("comp", "blocklist"),),
+            headers={"Content-Type": "application/xml", **headers},
+            body=f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode(),
+        )
+        self._signal.note(self.name)
+        return BlobProperties(
+            name=blob,
+            size=size,
+            etag=response.headers["ETag"],
+            last_modified=parse_http_date(response.headers["Last-Modified"]),
+            content_type=content_type,
+            metadata=dict(metadata or {}),
+        )
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         try:
@@ -133,6 +201,12 @@ class RestContainer:
             return False
         return True
 
+    def changes(self) -> int:
+        return self._signal.changes(self.name)
+
+    async def wait(self, at_most: timedelta, *, since: int) -> None:
+        await self._signal.wait(self.name, at_most, since=since)
+
     def lease(self, blob: str | None = None) -> RestLease:
         if blob is None:
             return RestLease(self._service, self._path, _CONTAINER, f"container {self.name}")
@@ -140,6 +214,10 @@ class RestContainer:
 
     def url(self, blob: str) -> str:
         return self._service.endpoint + self._blob(blob)
+
+    async def _properties(self, blob: str, headers: Mapping[str, str]) -> BlobProperties:
+        response = await self._service.request(self._action("look at", blob), "HEAD", self._blob(blob), headers=headers)
+        return _properties_from_headers(blob, response)
 
     def _blob(self, blob: str) -> str:
         return f"{self._path}/" + "/".join(escaped(segment) for segment in blob.split("/"))
@@ -206,7 +284,8 @@ def _metadata_headers(action: str, metadata: Mapping[str, str]) -> dict[str, str
 def _properties_from_headers(name: str, response: Response) -> BlobProperties:
     headers = response.headers
     created = headers.get("x-ms-creation-time")
-    md5 = headers.get("Content-MD5")
+    # In the response to a range, Content-MD5 would be that of the range.
+    md5 = headers.get("x-ms-blob-content-md5") or headers.get("Content-MD5")
     return BlobProperties(
         name=name,
         size=int(headers["Content-Length"]),
