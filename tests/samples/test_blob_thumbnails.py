@@ -9,7 +9,9 @@ from tests.waiting import eventually, logged
 SAMPLE = Path(__file__).parents[2] / "samples" / "blob-thumbnails"
 
 
-async def test_an_image_gets_a_thumbnail_and_a_broken_one_is_reported(tmp_path: Path, clock: VirtualClock, caplog) -> None:
+async def test_an_image_gets_a_thumbnail_and_a_broken_one_is_reported(
+    tmp_path: Path, clock: VirtualClock, caplog
+) -> None:
     async with run_app(copy_app(SAMPLE, tmp_path / "app"), clock=clock) as running:
         account = running.app.accounts("AzureWebJobsStorage")
         images, thumbnails = account.container("images"), account.container("thumbnails")

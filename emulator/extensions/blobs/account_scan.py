@@ -110,7 +110,7 @@ class AccountScan:
     async def _pass(self) -> None:
         if self._sweep is None:
             self._sweep, self._newest, self._is_complete = aiter(self._container.list()), None, True
-        candidates: dict[BlobVersion, datetime] = {}
+        candidates = []
         has_ended = True
         try:
             count = 0
@@ -120,7 +120,7 @@ class AccountScan:
                 if self._latest is None or modified >= self._latest:
                     self._newest = max(self._newest or modified, modified)
                     if self._settled.get(properties.name, ("",))[0] != properties.etag:
-                        candidates[BlobVersion.of(properties)] = modified
+                        candidates.append(BlobVersion.of(properties))
                 if count >= self._limit:
                     has_ended = False
                     break
@@ -128,10 +128,12 @@ class AccountScan:
             pass  # The container may be created later.
 
         def settle(version: BlobVersion) -> None:
-            self._settled[version.name] = (version.etag, candidates[version])
+            self._settled[version.name] = (version.etag, version.last_modified)
 
         found = [
-            FoundBlob(version, [function for function in self._functions if function.path.match(version.name) is not None])
+            FoundBlob(
+                version, [function for function in self._functions if function.path.match(version.name) is not None]
+            )
             for version in candidates
         ]
         self._is_complete &= await self._passing_on.pass_on_all(found, settle)

@@ -9,7 +9,7 @@ Source: docs/protocol/functions-host.md 8.4, and 12 number 19.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os.path import commonprefix
 from typing import Final
 
@@ -28,15 +28,23 @@ _PAUSE_PER_SCAN: Final = 4
 
 
 class ContainerScan:
-    """Repeated scan of one container for the functions whose path names it."""
+    """Repeated scan of one container for the functions whose path names it. `started_at`: of the host."""
 
     def __init__(
-        self, container: BlobContainer, functions: Sequence[BlobFunction], passing_on: PassingOn, clock: Clock
+        self,
+        container: BlobContainer,
+        functions: Sequence[BlobFunction],
+        passing_on: PassingOn,
+        clock: Clock,
+        *,
+        started_at: datetime,
     ) -> None:
         self._container = container
         self._functions = functions
         self._passing_on = passing_on
         self._clock = clock
+        # Times of blobs have whole seconds.
+        self._started_at = started_at.replace(microsecond=0)
         self._prefix = commonprefix([function.path.prefix for function in functions])
         # The ETag of each listed blob with which nothing remains to be done, by name.
         self._settled: dict[str, str] = {}
@@ -111,7 +119,8 @@ class ContainerScan:
 
         blobs = [remaining(blob) for blob in found]
         for function in self._functions:
-            count = sum(function in blob.functions for blob in blobs)
+            old = [blob for blob in blobs if blob.version.last_modified < self._started_at]
+            count = sum(function in blob.functions for blob in old)
             if count:
                 function_category(function.name).info(
                     "Container '%s' has %d blob%s for function '%s' from before this start, which %s processed now. "

@@ -67,9 +67,7 @@ async def manual_event(
                 f'the input and its path as metadata: {{"{PATH}": "{path}"}}.'
             ) from None
         uri = container.url(name)
-    event = blob_event(
-        Datum("bytes", content), properties, container=container_name, uri=uri, captures=captures
-    )
+    event = blob_event(Datum("bytes", content), properties, container=container_name, uri=uri, captures=captures)
     return _with_chosen(event, given.metadata)
 
 

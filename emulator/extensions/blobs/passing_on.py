@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from emulator.background import task_group
@@ -32,11 +33,12 @@ class BlobVersion:
     name: str
     etag: str
     blob_type: str
+    last_modified: datetime
 
     @classmethod
     def of(cls, properties: BlobProperties) -> BlobVersion:
         """Return the version that has these properties."""
-        return cls(properties.name, properties.etag, properties.blob_type)
+        return cls(properties.name, properties.etag, properties.blob_type, properties.last_modified)
 
 
 @dataclass(frozen=True, slots=True)

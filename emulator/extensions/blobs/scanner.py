@@ -45,12 +45,13 @@ async def scan_containers(
     watched = _by_container([function for function in functions if function.is_watched])
     if not watched:
         return
+    started_at = context.clock.now()
     real = [place for place in watched if not context.accounts.is_emulated(place.connection)]
 
     def scan(place: _Watched) -> Callable[[], Awaitable[None]]:
         container = place.account.container(place.container)
         if place not in real:
-            return ContainerScan(container, place.functions, passing_on, context.clock).run
+            return ContainerScan(container, place.functions, passing_on, context.clock, started_at=started_at).run
         info = ScanInfo(host_account, context.host_id, _account_name(context, place.connection), place.container)
         limit = max(BLOBS_PER_PASS // len(real), 1)
         return AccountScan(container, place.functions, passing_on, context.clock, info, limit=limit).run

@@ -86,10 +86,13 @@ class BlobApp:
         data = content.encode() if isinstance(content, str) else content
         return (await container.write(blob, data, metadata=metadata)).etag
 
-    async def wait_for_runs(self, count: int) -> list[dict[str, Any]]:
+    async def wait_for_runs(self, count: int, *, every: float = 0.05) -> list[dict[str, Any]]:
         """Wait until functions have got so many blobs."""
         return await eventually(
-            lambda: self.received if len(self.received) >= count else None, f"{count} runs", clock=self.clock
+            lambda: self.received if len(self.received) >= count else None,
+            f"{count} runs",
+            clock=self.clock,
+            every=every,
         )
 
     async def messages(self, queue: str) -> list[QueueMessage]:
@@ -115,7 +118,9 @@ def read_received(file: Path) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def run_blob_app(folder: Path, *functions: str, clock: Clock | None = None, **options: Any) -> AsyncIterator[BlobApp]:
+async def run_blob_app(
+    folder: Path, *functions: str, clock: Clock | None = None, **options: Any
+) -> AsyncIterator[BlobApp]:
     """Run an app with these functions; again in the same folder, it keeps what was noted."""
     file = folder / "received.jsonl"
     settings = {"RECEIVED": str(file), **options.pop("settings", {})}

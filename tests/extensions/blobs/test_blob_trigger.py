@@ -55,7 +55,8 @@ async def test_each_version_of_a_blob_runs_once_and_leaves_a_receipt(tmp_path: P
         await app.upload("c-work/while.up", "u")
         await app.wait_for_runs(6)
         await clock.sleep(30)
-    assert [bytes.fromhex(line["content"]) for line in app.received] == [b"one", b"", b"l", b"two", b"l", b"u"]
+    contents = [bytes.fromhex(line["content"]) for line in app.received]
+    assert (sorted(contents[:2]), contents[2:]) == ([b"", b"one"], [b"l", b"two", b"l", b"u"])
 
 
 async def _is_empty(queue: Any) -> bool:
@@ -70,7 +71,7 @@ async def test_changes_of_storage_come_in_the_recorded_order(tmp_path: Path, clo
         etag = await app.upload("c-work/a.txt", "one")
         await app.wait_for_runs(1)
         await eventually(lambda: calls.of(QUEUE)[-1].operation == "delete", "the deleted message", clock=clock)
-    receipt = f'azure-webjobs-hosts/blobreceipts/{HOST_ID}/Host.Functions.BBytes/{etag}/c-work/a.txt'
+    receipt = f"azure-webjobs-hosts/blobreceipts/{HOST_ID}/Host.Functions.BBytes/{etag}/c-work/a.txt"
     changes = [change for change in calls.changes if change.target in (receipt, QUEUE)]
     # As in the recording `blob_first`: the queue is created when the first message is put.
     assert [change.operation for change in changes] == [
@@ -108,6 +109,7 @@ async def test_functions_of_one_container_are_independent_and_one_that_joins_get
             await app.upload(f"c-work/{number}.txt", "x")
         await app.upload("c-work/6.csv", "x")
         await app.wait_for_runs(11)
+    await clock.sleep(2)
     assert "from before this start" not in caplog.text
     third = trigger("third", "c-work/{name}")
     async with run_blob_app(tmp_path, *two, third, clock=clock, storage=storage) as app:
@@ -118,7 +120,9 @@ async def test_functions_of_one_container_are_independent_and_one_that_joins_get
             "c-work/6.csv",
         ]
         assert len(app.received) == 17
-    assert "Container 'c-work' has 6 blobs for function 'third' from before this start, which are processed" in caplog.text
+    assert (
+        "Container 'c-work' has 6 blobs for function 'third' from before this start, which are processed" in caplog.text
+    )
     assert "for function 'first' from before" not in caplog.text
 
 
@@ -176,18 +180,17 @@ async def test_a_retry_policy_applies_to_each_delivery(tmp_path: Path, clock: Vi
         assert clock.now() - began >= timedelta(seconds=8)
 
 
-async def test_a_blob_that_changes_while_it_waits_runs_with_its_new_content(tmp_path: Path, clock: VirtualClock) -> None:
-    """The recording `blob_changes_while_queued`, situation 25."""
+async def test_a_blob_that_changes_while_it_waits_runs_with_its_new_content(tmp_path: Path) -> None:
+    """The recording `blob_changes_while_queued`, situation 25. In real time, because virtual time waits for functions."""
     host = {"extensions": {"blobs": {"maxDegreeOfParallelism": 1}}}
-    async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), clock=clock, host=host) as app:
-        await app.upload("c-work/slow", "sleep:0.6")
+    async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), host=host) as app:
+        await app.upload("c-work/slow", "sleep:1.5")
         await app.wait_for_runs(1)
         container = app.account.container("c-work")
         await app.upload("c-work/deleted", "d")
         old = await app.upload("c-work/overwritten", "old")
-        await eventually(
-            lambda: _has_receipt(app, f"Host.Functions.f/{old}/c-work/overwritten"), "queued blobs", clock=clock
-        )
+        await eventually(lambda: _has_receipt(app, f"Host.Functions.f/{old}/c-work/overwritten"), "queued blobs")
+        assert len(app.received) == 1
         await container.delete("deleted")
         await app.upload("c-work/overwritten", "new")
         await app.wait_for_runs(2)
@@ -199,14 +202,16 @@ async def test_a_blob_that_changes_while_it_waits_runs_with_its_new_content(tmp_
         await app.upload("c-work/gone", "sleep:0.3")
         await app.wait_for_runs(5)
         await container.delete("gone")
-        await clock.sleep(60)
+        await app.upload("c-work/last", "x")
+        await app.wait_for_runs(6)
         contents = [(line["name"], bytes.fromhex(line["content"])) for line in app.received]
         assert contents == [
-            ("c-work/slow", b"sleep:0.6"),
+            ("c-work/slow", b"sleep:1.5"),
             ("c-work/overwritten", b"new"),
             ("c-work/running", b"sleep:0.3"),
             ("c-work/running", b"again"),
             ("c-work/gone", b"sleep:0.3"),
+            ("c-work/last", b"x"),
         ]
         assert await app.messages(POISON) == []
 
@@ -219,12 +224,12 @@ async def test_no_blob_of_the_same_second_is_missed(tmp_path: Path, clock: Virtu
     """The recording `blob_same_second`, situation 24: the extension loses some of them."""
     async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), clock=clock) as app:
         await clock.sleep(5)
-        for number in range(100):
+        for number in range(50):
             await app.upload(f"c-work/{number}", "x")
             await clock.sleep(0.2)
-        await app.wait_for_runs(100)
+        await app.wait_for_runs(50)
         await clock.sleep(10)
-        assert sorted(app.runs) == sorted(("f", f"c-work/{number}") for number in range(100))
+        assert sorted(app.runs) == sorted(("f", f"c-work/{number}") for number in range(50))
 
 
 async def test_many_blobs_run_beside_each_other_up_to_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
@@ -247,10 +252,10 @@ def f(blob: func.InputStream):
     settings = {"PYTHON_THREADPOOL_THREAD_COUNT": "32"}
     async with run_blob_app(tmp_path, counting, clock=clock, host=host, settings=settings) as app:
         container = await app.container("c-work")
-        for number in range(300):
+        for number in range(150):
             await container.write(str(number), b"x")
-        lines = await app.wait_for_runs(300)
-        assert len({line["name"] for line in lines}) == 300
+        lines = await app.wait_for_runs(150)
+        assert len({line["name"] for line in lines}) == 150
         assert 1 < max(line["most"] for line in lines) <= 6
 
 
@@ -271,7 +276,7 @@ async def test_a_receipt_that_a_killed_host_left_is_completed(tmp_path: Path, cl
         [line] = await app.wait_for_runs(1)
         assert line["name"] == "c-work/free"
         before = clock.now()
-        await app.wait_for_runs(2)
+        await app.wait_for_runs(2, every=2)
         assert clock.now() - before < timedelta(seconds=65)
         await clock.sleep(30)
         assert app.runs == [("f", "c-work/free"), ("f", "c-work/leased")]
@@ -357,7 +362,10 @@ async def test_a_bad_path_leaves_the_other_functions_alone(
     async with run_blob_app(tmp_path, trigger("good", "c-work/{name}"), *bad, clock=clock) as app:
         await app.upload("c-work/a", "x")
         await app.wait_for_runs(1)
-    assert "Error indexing method 'Functions.bad'. Invalid blob trigger path '{box}/{name}'. Container paths" in caplog.text
+    assert (
+        "Error indexing method 'Functions.bad'. Invalid blob trigger path '{box}/{name}'. Container paths"
+        in caplog.text
+    )
     assert "Error indexing method 'Functions.unset'. '%NONE%' does not resolve to a value." in caplog.text
 
 
@@ -387,7 +395,12 @@ async def test_a_connection_that_is_not_set_leaves_the_other_functions_alone(
     ],
 )
 async def test_an_output_that_starts_its_own_function_is_reported(
-    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, trigger_path: str, output_path: str, loops: bool
+    tmp_path: Path,
+    clock: VirtualClock,
+    caplog: pytest.LogCaptureFixture,
+    trigger_path: str,
+    output_path: str,
+    loops: bool,
 ) -> None:
     """Situation 21."""
     function = f"""

@@ -42,7 +42,9 @@ async def test_a_stored_blob_is_read(app: BlobApp) -> None:
 async def test_content_of_the_caller(app: BlobApp) -> None:
     sent = {"BlobTrigger": "photos/b.png", "Metadata": {"n": "1"}, "Uri": "https://x/y"}
     assert (await invoke(app, "unconnected", input="content", metadata=sent)).status == 200
-    assert (await invoke(app, "unconnected", inputBase64="/wA=", metadata={"blobtrigger": "photos/c.png"})).status == 200
+    assert (
+        await invoke(app, "unconnected", inputBase64="/wA=", metadata={"blobtrigger": "photos/c.png"})
+    ).status == 200
     first, second = app.received
     assert (first["name"], first["uri"], first["length"]) == ("photos/b.png", "https://x/y", 7)
     assert first["metadata"] == {"n": "1"}

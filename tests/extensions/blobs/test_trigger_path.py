@@ -73,7 +73,8 @@ def _recorded_errors() -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize(
-    ("text", "prefix"), [("c-work/in/{dir}/{file}", "in/"), ("c-work/{name}", ""), ("c-work", ""), ("c-work/a.txt", "a.txt")]
+    ("text", "prefix"),
+    [("c-work/in/{dir}/{file}", "in/"), ("c-work/{name}", ""), ("c-work", ""), ("c-work/a.txt", "a.txt")],
 )
 def test_the_literal_beginning_limits_listings(text: str, prefix: str) -> None:
     assert parse_trigger_path(text).prefix == prefix
