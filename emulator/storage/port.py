@@ -408,7 +408,7 @@ class BlobContainer(Protocol):
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
-        """Write a block blob whose content comes in pieces, each of at most 32 MiB, so that it need not fit into memory.
+        """Write a block blob whose content comes in pieces of at most 32 MiB, so that it need not fit into memory.
 
         Readers see the old blob, or none, until all pieces have arrived. If `blocks` raises, the error is raised here
         and the blob is unchanged. Not to be repeated, because `blocks` can be read only once. Raises PreconditionFailed

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from emulator.virtual_time import VirtualClock
 from tests.running_apps import copy_app, run_app
 from tests.waiting import eventually, logged
@@ -10,7 +12,7 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "blob-thumbnails"
 
 
 async def test_an_image_gets_a_thumbnail_and_a_broken_one_is_reported(
-    tmp_path: Path, clock: VirtualClock, caplog
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_app(copy_app(SAMPLE, tmp_path / "app"), clock=clock) as running:
         account = running.app.accounts("AzureWebJobsStorage")

@@ -5,9 +5,9 @@ newest blob of the last sweep. That time is kept in storage for each host id, so
 
     azure-webjobs-hosts/blobscaninfo/<host id>/<account>/<container>/scanInfo
 
-The extension also reads the logs of Storage Analytics ($logs), to find blobs in containers with many blobs sooner. azemu
-does not; the sweeps find the same blobs. Source: docs/protocol/functions-host.md 8.4 and 9.1 (webjobs extension for
-blobs: ScanBlobScanLogHybridPollingStrategy).
+The extension also reads the logs of Storage Analytics ($logs), to find blobs in containers with many blobs sooner.
+azemu does not; the sweeps find the same blobs. Source: docs/protocol/functions-host.md 8.4 and 9.1 (webjobs extension
+for blobs: ScanBlobScanLogHybridPollingStrategy).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from emulator.clock import Clock
@@ -119,14 +119,14 @@ class MessageProcessing:
         container = function.account.container(trigger.container)
         while True:
             try:
-                properties = await self._when_reachable(lambda: container.properties(trigger.blob))
+                properties = await self._when_reachable(partial(container.properties, trigger.blob))
                 # Events of Event Grid are not compared, as in the extension: their ETags may be of any age.
                 if function.source != EVENT_GRID and properties.etag != trigger.etag:
                     version = BlobVersion.of(properties)
                     # The scanner finds the new version, too. But another host may scan, and soon stop.
-                    await self._when_reachable(lambda: self._passing_on.pass_on(function, version))
+                    await self._when_reachable(partial(self._passing_on.pass_on, function, version))
                     return None
-                content = await self._when_reachable(lambda: read_version(container, properties))
+                content = await self._when_reachable(partial(read_version, container, properties))
             except PreconditionFailed:
                 continue  # It was written between the two requests.
             except NotFound:

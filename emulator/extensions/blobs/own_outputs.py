@@ -48,7 +48,7 @@ def looping_output(
 
 def _sample(function: str, path: TriggerPath, clock: Clock, new_id: NewId) -> BindingData:
     """Return the binding data of a blob whose name the path matches."""
-    captures = {name: "a" for name in path.captures}
+    captures = dict.fromkeys(path.captures, "a")
     parts = (path.pattern or Template(("a",))).parts
     name = "".join("a" if isinstance(part, Expression) else part for part in parts)
     return BindingData(

@@ -4,7 +4,8 @@
 
 A receipt is empty. While its message is not in the queue yet, it has the metadata `Incomplete` and a lease. A host
 that is killed in between leaves it so, and the next one puts the message again.
-Source: docs/protocol/functions-host.md 8.4 and 9.1 (webjobs extension for blobs: BlobReceiptManager, BlobTriggerExecutor).
+Source: docs/protocol/functions-host.md 8.4 and 9.1 (webjobs extension for blobs: BlobReceiptManager,
+BlobTriggerExecutor).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Source: docs/protocol/functions-host.md 2.3, 7.3 and 8.4; docs/protocol/python-w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ def blob_event(
     path = f"{container}/{properties.name}"
     values, metadata = property_values(properties), dict(properties.metadata)
     # The members of a JSON blob are no binding data, because the value is never a text.
-    return TriggerEvent(
+    event = TriggerEvent(
         value=value,
         metadata={
             PATH: Datum("string", path),
@@ -55,8 +56,8 @@ def blob_event(
             **captures,
         },
         details=details or {},
-        **({} if reason is None else {"reason": reason}),
     )
+    return event if reason is None else replace(event, reason=reason)
 
 
 def details_of(message: QueueMessage, properties: BlobProperties) -> dict[str, str]:

@@ -69,23 +69,23 @@ def read_message(text: str) -> TriggerMessage:
     """Read the JSON of a message. Raises NoTriggerMessage."""
     try:
         members = json.loads(text)
-        if members["Type"] != _TYPE:
-            raise NoTriggerMessage(f"its type is {members['Type']}")
-        return TriggerMessage(
+        kind = _text(members, "Type")
+        message = TriggerMessage(
             function=function_of(_text(members, "FunctionId")),
             container=_text(members, "ContainerName"),
             blob=_text(members, "BlobName"),
             etag=_text(members, "ETag"),
             blob_type=members.get("BlobType") or "BlockBlob",
         )
-    except NoTriggerMessage:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NoTriggerMessage(f"{type(error).__name__}: {error}") from None
+    if kind != _TYPE:
+        raise NoTriggerMessage(f"its type is {kind}")
+    return message
 
 
 def _text(members: dict[str, object], name: str) -> str:
     value = members[name]
     if not isinstance(value, str):
-        raise NoTriggerMessage(f"its {name} is no text")
+        raise TypeError(f"{name} is no text")
     return value

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobBlock
+from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob import BlobProperties as SdkProperties
-from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
 
 from emulator.ids import new_id
@@ -158,7 +157,7 @@ class AzureContainer:
             ids.append(f"{upload}{len(ids):06}")
             size += len(block)
             await self._calls.run(action, client.stage_block(ids[-1], block, length=len(block)))
-        response = await self._calls.run(
+        response: Mapping[str, Any] = await self._calls.run(
             action,
             client.commit_block_list(
                 [BlobBlock(block_id) for block_id in ids],

@@ -1,8 +1,8 @@
 """Contents of large blobs in the built-in store, in blocks of 4 MiB.
 
-SQLite's limit for one value is 1 GB, and it reads and writes a value as a whole. So a content of at least LARGE_BYTES is
-stored in rows of its own, and the column `content` of its blob is empty. The tables are created with the first large
-blob of a file, which then has the next format version: an azemu that does not know them refuses it, but reads all others.
+SQLite's limit for one value is 1 GB, and it reads and writes a value as a whole. So a content of at least LARGE_BYTES
+is stored in rows of its own, and the column `content` of its blob is empty. The tables are created with the first large
+blob of a file, which then has the next format version: an azemu that does not know them refuses it, and no other file.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, stored_text
-from emulator.storage.port import NotFound
+from emulator.storage.port import NotFound, Queue, QueueMessage
 from emulator.virtual_time import VirtualClock
-from tests.extensions.blobs.blob_apps import STORAGE, run_blob_app, trigger
+from tests.extensions.blobs.blob_apps import STORAGE, BlobApp, run_blob_app, trigger
 from tests.storage_calls import StorageCalls
 from tests.waiting import eventually, logged
 
@@ -59,7 +59,7 @@ async def test_each_version_of_a_blob_runs_once_and_leaves_a_receipt(tmp_path: P
     assert (sorted(contents[:2]), contents[2:]) == ([b"", b"one"], [b"l", b"two", b"l", b"u"])
 
 
-async def _is_empty(queue: Any) -> bool:
+async def _is_empty(queue: Queue) -> bool:
     return await queue.count() == 0
 
 
@@ -181,7 +181,7 @@ async def test_a_retry_policy_applies_to_each_delivery(tmp_path: Path, clock: Vi
 
 
 async def test_a_blob_that_changes_while_it_waits_runs_with_its_new_content(tmp_path: Path) -> None:
-    """The recording `blob_changes_while_queued`, situation 25. In real time, because virtual time waits for functions."""
+    """The recording `blob_changes_while_queued`, situation 25; in real time, for virtual time waits for functions."""
     host = {"extensions": {"blobs": {"maxDegreeOfParallelism": 1}}}
     async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), host=host) as app:
         await app.upload("c-work/slow", "sleep:1.5")
@@ -216,7 +216,7 @@ async def test_a_blob_that_changes_while_it_waits_runs_with_its_new_content(tmp_
         assert await app.messages(POISON) == []
 
 
-async def _has_receipt(app: Any, name: str) -> bool:
+async def _has_receipt(app: BlobApp, name: str) -> bool:
     return (await app.receipts()).get(name) == {}
 
 
@@ -333,9 +333,9 @@ async def test_blobs_of_another_account_have_their_poison_queue_there(tmp_path: 
         assert await app.messages(POISON) == []
 
 
-async def _peeked(queue: Any) -> list[Any]:
+async def _peeked(queue: Queue) -> list[QueueMessage]:
     try:
-        return list(await queue.peek(limit=1))
+        return await queue.peek(limit=1)
     except NotFound:
         return []
 

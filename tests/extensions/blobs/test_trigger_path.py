@@ -42,14 +42,14 @@ def test_names_match_as_recorded() -> None:
 
 
 def test_bad_paths_have_the_recorded_messages() -> None:
-    """Two paths are treated differently: `a--b`, which ends the recorded host, and settings, which the host resolves."""
+    """Except for `a--b`, which ends the recorded host."""
     recorded = _recorded_errors()
     found = {}
     for text in recorded:
         try:
             parse_trigger_path(text)
-        except EmulatorError as error:
-            found[text] = str(error)
+        except EmulatorError as refused:
+            found[text] = str(refused)
     assert recorded.pop("a--b/x") is None
     assert found.pop("a--b/x").startswith("Invalid container name: a--b. Allowed are 3 to 63 lower-case letters")
     assert set(found) == {text for text, error in recorded.items() if error is not None}

@@ -33,7 +33,7 @@ def test_metadata_are_those_that_were_recorded(scenario: str) -> None:
         recorded = {name: value["json"] for name, value in line["bindingData"].items()}
         properties = recorded["Properties"]
         container, _, blob = recorded["BlobTrigger"].partition("/")
-        captures = {name: value for name, value in list(recorded.items())[4:]}
+        captures = dict(list(recorded.items())[4:])
         event = blob_event(
             Datum("bytes", b""),
             BlobProperties(

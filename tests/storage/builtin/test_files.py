@@ -17,6 +17,7 @@ import pytest
 from emulator.clock import SystemClock
 from emulator.errors import EmulatorError, StorageUnavailable
 from emulator.ids import new_id
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.builtin import BuiltinAccount, open_builtin
 from emulator.storage.builtin import schema as builtin_schema
 from emulator.storage.builtin import sqlite as builtin_sqlite
@@ -187,7 +188,7 @@ async def test_full_disk_loses_nothing_that_was_acknowledged(path: Path) -> None
     # SQLite's own limit instead of a full disk: it fails in the same places with the same error.
     [pages] = database._connection.execute("PRAGMA page_count").fetchone()
     database._connection.execute(f"PRAGMA max_page_count = {pages + 40}")
-    account = BuiltinAccount(database, QueueNotifications(), CLOCK, new_id)
+    account = BuiltinAccount(database, QueueNotifications(), BlobSignal(CLOCK), CLOCK, new_id)
     queue = account.queue("letters")
     await queue.create()
     put = await fill_up(queue)

@@ -12,6 +12,7 @@ from aiohttp import web
 from emulator.bound_aiohttp import BoundSession
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
+from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.rest.blobs import RestContainer
 from emulator.storage.rest.http_connection import DirectTransport
 from emulator.storage.rest.service import StorageService
@@ -182,7 +183,8 @@ async def test_signatures_are_accepted_through_both_transports(
     assert endpoint is not None
     transport = open_transport(endpoint.removesuffix(f"/{DEVELOPMENT_ACCOUNT}"))
     signature = SharedKeySignature(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
-    container = RestContainer(unique("container"), StorageService(transport, endpoint, signature, SystemClock()))
+    service = StorageService(transport, endpoint, signature, SystemClock())
+    container = RestContainer(unique("container"), service, BlobSignal(SystemClock()))
     await container.create()
     await container.write("a b/ä", bytes(2_000_000), metadata={"Name": "x"}, only_if_new=True)
     assert await container.read("a b/ä") == bytes(2_000_000)
