@@ -45,7 +45,8 @@ class ContainerScan:
         self._clock = clock
         # Times of blobs have whole seconds.
         self._started_at = started_at.replace(microsecond=0)
-        self._prefix = commonprefix([  # noqa: RUF071 - names of blobs are no paths of filesfunction.path.prefix for function in functions])
+        prefixes = [function.path.prefix for function in functions]
+        self._prefix = commonprefix(prefixes)  # noqa: RUF071 - these are no paths of files
         # The ETag of each listed blob with which nothing remains to be done, by name.
         self._settled: dict[str, str] = {}
         self._is_first = True
