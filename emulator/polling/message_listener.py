@@ -1,7 +1,7 @@
 """Listener of a storage queue that runs something for each message, as queue and blob triggers do.
 
     processor = MessageProcessor(run=run_function, poison_queue=poison_queue_of)
-    async with listening(queue, processor, options, clock=clock):
+    async with listening(account, "orders", processor, options, clock=clock):
         ...                       # messages are received and processed
     # no more messages are received; those in work have been processed
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -23,11 +23,14 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
+from emulator.polling.crash_recovery.host_identity import FIRST_LOCK, HostIdentity
+from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal, ReceiptJournal
+from emulator.polling.crash_recovery.takeover import takeover
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
 from emulator.polling.message_wait import MessageWait
 from emulator.polling.outage import StorageOutage
-from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageUnreachable
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount, StorageUnreachable
 
 T = TypeVar("T")
 
@@ -86,41 +89,65 @@ class MessageProcessor:
 
 @asynccontextmanager
 async def listening(
-    queue: Queue, processor: MessageProcessor, options: ListenerOptions, *, clock: Clock
+    account: StorageAccount,
+    queue_name: str,
+    processor: MessageProcessor,
+    options: ListenerOptions,
+    *,
+    clock: Clock,
+    identity: HostIdentity | None = None,
 ) -> AsyncIterator[None]:
     """Process the messages of a queue while entered. The queue need not exist, and is not created.
+
+    `identity`: of this host at this queue (`crash_recovery.host_identity.queue_identity`). With one, the messages of a
+    killed host are visible again at once; without, when their locks end. Raises StorageUnreachable if there are such
+    messages and storage is away.
 
     Leaving receives no more messages and waits until those in work are processed, without a time limit. If the caller
     is cancelled meanwhile, `run` is cancelled, and the messages that are left are visible again at once.
     """
-    listener = _MessageListener(queue, processor, options, clock)
-    # The locks are renewed until the last message is processed, so the renewer is left after the poller.
-    async with (
-        background(listener.renewer.run(), name=f"renew messages of queue {queue.name}"),
-        background(listener.poll(), name=f"poll queue {queue.name}"),
-    ):
+    listener = _MessageListener(account.queue(queue_name), processor, options, clock, identity)
+    async with AsyncExitStack() as stack:
+        if identity is not None:
+            messages = f"messages of queue '{queue_name}'"
+            again = "They are processed again now."
+            await stack.enter_async_context(takeover(identity, account, clock, what=messages, consequence=again))
+        # The locks are renewed until the last message is processed, so the renewer is left after the poller.
+        renewing = background(listener.renewer.run(), name=f"renew messages of queue {queue_name}")
+        await stack.enter_async_context(renewing)
+        await stack.enter_async_context(background(listener.poll(), name=f"poll queue {queue_name}"))
         yield
 
 
 class _MessageListener:
-    def __init__(self, queue: Queue, processor: MessageProcessor, options: ListenerOptions, clock: Clock) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        processor: MessageProcessor,
+        options: ListenerOptions,
+        clock: Clock,
+        identity: HostIdentity | None,
+    ) -> None:
         self._queue = queue
         self._processor = processor
         self._options = options
         self._clock = clock
+        # With an identity the first lock is short: a message that is just being received when the host is killed is in
+        # no journal.
+        self._journal: ReceiptJournal = NoReceiptJournal() if identity is None else identity.journal
+        self._first_lock = LOCK_TIME if identity is None else FIRST_LOCK
         self._wait = MessageWait(queue, clock)
         self._backoff = Backoff(options.max_polling_interval, first=_FIRST_PAUSE)
-        self._outage = StorageOutage(
-            f"Reading queue {queue.name}",
-            clock,
-            longest_pause=max(options.max_polling_interval, _SHORTEST_OUTAGE_PAUSE),
-        )
+        self._longest_pause = max(options.max_polling_interval, _SHORTEST_OUTAGE_PAUSE)
+        self._outage = StorageOutage(f"Reading queue {queue.name}", clock, longest_pause=self._longest_pause)
         self._tasks: set[asyncio.Task[None]] = set()
         # Set by every message that ends; the loop looks at the number of tasks again then.
         self._has_ended = asyncio.Event()
         # The messages in work, also those whose lock could not be renewed.
         self._in_work: dict[str, LockedMessage] = {}
-        self.renewer: LockRenewer[LockedMessage] = LockRenewer(clock, shortest_lock=LOCK_TIME, on_lost=_note_lost)
+        self.renewer: LockRenewer[LockedMessage] = LockRenewer(
+            clock, shortest_lock=self._first_lock, on_lost=_note_lost
+        )
 
     async def poll(self) -> None:
         """Receive and process messages until cancelled; then process those that were received."""
@@ -145,20 +172,22 @@ class _MessageListener:
     async def _receive(self) -> bool:
         """Request a batch and start its messages; return whether there were none."""
         # Computed before the request, so that this host never assumes a lock that the service has ended.
-        locked_until = self._clock.now() + LOCK_TIME
+        locked_until = self._clock.now() + self._first_lock
         try:
-            messages = await self._queue.get(limit=self._options.batch_size, hide_for=LOCK_TIME)
+            messages = await self._queue.get(limit=self._options.batch_size, hide_for=self._first_lock)
         except NotFound:
             # Triggers do not create their queue. A queue that appears later, or again, is found by the next poll.
             return True
+        self._journal.record(self._queue.name, messages)
         for message in messages:
             lock = LockedMessage(
                 self._queue,
                 message,
                 self._clock,
                 locked_until=locked_until,
-                locked_for=LOCK_TIME,
+                locked_for=self._first_lock,
                 lock_for=LOCK_TIME,
+                journal=self._journal,
             )
             known = self._in_work.get(message.id)
             if known is not None and known.message.body == message.body:
@@ -208,13 +237,20 @@ class _MessageListener:
         except Exception:
             _log.exception("What follows from %s could not be stored. It is tried again later.", lock.description)
         finally:
-            self.renewer.remove(lock)
-            if self._in_work.get(lock.id) is lock:
-                del self._in_work[lock.id]
+            # A message that is visible again may have been received, and has another lock then.
+            if self.renewer.get(lock.id) is lock:
+                self.renewer.remove(lock)
+            self._forget(lock)
+
+    def _forget(self, lock: LockedMessage) -> None:
+        if self._in_work.get(lock.id) is lock:
+            del self._in_work[lock.id]
 
     async def _run(self, message: QueueMessage) -> Outcome:
         try:
-            return await self._processor.run(message)
+            # Functions see the time that renewals lock the message for, as on Azure.
+            visible_at = message.next_visible_at + (LOCK_TIME - self._first_lock)
+            return await self._processor.run(replace(message, next_visible_at=visible_at))
         except Exception:
             _log.exception("Processing message %s of queue %s failed.", message.id, self._queue.name)
             return Outcome.FAILED
@@ -222,6 +258,8 @@ class _MessageListener:
     async def _settle(self, lock: LockedMessage, outcome: Outcome, poison_queue: Queue | None) -> None:
         """Delete, return or move the message, as its outcome demands."""
         limit, count = self._options.max_dequeue_count, lock.message.dequeue_count
+        # From now on the message may be received again at any moment, and must be processed then.
+        self._forget(lock)
         if outcome is Outcome.DONE:
             if not await self._repeat(lock.delete):
                 _log.debug("%s is gone, or was changed by somebody else, before it could be deleted", lock.description)
@@ -231,6 +269,9 @@ class _MessageListener:
                 self._wait.expect(delay)
         elif poison_queue is None:
             self.renewer.remove(lock)
+            # After a shorter lock it would be tried in a fast loop.
+            if self._first_lock < LOCK_TIME:
+                await self._repeat(lambda: lock.hide(LOCK_TIME))
             _log.warning(
                 "Message %s of queue '%s' has failed (dequeue count %d). The queue has no poison queue, so the message "
                 "stays in it, hidden, and is tried again within %d minutes.",
@@ -266,7 +307,7 @@ class _MessageListener:
             except StorageUnreachable as error:
                 self._outage.began(error)
                 await self._clock.sleep(pause.total_seconds(), upkeep=True)
-                pause = min(pause * 2, max(self._options.max_polling_interval, _SHORTEST_OUTAGE_PAUSE))
+                pause = min(pause * 2, self._longest_pause)
 
 
 async def put_creating(queue: Queue, body: str) -> None:

@@ -26,6 +26,10 @@ INTERVAL: Final = timedelta(seconds=2)
 # leaves most of the time of the processors to others.
 _PAUSE_PER_SCAN: Final = 4
 
+_IN_AZURE: Final = (
+    " (In Azure, a function that joins an app later gets only blobs newer than the newest one that the app has seen.)"
+)
+
 
 class ContainerScan:
     """Repeated scan of one container for the functions whose path names it. `started_at`: of the host."""
@@ -124,13 +128,13 @@ class ContainerScan:
             count = sum(function in blob.functions for blob in old)
             if count:
                 function_category(function.name).info(
-                    "Container '%s' has %d blob%s for function '%s' from before this start, which %s processed now. "
-                    "(In Azure, a function that joins an app later gets only blobs newer than the newest one that the "
-                    "app has seen in the container.)",
+                    "Container '%s' has %d blob%s for function '%s' from before this start, which %s processed now.%s",
                     self._container.name,
                     count,
                     "" if count == 1 else "s",
                     function.name,
                     "is" if count == 1 else "are",
+                    # Without any receipt the function is new here, or has another name or another folder.
+                    "" if completed[function.name] else _IN_AZURE,
                 )
         return blobs

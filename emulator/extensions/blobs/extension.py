@@ -36,6 +36,8 @@ from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_
 from emulator.host.console.categories import STARTUP, category, function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Function, Invoke, ManualInput, Trigger, TriggerEvent, Webhook
+from emulator.logs import get_logger
+from emulator.polling.crash_recovery.host_identity import queue_identity
 from emulator.polling.message_listener import ListenerOptions, MessageProcessor, listening, put_creating
 from emulator.worker.port import Binding
 
@@ -45,6 +47,7 @@ _LOG_CATEGORY: Final = "Host.Triggers.Blobs"
 _MAX_POLLING_INTERVAL: Final = timedelta(seconds=60)
 
 _startup = category(STARTUP)
+_log = get_logger(__name__)
 
 
 def blob_extension(context: ExtensionContext) -> Extension:
@@ -116,7 +119,17 @@ class _BlobTriggers:
             is_watched=is_watched,
             invoke=invoke,
         )
-        if is_event_grid:
+        if is_watched and context.first_start and not context.accounts.is_emulated(connection):
+            _log.warning(
+                "Function '%s' is called for the blobs of container '%s' in the %s. A deployed app that has processed "
+                "them has receipts of its own, so all of them are new for this host. Use local storage in the setting "
+                "of the connection '%s' while you develop.",
+                function.name,
+                path_of(binding).container,
+                context.accounts(connection).description,
+                connection,
+            )
+        if is_event_grid and context.first_start:
             function_category(function.name).info(
                 "Function '%s' takes blob events at %s/runtime/webhooks/blobs?functionName=%s%s",
                 function.name,
@@ -151,8 +164,8 @@ class _BlobTriggers:
         self._has_ended.clear()
         try:
             account = context.accounts(DEFAULT_CONNECTION)
-            queue = account.queue(queue_name(context.host_id))
-            passing_on = PassingOn(BlobReceipts(account, context.host_id, context.new_id), queue)
+            name = queue_name(context.host_id)
+            passing_on = PassingOn(BlobReceipts(account, context.host_id, context.new_id), account.queue(name))
             processing = MessageProcessing(self._listening, passing_on, account, context.clock)
             limits = ListenerOptions(
                 batch_size=options.batch_size,
@@ -161,11 +174,15 @@ class _BlobTriggers:
                 max_dequeue_count=options.poison_blob_threshold,
             )
             processor = MessageProcessor(run=processing.run, poison_queue=processing.poison_queue)
-            scanning = scan_containers(list(self._listening.values()), passing_on, account, context)
-            async with (
-                listening(queue, processor, limits, clock=context.clock),
-                background(scanning, name="scan containers"),
-            ):
-                await self._stop.wait()
+            # In Azure, a host with that identity may run on another machine.
+            is_emulated = context.accounts.is_emulated(DEFAULT_CONNECTION)
+            hosts_folder = context.hosts_folder if is_emulated else None
+            with queue_identity(hosts_folder, DEFAULT_CONNECTION, name, context.new_id) as identity:
+                scanning = scan_containers(list(self._listening.values()), passing_on, account, context)
+                async with (
+                    listening(account, name, processor, limits, clock=context.clock, identity=identity),
+                    background(scanning, name="scan containers"),
+                ):
+                    await self._stop.wait()
         finally:
             self._has_ended.set()
