@@ -71,11 +71,9 @@ _FILE_LOGS = "azemu writes no log files"
 _GRPC = "Python apps with this SDK use no gRPC"
 _INVOCATIONS = "the in-process worker gets no cancelled invocations"
 _LOCKS = "a lock that another host holds is checked every five seconds, without an end"
-_NO_TRIGGER = "the triggers of this extension are not part of this version"
 _SESSIONS = "extended sessions are not supported for Python"
 
 # Beginnings of paths.
-_BLOBS = "extensions.blobs"
 _DURABLE = "extensions.durableTask"
 _NOTIFICATIONS = f"{_DURABLE}.notifications.eventGrid"
 
@@ -107,8 +105,6 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     # Options of extensions.
     _row("extensions.http.dynamicThrottlesEnabled", bool, _APP_SERVICE),
     _row("extensions.http.enableChunkedRequestBinding", bool, "chunked request bodies are always accepted"),
-    _row(f"{_BLOBS}.maxDegreeOfParallelism", int, _NO_TRIGGER, at_least=1),
-    _row(f"{_BLOBS}.poisonBlobThreshold", int, _NO_TRIGGER, at_least=1),
     _row(
         f"{_DURABLE}.extendedSessionsEnabled",
         bool,

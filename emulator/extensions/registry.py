@@ -25,6 +25,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     http_extension,
     warmup_extension,
     durable_extension,
+    blob_extension,
     queues_extension,
     timers_extension,
     tables_extension,

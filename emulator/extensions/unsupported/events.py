@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from emulator.extensions.unsupported.blob_events import blob_event
 from emulator.extensions.unsupported.event_source import (
     EventSource,
     InvalidInput,
@@ -23,12 +22,9 @@ from emulator.host.port import TriggerEvent
 from emulator.worker.port import Datum
 
 
-async def event_for(source: EventSource) -> TriggerEvent:
-    """Return the event of a manual invocation. Raises InvalidInput, and what reading a blob raises."""
-    kind = source.binding.type.lower()
-    if kind == "blobtrigger":
-        return await blob_event(source)
-    make = _EVENTS.get(kind)
+def event_for(source: EventSource) -> TriggerEvent:
+    """Return the event of a manual invocation. Raises InvalidInput."""
+    make = _EVENTS.get(source.binding.type.lower())
     return make(source) if make else source.event(source.datum(), {})
 
 
