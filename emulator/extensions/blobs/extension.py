@@ -33,6 +33,7 @@ from emulator.extensions.blobs.own_outputs import looping_output
 from emulator.extensions.blobs.passing_on import PassingOn
 from emulator.extensions.blobs.receipts import BlobReceipts
 from emulator.extensions.blobs.scanner import scan_containers
+from emulator.extensions.blobs.sdk_references import check_sdk_client
 from emulator.extensions.blobs.trigger_events import METADATA_NAMES
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id, queue_name, stored_text
 from emulator.host.console.categories import STARTUP, category, function_category
@@ -69,6 +70,7 @@ def blob_extension(context: ExtensionContext) -> Extension:
                 binding_names=lambda binding: (*METADATA_NAMES, *path_of(binding).captures),
                 manual_event=manual,
                 log_category=_LOG_CATEGORY,
+                gives_sdk_types=True,
             )
         },
         inputs={"blob": blob_input(context)},
@@ -93,6 +95,8 @@ class _BlobTriggers:
         """Check the path, and warn of an output that starts the function again."""
         path = path_of(function.trigger)
         context = self._context
+        if function.trigger.takes_sdk_type:
+            check_sdk_client(function.trigger, context.settings)
         output = looping_output(
             function, path, expand=context.settings.expand, clock=context.clock, new_id=context.new_id
         )
@@ -170,7 +174,7 @@ class _BlobTriggers:
             account = context.accounts(DEFAULT_CONNECTION)
             name = queue_name(context.host_id)
             passing_on = PassingOn(BlobReceipts(account, context.host_id, context.new_id), account.queue(name))
-            processing = MessageProcessing(self._listening, passing_on, account, context.clock)
+            processing = MessageProcessing(self._listening, passing_on, account, context.settings, context.clock)
             limits = ListenerOptions(
                 batch_size=options.batch_size,
                 new_batch_threshold=options.new_batch_threshold,

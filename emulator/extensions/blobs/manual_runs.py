@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import connection_of, path_of
-from emulator.extensions.blobs.message_processing import read_version
 from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum
+from emulator.extensions.blobs.trigger_values import trigger_value
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.storage.port import BlobProperties, NotFound
@@ -55,19 +56,22 @@ async def manual_event(
             created_at=now,
             content_md5=hashlib.md5(content, usedforsecurity=False).digest(),
         )
+        value = Datum("bytes", content)
         uri = f"http://localhost/{path}"
     else:
         container = context.accounts(connection_of(binding)).container(container_name)
-        try:
+        found = None
+        with suppress(NotFound):
             properties = await container.properties(name)
-            content = await read_version(container, properties)
-        except NotFound:
+            found = await trigger_value(function, container, properties, settings=context.settings, clock=context.clock)
+        if found is None:
             raise InvalidInput(
                 f"There is no blob '{path}' for function '{function.name}'. Upload it first, or send its content as "
                 f'the input and its path as metadata: {{"{PATH}": "{path}"}}.'
-            ) from None
+            )
+        value = found
         uri = container.url(name)
-    event = blob_event(Datum("bytes", content), properties, container=container_name, uri=uri, captures=captures)
+    event = blob_event(value, properties, container=container_name, uri=uri, captures=captures)
     return _with_chosen(event, given.metadata)
 
 

@@ -9,9 +9,10 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from emulator.clock import Clock
+from emulator.config.settings import Settings
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import EVENT_GRID, BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, PassingOn
@@ -22,6 +23,7 @@ from emulator.extensions.blobs.trigger_messages import (
     TriggerMessage,
     read_message,
 )
+from emulator.extensions.blobs.trigger_values import trigger_value
 from emulator.host.console.categories import function_category
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.host.port import TriggerEvent
@@ -43,7 +45,6 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
-_RANGE_BYTES: Final = 4 * 1024 * 1024
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
@@ -55,11 +56,13 @@ class MessageProcessing:
         functions: Mapping[str, BlobFunction],
         passing_on: PassingOn,
         host_account: StorageAccount,
+        settings: Settings,
         clock: Clock,
     ) -> None:
         self._functions = functions
         self._passing_on = passing_on
         self._host_account = host_account
+        self._settings = settings
         self._clock = clock
 
     def poison_queue(self, message: QueueMessage) -> Queue:
@@ -126,14 +129,16 @@ class MessageProcessing:
                     # The scanner finds the new version, too. But another host may scan, and soon stop.
                     await self._when_reachable(partial(self._passing_on.pass_on, function, version))
                     return None
-                content = await self._when_reachable(partial(read_version, container, properties))
+                value = await self._when_reachable(partial(self._value, function, container, properties))
             except PreconditionFailed:
                 continue  # It was written between the two requests.
             except NotFound:
                 return None
+            if value is None:
+                return None
             own = trigger.container == function.path.container
             return blob_event(
-                Datum("bytes", content),
+                value,
                 properties,
                 container=trigger.container,
                 uri=container.url(trigger.blob),
@@ -142,6 +147,11 @@ class MessageProcessing:
                 reason=f"New blob detected({function.source}): {trigger.container}/{trigger.blob}",
                 details=details_of(message, properties),
             )
+
+    async def _value(
+        self, function: BlobFunction, container: BlobContainer, properties: BlobProperties
+    ) -> Datum | None:
+        return await trigger_value(function.function, container, properties, settings=self._settings, clock=self._clock)
 
     async def _when_reachable(self, request: Callable[[], Awaitable[T]]) -> T:
         """Make a request until storage answers: an outage must not use up the attempts of a message."""
@@ -153,15 +163,6 @@ class MessageProcessing:
                 _log.debug("A blob cannot be read and is tried again: %s", error)
                 await self._clock.sleep(pause, upkeep=True)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-async def read_version(container: BlobContainer, properties: BlobProperties) -> bytes:
-    """Return the content of one version of a blob. Raises PreconditionFailed if it has been replaced, NotFound."""
-    parts = []
-    for offset in range(0, properties.size, _RANGE_BYTES):
-        part = await container.read_range(properties.name, offset, _RANGE_BYTES, if_match=properties.etag)
-        parts.append(part.content)
-    return b"".join(parts)
 
 
 def _read(message: QueueMessage) -> TriggerMessage:
