@@ -75,10 +75,10 @@ class Condition:
                 return not inner.matches(properties)
             case CompareNumber(name, operator, number):
                 found = properties.get(name)
-                left = found.value if isinstance(found, Int64) else found
+                plain = found.value if isinstance(found, Int64) else found
                 # A bool is an int in Python, but Edm.Boolean is no number.
-                is_number = isinstance(left, int | float) and not isinstance(left, bool)
-                return is_number and _holds(left, operator, number)
+                is_number = isinstance(plain, int | float) and not isinstance(plain, bool)
+                return is_number and _holds(plain, operator, number)
             case FilterText(_, parsed):
                 return parsed.matches(properties)
             case _:
