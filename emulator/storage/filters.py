@@ -75,10 +75,10 @@ class Condition:
                 return not inner.matches(properties)
             case CompareNumber(name, operator, number):
                 found = properties.get(name)
-                stored = found.value if isinstance(found, Int64) else found
+                plain = found.value if isinstance(found, Int64) else found
                 # A bool is an int in Python, but Edm.Boolean is no number.
-                is_number = isinstance(stored, int | float) and not isinstance(stored, bool)
-                return is_number and _holds(stored, operator, number)
+                is_number = isinstance(plain, int | float) and not isinstance(plain, bool)
+                return is_number and _holds(plain, operator, number)
             case FilterText(_, parsed):
                 return parsed.matches(properties)
             case _:

@@ -7,6 +7,7 @@ reads. The item `[1]` reaches the recorded function as one item; a Functions hos
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -20,6 +21,7 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import Int64, Operation, Row, TableOperation, Value
 from tests.recordings.triggers import TRIGGERS
 from tests.running_apps import HTTP_APP, RunningApp, run_app
+from tests.storage_calls import StorageCalls
 
 APP = """
 def table(direction, **members):
@@ -91,6 +93,7 @@ TYPED: dict[str, Value] = {
     "T": True,
     "S": "s",
 }
+HUNDRED = [("hundred", f"{number:03}") for number in range(100)]
 
 
 async def repeated(site: RunningApp, step: dict[str, Any]) -> tuple[int, str]:
@@ -118,7 +121,8 @@ def error_lines(text: str) -> list[str]:
 
 async def test_the_recorded_calls_have_the_recorded_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     calls = TRIGGERS.steps("tables")
-    async with run_app(tmp_path, HTTP_APP, APP, settings=WHOLE_PARTITION) as site:
+    storage = StorageCalls()
+    async with run_app(tmp_path, HTTP_APP, APP, settings=WHOLE_PARTITION, around_account=storage.around) as site:
         table = site.app.accounts("AzureWebJobsStorage").table("People")
         for step, recorded in pairwise(calls):
             if step["test"].startswith("row written by the test"):
@@ -134,7 +138,14 @@ async def test_the_recorded_calls_have_the_recorded_results(tmp_path: Path, capl
                 for message in error_lines(recorded["text"]):
                     assert message.removeprefix("Exception binding parameter 'rows'") in caplog.text, step
         [at_the_end] = [step for step in calls if step["test"] == "rows at the end"]
+        submitted = [
+            [(operation.row.partition_key, operation.row.row_key) for operation in change.arguments["operations"]]
+            for change in storage.changes
+            if change.operation == "submit"
+        ]
         stored = {(row.partition_key, row.row_key): row.properties async for row in query_rows(table)}
+    # The last write is that of the test itself.
+    assert submitted[:-1] == recorded_transactions()
     expected = {(row["PartitionKey"], row["RowKey"]): row for row in at_the_end["rows"]}
     # The recorded list leaves out the partition of 101 rows.
     assert len([key for key in stored if key[0] == "hundred"]) == 101
@@ -145,6 +156,18 @@ async def test_the_recorded_calls_have_the_recorded_results(tmp_path: Path, capl
         assert {name: recorded_form(value) for name, value in properties.items() if name not in TYPED} == {
             name: value for name, value in members.items() if name not in ("PartitionKey", "RowKey", *TYPED)
         }
+
+
+def recorded_transactions() -> list[list[tuple[str, str]]]:
+    """The keys of the rows in each recorded batch that succeeded, in order."""
+    batches = []
+    for request in TRIGGERS.requests("tables"):
+        if request.get("table") != "$batch" or "HTTP/1.1 4" in request["answer"]:
+            continue
+        entities = [json.loads(text) for text in re.findall(r"\r\n\r\n(\{.*?\})\r\n--changeset", request["body"])]
+        # The recording has only the beginning of the largest batch.
+        batches.append([(row["PartitionKey"], row["RowKey"]) for row in entities] or HUNDRED)
+    return batches
 
 
 def recorded_form(value: Value) -> object:
