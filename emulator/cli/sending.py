@@ -25,7 +25,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.storage import sending_account
 from emulator.host.host_id import host_id
-from emulator.host.sending import completed_events, event_path, is_base64, put_message, split_path, upload
+from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
 from emulator.ids import new_id
 from emulator.worker.port import member_of
 
@@ -115,7 +115,7 @@ async def _store(command: Send, data: bytes) -> str:
         async with open_accounts(configuration.settings, clock) as accounts:
             account = sending_account(accounts, command.connection, allow_azure=command.allow_azure)
             if command.kind == "queue":
-                await put_message(account, command.target, data, encoded=is_base64(configuration.host))
+                await put_message(account, command.target, data, encoding=message_encoding(configuration.host))
             else:
                 await upload(account, command.target, data, content_type=command.content_type)
             return account.description

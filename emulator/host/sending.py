@@ -6,16 +6,14 @@ queue triggers. What does not exist yet, a queue, table or container, is created
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from emulator import bound_json as json
 from emulator.config.hostjson import HostOptions
-from emulator.config.unused_options import QueueMessageEncoding
+from emulator.config.queue_options import QueueMessageEncoding, QueuesOptions, UndecodableMessage
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
@@ -42,18 +40,9 @@ class NotStorable(EmulatorError):
     """A path, message, row or event cannot be what the caller says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _QueuesOptions:
-    """The option of extensions.queues in host.json that says how the text of a message is encoded."""
-
-    section_name: ClassVar[str] = "queues"
-
-    message_encoding: QueueMessageEncoding = QueueMessageEncoding.BASE64
-
-
-def is_base64(options: HostOptions) -> bool:
-    """Whether messages are base64 in the app's queues (host.json: extensions.queues.messageEncoding)."""
-    return options.section(_QueuesOptions).message_encoding is QueueMessageEncoding.BASE64
+def message_encoding(options: HostOptions) -> QueueMessageEncoding:
+    """Return the encoding of messages in the app's queues (host.json: extensions.queues.messageEncoding)."""
+    return options.section(QueuesOptions).message_encoding
 
 
 def content_of(value: object) -> str | bytes:
@@ -70,43 +59,39 @@ def content_of(value: object) -> str | bytes:
 
 
 async def put_message(
-    account: StorageAccount, queue: str, content: str | bytes, *, encoded: bool, hidden: timedelta = ZERO
+    account: StorageAccount,
+    queue: str,
+    content: str | bytes,
+    *,
+    encoding: QueueMessageEncoding,
+    hidden: timedelta = ZERO,
 ) -> None:
-    """Put a message into a queue, whose name is written in any letter case. `encoded`: as base64.
+    """Put a message into a queue, whose name is written in any letter case.
 
-    Raises NotStorable, and what the queue raises.
+    Raises UndecodableMessage for bytes that the encoding cannot contain, and what the queue raises.
     """
-    if encoded:
-        body = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
-    else:
-        try:
-            body = content if isinstance(content, str) else content.decode()
-        except UnicodeDecodeError:
-            raise NotStorable(
-                f"The message for queue '{queue}' is not text in UTF-8, which it must be with "
-                '"messageEncoding": "none" in host.json.'
-            ) from None
+    body = encoding.encode(content)
     target = account.queue(queue.lower())
     await target.create()
     await target.put(body, visible_in=hidden)
 
 
-async def read_messages(account: StorageAccount, queue: str, *, encoded: bool) -> list[str | bytes]:
+async def read_messages(account: StorageAccount, queue: str, *, encoding: QueueMessageEncoding) -> list[str | bytes]:
     """Return the visible messages of a queue, 32 at most, and leave them there; none if there is no queue.
 
-    Text as text, what is not UTF-8 as bytes, and what is not base64 as it is stored.
+    Text as text, what is not UTF-8 as bytes, and what is not in the encoding as it is stored.
     """
     try:
         messages = await account.queue(queue.lower()).peek(limit=_MAX_PEEKED)
     except NotFound:
         return []
-    return [_decoded(message.body) if encoded else message.body for message in messages]
+    return [_decoded(message.body, encoding) for message in messages]
 
 
-def _decoded(body: str) -> str | bytes:
+def _decoded(body: str, encoding: QueueMessageEncoding) -> str | bytes:
     try:
-        content = base64.b64decode(body, validate=True)
-    except ValueError:
+        content = encoding.decode(body)
+    except UndecodableMessage:
         return body
     try:
         return content.decode()

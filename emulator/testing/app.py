@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from emulator.config.connections import DEFAULT_CONNECTION
+from emulator.config.queue_options import QueueMessageEncoding
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import CapturedOutput
@@ -16,8 +17,8 @@ from emulator.host.port import ManualInput
 from emulator.host.sending import (
     content_of,
     insert,
-    is_base64,
     list_blobs,
+    message_encoding,
     put_message,
     read_blob,
     read_messages,
@@ -120,7 +121,7 @@ class AppUnderTest:
         `connection`: the setting of the storage account. The queue is created if it does not exist.
         """
         work = put_message(
-            self._account(connection), queue, content_of(content), encoded=self._is_base64, hidden=hidden
+            self._account(connection), queue, content_of(content), encoding=self._encoding, hidden=hidden
         )
         await self._run(f"put a message into queue {queue}", work)
 
@@ -129,7 +130,7 @@ class AppUnderTest:
 
         Messages that are no text in UTF-8 are bytes. Empty if there is no such queue.
         """
-        work = read_messages(self._account(connection), queue, encoded=self._is_base64)
+        work = read_messages(self._account(connection), queue, encoding=self._encoding)
         return await self._run(f"read the messages of queue {queue}", work)
 
     async def upload(
@@ -174,8 +175,8 @@ class AppUnderTest:
         return self._running.app.accounts(connection)
 
     @property
-    def _is_base64(self) -> bool:
-        return is_base64(self._running.app.configuration.host)
+    def _encoding(self) -> QueueMessageEncoding:
+        return message_encoding(self._running.app.configuration.host)
 
     # Manual invocations and bindings of services that azemu does not connect to ----------------------------------
 

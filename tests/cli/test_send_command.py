@@ -15,6 +15,7 @@ import pytest
 
 from emulator.cli.command import main
 from emulator.clock import SystemClock
+from emulator.config.queue_options import QueueMessageEncoding
 from emulator.host.sending import read_blob, read_messages
 from emulator.storage.builtin import open_builtin
 from tests.processes import started
@@ -55,7 +56,7 @@ class Sender:
     def messages(self, queue: str, *, file: str = "store.db") -> list[str | bytes]:
         async def read() -> list[str | bytes]:
             async with open_builtin(self.app / file, SystemClock()) as account:
-                return await read_messages(account, queue, encoded=True)
+                return await read_messages(account, queue, encoding=QueueMessageEncoding.BASE64)
 
         return asyncio.run(read())
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from emulator.background import background
 from emulator.config.connections import BuiltinConnection, resolve_connection
-from emulator.durable.azurestorage.crash_recovery.host_identity import no_identity, open_host_identities
+from emulator.polling.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions, resolve_options

@@ -8,7 +8,6 @@ Source: docs/protocol/functions-host.md 6, 7.3 and 8.9; docs/protocol/python-wor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from emulator.extensions.unsupported.blob_events import blob_event
@@ -23,8 +22,6 @@ from emulator.extensions.unsupported.event_source import (
 from emulator.extensions.unsupported.message_events import event_hub_event, kafka_event, service_bus_event
 from emulator.host.port import TriggerEvent
 from emulator.worker.port import Datum
-
-_MESSAGE_LIFETIME: Final = timedelta(days=7)
 
 
 async def event_for(source: EventSource) -> TriggerEvent:
@@ -42,19 +39,6 @@ def _timer(source: EventSource) -> TriggerEvent:
     chosen = given if isinstance(given, dict) else {}
     default = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
     return source.event(json_datum({name: chosen.get(name, value) for name, value in default.items()}), {})
-
-
-def _queue(source: EventSource) -> TriggerEvent:
-    facts = {
-        "QueueTrigger": source.text,
-        "Id": source.new_id(),
-        "PopReceipt": source.new_id(),
-        "DequeueCount": 1,
-        "InsertionTime": source.now.isoformat(),
-        "NextVisibleTime": source.now.isoformat(),
-        "ExpirationTime": (source.now + _MESSAGE_LIFETIME).isoformat(),
-    }
-    return source.event(source.datum(), {name: metadata_datum(value) for name, value in facts.items()})
 
 
 def _event_grid(source: EventSource) -> TriggerEvent:
@@ -118,7 +102,6 @@ def _mcp_resource(source: EventSource) -> TriggerEvent:
 # itself.
 _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "timertrigger": _timer,
-    "queuetrigger": _queue,
     "eventgridtrigger": _event_grid,
     "servicebustrigger": service_bus_event,
     "eventhubtrigger": event_hub_event,

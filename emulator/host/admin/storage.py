@@ -18,7 +18,7 @@ from emulator.host.admin.api import admin_route, json_response
 from emulator.host.http.keys.authorization import AdminApi
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
-from emulator.host.sending import is_base64, put_message, upload
+from emulator.host.sending import message_encoding, put_message, upload
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
@@ -64,7 +64,7 @@ class StorageApi:
 
     async def put_message(self, call: HttpCall) -> web.Response:
         async def put(account: StorageAccount, content: bytes) -> None:
-            await put_message(account, call.values["name"], content, encoded=is_base64(self._options))
+            await put_message(account, call.values["name"], content, encoding=message_encoding(self._options))
 
         return await self._send(call, put)
 

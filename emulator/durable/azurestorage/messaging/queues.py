@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import ReceiptJournal
+from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import ReceiptJournal
+from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.queues import EncodedMessage, TaskQueue
