@@ -1,6 +1,6 @@
 """Retry policies: a timer that tries again at fixed intervals, and a queue function that waits longer each time.
 
-Every morning `fetch_rates` reads exchange rates from a web service that is sometimes down. `convert` converts amounts
+Every morning `fetch_rates` reads exchange rates from a web service that is sometimes late. `convert` converts amounts
 with these rates; what cannot be converted ends in the queue `conversions-poison`.
 """
 
@@ -23,6 +23,8 @@ def fetch_rates(timer: func.TimerRequest, rates: func.Out[str], context: func.Co
     retry = context.retry_context
     logging.info("Attempt %d of %d.", retry.retry_count + 1, retry.max_retry_count + 1)
     with urlopen(os.environ["RATES_URL"], timeout=10) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"The rates are not ready: status {answer.status}.")
         rates.set(answer.read().decode())
 
 

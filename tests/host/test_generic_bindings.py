@@ -122,7 +122,7 @@ async def test_a_setting_disables_one_function(tmp_path: Path, name: str, value:
 
 QUEUE_LAST = """
 @app.route(route="both")
-@app.queue_output(arg_name="message", queue_name="q", connection="AzureWebJobsStorage")
+@app.queue_output(arg_name="message", queue_name="messages", connection="AzureWebJobsStorage")
 @app.generic_output_binding(arg_name="other", type="acme", path="{Query.fail}")
 def both(req: func.HttpRequest, message: func.Out[str], other: func.Out[str]):
     message.set("m"); other.set("o")

@@ -33,7 +33,7 @@ async def test_generic_bindings_take_an_order_from_http_to_blob_and_table() -> N
 
 @needs(FUNCTIONS, "1.18.0")
 async def test_retry_policies_wait_for_a_web_service() -> None:
-    answers = iter([(503, {}), (503, {}), (200, {"USD": 1.1})])
+    answers = iter([(202, {}), (202, {}), (200, {"USD": 1.1})])
 
     def answer(asked: Asked) -> tuple[int, Any]:
         return next(answers)

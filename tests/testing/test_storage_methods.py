@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from emulator.config.connections import ConnectionNotConfigured
+from emulator.errors import EmulatorError
 from emulator.testing import NotInvoked, NotStorable, SyncAppUnderTest, start, start_sync
 from tests.running_apps import HTTP_APP, write_app
 
@@ -58,7 +59,7 @@ def test_messages_without_encoding_are_stored_as_they_are(tmp_path: Path) -> Non
     with start_sync(app_folder) as app:
         app.put_message("plain", "aGVsbG8=")
         assert app.messages("plain") == ["aGVsbG8="]
-        with pytest.raises(NotStorable, match="The message for queue 'plain' is not text in UTF-8"):
+        with pytest.raises(EmulatorError, match="The bytes of the message are no UTF-8 text"):
             app.put_message("plain", b"\xff")
 
 
