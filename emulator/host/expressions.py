@@ -189,7 +189,7 @@ class BindingData:
         return self._built_in(first.lower(), members, expression)
 
     def named_value(self, path: Sequence[str]) -> object:
-        """Return the event's value of a dotted name, None if it has none. Raises ExpressionError for a missing member."""
+        """Return the event's value of a dotted name; None: it has none. Raises ExpressionError for a missing member."""
         first, *members = path
         return _member(self._named[first.lower()], members) if first.lower() in self._named else None
 
