@@ -79,9 +79,7 @@ def queues_extension(context: ExtensionContext) -> Extension:
                 yield
 
     async def manual_event(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
-        return manual_message_event(
-            binding, given, message_id=hyphenated(context.new_id()), now=context.clock.now()
-        )
+        return manual_message_event(binding, given, message_id=hyphenated(context.new_id()), now=context.clock.now())
 
     async def write(binding: BindingContext, datum: Datum) -> None:
         name = queue_name_of(binding.properties)

@@ -77,7 +77,7 @@ AS_SET = [
     ("set", "None", []),
     ("set", "'[]'", []),
     ("set", "'[1, 2.50, true, null, \"a\"]'", ["1", "2.5", "True", "", "a"]),
-    ("set", "'{\"a\":1,\"b\":[]}'", ['{\n  "a": 1,\n  "b": []\n}']),
+    ("set", '\'{"a":1,"b":[]}\'', ['{\n  "a": 1,\n  "b": []\n}']),
     ("set", "\"{'a': 1}\"", ['{\n  "a": 1\n}']),
     ("set", "b'[1,2]'", ["[1,2]"]),
     ("set", "'[\"2026-03-01T09:00:00Z\"]'", ["03/01/2026 09:00:00"]),
@@ -129,7 +129,7 @@ async def test_an_output_that_cannot_be_written_fails_the_run(tmp_path: Path, ca
         assert "begins and ends like JSON" in caplog.text
         caplog.clear()
         assert (await site.post("/api/to/a_b")).status == 500
-        rule = 'A queue name can contain only letters, numbers, and dash(-) characters - "box-a_b" (Parameter \'name\')'
+        rule = "A queue name can contain only letters, numbers, and dash(-) characters - \"box-a_b\" (Parameter 'name')"
         assert rule in caplog.text
         assert (await site.post("/api/fail")).status == 500
         assert (await site.post("/api/to/Seven")).status == 200

@@ -69,7 +69,9 @@ async def test_a_poison_queue_has_no_poison_queue(replay: Replay) -> None:
     assert replay.story() == recorded_story("queue_poison_cycle") == {}
 
 
-async def test_a_queue_with_a_long_name_has_no_poison_queue(tmp_path: Path, account: BuiltinAccount, clock: VirtualClock) -> None:
+async def test_a_queue_with_a_long_name_has_no_poison_queue(
+    tmp_path: Path, account: BuiltinAccount, clock: VirtualClock
+) -> None:
     replay = Replay(tmp_path / "app", account, clock, q="q" * 57)
     await replay.play("queue_poison_trigger", host=2)
     assert runs_of(replay) == recorded_runs("queue_poison_trigger", host=2)
@@ -146,7 +148,10 @@ async def test_locks_are_renewed_while_a_function_runs(replay: Replay) -> None:
     await replay.start("QString")
     await replay.clock.sleep(400)
     assert replay.story() == recorded_story("queue_long", until=405)
-    assert [(run.message, run.succeeded) for run in replay.runs.ended] == [("sleep:330 fail", False), ("sleep:390", True)]
+    assert [(run.message, run.succeeded) for run in replay.runs.ended] == [
+        ("sleep:330 fail", False),
+        ("sleep:390", True),
+    ]
     assert len(replay.runs.begun) == 3  # The failed message runs a second time.
 
 

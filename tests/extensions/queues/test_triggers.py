@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.running_apps import run_app
 from tests.storage_calls import StorageCalls
@@ -166,7 +167,7 @@ def _names(calls: StorageCalls) -> set[str]:
     return {change.target for change in calls.changes if change.operation == "put"}
 
 
-async def _has_none(account: Any, name: str) -> bool:
+async def _has_none(account: StorageAccount, name: str) -> bool:
     return await account.queue(name).count() == 0
 
 
@@ -201,7 +202,8 @@ def trigger(name, queue):
         note(name)
 
 
-for number, queue in enumerate(["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]):
+queues = ["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]
+for number, queue in enumerate(queues):
     trigger(f"f{number}", queue)
 """
 
@@ -218,14 +220,14 @@ async def test_a_bad_name_concerns_one_function(
         assert [function.name for function in site.app.host.catalog.functions] == ["f0", "f4"]
         errors = {problem.function: problem.message for problem in site.app.host.catalog.problems}
     assert errors == {
-        "f1": 'A queue name can contain only letters, numbers, and dash(-) characters - "a.b" (Parameter \'name\')',
-        "f2": 'A queue name must be from 3 to 63 characters long - "ab" (Parameter \'name\')',
-        "f3": 'The dash (-) character may not be the first or last letter - "-abc" (Parameter \'name\')',
+        "f1": "A queue name can contain only letters, numbers, and dash(-) characters - \"a.b\" (Parameter 'name')",
+        "f2": "A queue name must be from 3 to 63 characters long - \"ab\" (Parameter 'name')",
+        "f3": "The dash (-) character may not be the first or last letter - \"-abc\" (Parameter 'name')",
         "f5": "'%NONE%' does not resolve to a value.",
         "f6": "'%EMPTY%' does not resolve to a value.",
         "f7": "A queue name cannot contain consecutive dash(-) characters. (Parameter 'name')",
-        "f8": 'A queue name can contain only letters, numbers, and dash(-) characters - "{x}-q" (Parameter \'name\')',
-        "f9": f'A queue name must be from 3 to 63 characters long - "{"a" * 64}" (Parameter \'name\')',
+        "f8": "A queue name can contain only letters, numbers, and dash(-) characters - \"{x}-q\" (Parameter 'name')",
+        "f9": f"A queue name must be from 3 to 63 characters long - \"{'a' * 64}\" (Parameter 'name')",
     }
     assert "Error indexing method 'Functions.f2'." in caplog.text
 
@@ -248,9 +250,7 @@ trigger("missing", "Nowhere")
 """
 
 
-async def test_a_connection_of_its_own(
-    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_connection_of_its_own(tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
     settings = {
         "Orders": f"builtin:{tmp_path / 'orders.db'}",
         "WHICH": "Orders",
