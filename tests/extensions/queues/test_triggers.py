@@ -202,7 +202,8 @@ def trigger(name, queue):
         note(name)
 
 
-for number, queue in enumerate(["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]):
+queues = ["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]
+for number, queue in enumerate(queues):
     trigger(f"f{number}", queue)
 """
 
