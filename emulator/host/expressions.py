@@ -176,6 +176,10 @@ class BindingData:
         self._clock = clock
         self._new_id = new_id
 
+    def named(self, name: str) -> object:
+        """Return the value of a name in the binding data, in any letter case, before it becomes a text; None: none."""
+        return self._named.get(name.lower())
+
     def text(self, expression: Expression) -> str:
         """Return the value of an expression as .NET writes it. Raises ExpressionError for a name without a value.
 
