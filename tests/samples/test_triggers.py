@@ -52,7 +52,7 @@ async def test_retry_policies_wait_for_a_web_service() -> None:
             await app.settle()
             assert await app.messages("converted") == ["11.00 USD"]
             assert await app.messages("conversions-poison") == ['{"amount": 10, "currency": "XXX"}']
-            assert app.console.count("KeyError: 'XXX'") == 6
+            assert app.console.count("Exception: KeyError: 'XXX'") == 6
 
 
 @needs(FUNCTIONS, "1.12.0")

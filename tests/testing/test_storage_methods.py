@@ -24,7 +24,7 @@ def hello(req: func.HttpRequest):
 def nightly(timer: func.TimerRequest):
     return "late" if timer.past_due else "in time"
 
-@app.blob_trigger(arg_name="blob", path="in/{name}", connection="AzureWebJobsStorage")
+@app.blob_trigger(arg_name="blob", path="scans/{name}", connection="AzureWebJobsStorage")
 def scanned(blob: func.InputStream): ...
 """
 
