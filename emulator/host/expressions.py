@@ -189,13 +189,8 @@ class BindingData:
         first, *members = expression.path
         # Binding data has precedence over built-in names: a blob path with {datetime} captures a value of that name.
         if first.lower() in self._named:
-            return as_text(self.named_value(expression.path))
+            return as_text(_member(self._named[first.lower()], members))
         return self._built_in(first.lower(), members, expression)
-
-    def named_value(self, path: Sequence[str]) -> object:
-        """Return the event's value of a dotted name; None: it has none. Raises ExpressionError for a missing member."""
-        first, *members = path
-        return _member(self._named[first.lower()], members) if first.lower() in self._named else None
 
     def _built_in(self, first: str, members: Sequence[str], expression: Expression) -> str:
         name = ".".join((first, *members)).lower() if first == _SYSTEM else first

@@ -64,7 +64,7 @@ def _text(expression: Expression, data: BindingData) -> str:
             f"with a dot ('{'.'.join(expression.path)}'); members of the query string, the route and a JSON body have "
             f"simple names, such as '{expression.path[-1]}'."
         )
-    value = data.named_value(expression.path)
+    value = data.named(expression.path[0])
     if isinstance(value, datetime):
         return format_date(value.astimezone(UTC), "yyyy-MM-ddTHH:mm:ss.fffffffZ")
     return data.text(expression)
