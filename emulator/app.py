@@ -34,6 +34,7 @@ from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.host_id import host_id
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
+from emulator.host.lease_journal import open_lease_journal
 from emulator.host.local_locks import LocalHostLocks
 from emulator.host.locks import CONTAINER as LOCK_CONTAINER
 from emulator.host.locks import BlobHostLocks
@@ -205,7 +206,19 @@ def _open_locks(context: ExtensionContext) -> HostLocks:
         account = context.accounts(DEFAULT_CONNECTION)
     except ConnectionNotConfigured:
         return LocalHostLocks()
-    return BlobHostLocks(account.container(LOCK_CONTAINER), context.host_id, clock=context.clock, new_id=context.new_id)
+    journal = None
+    # In Azure, a host with this name and folder may run on another machine, whose file locks cannot be seen here.
+    if context.hosts_folder is not None and context.accounts.is_emulated(DEFAULT_CONNECTION):
+        journal = context.resources.enter_context(open_lease_journal(context.hosts_folder))
+    return BlobHostLocks(
+        account.container(LOCK_CONTAINER),
+        context.host_id,
+        clock=context.clock,
+        new_id=context.new_id,
+        listener_lease=context.options.singleton.listener_lock_period,
+        singleton_lease=context.options.singleton.lock_period,
+        journal=journal,
+    )
 
 
 @contextmanager

@@ -94,6 +94,20 @@ class RetryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SingletonOptions:
+    """singleton: how long the leases of host locks last without a renewal.
+
+    `lock_period`: of singletons. `listener_lock_period`: of listeners, such as those of timer functions.
+    """
+
+    # The limits of SingletonOptions in .NET: a blob lease lasts 15 to 60 seconds.
+    lock_period: timedelta = option(timedelta(seconds=15), at_least=timedelta(seconds=15), at_most=timedelta(minutes=1))
+    listener_lock_period: timedelta = option(
+        timedelta(minutes=1), at_least=timedelta(seconds=15), at_most=timedelta(minutes=1)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingOptions:
     """logging. `log_level`: category prefix → lowest level shown; the key `default` is the fallback."""
 
@@ -122,6 +136,7 @@ class HostOptions:
     watch_directories: tuple[str, ...] = ()
     watch_files: tuple[str, ...] = ()
     file_watching_enabled: bool = True
+    singleton: SingletonOptions = SingletonOptions()
     extension_bundle: ExtensionBundle | None = None
     logging: LoggingOptions = LoggingOptions()
     text: str = option("", key="")

@@ -77,7 +77,7 @@ _EVENT_GRID = "lifecycle events are not published"
 _FILE_LOGS = "azemu writes no log files"
 _GRPC = "Python apps with this SDK use no gRPC"
 _INVOCATIONS = "the in-process worker gets no cancelled invocations"
-_LOCKS = "no trigger of this version needs a host lock"
+_LOCKS = "a lock that another host holds is checked every five seconds, without an end"
 _NO_TRIGGER = "the triggers of this extension are not part of this version"
 _SESSIONS = "extended sessions are not supported for Python"
 
@@ -107,15 +107,6 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row("healthMonitor.healthCheckWindow", timedelta, _APP_SERVICE),
     _row("healthMonitor.healthCheckThreshold", int, _APP_SERVICE),
     _row("healthMonitor.counterThreshold", float, _APP_SERVICE, at_least=0, at_most=1),
-    # The limits of SingletonOptions: a blob lease lasts 15 to 60 seconds.
-    _row("singleton.lockPeriod", timedelta, _LOCKS, at_least=timedelta(seconds=15), at_most=timedelta(seconds=60)),
-    _row(
-        "singleton.listenerLockPeriod",
-        timedelta,
-        _LOCKS,
-        at_least=timedelta(seconds=15),
-        at_most=timedelta(seconds=60),
-    ),
     _row("singleton.lockAcquisitionTimeout", timedelta, _LOCKS),
     _row("singleton.lockAcquisitionPollingInterval", timedelta, _LOCKS, at_least=timedelta(milliseconds=500)),
     _row("singleton.listenerLockRecoveryPollingInterval", timedelta, _LOCKS, at_least=timedelta(seconds=15)),

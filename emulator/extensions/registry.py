@@ -10,6 +10,7 @@ from typing import Final
 
 from emulator.extensions.durable.extension import durable_extension
 from emulator.extensions.http.extension import http_extension
+from emulator.extensions.timers.extension import timers_extension
 from emulator.extensions.unsupported.extension import unsupported_bindings
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.context import ExtensionContext
@@ -20,6 +21,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     http_extension,
     warmup_extension,
     durable_extension,
+    timers_extension,
 )
 
 

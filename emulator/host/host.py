@@ -173,6 +173,8 @@ class Host:
                 yield
             finally:
                 drain.begin()
+                # A retry would use up the time that running work has to end.
+                invoker.stop_retrying()
                 if self.status.state is not HostState.ERROR:
                     self.status.change(HostState.STOPPING)
                 _startup.info("Stopping host...")

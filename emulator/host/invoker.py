@@ -98,6 +98,7 @@ class Invoker:
         # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
+        self._stopping = asyncio.Event()
 
     @property
     def running(self) -> int:
@@ -107,6 +108,10 @@ class Invoker:
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
         await self._idle.wait()
+
+    def stop_retrying(self) -> None:
+        """End all waits for a retry, now and from now on: their invocations fail with the error of the last attempt."""
+        self._stopping.set()
 
     async def invoke(self, function: Function, event: TriggerEvent) -> Returned:
         """Run the function for one event, and again if it fails and its retry policy says so.
@@ -147,10 +152,19 @@ class Invoker:
                 if not may_retry(policy, retries):
                     log.gave_up(retries)
                     raise
-            retries += 1
-            delay = delay_before(policy, retries, delay, self._spread)
-            log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
-            await self._clock.sleep(delay)
+                retries += 1
+                delay = delay_before(policy, retries, delay, self._spread)
+                log.waiting(timedelta(seconds=delay), retries, policy.max_attempts)
+                if await self._stops_within(delay):
+                    log.stopped_retrying()
+                    raise
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            await within(self._clock, seconds, self._stopping.wait())
+        except TimeoutError:
+            return False
+        return True
 
     async def _attempt(
         self, function: Function, event: TriggerEvent, invocation_id: str, retry: RetryContext | None

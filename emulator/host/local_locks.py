@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
@@ -22,13 +22,18 @@ class LocalHostLocks:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
-    async def listener(self, function_name: str) -> AsyncIterator[None]:
-        async with self._locks[f"{function_name}.Listener"]:
+    async def listener(
+        self, function_name: str, *, on_wait: Callable[[], None] | None = None
+    ) -> AsyncIterator[None]:
+        async with self.singleton(f"{function_name}.Listener", on_wait=on_wait):
             yield
 
     @asynccontextmanager
-    async def singleton(self, scope: str) -> AsyncIterator[None]:
-        async with self._locks[scope]:
+    async def singleton(self, scope: str, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
+        lock = self._locks[scope]
+        if lock.locked() and on_wait is not None:
+            on_wait()
+        async with lock:
             yield
 
     @asynccontextmanager

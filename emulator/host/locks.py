@@ -6,22 +6,23 @@
 | listener | `locks/<host id>/Host.Functions.<function>.Listener` | 60 s | 30 s | none |
 | singleton | `locks/<host id>/<scope>` | 15 s | 7.5 s | FunctionInstance = instance id |
 
-The blobs are those of the Functions host, so its hosts and those of azemu exclude each other. Two things differ on
-purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), and losing a lock stops its listener, not
-the process.
+The blobs are those of the Functions host, so its hosts and those of azemu exclude each other. Three things differ on
+purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), a lock that a killed host of the same folder
+has left is taken over at once (lease_journal.py), and losing a lock stops its listener, not the process.
 Source: docs/protocol/functions-host.md 9.1, 9.2, and 12 (numbers 12 and 20; webjobs-sdk:
 BlobLeaseDistributedLockManager, SingletonManager).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from emulator.background import background, run_to_completion
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
+from emulator.host.lease_journal import LeaseJournal
 from emulator.ids import NewId, hyphenated
 from emulator.logs import get_logger
 from emulator.storage.port import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
@@ -48,6 +49,7 @@ class BlobHostLocks:
     `container`: azure-webjobs-hosts of the storage account AzureWebJobsStorage; it is created when the first lock is
     taken. `host_id`: the same for all hosts of an app. `instance_id`: 32 hex digits, different for each host.
     `listener_lease`, `singleton_lease`: host.json singleton.listenerLockPeriod and singleton.lockPeriod, 15 to 60 s.
+    `journal`: where the leases are noted for the host after a kill; None: that host waits until they end.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class BlobHostLocks:
         instance_id: str | None = None,
         listener_lease: timedelta = timedelta(seconds=60),
         singleton_lease: timedelta = timedelta(seconds=15),
+        journal: LeaseJournal | None = None,
     ) -> None:
         self._container = container
         self._host_id = host_id
@@ -69,6 +72,7 @@ class BlobHostLocks:
         self._instance_id = instance_id or new_id()
         self._listener_lease = listener_lease
         self._singleton_lease = singleton_lease
+        self._journal = journal
         self._primary = self._lock("host", _PRIMARY_LEASE, _PRIMARY_RENEWAL, owner=self._instance_id)
 
     @property
@@ -77,26 +81,29 @@ class BlobHostLocks:
         return self._primary.is_held
 
     @asynccontextmanager
-    async def listener(self, function_name: str) -> AsyncIterator[None]:
+    async def listener(
+        self, function_name: str, *, on_wait: Callable[[], None] | None = None
+    ) -> AsyncIterator[None]:
         """Wait for the listener lock of a function and hold it while the body runs.
 
-        If the lock is lost, the body is cancelled and HostLockLost is raised; entering again waits for the lock.
+        `on_wait`: called when another host has the lock. If the lock is lost, the body is cancelled and HostLockLost is
+        raised; entering again waits for the lock.
         """
         name = f"Host.Functions.{function_name}.Listener"
         lock = self._lock(name, self._listener_lease, self._listener_lease / 2, owner=None)
-        async with self._holding(lock, f'The listener of function "{function_name}"'):
+        async with self._holding(lock, f'The listener of function "{function_name}"', on_wait):
             yield
 
     @asynccontextmanager
-    async def singleton(self, scope: str) -> AsyncIterator[None]:
-        """Wait for the lock of a scope and hold it while the body runs. Errors as of `listener`.
+    async def singleton(self, scope: str, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
+        """Wait for the lock of a scope and hold it while the body runs. `on_wait` and errors as of `listener`.
 
         A scope that ends in `.Listener`, as `WebJobs.Internal.Blobs.Listener` of the blob scanner, is a listener lock.
         """
         is_listener = scope.endswith(".Listener")
         lease = self._listener_lease if is_listener else self._singleton_lease
         lock = self._lock(scope, lease, lease / 2, owner=None if is_listener else self._instance_id)
-        async with self._holding(lock, f'The singleton "{scope}"'):
+        async with self._holding(lock, f'The singleton "{scope}"', on_wait):
             yield
 
     @asynccontextmanager
@@ -126,7 +133,9 @@ class BlobHostLocks:
                 _log.debug("The primary host lock cannot be taken: %s", error)
 
     @asynccontextmanager
-    async def _holding(self, lock: _BlobLock, user: str) -> AsyncIterator[None]:
+    async def _holding(
+        self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None
+    ) -> AsyncIterator[None]:
         try:
             is_first = True
             while not await run_to_completion(lock.try_acquire()):
@@ -134,7 +143,7 @@ class BlobHostLocks:
                     _log.debug("Unable to acquire Singleton lock (%s).", lock.name)
                     # The service does not report how much of a lease is left, but a lease that is not renewed ends
                     # within its period.
-                    _log.info(
+                    _log.warning(
                         "%s waits for its lock, which another host%s holds (blob %s). If that host was killed, the "
                         "lock is free in at most %d seconds.",
                         user,
@@ -143,17 +152,28 @@ class BlobHostLocks:
                         lock.period.total_seconds(),
                     )
                     is_first = False
+                    if on_wait is not None:
+                        on_wait()
                 await self._clock.sleep(_RETRY_EVERY.total_seconds(), upkeep=True)
+            _log.debug("Singleton lock acquired (%s)", lock.name)
             async with background(lock.renew_until_lost(), name=f"renew {lock.name}"):
                 yield
         finally:
             # After the body, and also if the wait was cancelled in the moment in which the lock was acquired. The
             # release is completed: otherwise another host would wait for the rest of the lease.
-            await run_to_completion(lock.release())
+            if await run_to_completion(lock.release()):
+                _log.debug("Singleton lock released (%s)", lock.name)
 
     def _lock(self, name: str, period: timedelta, renew_every: timedelta, *, owner: str | None) -> _BlobLock:
         return _BlobLock(
-            self._container, f"{self._host_id}/{name}", period, renew_every, self._clock, self._new_id, owner=owner
+            self._container,
+            f"{self._host_id}/{name}",
+            period,
+            renew_every,
+            self._clock,
+            self._new_id,
+            owner=owner,
+            journal=self._journal,
         )
 
 
@@ -173,6 +193,7 @@ class _BlobLock:
         new_id: NewId,
         *,
         owner: str | None,
+        journal: LeaseJournal | None,
     ) -> None:
         self.name = name
         self.blob = f"locks/{name}"
@@ -183,6 +204,7 @@ class _BlobLock:
         self._clock = clock
         self._new_id = new_id
         self._owner = owner
+        self._journal = journal
         self._lease_id = ""
         self._leased_until: datetime | None = None
 
@@ -206,20 +228,43 @@ class _BlobLock:
         self.last_owner = metadata.get(_OWNER.lower())
         # Read first, because acquiring a lease again under the same id succeeds. Two hosts with the same instance
         # id would otherwise both be primary host.
-        if properties.lease_state is LeaseState.LEASED:
+        if properties.lease_state is LeaseState.LEASED and not await self._free_from_killed_host():
             return False
         lease_id = self._owner or hyphenated(self._new_id())
         # Computed before the request, so that this host never believes in a lease that the service has ended.
         leased_until = self._clock.now() + self.period
+        if self._journal is not None:
+            self._journal.record(self.blob, lease_id)
         try:
             await self._container.lease(self.blob).acquire(lease_id, duration=self.period)
         except AlreadyExists:
+            self._forget()
             return False  # Another host was faster.
         if self._owner is not None:
             # The whole blob is written, which is empty: the storage port has no call for metadata alone.
             await self._container.write(self.blob, b"", lease_id=lease_id, metadata={_OWNER: self._owner})
         self._lease_id, self._leased_until = lease_id, leased_until
         return True
+
+    async def _free_from_killed_host(self) -> bool:
+        """Release the lease if a killed host of this folder holds it; False if another host does."""
+        if self._journal is None:
+            return False
+        for lease_id in self._journal.of_killed_hosts(self.blob):
+            try:
+                # Refused if it is not the id of the present lease: then another host has taken it since.
+                await self._container.lease(self.blob).release(lease_id)
+            except (AlreadyExists, PreconditionFailed):
+                continue
+            _log.warning("Took over the lock %s from a host of this app that was killed.", self.name)
+            self._journal.settle(self.blob)
+            return True
+        self._journal.settle(self.blob)
+        return False
+
+    def _forget(self) -> None:
+        if self._journal is not None:
+            self._journal.forget(self.blob)
 
     async def _create(self) -> None:
         try:
@@ -244,6 +289,7 @@ class _BlobLock:
                 # The lease was broken and taken, or the blob was deleted. A lease that has merely run out, because
                 # this process was stopped or virtual time jumped, can still be renewed.
                 self._leased_until = None
+                self._forget()
                 raise self._lost(f"error code {refused.status}: {refused.code}", renewed_at, elapsed) from refused
             except EmulatorError as error:
                 if not self.is_held:
@@ -276,4 +322,5 @@ class _BlobLock:
         except EmulatorError as error:
             _log.debug("The lock %s could not be released and will run out: %s", self.name, error)
             return False
+        self._forget()
         return True

@@ -291,12 +291,17 @@ class HostLocks(Protocol):
     `listener` and `singleton` wait as long as another host has the lock, so they are entered in the background of a
     listener. While entered they renew the lock. If it is lost, the body is cancelled and HostLockLost (host/locks.py)
     is raised; a listener lets it out and is restarted. They raise StorageError and StorageUnreachable.
+    `on_wait`: called once if another host has the lock, so that a listener need not keep the host from starting.
     """
 
-    def listener(self, function_name: str) -> AbstractAsyncContextManager[None]:
+    def listener(
+        self, function_name: str, *, on_wait: Callable[[], None] | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """Wait for the listener lock of a function; hold it while entered."""
 
-    def singleton(self, scope: str) -> AbstractAsyncContextManager[None]:
+    def singleton(
+        self, scope: str, *, on_wait: Callable[[], None] | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """Wait for the lock of that scope; hold it while entered."""
 
     @property

@@ -69,6 +69,10 @@ class InvocationLog:
         """Log that the last retry failed."""
         self._write(logging.ERROR, "Function execution failed after '%d' retries.", retries)
 
+    def stopped_retrying(self) -> None:
+        """Log that the host stops while the function waits for a retry."""
+        self._write(logging.WARNING, "Invocation cancelled - exiting retry loop.")
+
     def user(self, record: LogRecord) -> None:
         """Log a line that the function has logged or printed."""
         text = record.message if record.exception is None else f"{record.message}\n{record.exception}"

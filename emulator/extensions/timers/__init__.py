@@ -1,0 +1,1 @@
+"""The timers extension: functions that run on a schedule (timerTrigger)."""
