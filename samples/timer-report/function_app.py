@@ -49,7 +49,7 @@ def report(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[
 
 
 @app.activity_trigger(input_name="summary")
-def publish(summary: dict[str, Any]) -> None:
+def publish(summary: dict) -> None:
     # A real app sends a mail here.
     logging.info("Sales%s: %s", " (late)" if summary["late"] else "", json.dumps(summary["totals"]))
 

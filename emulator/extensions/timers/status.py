@@ -97,7 +97,7 @@ def status_at_start(stored: ScheduleStatus | None, schedule: Schedule, now: Inst
         return StartStatus(stored, None, is_past_due=now > stored.next)
     # The schedule has changed. What the new one has missed is not made up for, because it did not exist then.
     if now > expected:
-        expected = schedule.next_after(now)
+        basis, expected = now, schedule.next_after(now)
     changed = ScheduleStatus(UNSET, expected, basis)
     return StartStatus(changed, changed, is_past_due=False)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -185,16 +186,17 @@ def test_a_primary_host_changes_what_was_recorded(run: Run, clock: VirtualClock,
                 async with locks.running():
                     await clock.sleep((START + timedelta(seconds=until) - clock.now()).total_seconds())
 
-            async with background(hold(second, 1000)):
-                async with background(hold(first, 54)) as stopped:
-                    await passes(clock, 55)
-                    await stopped
-                await passes(clock, 20)
-                async with background(hold(again, 111)) as ended:
-                    await passes(clock, 6)
-                    calls[2].cut_off = True
-                    await passes(clock, 31)
-                    await ended
+            async with AsyncExitStack() as stack:
+                stopped = await stack.enter_async_context(background(hold(first, 55)))
+                await passes(clock, 9)
+                await stack.enter_async_context(background(hold(second, 1000)))
+                await passes(clock, 66)
+                assert stopped.done()
+                ended = await stack.enter_async_context(background(hold(again, 112)))
+                await passes(clock, 7)
+                calls[2].cut_off = True
+                await passes(clock, 31)
+                await ended
             found = {
                 number: [change.operation for change in made.of(f"{CONTAINER}/locks/{HOST_ID}/host")]
                 for number, made in calls.items()
@@ -299,9 +301,10 @@ def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path
         print("tick runs")
     """
     write_app(tmp_path, HTTP_APP, function, settings={"AzureWebJobsStorage": "builtin", "FUNCTIONS_WORKER_RUNTIME": "python"})
-    for number in range(2):
-        with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
-            host.wait_for("tick runs")
-            if number == 0:
-                host.process.send_signal(signal.SIGKILL)
-                host.process.wait()
+    with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
+        host.wait_for("tick runs")
+        host.process.send_signal(signal.SIGKILL)
+        host.process.wait()
+    with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
+        host.wait_for("Took over the lock .*Host.Functions.tick.Listener from a host of this app that was killed")
+        host.wait_for("tick runs")

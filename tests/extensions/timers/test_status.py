@@ -77,15 +77,15 @@ def test_a_run_is_missed_once_its_time_has_passed(
 
 
 @pytest.mark.parametrize(
-    ("now", "expected"),
+    ("now", "expected", "updated"),
     [
-        ("2026-11-29T10:50:00Z", "2026-11-29T11:00:00Z"),
+        ("2026-11-29T10:50:00Z", "2026-11-29T11:00:00Z", "2026-11-29T10:30:00Z"),
         # The new schedule would have been due, but did not exist then.
-        ("2026-11-29T14:20:00Z", "2026-11-29T15:00:00Z"),
+        ("2026-11-29T14:20:00Z", "2026-11-29T15:00:00Z", "2026-11-29T14:20:00Z"),
     ],
 )
-def test_another_schedule_misses_nothing(now: str, expected: str) -> None:
+def test_another_schedule_misses_nothing(now: str, expected: str, updated: str) -> None:
     daily = status("2026-11-29T10:30:00Z", "2026-11-30T03:00:00Z", "2026-11-29T10:30:00Z")
     start = status_at_start(daily, HOURLY, Instant.parse(now))
-    assert start.status == start.stored == status(None, expected, "2026-11-29T10:30:00Z")
+    assert start.status == start.stored == status(None, expected, updated)
     assert not start.is_past_due

@@ -18,6 +18,7 @@ def show(name, timer):
     print(json.dumps([name, timer.past_due, status.get("Last"), status.get("Next")]))
 """
 UTC_SETTINGS = {"TZ": "UTC", "AzureFunctionsWebHost__hostid": "timers-1"}
+SHOWING_TIMERS = {"logging": {"logLevel": {"Host.Triggers.Timer": "Information"}}}
 NEVER_RUN = "0001-01-01T00:00:00+00:00"
 
 
@@ -156,18 +157,15 @@ async def test_a_schedule_may_be_a_setting(folder: Path) -> None:
         assert [run[2] for run in runs(app)] == ["2026-11-29T10:01:30+00:00", "2026-11-29T10:03:00+00:00"]
 
 
-async def test_the_next_five_occurrences_are_logged_in_local_time(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_app(folder, HTTP_APP, SHOW, timer("0 0 9 * * *"))
-    caplog.set_level("INFO")
+async def test_the_next_five_occurrences_are_logged_in_local_time(folder: Path) -> None:
+    write_app(folder, HTTP_APP, SHOW, timer("0 0 9 * * *"), host=SHOWING_TIMERS)
     settings = {**UTC_SETTINGS, "TZ": "Europe/Berlin", "WEBSITE_TIME_ZONE": "America/New_York"}
     async with start(folder, now=at("10:00"), settings=settings) as app:
         assert (
             "The next 5 occurrences of the 'tick' schedule (Cron: '0 0 9 * * *') will be:\n"
             "11/30/2026 09:00:00+01:00 (11/30/2026 08:00:00Z)\n"
             "12/01/2026 09:00:00+01:00 (12/01/2026 08:00:00Z)\n"
-        ) in caplog.text
+        ) in app.console
         await advance_to(app, "2026-11-30T08:00:00")
         assert runs(app) == [[False, "0001-01-01T00:54:00+00:54", "2026-11-30T09:00:00+01:00"]]
         # TZ counts, so there is nothing to warn of.
@@ -175,15 +173,15 @@ async def test_the_next_five_occurrences_are_logged_in_local_time(
 
 
 async def test_the_time_zone_setting_of_azure_has_no_effect_and_that_is_said(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TZ", raising=False)
-    write_app(folder, HTTP_APP, SHOW, timer("0 0 9 * * *"))
+    write_app(folder, HTTP_APP, SHOW, timer("0 0 9 * * *"), host=SHOWING_TIMERS)
     settings = {"AzureFunctionsWebHost__hostid": "timers-1", "WEBSITE_TIME_ZONE": "America/New_York"}
-    caplog.set_level("INFO")
     async with start(folder, now=at("10:00"), settings=settings) as app:
         assert "The setting WEBSITE_TIME_ZONE (America/New_York) has no effect outside Azure." in app.console
-        assert "-05:00" not in caplog.text
+        assert "The next 5 occurrences" in app.console
+        assert "-05:00" not in app.console
 
 
 async def test_a_clock_that_changes_skips_and_repeats_nothing(folder: Path) -> None:
