@@ -5,8 +5,8 @@ that is not the current one, so a lock that any other host has taken meanwhile i
 is that the host which wrote the id is dead. On one machine the operating system tells: it releases a file lock when its
 process ends in any way. So each host has a journal of its own, and reads only those whose file lock is free.
 
-A journal that was copied along with its folder, whose host may run elsewhere, is recognised by the machine and folder in
-its first line.
+A journal that was copied along with its folder, whose host may run elsewhere, is recognised by the machine and folder
+in its first line.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MAX_HOSTS: Final = 64
 class LeaseJournal:
     """The leases of this host, and those that killed hosts of the same folder have left.
 
-    `path`: this host's file, whose lock it holds. `place`: machine and folder. `leases`: lease ids by blob that the file
-    had when this host took it over from a killed one.
+    `path`: this host's file, whose lock it holds. `place`: machine and folder. `leases`: lease ids by blob that the
+    file had when this host took it over from a killed one.
     """
 
     def __init__(self, path: Path, place: str, leases: Mapping[str, str]) -> None:

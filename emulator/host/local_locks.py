@@ -22,9 +22,7 @@ class LocalHostLocks:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @asynccontextmanager
-    async def listener(
-        self, function_name: str, *, on_wait: Callable[[], None] | None = None
-    ) -> AsyncIterator[None]:
+    async def listener(self, function_name: str, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
         async with self.singleton(f"{function_name}.Listener", on_wait=on_wait):
             yield
 

@@ -7,8 +7,8 @@
 | singleton | `locks/<host id>/<scope>` | 15 s | 7.5 s | FunctionInstance = instance id |
 
 The blobs are those of the Functions host, so its hosts and those of azemu exclude each other. Three things differ on
-purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), a lock that a killed host of the same folder
-has left is taken over at once (lease_journal.py), and losing a lock stops its listener, not the process.
+purpose: a held lock is checked every 5 s (.NET: a listener lock every 60 s), a lock that a killed host of the same
+folder has left is taken over at once (lease_journal.py), and losing a lock stops its listener, not the process.
 Source: docs/protocol/functions-host.md 9.1, 9.2, and 12 (numbers 12 and 20; webjobs-sdk:
 BlobLeaseDistributedLockManager, SingletonManager).
 """
@@ -81,9 +81,7 @@ class BlobHostLocks:
         return self._primary.is_held
 
     @asynccontextmanager
-    async def listener(
-        self, function_name: str, *, on_wait: Callable[[], None] | None = None
-    ) -> AsyncIterator[None]:
+    async def listener(self, function_name: str, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
         """Wait for the listener lock of a function and hold it while the body runs.
 
         `on_wait`: called when another host has the lock. If the lock is lost, the body is cancelled and HostLockLost is
@@ -133,9 +131,7 @@ class BlobHostLocks:
                 _log.debug("The primary host lock cannot be taken: %s", error)
 
     @asynccontextmanager
-    async def _holding(
-        self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None
-    ) -> AsyncIterator[None]:
+    async def _holding(self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None) -> AsyncIterator[None]:
         try:
             is_first = True
             while not await run_to_completion(lock.try_acquire()):

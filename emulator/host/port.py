@@ -299,9 +299,7 @@ class HostLocks(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Wait for the listener lock of a function; hold it while entered."""
 
-    def singleton(
-        self, scope: str, *, on_wait: Callable[[], None] | None = None
-    ) -> AbstractAsyncContextManager[None]:
+    def singleton(self, scope: str, *, on_wait: Callable[[], None] | None = None) -> AbstractAsyncContextManager[None]:
         """Wait for the lock of that scope; hold it while entered."""
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import cache
+from functools import cached_property
 
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.errors import EmulatorError
@@ -30,59 +30,25 @@ _TYPE = "timertrigger"
 
 def timers_extension(context: ExtensionContext) -> Extension:
     """Return the extension of timer triggers."""
-
-    # Read when the first timer function needs it, so that a wrong TZ concerns only apps with such functions.
-    @cache
-    def zone() -> LocalZone:
-        return local_zone(context.settings.get("TZ"))
-
-    def schedule_of(binding: Binding) -> Schedule:
-        return parse_schedule(str(member_of(binding.properties, "schedule") or ""), zone())
-
-    def status_blob(function: Function) -> StatusBlob | None:
-        try:
-            account = context.accounts(DEFAULT_CONNECTION)
-        except ConnectionNotConfigured:
-            return None
-        return StatusBlob(account.container(CONTAINER), context.host_id, function.name, zone())
-
-    def timer_of(function: Function, binding: Binding) -> Timer:
-        schedule = schedule_of(binding)
-        is_monitored = _flag(binding, "useMonitor", by_default=True)
-        if is_monitored and not schedule.can_be_monitored:
-            is_monitored = False
-            _log.debug("UseMonitor changed to false based on schedule frequency.")
-        return Timer(
-            function=function.name,
-            schedule=schedule,
-            zone=zone(),
-            run_on_startup=_flag(binding, "runOnStartup", by_default=False),
-            status_blob=status_blob(function) if is_monitored else None,
-        )
-
-    def validate(function: Function, others: Sequence[Function]) -> None:
-        schedule_of(function.trigger)
+    timers = _Timers(context)
 
     def listen(function: Function, binding: Binding, invoke: Invoke) -> AbstractAsyncContextManager[None]:
-        timer = timer_of(function, binding)
+        timer = timers.timer(function, binding)
         return TimerListener(timer, invoke, context.locks, context.clock, context.wait_until_running).listening()
 
     async def manual_event(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
-        timer = timer_of(function, binding)
+        timer = timers.timer(function, binding)
         status = None
         if timer.status_blob is not None:
             # The function should run by hand although its storage is not available.
             with suppress(EmulatorError):
                 status = await timer.status_blob.read()
-        return manual_timer_event(given, timer.schedule, status, Instant.of(context.clock.now()), zone())
-
-    def has_timers() -> bool:
-        return any(not function.disabled and function.trigger.type.lower() == _TYPE for function in context.functions())
+        return manual_timer_event(given, timer.schedule, status, Instant.of(context.clock.now()), timer.zone)
 
     @asynccontextmanager
     async def run() -> AsyncIterator[None]:
-        if has_timers() and context.first_start:
-            _warn(context, zone())
+        if context.first_start and timers.is_used:
+            _warn(context, timers.zone)
         yield
 
     return Extension(
@@ -90,7 +56,7 @@ def timers_extension(context: ExtensionContext) -> Extension:
         triggers={
             _TYPE: Trigger(
                 listen=listen,
-                validate=validate,
+                validate=timers.validate,
                 binding_names=lambda binding: (BINDING_NAME,),
                 manual_event=manual_event,
                 supports_retry=True,
@@ -99,6 +65,53 @@ def timers_extension(context: ExtensionContext) -> Extension:
         },
         run=run,
     )
+
+
+class _Timers:
+    """The timer functions of a host."""
+
+    def __init__(self, context: ExtensionContext) -> None:
+        self._context = context
+
+    # Read when the first timer function needs it, so that a wrong TZ concerns only apps with such functions.
+    @cached_property
+    def zone(self) -> LocalZone:
+        return local_zone(self._context.settings.get("TZ"))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a function has to run on a schedule."""
+        functions = self._context.functions()
+        return any(not function.disabled and function.trigger.type.lower() == _TYPE for function in functions)
+
+    def validate(self, function: Function, others: Sequence[Function]) -> None:
+        """Check the schedule. Raises InvalidSchedule, and ConfigurationError for a wrong time zone."""
+        self._schedule(function.trigger)
+
+    def timer(self, function: Function, binding: Binding) -> Timer:
+        """Return what the listener needs. Raises ConfigurationError if AzureWebJobsStorage is wrong."""
+        schedule = self._schedule(binding)
+        is_monitored = _flag(binding, "useMonitor", by_default=True)
+        if is_monitored and not schedule.can_be_monitored:
+            is_monitored = False
+            _log.debug("UseMonitor changed to false based on schedule frequency.")
+        return Timer(
+            function=function.name,
+            schedule=schedule,
+            zone=self.zone,
+            run_on_startup=_flag(binding, "runOnStartup", by_default=False),
+            status_blob=self._status_blob(function) if is_monitored else None,
+        )
+
+    def _schedule(self, binding: Binding) -> Schedule:
+        return parse_schedule(str(member_of(binding.properties, "schedule") or ""), self.zone)
+
+    def _status_blob(self, function: Function) -> StatusBlob | None:
+        try:
+            account = self._context.accounts(DEFAULT_CONNECTION)
+        except ConnectionNotConfigured:
+            return None
+        return StatusBlob(account.container(CONTAINER), self._context.host_id, function.name, self.zone)
 
 
 def _flag(binding: Binding, name: str, *, by_default: bool) -> bool:

@@ -153,9 +153,7 @@ class TimerListener:
             async with background(self._clock.sleep(piece.total_seconds())) as alarm:
                 while not alarm.done() and self._now() < due:
                     with suppress(TimeoutError):
-                        await within(
-                            self._clock, _CHECK_INTERVAL.total_seconds(), asyncio.wait({alarm}), upkeep=True
-                        )
+                        await within(self._clock, _CHECK_INTERVAL.total_seconds(), asyncio.wait({alarm}), upkeep=True)
 
     async def _fire(self, status: ScheduleStatus, occasion: Occasion) -> ScheduleStatus:
         """Run the function once, and store the new status even if it fails: failures do not change the schedule."""

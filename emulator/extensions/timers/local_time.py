@@ -20,6 +20,8 @@ NEVER: Final = Instant(Instant.of(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 UNSET: Final = Instant(0)
 """The smallest time of .NET: the last run of a function that has not run yet."""
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _LOCALTIME: Final = Path("/etc/localtime")
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -83,28 +85,29 @@ class LocalZone:
         if self.is_utc:
             return utc
         if moment == NEVER:
-            return f"{moment.datetime:%m/%d/%Y %H:%M:%S}{_sign(self._offset_at(datetime.max))} ({utc})"
+            return f"{moment.datetime:%m/%d/%Y %H:%M:%S}{_sign(self._offset_at(_LATEST))} ({utc})"
         return f"{self.wall(moment):%m/%d/%Y %H:%M:%S}{_sign(self.offset(moment))} ({utc})"
 
     def _extreme_text(self, moment: Instant, *, digits: bool) -> str:
         # These times cannot be converted, because the result may be before the year 1 or after 9999.
         if moment == NEVER:
-            return f"9999-12-31T23:59:59.9999999{_sign(self._offset_at(datetime.max))}"
+            return f"9999-12-31T23:59:59.9999999{_sign(self._offset_at(_LATEST))}"
         # .NET has offsets of whole minutes. It cuts the difference between standard time and the time of the place,
         # which counted in the year 1: 5:30 + 0:23:28 in India, 1:00 - 0:06:32 in Berlin.
         standard = self._standard(Instant.of(datetime(2024, 1, 1, tzinfo=UTC)))
-        difference = self._offset_at(datetime.min) - standard
+        difference = self._offset_at(_EARLIEST) - standard
         minutes = abs(difference) // _MINUTE * (-1 if difference < timedelta(0) else 1)
         offset = standard + minutes * _MINUTE
-        clock = datetime.min + max(offset, timedelta(0))
+        clock = (_EARLIEST + max(offset, timedelta(0))).replace(tzinfo=None)
         return f"{clock.isoformat()}{'.0000000' if digits else ''}{_sign(offset)}"
 
     def _standard(self, now: Instant) -> timedelta:
         # Clocks are ahead of standard time in summer, which is in January on the southern half of the Earth.
         year = now.datetime.year
-        return min(self._offset_at(datetime(year, month, 1)) for month in (1, 7))
+        return min(self._offset_at(datetime(year, month, 1, tzinfo=UTC)) for month in (1, 7))
 
     def _offset_at(self, wall: datetime) -> timedelta:
+        # Whatever zone `wall` has, it is taken for the time of this one.
         return self._offset(wall.replace(tzinfo=self.zone))
 
     def _offset(self, local: datetime) -> timedelta:

@@ -17,9 +17,7 @@ from typing import Final
 
 from emulator.errors import EmulatorError
 
-_MONTHS: Final = (
-    "January February March April May June July August September October November December".lower().split()
-)
+_MONTHS: Final = "January February March April May June July August September October November December".lower().split()
 _DAYS: Final = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".lower().split()
 _ALL: Final = "*"
 # NCrontab reads numbers into 32-bit integers.

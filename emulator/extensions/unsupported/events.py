@@ -36,14 +36,6 @@ async def event_for(source: EventSource) -> TriggerEvent:
     return make(source) if make else source.event(source.datum(), {})
 
 
-def _timer(source: EventSource) -> TriggerEvent:
-    # The Functions host ignores the input. Here a test can run the function as if it were late.
-    given = parse_json(source.text)
-    chosen = given if isinstance(given, dict) else {}
-    default = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
-    return source.event(json_datum({name: chosen.get(name, value) for name, value in default.items()}), {})
-
-
 def _queue(source: EventSource) -> TriggerEvent:
     facts = {
         "QueueTrigger": source.text,
@@ -117,7 +109,6 @@ def _mcp_resource(source: EventSource) -> TriggerEvent:
 # By trigger type in lower case. All other triggers (RabbitMQ, SignalR, Dapr, Redis, custom extensions) get the input
 # itself.
 _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
-    "timertrigger": _timer,
     "queuetrigger": _queue,
     "eventgridtrigger": _event_grid,
     "servicebustrigger": service_bus_event,

@@ -22,7 +22,7 @@ from emulator.logs import get_logger
 from emulator.worker.port import Binding, Datum
 
 # In lower case. docs/protocol/functions-host.md 7.6: on Azure, other triggers run by a policy with a warning.
-_WITH_RETRIES: Final = frozenset(("timertrigger", "eventhubtrigger", "kafkatrigger", "cosmosdbtrigger"))
+_WITH_RETRIES: Final = frozenset(("eventhubtrigger", "kafkatrigger", "cosmosdbtrigger"))
 _log = get_logger(__name__)
 
 _MAX_LOGGED_CHARACTERS: Final = 200

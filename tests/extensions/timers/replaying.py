@@ -131,9 +131,7 @@ class Stage:
         async with open_builtin(self._store, self.clock) as account:
             yield account.container(CONTAINER)
 
-    async def start(
-        self, number: int, functions: str, settings: Mapping[str, str], host_settings: Mapping[str, str] | None = None
-    ) -> RunningHost:
+    async def start(self, number: int, functions: str, settings: Mapping[str, str]) -> RunningHost:
         """Start a host with one function and wait until it is ready."""
         host = RunningHost(number, self.clock, self.tells)
         options = StartOptions(
@@ -147,7 +145,6 @@ class Stage:
                 "TZ": "UTC",
                 "AzureFunctionsWebHost__hostid": HOST_ID,
                 **settings,
-                **(host_settings or {}),
             },
             create_host_json=False,
         )

@@ -300,7 +300,9 @@ def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path
     def tick(timer: func.TimerRequest):
         print("tick runs")
     """
-    write_app(tmp_path, HTTP_APP, function, settings={"AzureWebJobsStorage": "builtin", "FUNCTIONS_WORKER_RUNTIME": "python"})
+    write_app(
+        tmp_path, HTTP_APP, function, settings={"AzureWebJobsStorage": "builtin", "FUNCTIONS_WORKER_RUNTIME": "python"}
+    )
     with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
         host.wait_for("tick runs")
         host.process.send_signal(signal.SIGKILL)

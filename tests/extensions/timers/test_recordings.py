@@ -193,12 +193,14 @@ async def replay(scenario: str, stage: Stage, epoch: datetime) -> tuple[list[Run
                 function = line["functions"]
                 # Until it got its lock, the recorded host was starting, or waited for the lease of a killed host, for
                 # which azemu looks more often.
-                locked = next(other for other in lines[index:] if other.get("op") == "lease acquire" and other["status"] < 300)
+                locked = next(
+                    other for other in lines[index:] if other.get("op") == "lease acquire" and other["status"] < 300
+                )
                 await advance_to(locked["t"])
                 stage.tells.clear()
                 options = dict(option.split("=", 1) for option in line["options"] if "=" in option)
-                environment = {k: v for k, v in line.get("env", {}).items()}
-                running[int(words[1])] = await stage.start(int(words[1]), function, options, environment)
+                settings = {**options, **line.get("env", {})}
+                running[int(words[1])] = await stage.start(int(words[1]), function, settings)
             elif "shall now:" in text:
                 await advance_to(line["t"] - TOLD_EARLIER.get(scenario, 0))
             elif text:
@@ -265,10 +267,9 @@ def id_pattern(ids: Sequence[str]) -> list[int]:
 
 def announcements(log: str) -> list[str]:
     """Return the lines about schedules, zones and occurrences. Those of time spans depend on the second."""
-    found = re.findall(
-        r"The '\w+' timer is using the schedule .*|The next 5 occurrences of the '\w+' schedule \(Cron[^\n]*\n(?:\s*\d\d/.*\n?){5}",
-        log,
-    )
+    schedule = r"The '\w+' timer is using the schedule .*"
+    upcoming = r"The next 5 occurrences of the '\w+' schedule \(Cron[^\n]*\n(?:\s*\d\d/.*\n?){5}"
+    found = re.findall(f"{schedule}|{upcoming}", log)
     # Time spans have seven digits in .NET and six here.
     return [re.sub(r"(\.\d{6})\d", r"\1", re.sub(r"\n\s*", "\n", text)).strip() for text in found]
 

@@ -201,7 +201,7 @@ async def test_the_start_lists_what_azemu_does_not_connect_to(site: RunningApp) 
     print_manual_functions(console, site.app.host.manual_bindings(), port=7071)
     text = stream.getvalue()
     assert "Nothing needs to be installed." in text
-    listed = "forward (serviceBusTrigger), join (queueTrigger), messages (queueTrigger), tick (timerTrigger)"
+    listed = "forward (serviceBusTrigger), join (queueTrigger), messages (queueTrigger)"
     assert listed in text
     assert "azemu invoke forward [DATA|@FILE]\n" in text
     assert 'POST http://localhost:7071/admin/functions/forward  {"input": "DATA"}' in text
