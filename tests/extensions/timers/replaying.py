@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.app import open_app
+from emulator.clock import Clock
 from emulator.config.start import StartOptions
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import BlobContainer
@@ -103,10 +104,14 @@ class _Directed:
 
 
 class Stage:
-    """A storage and the hosts that use it. `tells`: what each function shall do, as in the recordings."""
+    """A storage and the hosts that use it. `tells`: what each function shall do, as in the recordings.
 
-    def __init__(self, folder: Path, clock: VirtualClock) -> None:
+    `host_clock`: the clock of the hosts; None: `clock`.
+    """
+
+    def __init__(self, folder: Path, clock: VirtualClock, *, host_clock: Clock | None = None) -> None:
         self.clock = clock
+        self._host_clock = host_clock or clock
         self.tells: dict[str, str] = {}
         self.hosts: list[RunningHost] = []
         self._store = folder / "storage.db"
@@ -131,9 +136,12 @@ class Stage:
         async with open_builtin(self._store, self.clock) as account:
             yield account.container(CONTAINER)
 
-    async def start(self, number: int, functions: str, settings: Mapping[str, str]) -> RunningHost:
+    async def start(
+        self, number: int, functions: str, settings: Mapping[str, str], *, reaches_storage: bool = True
+    ) -> RunningHost:
         """Start a host with one function and wait until it is ready."""
         host = RunningHost(number, self.clock, self.tells)
+        host.calls.cut_off = not reaches_storage
         options = StartOptions(
             app=self._app,
             port=0,
@@ -152,7 +160,7 @@ class Stage:
         async def run() -> None:
             async with open_app(
                 options,
-                clock=self.clock,
+                clock=self._host_clock,
                 # The recorded hosts wait for functions as long as they run.
                 drain_seconds=120,
                 around_worker=host.directing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections import Counter
@@ -310,3 +311,74 @@ def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path
     with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
         host.wait_for("Took over the lock .*Host.Functions.tick.Listener from a host of this app that was killed")
         host.wait_for("tick runs")
+
+
+# Storage and time that fail ----------------------------------------------------------------------------------------
+
+
+def test_a_timer_starts_when_storage_is_back(
+    run: Run, clock: VirtualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hosts() -> None:
+        async with Stage(tmp_path, clock) as stage:
+            host = await stage.start(1, "TCron", {"cron": "0 * * * * *"}, reaches_storage=False)
+            await passes(clock, 90)
+            assert host.received == []
+            host.calls.cut_off = False
+            await passes(clock, 120)
+            assert len(host.received) >= 1
+
+    run(hosts())
+    assert "The listener for function 'Functions.TCron' was unable to start." in caplog.text
+    assert "Listener successfully started for function 'Functions.TCron' after" in caplog.text
+
+
+def test_an_outage_costs_no_run_and_ends_by_itself(
+    run: Run, clock: VirtualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hosts() -> None:
+        async with Stage(tmp_path, clock) as stage:
+            host = await stage.start(1, "TCron", {"cron": "0 * * * * *"})
+            await passes(clock, 90)
+            host.calls.cut_off = True
+            # The lease is still valid at 04:02:00, but the status cannot be stored.
+            await passes(clock, 40)
+            # A minute without a renewal: another host may have the lock, so nothing runs.
+            await passes(clock, 120)
+            host.calls.cut_off = False
+            await passes(clock, 60)
+            values = [json.loads(str(invocation.inputs["timer"].value)) for _, invocation in host.received]  # type: ignore[union-attr]
+            # The first start after the outage makes up for what was missed.
+            assert [value["IsPastDue"] for value in values if value["IsPastDue"]] == [True]
+
+    run(hosts())
+    assert "Function 'Host.Functions.TCron' failed to update the timer trigger status." in caplog.text
+
+
+def test_a_computer_that_was_suspended_runs_a_missed_timer_soon(run: Run, clock: VirtualClock, tmp_path: Path) -> None:
+    async def hosts() -> None:
+        suspended = Suspended(clock)
+        async with Stage(tmp_path, clock, host_clock=suspended) as stage:
+            host = await stage.start(1, "TCron", {"cron": "0 0 * * * *"})
+            await passes(clock, 60)
+            suspended.lost = timedelta(hours=4)
+            await passes(clock, 40)
+            assert len(host.received) == 1
+            await passes(clock, 3600)
+            assert len(host.received) == 2
+
+    run(hosts())
+
+
+class Suspended:
+    """A clock whose timers have stood still for a time that is `lost`, as while a computer is suspended."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.lost = timedelta(0)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self.lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
