@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -294,7 +292,6 @@ def test_a_folder_that_cannot_be_written_has_no_journal(tmp_path: Path) -> None:
         assert journal is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path: Path) -> None:
     function = """
     @app.timer_trigger(arg_name="timer", schedule="0 0 3 1 1 *", run_on_startup=True)
@@ -306,7 +303,7 @@ def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path
     )
     with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
         host.wait_for("tick runs")
-        host.process.send_signal(signal.SIGKILL)
+        host.process.kill()
         host.process.wait()
     with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
         host.wait_for("Took over the lock .*Host.Functions.tick.Listener from a host of this app that was killed")
@@ -362,10 +359,8 @@ def test_a_computer_that_was_suspended_runs_a_missed_timer_soon(run: Run, clock:
             host = await stage.start(1, "TCron", {"cron": "0 0 * * * *"})
             await passes(clock, 60)
             suspended.lost = timedelta(hours=4)
-            await passes(clock, 40)
+            await passes(clock, 31)
             assert len(host.received) == 1
-            await passes(clock, 3600)
-            assert len(host.received) == 2
 
     run(hosts())
 
