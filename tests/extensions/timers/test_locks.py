@@ -23,8 +23,10 @@ from emulator.virtual_time import VirtualClock
 from tests.extensions.timers.replaying import HOST_ID, RunningHost, Stage
 from tests.processes import started
 from tests.recordings.triggers import TRIGGERS
-from tests.running_apps import HTTP_APP, write_app
+from tests.running_apps import HTTP_APP, run_app, write_app
+from tests.storage.bench import unique
 from tests.storage_calls import StorageCalls
+from tests.waiting import eventually
 
 LOCK = f"locks/{HOST_ID}/Host.Functions.TCron.Listener"
 OTHER_LEASE = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -308,6 +310,28 @@ def test_a_process_that_is_started_after_a_kill_runs_its_timers_at_once(tmp_path
     with started(tmp_path, "--no-reload", "--storage", "builtin") as host:
         host.wait_for("Took over the lock .*Host.Functions.tick.Listener from a host of this app that was killed")
         host.wait_for("tick runs")
+
+
+@pytest.mark.azurite
+async def test_a_timer_on_azurite_stores_its_status_and_frees_its_lock(azurite: str, tmp_path: Path) -> None:
+    function = """
+    @app.timer_trigger(arg_name="timer", schedule="0 0 3 1 1 *", run_on_startup=True)
+    def tick(timer: func.TimerRequest): ...
+    """
+    host_id = unique("timers")
+    settings = {"AzureFunctionsWebHost__hostid": host_id, "TZ": "UTC"}
+    lock, status = (f"{kind}/{host_id}/Host.Functions.tick" for kind in ("locks", "timers"))
+    async with run_app(tmp_path, HTTP_APP, function, storage=azurite, settings=settings) as app:
+        container = app.app.accounts("AzureWebJobsStorage").container(CONTAINER)
+
+        async def has_run() -> bool:
+            return not json.loads(await container.read(f"{status}/status"))["Last"].startswith("0001")
+
+        await eventually(has_run, "status after the run at the start")
+        assert (await container.properties(f"{lock}.Listener")).lease_state is LeaseState.LEASED
+    async with run_app(tmp_path, storage=azurite, settings={**settings, "AzureWebJobs.tick.Disabled": "1"}) as app:
+        container = app.app.accounts("AzureWebJobsStorage").container(CONTAINER)
+        assert (await container.properties(f"{lock}.Listener")).lease_state is LeaseState.AVAILABLE
 
 
 # Storage and time that fail ----------------------------------------------------------------------------------------
