@@ -38,11 +38,13 @@ def list_people(req: func.HttpRequest, rows: str) -> func.HttpResponse:
 
 
 @app.route(route="teams/{team}/people/{name}", methods=["GET"])
-@app.table_input(arg_name="rows", connection=STORAGE, table_name=TABLE, partition_key="{team}", row_key="{name}")
+@app.table_input(
+    arg_name="rows", connection=STORAGE, table_name=TABLE, partition_key="{team}", filter="RowKey eq '{name}'"
+)
 def get_person(req: func.HttpRequest, rows: str) -> func.HttpResponse:
-    # In Azure the input has all rows of the partition, whatever the row key.
-    person = next((row for row in json.loads(rows) if row["RowKey"] == req.route_params["name"]), None)
-    return answer(person) if person else answer({"error": "no such person"}, status=404)
+    # A table input is always a list.
+    people = json.loads(rows)
+    return answer(people[0]) if people else answer({"error": "no such person"}, status=404)
 
 
 @app.route(route="teams/{team}/older-than/{age}", methods=["GET"])

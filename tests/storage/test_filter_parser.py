@@ -1,4 +1,4 @@
-"""Filters that users write: parsed, and evaluated as the service does."""
+"""Filters that users write: parsed, and evaluated as by the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from emulator.instant import Instant
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
+from emulator.storage.paging import query_rows
 from emulator.storage.port import Int64
+from tests.storage.bench import Bench, fill, keys, row
 
 ROW = {
     "PartitionKey": "p",
@@ -88,3 +90,26 @@ def test_what_cannot_be_parsed_is_shown_with_its_place(text: str, expected: str 
     with pytest.raises(InvalidFilter) as caught:
         parse_filter(text)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "row_keys"),
+    [
+        ("PartitionKey eq 'p' and RowKey ge '2'", "23"),
+        ("Age ge 20", "12"),
+        ("Age ge 20 and Name ne 'it''s'", "1"),
+        ("Age lt 20 or RowKey eq '1'", "13"),
+        ("(RowKey eq '2' or RowKey eq '3') and not (Age eq 5)", "2"),
+        ("Active eq true", "3"),
+        ("When gt datetime'2026-01-01T00:00:00Z'", "3"),
+    ],
+)
+async def test_all_stores_select_the_same_rows(bench: Bench, text: str, row_keys: str) -> None:
+    table = await bench.new_table()
+    rows = [
+        row("p", "1", Age=Int64(30), Name="a"),
+        row("p", "2", Age=20, Name="it's"),
+        row("p", "3", Age=5.0, Name="c", Active=True, When=Instant.parse("2026-01-02T03:04:05Z")),
+    ]
+    await fill(table, rows)
+    assert "".join(row_key for _, row_key in await keys(query_rows(table, parse_filter(text)))) == row_keys

@@ -46,16 +46,21 @@ class Topic:
 
 def topic_of(properties: Mapping[str, object], settings: Settings) -> Topic:
     """Return the topic of a binding. Raises TopicNotConfigured."""
-    connection = member_of(properties, "connection")
-    if connection:
-        return _of_connection(str(connection), settings)
+    connection = str(member_of(properties, "connection") or "")
     setting = str(member_of(properties, _ENDPOINT) or "")
-    endpoint = settings.get(setting) if setting else None
+    if bool(connection) is bool(setting):
+        raise TopicNotConfigured(
+            "Specify either the 'Connection' property or both 'TopicKeySetting' and 'TopicEndpointUri' properties, but "
+            f"not both. The binding has {'both' if setting else 'none of them'}."
+        )
+    if connection:
+        return _of_connection(connection, settings)
+    endpoint = settings.get(setting)
     if endpoint is None:
         raise TopicNotConfigured(
             "Unable to resolve app setting for property 'EventGridAttribute.TopicEndpointUri'. Make sure the app "
             f"setting exists and has a valid value. 'topicEndpointUri' names the setting '{setting}', which does not "
-            f"exist. {_advice(setting or 'NAME')}"
+            f"exist. {_advice(setting)}"
         )
     _check_endpoint(endpoint.strip(), setting)
     if not endpoint.strip():

@@ -72,10 +72,12 @@ def _warn_about_name(binding: Binding) -> None:
 def _warn_about_selection(binding: Binding, *, whole_partition: bool) -> None:
     """Warn about what selects other rows than one may expect."""
     if text_member(binding.properties, "rowKey") and not whole_partition:
-        _log.info(
+        _log.warning(
             "The table input '%s' has a row key and reads that row. On Azure it is ignored for Python, and the "
-            "function gets all rows of the partition. The setting %s=true does the same here.",
+            "function gets all rows of the partition. A filter selects the row here and there: "
+            "filter=\"RowKey eq '%s'\". The setting %s=true gives all rows here, too.",
             binding.name,
+            text_member(binding.properties, "rowKey"),
             WHOLE_PARTITION_SETTING,
         )
     text = text_member(binding.properties, "filter")

@@ -79,6 +79,12 @@ def connected(req: func.HttpRequest, event: func.Out[func.EventGridOutputEvent])
     event.set(made(1))
     return "published"
 
+@app.route(route="bare")
+@app.generic_output_binding(arg_name="event", type="EventGrid")
+def bare(req: func.HttpRequest, event: func.Out[str]) -> str:
+    event.set(json.dumps({"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}))
+    return "published"
+
 seen = []
 
 @app.route(route="show")
@@ -197,6 +203,7 @@ async def test_temporary_errors_are_retried(site: RunningApp, topic: Topic) -> N
 @pytest.mark.parametrize(
     ("settings", "path", "message"),
     [
+        ({}, "bare", "Specify either the 'Connection' property or both 'TopicKeySetting' and 'TopicEndpointUri'"),
         ({}, "unknown", "Unable to resolve app setting for property 'EventGridAttribute.TopicEndpointUri'."),
         ({}, "unknown", "'topicEndpointUri' names the setting 'NoSuchSetting', which does not exist."),
         (

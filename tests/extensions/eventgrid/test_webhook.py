@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from emulator.extensions.eventgrid.requests import trigger_event
 from tests.recordings.triggers import TRIGGERS
 from tests.running_apps import HTTP_APP, Answer, RunningApp, run_app
 from tests.waiting import eventually
@@ -360,3 +361,23 @@ async def test_recorded_events_reach_the_function_unchanged(recorded_site: Runni
         runs = [run for run in await seen(recorded_site) if "kind" in run]
         ordered = sorted(json.dumps(run["data"]) for run in runs)
         assert ordered == sorted(json.dumps(event.get("data")) for event in events), recorded["note"]
+
+
+def test_recorded_binding_data() -> None:
+    """Trigger metadata and the names of expressions: `data`, as it came."""
+    starts = [line for line in TRIGGERS.received("eventgrid_webhook") if "e" in line.get("parameters", {})]
+    compared = 0
+    for line in starts:
+        value = line["parameters"]["e"]
+        if value["type"] != "JObject":
+            continue
+        made = trigger_event(value["json"])
+        # The Functions host leaves out what is null.
+        recorded = {name: data["json"] for name, data in line["bindingData"].items() if data["json"] is not None}
+        assert {name: json.loads(datum.value) for name, datum in made.metadata.items() if datum.type == "json"} == {
+            name: data for name, data in recorded.items() if not isinstance(data, str)
+        }
+        assert set(made.metadata) == set(recorded)
+        assert set(made.binding_data) == {"data"}
+        compared += 1
+    assert compared > 10

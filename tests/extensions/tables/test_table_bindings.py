@@ -89,7 +89,7 @@ def write_keys(req: func.HttpRequest, out: func.Out[str]) -> str:
     out.set('{"A": 1}')
     return "written"
 
-@app.queue_trigger(arg_name="msg", queue_name="q", connection="AzureWebJobsStorage")
+@app.queue_trigger(arg_name="msg", queue_name="returns", connection="AzureWebJobsStorage")
 @app.table_output(arg_name="$return", connection="AzureWebJobsStorage", table_name="%TABLE%", partition_key="returned")
 def returned(msg: str):
     return [{"RowKey": "1", "text": msg}, {"RowKey": "2", "text": msg}]

@@ -86,6 +86,8 @@ BUILTIN: Mapping[str, tuple[int | None, ...]] = {
     "GET /admin/azemu/functions/{name}/outputs": MASTER_ONLY,
     "PUT DELETE /admin/azemu/functions/{name}/inputs/{binding}": MASTER_ONLY,
     "GET PUT POST DELETE OPTIONS /runtime/webhooks/durabletask/{*rest}": WEBHOOK,
+    # Its own key is that of no caller here.
+    "GET PUT POST DELETE OPTIONS /runtime/webhooks/eventgrid/{*rest}": TOP,
 }
 FUNCTIONS: Mapping[str, tuple[int | None, ...]] = {
     "/api/open": ANYBODY,
@@ -161,9 +163,11 @@ async def test_access_of_every_built_in_route(beside: tuple[RunningApp, list[Rou
 async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -> None:
     async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
         text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
-        [key] = json.loads(text)["systemKeys"]
-        assert key["name"] == "durabletask_extension"
-        assert await refusal(site, "GET", "/runtime/webhooks/durabletask/instances/x", key["value"]) is None
+        keys = {key["name"]: key["value"] for key in json.loads(text)["systemKeys"]}
+        assert set(keys) == {"durabletask_extension", "eventgrid_extension"}
+        for name, value in keys.items():
+            webhook = name.removesuffix("_extension")
+            assert await refusal(site, "GET", f"/runtime/webhooks/{webhook}/instances/x", value) is None
 
 
 async def test_a_rejection_has_an_empty_body(site: RunningApp) -> None:
