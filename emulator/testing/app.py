@@ -250,7 +250,7 @@ class AppUnderTest:
         """Let triggers notice everything that is in storage, until no function has run for ten seconds.
 
         It follows messages and blobs from function to function, over retries and failures, for at most `limit` of the
-        app's time. Raises NotSettled then. In real time it waits for two seconds without a run instead of ten.
+        app's time. Raises NotSettled then. In real time four seconds are enough.
         """
         await self._run("wait until the app has settled", settle(self._running.app.host, self._thread.clock, limit))
 

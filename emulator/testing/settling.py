@@ -12,7 +12,7 @@ from emulator.virtual_time import VirtualClock
 
 # Longer than any trigger needs to notice something: queues are polled and containers are listed every two seconds.
 _VIRTUAL_ROUND: Final = timedelta(seconds=10)
-_REAL_ROUND: Final = timedelta(seconds=2.5)
+_REAL_ROUND: Final = timedelta(seconds=4)
 
 
 async def settle(host: Host, clock: Clock, limit: timedelta) -> None:
