@@ -41,12 +41,13 @@ class Change:
     """A successful call that changed storage.
 
     `operation`: as the recordings name it. `target`: a queue, table or container, or "container/blob". `arguments`:
-    those of the method of the storage port, by the names of its parameters.
+    those of the method of the storage port, by the names of its parameters. `answer`: what it has returned.
     """
 
     operation: str
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    answer: Any = field(default=None, compare=False)
 
 
 class StorageCalls:
@@ -98,7 +99,7 @@ class _Observed:
                 given = inspect.signature(method).bind(*arguments, **named).arguments
                 blob = given.pop("blob", None)
                 target = f"{self._target}/{blob}" if blob else self._target
-                self._calls.changes.append(Change(operation, target, given))
+                self._calls.changes.append(Change(operation, target, given, answer))
             return answer
 
         return call

@@ -42,13 +42,6 @@ class FileLoggingMode(enum.Enum):
     NEVER = "never"
 
 
-class QueueMessageEncoding(enum.Enum):
-    """Values of extensions.queues.messageEncoding."""
-
-    BASE64 = "base64"
-    NONE = "none"
-
-
 class TracingVersion(enum.Enum):
     """Values of extensions.durableTask.tracing.version."""
 
@@ -78,12 +71,9 @@ _FILE_LOGS = "azemu writes no log files"
 _GRPC = "Python apps with this SDK use no gRPC"
 _INVOCATIONS = "the in-process worker gets no cancelled invocations"
 _LOCKS = "no trigger of this version needs a host lock"
-_NO_TRIGGER = "the triggers of this extension are not part of this version"
 _SESSIONS = "extended sessions are not supported for Python"
 
 # Beginnings of paths.
-_QUEUES = "extensions.queues"
-_BLOBS = "extensions.blobs"
 _DURABLE = "extensions.durableTask"
 _NOTIFICATIONS = f"{_DURABLE}.notifications.eventGrid"
 
@@ -124,15 +114,6 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     # Options of extensions.
     _row("extensions.http.dynamicThrottlesEnabled", bool, _APP_SERVICE),
     _row("extensions.http.enableChunkedRequestBinding", bool, "chunked request bodies are always accepted"),
-    # 32 is the largest number of messages that storage returns at once.
-    _row(f"{_QUEUES}.batchSize", int, _NO_TRIGGER, at_least=1, at_most=32),
-    _row(f"{_QUEUES}.newBatchThreshold", int, _NO_TRIGGER, at_least=0),
-    _row(f"{_QUEUES}.maxPollingInterval", timedelta, _NO_TRIGGER, at_least=timedelta(milliseconds=100)),
-    _row(f"{_QUEUES}.maxDequeueCount", int, _NO_TRIGGER, at_least=1),
-    _row(f"{_QUEUES}.visibilityTimeout", timedelta, _NO_TRIGGER, at_least=timedelta(0)),
-    _row(f"{_QUEUES}.messageEncoding", QueueMessageEncoding, _NO_TRIGGER),
-    _row(f"{_BLOBS}.maxDegreeOfParallelism", int, _NO_TRIGGER, at_least=1),
-    _row(f"{_BLOBS}.poisonBlobThreshold", int, _NO_TRIGGER, at_least=1),
     _row(
         f"{_DURABLE}.extendedSessionsEnabled",
         bool,

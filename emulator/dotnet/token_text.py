@@ -1,6 +1,6 @@
-"""JSON values as plain text: the output of Newtonsoft's JToken.ToString for a function's JSON response.
+"""JSON values as plain text: the output of Newtonsoft's JToken.ToString for JSON responses and output messages.
 
-Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5.
+Source: Newtonsoft.Json 13 (JToken.ToString, DateTimeUtils), .NET BCL; docs/protocol/functions-host.md 4.5, 7.5.
 """
 
 from __future__ import annotations
@@ -36,17 +36,24 @@ def scalar_text(value: Any) -> str:
             return newtonsoft_text(value)
 
 
-def indented(value: Any, depth: int = 0) -> str:
-    """Return an object or array as JSON over several lines, indented by two spaces."""
+def indented(value: Any, depth: int = 0, *, rewrite_dates: bool = True) -> str:
+    """Return an object or array as JSON over several lines, indented by two spaces.
+
+    `rewrite_dates`: strings that look like dates are written as Newtonsoft writes them when it has read them as dates.
+    """
+
+    def below(member: Any) -> str:
+        return indented(member, depth + 1, rewrite_dates=rewrite_dates)
+
     match value:
         # Empty objects and arrays stay on one line: {} and [].
         case Mapping() if value:
-            items = [f"{newtonsoft_text(name)}: {indented(member, depth + 1)}" for name, member in value.items()]
+            items = [f"{newtonsoft_text(name)}: {below(member)}" for name, member in value.items()]
             return _block("{", items, "}", depth)
         case list() if value:
-            return _block("[", [indented(item, depth + 1) for item in value], "]", depth)
+            return _block("[", [below(item) for item in value], "]", depth)
         case str():
-            return newtonsoft_text(_rewritten_date(value))
+            return newtonsoft_text(_rewritten_date(value) if rewrite_dates else value)
         case _:
             return newtonsoft_text(value)
 

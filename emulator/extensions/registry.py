@@ -11,6 +11,7 @@ from typing import Final
 from emulator.extensions.blobs.extension import blob_extension
 from emulator.extensions.durable.extension import durable_extension
 from emulator.extensions.http.extension import http_extension
+from emulator.extensions.queues.extension import queues_extension
 from emulator.extensions.unsupported.extension import unsupported_bindings
 from emulator.extensions.warmup import warmup_extension
 from emulator.host.context import ExtensionContext
@@ -22,6 +23,7 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     warmup_extension,
     durable_extension,
     blob_extension,
+    queues_extension,
 )
 
 

@@ -169,6 +169,10 @@ class Invoker:
         started = self._clock.now()
         log.executing(event.reason, event.details)
         try:
+            if event.unusable is not None:
+                raise BindingFailed(
+                    f"Exception binding parameter '{function.trigger.name}'. {event.unusable}"
+                ) from event.unusable
             async with attempt.resources:
                 inputs = await self._read(attempt, prepared.inputs)
                 returned = await self._call(attempt, inputs, log)

@@ -51,7 +51,8 @@ class TriggerEvent:
     `reason`: for the log line `Executing 'Functions.F' (Reason='…')`; `details`: for the line `Trigger Details: …`
     after it, in this order. `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace
     context. `retried`: whether retry policies apply when the function fails. `inputs`: values that the caller supplies
-    for input bindings, by binding name; only bindings that azemu cannot read use them.
+    for input bindings, by binding name; only bindings that azemu cannot read use them. `unusable`: why the trigger
+    parameter cannot have its value; every attempt fails with it, before the function is called.
     """
 
     value: Datum | None
@@ -65,6 +66,7 @@ class TriggerEvent:
     trace_state: str = ""
     retried: bool = True
     inputs: Mapping[str, Datum] = field(default_factory=dict)
+    unusable: EmulatorError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
+from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal, ReceiptJournal
 from emulator.storage.port import NotFound, PopReceiptMismatch, Queue, QueueMessage
 
 
@@ -13,7 +14,8 @@ class LockedMessage:
     """A received message (`polling.lock_renewal.Renewable`).
 
     `locked_until`: the end of the lock by this host's clock, computed before the message was requested. `locked_for`:
-    the visibility timeout of that request. `lock_for`: the visibility timeout of each renewal.
+    the visibility timeout of that request. `lock_for`: the visibility timeout of each renewal. `journal`: gets the new
+    receipts, and the end of the lock; the caller records the first receipt.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class LockedMessage:
         locked_until: datetime,
         locked_for: timedelta,
         lock_for: timedelta,
+        journal: ReceiptJournal = NoReceiptJournal(),
     ) -> None:
         self.message = message
+        self._journal = journal
         self._queue = queue
         self._clock = clock
         self._locked_until = locked_until
@@ -73,7 +77,9 @@ class LockedMessage:
                 # debugger, for longer than the lock.
                 self.message = await self._queue.hide(self.message, hide_for=self._lock_for)
             except (NotFound, PopReceiptMismatch):
+                self._journal.forget(self.message)
                 return False
+            self._journal.record(self._queue.name, [self.message])
             self._locked_until, self._locked_for = locked_until, self._lock_for
         return True
 
@@ -84,15 +90,21 @@ class LockedMessage:
                 # The new receipt is dropped. A renewal that waits for this request would otherwise succeed with it, and
                 # lock a message that this host does not have any more.
                 await self._queue.hide(self.message, hide_for=hide_for)
+                was_ours = True
             except (NotFound, PopReceiptMismatch):
-                return False
-        return True
+                was_ours = False
+            # Only when the service has responded. A message that could not be returned stays in the journal, so that
+            # the next host returns it.
+            self._journal.forget(self.message)
+        return was_ours
 
     async def delete(self) -> bool:
         """Delete the message. False: it is gone, or another host has it."""
         async with self._receipt_lock:
             try:
                 await self._queue.delete(self.message)
+                was_ours = True
             except (NotFound, PopReceiptMismatch):
-                return False
-        return True
+                was_ours = False
+            self._journal.forget(self.message)
+        return was_ours

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 
 _log = get_logger(__name__)
 
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE: Final = timedelta(seconds=30)
 
 
 class StorageOutage:
-    """Consecutive failures of one loop: the first and the recovery are logged, the pauses grow from 1 to 30 s.
+    """Consecutive failures of one loop: the first and the recovery are logged, the pauses grow from one second on.
 
     `operation` names what fails, as the subject of a sentence: "Reading control queue x".
     """
 
-    def __init__(self, operation: str, clock: Clock) -> None:
+    def __init__(self, operation: str, clock: Clock, *, longest_pause: timedelta = _LONGEST_PAUSE) -> None:
         self._operation = operation
         self._clock = clock
+        self._longest_pause_seconds = longest_pause.total_seconds()
+        self._is_down = False
         self._pause_seconds = 0.0
 
-    async def wait_before_retry(self, error: Exception) -> None:
-        """Log the first of consecutive failures, then wait; the pause grows with every failure."""
-        if not self._pause_seconds:
+    def began(self, error: Exception) -> None:
+        """Note a failure; log the first of consecutive ones. Also for failures beside the loop."""
+        if not self._is_down:
             # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
             traceback = None if isinstance(error, EmulatorError) else error
             _log.warning("%s failed and is retried until it succeeds: %s", self._operation, error, exc_info=traceback)
+        self._is_down = True
+
+    async def wait_before_retry(self, error: Exception) -> None:
+        """Log the first of consecutive failures, then wait; the pause grows with every failure."""
+        self.began(error)
         # Doubled from one second on. A short outage is over soon after storage is back, a long one costs two requests a
         # minute.
-        self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
+        self._pause_seconds = min(self._pause_seconds * 2 or 1.0, self._longest_pause_seconds)
         # Upkeep: in virtual time, an unreachable storage must not make days pass.
         await self._clock.sleep(self._pause_seconds, upkeep=True)
 
     def resolved(self) -> None:
         """Note a success; log it if the calls before it failed."""
-        if self._pause_seconds:
+        if self._is_down:
             _log.info("%s works again", self._operation)
+        self._is_down = False
         self._pause_seconds = 0.0

@@ -12,8 +12,11 @@ from types import MappingProxyType
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError, EmulatorError
+from emulator.logs import get_logger
 from emulator.storage.endpoints import is_emulated
 from emulator.storage.port import StorageAccount
+
+_log = get_logger(__name__)
 
 
 class StorageAccounts:
@@ -62,6 +65,22 @@ class StorageAccounts:
             return False
         # The built-in store has no endpoint that could be compared with those of emulators.
         return isinstance(connection, BuiltinConnection) or is_emulated(connection)
+
+    def warn_if_real(self, name: str, resource: str, function: str) -> None:
+        """Warn that a listener takes events of an account in Azure, which the deployed app may want, too.
+
+        `name`: a connection. `resource`: what the listener reads, such as "queue 'orders'". `function`: the function
+        that it runs.
+        """
+        if not self.is_emulated(name):
+            _log.warning(
+                "Function '%s' reads %s of the %s. If the app is also deployed, both compete: what one of them takes, "
+                "the other does not get. Use local storage in the setting of the connection '%s' while you develop.",
+                function,
+                resource,
+                self(name).description,
+                name,
+            )
 
 
 def connection_key(connection: Connection) -> str:

@@ -274,7 +274,10 @@ class LeaseState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlobProperties:
-    """Properties of a blob. `last_modified` and `created_at` have a resolution of one second."""
+    """Properties of a blob. `last_modified` and `created_at` have a resolution of one second.
+
+    `blob_type`: BlockBlob, PageBlob or AppendBlob. None: the blob has no such property.
+    """
 
     name: str
     size: int
@@ -285,6 +288,11 @@ class BlobProperties:
     lease_state: LeaseState = LeaseState.AVAILABLE
     created_at: datetime | None = None
     content_md5: bytes | None = None
+    blob_type: str = "BlockBlob"
+    content_encoding: str | None = None
+    content_language: str | None = None
+    content_disposition: str | None = None
+    cache_control: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +392,12 @@ class BlobContainer(Protocol):
         Idempotent without a condition; with one, a repeated request may raise although the first one succeeded. Raises
         AlreadyExists (`only_if_new`), PreconditionFailed (`if_match`, or a lease under another id), NotFound (the
         container), InvalidRequest.
+        """
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        """Replace the metadata of a blob, which gives it a new ETag and a new `last_modified`. Idempotent.
+
+        Raises PreconditionFailed (it has a lease under another id), NotFound (the blob or container), InvalidRequest.
         """
 
     async def write_blocks(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from emulator import bound_json as json
 from emulator.clock import Clock, SystemClock
+from emulator.config.queue_options import QueuesOptions
 from emulator.config.start import StartOptions
-from emulator.config.unused_options import QueueMessageEncoding
 from emulator.durable.core.events import HistoryEvent
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import CapturedOutput
@@ -36,15 +34,6 @@ T = TypeVar("T")
 
 REAL_SECONDS = 60.0
 """Default limit of a method in real time. User code that never returns should fail its test, not block the test run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _QueuesOptions:
-    """The option of extensions.queues in host.json that says how the text of a message is encoded."""
-
-    section_name: ClassVar[str] = "queues"
-
-    message_encoding: QueueMessageEncoding = QueueMessageEncoding.BASE64
 
 
 class AppUnderTest:
@@ -104,11 +93,7 @@ class AppUnderTest:
         """
         if not isinstance(content, str | bytes):
             content = json.dumps(content)
-        options = self._running.app.configuration.host.section(_QueuesOptions)
-        if options.message_encoding is QueueMessageEncoding.BASE64:
-            body = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
-        else:
-            body = content if isinstance(content, str) else content.decode()
+        body = self._running.app.configuration.host.section(QueuesOptions).message_encoding.encode(content)
 
         async def put() -> None:
             target = self._running.app.accounts(connection).queue(queue)

@@ -19,6 +19,9 @@ from emulator.worker.worker_extensions import WorkerExtensions
 
 _log = get_logger(__name__)
 
+# The library cannot encode None for a queue, so that a run without a message to send would fail for that reason only.
+_NONE_IS_NOTHING = frozenset(("queue",))
+
 
 class FunctionCall:
     """One call of a function. `arguments` are its keyword arguments.
@@ -90,7 +93,7 @@ class FunctionCall:
                     type(output).__name__,
                     bound.converter,
                 )
-        if function.returns is None:
+        if function.returns is None or (value is None and function.returns.converter in _NONE_IS_NOTHING):
             return Returned(None, outputs)
         # Unlike an output, a return value of None is encoded: some converters (activities) write it as JSON null.
         return Returned(values.encode(function.returns.converter, value, function.returns.python_type), outputs)

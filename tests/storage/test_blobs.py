@@ -223,3 +223,48 @@ async def test_metadata_names_must_be_identifiers(bench: Bench) -> None:
     container = await bench.new_container()
     with pytest.raises(InvalidRequest):
         await container.write("a", b"", metadata={"not-a-name": "x"})
+
+
+async def test_metadata_are_replaced_and_give_a_new_version(bench: Bench) -> None:
+    container = await bench.new_container()
+    written = await container.write("a", b"content", content_type="text/plain", metadata={"Old": "1"})
+    await container.set_metadata("a", {"New": " 2 "})
+    properties = await container.properties("a")
+    assert (properties.metadata, properties.content_type) == ({"New": "2"}, "text/plain")
+    assert properties.etag != written.etag
+    assert properties.created_at is not None
+    assert await container.read("a") == b"content"
+    await container.set_metadata("a", {})
+    assert (await container.properties("a")).metadata == {}
+
+
+async def test_metadata_of_a_leased_blob_need_its_lease(bench: Bench) -> None:
+    container = await bench.new_container()
+    await container.write("a", b"")
+    lease_id = "11111111-2222-3333-4444-555555555555"
+    await container.lease("a").acquire(lease_id, duration=timedelta(seconds=15))
+    with pytest.raises(PreconditionFailed):
+        await container.set_metadata("a", {"n": "1"})
+    await container.set_metadata("a", {"n": "1"}, lease_id=lease_id)
+    properties = await container.properties("a")
+    assert (properties.metadata, properties.lease_state) == ({"n": "1"}, LeaseState.LEASED)
+
+
+async def test_metadata_of_what_does_not_exist(bench: Bench) -> None:
+    container = await bench.new_container()
+    with pytest.raises(NotFound):
+        await container.set_metadata("missing", {})
+    with pytest.raises(NotFound):
+        await bench.account.container(unique("missing")).set_metadata("a", {})
+    await container.write("a", b"")
+    with pytest.raises(InvalidRequest):
+        await container.set_metadata("a", {"no identifier": "1"})
+
+
+async def test_the_kind_of_a_blob_and_missing_properties(bench: Bench) -> None:
+    container = await bench.new_container()
+    await container.write("a", b"x")
+    [listed] = await collected(container.list())
+    for properties in (await container.properties("a"), listed):
+        assert properties.blob_type == "BlockBlob"
+        assert (properties.content_encoding, properties.cache_control) == (None, None)

@@ -9,9 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.host_identity import FIRST_LOCK, HostIdentity, new_host_name
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import NoReceiptJournal
-from emulator.durable.azurestorage.crash_recovery.takeover import takeover
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
 from emulator.durable.azurestorage.names import HubNames
@@ -48,6 +45,9 @@ from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
+from emulator.polling.crash_recovery.host_identity import FIRST_LOCK, HostIdentity, new_host_name
+from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal
+from emulator.polling.crash_recovery.takeover import takeover
 from emulator.storage.port import MAX_HIDE, StorageAccount
 
 _log = get_logger(__name__)
@@ -280,7 +280,15 @@ class AzureStorageTaskHub:
         )
         async with AsyncExitStack() as stack:
             if self._identity is not None:
-                await stack.enter_async_context(takeover(self._identity, self._account, self._clock))
+                await stack.enter_async_context(
+                    takeover(
+                        self._identity,
+                        self._account,
+                        self._clock,
+                        what="work items",
+                        consequence="They are retried; activities that were running are run again.",
+                    )
+                )
                 # Messages that were on their way to the killed host are in no journal. They appear when their first
                 # lock ends. The service may process a request of the killed host a moment after the kill, so
                 # the lock can end later; three polls cost less than a whole back-off.

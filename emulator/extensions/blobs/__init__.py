@@ -1,1 +1,1 @@
-"""Blob triggers, inputs and outputs (Azure Storage)."""
+"""Blob triggers and blob bindings (blobTrigger, blob)."""

@@ -8,10 +8,8 @@ Source: docs/protocol/functions-host.md 6, 7.3 and 8.9; docs/protocol/python-wor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
-from emulator.extensions.unsupported.blob_events import blob_event
 from emulator.extensions.unsupported.event_source import (
     EventSource,
     InvalidInput,
@@ -24,15 +22,10 @@ from emulator.extensions.unsupported.message_events import event_hub_event, kafk
 from emulator.host.port import TriggerEvent
 from emulator.worker.port import Datum
 
-_MESSAGE_LIFETIME: Final = timedelta(days=7)
 
-
-async def event_for(source: EventSource) -> TriggerEvent:
-    """Return the event of a manual invocation. Raises InvalidInput, and what reading a blob raises."""
-    kind = source.binding.type.lower()
-    if kind == "blobtrigger":
-        return await blob_event(source)
-    make = _EVENTS.get(kind)
+def event_for(source: EventSource) -> TriggerEvent:
+    """Return the event of a manual invocation. Raises InvalidInput."""
+    make = _EVENTS.get(source.binding.type.lower())
     return make(source) if make else source.event(source.datum(), {})
 
 
@@ -42,19 +35,6 @@ def _timer(source: EventSource) -> TriggerEvent:
     chosen = given if isinstance(given, dict) else {}
     default = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
     return source.event(json_datum({name: chosen.get(name, value) for name, value in default.items()}), {})
-
-
-def _queue(source: EventSource) -> TriggerEvent:
-    facts = {
-        "QueueTrigger": source.text,
-        "Id": source.new_id(),
-        "PopReceipt": source.new_id(),
-        "DequeueCount": 1,
-        "InsertionTime": source.now.isoformat(),
-        "NextVisibleTime": source.now.isoformat(),
-        "ExpirationTime": (source.now + _MESSAGE_LIFETIME).isoformat(),
-    }
-    return source.event(source.datum(), {name: metadata_datum(value) for name, value in facts.items()})
 
 
 def _event_grid(source: EventSource) -> TriggerEvent:
@@ -118,7 +98,6 @@ def _mcp_resource(source: EventSource) -> TriggerEvent:
 # itself.
 _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "timertrigger": _timer,
-    "queuetrigger": _queue,
     "eventgridtrigger": _event_grid,
     "servicebustrigger": service_bus_event,
     "eventhubtrigger": event_hub_event,

@@ -44,7 +44,7 @@ def unsupported_bindings(context: ExtensionContext) -> Fallback:
     """Return the fallback of a host. Its outputs go to `context.captured_outputs`."""
 
     async def manual_event(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
-        return await event_for(EventSource(function, binding, given, context))
+        return event_for(EventSource(function, binding, given, context))
 
     async def read(binding: BindingContext) -> Datum:
         function, name = binding.function.name, binding.binding.name

@@ -115,8 +115,7 @@ class AzureContainer:
                 content,
                 overwrite=not only_if_new,
                 content_settings=ContentSettings(content_type=content_type),
-                # The SDK would sign the blanks around a header's value, which the service removes first.
-                metadata={name: value.strip(" \t") for name, value in metadata.items()} if metadata else None,
+                metadata=_signed(metadata) if metadata else None,
                 **options,
             ),
         )
@@ -131,6 +130,13 @@ class AzureContainer:
             # The response does not contain it. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        await self._calls.run(
+            self._action("set the metadata of", blob),
+            self._client.get_blob_client(blob).set_blob_metadata(_signed(metadata), lease=lease_id),
+        )
+        self._signal.note(self.name)
 
     async def write_blocks(
         self,
@@ -156,7 +162,7 @@ class AzureContainer:
             client.commit_block_list(
                 [BlobBlock(block_id) for block_id in ids],
                 content_settings=ContentSettings(content_type=content_type),
-                metadata={name: value.strip(" \t") for name, value in metadata.items()} if metadata else None,
+                metadata=_signed(metadata) if metadata else None,
             ),
         )
         self._signal.note(self.name)
@@ -232,6 +238,11 @@ class AzureLease:
         return BlobLeaseClient(self._client, lease_id)
 
 
+def _signed(metadata: Mapping[str, str]) -> dict[str, str]:
+    # The SDK would sign the blanks around a header's value, which the service removes first.
+    return {name: value.strip(" \t") for name, value in metadata.items()}
+
+
 def _properties(sdk: SdkProperties) -> BlobProperties:
     settings = sdk.content_settings
     return BlobProperties(
@@ -245,4 +256,9 @@ def _properties(sdk: SdkProperties) -> BlobProperties:
         lease_state=LeaseState(sdk.lease.state),
         created_at=sdk.creation_time,
         content_md5=bytes(settings.content_md5) if settings.content_md5 else None,
+        blob_type=str(getattr(sdk.blob_type, "value", sdk.blob_type) or "BlockBlob"),
+        content_encoding=settings.content_encoding,
+        content_language=settings.content_language,
+        content_disposition=settings.content_disposition,
+        cache_control=settings.cache_control,
     )

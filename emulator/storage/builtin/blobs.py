@@ -265,11 +265,23 @@ class BuiltinContainer:
     ) -> int:
         """Write the row of a blob and return its id. `lease`: that of the blob which is overwritten."""
         now = to_micros(self._clock.now())
-        # Without the hyphen the ETag is hexadecimal, as those of the service.
-        etag = f'"0x{self._database.tokens.next().replace("-", "").upper()}"'
+        etag = self._new_etag()
         values = (self._id(connection), ordinal_key(blob), blob, size, etag, now, now, new.content_type, new.md5)
         connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
         return int(self._find(connection, blob, "id")[0])
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            text, now = _checked_metadata(metadata), to_micros(self._clock.now())
+            key, *columns = self._find(connection, blob, f"id, {_LEASE_COLUMNS}")
+            lease = lease_at(_lease(tuple(columns)), now)
+            check_access(lease, lease_id, "blob")
+            connection.execute(
+                f"UPDATE blobs SET metadata = ?, etag = ?, modified_at = ?, {_SET_LEASE} WHERE id = ?",
+                (text, self._new_etag(), now, *_stored(after_write(lease)), key),
+            )
+
+        await self._database.write(self._action("set the metadata of", blob), work, then=self._notify)
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
@@ -306,6 +318,10 @@ class BuiltinContainer:
 
     def _action(self, verb: str, blob: str) -> str:
         return f"{verb} blob {blob} of container {self.name}"
+
+    def _new_etag(self) -> str:
+        # Without the hyphen the ETag is hexadecimal, as those of the service.
+        return f'"0x{self._database.tokens.next().replace("-", "").upper()}"'
 
     def _find(self, connection: sqlite3.Connection, blob: str, columns: str) -> tuple[Any, ...]:
         values = _blob(connection, self._id(connection), blob, columns)
@@ -387,14 +403,19 @@ class _CheckedBlob:
         """Check a blob. Raises Refused."""
         if not content_type.isascii() or not content_type.isprintable():
             raise Refused(400, "InvalidHeaderValue", "The content type has characters that a header may not have.")
-        # Metadata travels in headers, where the blanks around a value are not part of it.
-        metadata = {name: value.strip(" \t") for name, value in (metadata or {}).items()}
-        for name, value in metadata.items():
-            if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
-                raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
-        if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
-            raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
-        return cls(md5, content_type or _CONTENT_TYPE, json.dumps(metadata))
+        return cls(md5, content_type or _CONTENT_TYPE, _checked_metadata(metadata or {}))
+
+
+def _checked_metadata(metadata: Mapping[str, str]) -> str:
+    """Return metadata as they are stored, as JSON. Raises Refused."""
+    # Metadata travels in headers, where the blanks around a value are not part of it.
+    metadata = {name: value.strip(" \t") for name, value in metadata.items()}
+    for name, value in metadata.items():
+        if not is_identifier(name) or not (name.isascii() and value.isascii() and value.isprintable()):
+            raise Refused(400, "InvalidMetadata", f"The metadata {name!r} has characters that are not permitted.")
+    if sum(len(name) + len(value) for name, value in metadata.items()) > _MAX_METADATA:
+        raise Refused(400, "MetadataTooLarge", "The metadata is larger than 8 KiB.")
+    return json.dumps(metadata)
 
 
 def _md5(content: bytes) -> hashlib._Hash:

@@ -21,6 +21,7 @@ _CONTAINER = (("restype", "container"),)
 _METADATA_PREFIX = "x-ms-meta-"
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NOT_FOUND = frozenset({404})
+_BLOCK_BLOB = "BlockBlob"
 # The range begins behind the end of the blob, or the blob is empty.
 _NO_SUCH_RANGE = frozenset({416})
 
@@ -111,7 +112,7 @@ class RestContainer:
     ) -> BlobProperties:
         action = self._action("write", blob)
         headers = {
-            "x-ms-blob-type": "BlockBlob",
+            "x-ms-blob-type": _BLOCK_BLOB,
             # The type of the blob. Content-Type is that of the request's body.
             "x-ms-blob-content-type": content_type,
             "Content-Type": "application/octet-stream",
@@ -135,6 +136,12 @@ class RestContainer:
             # The response does not contain it. A write with a lease id succeeds only while the lease is held.
             lease_state=LeaseState.LEASED if lease_id else LeaseState.AVAILABLE,
         )
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        action = self._action("set the metadata of", blob)
+        headers = {**_lease(lease_id), **_metadata_headers(action, metadata)}
+        await self._service.request(action, "PUT", self._blob(blob), query=(("comp", "metadata"),), headers=headers)
+        self._signal.note(self.name)
 
     async def write_blocks(
         self,
@@ -293,6 +300,11 @@ def _properties_from_headers(name: str, response: Response) -> BlobProperties:
         lease_state=LeaseState(headers.get("x-ms-lease-state", "available")),
         created_at=parse_http_date(created) if created else None,
         content_md5=base64.b64decode(md5) if md5 else None,
+        blob_type=headers.get("x-ms-blob-type", _BLOCK_BLOB),
+        content_encoding=headers.get("Content-Encoding"),
+        content_language=headers.get("Content-Language"),
+        content_disposition=headers.get("Content-Disposition"),
+        cache_control=headers.get("Cache-Control"),
     )
 
 
@@ -312,4 +324,9 @@ def _properties_from_listing(blob: Element) -> BlobProperties:
         lease_state=LeaseState(text_of(properties, "LeaseState") or "available"),
         created_at=parse_http_date(created) if created else None,
         content_md5=base64.b64decode(md5) if md5 else None,
+        blob_type=text_of(properties, "BlobType") or _BLOCK_BLOB,
+        content_encoding=text_of(properties, "Content-Encoding") or None,
+        content_language=text_of(properties, "Content-Language") or None,
+        content_disposition=text_of(properties, "Content-Disposition") or None,
+        cache_control=text_of(properties, "Cache-Control") or None,
     )

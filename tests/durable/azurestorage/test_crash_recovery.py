@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, open_host_identities
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import (
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.ids import new_id
+from emulator.polling.crash_recovery.host_identity import HostIdentity, open_host_identities
+from emulator.polling.crash_recovery.receipt_journal import (
     FileReceiptJournal,
     JournalEntry,
     read_journal,
     return_messages,
 )
-from emulator.durable.azurestorage.crash_recovery.takeover import takeover
-from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.ids import new_id
+from emulator.polling.crash_recovery.takeover import takeover
 from emulator.storage.port import QueueMessage, StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, unique
@@ -272,7 +272,7 @@ async def test_messages_of_a_killed_host_are_returned_by_a_running_host(
         with claimed(tmp_path) as victim:
             other.journal.record("letters", [living])
             victim.journal.record("letters", [dead])
-        async with takeover(survivor, account, clock):
+        async with takeover(survivor, account, clock, what="messages", consequence="They are retried."):
             await clock.sleep(60)
             [found] = await queue.get(limit=2, hide_for=timedelta(hours=1))
             assert found.body == dead.body

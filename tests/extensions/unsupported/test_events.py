@@ -97,11 +97,6 @@ def mysql(changes: func.MySqlRowList):
 def grid(event: func.EventGridEvent):
     return [event.subject, event.get_json()]
 
-@app.blob_trigger(arg_name="blob", path="photos/{name}.png", connection="C")
-@shows
-def blob(blob: func.InputStream):
-    return [blob.name, blob.length, blob.read().decode()]
-
 @app.generic_trigger(arg_name="message", type="rabbitMQTrigger", queueName="q")
 @shows
 def rabbit(message: str):
@@ -193,30 +188,6 @@ async def test_documents_rows_and_events(site: RunningApp) -> None:
     assert await seen(site, "sql", input=[{"Operation": 2, "Item": {"id": 1}}]) == [{"Operation": 2, "Item": {"id": 1}}]
     assert await seen(site, "mysql", input=[{"id": 1}]) == [{"Operation": 0, "Item": {"id": 1}}]
     assert await seen(site, "grid", input={"subject": "s", "data": {"x": 1}}) == ["s", {"x": 1}]
-
-
-async def test_a_blob_is_read_from_storage_or_sent_by_the_caller(site: RunningApp) -> None:
-    sent = {"input": "content", "metadata": {"BlobTrigger": "photos/a.png"}}
-    assert await seen(site, "blob", **sent) == ["photos/a.png", 7, "content"]
-    for path, message in (
-        ("photos/a.jpg", "must be the path of a blob that matches 'photos/{name}.png'. It is: photos/a.jpg"),
-        ("", "It is: empty"),
-    ):
-        answer = await site.request("POST", "/admin/azemu/functions/blob/invoke", json={"input": path})
-        assert (answer.status, message in answer.json()["error"]) == (400, True), answer.text
-
-
-async def test_a_stored_blob_is_read(tmp_path: Path) -> None:
-    trigger = TRIGGERS.replace(
-        'connection="C")\n@shows\ndef blob', 'connection="AzureWebJobsStorage")\n@shows\ndef blob'
-    )
-    async with run_app(tmp_path, HTTP_APP, trigger) as site:
-        missing = await site.request("POST", "/admin/azemu/functions/blob/invoke", json={"input": "photos/a.png"})
-        assert "There is no blob 'photos/a.png' for function 'blob'." in missing.json()["error"]
-        container = site.app.accounts("AzureWebJobsStorage").container("photos")
-        await container.create()
-        await container.write("a.png", b"stored")
-        assert await seen(site, "blob", input="photos/a.png") == ["photos/a.png", 6, "stored"]
 
 
 @pytest.mark.parametrize(

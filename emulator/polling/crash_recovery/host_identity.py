@@ -18,10 +18,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.ids import NewId
 from emulator.logs import get_logger
+from emulator.polling.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.storage.file_lock import try_lock
 
 _log = get_logger(__name__)
@@ -66,6 +67,22 @@ def open_host_identities(folder: Path, new_id: NewId) -> Iterator[ClaimIdentity]
     """
     with ExitStack() as stack:
         yield lambda: _claim(folder, new_id, stack)
+
+
+@contextmanager
+def queue_identity(
+    hosts_folder: Path | None, connection: str, queue_name: str, new_id: NewId
+) -> Iterator[HostIdentity | None]:
+    """Claim an identity for one listener of a queue while entered. `connection`: of emulated storage only.
+
+    Every listener has its own, because a journal belongs to one storage account. `hosts_folder` None: no identity.
+    """
+    if hosts_folder is None:
+        yield None
+        return
+    folder = hosts_folder / f"{quote(connection, safe='')}-{queue_name}"
+    with open_host_identities(folder, new_id) as claim:
+        yield claim()
 
 
 def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None:

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.durable.azurestorage.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
-from emulator.durable.azurestorage.crash_recovery.receipt_journal import return_messages
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
+from emulator.polling.crash_recovery.receipt_journal import return_messages
 from emulator.storage.port import StorageAccount
 
 _log = get_logger(__name__)
@@ -20,14 +20,16 @@ _CHECK_INTERVAL = timedelta(seconds=5)
 
 
 @asynccontextmanager
-async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock) -> AsyncIterator[None]:
-    """Return the messages of the host that had this identity; while the body runs, also those of other dead hosts."""
+async def takeover(
+    identity: HostIdentity, account: StorageAccount, clock: Clock, *, what: str, consequence: str
+) -> AsyncIterator[None]:
+    """Return the messages of the host that had this identity; while the body runs, also those of other dead hosts.
+
+    For the log, `what`: what the killed host was processing; `consequence`: what follows for the user's functions.
+    """
     # Before the queues are polled, so that the first poll finds the messages of the killed host.
     if await return_messages(identity.journal, account):
-        _log.warning(
-            "The previous host was killed while it was processing work items. They are retried on this host; "
-            "activities that were running are run again."
-        )
+        _log.warning("The previous host was killed while it was processing %s. %s", what, consequence)
 
     async def check_other_hosts() -> None:
         while True:
@@ -36,8 +38,7 @@ async def takeover(identity: HostIdentity, account: StorageAccount, clock: Clock
                 try:
                     if await return_messages(journal, account):
                         _log.warning(
-                            "Another host of this app was killed while it was processing work items. They are retried; "
-                            "activities that were running are run again."
+                            "Another host of this app was killed while it was processing %s. %s", what, consequence
                         )
                 except EmulatorError as error:
                     _log.debug("The messages of a killed host could not be returned to their queues yet: %s", error)

@@ -1,0 +1,91 @@
+"""Messages of the queue `azure-webjobs-blobtrigger-<host id>`: one blob for one function.
+
+Source: docs/protocol/functions-host.md 8.4 (webjobs extension for blobs: BlobTriggerMessage, BlobTriggerQueueWriter).
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Final
+
+from emulator import bound_json as json
+
+POISON_QUEUE: Final = "webjobs-blobtrigger-poison"
+_TYPE: Final = "BlobTrigger"
+_FUNCTION_PREFIX: Final = "Host.Functions."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerMessage:
+    """A blob that is to be processed. `function`: its name. `etag`: of the version that was found, in quotes."""
+
+    function: str
+    container: str
+    blob: str
+    etag: str
+    blob_type: str = "BlockBlob"
+
+
+class NoTriggerMessage(ValueError):
+    """The text of a message is not that of a blob to process."""
+
+
+def queue_name(host_id: str) -> str:
+    """Return the name of the queue, which is in the storage account of the host."""
+    return f"azure-webjobs-blobtrigger-{host_id}"
+
+
+def function_id(function: str) -> str:
+    """Return the id of a function in messages, receipts and URLs of webhooks."""
+    return f"{_FUNCTION_PREFIX}{function}"
+
+
+def function_of(identifier: str) -> str:
+    """Return the name of the function with this id."""
+    return identifier.removeprefix(_FUNCTION_PREFIX)
+
+
+def message_text(message: TriggerMessage) -> str:
+    """Return a message as JSON in the format of the extension; the queue stores it as base64."""
+    members = {
+        "Type": _TYPE,
+        "FunctionId": function_id(message.function),
+        "BlobType": message.blob_type,
+        "ContainerName": message.container,
+        "BlobName": message.blob,
+        "ETag": message.etag,
+    }
+    # Indented by two blanks, and other characters as they are: the format of Newtonsoft.Json.
+    return json.dumps(members, indent=2, ensure_ascii=False)
+
+
+def stored_text(message: TriggerMessage) -> str:
+    """Return a message as the queue stores it."""
+    return base64.b64encode(message_text(message).encode("utf-8", "surrogatepass")).decode()
+
+
+def read_message(text: str) -> TriggerMessage:
+    """Read the JSON of a message. Raises NoTriggerMessage."""
+    try:
+        members = json.loads(text)
+        kind = _text(members, "Type")
+        message = TriggerMessage(
+            function=function_of(_text(members, "FunctionId")),
+            container=_text(members, "ContainerName"),
+            blob=_text(members, "BlobName"),
+            etag=_text(members, "ETag"),
+            blob_type=members.get("BlobType") or "BlockBlob",
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NoTriggerMessage(f"{type(error).__name__}: {error}") from None
+    if kind != _TYPE:
+        raise NoTriggerMessage(f"its type is {kind}")
+    return message
+
+
+def _text(members: dict[str, object], name: str) -> str:
+    value = members[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
