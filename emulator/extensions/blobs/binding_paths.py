@@ -43,7 +43,7 @@ class BlobPath:
         if not self.blob:
             raise InvalidBlobPath(
                 f"Invalid blob path specified : '{self.container}'. Blob identifiers must be in the format "
-                "'container/blob'."
+                f"'container/blob'. {_EXAMPLE}"
             )
         return self.blob
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from emulator.extensions.blobs.binding_paths import check_path, parse_blob_path
 from emulator.extensions.blobs.blob_content import content_form, read_content
-from emulator.extensions.blobs.sdk_references import check_sdk_client, client_reference, connection_of
+from emulator.extensions.blobs.blob_functions import connection_of
+from emulator.extensions.blobs.sdk_references import check_sdk_client, client_reference
 from emulator.host.context import ExtensionContext
 from emulator.host.port import BindingContext, Input
+from emulator.storage.port import NotFound
 from emulator.worker.port import Binding, Datum, member_of
 
 
@@ -20,7 +22,10 @@ def blob_input(context: ExtensionContext) -> Input:
             return client_reference(binding, context.settings, container=path.container, blob=path.blob)
         blob = path.require_blob()
         container = context.accounts(connection_of(binding)).container(path.container)
-        return await read_content(container, blob, content_form(function, binding), context.clock)
+        try:
+            return await read_content(container, blob, content_form(function, binding), context.clock)
+        except NotFound:
+            return None
 
     def validate(binding: Binding) -> None:
         check_path(binding)

@@ -16,6 +16,7 @@ from typing import Final
 from emulator.background import background
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.extensions.blobs.blob_functions import (
+    BLOB,
     BLOB_TRIGGER,
     EVENT_GRID,
     BlobFunction,
@@ -73,8 +74,8 @@ def blob_extension(context: ExtensionContext) -> Extension:
                 gives_sdk_types=True,
             )
         },
-        inputs={"blob": blob_input(context)},
-        outputs={"blob": blob_output(context)},
+        inputs={BLOB: blob_input(context)},
+        outputs={BLOB: blob_output(context)},
         webhooks=[Webhook(BlobsOptions.section_name, webhook.handle)],
         run=triggers.run,
     )
@@ -95,7 +96,7 @@ class _BlobTriggers:
         """Check the path, and warn of an output that starts the function again."""
         path = path_of(function.trigger)
         context = self._context
-        if function.trigger.takes_sdk_type:
+        if function.trigger.name in function.metadata.sdk_types:
             check_sdk_client(function.trigger, context.settings)
         output = looping_output(
             function, path, expand=context.settings.expand, clock=context.clock, new_id=context.new_id

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import connection_of, path_of
 from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum
-from emulator.extensions.blobs.trigger_values import trigger_value
+from emulator.extensions.blobs.trigger_value import trigger_value
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.storage.port import BlobProperties, NotFound
@@ -56,20 +55,17 @@ async def manual_event(
             created_at=now,
             content_md5=hashlib.md5(content, usedforsecurity=False).digest(),
         )
-        value = Datum("bytes", content)
-        uri = f"http://localhost/{path}"
+        uri, value = f"http://localhost/{path}", Datum("bytes", content)
     else:
         container = context.accounts(connection_of(binding)).container(container_name)
-        found = None
-        with suppress(NotFound):
+        try:
             properties = await container.properties(name)
-            found = await trigger_value(function, container, properties, settings=context.settings, clock=context.clock)
-        if found is None:
+            value = await trigger_value(function, container, properties, settings=context.settings, clock=context.clock)
+        except NotFound:
             raise InvalidInput(
                 f"There is no blob '{path}' for function '{function.name}'. Upload it first, or send its content as "
                 f'the input and its path as metadata: {{"{PATH}": "{path}"}}.'
-            )
-        value = found
+            ) from None
         uri = container.url(name)
     event = blob_event(value, properties, container=container_name, uri=uri, captures=captures)
     return _with_chosen(event, given.metadata)

@@ -23,15 +23,13 @@ from emulator.extensions.blobs.trigger_messages import (
     TriggerMessage,
     read_message,
 )
-from emulator.extensions.blobs.trigger_values import trigger_value
+from emulator.extensions.blobs.trigger_value import trigger_value
 from emulator.host.console.categories import function_category
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.host.port import TriggerEvent
 from emulator.logs import get_logger
 from emulator.polling.message_listener import Outcome
 from emulator.storage.port import (
-    BlobContainer,
-    BlobProperties,
     NotFound,
     PreconditionFailed,
     Queue,
@@ -39,7 +37,7 @@ from emulator.storage.port import (
     StorageAccount,
     StorageUnreachable,
 )
-from emulator.worker.port import Datum, WorkerError
+from emulator.worker.port import WorkerError
 
 T = TypeVar("T")
 
@@ -129,12 +127,19 @@ class MessageProcessing:
                     # The scanner finds the new version, too. But another host may scan, and soon stop.
                     await self._when_reachable(partial(self._passing_on.pass_on, function, version))
                     return None
-                value = await self._when_reachable(partial(self._value, function, container, properties))
+                value = await self._when_reachable(
+                    partial(
+                        trigger_value,
+                        function.function,
+                        container,
+                        properties,
+                        settings=self._settings,
+                        clock=self._clock,
+                    )
+                )
             except PreconditionFailed:
                 continue  # It was written between the two requests.
             except NotFound:
-                return None
-            if value is None:
                 return None
             own = trigger.container == function.path.container
             return blob_event(
@@ -147,11 +152,6 @@ class MessageProcessing:
                 reason=f"New blob detected({function.source}): {trigger.container}/{trigger.blob}",
                 details=details_of(message, properties),
             )
-
-    async def _value(
-        self, function: BlobFunction, container: BlobContainer, properties: BlobProperties
-    ) -> Datum | None:
-        return await trigger_value(function.function, container, properties, settings=self._settings, clock=self._clock)
 
     async def _when_reachable(self, request: Callable[[], Awaitable[T]]) -> T:
         """Make a request until storage answers: an outage must not use up the attempts of a message."""

@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.blobs.blob_functions import connection_of
+from emulator.extensions.blobs.blob_functions import BLOB, connection_of
 from emulator.extensions.blobs.trigger_path import TriggerPath
 from emulator.host.bindings import resolve_settings
 from emulator.host.expressions import BindingData, Expression, Template, parse_template
 from emulator.host.port import Function
 from emulator.ids import NewId
 from emulator.worker.port import Binding, member_of
-
-_BLOB = "blob"
 
 
 def looping_output(
@@ -26,9 +24,7 @@ def looping_output(
     matches. An output whose path depends on other things than the captures is not judged. `expand`: resolves settings.
     """
     outputs = (
-        binding
-        for binding in function.metadata.bindings
-        if binding.direction == "out" and binding.type.lower() == _BLOB
+        binding for binding in function.metadata.bindings if binding.direction == "out" and binding.type.lower() == BLOB
     )
     for output in outputs:
         try:

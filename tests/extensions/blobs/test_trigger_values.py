@@ -1,111 +1,94 @@
-"""Value, metadata and log texts of a blob, and messages of the internal queue, as recorded from the extension."""
+"""Values of blob triggers that are read while the function runs, or by a client of the Azure SDK."""
 
 from __future__ import annotations
 
-import base64
-import json
-from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from emulator.extensions.blobs.trigger_events import blob_event, details_of
-from emulator.extensions.blobs.trigger_messages import (
-    NoTriggerMessage,
-    TriggerMessage,
-    message_text,
-    read_message,
-    stored_text,
-)
-from emulator.storage.port import BlobProperties, QueueMessage
-from emulator.worker.port import Datum
-from tests.recordings.triggers import TRIGGERS
+from tests.extensions.blobs.test_blob_input import container_of
+from tests.running_apps import HTTP_APP, run_app
+from tests.waiting import eventually
 
-SCENARIOS = ("blob_first", "blob_types", "blob_patterns", "blob_two_functions")
+MIB = 1024 * 1024
 
+SEEN = """
+import hashlib
+seen = []
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_metadata_are_those_that_were_recorded(scenario: str) -> None:
-    """All blobs of the scenario: names, order, and each value as JSON."""
-    count = 0
-    for line in TRIGGERS.received(scenario):
-        if line["event"] != "start":
-            continue
-        recorded = {name: value["json"] for name, value in line["bindingData"].items()}
-        properties = recorded["Properties"]
-        container, _, blob = recorded["BlobTrigger"].partition("/")
-        captures = dict(list(recorded.items())[4:])
-        event = blob_event(
-            Datum("bytes", b""),
-            BlobProperties(
-                blob,
-                properties["ContentLength"],
-                '"0x1"',
-                datetime.fromisoformat(properties["LastModified"]),
-                content_type=properties["ContentType"],
-                metadata=recorded["Metadata"],
-                created_at=datetime.fromisoformat(properties["CreatedOn"]),
-                content_md5=base64.b64decode(properties["ContentHash"]),
-            ),
-            container=container,
-            uri=recorded["Uri"],
-            captures=captures,
-        )
-        sent = {
-            name: datum.value if datum.type == "string" else json.loads(datum.value)
-            for name, datum in event.metadata.items()
-        }
-        assert list(sent) == list(recorded)
-        assert list(sent["Properties"]) == list(properties)
-        assert sent == recorded
-        count += 1
-    assert count
+@app.route(route="seen")
+def seen_so_far(req: func.HttpRequest):
+    return json.dumps(seen)
+"""
 
 
-def test_messages_have_the_recorded_text() -> None:
-    texts = {
-        line["plain"]: line["stored"]
-        for scenario in ("blob_first", "blob_patterns", "blob_eventgrid")
-        for line in TRIGGERS.changes(scenario)
-        # The others were put by calls of the webhook that are refused here: without a function, or with a wrong one.
-        if line["op"] == "put" and '"FunctionId": "Host.Functions.' in line["plain"]
-    }
-    for text, stored in texts.items():
-        message = read_message(text)
-        assert message_text(message) == text
-        assert stored_text(message) == stored
-    assert len(texts) > 30
+async def test_a_large_blob_is_read_anew_by_each_attempt(tmp_path: Path) -> None:
+    code = """
+    @app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:01")
+    @app.blob_trigger(arg_name="data", path="large/{name}", connection="AzureWebJobsStorage")
+    def arrived(data: func.InputStream, context: func.Context):
+        seen.append([data.name, data.length, data.metadata, data.read(10).decode()])
+        if context.retry_context.retry_count == 0:
+            data.read(6_000_000)
+            raise ValueError("once more")
+        seen.append(10 + len(data.read()))
+    """
+    async with run_app(tmp_path, HTTP_APP, SEEN, code) as app:
+        large = container_of(app, "large")
+        await large.create()
+        await large.write("a", b"0123456789" * MIB, metadata={"k": "v"})
+        facts = ["large/a", 10 * MIB, {"k": "v"}, "0123456789"]
+
+        async def seen() -> bool:
+            return (await app.get("/api/seen")).json() == [facts, facts, 10 * MIB]  # type: ignore[no-any-return]
+
+        await eventually(seen, "both attempts have read the blob")
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "no JSON", "[]", "null", "{}", '{"Type":"Other"}', '{"Type":"BlobTrigger","FunctionId":null}', "[" * 100_000],
-)
-def test_other_texts_are_no_messages(text: str) -> None:
-    with pytest.raises(NoTriggerMessage):
-        read_message(text)
+@pytest.mark.azurite
+async def test_a_trigger_may_take_a_client_of_the_sdk(tmp_path: Path, azurite: str) -> None:
+    # Its releases need a later azure-storage-blob than azemu does.
+    pytest.importorskip("azurefunctions.extensions.bindings.blob")
+    code = """
+    import azurefunctions.extensions.bindings.blob as blob
+
+    @app.blob_trigger(arg_name="client", path="sdk-trigger/{name}.in", connection="AzureWebJobsStorage")
+    @app.blob_input(arg_name="same", path="sdk-trigger/{name}.in", connection="AzureWebJobsStorage")
+    @app.blob_output(arg_name="out", path="sdk-trigger/{name}.out", connection="AzureWebJobsStorage")
+    def arrived(client: blob.BlobClient, same: bytes, out: func.Out[str]):
+        text = client.download_blob(encoding="utf-8").readall()
+        out.set(text.upper())
+        seen.append([client.container_name, client.blob_name, text, same.decode()])
+    """
+    async with run_app(tmp_path, HTTP_APP, SEEN, code, storage=azurite) as app:
+        container = container_of(app, "sdk-trigger")
+        await container.create()
+        try:
+            await container.write("a.in", b"content")
+
+            async def seen() -> bool:
+                answer = (await app.get("/api/seen")).json()
+                return answer == [["sdk-trigger", "a.in", "content", "content"]]  # type: ignore[no-any-return]
+
+            await eventually(seen, "the function has run")
+
+            async def written() -> bool:
+                return b"CONTENT" in [await container.read(blob.name) async for blob in container.list("a.out")]
+
+            await eventually(written, "the output is written")
+        finally:
+            await container.drop()
 
 
-def test_a_name_beyond_ascii_survives_the_queue() -> None:
-    message = TriggerMessage(function="f", container="c-work", blob="ü ö/{x}\u2028.txt", etag='"0x1"')
-    assert read_message(base64.b64decode(stored_text(message)).decode()) == message
+async def test_a_trigger_with_a_client_is_in_error_on_the_built_in_store(tmp_path: Path) -> None:
+    pytest.importorskip("azurefunctions.extensions.bindings.blob")
+    code = """
+    import azurefunctions.extensions.bindings.blob as blob
 
-
-def test_trigger_details_are_as_recorded() -> None:
-    recorded = next(line for line in TRIGGERS.log("blob_first").splitlines() if "Trigger Details: " in line)
-    details = dict(part.split(": ", 1) for part in recorded.split("Trigger Details: ")[1].split(", "))
-    message = QueueMessage(
-        details["MessageId"],
-        "",
-        "",
-        int(details["DequeueCount"]),
-        datetime.fromisoformat(details["InsertedOn"]),
-        datetime.fromisoformat(details["InsertedOn"]),
-    )
-    properties = BlobProperties(
-        "a",
-        0,
-        "",
-        datetime.fromisoformat(details["BlobLastModified"]),
-        created_at=datetime.fromisoformat(details["BlobCreated"]),
-    )
-    assert details_of(message, properties) == details
+    @app.blob_trigger(arg_name="client", path="things/{name}", connection="AzureWebJobsStorage")
+    def arrived(client: blob.BlobClient):
+        pass
+    """
+    async with run_app(tmp_path, HTTP_APP, code) as app:
+        [error] = (await app.get("/admin/functions/arrived/status")).json()["errors"]
+        assert "leads to azemu's built-in store, which has none. Use Azurite" in error
