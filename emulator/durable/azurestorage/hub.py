@@ -9,9 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from emulator.clock import Clock
-from emulator.polling.crash_recovery.host_identity import FIRST_LOCK, HostIdentity, new_host_name
-from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal
-from emulator.polling.crash_recovery.takeover import takeover
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
 from emulator.durable.azurestorage.names import HubNames
@@ -48,6 +45,9 @@ from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
+from emulator.polling.crash_recovery.host_identity import FIRST_LOCK, HostIdentity, new_host_name
+from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal
+from emulator.polling.crash_recovery.takeover import takeover
 from emulator.storage.port import MAX_HIDE, StorageAccount
 
 _log = get_logger(__name__)

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from emulator.background import background
 from emulator.config.connections import BuiltinConnection, resolve_connection
-from emulator.polling.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions, resolve_options
@@ -32,6 +31,7 @@ from emulator.extensions.durable.manual_start import manual_event
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Input, Trigger, Webhook
 from emulator.logs import get_logger
+from emulator.polling.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.storage.accounts import connection_key
 
 SYSTEM_KEY: Final = "durabletask_extension"

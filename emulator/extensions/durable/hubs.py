@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from emulator.clock import Clock
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
-from emulator.polling.crash_recovery.host_identity import ClaimIdentity, no_identity
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
+from emulator.polling.crash_recovery.host_identity import ClaimIdentity, no_identity
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 

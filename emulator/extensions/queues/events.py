@@ -5,8 +5,7 @@ Source: docs/protocol/functions-host.md 2.3, 7.3 and 8.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from emulator import bound_json as json

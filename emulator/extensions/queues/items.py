@@ -41,7 +41,7 @@ def items_of(value: Datum) -> Sequence[str | bytes]:
 
 def _items_of_text(text: str) -> Sequence[str]:
     trimmed = text.strip()
-    if not (trimmed.startswith("{") and trimmed.endswith("}") or trimmed.startswith("[") and trimmed.endswith("]")):
+    if not ((trimmed.startswith("{") and trimmed.endswith("}")) or (trimmed.startswith("[") and trimmed.endswith("]"))):
         return [text]
     try:
         content = read_whole(trimmed)

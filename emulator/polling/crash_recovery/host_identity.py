@@ -20,9 +20,9 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from emulator.polling.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.ids import NewId
 from emulator.logs import get_logger
+from emulator.polling.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
 from emulator.storage.file_lock import try_lock
 
 _log = get_logger(__name__)

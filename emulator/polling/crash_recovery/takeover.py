@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.polling.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
-from emulator.polling.crash_recovery.receipt_journal import return_messages
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
+from emulator.polling.crash_recovery.receipt_journal import return_messages
 from emulator.storage.port import StorageAccount
 
 _log = get_logger(__name__)

@@ -9,8 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emulator.polling.crash_recovery.host_identity import open_host_identities
 from emulator.ids import new_id
+from emulator.polling.crash_recovery.host_identity import open_host_identities
 from emulator.storage.port import QueueMessage
 
 

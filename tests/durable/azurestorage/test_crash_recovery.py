@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.ids import new_id
 from emulator.polling.crash_recovery.host_identity import HostIdentity, open_host_identities
 from emulator.polling.crash_recovery.receipt_journal import (
     FileReceiptJournal,
@@ -21,8 +23,6 @@ from emulator.polling.crash_recovery.receipt_journal import (
     return_messages,
 )
 from emulator.polling.crash_recovery.takeover import takeover
-from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.ids import new_id
 from emulator.storage.port import QueueMessage, StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, unique

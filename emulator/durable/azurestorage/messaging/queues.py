@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
-from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
@@ -24,6 +23,7 @@ from emulator.durable.options import MessageEncoding
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
+from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.polling.locked_message import LockedMessage
 from emulator.polling.message_wait import MessageWait
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageError

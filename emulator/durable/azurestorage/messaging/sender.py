@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from emulator.clock import Clock
-from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.queues import EncodedMessage, TaskQueue
@@ -21,6 +20,7 @@ from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.options import AzureStorageProvider
 from emulator.ids import NewId, hyphenated
+from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.storage.port import MAX_HIDE, StorageAccount
 
 
