@@ -68,6 +68,10 @@ class BindingTypes:
         """Return the output of a binding type. Raises UnknownBindingType."""
         return self._outputs.get(binding.type.lower()) or self._fallback.output(binding)
 
+    def gives_sdk_types(self, binding: Binding) -> bool:
+        """Whether a trigger or input gives clients of an Azure SDK. Raises UnknownBindingType."""
+        return (self.trigger(binding) if binding.is_trigger else self.input(binding)).gives_sdk_types
+
     def check_known(self, bindings: Iterable[Binding]) -> None:
         """Raises UnknownBindingTypes, with all types that are unknown."""
         # The host names all unknown types of a function in one message, so the first one must not end the search.

@@ -134,7 +134,7 @@ def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
     if triggers > 1:
         raise InvalidFunction("Multiple trigger bindings defined. A function can only have a single trigger binding.")
     types.check_known(metadata.bindings)
-    _check_sdk_types(metadata)
+    _check_sdk_types(metadata, types)
     # -1 means no limit. Neither rule is checked by the Python library, which only parses the numbers.
     policy = metadata.retry
     if policy is not None and policy.max_attempts < UNLIMITED:
@@ -145,15 +145,20 @@ def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
         raise InvalidFunction("The retry policy's minimum_interval is longer than its maximum_interval.")
 
 
-def _check_sdk_types(metadata: FunctionMetadata) -> None:
+def _check_sdk_types(metadata: FunctionMetadata, types: BindingTypes) -> None:
+    bindings = {binding.name: binding for binding in metadata.bindings}
     for parameter, type_name in metadata.sdk_types.items():
+        # Without a binding: a client such as ServiceBusMessageActions, for which none is declared.
+        binding = bindings.get(parameter)
+        if binding is not None and types.gives_sdk_types(binding):
+            continue
         module, _, name = type_name.rpartition(".")
         # azurefunctions.extensions.bindings.blob.blobClient is a module of azurefunctions-extensions-bindings-blob.
         package = "-".join(module.split(".")[:4])
         raise InvalidFunction(
-            f"The parameter '{parameter}' has the type {name} of the package {package}. azemu does not support SDK "
-            "types yet, so this function does not run here. The app's other functions do. To run it, change the "
-            "annotation to a type of azure.functions, str or bytes."
+            f"The parameter '{parameter}' has the type {name} of the package {package}. azemu supports SDK types of "
+            "blob bindings only, so this function does not run here. The app's other functions do. To run it, change "
+            "the annotation to a type of azure.functions, str or bytes."
         )
 
 

@@ -208,6 +208,7 @@ class Trigger:
     `supports_retry`: the trigger is meant to have a retry policy; others run by theirs with a warning, as on Azure.
     `log_category`: of the log lines of all modules in the folder of `listen`, such as Host.Triggers.Timer.
     `is_manual`: no events arrive by themselves, so the start tells users how to run the function.
+    `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
     """
 
     listen: Listen
@@ -218,15 +219,20 @@ class Trigger:
     supports_retry: bool = False
     log_category: str = "Host.General"
     is_manual: bool = False
+    gives_sdk_types: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation."""
+    """One type of input binding. `is_supplied`: its value comes from the caller of an invocation.
+
+    `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
+    """
 
     read: ReadInput
     validate: ValidateBinding = accept_binding
     is_supplied: bool = False
+    gives_sdk_types: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

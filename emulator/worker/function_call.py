@@ -6,6 +6,7 @@ Source: docs/protocol/python-worker.md 6.1.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from emulator.logs import get_logger
@@ -41,8 +42,7 @@ class FunctionCall:
         self._context = Context(invocation, name=function.metadata.name, directory=function.directory, local=local)
         self._outs = {name: values.Out[Any]() for name in function.outputs}
         self.arguments: dict[str, Any] = {
-            name: values.decode(function.inputs[name].converter, datum, invocation.trigger_metadata)
-            for name, datum in invocation.inputs.items()
+            name: self._decode(name, datum, invocation.trigger_metadata) for name, datum in invocation.inputs.items()
         }
         if function.takes_context:
             self.arguments[CONTEXT] = self._context
@@ -50,6 +50,12 @@ class FunctionCall:
         # Last: hooks see the complete arguments and may replace them.
         if extensions is not None:
             extensions.before_invocation(self._context, self.arguments)
+
+    def _decode(self, name: str, datum: Datum | None, metadata: Mapping[str, Datum]) -> Any:
+        bound = self._function.inputs[name]
+        if datum is not None and datum.type == "model_binding_data":
+            return self._function.sdk_clients.of(name, bound.converter, bound.python_type, datum.value)
+        return values.decode(bound.converter, datum, metadata)
 
     @property
     def stream_parameter(self) -> str:

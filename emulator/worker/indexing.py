@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -21,6 +21,7 @@ from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.worker.port import Binding, FunctionMetadata
 from emulator.worker.retry_policies import policy_of_decorator
+from emulator.worker.sdk_types import SdkClients
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
 from emulator.worker.user_functions import source_of
@@ -39,6 +40,7 @@ class LoadedFunction:
     returns: BoundType | None
     directory: str
     streaming: HttpStreaming | None = None
+    sdk_clients: SdkClients = field(default_factory=SdkClients)
 
 
 def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFunction]:

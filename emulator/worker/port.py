@@ -20,7 +20,7 @@ DatumType = Literal[
     "http",
     "http_stream",
     "stream",
-    "sdk_object",
+    "model_binding_data",
     "int",
     "double",
     "collection_string",
@@ -100,14 +100,26 @@ class HttpStream:
 class Datum:
     """A typed value (TypedData). `json` holds JSON *text*; `http` holds HttpRequestData or HttpResponseData.
 
-    Three types hold objects that the worker gives to the parameter as they are: `http_stream` an HttpStream, `stream`
-    a binary file object, `sdk_object` a client of an Azure SDK, such as BlobClient. FunctionRpc has no message for
-    them; the official worker gets a description of the object (model_binding_data) and creates it in its own process.
-    The absence of a value is None instead of a Datum.
+    `model_binding_data` holds a ModelBindingData. FunctionRpc has no message for two types: `http_stream` holds an
+    HttpStream, and `stream` a binary file object, as input or output. Its `read` is called on any thread but the
+    host's, and may block. The absence of a value is None instead of a Datum.
     """
 
     type: DatumType
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBindingData:
+    """Description of a client of an Azure SDK, such as BlobClient, which the SDK's package creates in the worker.
+
+    `source` names the kind of service, such as "AzureStorageBlobs"; `content` has a form of its own for each.
+    """
+
+    version: str
+    source: str
+    content_type: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,12 @@ class Binding:
         """Whether it is the function's trigger."""
         # By the suffix, like the official host: it has no list of the trigger types.
         return self.type.lower().endswith("trigger")
+
+    @property
+    def takes_sdk_type(self) -> bool:
+        """Whether the parameter takes a client or message of an Azure SDK, which needs a `model_binding_data`."""
+        marks = self.properties.get("properties")
+        return isinstance(marks, Mapping) and marks.get("SupportsDeferredBinding") is True
 
 
 def member_of(properties: Mapping[str, Any], name: str) -> Any:

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import sys
 import typing
-from typing import Any
+from typing import Any, Final
+
+from emulator.worker.port import ModelBindingData
+
+# Clients that a function keeps. Most functions have one, but a path with expressions may name a new blob in every run.
+_MAX_CLIENTS: Final = 100
 
 
 def sdk_converter(binding_type: str, annotation: Any) -> Any | None:
@@ -22,6 +27,36 @@ def sdk_converter(binding_type: str, annotation: Any) -> Any | None:
         return None
     # Without a converter for this binding, the official worker takes the usual one, which then refuses the annotation.
     return registry.get(binding_type)
+
+
+class SdkClients:
+    """The SDK clients of a function, created by its package when they are first needed.
+
+    As in the official worker, a parameter gets the same client again for the same blob or container, so that its
+    connections are kept open. Callable on any thread.
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str, bytes], Any] = {}
+
+    def of(self, parameter: str, binding_type: str, annotation: Any, data: ModelBindingData) -> Any:
+        """Return the object that `data` describes. Raises what the package raises.
+
+        A StorageStreamDownloader makes a request at this moment.
+        """
+        key = (parameter, data.content)
+        if key in self._clients:
+            return self._clients[key]
+        base, converter = sys.modules["azurefunctions.extensions.base"], sdk_converter(binding_type, annotation)
+        assert converter is not None  # The signature was checked.
+        client = converter.decode(base.Datum(data, "model_binding_data"), trigger_metadata=None, pytype=annotation)
+        # The official worker keeps a StorageStreamDownloader, too, which has nothing left to read in the second run.
+        if type(client).__name__.endswith("Client"):
+            while len(self._clients) >= _MAX_CLIENTS:
+                self._clients.pop(next(iter(self._clients), key), None)
+            # Of two threads, both get the client of the first one.
+            return self._clients.setdefault(key, client)
+        return client
 
 
 def is_service_client(annotation: Any) -> bool:

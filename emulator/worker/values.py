@@ -7,11 +7,13 @@ all conversions are in docs/protocol/python-worker.md chapter 4; the texts are t
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import azure.functions as func
+from azure.functions import blob as library_blob
 from azure.functions import meta
 
 from emulator import bound_json as json
@@ -19,6 +21,9 @@ from emulator.worker.http_values import library_request, response_data
 from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
+
+# A file that a function writes to a blob is read into memory up to this size, and passed on as a stream beyond.
+_MAX_READ_FILE = 8 * 1024 * 1024
 
 # The durable extension ignores the letter case of these types; a function that it calls needs their converters.
 _DURABLE_TYPES = {name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
@@ -102,13 +107,18 @@ class Out(func.Out[T], Generic[T]):
 
 def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str, Datum]) -> Any:
     """The Python value of an input. Raises what the converter raises; TypeError when it cannot take the kind."""
-    if datum is not None and datum.type in ("http_stream", "stream", "sdk_object"):
-        # Objects of this process need no conversion: a web framework builds its request from an HTTP stream, and user
-        # code reads a stream or calls a client itself.
+    if datum is not None and datum.type == "http_stream":
+        # A web framework builds its request from it.
         return datum.value
     converter = converter_for(binding_type)
     # `blob` inputs share the trigger's converter and therefore get the metadata too, as in the official worker.
     metadata = LibraryMetadata(trigger_metadata) if converter.has_trigger_support() else None
+    if datum is not None and datum.type == "stream":
+        if converter is GenericConverter:
+            return datum.value
+        # The library's class takes the whole content. It is created without one, for its other properties.
+        described = converter.decode(meta.Datum(b"", "bytes"), trigger_metadata=metadata)
+        return LazyInputStream(described, datum.value)
     try:
         return converter.decode(_to_library(datum), trigger_metadata=metadata)
     except NotImplementedError:
@@ -126,6 +136,8 @@ def encode(binding_type: str, value: Any, python_type: object) -> Datum | None:
     value.
     """
     converter = converter_for(binding_type)
+    if converter is library_blob.BlobConverter and isinstance(value, io.IOBase):
+        return _file_content(value)
     try:
         encoded = converter.encode(value, expected_type=python_type)
     except (NotImplementedError, AttributeError) as error:
@@ -143,6 +155,63 @@ def encode(binding_type: str, value: Any, python_type: object) -> Datum | None:
     if convert is None:
         raise NotImplementedError(f"unexpected Datum type: {encoded.type!r}")
     return convert(encoded.value)
+
+
+# Streams -----------------------------------------------------------------------------------------------------
+
+
+class LazyInputStream(library_blob.InputStream):
+    """An InputStream whose content is read from `content` while the function reads it.
+
+    `described`: one without content, whose name, length, URI and metadata it has.
+    """
+
+    def __init__(self, described: library_blob.InputStream, content: Any) -> None:
+        # Releases of the library differ in the arguments of the constructor.
+        self.__dict__.update(described.__dict__)
+        self._content = content
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._content.read(size)  # type: ignore[no-any-return]
+
+    # Also in the library, where it is the same as `read`.
+    def read1(self, size: int = -1) -> bytes:
+        return self._content.read1(size)  # type: ignore[no-any-return]
+
+    # readline() of the io module reads single bytes without it.
+    def peek(self, size: int = 0) -> bytes:
+        return self._content.peek(size)  # type: ignore[no-any-return]
+
+
+class _Continued:
+    """A file whose beginning has been read already."""
+
+    def __init__(self, beginning: bytes, rest: Any) -> None:
+        self._beginning = beginning
+        self._rest = rest
+
+    def read(self, size: int) -> bytes:
+        if self._beginning:
+            block, self._beginning = self._beginning[:size], self._beginning[size:]
+            return block
+        return self._rest.read(size)  # type: ignore[no-any-return]
+
+
+def _file_content(file: Any) -> Datum:
+    """Return the content of a file that a function writes to a blob, or a large one as a stream.
+
+    The library reads every file as a whole. Raises what reading the file raises.
+    """
+    beginning = bytearray()
+    while len(beginning) < _MAX_READ_FILE:
+        # A raw file may return less than it has.
+        block = file.read(_MAX_READ_FILE - len(beginning))
+        if isinstance(block, str):
+            return Datum("string", block + file.read())
+        if not block:
+            return Datum("bytes", bytes(beginning))
+        beginning += block
+    return Datum("stream", _Continued(bytes(beginning), file))
 
 
 # To the library ----------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -433,16 +432,3 @@ def f(x, content):
     with pytest.raises(FunctionFailed):
         await app.call()
     assert stream.closed
-
-
-async def test_an_sdk_client_object_is_given_to_the_function_as_it_is(bench: Open) -> None:
-    app = await bench("""
-@app.generic_input_binding(arg_name="client", type="thing", path="in")
-@app.generic_output_binding(arg_name="name", type="thing", path="out")
-@app.generic_trigger(arg_name="x", type="thingTrigger")
-def f(x, client, name: func.Out[str]):
-    name.set(client.blob_name)
-""")
-    app.things.stored["in"] = Datum("sdk_object", SimpleNamespace(blob_name="dir/x.txt"))
-    await app.call()
-    assert app.things.stored["out"] == Datum("string", "dir/x.txt")

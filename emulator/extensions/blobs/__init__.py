@@ -1,1 +1,1 @@
-"""Blob triggers and blob bindings (blobTrigger, blob)."""
+"""Blob triggers, inputs and outputs (Azure Storage)."""

@@ -22,8 +22,8 @@ from emulator.polling.outage import StorageOutage
 from emulator.storage.port import BlobContainer, NotFound
 
 INTERVAL: Final = timedelta(seconds=2)
-# A listing of 10,000 blobs takes Azurite seconds. The pauses grow with that time, so that an idle app leaves most of the
-# processor to others, but not beyond the interval that is used in Azure.
+# A listing of 10,000 blobs takes Azurite seconds. The pauses grow with that time, so that an idle app leaves most of
+# the processor to others, but not beyond the interval that is used in Azure.
 _PAUSE_PER_SCAN: Final = 4
 _LONGEST_PAUSE: Final = timedelta(seconds=10)
 

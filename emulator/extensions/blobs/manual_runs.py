@@ -12,8 +12,7 @@ from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import connection_of, path_of
-from emulator.extensions.blobs.message_processing import read_version
-from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum
+from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum, trigger_value
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.storage.port import BlobProperties, NotFound
@@ -55,19 +54,19 @@ async def manual_event(
             created_at=now,
             content_md5=hashlib.md5(content, usedforsecurity=False).digest(),
         )
-        uri = f"http://localhost/{path}"
+        uri, value = f"http://localhost/{path}", Datum("bytes", content)
     else:
         container = context.accounts(connection_of(binding)).container(container_name)
         try:
             properties = await container.properties(name)
-            content = await read_version(container, properties)
         except NotFound:
             raise InvalidInput(
                 f"There is no blob '{path}' for function '{function.name}'. Upload it first, or send its content as "
                 f'the input and its path as metadata: {{"{PATH}": "{path}"}}.'
             ) from None
+        value = await trigger_value(function, container, properties, context)
         uri = container.url(name)
-    event = blob_event(Datum("bytes", content), properties, container=container_name, uri=uri, captures=captures)
+    event = blob_event(value, properties, container=container_name, uri=uri, captures=captures)
     return _with_chosen(event, given.metadata)
 
 

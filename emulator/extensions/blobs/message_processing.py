@@ -9,13 +9,12 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import EVENT_GRID, BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, PassingOn
-from emulator.extensions.blobs.trigger_events import blob_event, details_of
+from emulator.extensions.blobs.trigger_events import blob_event, details_of, trigger_value
 from emulator.extensions.blobs.trigger_messages import (
     POISON_QUEUE,
     NoTriggerMessage,
@@ -23,13 +22,12 @@ from emulator.extensions.blobs.trigger_messages import (
     read_message,
 )
 from emulator.host.console.categories import function_category
+from emulator.host.context import ExtensionContext
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.host.port import TriggerEvent
 from emulator.logs import get_logger
 from emulator.polling.message_listener import Outcome
 from emulator.storage.port import (
-    BlobContainer,
-    BlobProperties,
     NotFound,
     PreconditionFailed,
     Queue,
@@ -37,13 +35,12 @@ from emulator.storage.port import (
     StorageAccount,
     StorageUnreachable,
 )
-from emulator.worker.port import Datum, WorkerError
+from emulator.worker.port import WorkerError
 
 T = TypeVar("T")
 
 _log = get_logger(__name__)
 
-_RANGE_BYTES: Final = 4 * 1024 * 1024
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
@@ -55,12 +52,12 @@ class MessageProcessing:
         functions: Mapping[str, BlobFunction],
         passing_on: PassingOn,
         host_account: StorageAccount,
-        clock: Clock,
+        context: ExtensionContext,
     ) -> None:
         self._functions = functions
         self._passing_on = passing_on
         self._host_account = host_account
-        self._clock = clock
+        self._context = context
 
     def poison_queue(self, message: QueueMessage) -> Queue:
         """Return the poison queue of a message, which is in the account of the blob."""
@@ -126,14 +123,16 @@ class MessageProcessing:
                     # The scanner finds the new version, too. But another host may scan, and soon stop.
                     await self._when_reachable(partial(self._passing_on.pass_on, function, version))
                     return None
-                content = await self._when_reachable(partial(read_version, container, properties))
+                value = await self._when_reachable(
+                    partial(trigger_value, function.function, container, properties, self._context)
+                )
             except PreconditionFailed:
                 continue  # It was written between the two requests.
             except NotFound:
                 return None
             own = trigger.container == function.path.container
             return blob_event(
-                Datum("bytes", content),
+                value,
                 properties,
                 container=trigger.container,
                 uri=container.url(trigger.blob),
@@ -151,17 +150,8 @@ class MessageProcessing:
                 return await request()
             except StorageUnreachable as error:
                 _log.debug("A blob cannot be read and is tried again: %s", error)
-                await self._clock.sleep(pause, upkeep=True)
+                await self._context.clock.sleep(pause, upkeep=True)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-async def read_version(container: BlobContainer, properties: BlobProperties) -> bytes:
-    """Return the content of one version of a blob. Raises PreconditionFailed if it has been replaced, NotFound."""
-    parts = []
-    for offset in range(0, properties.size, _RANGE_BYTES):
-        part = await container.read_range(properties.name, offset, _RANGE_BYTES, if_match=properties.etag)
-        parts.append(part.content)
-    return b"".join(parts)
 
 
 def _read(message: QueueMessage) -> TriggerMessage:

@@ -33,7 +33,7 @@ class Headers(Mapping[str, str]):
 class ResponseParser:
     """Parser of one response. `bodiless`: the request was a HEAD, so no body follows whatever the headers say."""
 
-    __slots__ = ("_bodiless", "_buffer", "_chunk_start", "_chunks", "_headers", "_length", "_status")
+    __slots__ = ("_bodiless", "_buffer", "_chunk_start", "_chunks", "_headers", "_length", "_parts", "_status")
 
     def __init__(self, *, bodiless: bool) -> None:
         self._bodiless = bodiless
@@ -43,9 +43,14 @@ class ResponseParser:
         self._length: int | None = None  # None: chunked, or the body ends with the connection
         self._chunks: list[bytes] | None = None  # None: not chunked
         self._chunk_start = 0  # position of the next chunk in the buffer
+        self._parts: list[bytes] = []  # a body of known length that has not arrived completely
 
     def feed(self, data: bytes) -> Response | None:
         """Add received bytes. Returns the response when it is complete. Raises ValueError if it is not valid HTTP."""
+        if self._parts:
+            # Joined once, at the end: the time for joining at every call grows with the square of the size.
+            self._parts.append(data)
+            return self._body_of_known_length(len(data))
         self._buffer = self._buffer + data if self._buffer else data
         while not self._status:
             head, separator, rest = self._buffer.partition(b"\r\n\r\n")
@@ -55,12 +60,20 @@ class ResponseParser:
             self._parse_head(head)
         if self._chunks is not None:
             return self._parse_chunks(self._chunks)
-        if self._length is None or len(self._buffer) < self._length:
+        if self._length is None:
             return None
-        if len(self._buffer) > self._length:
+        self._parts.append(self._buffer)
+        return self._body_of_known_length(len(self._buffer))
+
+    def _body_of_known_length(self, arrived: int) -> Response | None:
+        assert self._length is not None
+        self._length -= arrived
+        if self._length > 0:
+            return None
+        if self._length < 0:
             # There is only one request at a time on a connection. The rest cannot belong to anything.
             raise ValueError("more than one response to one request")
-        return Response(self._status, self._headers, self._buffer)
+        return Response(self._status, self._headers, b"".join(self._parts) if len(self._parts) > 1 else self._parts[0])
 
     def end_of_connection(self) -> Response | None:
         """Return the response if the end of the connection completes it: its headers gave no length for the body."""

@@ -24,7 +24,7 @@ def hello(req: func.HttpRequest):
 @app.route(route="order/{id}", methods=["POST"])
 @app.queue_output(arg_name="msg", queue_name="outbox-{id}", connection="AzureWebJobsStorage")
 @app.cosmos_db_output(arg_name="doc", connection="C", database_name="d", container_name="c")
-@app.blob_output(arg_name="blob", path="out/{id}", connection="C")
+@app.generic_output_binding(arg_name="blob", type="redis", command="SET {id}")
 @app.service_bus_queue_output(arg_name="bus", queue_name="q", connection="C")
 @app.table_output(arg_name="row", table_name="t", connection="C")
 def order(
@@ -58,11 +58,11 @@ def show(req: func.HttpRequest, doc: func.DocumentList, info: str):
     return json.dumps([doc[0]["id"], json.loads(info)["url"]])
 
 @app.queue_trigger(arg_name="msg", queue_name="q", connection="C")
-@app.blob_input(arg_name="blob", path="in/{queueTrigger}", connection="C")
+@app.generic_input_binding(arg_name="blob", type="redis", command="GET {queueTrigger}")
 @app.sql_input(arg_name="rows", command_text="select", connection_string_setting="C")
 @app.queue_output(arg_name="out", queue_name="q", connection="C")
-def join(msg: func.QueueMessage, blob: func.InputStream, rows: func.SqlRowList, out: func.Out[str]):
-    out.set(f"{msg.get_body().decode()} {blob.read().decode()} {rows[0]['id']}")
+def join(msg: func.QueueMessage, blob: str, rows: func.SqlRowList, out: func.Out[str]):
+    out.set(f"{msg.get_body().decode()} {blob} {rows[0]['id']}")
 """
 
 
@@ -94,7 +94,7 @@ async def test_an_http_function_answers_and_its_outputs_are_captured(
     [queue] = [one for one in (await site.get("/admin/azemu/outputs")).json() if one["binding"] == "msg"]
     assert (queue["function"], queue["type"], queue["properties"]["queueName"]) == ("order", "queue", "outbox-7")
     assert f"Output 'msg' (queue) is captured, not sent: {'o' * 200}… (500 characters)" in caplog.messages
-    assert "Output 'blob' (blob) is captured, not sent: 2 bytes" in caplog.messages
+    assert "Output 'blob' (redis) is captured, not sent: 2 bytes" in caplog.messages
     assert (await site.request("DELETE", "/admin/azemu/outputs")).status == 204
     assert (await site.get("/admin/azemu/outputs")).json() == []
 
@@ -135,7 +135,7 @@ async def test_an_input_needs_a_value_of_the_caller(site: RunningApp, caplog: py
 
 async def test_values_of_one_invocation_win_over_supplied_ones(site: RunningApp) -> None:
     url = "/admin/azemu/functions/join/invoke"
-    await site.request("PUT", "/admin/azemu/functions/join/inputs/blob", data=b"kept")
+    await site.request("PUT", "/admin/azemu/functions/join/inputs/blob", data="kept")
     answer = await site.request("POST", url, json={"input": "m", "inputs": {"rows": [{"id": 5}], "blob": "mine"}})
     assert answer.json()["outputs"][0]["value"] == "m mine 5"
     answer = await site.request("POST", url, json={"input": "m", "inputs": {"Rows": {"id": 6}}})
