@@ -75,7 +75,7 @@ def check_path(binding: Binding) -> None:
     if "{" not in path:
         parse_blob_path(path)
     # The Functions host finds this in every run, after it has rendered the name of the blob.
-    elif separator and "{" not in container and not _is_url(path):
+    elif separator and "{" not in container and not is_url(path):
         _check_container(path, container)
 
 
@@ -90,7 +90,7 @@ def _check_container(path: str, container: str) -> None:
 
 def _split(path: str) -> tuple[str, str, str]:
     """Return container, slash and blob name. Of a URL, account and query are ignored."""
-    if not _is_url(path):
+    if not is_url(path):
         return path.partition("/")
     url = urlsplit(path)
     segments = unquote(url.path.lstrip("/"))
@@ -99,7 +99,8 @@ def _split(path: str) -> tuple[str, str, str]:
     return segments.partition("/")
 
 
-def _is_url(path: str) -> bool:
+def is_url(path: str) -> bool:
+    """Return whether a path is the absolute URL of a blob."""
     return path.lower().startswith(("http://", "https://"))
 
 

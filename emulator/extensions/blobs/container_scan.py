@@ -22,9 +22,10 @@ from emulator.polling.outage import StorageOutage
 from emulator.storage.port import BlobContainer, NotFound
 
 INTERVAL: Final = timedelta(seconds=2)
-# A scan of a large container is work for the host and for the emulator. The pauses grow with it, so that an idle app
-# leaves most of the time of the processors to others.
+# A listing of 10,000 blobs takes Azurite seconds. The pauses grow with that time, so that an idle app leaves most of
+# the processor to others, but not beyond the interval that is used in Azure.
 _PAUSE_PER_SCAN: Final = 4
+_LONGEST_PAUSE: Final = timedelta(seconds=10)
 
 _IN_AZURE: Final = (
     " (In Azure, a function that joins an app later gets only blobs newer than the newest one that the app has seen.)"
@@ -67,7 +68,7 @@ class ContainerScan:
                 await outage.wait_before_retry(error)
                 continue
             outage.resolved()
-            rest = _PAUSE_PER_SCAN * (self._clock.now() - started_at)
+            rest = min(_PAUSE_PER_SCAN * (self._clock.now() - started_at), _LONGEST_PAUSE)
             if is_complete:
                 # Also when blobs are written one after the other. At most 2 s, because users wait for them.
                 await self._clock.sleep(min(rest, INTERVAL).total_seconds(), upkeep=True)

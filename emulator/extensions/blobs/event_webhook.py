@@ -6,15 +6,14 @@ extension for blobs: BlobTriggerEventGridHttpHandler).
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
 from emulator import bound_json as json
 from emulator.errors import EmulatorError
+from emulator.extensions.blobs.binding_paths import is_url, parse_blob_path
 from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id
 from emulator.host.port import Function
@@ -95,39 +94,16 @@ def _message(function: str, event: Any) -> TriggerMessage:
     url = data.get("url") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(url, str):
         raise InvalidEvents("An event has no data.url, the URL of the blob.")
-    container, blob = blob_of_url(url)
+    if not is_url(url):
+        raise InvalidEvents(f"data.url is not a URL: {url[:200]}")
+    path = parse_blob_path(url)
     return TriggerMessage(
         function=function,
-        container=container,
-        blob=blob,
+        container=path.container,
+        blob=path.require_blob(),
         etag=f'"{data.get("eTag") or ""}"',
         blob_type=str(data.get("blobType") or "BlockBlob"),
     )
-
-
-def blob_of_url(url: str) -> tuple[str, str]:
-    """Return container and name of the blob at a URL, decoded. Raises InvalidEvents."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        raise InvalidEvents(f"data.url is not a URL: {url[:200]}") from None
-    segments = parts.path.lstrip("/").split("/")
-    # An emulator has the name of the account in the path, as it has no host name of its own.
-    if _is_address(host) or "." not in host:
-        segments = segments[1:]
-    container, name = unquote("".join(segments[:1])), unquote("/".join(segments[1:]))
-    if not container or not name:
-        raise InvalidEvents(f"data.url does not name a blob in a container: {url[:200]}")
-    return container, name
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _validation_code(body: bytes) -> str:

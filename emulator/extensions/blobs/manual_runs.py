@@ -12,8 +12,7 @@ from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import connection_of, path_of
-from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum
-from emulator.extensions.blobs.trigger_value import trigger_value
+from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum, trigger_value
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.storage.port import BlobProperties, NotFound
@@ -60,12 +59,12 @@ async def manual_event(
         container = context.accounts(connection_of(binding)).container(container_name)
         try:
             properties = await container.properties(name)
-            value = await trigger_value(function, container, properties, settings=context.settings, clock=context.clock)
         except NotFound:
             raise InvalidInput(
                 f"There is no blob '{path}' for function '{function.name}'. Upload it first, or send its content as "
                 f'the input and its path as metadata: {{"{PATH}": "{path}"}}.'
             ) from None
+        value = await trigger_value(function, container, properties, context)
         uri = container.url(name)
     event = blob_event(value, properties, container=container_name, uri=uri, captures=captures)
     return _with_chosen(event, given.metadata)

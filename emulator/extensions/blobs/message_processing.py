@@ -11,20 +11,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from emulator.clock import Clock
-from emulator.config.settings import Settings
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import EVENT_GRID, BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, PassingOn
-from emulator.extensions.blobs.trigger_events import blob_event, details_of
+from emulator.extensions.blobs.trigger_events import blob_event, details_of, trigger_value
 from emulator.extensions.blobs.trigger_messages import (
     POISON_QUEUE,
     NoTriggerMessage,
     TriggerMessage,
     read_message,
 )
-from emulator.extensions.blobs.trigger_value import trigger_value
 from emulator.host.console.categories import function_category
+from emulator.host.context import ExtensionContext
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.host.port import TriggerEvent
 from emulator.logs import get_logger
@@ -54,14 +52,12 @@ class MessageProcessing:
         functions: Mapping[str, BlobFunction],
         passing_on: PassingOn,
         host_account: StorageAccount,
-        settings: Settings,
-        clock: Clock,
+        context: ExtensionContext,
     ) -> None:
         self._functions = functions
         self._passing_on = passing_on
         self._host_account = host_account
-        self._settings = settings
-        self._clock = clock
+        self._context = context
 
     def poison_queue(self, message: QueueMessage) -> Queue:
         """Return the poison queue of a message, which is in the account of the blob."""
@@ -128,14 +124,7 @@ class MessageProcessing:
                     await self._when_reachable(partial(self._passing_on.pass_on, function, version))
                     return None
                 value = await self._when_reachable(
-                    partial(
-                        trigger_value,
-                        function.function,
-                        container,
-                        properties,
-                        settings=self._settings,
-                        clock=self._clock,
-                    )
+                    partial(trigger_value, function.function, container, properties, self._context)
                 )
             except PreconditionFailed:
                 continue  # It was written between the two requests.
@@ -161,7 +150,7 @@ class MessageProcessing:
                 return await request()
             except StorageUnreachable as error:
                 _log.debug("A blob cannot be read and is tried again: %s", error)
-                await self._clock.sleep(pause, upkeep=True)
+                await self._context.clock.sleep(pause, upkeep=True)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 

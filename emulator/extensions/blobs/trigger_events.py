@@ -11,9 +11,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from emulator import bound_json as json
+from emulator.extensions.blobs.blob_content import ContentForm, read_content
 from emulator.extensions.blobs.dotnet_properties import json_values, property_values, uri_values
-from emulator.host.port import TriggerEvent
-from emulator.storage.port import BlobProperties, QueueMessage
+from emulator.extensions.blobs.sdk_references import client_reference
+from emulator.host.context import ExtensionContext
+from emulator.host.port import Function, TriggerEvent
+from emulator.storage.port import BlobContainer, BlobProperties, NotFound, QueueMessage
 from emulator.worker.port import Datum
 
 PATH: Final = "BlobTrigger"
@@ -58,6 +61,25 @@ def blob_event(
         details=details or {},
     )
     return event if reason is None else replace(event, reason=reason)
+
+
+async def trigger_value(
+    function: Function, container: BlobContainer, properties: BlobProperties, context: ExtensionContext
+) -> Datum:
+    """Return the value of a trigger's parameter: the content of a version of a blob, or what an SDK client is made of.
+
+    The content is bytes whatever dataType says, as in the Functions host; a large one is read while the function reads
+    it. Raises NotFound, PreconditionFailed (the blob was replaced) and StorageUnreachable.
+    """
+    binding = function.trigger
+    if binding.name in function.metadata.sdk_types:
+        return client_reference(binding, context.settings, container=container.name, blob=properties.name)
+    plain = function.metadata.parameter_types.get(binding.name) is not None
+    form = ContentForm.BYTES if plain else ContentForm.STREAM
+    value = await read_content(container, properties.name, form, context.clock, if_match=properties.etag)
+    if value is None:
+        raise NotFound(f"Blob {properties.name} is gone.", status=404, code="BlobNotFound")
+    return value
 
 
 def details_of(message: QueueMessage, properties: BlobProperties) -> dict[str, str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from emulator.extensions.blobs.event_webhook import InvalidEvents, blob_of_url
 from tests.extensions.blobs.blob_apps import BlobApp, run_blob_app, trigger
 from tests.recordings.triggers import TRIGGERS
 from tests.waiting import eventually
@@ -128,24 +127,3 @@ async def test_a_blob_that_fails_after_an_event_is_poisoned(app: BlobApp) -> Non
     assert await post(app, [event("c-work/out/bad")]) == 202
     await eventually(lambda: app.messages("webjobs-blobtrigger-poison"), "a poison message")
     assert len(app.received) == 5
-
-
-@pytest.mark.parametrize(
-    ("url", "blob"),
-    [
-        ("https://acc.blob.core.windows.net/c/a/b.txt", ("c", "a/b.txt")),
-        ("http://127.0.0.1:10000/devstoreaccount1/c/a%20b", ("c", "a b")),
-        ("http://localhost:10000/devstoreaccount1/c/a//b?sv=1", ("c", "a//b")),
-        ("http://azurite:10000/devstoreaccount1/c/a", ("c", "a")),
-        ("http://[::1]:10000/devstoreaccount1/c/a", ("c", "a")),
-        ("http://devstoreaccount1.blob.localhost:10000/c/a", ("c", "a")),
-    ],
-)
-def test_urls_of_blobs(url: str, blob: tuple[str, str]) -> None:
-    assert blob_of_url(url) == blob
-
-
-@pytest.mark.parametrize("url", ["", "x", "http://[", "https://acc.blob.core.windows.net/c", "http://localhost/c/"])
-def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(InvalidEvents):
-        blob_of_url(url)
