@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -60,6 +62,54 @@ async def test_messages_of_a_killed_host_are_processed_by_the_next_one(tmp_path:
             await eventually(lambda: len(notes(app)) == 3, "second run")
             assert notes(app) == [["begin", "slow", 1], ["begin", "slow", 2], ["end", "slow"]]
             await eventually(lambda: _is_empty(account, name), "empty queue")
+
+
+MANY = """
+@app.queue_trigger(arg_name="msg", queue_name="%QUEUE%", connection=STORAGE)
+async def work(msg: func.QueueMessage):
+    note(msg.get_body().decode())
+"""
+# As many as a host with these options processes at once.
+HOST_JSON = {"extensions": {"queues": {"batchSize": 32, "newBatchThreshold": 16}}}
+IN_WORK = 32 + 16
+
+
+async def put_many(account: StorageAccount, queue: str, count: int) -> list[str]:
+    texts = [str(number) for number in range(count)]
+    await asyncio.gather(*(put(account, queue, texts[first::16]) for first in range(16)))
+    return texts
+
+
+@pytest.mark.soak
+async def test_no_message_of_many_is_lost_when_a_host_is_killed(tmp_path: Path, connection: str) -> None:
+    name = unique("many")
+    settings = {"AzureWebJobsStorage": connection, "QUEUE": name}
+    app = write_app(tmp_path / "app", QUEUE_APP, MANY, host=HOST_JSON, settings=settings)
+    async with account_of(connection) as account:
+        texts = await put_many(account, name, 10_000)
+        with started(app, "--no-reload") as host:
+            await eventually(lambda: len(notes(app)) > 3000, "runs", within=600)
+            host.process.kill()
+            host.process.wait()
+        with started(app, "--no-reload"):
+            await eventually(lambda: _is_empty(account, name), "empty queue", within=600, every=1)
+    counts = Counter(text for [text] in notes(app))
+    assert set(counts) == set(texts)
+    assert sum(counts.values()) <= len(texts) + IN_WORK
+
+
+@pytest.mark.soak
+async def test_two_hosts_share_the_messages(tmp_path: Path, connection: str) -> None:
+    name = unique("shared")
+    settings = {"AzureWebJobsStorage": connection, "QUEUE": name}
+    app = write_app(tmp_path / "app", QUEUE_APP, MANY, host=HOST_JSON, settings=settings)
+    async with account_of(connection) as account:
+        with started(app, "--no-reload") as first, started(app, "--no-reload") as second:
+            for host in (first, second):
+                host.wait_for("Functions:")
+            texts = await put_many(account, name, 2000)
+            await eventually(lambda: _is_empty(account, name), "empty queue", within=600, every=1)
+    assert sorted(text for [text] in notes(app)) == sorted(texts)
 
 
 async def _is_empty(account: StorageAccount, name: str) -> bool:
