@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from datetime import timedelta
@@ -10,12 +11,18 @@ from typing import Any
 
 import pytest
 
+from emulator.clock import SystemClock
+from emulator.config.connections import StorageConnection
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, stored_text
+from emulator.storage import rest
 from emulator.storage.port import NotFound, Queue, QueueMessage
 from emulator.virtual_time import VirtualClock
-from tests.extensions.blobs.blob_apps import STORAGE, BlobApp, run_blob_app, trigger
+from tests.extensions.blobs.blob_apps import RECEIVING, STORAGE, BlobApp, read_received, run_blob_app, trigger
+from tests.processes import started
+from tests.running_apps import write_app
+from tests.storage.bench import unique
 from tests.storage_calls import StorageCalls
-from tests.waiting import eventually, logged
+from tests.waiting import eventually, eventually_sync, logged
 
 HOST_ID = "golden-1"
 SAME_HOST = {"AzureFunctionsWebHost__hostid": HOST_ID}
@@ -428,3 +435,86 @@ async def test_a_message_for_a_function_that_is_gone_is_reported(
         [poison] = await eventually(lambda: app.messages(POISON), "a poison message", clock=clock)
         assert poison.body == "bm8gSlNPTg=="
         await eventually(lambda: _is_empty(queue), "an empty queue", clock=clock)
+
+
+@pytest.mark.azurite
+async def test_blobs_of_azurite_run_once_each(tmp_path: Path, azurite: str) -> None:
+    """In real time, with a large blob that is read while the function reads it."""
+    container = unique("work")
+    reading = f"""
+@app.blob_trigger(arg_name="blob", path="{container}/large/{{name}}", connection="{STORAGE}")
+def large(blob: func.InputStream):
+    size = 0
+    while part := blob.read(1_000_000):
+        size += len(part)
+    received("large", blob, size=size)
+"""
+    options: dict[str, Any] = {"storage": azurite}
+    functions = (trigger("f", f"{container}/in/{{name}}"), reading)
+    async with run_blob_app(tmp_path, *functions, **options) as app:
+        await app.upload(f"{container}/in/ü ö%20.txt", "one", {"Colour": "red"})
+        [first] = await app.wait_for_runs(1)
+        assert (first["name"], first["metadata"]["Colour"]) == (f"{container}/in/ü ö%20.txt", "red")
+        await app.upload(f"{container}/in/ü ö%20.txt", "two")
+        await app.upload(f"{container}/large/x", bytes(9_000_001))
+        lines = await app.wait_for_runs(3)
+        assert {line["function"]: line.get("size") for line in lines[1:]} == {"f": None, "large": 9_000_001}
+    async with run_blob_app(tmp_path, *functions, **options) as app:
+        await app.upload(f"{container}/in/later", "l")
+        await app.wait_for_runs(4)
+        assert [bytes.fromhex(line["content"]) for line in app.received if line["function"] == "f"] == [
+            b"one",
+            b"two",
+            b"l",
+        ]
+
+
+async def test_sdk_types_need_a_storage_server(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = f"""
+import azurefunctions.extensions.bindings.blob as blobs
+
+@app.blob_trigger(arg_name="client", path="c-work/{{name}}", connection="{STORAGE}")
+def f(client: blobs.BlobClient):
+    pass
+"""
+    async with run_blob_app(tmp_path, function, trigger("g", "c-work/{name}"), clock=clock) as app:
+        await app.upload("c-work/a", "x")
+        await app.wait_for_runs(1)
+    assert "takes a client of the Azure SDK, which needs a storage server" in caplog.text
+
+
+# The lock of the scanner lasts 60 s after a kill, and Azurite needs its time.
+_LOCK_SECONDS = 180
+
+
+@pytest.mark.soak
+@pytest.mark.azurite
+@pytest.mark.timeout(2 * _LOCK_SECONDS)
+def test_kills_lose_no_blob(tmp_path: Path, azurite: str, azurite_connection: StorageConnection) -> None:
+    """Kill -9 in the middle: each blob runs at least once."""
+    folder = write_app(tmp_path / "app", RECEIVING, trigger("f", "kills/{name}"), settings={STORAGE: azurite})
+    file = tmp_path / "received.jsonl"
+    settings = {"RECEIVED": str(file)}
+
+    async def upload(numbers: range) -> None:
+        async with rest.open_account(azurite_connection, SystemClock()) as account:
+            container = account.container("kills")
+            await container.create()
+            for number in numbers:
+                await container.write(str(number), b"sleep:0.05")
+
+    def names() -> set[str]:
+        return {line["name"] for line in read_received(file)}
+
+    with started(folder, "--no-reload", env=settings) as host:
+        asyncio.run(upload(range(100)))
+        eventually_sync(lambda: len(names()) > 20, "runs before the kill", within=_LOCK_SECONDS)
+        host.process.kill()
+        host.wait()
+    assert len(names()) < 100
+    with started(folder, "--no-reload", env=settings):
+        asyncio.run(upload(range(100, 120)))
+        expected = {f"kills/{number}" for number in range(120)}
+        eventually_sync(lambda: expected <= names(), "all blobs", within=_LOCK_SECONDS)
