@@ -5,6 +5,7 @@ Source: host, FunctionBinding.ReadAsEnumerable and BindAsyncCollectorAsync; docs
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emulator import bound_json as json
@@ -26,32 +27,35 @@ def output_items(datum: Datum) -> list[str | bytes]:
     """
     match datum.type:
         case "bytes":
-            return [bytes(datum.value)]
-        case "json":
-            return _items(json.loads(datum.value), rewrite_dates=False)
-        case "string" if _looks_like_json(datum.value):
-            try:
-                return _items(read_whole(datum.value), rewrite_dates=True)
-            except JsonReaderError as error:
-                raise UnreadableOutput(
-                    f"{error} The text begins and ends like JSON, so the Functions host parses it."
-                ) from error
-        case "string":
             return [datum.value]
+        case "string":
+            return _items_of_text(datum.value)
+        case "json":
+            return [_text(item, rewrite_dates=False) for item in _elements(json.loads(datum.value))]
+        case "collection_bytes" | "collection_string":
+            return list(datum.value)
         case _:
-            return _items(datum.value, rewrite_dates=False)
+            return [_text(item, rewrite_dates=False) for item in _elements(datum.value)]
 
 
-def _looks_like_json(text: str) -> bool:
+def _items_of_text(text: str) -> list[str | bytes]:
     trimmed = text.strip()
-    return trimmed[:1] + trimmed[-1:] in ("{}", "[]")
+    if trimmed[:1] + trimmed[-1:] not in ("{}", "[]"):
+        return [text]
+    try:
+        content = read_whole(trimmed)
+    except JsonReaderError as error:
+        raise UnreadableOutput(
+            f"{error} The text begins and ends like JSON, so it is read as JSON. To send it as it is, use bytes."
+        ) from error
+    return [_text(item, rewrite_dates=True) for item in _elements(content)]
 
 
-def _items(value: Any, *, rewrite_dates: bool) -> list[str | bytes]:
-    return [_text(item, rewrite_dates=rewrite_dates) for item in (value if isinstance(value, list) else [value])]
+def _elements(content: Any) -> Sequence[Any]:
+    return content if isinstance(content, list) else [content]
 
 
 def _text(item: Any, *, rewrite_dates: bool) -> str:
-    if isinstance(item, dict | list):
+    if isinstance(item, Mapping | list):
         return indented(item, rewrite_dates=rewrite_dates)
     return item if isinstance(item, str) and not rewrite_dates else scalar_text(item)

@@ -22,12 +22,10 @@ from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
 
-# The host ignores the letter case of types, and functions with these can do nothing without their converters.
-_ANY_CASE = {
-    name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger", "httpTrigger", "http")
-}
 # A file that a function writes to a blob is read into memory up to this size, and passed on as a stream beyond.
 _MAX_READ_FILE = 8 * 1024 * 1024
+# The durable extension ignores the letter case of these types; a function that it calls needs their converters.
+_DURABLE_TYPES = {name.lower(): name for name in ("orchestrationTrigger", "activityTrigger", "entityTrigger")}
 
 
 class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
@@ -79,6 +77,10 @@ class GenericConverter(meta.InConverter, meta.OutConverter, binding=None):
         raise NotImplementedError
 
 
+# The host ignores the letter case of types, and a function can do nothing with a request that is not converted.
+_HTTP_TYPES = {"httptrigger": "httpTrigger", "http": "http"}
+
+
 def converter_for(binding_type: str) -> Any:
     """Return the converter class of a binding type.
 
@@ -86,7 +88,9 @@ def converter_for(binding_type: str) -> Any:
     functions get text.
     """
     registry: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]
-    return registry.get(_ANY_CASE.get(binding_type.lower(), binding_type)) or GenericConverter
+    lower = binding_type.lower()
+    name = _DURABLE_TYPES.get(lower) or _HTTP_TYPES.get(lower) or binding_type
+    return registry.get(name) or GenericConverter
 
 
 def registered_type(binding_type: str) -> str:

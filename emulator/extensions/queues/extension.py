@@ -13,9 +13,9 @@ from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.config.queue_options import QueuesOptions, UndecodableMessage
 from emulator.errors import EmulatorError
 from emulator.extensions.queues.events import manual_message_event, message_event
-from emulator.extensions.queues.items import items_of
 from emulator.extensions.queues.names import check_queue_name, poison_queue_name, queue_name_of
 from emulator.host.context import ExtensionContext
+from emulator.host.output_items import output_items
 from emulator.host.port import BindingContext, Extension, Function, Invoke, ManualInput, Output, Trigger, TriggerEvent
 from emulator.ids import hyphenated
 from emulator.logs import get_logger
@@ -86,7 +86,7 @@ def queues_extension(context: ExtensionContext) -> Extension:
         check_queue_name(name)
         queue = context.accounts(_connection_of(binding.properties)).queue(name)
         # One after the other, in order. When one cannot be put, those before it stay, as with the extension.
-        for item in items_of(datum):
+        for item in output_items(datum):
             await put_creating(queue, options.message_encoding.encode(item))
 
     return Extension(
