@@ -82,7 +82,7 @@ async def aggregator(app: AppUnderTest) -> None:
     assert (await app.post("/api/readings", json=readings)).status == 202
 
     async def all_are_added() -> bool:
-        return (await app.get("/api/sensors/roof")).json().get("count") == len(readings)
+        return bool((await app.get("/api/sensors/roof")).json().get("count") == len(readings))
 
     await eventually(all_are_added, "statistics of the sensor")
     assert await output(app, "/api/comparisons", ["roof"]) == {"means": {"roof": 22}, "warmest": "roof"}
