@@ -98,6 +98,14 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     return new_shop(tmp_path, AzureWebJobsStorage=request.getfixturevalue("azurite"))
 
 
+# The host does the same on both stores.
+BUILTIN_STORE = pytest.mark.parametrize(
+    "shop",
+    ["builtin", pytest.param("azurite", marks=[pytest.mark.azurite, pytest.mark.soak])],
+    indirect=True,
+)
+
+
 def new_shop(tmp_path: Path, *options: str, **settings: str) -> Shop:
     folder = write_app(tmp_path / "shop", (PROJECT / "function_app.py").read_text(encoding="utf-8"))
     shutil.copyfile(PROJECT / "host.json", folder / "host.json")
@@ -170,7 +178,17 @@ def test_order_completes_once_if_the_host_is_killed_during_payment(shop: Shop, p
     assert provider.asked.empty()
 
 
-@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+# Each store and each way to start once; all pairs take a minute.
+@pytest.mark.parametrize(
+    ("shop", "mode"),
+    [
+        pytest.param("builtin", ()),
+        pytest.param("azurite", ("--no-reload",), marks=pytest.mark.azurite),
+        pytest.param("builtin", ("--no-reload",), marks=pytest.mark.soak),
+        pytest.param("azurite", (), marks=[pytest.mark.azurite, pytest.mark.soak]),
+    ],
+    indirect=["shop"],
+)
 def test_orders_complete_after_repeated_kills(shop: Shop, mode: tuple[str, ...]) -> None:
     names = []
     for day, last_words in enumerate(("Order .* accepted", "Executed 'Functions.validate_order'", "Confirmation to")):
@@ -190,6 +208,7 @@ def test_orders_complete_after_repeated_kills(shop: Shop, mode: tuple[str, ...])
         assert azemu.wait() == 0
 
 
+@BUILTIN_STORE
 def test_restart_after_a_change_loses_and_repeats_nothing(shop: Shop, provider: Provider) -> None:
     shop.settings["PAYMENT_URL"] = provider.url
     with shop.open() as azemu:
