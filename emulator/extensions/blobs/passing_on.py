@@ -48,6 +48,11 @@ class FoundBlob:
     version: BlobVersion
     functions: Sequence[BlobFunction]
 
+    @classmethod
+    def of(cls, version: BlobVersion, functions: Iterable[BlobFunction]) -> FoundBlob:
+        """Return the version with those of the functions whose path matches its name."""
+        return cls(version, [function for function in functions if function.path.match(version.name) is not None])
+
 
 class PassingOn:
     """Puts messages into the queue of a host id, each version of a blob once for each function."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,7 +64,7 @@ async def found(account: StorageAccount) -> list[tuple[str, str]]:
         messages = await account.queue("found").peek(limit=32)
     except NotFound:
         return []
-    texts = [read_message(base64.b64decode(message.body).decode()) for message in messages]
+    texts = [read_message(message.body) for message in messages]
     return sorted((text.function, text.blob) for text in texts)
 
 
