@@ -102,7 +102,8 @@ class Datum:
 
     `model_binding_data` holds a ModelBindingData. FunctionRpc has no message for two types: `http_stream` holds an
     HttpStream, and `stream` a binary file object, as input or output. Its `read` is called on any thread but the
-    host's, and may block. The absence of a value is None instead of a Datum.
+    host's, and may block. An input may have a method `reopened`, which returns a new file object for each attempt to
+    run the function. The absence of a value is None instead of a Datum.
     """
 
     type: DatumType

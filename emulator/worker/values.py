@@ -114,11 +114,14 @@ def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str
     # `blob` inputs share the trigger's converter and therefore get the metadata too, as in the official worker.
     metadata = LibraryMetadata(trigger_metadata) if converter.has_trigger_support() else None
     if datum is not None and datum.type == "stream":
+        # A retry gets the same Datum again.
+        reopened = getattr(datum.value, "reopened", None)
+        content = datum.value if reopened is None else reopened()
         if converter is GenericConverter:
-            return datum.value
+            return content
         # The library's class takes the whole content. It is created without one, for its other properties.
         described = converter.decode(meta.Datum(b"", "bytes"), trigger_metadata=metadata)
-        return LazyInputStream(described, datum.value)
+        return LazyInputStream(described, content)
     try:
         return converter.decode(_to_library(datum), trigger_metadata=metadata)
     except NotImplementedError:

@@ -71,7 +71,7 @@ async def read_content(
         if form is ContentForm.STREAM:
             if first.properties.size == len(first.content):
                 return Datum("bytes", first.content)
-            return Datum("stream", BlobReader(container, first, clock))
+            return Datum("stream", BlobReader(container, first, clock, asyncio.get_running_loop()))
         content = await _whole(container, first)
     except NotFound:
         return None
@@ -106,17 +106,24 @@ class BlobReader(io.BufferedIOBase):
     """Stream of one version of a blob, for user code on another thread than the host's event loop.
 
     Reading raises OSError if the blob cannot be read any more: it was overwritten or deleted, or the storage does not
-    answer. `first`: the beginning, which has been read. Belongs to the event loop on which it is created.
+    answer. `first`: the beginning, which has been read. `loop`: the host's event loop.
     """
 
-    def __init__(self, container: BlobContainer, first: BlobRange, clock: Clock) -> None:
+    def __init__(
+        self, container: BlobContainer, first: BlobRange, clock: Clock, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__()
         self._container = container
+        self._first = first
         self._properties = first.properties
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._range = memoryview(first.content)
         self._range_end = len(first.content)
+
+    def reopened(self) -> BlobReader:
+        """Return a stream of the same version that is at its beginning."""
+        return BlobReader(self._container, self._first, self._clock, self._loop)
 
     def readable(self) -> bool:
         return True

@@ -52,9 +52,9 @@ def path_of(trigger: Binding) -> TriggerPath:
     return parse_trigger_path(str(member_of(trigger.properties, "path") or ""))
 
 
-def connection_of(trigger: Binding) -> str:
-    """Return the name of a trigger's connection."""
-    return str(member_of(trigger.properties, "connection") or "") or DEFAULT_CONNECTION
+def connection_of(binding: Binding) -> str:
+    """Return the name of the connection of a trigger, input or output."""
+    return str(member_of(binding.properties, "connection") or "") or DEFAULT_CONNECTION
 
 
 def source_of(trigger: Binding) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER, path_of
+from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
 from emulator.extensions.blobs.blob_input import blob_input
 from emulator.extensions.blobs.blob_output import blob_output
 from emulator.extensions.blobs.blob_triggers import BlobTriggers
 from emulator.extensions.blobs.event_webhook import EventWebhook
 from emulator.extensions.blobs.manual_runs import manual_event
 from emulator.extensions.blobs.options import BlobsOptions
-from emulator.extensions.blobs.trigger_events import METADATA_NAMES
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Extension, Function, ManualInput, Trigger, TriggerEvent, Webhook
 from emulator.worker.port import Binding
@@ -30,7 +29,7 @@ def blob_extension(context: ExtensionContext) -> Extension:
     trigger = Trigger(
         listen=triggers.listen,
         validate=triggers.validate,
-        binding_names=lambda binding: (*METADATA_NAMES, *path_of(binding).captures),
+        # No `binding_names`: the Functions host finds a name without a value when the function runs.
         manual_event=manual,
         log_category=_LOG_CATEGORY,
         gives_sdk_types=True,

@@ -7,16 +7,12 @@ Source: docs/protocol/python-worker.md 9.4.
 from __future__ import annotations
 
 from emulator import bound_json as json
-from emulator.config.connections import DEFAULT_CONNECTION, BuiltinConnection, resolve_connection
+from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
+from emulator.extensions.blobs.blob_functions import connection_of
 from emulator.host.port import InvalidFunction
-from emulator.worker.port import Binding, Datum, ModelBindingData, member_of
-
-
-def connection_of(binding: Binding) -> str:
-    """Return the connection name of a blob binding."""
-    return str(member_of(binding.properties, "connection") or DEFAULT_CONNECTION)
+from emulator.worker.port import Binding, Datum, ModelBindingData
 
 
 def client_reference(binding: Binding, settings: Settings, *, container: str, blob: str) -> Datum:

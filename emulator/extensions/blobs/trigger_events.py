@@ -21,8 +21,6 @@ from emulator.worker.port import Datum
 
 PATH: Final = "BlobTrigger"
 """Name of the trigger metadata with the path of the blob, `container/name`."""
-METADATA_NAMES: Final = (PATH, "Uri", "Properties", "Metadata")
-"""Names of the trigger metadata of every blob; captures come after them."""
 
 
 def blob_event(

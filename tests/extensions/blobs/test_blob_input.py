@@ -222,8 +222,11 @@ async def test_bad_paths_fail_as_recorded(tmp_path: Path) -> None:
     errors = recorded_errors()
     assert len(errors) == 9
     for number, (path, (at_indexing, text)) in enumerate(errors.items()):
-        if path in (_NEEDS_QUEUE_DATA, "{x}/y", "c-work/{none}"):
+        if path == _NEEDS_QUEUE_DATA:
             continue
+        if "Unable to resolve binding parameter" in text:
+            # A queue message may bring any name in its JSON, so the Functions host can find this only in the run.
+            at_indexing, text = False, f"No value for named parameter '{path.partition('{')[2].partition('}')[0]}'."
         code = BAD_INPUT.format(path=path)
         async with run_app(tmp_path / str(number), HTTP_APP, code) as app:
             if at_indexing:

@@ -54,7 +54,7 @@ def of_dict(req: func.HttpRequest, blob: func.Out[str]):
     return "done"
 
 @app.function_name("returned")
-@app.queue_trigger(arg_name="msg", queue_name="q", connection="AzureWebJobsStorage")
+@app.queue_trigger(arg_name="msg", queue_name="orders", connection="AzureWebJobsStorage")
 @app.blob_output(arg_name="$return", path="c-work-made/returned-{queueTrigger}", connection="AzureWebJobsStorage")
 def returned(msg: func.QueueMessage) -> str:
     return "FROM RETURN"

@@ -110,13 +110,14 @@ async def test_large_blobs_are_read_and_written_in_parts(
         assert (await app.get("/api/bytes")).text == expected
         assert (await app.get("/api/copy")).text == "copied"
         assert (await app.get("/api/file")).text == "made"
-        assert (await app.get("/api/big_bytes")).text == "made"
         [copied] = [change for change in calls.changes if change.target.startswith("copies/")]
         assert copied.operation == "put block list"
         assert await container_of(app, "copies").read(copied.target.partition("/")[2]) == content
         assert await container_of(app, "made").read("file") == b"0123456789" * 1_200_000
-        assert await container_of(app, "made").read("bytes") == b"0123456789" * 3_500_000
-        assert [change.operation for change in calls.of("made/bytes")] == ["put block list"]
+        if storage.startswith("builtin"):
+            assert (await app.get("/api/big_bytes")).text == "made"
+            assert await container_of(app, "made").read("bytes") == b"0123456789" * 3_500_000
+            assert [change.operation for change in calls.of("made/bytes")] == ["put block list"]
 
 
 GIGABYTE = """
