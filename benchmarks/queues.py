@@ -2,7 +2,7 @@
 
     python -m benchmarks.queues [memory] [file] [azurite] [--rounds 30]
 
-Throughput: an empty function and 3000 messages, batchSize 32. For Azurite also a client that only receives and deletes,
+Throughput: an empty function and 2000 messages, batchSize 32. For Azurite also a client that only receives and deletes,
 with the same batch and parallelism. Latency: an idle host process, and messages put by this process. A store in memory
 belongs to one process, so it has no latency here. Prints Markdown tables for RESULTS.md.
 """
@@ -16,6 +16,7 @@ import os
 import random
 import statistics
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,9 +26,9 @@ from emulator.app import open_app
 from emulator.clock import SystemClock
 from emulator.config.connections import parse_connection
 from emulator.config.start import StartOptions
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import NotFound, QueueMessage, StorageAccount
 
-MESSAGES = 3000
+MESSAGES = 2000
 BATCH = 32
 THRESHOLD = BATCH // 2 * (os.cpu_count() or 1)
 HOST_JSON = {"extensions": {"queues": {"batchSize": BATCH}}}
@@ -73,12 +74,18 @@ async def raw_rate(account: StorageAccount) -> float:
     """Receive and delete all messages as the listener does; return messages per second."""
     await fill(account)
     queue = account.queue("bench")
+
+    async def delete(message: QueueMessage) -> None:
+        # A request without a response is repeated, and the second one finds nothing.
+        with suppress(NotFound):
+            await queue.delete(message)
+
     running: set[asyncio.Task[None]] = set()
     left, began = MESSAGES, time.perf_counter()
     while left:
         messages = await queue.get(limit=BATCH, hide_for=LOCK)
         left -= len(messages)
-        running |= {asyncio.create_task(queue.delete(message)) for message in messages}
+        running |= {asyncio.create_task(delete(message)) for message in messages}
         while len(running) > THRESHOLD:
             _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait(running)

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
+from emulator.config.queue_options import QueuesOptions
 from emulator.config.schema import Rule, Section, SectionOptions, option, read_section
 from emulator.config.settings import Settings
 from emulator.config.typos import host_typos, option_typos
@@ -168,6 +169,8 @@ def read_host_json(root: Path, settings: Settings, *, create: bool = True) -> tu
     # replaces it.
     document = Section(content, (), origin)
     options = replace(read_section(HostOptions, document), extensions=document.section("extensions"), text=text)
+    # Read again by the code that uses them. A wrong value is reported before storage is started for the app.
+    options.section(QueuesOptions)
     warnings += check_unused_options(document, settings)
     warnings += host_typos(HostOptions, document)
     if options.retry is not None:

@@ -169,10 +169,6 @@ class Invoker:
         started = self._clock.now()
         log.executing(event.reason, event.details)
         try:
-            if event.unusable is not None:
-                raise BindingFailed(
-                    f"Exception binding parameter '{function.trigger.name}'. {event.unusable}"
-                ) from event.unusable
             async with attempt.resources:
                 inputs = await self._read(attempt, prepared.inputs)
                 returned = await self._call(attempt, inputs, log)
@@ -210,6 +206,12 @@ class Invoker:
             raise FunctionTimedOut(attempt.function.name, self._timeout) from None
 
     async def _read(self, attempt: _Attempt, inputs: Sequence[PreparedBinding]) -> dict[str, Datum | None]:
+        unusable = attempt.event.unusable
+        if unusable is not None:
+            raise BindingFailed(
+                f"Exception binding parameter '{attempt.function.trigger.name}'. {unusable}"
+            ) from unusable
+
         async def read(prepared: PreparedBinding) -> Datum | None:
             try:
                 return await self._types.input(prepared.binding).read(attempt.context(prepared))

@@ -27,10 +27,10 @@ class LockedMessage:
         locked_until: datetime,
         locked_for: timedelta,
         lock_for: timedelta,
-        journal: ReceiptJournal = NoReceiptJournal(),
+        journal: ReceiptJournal | None = None,
     ) -> None:
         self.message = message
-        self._journal = journal
+        self._journal: ReceiptJournal = journal or NoReceiptJournal()
         self._queue = queue
         self._clock = clock
         self._locked_until = locked_until

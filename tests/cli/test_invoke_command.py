@@ -23,7 +23,7 @@ def tick(timer: func.TimerRequest):
     print("tick")
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="q", connection="C")
-@app.queue_output(arg_name="out", queue_name="q", connection="C")
+@app.service_bus_queue_output(arg_name="out", queue_name="q", connection="C")
 def consume(msg: func.ServiceBusMessage, out: func.Out[str]):
     out.set(f"{msg.get_body().decode()} {msg.delivery_count}")
 
@@ -102,7 +102,7 @@ def test_a_function_is_run_with_the_key_of_the_app_folder(host: Host) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "Function 'tick' has run.\n")
     done = host.invoke("consume", "order", "--metadata", "DeliveryCount=3")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "output out (queue): order 3\nFunction 'consume' has run.\n"
+    assert done.stderr == "output out (serviceBus): order 3\nFunction 'consume' has run.\n"
 
 
 def test_data_may_come_from_a_file_or_from_standard_input(host: Host) -> None:

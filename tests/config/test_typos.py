@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from emulator.config.hostjson import read_host_json
+from emulator.config.queue_options import QueuesOptions
 from emulator.config.settings import Settings
 from emulator.durable.options import DurableTaskOptions
 from emulator.host.http_options import HttpOptions
@@ -21,7 +22,7 @@ def typos(folder: Path, content: Mapping[str, Any], **settings: str) -> list[str
     path = folder / "host.json"
     path.write_text(json.dumps({"version": "2.0", **content}), encoding="utf-8")
     host, warnings = read_host_json(folder, Settings(settings))
-    warnings += host.typos(DurableTaskOptions) + host.typos(HttpOptions)
+    warnings += host.typos(DurableTaskOptions) + host.typos(HttpOptions) + host.typos(QueuesOptions)
     return [warning.removeprefix(f"{path}: ") for warning in warnings]
 
 

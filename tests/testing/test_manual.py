@@ -15,7 +15,7 @@ from datetime import timedelta
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="orders", connection="C")
 @app.cosmos_db_input(arg_name="customer", connection="C", database_name="d", container_name="c", id="{customer}")
-@app.queue_output(arg_name="bill", queue_name="bills", connection="C")
+@app.service_bus_queue_output(arg_name="bill", queue_name="bills", connection="C")
 def charge(msg: func.ServiceBusMessage, customer: func.DocumentList, bill: func.Out[str]):
     if msg.delivery_count > 5:
         raise ValueError("too often")

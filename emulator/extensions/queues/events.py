@@ -86,8 +86,8 @@ def _as_text(content: bytes) -> tuple[str | None, EmulatorError | None]:
         # The words of .NET's exception.
         wrong = "".join(f"[{byte:02X}]" for byte in content[error.start : error.end])
         return None, EmulatorError(
-            f"Unable to translate bytes {wrong} at index {error.start} from specified code page to Unicode. The message "
-            "is not UTF-8 text. To get its bytes, set data_type=func.DataType.BINARY at the trigger."
+            f"Unable to translate bytes {wrong} at index {error.start} from specified code page to Unicode. The "
+            "message is not UTF-8 text. To get its bytes, set data_type=func.DataType.BINARY at the trigger."
         )
 
 

@@ -194,12 +194,6 @@ class Replay:
         self.texts[message.id] = stored
         return message
 
-    def message_in_work(self) -> QueueMessage:
-        """Return the message of the last run that began, with the receipt that the function got."""
-        metadata = {name: datum.value for name, datum in self.runs.begun[-1].trigger_metadata.items()}
-        at = self.clock.now()
-        return QueueMessage(metadata["Id"], "", metadata["PopReceipt"], 1, at, at)
-
     async def play(self, scenario: str, *, host: int = 1, until: float = float("inf")) -> None:
         """Do what the recorded test did, at its times. `until`: up to this time; then stop the host."""
         steps = [step for step in TRIGGERS.steps(scenario) if step["t"] <= until]
@@ -217,8 +211,15 @@ class Replay:
         await self.stop()
 
     async def _do(self, step: Mapping[str, Any], host: int) -> None:
-        words = step["test"].split()
-        match words:
+        match step["test"].split():
+            case ["host", number, "started"] if int(number) == host:
+                await self.start(step["functions"], step["options"])
+            case ["host", number, "SIGTERM"] if int(number) == host:
+                await self.stop()
+            case [_, "shall", "now:", what]:
+                self.tell(what)
+            case ["storage", what]:
+                self.calls.cut_off = what == "stops"
             case ["create", "queue", name]:
                 await self.account.queue(name).create()
             case ["delete", "queue", *_]:
@@ -226,38 +227,35 @@ class Replay:
             case ["a", "message", "that", "was", "received", "twice", *_]:
                 self._receive_next = 2
             case ["put", "message", "on", name]:
-                lives_for = step.get("time_to_live", 7 * 86400)
-                await self.put(
-                    name,
-                    step["stored"],
-                    lives_for=None if lives_for == -1 else timedelta(seconds=lives_for),
-                    visible_in=timedelta(seconds=step.get("visibility_timeout", 0)),
-                )
-                for _ in range(self._receive_next):
-                    await self.account.queue(name).get(limit=1, hide_for=timedelta(seconds=1))
-                    await self.clock.sleep(1.1)
-                self._receive_next = 0
-            case ["host", number, "started"] if int(number) == host:
-                await self.start(step["functions"], step["options"])
-            case ["host", number, "SIGTERM"] if int(number) == host:
-                await self.stop()
-            case [_, "shall", "now:", what]:
-                self.tell(what)
-            case ["drain", "asked"]:
-                assert self.app is not None
-                self.app.host.drain()
-            case ["storage", "stops"]:
-                self.calls.cut_off = True
-            case ["storage", "starts"]:
-                self.calls.cut_off = False
-            case ["message", "deleted", *_]:
-                await self.account.queue(self._settings["q"]).delete(self.message_in_work())
-            case ["message", "updated", *_]:
-                message = self.message_in_work()
-                changed = base64.b64encode(b"changed").decode()
-                await self.account.queue(self._settings["q"]).hide(message, hide_for=timedelta(seconds=8), body=changed)
-            case _:
-                pass
+                await self._put_as_recorded(name, step)
+            case ["message", what, *_]:
+                await self._change_message_in_work(deletes=what == "deleted")
+
+    async def _put_as_recorded(self, name: str, step: Mapping[str, Any]) -> None:
+        seconds = step.get("time_to_live", 7 * 86400)
+        await self.put(
+            name,
+            step["stored"],
+            lives_for=None if seconds == -1 else timedelta(seconds=seconds),
+            visible_in=timedelta(seconds=step.get("visibility_timeout", 0)),
+        )
+        for _ in range(self._receive_next):
+            await self.account.queue(name).get(limit=1, hide_for=timedelta(seconds=1))
+            await self.clock.sleep(1.1)
+        self._receive_next = 0
+
+    async def _change_message_in_work(self, *, deletes: bool) -> None:
+        """Delete the message of the last run that began, or give it another text and hide it, as somebody else."""
+        # With the receipt that the function got.
+        metadata = {name: datum.value for name, datum in self.runs.begun[-1].trigger_metadata.items()}
+        at = self.clock.now()
+        message = QueueMessage(metadata["Id"], "", metadata["PopReceipt"], 1, at, at)
+        queue = self.account.queue(self._settings["q"])
+        if deletes:
+            await queue.delete(message)
+        else:
+            changed = base64.b64encode(b"changed").decode()
+            await queue.hide(message, hide_for=timedelta(seconds=8), body=changed)
 
     # What has happened ------------------------------------------------------------------------------------------
 

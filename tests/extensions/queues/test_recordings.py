@@ -3,7 +3,7 @@
 Not compared: how often queues are polled (azemu asks less often, and the built-in store not at all until something has
 changed); `queue_idle_development`, `queue_idle_production`: the pauses, which tests/polling checks;
 `queue_scoped`, `queue_singleton`, `queue_singleton_long`: [Singleton], which Python apps cannot declare;
-`queue_expressions`: blob bindings; `queue_kill`, `queue_two_hosts`: test_hosts.py.
+`queue_expressions`: blob bindings; `queue_two_hosts`: test_hosts.py, with processes.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.running_apps import run_app
 from tests.storage_calls import StorageCalls
@@ -166,7 +167,7 @@ def _names(calls: StorageCalls) -> set[str]:
     return {change.target for change in calls.changes if change.operation == "put"}
 
 
-async def _has_none(account: Any, name: str) -> bool:
+async def _has_none(account: StorageAccount, name: str) -> bool:
     return await account.queue(name).count() == 0
 
 
@@ -201,7 +202,8 @@ def trigger(name, queue):
         note(name)
 
 
-for number, queue in enumerate(["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]):
+queues = ["Orders", "a.b", "ab", "-abc", "%QUEUE%", "%NONE%", "%EMPTY%", "a--b", "{x}-q", "a" * 64]
+for number, queue in enumerate(queues):
     trigger(f"f{number}", queue)
 """
 

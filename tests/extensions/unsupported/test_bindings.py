@@ -22,7 +22,7 @@ def hello(req: func.HttpRequest):
     return "hello"
 
 @app.route(route="order/{id}", methods=["POST"])
-@app.queue_output(arg_name="msg", queue_name="outbox-{id}", connection="AzureWebJobsStorage")
+@app.service_bus_queue_output(arg_name="msg", queue_name="outbox-{id}", connection="C")
 @app.cosmos_db_output(arg_name="doc", connection="C", database_name="d", container_name="c")
 @app.generic_output_binding(arg_name="blob", type="redis", command="SET {id}")
 @app.service_bus_queue_output(arg_name="bus", queue_name="q", connection="C")
@@ -41,10 +41,10 @@ def order(
 def forward(msg: func.ServiceBusMessage):
     return ["a", msg.get_body().decode()]
 
-@app.queue_trigger(arg_name="msg", queue_name="in", connection="C")
-@app.queue_output(arg_name="out", queue_name="q", connection="C")
-def messages(msg: func.QueueMessage, out: func.Out[typing.List[str]]):
-    out.set([func.QueueMessage(id="1", body=b"x"), "text"])
+@app.service_bus_queue_trigger(arg_name="msg", queue_name="in", connection="C")
+@app.event_hub_output(arg_name="out", event_hub_name="h", connection="C")
+def messages(msg: func.ServiceBusMessage, out: func.Out[typing.List[str]]):
+    out.set(["x", "text"])
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 3 * * *")
 def tick(timer: func.TimerRequest):
@@ -57,11 +57,11 @@ INPUTS = """
 def show(req: func.HttpRequest, doc: func.DocumentList, info: str):
     return json.dumps([doc[0]["id"], json.loads(info)["url"]])
 
-@app.queue_trigger(arg_name="msg", queue_name="q", connection="C")
-@app.generic_input_binding(arg_name="blob", type="redis", command="GET {queueTrigger}")
+@app.service_bus_queue_trigger(arg_name="msg", queue_name="q", connection="C")
+@app.generic_input_binding(arg_name="blob", type="redis", command="GET {messageId}")
 @app.sql_input(arg_name="rows", command_text="select", connection_string_setting="C")
-@app.queue_output(arg_name="out", queue_name="q", connection="C")
-def join(msg: func.QueueMessage, blob: str, rows: func.SqlRowList, out: func.Out[str]):
+@app.service_bus_queue_output(arg_name="out", queue_name="q", connection="C")
+def join(msg: func.ServiceBusMessage, blob: str, rows: func.SqlRowList, out: func.Out[str]):
     out.set(f"{msg.get_body().decode()} {blob} {rows[0]['id']}")
 """
 
@@ -92,8 +92,8 @@ async def test_an_http_function_answers_and_its_outputs_are_captured(
         ("row", "json", {"RowKey": "r"}),
     ]
     [queue] = [one for one in (await site.get("/admin/azemu/outputs")).json() if one["binding"] == "msg"]
-    assert (queue["function"], queue["type"], queue["properties"]["queueName"]) == ("order", "queue", "outbox-7")
-    assert f"Output 'msg' (queue) is captured, not sent: {'o' * 200}… (500 characters)" in caplog.messages
+    assert (queue["function"], queue["type"], queue["properties"]["queueName"]) == ("order", "serviceBus", "outbox-7")
+    assert f"Output 'msg' (serviceBus) is captured, not sent: {'o' * 200}… (500 characters)" in caplog.messages
     assert "Output 'blob' (redis) is captured, not sent: 2 bytes" in caplog.messages
     assert (await site.request("DELETE", "/admin/azemu/outputs")).status == 204
     assert (await site.get("/admin/azemu/outputs")).json() == []
@@ -106,7 +106,7 @@ async def test_return_values_and_messages_of_the_library_are_captured(site: Runn
     # The real endpoint answers before the function has run.
     assert (await site.post("/admin/functions/messages", '{"input": "m"}')).status == 202
     captured = await eventually(lambda: outputs_of(site, "messages"), "captured messages")
-    assert captured == [("out", "json", [{"id": "1", "body": "x"}, "text"])]
+    assert captured == [("out", "json", ["x", "text"])]
 
 
 async def test_an_input_needs_a_value_of_the_caller(site: RunningApp, caplog: pytest.LogCaptureFixture) -> None:
@@ -201,11 +201,11 @@ async def test_the_start_lists_what_azemu_does_not_connect_to(site: RunningApp) 
     print_manual_functions(console, site.app.host.manual_bindings(), port=7071)
     text = stream.getvalue()
     assert "Nothing needs to be installed." in text
-    listed = "forward (serviceBusTrigger), join (queueTrigger), messages (queueTrigger), tick (timerTrigger)"
-    assert listed in text
+    listed = "forward (serviceBusTrigger), join (serviceBusTrigger), messages (serviceBusTrigger), tick (timerTrigger)"
+    assert listed in " ".join(text.split())
     assert "azemu invoke forward [DATA|@FILE]\n" in text
     assert 'POST http://localhost:7071/admin/functions/forward  {"input": "DATA"}' in text
-    assert "order: msg (queue)" in text
+    assert "order: msg (serviceBus)" in text
     assert "show: doc (cosmosDB)" in text
     assert "--port 7100" not in text
     print_manual_functions(console, site.app.host.manual_bindings(), port=7100)
@@ -256,9 +256,9 @@ async def test_only_triggers_that_support_retries_on_azure_have_them_without_a_w
         if context.retry_context.retry_count == 0:
             raise RuntimeError("again")
 
-    @app.queue_trigger(arg_name="msg", queue_name="q", connection="C")
+    @app.service_bus_queue_trigger(arg_name="msg", queue_name="q", connection="C")
     @app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:00")
-    def consume(msg: func.QueueMessage):
+    def consume(msg: func.ServiceBusMessage):
         pass
     """
     async with run_app(tmp_path, HTTP_APP, functions) as site:

@@ -22,13 +22,13 @@ def shows(function):
 def tick(timer: func.TimerRequest):
     return {"late": timer.past_due, "adjusts": timer.schedule["AdjustForDST"]}
 
-@app.queue_trigger(arg_name="item", queue_name="q", connection="C")
+@app.queue_trigger(arg_name="item", queue_name="items", connection="C")
 @shows
 def queue_item(item: func.QueueMessage):
     return {"body": item.get_body().decode(), "count": item.dequeue_count, "kept_days":
             (item.expiration_time - item.insertion_time).days, "id": bool(item.id)}
 
-@app.queue_trigger(arg_name="item", queue_name="q", connection="C", data_type="BINARY")
+@app.queue_trigger(arg_name="item", queue_name="items", connection="C", data_type="BINARY")
 @shows
 def queue_bytes(item: bytes):
     return [item[0], len(item)]
