@@ -16,7 +16,10 @@ def open_identity(settings: Mapping[str, str]) -> Any:
     aio: Any = importlib.import_module("azure.identity.aio")
     client_id, tenant_id = settings.get("clientid"), settings.get("tenantid")
     if settings.get("credential", "").lower() == "managedidentity":
-        return aio.ManagedIdentityCredential(client_id=client_id)
+        # An identity is named by its client or by its resource.
+        resource_id = settings.get("managedidentityresourceid")
+        identity_config = {"resource_id": resource_id} if resource_id else None
+        return aio.ManagedIdentityCredential(client_id=client_id, identity_config=identity_config)
     # A secret before a certificate, and both only with client and tenant: the order of ClientFactory.
     if client_id and tenant_id and (secret := settings.get("clientsecret")):
         return aio.ClientSecretCredential(tenant_id, client_id, secret)

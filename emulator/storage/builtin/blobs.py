@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,38 +20,32 @@ from emulator.background import run_to_completion
 from emulator.clock import Clock
 from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.builtin import large_contents
-from emulator.storage.builtin.database import Database, Refused
-from emulator.storage.builtin.leases import (
-    FREE,
-    Kind,
-    LeaseRecord,
-    acquired,
-    after_write,
-    broken,
-    changed,
-    check_access,
-    lease_at,
-    released,
-    renewed,
+from emulator.storage.builtin.blob_leases import (
+    LEASE_COLUMNS,
+    SET_LEASE,
+    BuiltinLease,
+    lease_of,
+    lease_record,
+    stored_lease,
 )
+from emulator.storage.builtin.database import Database, Refused
+from emulator.storage.builtin.leases import FREE, Kind, LeaseRecord, after_write, check_access, lease_at
 from emulator.storage.builtin.names import check_blob_name, check_container_name, is_identifier
 from emulator.storage.builtin.schema import ordinal_key
 from emulator.storage.builtin.timestamps import to_micros, whole_second
-from emulator.storage.port import BlobProperties, BlobRange, LeaseState
+from emulator.storage.port import BlobProperties, BlobRange
 
 # No server listens there. Rows of a task hub hold URLs of blobs, and readers take container and blob name out of them.
 _URL = "http://builtin/devstoreaccount1"
 _PAGE = 1000
 _CONTENT_TYPE = "application/octet-stream"
 _MAX_METADATA = 8 * 1024
-_LEASE_COLUMNS = "lease_state, lease_id, lease_seconds, lease_ends_at"
-_SET_LEASE = "lease_state = ?, lease_id = ?, lease_seconds = ?, lease_ends_at = ?"
 # All but the content, which may be large.
-_PROPERTIES = f"name, size, etag, created_at, modified_at, content_type, content_md5, metadata, {_LEASE_COLUMNS}"
+_PROPERTIES = f"name, size, etag, created_at, modified_at, content_type, content_md5, metadata, {LEASE_COLUMNS}"
 # An existing blob keeps its row, and with it the time of its creation.
 _WRITE = f"""
     INSERT INTO blobs (container_id, ordinal, name, size, etag, created_at, modified_at, content_type, content_md5,
-        metadata, content, {_LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        metadata, content, {LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (container_id, ordinal) DO UPDATE SET size = excluded.size, etag = excluded.etag,
         modified_at = excluded.modified_at, content_type = excluded.content_type, content_md5 = excluded.content_md5,
         metadata = excluded.metadata, content = excluded.content, lease_state = excluded.lease_state,
@@ -80,7 +74,7 @@ class BuiltinContainer:
         def work(connection: sqlite3.Connection) -> bool:
             with suppress(_NoContainer):
                 container = self._id(connection)
-                lease = _lease_of(connection, "containers", container)
+                lease = lease_of(connection, "containers", container)
                 check_access(lease_at(lease, to_micros(self._clock.now())), lease_id, "container")
                 connection.execute("DELETE FROM blobs WHERE container_id = ?", (container,))
                 connection.execute("DELETE FROM containers WHERE id = ?", (container,))
@@ -170,12 +164,12 @@ class BuiltinContainer:
             # First, because it needs no access to the database.
             new = _CheckedBlob.of(_md5(content).digest(), content_type, metadata)
             container, now = self._id(connection), to_micros(self._clock.now())
-            old = _blob(connection, container, blob, f"etag, {_LEASE_COLUMNS}")
+            old = _blob(connection, container, blob, f"etag, {LEASE_COLUMNS}")
             if only_if_new and old is not None:
                 raise Refused(409, "BlobAlreadyExists", "The specified blob already exists.")
             if if_match is not None and (old is None or if_match not in ("*", old[0])):
                 raise _condition_not_met()
-            lease = FREE if old is None else lease_at(_lease(old[1:]), now)
+            lease = FREE if old is None else lease_at(lease_record(old[1:]), now)
             check_access(lease, lease_id, "blob")
             if len(content) < large_contents.LARGE_BYTES:
                 self._put(connection, blob, new, content, size=len(content), lease=lease)
@@ -245,8 +239,8 @@ class BuiltinContainer:
             check_blob_name(blob)
             new = _CheckedBlob.of(headers.md5, headers.content_type, headers.metadata)
             now = to_micros(self._clock.now())
-            old = _blob(connection, self._id(connection), blob, _LEASE_COLUMNS)
-            lease = FREE if old is None else lease_at(_lease(old), now)
+            old = _blob(connection, self._id(connection), blob, LEASE_COLUMNS)
+            lease = FREE if old is None else lease_at(lease_record(old), now)
             check_access(lease, None, "blob")
             large_contents.attach(connection, large, self._put(connection, blob, new, b"", size=size, lease=lease))
             return _properties(self._find(connection, blob, _PROPERTIES), now)
@@ -267,28 +261,28 @@ class BuiltinContainer:
         now = to_micros(self._clock.now())
         etag = self._new_etag()
         values = (self._id(connection), ordinal_key(blob), blob, size, etag, now, now, new.content_type, new.md5)
-        connection.execute(_WRITE, (*values, new.metadata, content, *_stored(after_write(lease))))
+        connection.execute(_WRITE, (*values, new.metadata, content, *stored_lease(after_write(lease))))
         return int(self._find(connection, blob, "id")[0])
 
     async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
         def work(connection: sqlite3.Connection) -> None:
             text, now = _checked_metadata(metadata), to_micros(self._clock.now())
-            key, *columns = self._find(connection, blob, f"id, {_LEASE_COLUMNS}")
-            lease = lease_at(_lease(tuple(columns)), now)
+            key, *columns = self._find(connection, blob, f"id, {LEASE_COLUMNS}")
+            lease = lease_at(lease_record(tuple(columns)), now)
             check_access(lease, lease_id, "blob")
             connection.execute(
-                f"UPDATE blobs SET metadata = ?, etag = ?, modified_at = ?, {_SET_LEASE} WHERE id = ?",
-                (text, self._new_etag(), now, *_stored(after_write(lease)), key),
+                f"UPDATE blobs SET metadata = ?, etag = ?, modified_at = ?, {SET_LEASE} WHERE id = ?",
+                (text, self._new_etag(), now, *stored_lease(after_write(lease)), key),
             )
 
         await self._database.write(self._action("set the metadata of", blob), work, then=self._notify)
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
-            columns = _blob(connection, self._id(connection), blob, f"id, {_LEASE_COLUMNS}")
+            columns = _blob(connection, self._id(connection), blob, f"id, {LEASE_COLUMNS}")
             if columns is None:
                 return False
-            check_access(lease_at(_lease(columns[1:]), to_micros(self._clock.now())), lease_id, "blob")
+            check_access(lease_at(lease_record(columns[1:]), to_micros(self._clock.now())), lease_id, "blob")
             connection.execute("DELETE FROM blobs WHERE id = ?", (columns[0],))
             return True
 
@@ -336,49 +330,6 @@ class BuiltinContainer:
             check_container_name(self.name)
             raise _NoContainer
         return int(columns[0])
-
-
-class BuiltinLease:
-    """Implements storage.port.Lease. `target` finds the leased blob or container: the kind, and its id in the table."""
-
-    def __init__(
-        self,
-        description: str,
-        target: Callable[[sqlite3.Connection], tuple[Kind, int]],
-        database: Database,
-        clock: Clock,
-    ) -> None:
-        self._description = description
-        self._target = target
-        self._database = database
-        self._clock = clock
-
-    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
-        seconds = None if duration is None else int(duration.total_seconds())
-        await self._change("acquire", lambda lease, now: acquired(lease, lease_id, seconds, now))
-
-    async def renew(self, lease_id: str) -> None:
-        await self._change("renew", lambda lease, now: renewed(lease, lease_id, now))
-
-    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
-        await self._change("change", lambda lease, _: changed(lease, lease_id, new_lease_id))
-
-    async def release(self, lease_id: str) -> None:
-        await self._change("release", lambda lease, _: released(lease, lease_id))
-
-    async def break_(self, *, after: timedelta | None = None) -> None:
-        seconds = None if after is None else int(after.total_seconds())
-        await self._change("break", lambda lease, now: broken(lease, seconds, now))
-
-    async def _change(self, verb: str, rule: Callable[[LeaseRecord, int], LeaseRecord]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            # Inside the transaction: blob or container may be deleted and created again at any time.
-            kind, key = self._target(connection)
-            now = to_micros(self._clock.now())
-            lease = rule(lease_at(_lease_of(connection, f"{kind}s", key), now), now)
-            connection.execute(f"UPDATE {kind}s SET {_SET_LEASE} WHERE id = ?", (*_stored(lease), key))
-
-        await self._database.write(f"{verb} the lease of {self._description}", work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,23 +393,10 @@ def _properties(columns: tuple[Any, ...], now: int) -> BlobProperties:
         last_modified=whole_second(modified_at),
         content_type=content_type,
         metadata=json.loads(metadata),
-        lease_state=lease_at(_lease(columns[8:]), now).state,
+        lease_state=lease_at(lease_record(columns[8:]), now).state,
         created_at=whole_second(created_at),
         content_md5=content_md5,
     )
-
-
-def _lease_of(connection: sqlite3.Connection, table: str, key: int) -> LeaseRecord:
-    return _lease(connection.execute(f"SELECT {_LEASE_COLUMNS} FROM {table} WHERE id = ?", (key,)).fetchone())
-
-
-def _lease(columns: tuple[Any, ...]) -> LeaseRecord:
-    state, lease_id, seconds, ends_at = columns
-    return LeaseRecord(LeaseState(state), lease_id, seconds, ends_at)
-
-
-def _stored(lease: LeaseRecord) -> tuple[object, ...]:
-    return lease.state.value, lease.id, lease.seconds, lease.ends_at
 
 
 class _NoContainer(Refused):

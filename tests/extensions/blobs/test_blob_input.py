@@ -221,9 +221,10 @@ _NEEDS_QUEUE_DATA = "c-work/{insertionTime:yyyy}"
 async def test_bad_paths_fail_as_recorded(tmp_path: Path) -> None:
     errors = recorded_errors()
     assert len(errors) == 9
-    for number, (path, (at_indexing, text)) in enumerate(errors.items()):
+    for number, (path, recorded) in enumerate(errors.items()):
         if path == _NEEDS_QUEUE_DATA:
             continue
+        at_indexing, text = recorded
         if "Unable to resolve binding parameter" in text:
             # A queue message may bring any name in its JSON, so the Functions host can find this only in the run.
             at_indexing, text = False, f"No value for named parameter '{path.partition('{')[2].partition('}')[0]}'."

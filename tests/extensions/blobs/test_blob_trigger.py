@@ -1,4 +1,11 @@
-"""Blob triggers in virtual time on the built-in store: which blobs start which function, and how often."""
+"""Blob triggers in virtual time on the built-in store: which blobs start which function, and how often.
+
+Each test names the recording that it follows. Not compared are how often storage is only looked at (azemu needs fewer
+requests), the intervals of scans, and what `blob_hybrid_logs` and `blob_hybrid_no_logs` show of the container $logs,
+which azemu does not read. Other modules: `blob_patterns`, `blob_bad_paths` (test_trigger_path.py), values of all
+scenarios and `blob_types` (test_trigger_values.py), `blob_eventgrid*` (test_event_webhook.py), `blob_hybrid`
+(test_account_scan.py).
+"""
 
 from __future__ import annotations
 
@@ -131,6 +138,26 @@ async def test_functions_of_one_container_are_independent_and_one_that_joins_get
         "Container 'c-work' has 6 blobs for function 'third' from before this start, which are processed" in caplog.text
     )
     assert "for function 'first' from before" not in caplog.text
+
+
+async def test_outputs_of_one_function_start_another(tmp_path: Path, clock: VirtualClock) -> None:
+    """The recording `blob_copy`: trigger, input and output with one capture, and a function that watches the output."""
+    copying = f"""
+@app.blob_trigger(arg_name="blob", path="c-work/in/{{name}}", connection="{STORAGE}")
+@app.blob_input(arg_name="beside", path="c-work/beside/{{name}}", connection="{STORAGE}")
+@app.blob_output(arg_name="copy", path="c-copies/{{name}}", connection="{STORAGE}")
+def copying(blob: func.InputStream, beside: bytes, copy: func.Out[bytes]):
+    copy.set(blob.read() + (beside or b" alone"))
+"""
+    async with run_blob_app(tmp_path, copying, trigger("copies", "c-copies/{name}"), clock=clock) as app:
+        await app.upload("c-work/beside/a/b.txt", " and two")
+        await app.upload("c-work/in/a/b.txt", "one")
+        await app.upload("c-work/in/c.txt", "three")
+        lines = await app.wait_for_runs(2)
+        copies = {line["name"]: bytes.fromhex(line["content"]) for line in lines}
+        assert copies == {"c-copies/a/b.txt": b"one and two", "c-copies/c.txt": b"three alone"}
+        await clock.sleep(10)
+        assert len(app.received) == 2
 
 
 async def test_a_container_may_come_later_go_and_come_again(tmp_path: Path, clock: VirtualClock) -> None:

@@ -211,6 +211,7 @@ for number, queue in enumerate(queues):
 async def test_a_bad_name_concerns_one_function(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The errors are those recorded in `queue_names`."""
     settings = {"QUEUE": "from-setting", "EMPTY": ""}
     async with run_app(tmp_path, QUEUE_APP, NAMES, settings=settings, clock=clock) as site:
         queues = Queues(site)
@@ -310,3 +311,30 @@ async def test_a_text_that_is_not_utf8_fails_every_run(
         assert await noted(tmp_path, 1, clock) == [["hello", 1]]
     assert caplog.text.count("Exception binding parameter 'msg'. Unable to translate bytes [B5] at index 0") == 5
     assert caplog.text.count("Message decoding has failed! Check MessageEncoding settings. MessageId=") == 1
+
+
+async def test_a_listener_of_an_account_in_azure_warns_that_it_competes(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = """
+    @app.queue_trigger(arg_name="msg", queue_name="orders", connection="Deployed")
+    def real(msg: func.QueueMessage):
+        pass
+    """
+    key = "a2V5" * 16
+    settings = {"Deployed": f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={key}"}
+    calls = StorageCalls()
+    calls.cut_off = True  # No request leaves this machine.
+    around = calls.around
+    async with run_app(tmp_path, QUEUE_APP, ECHO, app, settings=settings, clock=clock, around_account=around):
+        pass
+    warnings = [line for line in caplog.messages if "both compete" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Function 'real' reads queue 'orders' of the storage account \"acme\"")
+    assert key not in caplog.text
+
+
+async def test_a_misspelled_option_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with run_app(tmp_path, QUEUE_APP, ECHO, host=host_json(batchSizes=2)):
+        pass
+    assert '"extensions.queues.batchSizes" is not a known option and has no effect.' in caplog.text
