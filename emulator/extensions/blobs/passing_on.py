@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from emulator.background import task_group
+from emulator.background import run_to_completion, task_group
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.receipts import BlobReceipts, PassedOn
@@ -81,7 +81,8 @@ class PassingOn:
             )
 
         try:
-            return await self.receipts.pass_on(message, put)
+            # A stop between the message and the receipt would let the next host put the message a second time.
+            return await run_to_completion(self.receipts.pass_on(message, put))
         except InvalidRequest as error:
             # Not tried again: the names of this blob and its receipt will not become shorter.
             function_category(function.name).error(
