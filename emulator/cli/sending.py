@@ -24,6 +24,7 @@ from emulator.config.settings import find_project_root
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.storage import sending_account
+from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
 from emulator.host.host_id import host_id
 from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
 from emulator.ids import new_id
@@ -131,7 +132,7 @@ def _send_event(command: Send, data: bytes) -> int:
     facts = function.json()
     trigger = next(binding for binding in facts["config"]["bindings"] if binding["type"].lower().endswith("trigger"))
     path = event_path(facts["name"], trigger["type"], member_of(trigger, "source"))
-    headers = {"Content-Type": "application/json", "aeg-event-type": "Notification"}
+    headers = {"Content-Type": "application/json", EVENT_TYPE_HEADER: "Notification"}
     response = host.send("POST", path, json.dumps(events).encode(), headers)
     if response.status >= 400:
         reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."

@@ -9,6 +9,7 @@ from typing import Any
 from emulator.app import App
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
+from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
 from emulator.host.manual_invocation import (
     CannotInvoke,
     ManualRequest,
@@ -90,7 +91,7 @@ async def send_event(app: App, http: HttpClient, clock: Clock, name: str, event:
     except (NoSuchFunction, NotStorable) as error:
         raise NotInvoked(str(error)) from error
     answer = await http.request(
-        "POST", path, lets_time_pass=True, json=events, headers={"aeg-event-type": "Notification"}
+        "POST", path, lets_time_pass=True, json=events, headers={EVENT_TYPE_HEADER: "Notification"}
     )
     if answer.status >= 500:
         raise InvocationFailed(function.name, EmulatorError(answer.text))

@@ -15,14 +15,8 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.eventgrid.functions import EventGridFunctions, NotListening
-from emulator.extensions.eventgrid.requests import (
-    EVENT_TYPE_HEADER,
-    InvalidEvents,
-    allowed_origin,
-    events_in,
-    trigger_event,
-    validation_response,
-)
+from emulator.extensions.eventgrid.requests import allowed_origin, trigger_event
+from emulator.host.event_grid_requests import EVENT_TYPE_HEADER, InvalidEvents, events_in, validation_response
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body
 from emulator.logs import get_logger
 
