@@ -16,6 +16,9 @@ from emulator.errors import EmulatorError
 EVENT_TYPE_HEADER: Final = "aeg-event-type"
 """Says what a request is: SubscriptionValidation, Notification or Unsubscribe, in any letter case."""
 
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""What a webhook accepts. Event Grid sends up to 1 MiB at once."""
+
 
 class InvalidEvents(EmulatorError):
     """The body of a request has no events, or no validation code. The Functions host answers 500 then."""

@@ -11,11 +11,19 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.binding_paths import is_url, parse_blob_path
 from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id
-from emulator.host.event_grid_requests import EVENT_TYPE_HEADER, InvalidEvents, events_in, validation_response
+from emulator.host.event_grid_requests import (
+    EVENT_TYPE_HEADER,
+    MAX_BODY_BYTES,
+    InvalidEvents,
+    events_in,
+    validation_response,
+)
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body, refusal_of
 from emulator.host.port import Function
 
 _ALLOWED_ORIGIN: Final = "eventgrid.azure.net"
@@ -25,8 +33,12 @@ class EventWebhook:
     """The webhook of one host. `functions`: of the catalog. `put`: puts a message into the queue of found blobs."""
 
     def __init__(
-        self, functions: Callable[[], Sequence[Function]], put: Callable[[TriggerMessage], Awaitable[None]]
+        self,
+        functions: Callable[[], Sequence[Function]],
+        put: Callable[[TriggerMessage], Awaitable[None]],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._functions = functions
         self._put = put
 
@@ -44,13 +56,16 @@ class EventWebhook:
         if request.method == "OPTIONS":
             return web.Response(headers={"WebHook-Allowed-Origin": _ALLOWED_ORIGIN})
         try:
+            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
+        except (BodyTooLarge, BodyBroken) as error:
+            return refusal_of(error)
+        try:
             match request.headers.get(EVENT_TYPE_HEADER, "").lower():
                 case "subscriptionvalidation":
-                    return web.Response(text=validation_response(await request.read()))
+                    return web.Response(text=validation_response(body))
                 case "notification":
-                    events = events_in(await request.read())
                     # All are read before the first is put, so that a body is taken completely or not at all.
-                    for message in [_message(known[identifier], event) for event in events]:
+                    for message in [_message(known[identifier], event) for event in events_in(body)]:
                         await self._put(message)
                     return web.Response(status=202)
                 case "unsubscribe":

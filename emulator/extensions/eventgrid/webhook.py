@@ -16,15 +16,18 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.eventgrid.functions import EventGridFunctions, NotListening
 from emulator.extensions.eventgrid.requests import allowed_origin, trigger_event
-from emulator.host.event_grid_requests import EVENT_TYPE_HEADER, InvalidEvents, events_in, validation_response
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body
+from emulator.host.event_grid_requests import (
+    EVENT_TYPE_HEADER,
+    MAX_BODY_BYTES,
+    InvalidEvents,
+    events_in,
+    validation_response,
+)
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body, refusal_of
 from emulator.logs import get_logger
 
 NAME: Final = "eventgrid"
 """Name of the webhook: its path and, followed by `_extension`, its system key."""
-
-# Event Grid sends up to 1 MiB at once.
-_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 _log = get_logger(__name__)
 
@@ -61,11 +64,9 @@ class EventGridWebhook:
             origin = allowed_origin(request.headers.get("WebHook-Request-Origin"))
             return web.Response(headers={"WebHook-Allowed-Origin": origin})
         try:
-            body = await read_body(request, self._clock, limit=_MAX_BODY_BYTES)
-        except BodyTooLarge:
-            return _last_response(413)
-        except BodyBroken:
-            return _last_response(400)
+            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
+        except (BodyTooLarge, BodyBroken) as error:
+            return refusal_of(error)
         try:
             match request.headers.get(EVENT_TYPE_HEADER, "").strip().lower():
                 case "subscriptionvalidation":
@@ -130,10 +131,3 @@ def _refused(event_type: str) -> web.Response:
         text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
         f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
     )
-
-
-def _last_response(status: int) -> web.Response:
-    """Return a response that closes the connection, so that the rest of the request need not be read."""
-    response = web.Response(status=status)
-    response.force_close()
-    return response
