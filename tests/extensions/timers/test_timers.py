@@ -313,3 +313,12 @@ async def test_a_schedule_may_be_far_away(folder: Path) -> None:
         await app.advance(days=100)
         assert [run[2] for run in runs(app)] == ["2027-01-01T00:00:00+00:00"]
         assert [run[2][:10] for run in runs(app, "span")] == ["2026-12-29", "2027-01-28", "2027-02-27"]
+
+
+async def test_a_time_span_of_days_that_looks_like_hours_is_said(folder: Path) -> None:
+    spans = {"day": "24:00:00", "number": "30", "hour": "01:00:00", "clear": "1.00:00:00"}
+    write_app(folder, HTTP_APP, SHOW, *(timer(span, name) for name, span in spans.items()))
+    async with start(folder, now=at("10:00"), settings=UTC_SETTINGS) as app:
+        assert "The schedule '24:00:00' of function 'day' means every 24 days" in app.console
+        assert "The schedule '30' of function 'number' means every 30 days" in app.console
+        assert app.console.count(" days, here and on Azure") == 2
