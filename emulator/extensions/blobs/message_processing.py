@@ -6,7 +6,6 @@ Source: docs/protocol/functions-host.md 8.4 (webjobs extension for blobs: BlobQu
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -157,6 +156,7 @@ class MessageProcessing:
 def _read(message: QueueMessage) -> TriggerMessage:
     try:
         text = base64.b64decode(message.body, validate=True).decode("utf-8", "surrogatepass")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    # ValueError: characters beyond ASCII, bytes that are not UTF-8, no base64.
+    except ValueError as error:
         raise NoTriggerMessage(str(error)) from None
     return read_message(text)
