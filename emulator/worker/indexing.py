@@ -86,6 +86,7 @@ def index(
                     directory=str(root),
                     source=source,
                     configuration_error=text,
+                    fails_app_on_azure=True,
                 )
             )
     if errors and not functions:
