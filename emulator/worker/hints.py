@@ -20,8 +20,7 @@ _ADVICE = tuple(
             r"declared in Python but not in function\.json",
             "Each parameter needs a binding of its name: in the decorator trigger_arg_name, arg_name, input_name, "
             'context_name or client_name; in a function.json "name". Parameters with defaults, *args and **kwargs '
-            "count, too. What the path of a trigger captures, such as {name}, is for the paths of other bindings; in "
-            "the code, the path of a blob is its attribute name (blob.name).",
+            "count, too.",
         ),
         (
             r"declared in function\.json but not in Python: (\{.*\})",
