@@ -82,7 +82,7 @@ class Host:
         self._stop_listening: Callable[[], None] | None = None
         self.status = parts.status
         self.catalog = Catalog()
-        self._errors: Sequence[str] = ()
+        self._errors: list[str] = []
         for extension in parts.extensions:
             for trigger in extension.triggers.values():
                 # Before anything runs, so that the first lines of an extension have its category already.
@@ -213,6 +213,11 @@ class Host:
             _general.error("Worker failed to index functions\n%s", error)
             self._errors = [str(error)]
             indexed = []
+        self._errors += [
+            error
+            for metadata in indexed
+            if metadata.fails_app_on_azure and (error := metadata.configuration_error) is not None
+        ]
         _startup.info("%d functions found (Worker)", len(indexed))
         # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
         # that breaks the app after its deployment.
@@ -228,7 +233,7 @@ class Host:
         parts = self._parts
         only = parts.options.functions
         # If the app could not be loaded, nothing is known about its functions.
-        if only is not None and not self._errors:
+        if only is not None and (indexed or not self._errors):
             _startup.info(
                 "A function allow list has been specified, excluding all but the following functions: [%s]",
                 ", ".join(only),

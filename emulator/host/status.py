@@ -24,7 +24,8 @@ class HostState(enum.Enum):
 
 
 class HostStatus:
-    """The current state of the host; other tasks can wait for a state. `errors`: why it has no functions, else empty.
+    """The current state of the host; other tasks can wait for a state. `errors`: why it has no functions, or would
+    have none on Azure; else empty.
 
     In state ERROR it cannot run this app at all. An app that cannot be loaded leaves it running without functions.
     """

@@ -14,6 +14,7 @@ from emulator.host.captured_outputs import CapturedOutput as CapturedOutput
 from emulator.host.sending import NotStorable as NotStorable
 from emulator.testing.app import AppUnderTest as AppUnderTest
 from emulator.testing.errors import AppBroken as AppBroken
+from emulator.testing.errors import FunctionsInError as FunctionsInError
 from emulator.testing.errors import InvocationFailed as InvocationFailed
 from emulator.testing.errors import NothingLeft as NothingLeft
 from emulator.testing.errors import NotInvoked as NotInvoked

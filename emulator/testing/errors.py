@@ -73,3 +73,7 @@ class InvocationFailed(EmulatorError):
 
 class AppBroken(EmulatorError):
     """The app could not be loaded. The message is the official worker's."""
+
+
+class FunctionsInError(UserWarning):
+    """The app runs without functions that have a mistake; on Azure it has no functions because of them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
@@ -29,7 +30,7 @@ from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.ids import new_id
-from emulator.testing.errors import AppBroken, TookTooLong
+from emulator.testing.errors import AppBroken, FunctionsInError, TookTooLong
 from emulator.testing.http import HttpClient
 from emulator.testing.observers.app_files import AppFiles
 from emulator.testing.observers.awaited_events import AwaitedEvents
@@ -90,6 +91,11 @@ class HostThread:
             return self._opened.result(START_SECONDS)
         except TimeoutError:
             raise self._too_long("start the app", START_SECONDS) from None
+
+    def warn_of_functions_in_error(self, running: RunningApp) -> None:
+        """Issue FunctionsInError if the app would have no functions on Azure: its tests could pass all the same."""
+        if errors := running.app.host.status.errors:
+            warnings.warn(FunctionsInError("\n".join(errors)), stacklevel=2)
 
     def close(self) -> None:
         """Stop the host; block until everything has ended. Raises TookTooLong, and errors of the running host."""
@@ -196,7 +202,7 @@ class HostThread:
                     )
                 )
                 # `azemu start` keeps running and shows the error; a test must fail.
-                if app.host.status.errors:
+                if app.host.status.errors and not app.host.catalog.functions:
                     raise AppBroken("\n".join(app.host.status.errors))
                 session = BoundSession(cookie_jar=aiohttp.DummyCookieJar())
                 stack.push_async_callback(session.close)

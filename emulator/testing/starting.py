@@ -44,6 +44,7 @@ async def start(
     # Opening and closing block, and the test's loop may have other things to do.
     running = await asyncio.to_thread(thread.open)
     try:
+        thread.warn_of_functions_in_error(running)
         yield AppUnderTest(thread, running, real_seconds)
     finally:
         await asyncio.to_thread(thread.close)

@@ -228,6 +228,7 @@ def start_sync(
     )
     running = thread.open()
     try:
+        thread.warn_of_functions_in_error(running)
         yield SyncAppUnderTest(AppUnderTest(thread, running, real_seconds), thread, real_seconds)
     finally:
         thread.close()

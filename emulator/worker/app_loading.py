@@ -3,7 +3,8 @@
     with AppModules(root):
         loaded = load_app(root, script_name(settings), clock)
 
-A mistake in the script fails the whole app; a mistake in a function folder fails only that function, as on Azure.
+A script that cannot be imported fails the whole app. A mistake in one function fails only that function; for functions of
+the script Azure is stricter and loads none.
 Source: azure-functions-python-worker, loader.py, functions.py; host, WorkerFunctionMetadataProvider.cs;
 docs/protocol/python-worker.md chapter 2.
 """
@@ -73,10 +74,13 @@ def load_app(root: Path, script: str, clock: Clock) -> LoadedApp:
         check_imported_version()
     # After the imports: only now it is known which library modules the app uses.
     apply_sdk_patches()
-    functions = [] if app is None else index(app, root, clock)
+    functions, of_script = ([], ()) if app is None else index(app, root, clock)
     _warn_of_models(root, script, app, functions, folders)
-    places = {function.metadata.name.lower(): function.metadata.source for function in functions}
-    rejected: list[_Rejected] = []
+    places = {
+        metadata.name.lower(): metadata.source
+        for metadata in (*(function.metadata for function in functions), *of_script)
+    }
+    rejected = [_Rejected(metadata) for metadata in of_script]
     for folder, declaration, call in zip(folders, declarations, calls, strict=True):
         loaded = _load_folder(folder, declaration, call, root, other_place=places.get(folder.name.lower()))
         if isinstance(loaded, LoadedFunction):

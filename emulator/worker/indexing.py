@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +19,17 @@ import azure.functions as func
 
 from emulator import bound_json as json
 from emulator.clock import Clock
+from emulator.worker.failures import hints_of
+from emulator.worker.origins import message_of
 from emulator.worker.port import Binding, FunctionMetadata
 from emulator.worker.retry_policies import policy_of_decorator
 from emulator.worker.sdk_types import SdkClients
 from emulator.worker.signatures import BoundType, Signature
 from emulator.worker.streaming import HttpStreaming, find_http_streaming
 from emulator.worker.user_functions import source_of
+
+# The official worker stops indexing at the first mistake.
+_ON_AZURE = "On Azure, the app has no functions because of this. Here, only this function is left out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +48,14 @@ class LoadedFunction:
     sdk_clients: SdkClients = field(default_factory=SdkClients)
 
 
-def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFunction]:
-    """Return all functions of the app: its own first, then those of its blueprints.
+def index(
+    app: func.FunctionRegister, root: Path, clock: Clock
+) -> tuple[list[LoadedFunction], Sequence[FunctionMetadata]]:
+    """Return the functions of the app, its own first, then those of its blueprints; and those that have a mistake.
 
-    The first mistake fails the whole app: raises what the library raises (ValueError), FunctionLoadError, and what
-    annotations and retry settings raise (NameError, TypeError, ValueError).
+    A function with a mistake has it as its `configuration_error`. Raises what the library raises (ValueError). If all
+    functions have a mistake, raises the first one: FunctionLoadError, or what annotations and retry settings raise
+    (NameError, TypeError, ValueError).
     """
     # The library keeps the function names on the app object and would report every name as a duplicate when it is
     # asked a second time, which happens when a process opens the same app twice.
@@ -58,16 +66,36 @@ def index(app: func.FunctionRegister, root: Path, clock: Clock) -> list[LoadedFu
         _name_places_of_duplicates(app, error)
         raise
     streaming = find_http_streaming((builder.get_user_function() for builder in builders if _is_http(builder)), clock)
-    functions = []
+    functions: list[LoadedFunction] = []
+    errors: dict[str, Exception] = {}
+    rejected: list[FunctionMetadata] = []
     for builder in builders:
+        name, source = builder.get_function_name(), source_of(builder.get_user_function())
         try:
             functions.append(_load(builder, root, streaming))
         except Exception as error:
             # The official texts do not always name the function, and an error at indexing has no user frame.
-            place = source_of(builder.get_user_function())
-            error.add_note(f"The function is {builder.get_function_name()} at {place}.")
-            raise
-    return functions
+            error.add_note(f"The function is {name} at {source}.")
+            errors[name] = error
+            text = "\n".join([message_of(error), *hints_of(error), _ON_AZURE])
+            rejected.append(
+                FunctionMetadata(
+                    name=name,
+                    id=function_id(name),
+                    bindings=(),
+                    directory=str(root),
+                    source=source,
+                    configuration_error=text,
+                    fails_app_on_azure=True,
+                )
+            )
+    if errors and not functions:
+        # The app has no functions, as on Azure, so its error is the one that Azure reports.
+        [first, *others] = errors.values()
+        if others:
+            first.add_note(f"All functions of the app have mistakes: {', '.join(errors)}. This is the first one.")
+        raise first
+    return functions, rejected
 
 
 def loaded_function(

@@ -203,7 +203,9 @@ class FunctionMetadata:
     disabled: bool | str = False
     """Member `disabled` of function.json: a bool, or the name of the app setting that decides."""
     configuration_error: str | None = None
-    """Why function.json is invalid. Such a function has no bindings and cannot run."""
+    """Why the declaration is invalid: function.json, or a function of the script. It has no bindings, and cannot run."""
+    fails_app_on_azure: bool = False
+    """On Azure, the app has no functions because of the configuration error."""
     load_error: str | None = None
     """Why the function could not be loaded, in the official worker's text. It is listed, and every call of it fails."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -102,12 +103,20 @@ class Signature:
             if is_service_client(self._annotations.get(parameter)):
                 self.sdk_types[parameter] = full_name(self._annotations[parameter])
                 parameters.remove(parameter)
-        if undeclared := set(parameters) - set(parameter_bindings):
-            raise self._error(
-                f"the following parameters are declared in Python but not in function.json: {undeclared!r}"
+        undeclared = [parameter for parameter in parameters if parameter not in parameter_bindings]
+        unbound = [parameter for parameter in parameter_bindings if parameter not in parameters]
+        if undeclared:
+            error = self._error(
+                f"the following parameters are declared in Python but not in function.json: {set(undeclared)!r}"
             )
-        if unbound := set(parameter_bindings) - set(parameters):
-            raise self._error(f"the following parameters are declared in function.json but not in Python: {unbound!r}")
+            for parameter in undeclared:
+                if advice := _advice_on_undeclared(parameter, self._annotations.get(parameter), bindings, unbound):
+                    error.add_note(advice)
+            raise error
+        if unbound:
+            raise self._error(
+                f"the following parameters are declared in function.json but not in Python: {set(unbound)!r}"
+            )
         # In the order of the parameters, not of the bindings: it decides which of several wrong annotations is named.
         for binding in (parameter_bindings[parameter] for parameter in parameters):
             bound = self._check_parameter(binding)
@@ -241,6 +250,44 @@ class Signature:
         converter = values.converter_for(bound.converter)
         check = converter.check_output_type_annotation if as_output else converter.check_input_type_annotation
         return bool(check(bound.python_type))
+
+
+def _advice_on_undeclared(
+    parameter: str, annotation: Any, bindings: Sequence[Binding], unbound: Sequence[str]
+) -> str | None:
+    """Return what to do about a parameter without a binding, beyond the advice of `hints`; None: nothing.
+
+    `unbound`: the names of the bindings without a parameter.
+    """
+    for binding in bindings:
+        if not binding.is_trigger:
+            continue
+        for member, text in binding.properties.items():
+            if isinstance(text, str) and f"{{{parameter.lower()}" in text.lower():
+                return _advice_on_captured(parameter, binding, member, text)
+    if getattr(annotation, "__name__", "") == "Context":
+        return f"The parameter of type Context must have the name '{CONTEXT}' instead of '{parameter}'."
+    if unbound:
+        names = " or ".join(f"'{name}'" for name in unbound)
+        return f"No binding has the name '{parameter}', and no parameter has the name {names}. Give both the same name."
+    return None
+
+
+def _advice_on_captured(parameter: str, trigger: Binding, member: str, text: str) -> str:
+    """Return how the function gets a part of the trigger's `text` that it has wrongly declared as a parameter."""
+    other_use = (
+        f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
+        f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
+    )
+    match trigger.type.lower():
+        case "blobtrigger":
+            # What the user sees in blob.name: container and name, with each expression replaced by an example.
+            example = re.sub(r"\{[^{}]*\}", "report.pdf" if text.endswith("}") else "report", text)
+            return f'{other_use} The blob\'s name is in {trigger.name}.name, for example "{example}".'
+        case "httptrigger":
+            return f'{other_use} Its value is in {trigger.name}.route_params["{parameter}"].'
+        case _:
+            return other_use
 
 
 def _is_out(annotation: Any) -> bool:

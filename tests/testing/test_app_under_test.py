@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from emulator.clock import SystemClock
 from emulator.durable.core.events import ExecutionCompleted, TimerFired
 from emulator.errors import ConfigurationError
 from emulator.storage.builtin import open_builtin
-from emulator.testing import AppBroken, NothingLeft, TookTooLong, UnknownActivity, start, start_sync
+from emulator.testing import AppBroken, FunctionsInError, NothingLeft, TookTooLong, UnknownActivity, start, start_sync
 from tests.running_apps import DURABLE_APP, write_app
 from tests.sdk_releases import DURABLE, needs
 from tests.testing.apps import SHOP
@@ -255,6 +256,26 @@ async def test_app_that_cannot_be_loaded_raises_app_broken(tmp_path: Path) -> No
     with pytest.raises(AppBroken, match="there_is_no_such_module"):
         async with start(tmp_path):
             pass
+
+
+async def test_function_with_a_mistake_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    code = """
+    import azure.functions as func
+    app = func.FunctionApp()
+
+    @app.route(route="hello", auth_level="anonymous")
+    def hello(req: func.HttpRequest) -> str:
+        return "hello"
+
+    @app.blob_trigger(arg_name="blob", path="in/{name}", connection="AzureWebJobsStorage")
+    def sort(blob: func.InputStream, name: str) -> None: ...
+    """
+    write_app(tmp_path, DURABLE_APP, textwrap.dedent(code))
+    with pytest.warns(FunctionsInError, match="cannot load the sort function: .*'name'"):
+        async with start(tmp_path) as app:
+            assert (await app.get("/api/hello")).text == "hello"
+            assert "The 'sort' function is in error: cannot load the sort function" in app.console
+            assert "On Azure, the app has no functions because of this." in app.console
 
 
 async def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -268,6 +268,61 @@ async def test_a_wrong_retry_strategy_names_the_function(load: Load) -> None:
         )
 
 
+BESIDE = ROUTE + "def good(req: func.HttpRequest) -> str: ...\n"
+
+LEFT_OUT = {
+    "path of a blob": (
+        '@app.blob_trigger(arg_name="blob", path="in/{name}", connection="C")\n'
+        "def f(blob: func.InputStream, name: str): ...",
+        [
+            "cannot load the f function: the following parameters are declared in Python but not in function.json: "
+            "{'name'}",
+            "'{name}' in the path 'in/{name}' is a value for expressions of other bindings",
+            "The blob's name is in blob.name, for example \"in/report.pdf\".",
+        ],
+    ),
+    "extension of a blob": (
+        '@app.blob_trigger(arg_name="b", path="in/{stem}.{ending}", connection="C")\n'
+        "def f(b: func.InputStream, ending): ...",
+        ["It is no parameter of the function: remove 'ending'. The blob's name is in b.name"],
+    ),
+    "route": (
+        '@app.route(route="items/{id:int}")\ndef f(req: func.HttpRequest, id: int) -> str: ...',
+        ["'{id}' in the route 'items/{id:int}' is a value", 'Its value is in req.route_params["id"].'],
+    ),
+    "context of another name": (
+        TIMER + "def f(t: func.TimerRequest, ctx: func.Context): ...",
+        ["The parameter of type Context must have the name 'context' instead of 'ctx'."],
+    ),
+    "names that differ": (
+        TIMER + "def f(timer: func.TimerRequest): ...",
+        ["No binding has the name 'timer', and no parameter has the name 't'. Give both the same name."],
+    ),
+    "binding without parameter": (
+        QUEUE_OUT + TIMER + "def f(t: func.TimerRequest): ...",
+        ["declared in function.json but not in Python: {'q'}"],
+    ),
+    "strategy of a retry policy": (
+        '@app.retry(strategy="fixedDelay", max_retry_count="1", delay_interval="00:00:01")\n'
+        + TIMER
+        + "def f(t: func.TimerRequest): ...",
+        ['strategy="fixedDelay"', 'Use strategy="fixed_delay" with'],
+    ),
+    "annotation that does not exist": (TIMER + "def f(t: 'Nowhere'): ...", ["name 'Nowhere' is not defined"]),
+}
+
+
+@pytest.mark.parametrize(("code", "texts"), LEFT_OUT.values(), ids=list(LEFT_OUT))
+async def test_a_mistake_in_one_function_leaves_out_only_this_function(
+    load: Load, code: str, texts: list[str]
+) -> None:
+    app = await load(HEAD + BESIDE + code)
+    assert app.functions["good"].configuration_error is None
+    error = app.functions["f"].configuration_error or ""
+    for text in [*texts, "The function is f at ", "On Azure, the app has no functions because of this."]:
+        assert text in error
+
+
 async def test_import_error_shows_only_the_users_frames(load: Load) -> None:
     with pytest.raises(AppLoadError) as caught:
         await load("import azure.functions\nimport helper", helper="def f():\n    1 / 0\nf()")

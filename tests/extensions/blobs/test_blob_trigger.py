@@ -552,3 +552,22 @@ def test_kills_lose_no_blob(tmp_path: Path, azurite: str, azurite_connection: St
         asyncio.run(upload(range(100, 120)))
         expected = {f"kills/{number}" for number in range(120)}
         eventually_sync(lambda: expected <= names(), "all blobs", within=_LOCK_SECONDS)
+
+
+async def test_damaged_messages_of_found_blobs_do_not_keep_others_from_their_blobs(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = ["é", "====", "", *(base64.b64encode(text).decode() for text in (b"\xff", b"{}", b"null", b"[" * 20_000))]
+    host = {"extensions": {"blobs": {"maxDegreeOfParallelism": 1}}}
+    options: dict[str, Any] = {"clock": clock, "host": host, "settings": SAME_HOST}
+    async with run_blob_app(tmp_path, trigger("each", "boxes/{name}"), **options) as app:
+        queue = app.account.queue(QUEUE)
+        await queue.create()
+        for text in damaged:
+            await queue.put(text)
+        await app.upload("boxes/a.txt", "hello")
+        await app.wait_for_runs(1)
+        poison = await app.messages(POISON)
+    assert sorted(message.body for message in poison) == sorted(damaged)
+    assert caplog.text.count("of the queue of found blobs cannot be read") == len(damaged)
+    assert "Traceback" not in caplog.text
