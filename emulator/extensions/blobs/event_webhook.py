@@ -52,7 +52,11 @@ class EventWebhook:
         }
         # The extension accepts any name. A message without one ends the host that reads it, and any other is dropped.
         if identifier not in known:
-            return web.Response(status=404, text=_unknown_function(identifier, list(known)))
+            return web.Response(
+                status=404,
+                text=f"No blob trigger has the functionName '{identifier}'. The functionName in the query string is "
+                f"Host.Functions. with the function's name behind it. This app has: {', '.join(known) or 'none'}.",
+            )
         if request.method == "OPTIONS":
             return web.Response(headers={"WebHook-Allowed-Origin": _ALLOWED_ORIGIN})
         try:
@@ -77,13 +81,6 @@ class EventWebhook:
             text=f"The header {EVENT_TYPE_HEADER} is missing or unknown. Send it with the value Notification (events), "
             "SubscriptionValidation or Unsubscribe.",
         )
-
-
-def _unknown_function(identifier: str, known: Sequence[str]) -> str:
-    return (
-        f"No blob trigger has the functionName '{identifier}'. The functionName in the query string is "
-        f"Host.Functions. with the function's name behind it. This app has: {', '.join(known) or 'none'}."
-    )
 
 
 def _message(function: str, event: Mapping[str, Any]) -> TriggerMessage:

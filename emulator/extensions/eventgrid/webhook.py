@@ -76,7 +76,13 @@ class EventGridWebhook:
                 case "unsubscribe":
                     return web.Response(status=202)
                 case other:
-                    return _refused(other)
+                    # The Functions host sends no text.
+                    found = f"has the value '{other}'" if other else "is missing"
+                    return web.Response(
+                        status=400,
+                        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
+                        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
+                    )
         except InvalidEvents as error:
             _log.warning("A request to the Event Grid function '%s' was refused: %s", name, error)
             return web.Response(status=500, text=str(error))
@@ -121,13 +127,3 @@ class EventGridWebhook:
 def _stopping(error: NotListening) -> web.Response:
     # Event Grid delivers the event again later.
     return web.Response(status=503, text=str(error))
-
-
-def _refused(event_type: str) -> web.Response:
-    """Return the answer to a request without a known event type. The Functions host sends no text."""
-    found = f"has the value '{event_type}'" if event_type else "is missing"
-    return web.Response(
-        status=400,
-        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
-        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
-    )

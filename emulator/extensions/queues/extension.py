@@ -89,27 +89,25 @@ def queues_extension(context: ExtensionContext) -> Extension:
         for item in output_items(datum):
             await put_creating(queue, options.message_encoding.encode(item))
 
+    def validate_trigger(function: Function, others: Sequence[Function]) -> None:
+        check_queue_name(queue_name_of(function.trigger.properties))
+
+    def validate_output(function: Function, binding: Binding) -> None:
+        name = queue_name_of(binding.properties)
+        # The name is known only in each run if it has expressions.
+        if "{" not in name:
+            check_queue_name(name)
+
     return Extension(
         name=QueuesOptions.section_name,
         triggers={
             "queuetrigger": Trigger(
-                listen=listen, validate=_check_trigger, manual_event=manual_event, log_category=_LOG_CATEGORY
+                listen=listen, validate=validate_trigger, manual_event=manual_event, log_category=_LOG_CATEGORY
             )
         },
-        outputs={"queue": Output(write=write, validate=_check_output)},
+        outputs={"queue": Output(write=write, validate=validate_output)},
     )
 
 
 def _connection_of(properties: Mapping[str, object]) -> str:
     return str(member_of(properties, "connection") or DEFAULT_CONNECTION)
-
-
-def _check_trigger(function: Function, others: Sequence[Function]) -> None:
-    check_queue_name(queue_name_of(function.trigger.properties))
-
-
-def _check_output(function: Function, binding: Binding) -> None:
-    name = queue_name_of(binding.properties)
-    # The name is known only in each run if it has expressions.
-    if "{" not in name:
-        check_queue_name(name)
