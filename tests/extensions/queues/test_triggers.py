@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ async def test_a_message_has_its_facts(tmp_path: Path, clock: VirtualClock) -> N
         assert put.expires_at is not None
         assert inserted == str(put.inserted_at)
         assert expires == str(put.expires_at.replace(microsecond=0))
-        assert next_visible == str((clock.now() + timedelta(minutes=10)).replace(microsecond=0))
+        locked_for = datetime.fromisoformat(next_visible) - put.inserted_at
+        assert timedelta(minutes=10, seconds=-1) < locked_for <= clock.now() - put.inserted_at + timedelta(minutes=10)
         # A message that never expires; bytes that are no text.
         await account.queue("bytes").put(encoded(b"\xff\x00"))
         [_, _, body, _, _, [_, expires, _]] = (await noted(tmp_path, 2, clock))[1]
