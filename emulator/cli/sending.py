@@ -137,5 +137,5 @@ def _send_event(command: Send, data: bytes) -> int:
     if response.status >= 400:
         reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
         raise NotSent(f"The event was answered with status {response.status}. {reason}")
-    sys.stderr.write(f"Function '{facts['name']}' has got {len(events)} event{'s' if len(events) > 1 else ''}.\n")
+    sys.stderr.write(f"Sent {len(events)} event{'s' if len(events) > 1 else ''} to function '{facts['name']}'.\n")
     return exit_codes.OK

@@ -136,7 +136,7 @@ def test_a_blob_is_written(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> N
         (("queue", "a", "x", "--connection", "Cloud"), "The connection 'Cloud' leads to"),
         (("queue", "a", "x", "--connection", "Missing"), "'AzureWebJobsMissing' does not exist"),
         (("queue", "a!", "x"), "a!"),
-        (("blob", "images", "-"), "'images' is no path of a blob. Write container/name"),
+        (("blob", "images", "-"), "'images' is not the path of a blob. Write container/name"),
         (("blob", "images/x", "missing.png"), "The file 'missing.png' cannot be read: No such file"),
     ],
 )
