@@ -61,14 +61,17 @@ async def wait_for_end(
             break
         # If time cannot advance, look once more before giving up: another wait may have let it advance meanwhile.
         if isinstance(clock, VirtualClock):
-            schedules = [] if limit is not None else _only_schedules(clock)
-            if schedules:
+            waits = [sleeper for sleeper in clock.sleepers() if not sleeper.upkeep]
+            # The next one first.
+            schedules = [sleeper.where for sleeper in waits if sleeper.recurring]
+            if limit is None and schedules and len(schedules) == len(waits):
                 # A run of one of them may continue the instance, but an instance that cannot end must not be waited
                 # for without an end.
                 runs[schedules[0]] += 1
             else:
                 runs.clear()
-            time_passes = not _enough(runs, schedules) and await clock.step(limit)
+            are_enough = runs.total() > _RUNS and all(name in runs for name in schedules)
+            time_passes = not are_enough and runs.total() <= _MOST_RUNS and await clock.step(limit)
         else:
             await clock.sleep(_POLL_SECONDS)
             time_passes = limit is None or clock.now() < limit
@@ -76,17 +79,6 @@ async def wait_for_end(
     pending = await _pending_with_events(hub, awaited_events, instance_id)
     reason, advice = _explain(clock, limit, instance_id, name, pending, runs)
     raise NothingLeft(instance_id, name, reason=reason, advice=advice, pending=pending)
-
-
-def _only_schedules(clock: VirtualClock) -> Sequence[str]:
-    """Return the schedules of timer functions, the next one first, if time has nothing else to wait for; else none."""
-    waits = [sleeper for sleeper in clock.sleepers() if not sleeper.upkeep]
-    return [sleeper.where for sleeper in waits] if all(sleeper.recurring for sleeper in waits) else []
-
-
-def _enough(runs: Counter[str], schedules: Sequence[str]) -> bool:
-    """Whether timer functions have run often enough while nothing else was left. `runs`: how often, by schedule."""
-    return runs.total() > _MOST_RUNS or (runs.total() > _RUNS and all(name in runs for name in schedules))
 
 
 def _explain(
