@@ -191,9 +191,9 @@ def _check_bindings(
     trigger = types.trigger(function.trigger)
     trigger.validate(function, accepted)
     for binding in prepared.inputs:
-        types.input(binding.binding).validate(binding.binding)
+        types.input(binding.binding).validate(function, binding.binding)
     for binding in prepared.outputs:
-        types.output(binding.binding).validate(binding.binding)
+        types.output(binding.binding).validate(function, binding.binding)
     # Without this check a misspelt name would fail in every run. For triggers whose names depend on the event, the
     # host can do no better.
     if trigger.binding_names is None:

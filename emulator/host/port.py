@@ -187,15 +187,15 @@ a retry writes all of them again."""
 RenderMember = Callable[[Template, BindingData], str]
 """Return a member of a binding for one invocation, from its parsed expressions. Raises ExpressionError."""
 
-ValidateBinding = Callable[[Binding], None]
-"""Check an input or output binding at indexing, `%settings%` resolved. Raises EmulatorError."""
+ValidateBinding = Callable[[Function, Binding], None]
+"""Check an input or output binding of a function at indexing, `%settings%` resolved. Raises EmulatorError."""
 
 
 def accept_function(function: Function, others: Sequence[Function]) -> None:
     """Accept every function: a trigger whose binding cannot be wrong."""
 
 
-def accept_binding(binding: Binding) -> None:
+def accept_binding(function: Function, binding: Binding) -> None:
     """Accept every binding."""
 
 

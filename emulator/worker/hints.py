@@ -92,11 +92,23 @@ _ADVICE = tuple(
             'for JSON: func.HttpResponse(json.dumps(value), mimetype="application/json").',
         ),
         (
+            r'unable to encode outgoing TypedData: .* for Python type "\w*InputStream"',
+            "To write the content of a blob or file that was read: set value.read(), or annotate the output as "
+            "func.Out[func.InputStream].",
+        ),
+        (
             r'unable to encode outgoing TypedData: .* for Python type "(\w+)"',
             r"The result, or the value of an output, is of the type \1 or contains a value that its binding does not "
             "accept. Set a string; for JSON: json.dumps(value).",
         ),
         (r"response is expected to be either of str, bytes, or bytearray", "For JSON, pass json.dumps(value)."),
+        # Queue functions. The first pattern ends with the last of the formats that azure-functions tries.
+        (
+            r"time data '.*' does not match format '%m/%d/%Y %H:%M:%S\.%f-00:00'|field '\w+' in trigger metadata",
+            "If this is a JSON message: its members expirationTime, insertionTime, nextVisibleTime and dequeueCount "
+            "replace the values of the queue, here and on Azure, and azure-functions cannot read them. Rename the "
+            "member, or annotate the parameter with str to get the text alone.",
+        ),
         # Durable functions.
         (
             r"not coroutine|a coroutine was expected|'coroutine' object",

@@ -285,6 +285,13 @@ def _same(kind: DatumType) -> Callable[[Any], Datum]:
     return lambda value: Datum(kind, value)
 
 
+def _int64(value: int) -> int:
+    # TypedData has 64 bits. Without this check a huge number fails where its text is made, as a defect of the host.
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"Value out of range: an integer of {value.bit_length()} bits. Set a text instead.")
+    return value
+
+
 def _as_json(value: Any) -> Datum:
     return Datum("json", json.dumps(value))
 
@@ -294,7 +301,7 @@ _FROM_LIBRARY: Mapping[str, Callable[[Any], Datum | None]] = {
     "bytes": lambda value: Datum("bytes", bytes(value)),
     # Already text: orchestrators and entities return the JSON of their decisions. None leaves the field unset.
     "json": lambda value: None if value is None else Datum("json", value),
-    "int": _same("int"),
+    "int": lambda value: Datum("int", _int64(value)),
     "double": _same("double"),
     # TypedData has no field for bool.
     "bool": lambda value: Datum("int", int(value)),

@@ -228,7 +228,7 @@ def test_a_trigger_is_validated_with_its_settings_resolved() -> None:
 
 
 def test_an_input_is_validated_at_indexing() -> None:
-    def refuse(candidate: Binding) -> None:
+    def refuse(owner: Function, candidate: Binding) -> None:
         raise EmulatorError(f"{candidate.name} is wrong")
 
     types = types_with(Trigger(listen=listen), input=Input(read=read, validate=refuse))

@@ -219,6 +219,12 @@ async def test_a_blob_name_has_no_control_characters(bench: Bench) -> None:
         await container.write("a\x01b", b"")
 
 
+async def test_a_blob_name_has_no_half_of_a_surrogate_pair(bench: Bench) -> None:
+    container = await bench.new_container()
+    with pytest.raises(InvalidRequest):
+        await container.write("a\ud800b", b"")
+
+
 async def test_metadata_names_must_be_identifiers(bench: Bench) -> None:
     container = await bench.new_container()
     with pytest.raises(InvalidRequest):

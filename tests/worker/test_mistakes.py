@@ -156,6 +156,11 @@ async def test_advice_is_the_end_of_a_load_error(load: Load, code: str, advice: 
             'QueueMessageOutConverter\'>" for Python type "list"',
             "is of the type list or contains a value that its binding does not accept.",
         ),
+        (
+            "unable to encode outgoing TypedData: unsupported type \"<class 'emulator.worker.values."
+            'GenericConverter\'>" for Python type "LazyInputStream"',
+            "set value.read(), or annotate the output as func.Out[func.InputStream]",
+        ),
         ("Invalid file name: src/main.py", "PYTHON_SCRIPT_FILE_NAME must be the name of a file in the app's folder"),
     ],
 )

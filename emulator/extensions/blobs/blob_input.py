@@ -7,7 +7,7 @@ from emulator.extensions.blobs.blob_content import content_form, read_content
 from emulator.extensions.blobs.blob_functions import connection_of
 from emulator.extensions.blobs.sdk_references import check_sdk_client, client_reference
 from emulator.host.context import ExtensionContext
-from emulator.host.port import BindingContext, Input
+from emulator.host.port import BindingContext, Function, Input
 from emulator.storage.port import NotFound
 from emulator.worker.port import Binding, Datum, member_of
 
@@ -27,7 +27,7 @@ def blob_input(context: ExtensionContext) -> Input:
         except NotFound:
             return None
 
-    def validate(binding: Binding) -> None:
+    def validate(function: Function, binding: Binding) -> None:
         check_path(binding)
         if binding.takes_sdk_type:
             check_sdk_client(binding, context.settings)

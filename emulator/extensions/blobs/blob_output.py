@@ -11,9 +11,9 @@ from emulator.errors import EmulatorError
 from emulator.extensions.blobs.binding_paths import check_path, parse_blob_path
 from emulator.extensions.blobs.blob_functions import connection_of
 from emulator.host.context import ExtensionContext
-from emulator.host.port import BindingContext, Output
+from emulator.host.port import BindingContext, Function, Output
 from emulator.storage.port import BlobContainer, NotFound
-from emulator.worker.port import Datum, member_of
+from emulator.worker.port import Binding, Datum, member_of
 
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 # Up to this size a blob is written in one request.
@@ -52,7 +52,10 @@ def blob_output(context: ExtensionContext) -> Output:
             await container.create()
             await container.write(blob, content, metadata=metadata)
 
-    return Output(write=write, validate=check_path)
+    def validate(function: Function, binding: Binding) -> None:
+        check_path(binding)
+
+    return Output(write=write, validate=validate)
 
 
 def content_of(datum: Datum) -> bytes:

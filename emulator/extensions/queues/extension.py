@@ -108,7 +108,7 @@ def _check_trigger(function: Function, others: Sequence[Function]) -> None:
     check_queue_name(queue_name_of(function.trigger.properties))
 
 
-def _check_output(binding: Binding) -> None:
+def _check_output(function: Function, binding: Binding) -> None:
     name = queue_name_of(binding.properties)
     # The name is known only in each run if it has expressions.
     if "{" not in name:

@@ -13,7 +13,7 @@ from emulator.extensions.tables.names import InvalidTableName, check_table_name,
 from emulator.extensions.tables.table_input import limit_of, read_rows
 from emulator.extensions.tables.table_output import write_rows
 from emulator.host.context import ExtensionContext
-from emulator.host.port import BindingContext, Extension, Input, Output
+from emulator.host.port import BindingContext, Extension, Function, Input, Output
 from emulator.logs import get_logger
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
 from emulator.storage.filters import Either
@@ -41,15 +41,15 @@ def tables_extension(context: ExtensionContext) -> Extension:
     async def write(binding: BindingContext, datum: Datum) -> None:
         await write_rows(binding, datum, account_of(binding))
 
-    def validate_input(binding: Binding) -> None:
+    def validate_input(function: Function, binding: Binding) -> None:
         limit_of(binding)
         if context.first_start:
-            _warn_about_name(binding)
-            _warn_about_selection(binding, whole_partition=whole_partition)
+            _warn_about_name(function, binding)
+            _warn_about_selection(function, binding, whole_partition=whole_partition)
 
-    def validate_output(binding: Binding) -> None:
+    def validate_output(function: Function, binding: Binding) -> None:
         if context.first_start:
-            _warn_about_name(binding)
+            _warn_about_name(function, binding)
 
     return Extension(
         name="tables",
@@ -58,7 +58,7 @@ def tables_extension(context: ExtensionContext) -> Extension:
     )
 
 
-def _warn_about_name(binding: Binding) -> None:
+def _warn_about_name(function: Function, binding: Binding) -> None:
     """Warn about a name that every run will refuse. The Functions host finds it in the first run only."""
     name = text_member(binding.properties, "tableName")
     if "{" in name:
@@ -66,17 +66,20 @@ def _warn_about_name(binding: Binding) -> None:
     try:
         check_table_name(name)
     except InvalidTableName as error:
-        _log.warning("The table binding '%s' will fail in every run: %s", binding.name, error)
+        _log.warning(
+            "The table binding '%s' of function '%s' will fail in every run: %s", binding.name, function.name, error
+        )
 
 
-def _warn_about_selection(binding: Binding, *, whole_partition: bool) -> None:
+def _warn_about_selection(function: Function, binding: Binding, *, whole_partition: bool) -> None:
     """Warn about what selects other rows than one may expect."""
     if text_member(binding.properties, "rowKey") and not whole_partition:
         _log.warning(
-            "The table input '%s' has a row key and reads that row. On Azure it is ignored for Python, and the "
-            "function gets all rows of the partition. A filter selects the row here and there: "
+            "The table input '%s' of function '%s' has a row key and reads that row. On Azure it is ignored for Python, "
+            "and the function gets all rows of the partition. A filter selects the row here and there: "
             "filter=\"RowKey eq '%s'\". The setting %s=true gives all rows here, too.",
             binding.name,
+            function.name,
             text_member(binding.properties, "rowKey"),
             WHOLE_PARTITION_SETTING,
         )
@@ -86,11 +89,14 @@ def _warn_about_selection(binding: Binding, *, whole_partition: bool) -> None:
     try:
         condition = parse_filter(text).parsed if text else None
     except InvalidFilter as error:
-        _log.warning("The table input '%s' will fail in every run: %s", binding.name, error)
+        _log.warning(
+            "The table input '%s' of function '%s' will fail in every run: %s", binding.name, function.name, error
+        )
         return
     if isinstance(condition, Either) and text_member(binding.properties, "partitionKey"):
         _log.warning(
-            "The filter of the table input '%s' has an `or` outside of parentheses. What follows it applies to all "
-            "partitions, here and on Azure. Put the filter in parentheses to stay in one partition.",
+            "The filter of the table input '%s' of function '%s' has an `or` outside of parentheses. What follows it "
+            "applies to all partitions, here and on Azure. Put the filter in parentheses to stay in one partition.",
             binding.name,
+            function.name,
         )

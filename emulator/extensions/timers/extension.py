@@ -5,6 +5,7 @@ Source: docs/protocol/functions-host.md 8.2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
@@ -14,7 +15,7 @@ from emulator.errors import EmulatorError
 from emulator.extensions.timers.events import BINDING_NAME, manual_timer_event
 from emulator.extensions.timers.listener import Timer, TimerListener
 from emulator.extensions.timers.local_time import LocalZone, local_zone
-from emulator.extensions.timers.schedule import Schedule, parse_schedule
+from emulator.extensions.timers.schedule import ConstantSchedule, Schedule, parse_schedule
 from emulator.extensions.timers.status_blob import StatusBlob
 from emulator.host.context import ExtensionContext
 from emulator.host.locks import CONTAINER
@@ -26,6 +27,8 @@ from emulator.worker.port import Binding, member_of
 _log = get_logger(__name__)
 
 _TYPE = "timertrigger"
+# Spellings of time spans without an explicit number of days: 24:00:00 (24 days), 30 (30 days), 01:00:00.
+_DAYS_OR_HOURS = re.compile(r"\s*\d+(:\d+:\d+)?\s*")
 
 
 def timers_extension(context: ExtensionContext) -> Extension:
@@ -86,7 +89,16 @@ class _Timers:
 
     def validate(self, function: Function, others: Sequence[Function]) -> None:
         """Check the schedule. Raises InvalidSchedule, and ConfigurationError for a wrong time zone."""
-        self._schedule(function.trigger)
+        schedule = self._schedule(function.trigger)
+        text = _schedule_text(function.trigger)
+        if isinstance(schedule, ConstantSchedule) and schedule.interval.days and _DAYS_OR_HOURS.fullmatch(text):
+            _log.warning(
+                "The schedule '%s' of function '%s' means every %d days, here and on Azure: .NET takes a number alone, "
+                "and a first part above 23, for days. Write d.hh:mm:ss, such as 1.00:00:00 for every 24 hours.",
+                text,
+                function.name,
+                schedule.interval.days,
+            )
 
     def timer(self, function: Function, binding: Binding) -> Timer:
         """Return what the listener needs. Raises ConfigurationError if AzureWebJobsStorage is wrong."""
@@ -104,7 +116,7 @@ class _Timers:
         )
 
     def _schedule(self, binding: Binding) -> Schedule:
-        return parse_schedule(str(member_of(binding.properties, "schedule") or ""), self.zone)
+        return parse_schedule(_schedule_text(binding), self.zone)
 
     def _status_blob(self, function: Function) -> StatusBlob | None:
         try:
@@ -112,6 +124,10 @@ class _Timers:
         except ConnectionNotConfigured:
             return None
         return StatusBlob(account.container(CONTAINER), self._context.host_id, function.name, self.zone)
+
+
+def _schedule_text(binding: Binding) -> str:
+    return str(member_of(binding.properties, "schedule") or "")
 
 
 def _flag(binding: Binding, name: str, *, by_default: bool) -> bool:

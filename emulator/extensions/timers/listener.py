@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -19,7 +19,7 @@ from emulator.errors import EmulatorError
 from emulator.extensions.timers.events import Occasion, timer_event
 from emulator.extensions.timers.local_time import NEVER, LocalZone
 from emulator.extensions.timers.schedule import Schedule, occurrences
-from emulator.extensions.timers.status import ScheduleStatus, status_at_start
+from emulator.extensions.timers.status import ScheduleStatus, is_from_future, status_at_start
 from emulator.extensions.timers.status_blob import StatusBlob
 from emulator.host.port import HostLocks, Invoke
 from emulator.instant import Instant
@@ -94,7 +94,7 @@ class TimerListener:
             await self._wait_until_running()
             while not self._stopping:
                 if occasion is Occasion.SCHEDULED:
-                    await self._wait_until(status.next)
+                    status = replace(status, next=await self._wait_until(status.next))
                 status = await self._fire(status, occasion)
                 occasion = Occasion.SCHEDULED
 
@@ -112,6 +112,13 @@ class TimerListener:
         if timer.status_blob is not None:
             stored = await timer.status_blob.read()
             _log.debug("Function '%s' initial status: %s", timer.function, self._description(stored))
+            if stored is not None and is_from_future(stored, now):
+                _log.warning(
+                    "The schedule status of function '%s' is from the future (%s), from before the clock was set back. "
+                    "It is replaced.",
+                    timer.function,
+                    timer.zone.text(max(stored.last, stored.last_updated)),
+                )
             start = status_at_start(stored, timer.schedule, now)
             if start.stored is not None:
                 await self._store(timer.status_blob, start.stored)
@@ -143,7 +150,8 @@ class TimerListener:
                 timer.schedule,
             )
 
-    async def _wait_until(self, due: Instant) -> None:
+    async def _wait_until(self, due: Instant) -> Instant:
+        """Wait for the time of the next run, and return it: it changes if the clock is set back meanwhile."""
         if due == NEVER:
             # Without a date there is nothing to wait for. Virtual time would jump to the year 9999.
             await asyncio.Event().wait()
@@ -152,9 +160,14 @@ class TimerListener:
             _log.debug("Timer for '%s' started with interval '%s'.", self._timer.function, format_timespan(piece))
             sleep = self._clock.sleep(piece.total_seconds(), recurring=True)
             async with background(sleep, name=f"schedule of {self._timer.function}") as alarm:
-                while not alarm.done() and self._now() < due:
+                while not alarm.done() and (before := self._now()) < due:
                     with suppress(TimeoutError):
                         await within(self._clock, _CHECK_INTERVAL.total_seconds(), asyncio.wait({alarm}), upkeep=True)
+                    if (now := self._now()) < before:
+                        # Otherwise the function would not run until the clock shows the old time again.
+                        due = min(due, self._timer.schedule.next_after(now))
+                        break
+        return due
 
     async def _fire(self, status: ScheduleStatus, occasion: Occasion) -> ScheduleStatus:
         """Run the function once, and store the new status even if it fails: failures do not change the schedule."""

@@ -20,6 +20,8 @@ from emulator.instant import Instant
 _UNSET_BEFORE: Final = UNSET + timedelta(days=2)
 # Likewise the greatest time.
 _NEVER_FROM: Final = NEVER + timedelta(days=-2)
+# Clocks of two machines differ, and what one has run just now must not run again on the other.
+_CLOCK_TOLERANCE: Final = timedelta(minutes=15)
 
 
 class InvalidStatus(EmulatorError):
@@ -87,7 +89,7 @@ def decode(content: bytes, zone: LocalZone) -> ScheduleStatus | None:
 
 def status_at_start(stored: ScheduleStatus | None, schedule: Schedule, now: Instant) -> StartStatus:
     """Decide about a missed run, and about a status that belongs to another schedule (`CheckPastDue` in .NET)."""
-    if stored is None:
+    if stored is None or is_from_future(stored, now):
         first = ScheduleStatus.first(schedule, now)
         # The stored status has a time of its update, unlike the one that the function sees.
         return StartStatus(first, ScheduleStatus(first.last, first.next, now), is_past_due=False)
@@ -100,6 +102,11 @@ def status_at_start(stored: ScheduleStatus | None, schedule: Schedule, now: Inst
         basis, expected = now, schedule.next_after(now)
     changed = ScheduleStatus(UNSET, expected, basis)
     return StartStatus(changed, changed, is_past_due=False)
+
+
+def is_from_future(stored: ScheduleStatus, now: Instant) -> bool:
+    """Return whether a status was stored when the clock was ahead. In .NET, nothing runs until the clock is there."""
+    return max(stored.last, stored.last_updated) > now + _CLOCK_TOLERANCE
 
 
 def _time(name: str, value: Any, zone: LocalZone) -> Instant:

@@ -64,12 +64,14 @@ def unsupported_bindings(context: ExtensionContext) -> Fallback:
             extra={"function": output.function, "invocation_id": output.invocation_id},
         )
 
-    def warn_of_typo(binding: Binding) -> None:
+    def warn_of_typo(function: Function, binding: Binding) -> None:
         similar = similar_type(binding.type)
         if similar is not None:
             _log.warning(
-                "The binding '%s' has the type '%s', which no extension of Microsoft has. Did you mean '%s'?",
+                "The binding '%s' of function '%s' has the type '%s', which no extension of Microsoft has. Did you mean "
+                "'%s'?",
                 binding.name,
+                function.name,
                 binding.type,
                 similar,
             )
@@ -77,7 +79,7 @@ def unsupported_bindings(context: ExtensionContext) -> Fallback:
     def trigger(binding: Binding) -> Trigger:
         return Trigger(
             listen=lambda function, binding, invoke: nullcontext(),
-            validate=lambda function, others: warn_of_typo(function.trigger),
+            validate=lambda function, others: warn_of_typo(function, function.trigger),
             manual_event=manual_event,
             supports_retry=binding.type.lower() in _WITH_RETRIES,
             is_manual=True,

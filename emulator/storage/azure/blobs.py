@@ -11,11 +11,12 @@ from urllib.parse import quote
 from azure.core import MatchConditions
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob import BlobProperties as SdkProperties
-from azure.storage.blob.aio import BlobLeaseClient, ContainerClient
+from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
 from emulator.ids import new_id
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.blob_signal import BlobSignal
+from emulator.storage.error_mapping import invalid_request
 from emulator.storage.port import AlreadyExists, BlobProperties, BlobRange, LeaseState, NotFound, StorageError
 
 # How the SDK and the service write an infinite duration.
@@ -60,8 +61,15 @@ class AzureContainer:
             async for properties in page:
                 yield _properties(properties)
 
+    def _blob_client(self, blob: str) -> BlobClient:
+        try:
+            return self._client.get_blob_client(blob)
+        except UnicodeEncodeError:
+            reason = f"{blob!a} has half of a surrogate pair, which a URL may not have."
+            raise invalid_request(self._action("address", blob), "InvalidUri", reason) from None
+
     async def properties(self, blob: str) -> BlobProperties:
-        client = self._client.get_blob_client(blob)
+        client = self._blob_client(blob)
         return _properties(await self._calls.run(self._action("look at", blob), client.get_blob_properties()))
 
     async def read(self, blob: str) -> bytes:
@@ -69,7 +77,7 @@ class AzureContainer:
 
     async def _download(self, blob: str) -> bytes:
         # Callers get the content as it was stored, also if another program stored it compressed.
-        stream = await self._client.get_blob_client(blob).download_blob(decompress=False)
+        stream = await self._blob_client(blob).download_blob(decompress=False)
         return await stream.readall()
 
     async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
@@ -78,7 +86,7 @@ class AzureContainer:
             condition = {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
 
         async def download() -> BlobRange:
-            client = self._client.get_blob_client(blob)
+            client = self._blob_client(blob)
             stream = await client.download_blob(offset, length, decompress=False, **condition)
             content, properties = await stream.readall(), _properties(stream.properties)
             # "bytes 0-99/1000". The SDK takes the length of the range for the size of the blob.
@@ -91,7 +99,7 @@ class AzureContainer:
             if refused.status != 416:
                 raise
         # The range begins behind the end of the blob.
-        client = self._client.get_blob_client(blob)
+        client = self._blob_client(blob)
         properties = await self._calls.run(self._action("look at", blob), client.get_blob_properties(**condition))
         return BlobRange(b"", _properties(properties))
 
@@ -111,7 +119,7 @@ class AzureContainer:
             options |= {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
         response = await self._calls.run(
             self._action("write", blob),
-            self._client.get_blob_client(blob).upload_blob(
+            self._blob_client(blob).upload_blob(
                 content,
                 overwrite=not only_if_new,
                 content_settings=ContentSettings(content_type=content_type),
@@ -134,7 +142,7 @@ class AzureContainer:
     async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
         await self._calls.run(
             self._action("set the metadata of", blob),
-            self._client.get_blob_client(blob).set_blob_metadata(_signed(metadata), lease=lease_id),
+            self._blob_client(blob).set_blob_metadata(_signed(metadata), lease=lease_id),
         )
         self._signal.note(self.name)
 
@@ -146,7 +154,7 @@ class AzureContainer:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
-        action, client = self._action("write", blob), self._client.get_blob_client(blob)
+        action, client = self._action("write", blob), self._blob_client(blob)
         # Ids of their own: two writers of one blob must not replace each other's blocks.
         upload, ids, size = new_id(), list[str](), 0
         async for block in blocks:
@@ -176,7 +184,7 @@ class AzureContainer:
         )
 
     async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
-        client = self._client.get_blob_client(blob)
+        client = self._blob_client(blob)
         try:
             await self._calls.run(self._action("delete", blob), client.delete_blob(lease=lease_id))
         except NotFound as error:
@@ -193,7 +201,7 @@ class AzureContainer:
         await self._signal.wait(self.name, at_most, since=since)
 
     def lease(self, blob: str | None = None) -> AzureLease:
-        client = self._client if blob is None else self._client.get_blob_client(blob)
+        client = self._client if blob is None else self._blob_client(blob)
         target = f"container {self.name}" if blob is None else f"blob {blob} of container {self.name}"
         return AzureLease(client, target, self._calls)
 

@@ -11,6 +11,7 @@ from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.storage.error_mapping import service_error, unreachable
+from emulator.storage.port import InvalidRequest
 from emulator.storage.rest.http_dates import http_date
 from emulator.storage.rest.signatures import Signature
 from emulator.storage.rest.transport import NotConnected, Response, ResponseLost, Transport
@@ -31,8 +32,16 @@ Query = tuple[tuple[str, str], ...]
 
 
 def escaped(text: str) -> str:
-    """Escape a path segment or a value of a query string: all but the unreserved characters of RFC 3986."""
-    return quote(text, safe="-_.~")
+    """Escape a path segment or a value of a query string: all but the unreserved characters of RFC 3986.
+
+    Raises InvalidRequest for a text that has no UTF-8.
+    """
+    try:
+        return quote(text, safe="-_.~")
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            f"{text!a} has half of a surrogate pair, which a URL may not have.", status=400, code="InvalidUri"
+        ) from None
 
 
 class StorageService:

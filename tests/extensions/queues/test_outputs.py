@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator.virtual_time import VirtualClock
 from tests.recordings.triggers import TRIGGERS
 from tests.running_apps import run_app
+from tests.waiting import eventually
 
 from .apps import QUEUE_APP, Queues, decoded, encoded
 
@@ -181,3 +183,31 @@ async def test_dates_are_rewritten_as_the_host_reads_and_writes_json(tmp_path: P
     at = json.loads(second)["at"]
     assert at == "2026-03-01T07:00:00.5+00:00" or at.endswith(("+01:00", "+02:00"))  # the local time zone
     assert third == json.loads(code)
+
+
+ODD_OUTPUTS = """
+@app.queue_trigger(arg_name="msg", queue_name="incoming", connection=STORAGE)
+@app.queue_output(arg_name="out", queue_name="done", connection=STORAGE)
+def echo(msg: func.QueueMessage, out: func.Out[str]):
+    value = msg.get_json()["value"]
+    out.set(10**6000 if value == "huge" else value)
+"""
+
+
+async def test_half_of_a_surrogate_pair_becomes_a_replacement_character(tmp_path: Path, clock: VirtualClock) -> None:
+    async with run_app(tmp_path, QUEUE_APP, ODD_OUTPUTS, clock=clock) as site:
+        queues = Queues(site)
+        await queues.put("incoming", encoded(json.dumps({"value": json.dumps(["\ud800"])})))
+        assert await eventually(lambda: queues.left("done"), "message", clock=clock) == [encoded("\ufffd")]
+
+
+async def test_a_number_beyond_64_bits_fails_the_run(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_app(tmp_path, QUEUE_APP, ODD_OUTPUTS, clock=clock) as site:
+        queues = Queues(site)
+        await queues.put("incoming", encoded('{"value": "huge"}'))
+        await eventually(lambda: queues.left("incoming-poison"), "poison message", clock=clock)
+    assert caplog.text.count("Executed 'Functions.echo' (Failed") == 5
+    assert "Value out of range: an integer of 19932 bits" in caplog.text
+    assert "Processing message" not in caplog.text  # The words for a defect of azemu.

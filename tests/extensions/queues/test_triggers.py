@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -338,3 +339,14 @@ async def test_a_misspelled_option_is_reported(tmp_path: Path, caplog: pytest.Lo
     async with run_app(tmp_path, QUEUE_APP, ECHO, host=host_json(batchSizes=2)):
         pass
     assert '"extensions.queues.batchSizes" is not a known option and has no effect.' in caplog.text
+
+
+@pytest.mark.parametrize("member", [{"expirationTime": "2026-01-31T10:00:00Z"}, {"DequeueCount": "many"}])
+async def test_a_member_that_hides_a_fact_is_explained(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, member: dict[str, str]
+) -> None:
+    async with run_app(tmp_path, QUEUE_APP, ECHO, host=host_json(maxDequeueCount=1), clock=clock) as site:
+        queues = Queues(site)
+        await queues.put("incoming", encoded(json.dumps(member)))
+        await eventually(lambda: queues.left("incoming-poison"), "poison message", clock=clock)
+    assert "Rename the member, or annotate the parameter with str" in caplog.text

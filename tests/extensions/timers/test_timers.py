@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,59 @@ async def test_a_schedule_may_be_far_away(folder: Path) -> None:
         await app.advance(days=100)
         assert [run[2] for run in runs(app)] == ["2027-01-01T00:00:00+00:00"]
         assert [run[2][:10] for run in runs(app, "span")] == ["2026-12-29", "2027-01-28", "2027-02-27"]
+
+
+async def test_a_time_span_of_days_that_looks_like_hours_is_said(folder: Path) -> None:
+    spans = {"day": "24:00:00", "number": "30", "hour": "01:00:00", "clear": "1.00:00:00"}
+    write_app(folder, HTTP_APP, SHOW, *(timer(span, name) for name, span in spans.items()))
+    async with start(folder, now=at("10:00"), settings=UTC_SETTINGS) as app:
+        assert "The schedule '24:00:00' of function 'day' means every 24 days" in app.console
+        assert "The schedule '30' of function 'number' means every 30 days" in app.console
+        assert app.console.count(" days, here and on Azure") == 2
+
+
+class _SetClock:
+    """Virtual time with a clock that a test sets."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self.ahead
+
+    async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+        await self._clock.sleep(seconds, upkeep=upkeep)
+
+    def busy(self) -> AbstractContextManager[None]:
+        return self._clock.busy()
+
+
+@pytest.mark.parametrize("hours", [-4, 4])
+async def test_a_clock_that_is_set_does_not_silence_a_timer(
+    folder: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, hours: int
+) -> None:
+    write_app(folder, HTTP_APP, timer("0 */10 * * * *").replace("show('tick', timer)", "pass"))
+    set_clock = _SetClock(clock)
+    async with run_app(folder, clock=set_clock, settings={"TZ": "UTC"}) as app:
+        assert app.app.storage is not None
+        await clock.sleep(15 * 60)
+        before = caplog.text.count("Executed 'Functions.tick' (Succeeded")
+        set_clock.ahead = timedelta(hours=hours)
+        # As in real time, the listener looks at the clock now and then.
+        with clock.running(upkeep=True):
+            await clock.sleep(30 * 60)
+        # Forward: what was missed is made up for by one run.
+        assert caplog.text.count("Executed 'Functions.tick' (Succeeded") - before in ((3,) if hours < 0 else (3, 4))
+
+
+async def test_a_status_from_the_future_is_replaced(folder: Path, tmp_path: Path) -> None:
+    write_app(folder, HTTP_APP, SHOW, timer("0 0 * * * *"))
+    store = tmp_path / "storage.db"
+    # A start with a clock that is ahead.
+    async with start(folder, storage=store, now=at("2030-01-01T10:59"), settings=UTC_SETTINGS) as app:
+        await app.advance(minutes=2)
+    async with start(folder, storage=store, now=at("10:10"), settings=UTC_SETTINGS) as app:
+        assert "The schedule status of function 'tick' is from the future (2030-01-01T11:00" in app.console
+        await advance_to(app, "11:30")
+        assert runs(app) == [[False, NEVER_RUN, "2026-11-29T11:00:00+00:00"]]

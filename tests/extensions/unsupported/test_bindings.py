@@ -228,7 +228,10 @@ async def test_an_app_of_such_functions_only_is_not_empty(tmp_path: Path, caplog
         await logged(caplog, "got it")
     assert "No job functions found" not in caplog.text
     assert "in error" not in caplog.text
-    hint = "has the type 'serivceBusTrigger', which no extension of Microsoft has. Did you mean 'serviceBusTrigger'?"
+    hint = (
+        "of function 'consume' has the type 'serivceBusTrigger', which no extension of Microsoft has. Did you mean "
+        "'serviceBusTrigger'?"
+    )
     assert hint in caplog.text
     assert "acmeQueueTrigger" not in caplog.text
 
