@@ -38,10 +38,12 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the current time, aware, in UTC. Callable on any thread."""
 
-    async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+    async def sleep(self, seconds: float, *, upkeep: bool = False, recurring: bool = False) -> None:
         """Wait for `seconds`. Zero or less only lets other tasks run. Safe to cancel.
 
-        `upkeep`: the wait only keeps something alive, so virtual time must not jump for it.
+        `upkeep`: the wait only keeps something alive, so virtual time must not jump for it. `recurring`: the wait is
+        for the next time of a schedule without an end; virtual time jumps for it, but a program that has nothing else
+        to wait for counts as idle.
         """
 
     def busy(self) -> AbstractContextManager[None]:
@@ -63,7 +65,7 @@ class SystemClock:
             return now
         return _now(UTC)
 
-    async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+    async def sleep(self, seconds: float, *, upkeep: bool = False, recurring: bool = False) -> None:
         """See Clock.sleep."""
         await _sleep(max(seconds, 0))
 

@@ -97,6 +97,11 @@ class Host:
         return self._invoker.running if self._invoker is not None else 0
 
     @property
+    def only_waits_for_retries(self) -> bool:
+        """Whether functions run, and each of them waits for its next attempt."""
+        return self._invoker is not None and self._invoker.only_waits
+
+    @property
     def started_invocations(self) -> int:
         """Number of invocations since the host was started, running ones included."""
         return self._invoker.started if self._invoker is not None else 0
@@ -213,11 +218,7 @@ class Host:
             _general.error("Worker failed to index functions\n%s", error)
             self._errors = [str(error)]
             indexed = []
-        self._errors += [
-            error
-            for metadata in indexed
-            if metadata.fails_app_on_azure and (error := metadata.configuration_error) is not None
-        ]
+        self._errors += [metadata.configuration_error or "" for metadata in indexed if metadata.fails_app_on_azure]
         _startup.info("%d functions found (Worker)", len(indexed))
         # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
         # that breaks the app after its deployment.

@@ -101,6 +101,7 @@ class Invoker:
         self._spread = spread
         self._running = 0
         self._started = 0
+        self._waiting = 0
         # An event besides the counter, because waiting for a counter would mean polling.
         self._idle = asyncio.Event()
         self._idle.set()
@@ -115,6 +116,11 @@ class Invoker:
     def started(self) -> int:
         """The number of events that have been received so far."""
         return self._started
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether events are being processed, and all of them wait for a retry."""
+        return 0 < self._running == self._waiting
 
     async def wait_until_idle(self) -> None:
         """Return when no event is being processed."""
@@ -172,10 +178,13 @@ class Invoker:
                     raise
 
     async def _stops_within(self, seconds: float) -> bool:
+        self._waiting += 1
         try:
             await within(self._clock, seconds, self._stopping.wait())
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True
 
     async def _attempt(

@@ -66,7 +66,8 @@ class AppUnderTest:
         """Wait until the instance has ended and return its status (an object of the SDK).
 
         Virtual time jumps as far as needed, but not further than `within`. Raises NothingLeft if the instance does not
-        end within that time, or cannot end.
+        end within that time, or cannot end: nothing is left that could continue it, or nothing but timer functions,
+        whose runs do not.
         """
         tools = self._thread.instrumentation
         work = wait_for_end(self._running.hub, self._thread.clock, tools.awaited_events, instance_id, within)
@@ -243,7 +244,10 @@ class AppUnderTest:
         await self._run(f"advance by {length}", self.clock.advance(length))
 
     async def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
-        """Let everything run that is due within `limit`. Return False if something is due later."""
+        """Let everything run that is due within `limit`, until nothing but schedules of timer functions is left.
+
+        Timer functions run on the way to other work. Return False if something else is due later.
+        """
         return await self._run("run until idle", self.clock.run_until_idle(limit))
 
     async def settle(self, limit: timedelta = timedelta(minutes=10)) -> None:

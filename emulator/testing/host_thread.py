@@ -220,7 +220,8 @@ class HostThread:
                     tracking=app.accounts(tracking) if tracking else None,
                 )
                 # Without a cookie jar: a test that wants cookies sends them itself.
-                http = HttpClient(session, f"http://127.0.0.1:{app.port}", self.clock)
+                origin = f"http://127.0.0.1:{app.port}"
+                http = HttpClient(session, origin, self.clock, lambda: app.host.only_waits_for_retries)
                 try:
                     yield RunningApp(app, hub, http)
                 finally:

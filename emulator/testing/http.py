@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,23 +31,26 @@ class Answer:
 
 
 class HttpClient:
-    """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app."""
+    """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app.
 
-    def __init__(self, session: BoundSession, origin: str, clock: Clock) -> None:
+    `waits`: whether all running functions wait for a retry. Virtual time advances then, although a request is open.
+    """
+
+    def __init__(self, session: BoundSession, origin: str, clock: Clock, waits: Callable[[], bool]) -> None:
         self._session = session
         self._origin = origin
         self._clock = clock
+        self._waits = waits
 
-    async def request(self, method: str, path: str, *, lets_time_pass: bool = False, **options: Any) -> Answer:
+    async def request(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request. `path`: below the app's address, or an absolute URL. `options`: those of aiohttp.
 
-        `lets_time_pass`: virtual time jumps over the waits of the functions that work on it, such as those for a retry.
         Redirects are not followed: a test may want to see them.
         """
         url = path if "://" in path else f"{self._origin}/{path.lstrip('/')}"
-        # busy(): time must not advance before the response is there. The loop sees the socket, but not that a function
-        # works on the request.
-        passing = self._clock.running() if lets_time_pass and isinstance(self._clock, VirtualClock) else None
-        with passing or self._clock.busy():
+        # Time must not advance before the response is there: the loop sees the socket, but not that a function works on
+        # the request. But a function that waits for a retry could otherwise never respond.
+        clock = self._clock
+        with clock.busy_unless(self._waits) if isinstance(clock, VirtualClock) else clock.busy():
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
                 return Answer(response.status, response.headers, await response.read())

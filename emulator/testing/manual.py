@@ -90,9 +90,7 @@ async def send_event(app: App, http: HttpClient, clock: Clock, name: str, event:
         events = completed_events(event, now=clock.now(), new_id=new_id)
     except (NoSuchFunction, NotStorable) as error:
         raise NotInvoked(str(error)) from error
-    answer = await http.request(
-        "POST", path, lets_time_pass=True, json=events, headers={EVENT_TYPE_HEADER: "Notification"}
-    )
+    answer = await http.request("POST", path, json=events, headers={EVENT_TYPE_HEADER: "Notification"})
     if answer.status >= 500:
         raise InvocationFailed(function.name, EmulatorError(answer.text))
     if answer.status >= 400:

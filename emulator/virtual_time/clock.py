@@ -50,7 +50,7 @@ class VirtualClock:
         self._permits: list[_Permit] = []
         self._frozen = 0
         self._waits_for_work = True
-        self._has_unreported_work: Callable[[], bool] = lambda: False
+        self._unreported_work: list[Callable[[], bool]] = []
         self._idle_waiters: list[_IdleWaiter] = []
 
     def new_loop(self) -> VirtualTimeLoop:
@@ -69,7 +69,7 @@ class VirtualClock:
         """See Clock.now."""
         return self._now
 
-    async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
+    async def sleep(self, seconds: float, *, upkeep: bool = False, recurring: bool = False) -> None:
         """See Clock.sleep."""
         if seconds <= 0:
             await _yield_to_loop()
@@ -77,7 +77,7 @@ class VirtualClock:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             # Another loop (the app's) cannot be woken by this clock directly. Sleep on the clock's own loop instead.
-            sleep: Coroutine[Any, Any, None] = self.sleep(seconds, upkeep=upkeep)
+            sleep: Coroutine[Any, Any, None] = self.sleep(seconds, upkeep=upkeep, recurring=recurring)
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sleep, self._own_loop()))
             return
         try:
@@ -85,7 +85,7 @@ class VirtualClock:
         except OverflowError:
             due = _NEVER
         sleepers = self._upkeep if upkeep else self._foreground
-        sleeper = SleeperEntry(due, next(self._numbers), loop.create_future(), sys._getframe(1))
+        sleeper = SleeperEntry(due, next(self._numbers), loop.create_future(), sys._getframe(1), recurring)
         sleepers.add(sleeper)
         try:
             await sleeper.future
@@ -145,7 +145,24 @@ class VirtualClock:
 
         It is called on the loop's thread, before time advances.
         """
-        self._has_unreported_work = has_work
+        self._unreported_work.append(has_work)
+
+    @contextmanager
+    def busy_unless(self, waits: Callable[[], bool]) -> Iterator[None]:
+        """Stand for work during which time must not advance, except while `waits()` is true: then it jumps by itself.
+
+        For work that itself waits for time at some moments. `waits` is called on the loop's thread.
+        """
+
+        def works() -> bool:
+            return not waits()
+
+        self._unreported_work.append(works)
+        try:
+            with self.running():
+                yield
+        finally:
+            self._unreported_work.remove(works)
 
     async def advance(self, span: timedelta, *, upkeep: bool = False) -> None:
         """Let `span` pass. Everything that becomes due in it runs, in order, until it is idle again.
@@ -170,13 +187,15 @@ class VirtualClock:
     async def run_until_idle(self, limit: timedelta | None = None) -> bool:
         """Let everything run that becomes due within `limit` from now (None: no limit), with as many jumps as needed.
 
-        Return True if no task waits for time any more, False if one waits beyond the limit or time is frozen; time is
-        then that of the last wake-up. A program that does something periodically needs a limit.
+        Return True if no task waits for time any more, except for the next time of a schedule; False if one waits
+        beyond the limit or time is frozen. Time is then that of the last wake-up. A program that does something
+        periodically in another way needs a limit.
         """
         end = self._now + limit if limit is not None else _NEVER
-        while await self.step(end):
-            pass
-        return not self._foreground
+        while True:
+            await self._wait_until_idle(end)
+            if not self._has_work(end) or not self._jump(end, upkeep=False):
+                return not self._has_work(_NEVER)
 
     async def idle(self) -> None:
         """Wait until everything is idle. Time does not advance for this."""
@@ -196,7 +215,10 @@ class VirtualClock:
     def sleepers(self) -> Sequence[Sleeper]:
         """Return all tasks that wait for time, the next one first."""
         entries = [(entry, False) for entry in self._foreground] + [(entry, True) for entry in self._upkeep]
-        return [Sleeper(entry.due, upkeep, entry.where) for entry, upkeep in sorted(entries, key=lambda pair: pair[0])]
+        return [
+            Sleeper(entry.due, upkeep, entry.where, entry.recurring)
+            for entry, upkeep in sorted(entries, key=lambda pair: pair[0])
+        ]
 
     def at_work(self) -> Sequence[OngoingWork]:
         """Return the busy periods that keep time from advancing at this moment, the oldest first."""
@@ -218,7 +240,7 @@ class VirtualClock:
 
     def has_unreported_work(self) -> bool:
         """See LoopClock.has_unreported_work."""
-        return self._waits_for_work and self._has_unreported_work()
+        return self._waits_for_work and any(has_work() for has_work in self._unreported_work)
 
     def on_idle(self) -> bool:
         """See LoopClock.on_idle."""
@@ -243,6 +265,10 @@ class VirtualClock:
             # Still in the list if this task was cancelled.
             if waiter in self._idle_waiters:
                 self._idle_waiters.remove(waiter)
+
+    def _has_work(self, limit: datetime) -> bool:
+        """Whether a task waits for a time within the limit that is no time of a schedule."""
+        return any(entry.due <= limit and not entry.recurring for entry in self._foreground)
 
     def _jump(self, limit: datetime, upkeep: bool) -> bool:
         heaps = (self._foreground, self._upkeep) if upkeep else (self._foreground,)

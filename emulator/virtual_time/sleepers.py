@@ -17,24 +17,33 @@ _MIN_CANCELLED = 64
 class Sleeper:
     """A task that waits until `due`, for messages.
 
-    `where` is `file:line (function)`, or the name of the task if the task does nothing but sleep. `upkeep`: see
-    emulator.clock.
+    `where` is `file:line (function)`, or the name of the task if the task does nothing but sleep. `upkeep` and
+    `recurring`: see emulator.clock.
     """
 
     due: datetime
     upkeep: bool
     where: str
+    recurring: bool = False
 
 
 class SleeperEntry:
     """An entry of the heap. Entries with the same due time are woken in the order of their numbers."""
 
-    __slots__ = ("_code", "_line", "_task", "due", "future", "number", "woken")
+    __slots__ = ("_code", "_line", "_task", "due", "future", "number", "recurring", "woken")
 
-    def __init__(self, due: datetime, number: int, future: asyncio.Future[None], frame: types.FrameType) -> None:
+    def __init__(
+        self,
+        due: datetime,
+        number: int,
+        future: asyncio.Future[None],
+        frame: types.FrameType,
+        recurring: bool,
+    ) -> None:
         self.due = due
         self.number = number
         self.future = future
+        self.recurring = recurring
         self.woken = False
         # Code and line instead of the frame: a frame would keep the sleeper's local variables alive.
         self._code, self._line = frame.f_code, frame.f_lineno

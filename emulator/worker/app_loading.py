@@ -3,8 +3,8 @@
     with AppModules(root):
         loaded = load_app(root, script_name(settings), clock)
 
-A script that cannot be imported fails the whole app. A mistake in one function fails only that function; for functions of
-the script Azure is stricter and loads none.
+A script that cannot be imported fails the whole app. A mistake in one function fails only that function; for functions
+of the script Azure is stricter and loads none.
 Source: azure-functions-python-worker, loader.py, functions.py; host, WorkerFunctionMetadataProvider.cs;
 docs/protocol/python-worker.md chapter 2.
 """

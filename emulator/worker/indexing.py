@@ -70,7 +70,7 @@ def index(
     errors: dict[str, Exception] = {}
     rejected: list[FunctionMetadata] = []
     for builder in builders:
-        name, source = builder.get_function_name(), source_of(builder.get_user_function())
+        name, source = str(builder.get_function_name()), source_of(builder.get_user_function())
         try:
             functions.append(_load(builder, root, streaming))
         except Exception as error:

@@ -203,7 +203,7 @@ class FunctionMetadata:
     disabled: bool | str = False
     """Member `disabled` of function.json: a bool, or the name of the app setting that decides."""
     configuration_error: str | None = None
-    """Why the declaration is invalid: function.json, or a function of the script. It has no bindings, and cannot run."""
+    """Why the declaration is invalid: function.json, or a function of the script. It cannot run."""
     fails_app_on_azure: bool = False
     """On Azure, the app has no functions because of the configuration error."""
     load_error: str | None = None

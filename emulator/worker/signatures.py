@@ -259,35 +259,32 @@ def _advice_on_undeclared(
 
     `unbound`: the names of the bindings without a parameter.
     """
-    for binding in bindings:
-        if not binding.is_trigger:
-            continue
-        for member, text in binding.properties.items():
-            if isinstance(text, str) and f"{{{parameter.lower()}" in text.lower():
-                return _advice_on_captured(parameter, binding, member, text)
+    captures = (
+        (trigger, member, text)
+        for trigger in bindings
+        if trigger.is_trigger
+        for member, text in trigger.properties.items()
+        if isinstance(text, str) and re.search(rf"\{{{re.escape(parameter)}[}}:?=]", text, re.IGNORECASE)
+    )
+    for trigger, member, text in captures:
+        advice = (
+            f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
+            f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
+        )
+        match trigger.type.lower():
+            case "blobtrigger":
+                # What the user sees in blob.name: container and name, with an example for each expression.
+                example = re.sub(r"\{[^{}]*\}", "report.pdf" if text.endswith("}") else "report", text)
+                advice += f' The blob\'s name is in {trigger.name}.name, for example "{example}".'
+            case "httptrigger":
+                advice += f' Its value is in {trigger.name}.route_params["{parameter}"].'
+        return advice
     if getattr(annotation, "__name__", "") == "Context":
         return f"The parameter of type Context must have the name '{CONTEXT}' instead of '{parameter}'."
     if unbound:
         names = " or ".join(f"'{name}'" for name in unbound)
         return f"No binding has the name '{parameter}', and no parameter has the name {names}. Give both the same name."
     return None
-
-
-def _advice_on_captured(parameter: str, trigger: Binding, member: str, text: str) -> str:
-    """Return how the function gets a part of the trigger's `text` that it has wrongly declared as a parameter."""
-    other_use = (
-        f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
-        f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
-    )
-    match trigger.type.lower():
-        case "blobtrigger":
-            # What the user sees in blob.name: container and name, with each expression replaced by an example.
-            example = re.sub(r"\{[^{}]*\}", "report.pdf" if text.endswith("}") else "report", text)
-            return f'{other_use} The blob\'s name is in {trigger.name}.name, for example "{example}".'
-        case "httptrigger":
-            return f'{other_use} Its value is in {trigger.name}.route_params["{parameter}"].'
-        case _:
-            return other_use
 
 
 def _is_out(annotation: Any) -> bool:

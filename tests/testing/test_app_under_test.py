@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -271,11 +272,12 @@ async def test_function_with_a_mistake_is_left_out_with_a_warning(tmp_path: Path
     def sort(blob: func.InputStream, name: str) -> None: ...
     """
     write_app(tmp_path, DURABLE_APP, textwrap.dedent(code))
-    with pytest.warns(FunctionsInError, match="cannot load the sort function: .*'name'"):
-        async with start(tmp_path) as app:
-            assert (await app.get("/api/hello")).text == "hello"
-            assert "The 'sort' function is in error: cannot load the sort function" in app.console
-            assert "On Azure, the app has no functions because of this." in app.console
+    async with AsyncExitStack() as stack:
+        with pytest.warns(FunctionsInError, match="cannot load the sort function: .*'name'"):
+            app = await stack.enter_async_context(start(tmp_path))
+        assert (await app.get("/api/hello")).text == "hello"
+        assert "The 'sort' function is in error: cannot load the sort function" in app.console
+        assert "On Azure, the app has no functions because of this." in app.console
 
 
 async def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ LEFT_OUT = {
             "cannot load the f function: the following parameters are declared in Python but not in function.json: "
             "{'name'}",
             "'{name}' in the path 'in/{name}' is a value for expressions of other bindings",
-            "The blob's name is in blob.name, for example \"in/report.pdf\".",
+            'The blob\'s name is in blob.name, for example "in/report.pdf".',
         ],
     ),
     "extension of a blob": (
@@ -313,9 +313,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize(("code", "texts"), LEFT_OUT.values(), ids=list(LEFT_OUT))
-async def test_a_mistake_in_one_function_leaves_out_only_this_function(
-    load: Load, code: str, texts: list[str]
-) -> None:
+async def test_a_mistake_in_one_function_leaves_out_only_this_function(load: Load, code: str, texts: list[str]) -> None:
     app = await load(HEAD + BESIDE + code)
     assert app.functions["good"].configuration_error is None
     error = app.functions["f"].configuration_error or ""

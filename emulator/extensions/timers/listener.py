@@ -158,7 +158,8 @@ class TimerListener:
         while (remaining := due - self._now()) > timedelta(0):
             piece = min(remaining, _LONGEST_PIECE)
             _log.debug("Timer for '%s' started with interval '%s'.", self._timer.function, format_timespan(piece))
-            async with background(self._clock.sleep(piece.total_seconds())) as alarm:
+            sleep = self._clock.sleep(piece.total_seconds(), recurring=True)
+            async with background(sleep, name=f"schedule of {self._timer.function}") as alarm:
                 while not alarm.done() and (before := self._now()) < due:
                     with suppress(TimeoutError):
                         await within(self._clock, _CHECK_INTERVAL.total_seconds(), asyncio.wait({alarm}), upkeep=True)
