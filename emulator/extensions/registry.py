@@ -30,7 +30,6 @@ EXTENSIONS: Final[Sequence[Callable[[ExtensionContext], Extension]]] = (
     timers_extension,
     tables_extension,
     eventgrid_extension,
-    blob_extension,
 )
 
 

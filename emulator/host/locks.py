@@ -236,10 +236,14 @@ class _BlobLock:
         except AlreadyExists:
             self._forget()
             return False  # Another host was faster.
-        if self._owner is not None:
-            # The whole blob is written, which is empty: the storage port has no call for metadata alone.
-            await self._container.write(self.blob, b"", lease_id=lease_id, metadata={_OWNER: self._owner})
         self._lease_id, self._leased_until = lease_id, leased_until
+        if self._owner is not None:
+            try:
+                await self._container.set_metadata(self.blob, {_OWNER: self._owner}, lease_id=lease_id)
+            except EmulatorError:
+                # The caller does not get the lock, so nothing would renew the lease, and it would keep out all hosts.
+                await self.release()
+                raise
         return True
 
     async def _free_from_killed_host(self) -> bool:

@@ -224,13 +224,14 @@ class _MessageListener:
 
     async def _process(self, lock: LockedMessage) -> None:
         try:
-            poison_queue = self._processor.poison_queue(lock.message)
-            if poison_queue is not None and lock.message.dequeue_count > self._options.max_dequeue_count:
+            message = lock.message
+            is_tried_enough = message.dequeue_count > self._options.max_dequeue_count
+            if is_tried_enough and self._processor.poison_queue(message) is not None:
                 # It was received too often by hosts that did not come to an end with it.
                 outcome = Outcome.FAILED
             else:
-                outcome = await self._run(lock.message)
-            await self._settle(lock, outcome, poison_queue)
+                outcome = await self._run(message)
+            await self._settle(lock, outcome)
         except asyncio.CancelledError:
             await run_to_completion(self._release(lock))
             raise
@@ -255,15 +256,17 @@ class _MessageListener:
             _log.exception("Processing message %s of queue %s failed.", message.id, self._queue.name)
             return Outcome.FAILED
 
-    async def _settle(self, lock: LockedMessage, outcome: Outcome, poison_queue: Queue | None) -> None:
+    async def _settle(self, lock: LockedMessage, outcome: Outcome) -> None:
         """Delete, return or move the message, as its outcome demands."""
-        limit, count = self._options.max_dequeue_count, lock.message.dequeue_count
         # From now on the message may be received again at any moment, and must be processed then.
         self._forget(lock)
         if outcome is Outcome.DONE:
             if not await self._repeat(lock.delete):
                 _log.debug("%s is gone, or was changed by somebody else, before it could be deleted", lock.description)
-        elif outcome is Outcome.FAILED and count < limit and poison_queue is not None:
+            return
+        limit, count = self._options.max_dequeue_count, lock.message.dequeue_count
+        poison_queue = self._processor.poison_queue(lock.message)
+        if outcome is Outcome.FAILED and count < limit and poison_queue is not None:
             delay = self._options.retry_delay
             if await self._repeat(lambda: lock.hide(delay)) and delay:
                 self._wait.expect(delay)

@@ -92,9 +92,8 @@ def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
     return [f"{name} in line {line}" for line, name in _task_statements(source) if line in within]
 
 
-@lru_cache(
-    maxsize=64
-)  # A test run starts the same app hundreds of times, and parsing costs more than all other checks.
+# A test run starts the same app hundreds of times, and parsing costs more than all other checks.
+@lru_cache(maxsize=64)
 def _task_statements(source: str) -> Sequence[tuple[int, str]]:
     """Return line and name of the calls in a file that are statements and create a task."""
     try:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -103,6 +103,15 @@ async def test_a_singleton_names_its_owner_and_the_name_stays_after_the_release(
     properties = await container.properties("locks/app-1/Host.Functions.F.key")
     assert {name.lower(): value for name, value in properties.metadata.items()} == {"functioninstance": instance_id}
     assert properties.lease_state is LeaseState.AVAILABLE
+
+
+async def test_a_lock_whose_owner_cannot_be_written_is_free_for_other_hosts(
+    bench: Bench, container: BlobContainer
+) -> None:
+    with pytest.raises(StorageUnreachable):
+        async with host(cast(BlobContainer, NoMetadata(container)), bench.clock).singleton("key"):
+            pytest.fail("the lock was not acquired")
+    assert (await container.properties("locks/app-1/key")).lease_state is LeaseState.AVAILABLE
 
 
 async def test_a_scope_of_a_listener_is_held_without_owner(bench: Bench, container: BlobContainer) -> None:
@@ -272,6 +281,19 @@ async def test_a_primary_host_that_lost_its_lease_tries_again(bench: Bench, cont
         assert primary_of(locks) is None
         await within(bench.clock, 30, passes(bench.clock, 12))
         assert primary_of(locks) is locks
+
+
+class NoMetadata:
+    """A container that cannot be reached when metadata are set."""
+
+    def __init__(self, container: BlobContainer) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    async def set_metadata(self, *_: Any, **__: Any) -> None:
+        raise StorageUnreachable("no answer")
 
 
 class Unreachable:

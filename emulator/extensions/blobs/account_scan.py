@@ -130,12 +130,7 @@ class AccountScan:
         def settle(version: BlobVersion) -> None:
             self._settled[version.name] = (version.etag, version.last_modified)
 
-        found = [
-            FoundBlob(
-                version, [function for function in self._functions if function.path.match(version.name) is not None]
-            )
-            for version in candidates
-        ]
+        found = [FoundBlob.of(version, self._functions) for version in candidates]
         self._is_complete &= await self._passing_on.pass_on_all(found, settle)
         if has_ended:
             self._sweep = None

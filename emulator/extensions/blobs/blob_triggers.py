@@ -78,27 +78,28 @@ class BlobTriggers:
     @asynccontextmanager
     async def listen(self, function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
         """Run the function for new blobs while entered. Raises ConnectionNotConfigured."""
-        context, connection = self._context, connection_of(binding)
+        context, connection, path = self._context, connection_of(binding), path_of(binding)
         # The queue and the receipts are there, whatever the trigger's own connection is.
         context.accounts(DEFAULT_CONNECTION)
         is_event_grid = source_of(binding) == EVENT_GRID
+        is_emulated = context.accounts.is_emulated(connection)
         # Event Grid does not know of local storage. So that an app needs no tunnel, local storage is scanned for it.
-        is_watched = not is_event_grid or context.accounts.is_emulated(connection)
+        is_watched = not is_event_grid or is_emulated
         self._listening[function.name] = BlobFunction(
             function=function,
-            path=path_of(binding),
+            path=path,
             connection=connection,
             account=context.accounts(connection),
             is_watched=is_watched,
             invoke=invoke,
         )
-        if is_watched and context.first_start and not context.accounts.is_emulated(connection):
+        if is_watched and context.first_start and not is_emulated:
             _log.warning(
                 "Function '%s' is called for the blobs of container '%s' in the %s. A deployed app that has processed "
                 "them has receipts of its own, so all of them are new for this host. Use local storage in the setting "
                 "of the connection '%s' while you develop.",
                 function.name,
-                path_of(binding).container,
+                path.container,
                 context.accounts(connection).description,
                 connection,
             )

@@ -91,7 +91,7 @@ class ContainerScan:
             pass  # The container may be created later, or again.
         # Without the blobs that are gone: one that is written again has another ETag in any case.
         self._settled = still_settled
-        found = [FoundBlob(version, self._matching(version)) for version in versions]
+        found = [FoundBlob.of(version, self._functions) for version in versions]
         if self._is_first:
             found = await self._without_completed(found)
             self._is_first = False
@@ -100,9 +100,6 @@ class ContainerScan:
             self._settled[version.name] = version.etag
 
         return await self._passing_on.pass_on_all(found, settle)
-
-    def _matching(self, version: BlobVersion) -> Sequence[BlobFunction]:
-        return [function for function in self._functions if function.path.match(version.name) is not None]
 
     async def _without_completed(self, found: Sequence[FoundBlob]) -> list[FoundBlob]:
         """Leave out the functions that have a receipt, and tell the user how many blobs are old.

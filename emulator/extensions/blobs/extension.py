@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
+from emulator.extensions.blobs.blob_functions import BLOB, BLOB_TRIGGER
 from emulator.extensions.blobs.blob_input import blob_input
 from emulator.extensions.blobs.blob_output import blob_output
 from emulator.extensions.blobs.blob_triggers import BlobTriggers
@@ -37,8 +37,8 @@ def blob_extension(context: ExtensionContext) -> Extension:
     return Extension(
         name=BlobsOptions.section_name,
         triggers={BLOB_TRIGGER: trigger},
-        inputs={"blob": blob_input(context)},
-        outputs={"blob": blob_output(context)},
+        inputs={BLOB: blob_input(context)},
+        outputs={BLOB: blob_output(context)},
         webhooks=[Webhook(BlobsOptions.section_name, webhook.handle)],
         run=triggers.run,
     )

@@ -5,8 +5,6 @@ Source: docs/protocol/functions-host.md 8.4 (webjobs extension for blobs: BlobQu
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -62,7 +60,7 @@ class MessageProcessing:
     def poison_queue(self, message: QueueMessage) -> Queue:
         """Return the poison queue of a message, which is in the account of the blob."""
         try:
-            function = self._functions.get(_read(message).function)
+            function = self._functions.get(read_message(message.body).function)
         except NoTriggerMessage:
             function = None
         account = self._host_account if function is None else function.account
@@ -71,7 +69,7 @@ class MessageProcessing:
     async def run(self, message: QueueMessage) -> Outcome:
         """Run the function for the blob that a message names."""
         try:
-            trigger = _read(message)
+            trigger = read_message(message.body)
         except NoTriggerMessage as error:
             _log.warning(
                 "Message %s of the queue of found blobs cannot be read (%s). Moving message to queue '%s'.",
@@ -152,11 +150,3 @@ class MessageProcessing:
                 _log.debug("A blob cannot be read and is tried again: %s", error)
                 await self._context.clock.sleep(pause, upkeep=True)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def _read(message: QueueMessage) -> TriggerMessage:
-    try:
-        text = base64.b64decode(message.body, validate=True).decode("utf-8", "surrogatepass")
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise NoTriggerMessage(str(error)) from None
-    return read_message(text)

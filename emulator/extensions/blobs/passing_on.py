@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from emulator.background import task_group
+from emulator.background import run_to_completion, task_group
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.receipts import BlobReceipts, PassedOn
@@ -48,6 +48,11 @@ class FoundBlob:
     version: BlobVersion
     functions: Sequence[BlobFunction]
 
+    @classmethod
+    def of(cls, version: BlobVersion, functions: Iterable[BlobFunction]) -> FoundBlob:
+        """Return the version with those of the functions whose path matches its name."""
+        return cls(version, [function for function in functions if function.path.match(version.name) is not None])
+
 
 class PassingOn:
     """Puts messages into the queue of a host id, each version of a blob once for each function."""
@@ -76,7 +81,8 @@ class PassingOn:
             )
 
         try:
-            return await self.receipts.pass_on(message, put)
+            # A stop between the message and the receipt would let the next host put the message a second time.
+            return await run_to_completion(self.receipts.pass_on(message, put))
         except InvalidRequest as error:
             # Not tried again: the names of this blob and its receipt will not become shorter.
             function_category(function.name).error(

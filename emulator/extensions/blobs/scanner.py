@@ -5,7 +5,7 @@ Source: docs/protocol/functions-host.md 8.4 and 9.2 (webjobs extension for blobs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,18 +48,18 @@ async def scan_containers(
     started_at = context.clock.now()
     real = [place for place in watched if not context.accounts.is_emulated(place.connection)]
 
-    def scan(place: _Watched) -> Callable[[], Awaitable[None]]:
+    def scan_of(place: _Watched) -> ContainerScan | AccountScan:
         container = place.account.container(place.container)
         if place not in real:
-            return ContainerScan(container, place.functions, passing_on, context.clock, started_at=started_at).run
+            return ContainerScan(container, place.functions, passing_on, context.clock, started_at=started_at)
         info = ScanInfo(host_account, context.host_id, _account_name(context, place.connection), place.container)
         limit = max(BLOBS_PER_PASS // len(real), 1)
-        return AccountScan(container, place.functions, passing_on, context.clock, info, limit=limit).run
+        return AccountScan(container, place.functions, passing_on, context.clock, info, limit=limit)
 
     async def scan_all() -> None:
         async with task_group() as group:
             for place in watched:
-                group.create_task(_run(scan(place)), name=f"scan container {place.container}")
+                group.create_task(scan_of(place).run(), name=f"scan container {place.container}")
 
     outage = StorageOutage("Taking the lock for the search of new blobs", context.clock)
     while True:
@@ -72,10 +72,6 @@ async def scan_containers(
             _log.warning("%s Another host may look for new blobs now; this one waits for the lock.", lost)
         except EmulatorError as error:
             await outage.wait_before_retry(error)
-
-
-async def _run(scan: Callable[[], Awaitable[None]]) -> None:
-    await scan()
 
 
 def _by_container(functions: Sequence[BlobFunction]) -> list[_Watched]:

@@ -16,7 +16,7 @@ from emulator.extensions.blobs.dotnet_properties import json_values, property_va
 from emulator.extensions.blobs.sdk_references import client_reference
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, TriggerEvent
-from emulator.storage.port import BlobContainer, BlobProperties, NotFound, QueueMessage
+from emulator.storage.port import BlobContainer, BlobProperties, QueueMessage
 from emulator.worker.port import Datum
 
 PATH: Final = "BlobTrigger"
@@ -72,12 +72,10 @@ async def trigger_value(
     binding = function.trigger
     if binding.name in function.metadata.sdk_types:
         return client_reference(binding, context.settings, container=container.name, blob=properties.name)
-    plain = function.metadata.parameter_types.get(binding.name) is not None
-    form = ContentForm.BYTES if plain else ContentForm.STREAM
-    value = await read_content(container, properties.name, form, context.clock, if_match=properties.etag)
-    if value is None:
-        raise NotFound(f"Blob {properties.name} is gone.", status=404, code="BlobNotFound")
-    return value
+    # Also for `str`. A parameter of any other type is an InputStream.
+    is_plain = function.metadata.parameter_types.get(binding.name) is not None
+    form = ContentForm.BYTES if is_plain else ContentForm.STREAM
+    return await read_content(container, properties.name, form, context.clock, if_match=properties.etag)
 
 
 def details_of(message: QueueMessage, properties: BlobProperties) -> dict[str, str]:

@@ -41,13 +41,8 @@ def function_id(function: str) -> str:
     return f"{_FUNCTION_PREFIX}{function}"
 
 
-def function_of(identifier: str) -> str:
-    """Return the name of the function with this id."""
-    return identifier.removeprefix(_FUNCTION_PREFIX)
-
-
-def message_text(message: TriggerMessage) -> str:
-    """Return a message as JSON in the format of the extension; the queue stores it as base64."""
+def stored_text(message: TriggerMessage) -> str:
+    """Return a message as the queue stores it: JSON in the format of the extension, as base64."""
     members = {
         "Type": _TYPE,
         "FunctionId": function_id(message.function),
@@ -57,21 +52,17 @@ def message_text(message: TriggerMessage) -> str:
         "ETag": message.etag,
     }
     # Indented by two blanks, and other characters as they are: the format of Newtonsoft.Json.
-    return json.dumps(members, indent=2, ensure_ascii=False)
+    text = json.dumps(members, indent=2, ensure_ascii=False)
+    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
 
 
-def stored_text(message: TriggerMessage) -> str:
-    """Return a message as the queue stores it."""
-    return base64.b64encode(message_text(message).encode("utf-8", "surrogatepass")).decode()
-
-
-def read_message(text: str) -> TriggerMessage:
-    """Read the JSON of a message. Raises NoTriggerMessage."""
+def read_message(stored: str) -> TriggerMessage:
+    """Read a message as the queue stores it. Raises NoTriggerMessage."""
     try:
-        members = json.loads(text)
+        members = json.loads(base64.b64decode(stored, validate=True).decode("utf-8", "surrogatepass"))
         kind = _text(members, "Type")
         message = TriggerMessage(
-            function=function_of(_text(members, "FunctionId")),
+            function=_text(members, "FunctionId").removeprefix(_FUNCTION_PREFIX),
             container=_text(members, "ContainerName"),
             blob=_text(members, "BlobName"),
             etag=_text(members, "ETag"),

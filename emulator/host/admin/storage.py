@@ -51,7 +51,7 @@ class StorageApi:
 
     def __init__(self, accounts: StorageAccounts, options: HostOptions, clock: Clock) -> None:
         self._accounts = accounts
-        self._options = options
+        self._encoding = message_encoding(options)
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -64,7 +64,7 @@ class StorageApi:
 
     async def put_message(self, call: HttpCall) -> web.Response:
         async def put(account: StorageAccount, content: bytes) -> None:
-            await put_message(account, call.values["name"], content, encoding=message_encoding(self._options))
+            await put_message(account, call.values["name"], content, encoding=self._encoding)
 
         return await self._send(call, put)
 

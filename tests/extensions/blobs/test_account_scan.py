@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from emulator.extensions.blobs.receipts import BlobReceipts
 from emulator.extensions.blobs.trigger_messages import read_message
 from emulator.extensions.blobs.trigger_path import parse_trigger_path
 from emulator.host.port import Function, TriggerEvent
-from emulator.storage.port import NotFound, StorageAccount
+from emulator.storage.port import NotFound, Queue, StorageAccount
 from emulator.virtual_time import VirtualClock
 from emulator.worker.port import Binding, FunctionMetadata, Returned
 from tests.counting_ids import counting_ids
@@ -65,7 +66,7 @@ async def found(account: StorageAccount) -> list[tuple[str, str]]:
         messages = await account.queue("found").peek(limit=32)
     except NotFound:
         return []
-    texts = [read_message(base64.b64decode(message.body).decode()) for message in messages]
+    texts = [read_message(message.body) for message in messages]
     return sorted((text.function, text.blob) for text in texts)
 
 
@@ -84,6 +85,39 @@ def test_the_scan_info_is_that_of_the_extension() -> None:
     [uploaded, *_] = [step for step in TRIGGERS.steps("blob_hybrid") if step["test"] == "upload c-work/a.txt"]
     moment = datetime.fromisoformat(json.loads(first["content"])["LatestScan"])
     assert moment == datetime.fromisoformat(uploaded["last_modified"]) - timedelta(milliseconds=1)
+
+
+class SlowQueue:
+    """A queue whose response to `put` takes a moment, in which the host can stop. `has_put`: a message is there."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self.name = queue.name
+        self.has_put = asyncio.Event()
+
+    async def put(self, *arguments: Any, **named: Any) -> None:
+        await self._queue.put(*arguments, **named)
+        self.has_put.set()
+        await asyncio.sleep(0)
+
+
+async def test_a_stop_between_message_and_receipt_puts_no_second_message(
+    clock: VirtualClock, account: StorageAccount
+) -> None:
+    await account.queue("found").create()
+    container = account.container("c-work")
+    await container.create()
+    await container.write("a", b"x")
+    queue = SlowQueue(account.queue("found"))
+    passing_on = PassingOn(BlobReceipts(account, "golden-1", counting_ids()), cast(Queue, queue))
+    info = ScanInfo(account, "golden-1", "devstoreaccount1", "c-work")
+    async with background(
+        AccountScan(container, [function_of("f", "c-work/{name}", account)], passing_on, clock, info).run()
+    ):
+        await queue.has_put.wait()
+    async with scanning(account, clock, "f"):
+        await clock.advance(timedelta(seconds=60), upkeep=True)
+    assert await found(account) == [("f", "a")]
 
 
 async def test_the_position_is_kept_and_only_newer_blobs_are_looked_at(

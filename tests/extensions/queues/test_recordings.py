@@ -122,7 +122,7 @@ def _forms(data: dict[str, Any]) -> list[str]:
 
 
 async def test_at_most_a_batch_and_the_threshold_run_at_once(replay: Replay) -> None:
-    """By default 16 messages and 8 for each processor, as recorded on two."""
+    """By default 16 messages and 8 for each processor, as recorded on two in `queue_batch_default`."""
     await replay.account.queue("q-work").create()
     for number in range(100):
         await replay.put("q-work", base64.b64encode(f"{number} sleep:5".encode()).decode())
@@ -181,6 +181,7 @@ async def test_a_stop_waits_for_what_runs_and_leaves_the_rest(replay: Replay) ->
 
 
 async def test_an_output_wakes_the_trigger_of_the_same_host(replay: Replay) -> None:
+    """As recorded in `queue_output_wakes`."""
     await replay.account.queue("out").create()
     app = await replay.start("QPlain", ["q=out"])
     await replay.clock.sleep(45)
@@ -192,6 +193,7 @@ async def test_an_output_wakes_the_trigger_of_the_same_host(replay: Replay) -> N
 
 
 async def test_a_message_of_a_killed_host_is_received_when_its_ten_minutes_are_over(replay: Replay) -> None:
+    """As recorded in `queue_kill`."""
     await replay.account.queue("q-work").create()
     await replay.put("q-work", base64.b64encode(b"sleep:60").decode())
     await replay.start("QString")

@@ -212,6 +212,7 @@ for number, queue in enumerate(queues):
 async def test_a_bad_name_concerns_one_function(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The errors are those recorded in `queue_names`."""
     settings = {"QUEUE": "from-setting", "EMPTY": ""}
     async with run_app(tmp_path, QUEUE_APP, NAMES, settings=settings, clock=clock) as site:
         queues = Queues(site)
