@@ -48,7 +48,10 @@ def run_send(command: Send) -> int:
     host = _host_of_app(command)
     storage = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
     what = f"message into queue '{command.target}'" if command.kind == "queue" else f"blob '{command.target}'"
-    sys.stderr.write(f"Sent the {what} of {storage}.\n")
+    # A host at another port may use another storage, and then its functions do not get what was sent.
+    port = configured_port(command.app)
+    note = f" No host of this app answers at port {port}; for another port, add --port N." if host is None else ""
+    sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
     return exit_codes.OK
 
 

@@ -53,15 +53,16 @@ def queues_extension(context: ExtensionContext) -> Extension:
             try:
                 content = options.message_encoding.decode(message.body)
             except UndecodableMessage as error:
-                # The first sentence is the extension's.
+                # The first sentences are the extension's.
                 _log.warning(
                     "Message decoding has failed! Check MessageEncoding settings. MessageId=%s. %s The function '%s' "
-                    "does not get it. Queue: '%s'; extensions.queues.messageEncoding in host.json: %s.",
+                    "does not get it; it %s. Send base64 to the queue '%s', or let all queues of the app have plain "
+                    "text: extensions.queues.messageEncoding in host.json: none.",
                     message.id,
                     error,
                     function.name,
+                    "stays in the queue" if poison_name is None else f"is moved to the queue '{poison_name}'",
                     name,
-                    options.message_encoding.value,
                 )
                 return Outcome.REJECTED
             try:

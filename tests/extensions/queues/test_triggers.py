@@ -351,3 +351,24 @@ async def test_a_member_that_hides_a_fact_is_explained(
         await queues.put("incoming", encoded(json.dumps(member)))
         await eventually(lambda: queues.left("incoming-poison"), "poison message", clock=clock)
     assert "Rename the member, or annotate the parameter with str" in caplog.text
+
+
+async def test_a_member_that_a_binding_needs_is_named(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = """
+    @app.generic_trigger(arg_name="msg", type="queueTrigger", queue_name="incoming", connection=STORAGE)
+    def snake(msg: func.QueueMessage): pass
+
+    @app.generic_trigger(arg_name="blob", type="blobTrigger", connection=STORAGE)
+    def no_path(blob: func.InputStream): pass
+
+    @app.queue_trigger(arg_name="msg", queue_name="incoming", connection=STORAGE)
+    @app.generic_output_binding(arg_name="out", type="queue", queueNam="x", connection=STORAGE)
+    def misspelt(msg: func.QueueMessage, out: func.Out[str]): pass
+    """
+    async with run_app(tmp_path, QUEUE_APP, app, clock=clock):
+        pass
+    assert "Functions.snake" not in caplog.text
+    assert "The binding 'blob' needs the member \"path\"." in caplog.text
+    assert "(Parameter 'name'). The binding 'out' needs the member \"queueName\"." in caplog.text
