@@ -75,8 +75,8 @@ def _warn_about_selection(function: Function, binding: Binding, *, whole_partiti
     """Warn about what selects other rows than one may expect."""
     if text_member(binding.properties, "rowKey") and not whole_partition:
         _log.warning(
-            "The table input '%s' of function '%s' has a row key and reads that row. On Azure it is ignored for Python, "
-            "and the function gets all rows of the partition. A filter selects the row here and there: "
+            "The table input '%s' of function '%s' has a row key and reads that row. On Azure it is ignored for "
+            "Python, and the function gets all rows of the partition. A filter selects the row here and there: "
             "filter=\"RowKey eq '%s'\". The setting %s=true gives all rows here, too.",
             binding.name,
             function.name,

@@ -68,8 +68,8 @@ def unsupported_bindings(context: ExtensionContext) -> Fallback:
         similar = similar_type(binding.type)
         if similar is not None:
             _log.warning(
-                "The binding '%s' of function '%s' has the type '%s', which no extension of Microsoft has. Did you mean "
-                "'%s'?",
+                "The binding '%s' of function '%s' has the type '%s', which no extension of Microsoft has. Did you "
+                "mean '%s'?",
                 binding.name,
                 function.name,
                 binding.type,

@@ -335,8 +335,8 @@ class _SetClock:
     def now(self) -> datetime:
         return self._clock.now() + self.ahead
 
-    async def sleep(self, seconds: float, *, upkeep: bool = False) -> None:
-        await self._clock.sleep(seconds, upkeep=upkeep)
+    async def sleep(self, seconds: float, *, upkeep: bool = False, recurring: bool = False) -> None:
+        await self._clock.sleep(seconds, upkeep=upkeep, recurring=recurring)
 
     def busy(self) -> AbstractContextManager[None]:
         return self._clock.busy()
