@@ -24,6 +24,7 @@ from emulator.config.settings import find_project_root
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.storage import sending_account
+from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
 from emulator.host.host_id import host_id
 from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
 from emulator.ids import new_id
@@ -47,7 +48,10 @@ def run_send(command: Send) -> int:
     host = _host_of_app(command)
     storage = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
     what = f"message into queue '{command.target}'" if command.kind == "queue" else f"blob '{command.target}'"
-    sys.stderr.write(f"Sent the {what} of {storage}.\n")
+    # A host at another port may use another storage, and then its functions do not get what was sent.
+    port = configured_port(command.app)
+    note = f" No host of this app answers at port {port}; for another port, add --port N." if host is None else ""
+    sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
     return exit_codes.OK
 
 
@@ -131,10 +135,10 @@ def _send_event(command: Send, data: bytes) -> int:
     facts = function.json()
     trigger = next(binding for binding in facts["config"]["bindings"] if binding["type"].lower().endswith("trigger"))
     path = event_path(facts["name"], trigger["type"], member_of(trigger, "source"))
-    headers = {"Content-Type": "application/json", "aeg-event-type": "Notification"}
+    headers = {"Content-Type": "application/json", EVENT_TYPE_HEADER: "Notification"}
     response = host.send("POST", path, json.dumps(events).encode(), headers)
     if response.status >= 400:
         reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
         raise NotSent(f"The event was answered with status {response.status}. {reason}")
-    sys.stderr.write(f"Function '{facts['name']}' has got {len(events)} event{'s' if len(events) > 1 else ''}.\n")
+    sys.stderr.write(f"Sent {len(events)} event{'s' if len(events) > 1 else ''} to function '{facts['name']}'.\n")
     return exit_codes.OK

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.errors import EmulatorError
 from emulator.host.expressions import BindingData, Template, is_built_in, parse_template
 from emulator.host.port import Extension, Fallback, Input, Output, RenderMember, Trigger, UnknownBindingType
-from emulator.worker.port import Binding, FunctionMetadata
+from emulator.worker.port import Binding, FunctionMetadata, member_of
 
 RETURN = "$return"
 # The host starts listeners of this type before all others, and keeps them when it drains.
@@ -149,6 +150,11 @@ def cut_formats(function: PreparedFunction) -> list[str]:
         for expression in template.expressions
         if expression.ignored and is_built_in(expression.path[0])
     ]
+
+
+def connection_of(binding: Binding) -> str:
+    """Return the connection name of a storage binding; AzureWebJobsStorage if it has none."""
+    return str(member_of(binding.properties, "connection") or DEFAULT_CONNECTION)
 
 
 # Parsing at indexing has two reasons: a mistake is reported once instead of in every run, as on Azure, and rendering is

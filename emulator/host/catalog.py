@@ -17,8 +17,15 @@ from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, Unkno
 from emulator.host.expressions import ExpressionError
 from emulator.host.port import Function, InvalidFunction
 from emulator.host.retries import UNLIMITED
-from emulator.worker.port import Binding, FunctionMetadata
+from emulator.worker.port import Binding, FunctionMetadata, member_of
 
+_NEEDED = {
+    "queuetrigger": "queueName",
+    "queue": "queueName",
+    "blobtrigger": "path",
+    "blob": "path",
+    "timertrigger": "schedule",
+}
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
 _BINDING_NAME = re.compile(r"(?!.*__)[a-zA-Z_][a-zA-Z0-9_]{0,127}|\$return", re.ASCII)
 
@@ -105,7 +112,14 @@ def build_catalog(
         except (InvalidFunction, UnknownBindingTypes) as error:
             problems.append(Problem(metadata.name, str(error), Failing.VALIDATION))
         except EmulatorError as error:
-            problems.append(Problem(metadata.name, str(error), Failing.INDEXING))
+            # The extensions see an empty text, and say that this is no name.
+            missing = [
+                f"The binding '{binding.name}' needs the member \"{member}\"."
+                for binding in metadata.bindings
+                if (member := _NEEDED.get(binding.type.lower())) and not member_of(binding.properties, member)
+            ]
+            text = f"{str(error).removesuffix('.')}." if missing else str(error)
+            problems.append(Problem(metadata.name, " ".join((text, *missing)), Failing.INDEXING))
         else:
             functions.append(function)
             prepared[metadata.name] = ready

@@ -138,7 +138,7 @@ def split_path(path: str) -> tuple[str, str]:
     """Return container and name of a blob's path. Raises NotStorable."""
     container, _, name = path.strip("/").partition("/")
     if not container or not name:
-        raise NotStorable(f"'{path}' is no path of a blob. Write container/name, such as images/cat.png.")
+        raise NotStorable(f"'{path}' is not the path of a blob. Write container/name, such as images/cat.png.")
     return container, name
 
 

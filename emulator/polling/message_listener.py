@@ -236,7 +236,9 @@ class _MessageListener:
             await run_to_completion(self._release(lock))
             raise
         except Exception:
-            _log.exception("What follows from %s could not be stored. It is tried again later.", lock.description)
+            _log.exception(
+                "The result of %s could not be stored. The message will be processed again.", lock.description
+            )
         finally:
             # A message that is visible again may have been received, and has another lock then.
             if self.renewer.get(lock.id) is lock:

@@ -9,6 +9,7 @@ from typing import Any
 from emulator.app import App
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
+from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
 from emulator.host.manual_invocation import (
     CannotInvoke,
     ManualRequest,
@@ -89,7 +90,7 @@ async def send_event(app: App, http: HttpClient, clock: Clock, name: str, event:
         events = completed_events(event, now=clock.now(), new_id=new_id)
     except (NoSuchFunction, NotStorable) as error:
         raise NotInvoked(str(error)) from error
-    answer = await http.request("POST", path, json=events, headers={"aeg-event-type": "Notification"})
+    answer = await http.request("POST", path, json=events, headers={EVENT_TYPE_HEADER: "Notification"})
     if answer.status >= 500:
         raise InvocationFailed(function.name, EmulatorError(answer.text))
     if answer.status >= 400:

@@ -36,6 +36,17 @@ _TYPING_NAMES = {
     collections.abc.Set: "AbstractSet",
 }
 _HTTP_TYPES = frozenset(("httpTrigger", "http"))
+# What the converters of azure-functions give, for advice. All of these types can also be a `str`.
+_INPUT_CLASSES = {
+    "blob": "InputStream",
+    "blobtrigger": "InputStream",
+    "cosmosdbtrigger": "DocumentList",
+    "eventgridtrigger": "EventGridEvent",
+    "eventhubtrigger": "EventHubEvent",
+    "queuetrigger": "QueueMessage",
+    "servicebustrigger": "ServiceBusMessage",
+    "timertrigger": "TimerRequest",
+}
 # Binding.data_type is the decorator's text; the official message shows the number of the protobuf enum.
 _DATA_TYPES = {"UNDEFINED": 0, "STRING": 1, "BINARY": 2, "STREAM": 3}
 
@@ -177,7 +188,7 @@ class Signature:
             )
         if not is_output and (converter := sdk_converter(binding.type, python_type)) is not None:
             if not converter.check_input_type_annotation(python_type):
-                raise self._error(_type_mismatch(binding, python_type))
+                raise self._type_mismatch(binding, python_type)
             self.sdk_types[name] = full_name(python_type)
             return BoundType(binding.type, python_type)
         # `str` and `bytes` take the value without conversion, except for bindings whose converter also handles the
@@ -196,8 +207,30 @@ class Signature:
             # The official worker refuses `QueueTrigger` with `func.QueueMessage`, although its host accepts the type.
             bound = BoundType(values.registered_type(binding.type), python_type)
             if bound.converter == binding.type or not self._accepts(bound, as_output=is_output):
-                raise self._error(_type_mismatch(binding, python_type))
+                raise self._type_mismatch(binding, python_type)
         return bound
+
+    def _type_mismatch(self, binding: Binding, python_type: Any) -> FunctionLoadError:
+        annotation = getattr(python_type, "__name__", repr(python_type))
+        data_type = None if binding.data_type is None else _DATA_TYPES.get(binding.data_type)
+        # A binding without data type is "not undefined" for the official worker, so the common message is the second
+        # one and contains the text "None".
+        if data_type == 0:
+            error = self._error(
+                f'type of {binding.name} binding in function.json "{binding.type}" does not match its Python '
+                f'annotation "{annotation}"'
+            )
+        else:
+            error = self._error(
+                f'{binding.name!r} binding type "{binding.type}" and dataType "{data_type}" in function.json do not '
+                f'match the corresponding function parameter\'s Python type annotation "{annotation}"'
+            )
+        accepted = _INPUT_CLASSES.get(binding.type.lower())
+        if accepted is not None and binding.direction != "out":
+            error.add_note(
+                f"Annotate the parameter '{binding.name}' with func.{accepted} or str, or leave out the annotation."
+            )
+        return error
 
     def _advice(self, binding: Binding, python_type: Any, *, in_out: bool) -> str:
         """Return what to write instead of an annotation such as `dict[str, str]`, which fails on Azure too."""
@@ -256,19 +289,3 @@ def _is_out(annotation: Any) -> bool:
     # By name, like the official worker: `func.Out`, `func.Out[str]`, and any other class called Out.
     candidate = typing.get_origin(annotation) or annotation
     return isinstance(candidate, type) and candidate.__name__ == "Out"
-
-
-def _type_mismatch(binding: Binding, python_type: Any) -> str:
-    annotation = getattr(python_type, "__name__", repr(python_type))
-    data_type = None if binding.data_type is None else _DATA_TYPES.get(binding.data_type)
-    # A binding without data type is "not undefined" for the official worker, so the common message is the second one
-    # and contains the text "None".
-    if data_type == 0:
-        return (
-            f'type of {binding.name} binding in function.json "{binding.type}" does not match its Python '
-            f'annotation "{annotation}"'
-        )
-    return (
-        f'{binding.name!r} binding type "{binding.type}" and dataType "{data_type}" in function.json do not match the '
-        f'corresponding function parameter\'s Python type annotation "{annotation}"'
-    )

@@ -111,6 +111,8 @@ def test_a_message_is_put_into_a_queue(sender: Sender) -> None:
     done = sender.send("queue", "Orders", '{"id": 7}')
     assert done.code == 0
     assert done.stderr.startswith("Sent the message into queue 'Orders' of ")
+    # Without its host, the message may lie in another storage than that of a host at another port.
+    assert ("No host of this app answers at port " in done.stderr) == (sender.port is None)
     (sender.app / "order.txt").write_bytes(b"\xff\x00")
     assert sender.send("queue", "orders", f"@{sender.app / 'order.txt'}").code == 0
     assert sorted(map(repr, sender.messages("orders"))) == sorted(map(repr, ['{"id": 7}', b"\xff\x00"]))
@@ -136,7 +138,7 @@ def test_a_blob_is_written(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> N
         (("queue", "a", "x", "--connection", "Cloud"), "The connection 'Cloud' leads to"),
         (("queue", "a", "x", "--connection", "Missing"), "'AzureWebJobsMissing' does not exist"),
         (("queue", "a!", "x"), "a!"),
-        (("blob", "images", "-"), "'images' is no path of a blob. Write container/name"),
+        (("blob", "images", "-"), "'images' is not the path of a blob. Write container/name"),
         (("blob", "images/x", "missing.png"), "The file 'missing.png' cannot be read: No such file"),
     ],
 )

@@ -71,7 +71,7 @@ def test_blobs_are_uploaded_and_read(shared: SyncAppUnderTest) -> None:
     assert shared.blobs("files") == ["b.json", "c.bin", "sub/a b.txt"]
     assert [shared.blob(f"files/{name}") for name in shared.blobs("files")] == [b"[1, 2]", b"\xff", "ü".encode()]
     for path in ("files", "files/", "/x"):
-        with pytest.raises(NotStorable, match=r"is no path of a blob\. Write container/name"):
+        with pytest.raises(NotStorable, match=r"is not the path of a blob\. Write container/name"):
             shared.upload(path, "x")
 
 

@@ -144,6 +144,12 @@ async def test_advice_is_the_end_of_a_load_error(load: Load, code: str, advice: 
     assert advice in str(raised.value).splitlines()[-1]
 
 
+async def test_the_annotations_that_a_trigger_takes_are_named(load: Load) -> None:
+    trigger = '@app.queue_trigger(arg_name="msg", queue_name="q", connection="c")'
+    with pytest.raises(AppLoadError, match=r"Annotate the parameter 'msg' with func\.QueueMessage or str"):
+        await load(HTTP_APP + trigger + "\ndef f(msg: dict): ...\n")
+
+
 @pytest.mark.parametrize(
     ("text", "advice"),
     [

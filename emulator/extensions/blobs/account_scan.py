@@ -53,14 +53,10 @@ class ScanInfo:
 
     async def write(self, latest: datetime) -> None:
         """Store the time."""
-        text = json.dumps({"LatestScan": _round_trip(latest)}, separators=(",", ":"))
+        # As Newtonsoft writes a DateTimeOffset: a fraction without zeros at its end.
+        fraction = f".{latest.microsecond:06}".rstrip("0").rstrip(".")
+        text = json.dumps({"LatestScan": f"{latest:%Y-%m-%dT%H:%M:%S}{fraction}+00:00"}, separators=(",", ":"))
         await self._container.write(self._blob, text.encode())
-
-
-def _round_trip(moment: datetime) -> str:
-    # As Newtonsoft writes a DateTimeOffset: a fraction without zeros at its end.
-    fraction = f"{moment.microsecond:06}".rstrip("0")
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{'.' if fraction else ''}{fraction}+00:00"
 
 
 class AccountScan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.extensions.blobs.trigger_path import TriggerPath, parse_trigger_path
 from emulator.host.port import Function, Invoke
 from emulator.storage.port import BlobContainer, StorageAccount
@@ -52,11 +51,6 @@ class BlobFunction:
 def path_of(trigger: Binding) -> TriggerPath:
     """Return the path of a trigger. Raises InvalidTriggerPath, ExpressionError."""
     return parse_trigger_path(str(member_of(trigger.properties, "path") or ""))
-
-
-def connection_of(binding: Binding) -> str:
-    """Return the name of the connection of a trigger, input or output."""
-    return str(member_of(binding.properties, "connection") or "") or DEFAULT_CONNECTION
 
 
 def source_of(trigger: Binding) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from emulator.extensions.blobs.binding_paths import check_path, parse_blob_path
 from emulator.extensions.blobs.blob_content import content_form, read_content
-from emulator.extensions.blobs.blob_functions import connection_of
 from emulator.extensions.blobs.sdk_references import check_sdk_client, client_reference
+from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.port import BindingContext, Function, Input
 from emulator.storage.port import NotFound

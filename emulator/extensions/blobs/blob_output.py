@@ -9,7 +9,7 @@ from typing import Final
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.binding_paths import check_path, parse_blob_path
-from emulator.extensions.blobs.blob_functions import connection_of
+from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.port import BindingContext, Function, Output
 from emulator.storage.port import BlobContainer, NotFound

@@ -18,7 +18,6 @@ from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.extensions.blobs.blob_functions import (
     EVENT_GRID,
     BlobFunction,
-    connection_of,
     path_of,
     source_of,
 )
@@ -30,6 +29,7 @@ from emulator.extensions.blobs.receipts import BlobReceipts
 from emulator.extensions.blobs.scanner import scan_containers
 from emulator.extensions.blobs.sdk_references import check_sdk_client
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id, queue_name, stored_text
+from emulator.host.bindings import connection_of
 from emulator.host.console.categories import STARTUP, category, function_category
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, Invoke

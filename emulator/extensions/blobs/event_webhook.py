@@ -6,32 +6,39 @@ extension for blobs: BlobTriggerEventGridHttpHandler).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
 
-from emulator import bound_json as json
+from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.binding_paths import is_url, parse_blob_path
 from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id
+from emulator.host.event_grid_requests import (
+    EVENT_TYPE_HEADER,
+    MAX_BODY_BYTES,
+    InvalidEvents,
+    events_in,
+    validation_response,
+)
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body, refusal_of
 from emulator.host.port import Function
 
-_HEADER: Final = "aeg-event-type"
 _ALLOWED_ORIGIN: Final = "eventgrid.azure.net"
-
-
-class InvalidEvents(EmulatorError):
-    """The body of a request to the webhook is not an event, or one without the URL of a blob."""
 
 
 class EventWebhook:
     """The webhook of one host. `functions`: of the catalog. `put`: puts a message into the queue of found blobs."""
 
     def __init__(
-        self, functions: Callable[[], Sequence[Function]], put: Callable[[TriggerMessage], Awaitable[None]]
+        self,
+        functions: Callable[[], Sequence[Function]],
+        put: Callable[[TriggerMessage], Awaitable[None]],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._functions = functions
         self._put = put
 
@@ -45,16 +52,24 @@ class EventWebhook:
         }
         # The extension accepts any name. A message without one ends the host that reads it, and any other is dropped.
         if identifier not in known:
-            return web.Response(status=404, text=_unknown_function(identifier, list(known)))
+            return web.Response(
+                status=404,
+                text=f"No blob trigger has the functionName '{identifier}'. The functionName in the query string is "
+                f"Host.Functions. with the function's name behind it. This app has: {', '.join(known) or 'none'}.",
+            )
         if request.method == "OPTIONS":
             return web.Response(headers={"WebHook-Allowed-Origin": _ALLOWED_ORIGIN})
         try:
-            match request.headers.get(_HEADER, "").lower():
+            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
+        except (BodyTooLarge, BodyBroken) as error:
+            return refusal_of(error)
+        try:
+            match request.headers.get(EVENT_TYPE_HEADER, "").lower():
                 case "subscriptionvalidation":
-                    answer = {"validationResponse": _validation_code(await request.read())}
-                    return web.Response(text=json.dumps(answer, separators=(",", ":")))
+                    return web.Response(text=validation_response(body))
                 case "notification":
-                    for message in _messages(known[identifier], await request.read()):
+                    # All are read before the first is put, so that a body is taken completely or not at all.
+                    for message in [_message(known[identifier], event) for event in events_in(body)]:
                         await self._put(message)
                     return web.Response(status=202)
                 case "unsubscribe":
@@ -63,34 +78,14 @@ class EventWebhook:
             return web.Response(status=500, text=str(error))
         return web.Response(
             status=400,
-            text=f"The header {_HEADER} is missing or unknown. Send it with the value Notification (events), "
+            text=f"The header {EVENT_TYPE_HEADER} is missing or unknown. Send it with the value Notification (events), "
             "SubscriptionValidation or Unsubscribe.",
         )
 
 
-def _unknown_function(identifier: str, known: Sequence[str]) -> str:
-    return (
-        f"No blob trigger has the functionName '{identifier}'. The functionName in the query string is "
-        f"Host.Functions. with the function's name behind it. This app has: {', '.join(known) or 'none'}."
-    )
-
-
-def _messages(function: str, body: bytes) -> list[TriggerMessage]:
-    """Return the messages for all events of a body, in both schemas. Raises InvalidEvents."""
-    # All are read before the first is put, so that a body is taken completely or not at all.
-    return [_message(function, event) for event in _events(body)]
-
-
-def _events(body: bytes) -> list[Any]:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidEvents(f"The body is not JSON: {error}.") from None
-    return content if isinstance(content, list) else [content]
-
-
-def _message(function: str, event: Any) -> TriggerMessage:
-    data = event.get("data") if isinstance(event, dict) else None
+def _message(function: str, event: Mapping[str, Any]) -> TriggerMessage:
+    """Return the message for an event, in either schema. Raises InvalidEvents, InvalidBlobPath."""
+    data = event.get("data")
     url = data.get("url") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(url, str):
         raise InvalidEvents("An event has no data.url, the URL of the blob.")
@@ -104,18 +99,3 @@ def _message(function: str, event: Any) -> TriggerMessage:
         etag=f'"{data.get("eTag") or ""}"',
         blob_type=str(data.get("blobType") or "BlockBlob"),
     )
-
-
-def _validation_code(body: bytes) -> str:
-    """Return the code that Event Grid expects back. Raises InvalidEvents."""
-    [first, *_] = _events(body) or [None]
-    data = first.get("data") if isinstance(first, dict) else None
-    if isinstance(data, str):
-        try:
-            data = json.loads(data)
-        except ValueError:
-            data = None
-    code = data.get("validationCode") if isinstance(data, dict) else None
-    if not isinstance(code, str):
-        raise InvalidEvents("The validation event has no data.validationCode.")
-    return code

@@ -21,7 +21,7 @@ _LOG_CATEGORY: Final = "Host.Triggers.Blobs"
 def blob_extension(context: ExtensionContext) -> Extension:
     """Blob triggers, inputs and outputs. Raises ConfigurationError for wrong options in host.json."""
     triggers = BlobTriggers(context, context.section(BlobsOptions))
-    webhook = EventWebhook(context.functions, triggers.put)
+    webhook = EventWebhook(context.functions, triggers.put, context.clock)
 
     async def manual(function: Function, binding: Binding, given: ManualInput) -> TriggerEvent:
         return await manual_event(function, binding, given, context)

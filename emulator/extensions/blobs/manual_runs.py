@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.extensions.blobs.blob_functions import connection_of, path_of
+from emulator.extensions.blobs.blob_functions import path_of
 from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum, trigger_value
+from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.storage.port import BlobProperties, NotFound

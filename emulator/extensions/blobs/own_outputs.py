@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.blobs.blob_functions import BLOB, connection_of
+from emulator.extensions.blobs.blob_functions import BLOB
 from emulator.extensions.blobs.trigger_path import TriggerPath
-from emulator.host.bindings import resolve_settings
+from emulator.host.bindings import connection_of, resolve_settings
 from emulator.host.expressions import BindingData, Expression, Template, parse_template
 from emulator.host.port import Function
 from emulator.ids import NewId

@@ -52,7 +52,10 @@ async def scan_containers(
         container = place.account.container(place.container)
         if place not in real:
             return ContainerScan(container, place.functions, passing_on, context.clock, started_at=started_at)
-        info = ScanInfo(host_account, context.host_id, _account_name(context, place.connection), place.container)
+        connection = resolve_connection(context.settings, place.connection)
+        # The built-in store counts as emulated.
+        assert isinstance(connection, StorageConnection)
+        info = ScanInfo(host_account, context.host_id, connection.account, place.container)
         limit = max(BLOBS_PER_PASS // len(real), 1)
         return AccountScan(container, place.functions, passing_on, context.clock, info, limit=limit)
 
@@ -82,10 +85,3 @@ def _by_container(functions: Sequence[BlobFunction]) -> list[_Watched]:
     return [
         _Watched(group[0].connection, group[0].account, group[0].path.container, group) for group in places.values()
     ]
-
-
-def _account_name(context: ExtensionContext, connection: str) -> str:
-    resolved = resolve_connection(context.settings, connection)
-    # The built-in store counts as emulated, so it has no scan info.
-    assert isinstance(resolved, StorageConnection)
-    return resolved.account

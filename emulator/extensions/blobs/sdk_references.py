@@ -10,7 +10,7 @@ from emulator import bound_json as json
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
-from emulator.extensions.blobs.blob_functions import connection_of
+from emulator.host.bindings import connection_of
 from emulator.host.port import InvalidFunction
 from emulator.worker.port import Binding, Datum, ModelBindingData
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from emulator.errors import EmulatorError
-from emulator.extensions.eventgrid.requests import InvalidEvents, events_in, metadata_datum, trigger_event
+from emulator.extensions.eventgrid.requests import metadata_datum, trigger_event
+from emulator.host.event_grid_requests import InvalidEvents, events_in
 from emulator.host.port import Function, ManualInput, TriggerEvent
 from emulator.worker.port import Binding
 

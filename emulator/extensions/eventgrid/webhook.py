@@ -15,22 +15,19 @@ from aiohttp import web
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.eventgrid.functions import EventGridFunctions, NotListening
-from emulator.extensions.eventgrid.requests import (
+from emulator.extensions.eventgrid.requests import allowed_origin, trigger_event
+from emulator.host.event_grid_requests import (
     EVENT_TYPE_HEADER,
+    MAX_BODY_BYTES,
     InvalidEvents,
-    allowed_origin,
     events_in,
-    trigger_event,
     validation_response,
 )
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body, refusal_of
 from emulator.logs import get_logger
 
 NAME: Final = "eventgrid"
 """Name of the webhook: its path and, followed by `_extension`, its system key."""
-
-# Event Grid sends up to 1 MiB at once.
-_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 _log = get_logger(__name__)
 
@@ -67,11 +64,9 @@ class EventGridWebhook:
             origin = allowed_origin(request.headers.get("WebHook-Request-Origin"))
             return web.Response(headers={"WebHook-Allowed-Origin": origin})
         try:
-            body = await read_body(request, self._clock, limit=_MAX_BODY_BYTES)
-        except BodyTooLarge:
-            return _last_response(413)
-        except BodyBroken:
-            return _last_response(400)
+            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
+        except (BodyTooLarge, BodyBroken) as error:
+            return refusal_of(error)
         try:
             match request.headers.get(EVENT_TYPE_HEADER, "").strip().lower():
                 case "subscriptionvalidation":
@@ -81,7 +76,13 @@ class EventGridWebhook:
                 case "unsubscribe":
                     return web.Response(status=202)
                 case other:
-                    return _refused(other)
+                    # The Functions host sends no text.
+                    found = f"has the value '{other}'" if other else "is missing"
+                    return web.Response(
+                        status=400,
+                        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
+                        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
+                    )
         except InvalidEvents as error:
             _log.warning("A request to the Event Grid function '%s' was refused: %s", name, error)
             return web.Response(status=500, text=str(error))
@@ -126,20 +127,3 @@ class EventGridWebhook:
 def _stopping(error: NotListening) -> web.Response:
     # Event Grid delivers the event again later.
     return web.Response(status=503, text=str(error))
-
-
-def _refused(event_type: str) -> web.Response:
-    """Return the answer to a request without a known event type. The Functions host sends no text."""
-    found = f"has the value '{event_type}'" if event_type else "is missing"
-    return web.Response(
-        status=400,
-        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
-        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
-    )
-
-
-def _last_response(status: int) -> web.Response:
-    """Return a response that closes the connection, so that the rest of the request need not be read."""
-    response = web.Response(status=status)
-    response.force_close()
-    return response

@@ -26,7 +26,14 @@ from emulator.host.http.keys.authorization import function_access
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.routing.templates import TemplateError, parse_template
 from emulator.host.http.server.aiohttp_internals import CHUNKS_WITHOUT_BODY
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, RequestBindingData, read_body, request_data
+from emulator.host.http.server.requests import (
+    BodyBroken,
+    BodyTooLarge,
+    RequestBindingData,
+    read_body,
+    refusal_of,
+    request_data,
+)
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Function, InvalidFunction, Invoke, ManualInput, Output, Trigger, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData, member_of
@@ -184,10 +191,8 @@ class _Endpoint:
             return await self._stream(call)
         try:
             body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
-        except BodyTooLarge:
-            return _last_response(413)
-        except BodyBroken:
-            return _last_response(400)
+        except (BodyTooLarge, BodyBroken) as error:
+            return refusal_of(error)
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))
@@ -241,10 +246,3 @@ def _event(value: Datum, data: HttpRequestData) -> TriggerEvent:
         trace_parent=data.headers.get("traceparent", ""),
         trace_state=data.headers.get("tracestate", ""),
     )
-
-
-def _last_response(status: int) -> web.Response:
-    """Return a response that closes the connection, so that the rest of the request need not be read."""
-    response = web.Response(status=status)
-    response.force_close()
-    return response

@@ -5,15 +5,15 @@ Source: net-sdk, Microsoft.Azure.WebJobs.Extensions.Storage.Queues 5.3.10; docs/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.config.queue_options import QueuesOptions, UndecodableMessage
 from emulator.errors import EmulatorError
 from emulator.extensions.queues.events import manual_message_event, message_event
 from emulator.extensions.queues.names import check_queue_name, poison_queue_name, queue_name_of
+from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.output_items import output_items
 from emulator.host.port import BindingContext, Extension, Function, Invoke, ManualInput, Output, Trigger, TriggerEvent
@@ -22,7 +22,7 @@ from emulator.logs import get_logger
 from emulator.polling.crash_recovery.host_identity import queue_identity
 from emulator.polling.message_listener import ListenerOptions, MessageProcessor, Outcome, listening, put_creating
 from emulator.storage.port import QueueMessage
-from emulator.worker.port import Binding, Datum, member_of
+from emulator.worker.port import Binding, Datum
 
 _LOG_CATEGORY: Final = "Host.Triggers.Queue"
 
@@ -42,7 +42,7 @@ def queues_extension(context: ExtensionContext) -> Extension:
 
     @asynccontextmanager
     async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-        connection, name = _connection_of(binding.properties), queue_name_of(binding.properties)
+        connection, name = connection_of(binding), queue_name_of(binding.properties)
         account = context.accounts(connection)
         poison_name = poison_queue_name(name)
         poison_queue = None if poison_name is None else account.queue(poison_name)
@@ -53,15 +53,16 @@ def queues_extension(context: ExtensionContext) -> Extension:
             try:
                 content = options.message_encoding.decode(message.body)
             except UndecodableMessage as error:
-                # The first sentence is the extension's.
+                # The first sentences are the extension's.
                 _log.warning(
                     "Message decoding has failed! Check MessageEncoding settings. MessageId=%s. %s The function '%s' "
-                    "does not get it. Queue: '%s'; extensions.queues.messageEncoding in host.json: %s.",
+                    "does not get it; it %s. Send base64 to the queue '%s', or let all queues of the app have plain "
+                    "text: extensions.queues.messageEncoding in host.json: none.",
                     message.id,
                     error,
                     function.name,
+                    "stays in the queue" if poison_name is None else f"is moved to the queue '{poison_name}'",
                     name,
-                    options.message_encoding.value,
                 )
                 return Outcome.REJECTED
             try:
@@ -84,32 +85,26 @@ def queues_extension(context: ExtensionContext) -> Extension:
     async def write(binding: BindingContext, datum: Datum) -> None:
         name = queue_name_of(binding.properties)
         check_queue_name(name)
-        queue = context.accounts(_connection_of(binding.properties)).queue(name)
+        queue = context.accounts(connection_of(binding.binding)).queue(name)
         # One after the other, in order. When one cannot be put, those before it stay, as with the extension.
         for item in output_items(datum):
             await put_creating(queue, options.message_encoding.encode(item))
+
+    def validate_trigger(function: Function, others: Sequence[Function]) -> None:
+        check_queue_name(queue_name_of(function.trigger.properties))
+
+    def validate_output(function: Function, binding: Binding) -> None:
+        name = queue_name_of(binding.properties)
+        # The name is known only in each run if it has expressions.
+        if "{" not in name:
+            check_queue_name(name)
 
     return Extension(
         name=QueuesOptions.section_name,
         triggers={
             "queuetrigger": Trigger(
-                listen=listen, validate=_check_trigger, manual_event=manual_event, log_category=_LOG_CATEGORY
+                listen=listen, validate=validate_trigger, manual_event=manual_event, log_category=_LOG_CATEGORY
             )
         },
-        outputs={"queue": Output(write=write, validate=_check_output)},
+        outputs={"queue": Output(write=write, validate=validate_output)},
     )
-
-
-def _connection_of(properties: Mapping[str, object]) -> str:
-    return str(member_of(properties, "connection") or DEFAULT_CONNECTION)
-
-
-def _check_trigger(function: Function, others: Sequence[Function]) -> None:
-    check_queue_name(queue_name_of(function.trigger.properties))
-
-
-def _check_output(function: Function, binding: Binding) -> None:
-    name = queue_name_of(binding.properties)
-    # The name is known only in each run if it has expressions.
-    if "{" not in name:
-        check_queue_name(name)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.extensions.tables.filter_template import render_filter
 from emulator.extensions.tables.names import InvalidTableName, check_table_name, text_member
 from emulator.extensions.tables.table_input import limit_of, read_rows
 from emulator.extensions.tables.table_output import write_rows
+from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.port import BindingContext, Extension, Function, Input, Output
 from emulator.logs import get_logger
@@ -33,7 +33,7 @@ def tables_extension(context: ExtensionContext) -> Extension:
     whole_partition = context.settings.flag(WHOLE_PARTITION_SETTING)
 
     def account_of(binding: BindingContext) -> StorageAccount:
-        return context.accounts(text_member(binding.properties, "connection") or DEFAULT_CONNECTION)
+        return context.accounts(connection_of(binding.binding))
 
     async def read(binding: BindingContext) -> Datum:
         return await read_rows(binding, account_of(binding), whole_partition=whole_partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -114,6 +115,17 @@ async def test_a_body_is_taken_completely_or_not_at_all(app: BlobApp) -> None:
     assert await post(app, [event("c-work/out/a.txt")]) == 202
     await app.wait_for_runs(1)
     assert len(app.received) == 1
+
+
+async def test_the_size_of_a_body_is_limited(app: BlobApp) -> None:
+    await app.upload("c-work/in/a.txt")
+    await app.wait_for_runs(1)
+    padded = json.dumps([event("c-work/in/a.txt", padding="x" * 2**21)]).encode()
+    path = f"{WEBHOOK}?functionName=Host.Functions.BEventGrid"
+    assert (await app.running.post(path, data=io.BytesIO(padded), headers=NOTIFICATION)).status == 202
+    await app.wait_for_runs(2)
+    too_large = io.BytesIO(bytes(2**24 + 1))
+    assert (await app.running.post(path, data=too_large, headers=NOTIFICATION, expect100=True)).status == 413
 
 
 async def test_the_start_says_where_events_are_posted(app: BlobApp, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ async def test_a_message_has_its_facts(tmp_path: Path, clock: VirtualClock) -> N
         assert put.expires_at is not None
         assert inserted == str(put.inserted_at)
         assert expires == str(put.expires_at.replace(microsecond=0))
-        assert next_visible == str((clock.now() + timedelta(minutes=10)).replace(microsecond=0))
+        locked_for = datetime.fromisoformat(next_visible) - put.inserted_at
+        assert timedelta(minutes=10, seconds=-1) < locked_for <= clock.now() - put.inserted_at + timedelta(minutes=10)
         # A message that never expires; bytes that are no text.
         await account.queue("bytes").put(encoded(b"\xff\x00"))
         [_, _, body, _, _, [_, expires, _]] = (await noted(tmp_path, 2, clock))[1]
@@ -350,3 +351,24 @@ async def test_a_member_that_hides_a_fact_is_explained(
         await queues.put("incoming", encoded(json.dumps(member)))
         await eventually(lambda: queues.left("incoming-poison"), "poison message", clock=clock)
     assert "Rename the member, or annotate the parameter with str" in caplog.text
+
+
+async def test_a_member_that_a_binding_needs_is_named(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = """
+    @app.generic_trigger(arg_name="msg", type="queueTrigger", queue_name="incoming", connection=STORAGE)
+    def snake(msg: func.QueueMessage): pass
+
+    @app.generic_trigger(arg_name="blob", type="blobTrigger", connection=STORAGE)
+    def no_path(blob: func.InputStream): pass
+
+    @app.queue_trigger(arg_name="msg", queue_name="incoming", connection=STORAGE)
+    @app.generic_output_binding(arg_name="out", type="queue", queueNam="x", connection=STORAGE)
+    def misspelt(msg: func.QueueMessage, out: func.Out[str]): pass
+    """
+    async with run_app(tmp_path, QUEUE_APP, app, clock=clock):
+        pass
+    assert "Functions.snake" not in caplog.text
+    assert "The binding 'blob' needs the member \"path\"." in caplog.text
+    assert "(Parameter 'name'). The binding 'out' needs the member \"queueName\"." in caplog.text
