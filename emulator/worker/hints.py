@@ -7,7 +7,10 @@ is shown behind them, in the log only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from emulator.worker.port import Binding
 
 _JSON_TYPES = "str, int, float, bool, None, list or dict"
 
@@ -161,3 +164,38 @@ def _found(text: str) -> Iterator[str]:
         if match := pattern.search(text):
             # Not match.expand: an optional group that did not take part would be an error there.
             yield advice.replace(r"\1", match[1] or "") if match.re.groups else advice
+
+
+def advice_on_undeclared(
+    parameter: str, annotation: Any, bindings: Sequence[Binding], unbound: Sequence[str]
+) -> str | None:
+    """Return what to do about a parameter without a binding, beyond `advice_for`; None: nothing.
+
+    `unbound`: the names of the bindings without a parameter.
+    """
+    captures = (
+        (trigger, member, text)
+        for trigger in bindings
+        if trigger.is_trigger
+        for member, text in trigger.properties.items()
+        if isinstance(text, str) and re.search(rf"\{{{re.escape(parameter)}[}}:?=]", text, re.IGNORECASE)
+    )
+    for trigger, member, text in captures:
+        advice = (
+            f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
+            f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
+        )
+        match trigger.type.lower():
+            case "blobtrigger":
+                # What the user sees in blob.name: container and name, with an example for each expression.
+                example = re.sub(r"\{[^{}]*\}", "report.pdf" if text.endswith("}") else "report", text)
+                advice += f' The blob\'s name is in {trigger.name}.name, for example "{example}".'
+            case "httptrigger":
+                advice += f' Its value is in {trigger.name}.route_params["{parameter}"].'
+        return advice
+    if getattr(annotation, "__name__", "") == "Context":
+        return f"The parameter of type Context must have the name 'context' instead of '{parameter}'."
+    if unbound:
+        names = " or ".join(f"'{name}'" for name in unbound)
+        return f"No binding has the name '{parameter}', and no parameter has the name {names}. Give both the same name."
+    return None

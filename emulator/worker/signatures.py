@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
-import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 import azure.functions as func
 
 from emulator.worker import values
+from emulator.worker.hints import advice_on_undeclared
 from emulator.worker.port import Binding
 from emulator.worker.sdk_types import full_name, is_service_client, sdk_converter
 from emulator.worker.streaming import HttpStreaming
@@ -121,7 +121,7 @@ class Signature:
                 f"the following parameters are declared in Python but not in function.json: {set(undeclared)!r}"
             )
             for parameter in undeclared:
-                if advice := _advice_on_undeclared(parameter, self._annotations.get(parameter), bindings, unbound):
+                if advice := advice_on_undeclared(parameter, self._annotations.get(parameter), bindings, unbound):
                     error.add_note(advice)
             raise error
         if unbound:
@@ -283,41 +283,6 @@ class Signature:
         converter = values.converter_for(bound.converter)
         check = converter.check_output_type_annotation if as_output else converter.check_input_type_annotation
         return bool(check(bound.python_type))
-
-
-def _advice_on_undeclared(
-    parameter: str, annotation: Any, bindings: Sequence[Binding], unbound: Sequence[str]
-) -> str | None:
-    """Return what to do about a parameter without a binding, beyond the advice of `hints`; None: nothing.
-
-    `unbound`: the names of the bindings without a parameter.
-    """
-    captures = (
-        (trigger, member, text)
-        for trigger in bindings
-        if trigger.is_trigger
-        for member, text in trigger.properties.items()
-        if isinstance(text, str) and re.search(rf"\{{{re.escape(parameter)}[}}:?=]", text, re.IGNORECASE)
-    )
-    for trigger, member, text in captures:
-        advice = (
-            f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
-            f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
-        )
-        match trigger.type.lower():
-            case "blobtrigger":
-                # What the user sees in blob.name: container and name, with an example for each expression.
-                example = re.sub(r"\{[^{}]*\}", "report.pdf" if text.endswith("}") else "report", text)
-                advice += f' The blob\'s name is in {trigger.name}.name, for example "{example}".'
-            case "httptrigger":
-                advice += f' Its value is in {trigger.name}.route_params["{parameter}"].'
-        return advice
-    if getattr(annotation, "__name__", "") == "Context":
-        return f"The parameter of type Context must have the name '{CONTEXT}' instead of '{parameter}'."
-    if unbound:
-        names = " or ".join(f"'{name}'" for name in unbound)
-        return f"No binding has the name '{parameter}', and no parameter has the name {names}. Give both the same name."
-    return None
 
 
 def _is_out(annotation: Any) -> bool:
