@@ -22,7 +22,8 @@ REAL_ACCOUNT = "DefaultEndpointsProtocol=https;AccountName=orders;AccountKey=a2V
 def test_the_lowest_versions_are_those_of_the_package_metadata() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["durable"]]
-    bounds = dict(requirement.split(",")[0].split(">=") for requirement in declared)
+    # tzdata has no lowest version: each contains the time zones.
+    bounds = dict(requirement.split(",")[0].split(">=") for requirement in declared if "tzdata" not in requirement)
     assert bounds == {name: package.lowest for name, package in PACKAGES.items()}
 
 

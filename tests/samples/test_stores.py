@@ -121,21 +121,93 @@ async def event_grid(app: AppUnderTest) -> None:
     await eventually(is_recorded, "recorded order")
 
 
+async def blob_thumbnails(app: AppUnderTest) -> None:
+    name = new_id()
+    await app.upload(f"images/{name}.ppm", b"P6 128 64 255\n" + bytes(range(256)) * 96)
+    await eventually(lambda: app.blob(f"thumbnails/{name}.ppm"), "thumbnail")
+
+
+async def blueprint(app: AppUnderTest) -> None:
+    picture = f"/api/pictures/{new_id()}.png"
+    assert (await app.request("PUT", picture, data=b"\x89PNG\r\n\x1a\n")).status == 202
+
+    async def is_described() -> bool:
+        return (await app.get(picture)).text == "PNG, 8 bytes"
+
+    await eventually(is_described, "description of the picture")
+
+
+async def function_json(app: AppUnderTest) -> None:
+    document = new_id()
+    assert (await app.post(f"/api/documents/{document}", data="New desks,\nmade of oak")).status == 202
+    await eventually(lambda: app.blob(f"summaries/{document}.txt"), "summary")
+
+
+async def generic(app: AppUnderTest) -> None:
+    order = {"number": 7, "customer": new_id(), "total": 12.5}
+    assert (await app.post("/api/orders", json=order)).status == 202
+
+    async def is_billed() -> bool:
+        return (await app.get("/api/orders/7")).text == f"{order['customer']} pays 12.50."
+
+    await eventually(is_billed, "receipt")
+
+
+async def order_processing(app: AppUnderTest) -> None:
+    order = new_id()
+    await app.put_message("incoming-orders", {"id": order, "item": "tea", "amount": 2})
+
+    async def is_answered() -> bool:
+        return any(order in str(message) for message in await app.messages("processed-orders"))
+
+    await eventually(is_answered, "answer")
+
+
+async def queue_to_blob(app: AppUnderTest) -> None:
+    order = new_id()
+    assert (await app.post("/api/orders", json={"id": order, "item": "tea", "price": 3.5})).status == 202
+    await eventually(lambda: app.blob(f"receipts/{order}.txt"), "receipt")
+
+
+async def conversions(app: AppUnderTest) -> None:
+    await app.upload("rates/latest.json", {"USD": 1.1})
+    await app.put_message("conversions", {"amount": 10, "currency": "USD"})
+
+    async def is_converted() -> bool:
+        return "11.00 USD" in await app.messages("converted")
+
+    await eventually(is_converted, "converted amount")
+
+
+async def timer_report(app: AppUnderTest) -> None:
+    assert (await app.post("/api/sales", json={"product": "tea", "amount": 4.5})).status == 202
+    await app.fire("morning")
+    await eventually(lambda: [line for line in app.logs if line.message.startswith("Sales")], "report")
+
+
 SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
     "aggregator": aggregator,
     "async-http-api": http_api,
+    "blob-thumbnails": blob_thumbnails,
+    "blueprint-app": blueprint,
     "entities": entities,
     "event-grid": event_grid,
     "fan-out-fan-in": fan_out,
     "fastapi": notes,
     "flask": notes,
     "function-chaining": chaining,
+    "function-json-app": function_json,
+    "generic-bindings": generic,
     "human-interaction": human_interaction,
     "monitor": monitor,
+    "order-processing": order_processing,
+    "queue-to-blob": queue_to_blob,
     "retries-and-compensation": retries,
+    "retry-policies": conversions,
     "streaming": streaming,
     "sub-orchestrations": sub_orchestrations,
     "table-crud": table_crud,
+    "timer-report": timer_report,
     "versioning": versioning,
 }
 

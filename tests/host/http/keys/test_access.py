@@ -40,7 +40,7 @@ def top(req: func.HttpRequest) -> str:
 """
 
 # What each caller gets: nothing presented, a wrong key, a key of the function `keyed`, of the function `other`, a host
-# key, the system key of another extension, that of the extension, the master key. None: let in.
+# key, the system key of blobs, that of the durable extension, the master key. None: let in.
 CALLERS = ("nobody", "wrong", "keyed", "other", "host", "other_system", "own_system", "master")
 ANYBODY = (None,) * 8
 MASTER_ONLY = (401, 401, 401, 401, 403, 403, 403, None)
@@ -48,6 +48,7 @@ KEYED = (401, 401, None, 401, None, 401, 401, None)
 OTHER = (401, 401, 401, None, None, 401, 401, None)
 TOP = (401, 401, 401, 401, 401, 401, 401, None)
 WEBHOOK = (401, 401, 401, 401, 401, 401, None, None)
+OTHER_WEBHOOK = (401, 401, 401, 401, 401, None, 401, None)
 
 # Route as `methods /template` → who gets in.
 BUILTIN: Mapping[str, tuple[int | None, ...]] = {
@@ -86,6 +87,7 @@ BUILTIN: Mapping[str, tuple[int | None, ...]] = {
     "GET /admin/azemu/functions/{name}/outputs": MASTER_ONLY,
     "PUT DELETE /admin/azemu/functions/{name}/inputs/{binding}": MASTER_ONLY,
     "GET PUT POST DELETE OPTIONS /runtime/webhooks/durabletask/{*rest}": WEBHOOK,
+    "GET PUT POST DELETE OPTIONS /runtime/webhooks/blobs/{*rest}": OTHER_WEBHOOK,
     # Its own key is that of no caller here.
     "GET PUT POST DELETE OPTIONS /runtime/webhooks/eventgrid/{*rest}": TOP,
 }
@@ -164,7 +166,7 @@ async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -
     async with run_app(tmp_path, HTTP_APP, APP, enable_auth=True) as site:
         text = (tmp_path / ".azemu" / "secrets" / "host.json").read_text()
         keys = {key["name"]: key["value"] for key in json.loads(text)["systemKeys"]}
-        assert set(keys) == {"durabletask_extension", "eventgrid_extension"}
+        assert set(keys) == {"blobs_extension", "durabletask_extension", "eventgrid_extension"}
         for name, value in keys.items():
             webhook = name.removesuffix("_extension")
             assert await refusal(site, "GET", f"/runtime/webhooks/{webhook}/instances/x", value) is None
