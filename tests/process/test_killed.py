@@ -178,12 +178,12 @@ def test_order_completes_once_if_the_host_is_killed_during_payment(shop: Shop, p
     assert provider.asked.empty()
 
 
-# Each store and each way to start once; all pairs take a minute.
+# All pairs take a minute.
 @pytest.mark.parametrize(
     ("shop", "mode"),
     [
         pytest.param("builtin", ()),
-        pytest.param("azurite", ("--no-reload",), marks=pytest.mark.azurite),
+        pytest.param("azurite", ("--no-reload",), marks=[pytest.mark.azurite, pytest.mark.soak]),
         pytest.param("builtin", ("--no-reload",), marks=pytest.mark.soak),
         pytest.param("azurite", (), marks=[pytest.mark.azurite, pytest.mark.soak]),
     ],

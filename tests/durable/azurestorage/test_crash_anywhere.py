@@ -85,11 +85,22 @@ async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
 
 
 # A crash after a call leaves the same in storage as one before the next call, unless calls overlap.
-@pytest.mark.parametrize(
+MOMENT = pytest.mark.parametrize(
     "moment",
     [pytest.param(Moment.BEFORE, id="before"), pytest.param(Moment.AFTER, id="after", marks=pytest.mark.soak)],
 )
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+# Those with the most calls take most of the time.
+SCENARIO = pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, id=scenario.name, marks=pytest.mark.soak if scenario.name in ("parent", "large") else ())
+        for scenario in SCENARIOS
+    ],
+)
+
+
+@MOMENT
+@SCENARIO
 async def test_work_of_a_crashed_host_is_completed_once(
     scenario: Scenario, moment: Moment, clock: VirtualClock
 ) -> None:
@@ -136,8 +147,8 @@ async def test_a_host_may_die_between_the_transactions_of_one_checkpoint(moment:
             await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[number]}")
 
 
-@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@MOMENT
+@SCENARIO
 async def test_a_failing_call_only_costs_time(scenario: Scenario, moment: Moment, clock: VirtualClock) -> None:
     """And no activity runs again because its message could not be deleted: that it was answered is known."""
     calls = await calls_of(scenario, clock)
