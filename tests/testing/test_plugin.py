@@ -201,6 +201,7 @@ def test_app_errors_are_reported_without_traceback(
     result.stdout.no_fnmatch_line("*start_sync*")
 
 
+@pytest.mark.soak
 def test_xdist_runs_tests_in_parallel(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(

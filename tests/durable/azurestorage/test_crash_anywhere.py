@@ -90,10 +90,11 @@ MOMENT = pytest.mark.parametrize(
     [pytest.param(Moment.BEFORE, id="before"), pytest.param(Moment.AFTER, id="after", marks=pytest.mark.soak)],
 )
 # Those with the most calls take most of the time.
+LONG = ("parent", "large", "loops", "counts")
 SCENARIO = pytest.mark.parametrize(
     "scenario",
     [
-        pytest.param(scenario, id=scenario.name, marks=pytest.mark.soak if scenario.name in ("parent", "large") else ())
+        pytest.param(scenario, id=scenario.name, marks=pytest.mark.soak if scenario.name in LONG else ())
         for scenario in SCENARIOS
     ],
 )

@@ -96,8 +96,13 @@ def cases_requiring(condition: str) -> list[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("profile", "bases"),
-    # Half a minute each, so only what users have by default runs every time.
-    [("default", ["--both-bases"]), pytest.param("e26", ["--both-bases"], marks=pytest.mark.soak)],
+    # Up to half a minute each, so only what users have by default runs every time. Profiles and bases are independent:
+    # both listeners have the same handler.
+    [
+        ("default", []),
+        pytest.param("default", ["--both-bases"], marks=pytest.mark.soak),
+        pytest.param("e26", ["--both-bases"], marks=pytest.mark.soak),
+    ],
 )
 async def test_all_cases_hold(tmp_path: Path, profile: str, bases: list[str]) -> None:
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: profile}) as app:

@@ -350,14 +350,15 @@ async def test_a_clock_that_is_set_does_not_silence_a_timer(
     set_clock = _SetClock(clock)
     async with run_app(folder, clock=set_clock, settings={"TZ": "UTC"}) as app:
         assert app.app.storage is not None
-        await clock.sleep(15 * 60)
+        # Until the middle between two occurrences: none is at the moment when the clock is set, or at the end.
+        await clock.sleep(15 * 60 - clock.now().timestamp() % 600)
         before = caplog.text.count("Executed 'Functions.tick' (Succeeded")
         set_clock.ahead = timedelta(hours=hours)
         # As in real time, the listener looks at the clock now and then.
         with clock.running(upkeep=True):
             await clock.sleep(30 * 60)
         # Forward: what was missed is made up for by one run.
-        assert caplog.text.count("Executed 'Functions.tick' (Succeeded") - before in ((3,) if hours < 0 else (3, 4))
+        assert caplog.text.count("Executed 'Functions.tick' (Succeeded") - before == (3 if hours < 0 else 4)
 
 
 async def test_a_status_from_the_future_is_replaced(folder: Path, tmp_path: Path) -> None:
