@@ -81,6 +81,7 @@ async def put_many(account: StorageAccount, queue: str, count: int) -> list[str]
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 async def test_no_message_of_many_is_lost_when_a_host_is_killed(tmp_path: Path, connection: str) -> None:
     name = unique("many")
     settings = {"AzureWebJobsStorage": connection, "QUEUE": name}
