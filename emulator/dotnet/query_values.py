@@ -10,7 +10,7 @@ import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote_plus, unquote, unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from emulator.instant import Instant
 
@@ -67,11 +67,6 @@ def form_encode(text: str) -> str:
 def form_decode(text: str) -> str:
     """Decode as WebUtility.UrlDecode: + is a space, invalid escapes are unchanged."""
     return unquote_plus(text)
-
-
-def percent_decode(text: str) -> str:
-    """Decode as Uri.UnescapeDataString: + is unchanged."""
-    return unquote(text)
 
 
 def _instant(match: re.Match[str]) -> Instant | None:
