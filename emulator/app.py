@@ -32,6 +32,7 @@ from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
 from emulator.host.host import DRAIN_SECONDS, Host, HostParts
 from emulator.host.host_id import host_id
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.lease_journal import open_lease_journal
@@ -131,6 +132,7 @@ async def open_app(
         status, routes = HostStatus(), FunctionRoutes()
         captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
         keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
+        callers = CallerRules.of(configuration)
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
@@ -145,6 +147,7 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,
+            callers=callers,
             wait_until_running=status.wait_until_running,
             wait_until_stopping=status.wait_until_stopping,
             system_key=keys.system_key,
@@ -179,6 +182,7 @@ async def open_app(
             extensions=extensions,
             routes=routes,
             keys=keys,
+            callers=callers,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             commands=commands,

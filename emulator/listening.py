@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -20,6 +21,11 @@ _BACKLOG: Final = 128
 _ANY_PORT_ATTEMPTS: Final = 20
 # State of a listening socket in /proc/net/tcp.
 _LISTENING_STATE: Final = "0A"
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address, or "localhost", can be reached from this machine only."""
+    return address == LOCALHOST or ipaddress.ip_address(address).is_loopback
 
 
 class PortUnavailable(ConfigurationError):

@@ -76,9 +76,10 @@ class DurableServices:
             clock=context.clock,
             profile=profile,
             system_key=self._system_key,
+            callers=context.callers,
             strict_purge=context.settings.flag(STRICT_PURGE_SETTING),
         )
-        self._rpc = RpcListener(api.handle, context.clock, any_port=context.any_port)
+        self._rpc = RpcListener(api.handle, context.callers, context.clock, any_port=context.any_port)
         self._serves_rpc = options.local_rpc_endpoint_enabled is not False
         self.handle_webhook = api.handle_webhook
         self.read_client = ClientBinding(

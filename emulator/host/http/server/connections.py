@@ -32,7 +32,7 @@ from emulator.host.http.server.aiohttp_internals import (
     KestrelServer,
     incompatibility,
 )
-from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection
+from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection, origin_form
 from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 
@@ -119,7 +119,7 @@ async def listen(
     async def handle_accepted(request: web.Request) -> web.StreamResponse:
         rejection = kestrel_rejection(request)
         if rejection is None:
-            return await handle(request)
+            return await handle(origin_form(request))
         logger.debug("Rejected a request from %s: %s", request.remote, rejection.reason)
         rejection.force_close()
         return rejection
