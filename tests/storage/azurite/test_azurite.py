@@ -419,6 +419,10 @@ async def test_an_app_with_data_of_its_own_keeps_them(tmp_path: Path, data: Path
         f"{data / 'azurite'}."
     ]
     assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
+    if sys.platform != "win32":
+        files = [path for path in (tmp_path / ".azurite").rglob("*") if path.name != "__azurite_db_table__.json"]
+        assert any(path.name.startswith("__azurite_db_blob") for path in files)
+        assert [path for path in (tmp_path / ".azurite", *files) if path.stat().st_mode & 0o077] == []
     # Alone, it gets the usual ports, and the other app others.
     async with (
         open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as own,
