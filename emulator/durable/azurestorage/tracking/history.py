@@ -19,7 +19,7 @@ from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_ro
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
-from emulator.durable.core.events import HistoryEvent, OrchestratorStarted
+from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
@@ -71,6 +71,12 @@ class History:
     is_row_current: bool = False
     is_rewound: bool = False
     weight: int = 1000
+
+    @property
+    def started(self) -> ExecutionStarted | None:
+        """The event that began the execution; None if no events are loaded."""
+        # The second event of nearly every history.
+        return next((event for event in self.events if isinstance(event, ExecutionStarted)), None)
 
     def with_events(self, new: Sequence[HistoryEvent]) -> History:
         """Return the history of the same execution with `new` events appended."""

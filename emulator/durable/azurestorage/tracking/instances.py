@@ -45,6 +45,7 @@ _log = get_logger(__name__)
 
 _COLUMNS = (
     "ExecutionId",
+    "ParentInstanceId",
     "Name",
     "Version",
     "Input",
@@ -111,6 +112,10 @@ class InstanceTable:
         return InstanceStatus(
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
+            # Hosts of extension 3.15 do not write the column.
+            parent_instance_id=_text(columns.get("ParentInstanceId")) or None,
+            # A host may have been killed between the history and the row of a sub-orchestration's first episode. The
+            # next episode's columns do not include the name.
             name=_text(columns.get("Name")) or "",
             # None for an unknown name: one unreadable row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
@@ -197,6 +202,7 @@ class InstanceTable:
         columns = rows.checkpoint_columns(
             stored,
             execution_id=history.execution_id or "",
+            parent_id=rows.parent_id_of(history.started) if history.started else "",
             status=history.status,
             hub=self._hub,
             now=self._now(),
@@ -245,17 +251,25 @@ class InstanceTable:
         The row of a newer execution is not changed.
         """
         row = await self.row(history.instance_id)
-        status, execution_id = history.status, history.execution_id or ""
-        if status is None or not any(isinstance(event, ExecutionStarted) for event in history.events):
+        status, started, execution_id = history.status, history.started, history.execution_id or ""
+        if status is None or started is None:
             return False
-        if row is not None and execution_of(row) == execution_id and status_of(row) is status:
+        # A row without a name was written by a later episode than the one whose row is missing.
+        has_all = row is not None and "Name" in row.properties
+        if row is not None and has_all and execution_of(row) == execution_id and status_of(row) is status:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
-        columns = rows.repair_columns(history.events, execution_id=execution_id, status=status, hub=self._hub)
+        columns = rows.repair_columns(
+            history.events,
+            execution_id=execution_id,
+            parent_id=rows.parent_id_of(started),
+            status=status,
+            hub=self._hub,
+        )
         if row is None:
             columns["CustomStatus"] = rows.NULL_TEXT
-        elif execution_of(row) == execution_id:
+        elif execution_of(row) == execution_id and has_all:
             # The row has the input already, as a text or as the URL of a blob.
             columns.pop("Input", None)
         for column in ("Input", "Output"):
