@@ -43,10 +43,11 @@ class ExtensionContext:
     storage. `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed;
     None: they leave nothing.
 
-    Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `drain_seconds`: how
-    long the host waits for running work when it stops; listeners are cancelled then, and the work of `Extension.run`
-    must have given up by itself. `wait_until_running` returns when every listener has started, or when it is certain
-    that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host has stopped.
+    Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `stop_seconds`: how
+    long running work may take from now on when the host stops; listeners are cancelled then, and the work of
+    `Extension.run` must have given up by itself. `wait_until_running` returns when every listener has started, or when
+    it is certain that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host
+    has stopped.
 
     `functions`: those of the catalog, disabled ones included; empty until the app is loaded, complete when `run` or
     `listen` is entered. `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
@@ -66,7 +67,7 @@ class ExtensionContext:
     new_id: NewId
     host_id: str
     open_locks: Callable[[], HostLocks]
-    drain_seconds: float
+    stop_seconds: Callable[[], float]
     functions: Callable[[], Sequence[Function]]
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
