@@ -143,6 +143,7 @@ async def open_app(
             stop_seconds=drain.stop_seconds,
             # Called only when the host runs, so the variable is bound by then.
             functions=lambda: host.catalog.functions,
+            load_errors=lambda: host.load_errors,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,

@@ -50,7 +50,8 @@ class ExtensionContext:
     has stopped.
 
     `functions`: those of the catalog, disabled ones included; empty until the app is loaded, complete when `run` or
-    `listen` is entered. `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
+    `listen` is entered. `load_errors`: why the app, or functions that the catalog lacks, could not be loaded.
+    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
 
     HTTP: `routes`: the route table of the web server, for HTTP triggers. `system_key`: the value of the system key of
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
@@ -69,6 +70,7 @@ class ExtensionContext:
     open_locks: Callable[[], HostLocks]
     stop_seconds: Callable[[], float]
     functions: Callable[[], Sequence[Function]]
+    load_errors: Callable[[], Sequence[str]]
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     routes: FunctionRoutes

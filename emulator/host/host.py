@@ -92,6 +92,11 @@ class Host:
         return self._parts.extensions
 
     @property
+    def load_errors(self) -> Sequence[str]:
+        """Why the app, or some of its functions, could not be loaded. Empty before it is loaded."""
+        return self._errors
+
+    @property
     def running_invocations(self) -> int:
         return self._invoker.running if self._invoker is not None else 0
 

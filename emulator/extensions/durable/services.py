@@ -144,7 +144,7 @@ async def _run_engine(
         http_activity(dict(context.settings.items()), context.clock) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock),
+            FunctionsExecutor(functions, http, options, clock=context.clock, load_errors=context.load_errors),
             options,
             clock=context.clock,
             new_id=context.new_id,
