@@ -55,8 +55,10 @@ class Processor(Generic[Item, Result]):
     abandon: Callable[[Item], Awaitable[None]]
 
 
-async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: float) -> None:
-    """Process items until cancelled; then give those in flight `drain_seconds` to end, and abandon the rest.
+async def work(
+    processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: Callable[[], float]
+) -> None:
+    """Process items until cancelled; then give those in flight `drain_seconds()` to end, and abandon the rest.
 
     Items are fetched whenever fewer than `fetch_below` are in flight. If `fetch` returns one item at a time, that is
     the concurrency limit. A queue trigger fetches batches below `newBatchThreshold` + 1, so at most
@@ -93,7 +95,7 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
                 in_flight.add(task)
                 task.add_done_callback(ended)
     finally:
-        await _drain(in_flight, clock, drain_seconds)
+        await _drain(in_flight, clock, drain_seconds())
 
 
 async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnce) -> None:
