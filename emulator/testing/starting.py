@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Literal
 from emulator import random_numbers
 from emulator.chaos.report import RulesBroken
 from emulator.clock import Clock, SystemClock
+from emulator.config.settings import apps_below, has_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.testing.app import REAL_SECONDS, AppUnderTest
@@ -78,29 +80,20 @@ def new_host_thread(
     chaos: Chaos | None,
 ) -> HostThread:
     """Return a host for these options of `start`, not opened yet. Raises ConfigurationError."""
+    if storage is not None and not isinstance(storage, (str, Path)):
+        raise ConfigurationError(f'storage={storage!r} is neither a text nor a path. Use "memory" or a file.')
     if isinstance(storage, Path):
         storage = f"builtin:{storage.resolve()}"
     elif storage == "memory":
         storage = "builtin:memory"
     if chaos is not None:
-        if clock != "virtual" or storage != "builtin:memory":
-            raise ConfigurationError(
-                'chaos=… needs clock="virtual" and storage="memory": only then does the seed repeat the run. '
-                "`azemu start --chaos` runs the app with faults in real time."
-            )
-        # Messages are hidden for whole seconds, so the part of a second at which a test begins would make a difference.
-        now = (now or SystemClock().now()).replace(microsecond=0)
+        _check_is_repeatable(clock, storage)
         random_numbers.repeat(chaos.seed)
-    host_clock: Clock
-    match clock:
-        case "virtual":
-            if now is not None and now.tzinfo is None:
-                raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
-            host_clock = VirtualClock(now)
-        case "real":
-            host_clock = SystemClock()
-        case _:
-            raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
+    host_clock = _new_clock(clock, now, in_whole_seconds=chaos is not None)
+    given = dict(settings or {})
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"settings={{{name!r}: {value!r}}}: the value is no text. Write {str(value)!r}.")
     folder = Path(path)
     # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
     if not folder.is_dir():
@@ -109,13 +102,46 @@ def new_host_thread(
             f"The app folder '{folder.absolute()}' {problem}. Pass the folder that contains function_app.py; relative "
             "paths begin at the current folder, in the azemu marker at pytest's rootdir."
         )
+    # The setting names the script of an app that has no function_app.py.
+    if not has_app(folder) and "PYTHON_SCRIPT_FILE_NAME" not in {*given, *os.environ}:
+        raise ConfigurationError(
+            f"The folder '{folder.absolute()}' contains no app: it has neither host.json nor function_app.py, and no "
+            f"folder with a function.json. Pass the folder that contains function_app.py.{apps_below(folder)}"
+        )
     options = StartOptions(
         app=folder,
         # Any free port: several apps may run at the same time.
         port=0,
         storage=storage,
-        settings=dict(settings or {}),
+        settings=given,
         # A test must not change the app's folder.
         create_host_json=False,
     )
     return HostThread(options, host_clock, check_determinism=check_determinism, chaos=chaos)
+
+
+def _check_is_repeatable(clock: str, storage: str | None) -> None:
+    """Raise ConfigurationError if a run with these options of `start` would not be the same again."""
+    if clock != "virtual" or storage != "builtin:memory":
+        raise ConfigurationError(
+            'chaos=… needs clock="virtual" and storage="memory": only then does the seed repeat the run. '
+            "`azemu start --chaos` runs the app with faults in real time."
+        )
+
+
+def _new_clock(clock: str, now: datetime | None, *, in_whole_seconds: bool) -> Clock:
+    """Return the clock for these options of `start`. Raises ConfigurationError.
+
+    `in_whole_seconds`: begin at a whole second. Messages are hidden for whole seconds, so the rest makes a difference.
+    """
+    match clock:
+        case "virtual":
+            if now is not None and not isinstance(now, datetime):
+                raise ConfigurationError(f"now={now!r} is no datetime. Use an aware time: datetime(…, tzinfo=UTC).")
+            if now is not None and now.tzinfo is None:
+                raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
+            return VirtualClock((now or SystemClock().now()).replace(microsecond=0) if in_whole_seconds else now)
+        case "real":
+            return SystemClock()
+        case _:
+            raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
