@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 
-from emulator.clock import Clock
 from emulator.dotnet.json_reader import JsonReaderError
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import OrchestratorResponse
@@ -30,7 +29,6 @@ from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
-from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.worker.port import FunctionFailed, Returned, WorkerError
 
@@ -42,12 +40,9 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 class FunctionsExecutor:
     """Implements the engine's port Executor with functions of the app."""
 
-    def __init__(
-        self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions, *, clock: Clock
-    ) -> None:
+    def __init__(self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions) -> None:
         self._functions = functions
         self._http = http
-        self._clock = clock
         self._settings = ReplaySettings(
             missing=functions.missing,
             default_version=options.default_version,
@@ -72,7 +67,6 @@ class FunctionsExecutor:
             response,
             started=request.started,
             settings=self._settings,
-            wall_clock=Instant.of(self._clock.now()),
         )
         name = request.started.name
         for diagnostic in replayed.diagnostics:

@@ -144,10 +144,9 @@ async def _run_engine(
         http_activity(dict(context.settings.items()), context.clock) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock),
+            FunctionsExecutor(functions, http, options),
             options,
             clock=context.clock,
-            new_id=context.new_id,
             lifecycle=own_hub.lifecycle,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
