@@ -130,6 +130,8 @@ class HistoryTable:
         stored = [row async for row in query_rows(self._table, where)]
         # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(stored) if rows.is_sentinel(row)), None)
+        if sentinel is not None:
+            rows.check_sentinel(sentinel)
         etag = sentinel.etag if sentinel else None
         # If there is no sentinel, .NET takes the execution of the first row.
         current = _execution_of(sentinel or stored[0]) if stored else None
@@ -138,14 +140,17 @@ class HistoryTable:
         loaded: list[HistoryEvent] = []
         blobs: list[str] = []
         for row in stored:
-            if rows.is_sentinel(row):
+            # Rows behind those of the current execution are of an older, longer one. Only a purge deletes them.
+            if rows.is_sentinel(row) or _execution_of(row) != current:
                 continue
-            if _execution_of(row) != current:
-                # The rest belongs to an older, longer execution. Only a purge deletes such rows.
-                break
+            rows.check_position(row, len(loaded))
             complete_row, names = await inline(row, self._large)
             loaded.append(rows.read_event(complete_row))
             blobs += names
+        if not loaded and any(not rows.is_sentinel(row) for row in stored):
+            raise rows.UnreadableRow(
+                f'The sentinel of instance "{instance_id}" names the execution {current}, which has no rows.'
+            )
         history = History(instance_id=instance_id, execution_id=current, etag=etag, blobs=blobs)
         return history.with_events(loaded)
 

@@ -12,7 +12,6 @@ from operator import and_, or_
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import (
-    DamagedPayload,
     LargePayloads,
     blob_name_of,
     too_large_for_column,
@@ -21,10 +20,13 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History
-from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
+from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated, Tags
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
+from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
+from emulator.logs import get_logger
+from emulator.polling.log_once import LogOnce
 from emulator.storage.filters import Condition, eq, ge, le, lt
 from emulator.storage.port import (
     ANY_ETAG,
@@ -33,10 +35,13 @@ from emulator.storage.port import (
     Operation,
     PreconditionFailed,
     Row,
+    StorageError,
     Table,
     TableOperation,
     Value,
 )
+
+_log = get_logger(__name__)
 
 _COLUMNS = (
     "ExecutionId",
@@ -72,6 +77,7 @@ class InstanceTable:
         self._hub = hub
         self._clock = clock
         self._fetch_large = fetch_large
+        self._reported = LogOnce()
 
     # Reading -------------------------------------------------------------------------------------------------
 
@@ -121,8 +127,20 @@ class InstanceTable:
             output=await self._resolved(_text(columns.get("Output"))),
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
-            tags=rows.read_tags_text(columns.get("Tags")),
+            tags=self._tags(row),
         )
+
+    def _tags(self, row: Row) -> Tags | None:
+        try:
+            return rows.read_tags(row)
+        except rows.UnreadableRow as error:
+            self._report(row, error)
+            return None
+
+    def _report(self, row: Row, error: EmulatorError) -> None:
+        """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
+        if self._reported.is_first(row.partition_key, str(error)):
+            _log.warning("Instance %s is shown without it. %s", unescape_key(row.partition_key), error)
 
     async def _input(self, row: Row) -> str | None:
         text = _text(row.properties.get("Input"))
@@ -132,12 +150,17 @@ class InstanceTable:
             # reads. If the blob cannot be read, the input stays empty as in .NET, so that a list does not fail.
             try:
                 return await self._large.load(blob)
-            except (NotFound, DamagedPayload):
+            except StorageError as error:
+                self._report(row, error)
                 return ""
         resolved = await self._resolved(text)
         # If the start message was too large for the queue, the column refers to the blob of the whole message.
         if text is not None and resolved != text and (blob_name_of(text) or "").endswith("ExecutionStarted.json.gz"):
-            message = wire.decode(resolved or "").message
+            try:
+                message = wire.decode(resolved or "").message
+            except wire.UnreadableMessage as error:
+                self._report(row, error)
+                return text
             return message.event.input if message and isinstance(message.event, ExecutionStarted) else None
         return resolved
 
