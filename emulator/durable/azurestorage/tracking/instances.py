@@ -225,7 +225,8 @@ class InstanceTable:
         status, execution_id = history.status, history.execution_id or ""
         if status is None or not any(isinstance(event, ExecutionStarted) for event in history.events):
             return False
-        if row is not None and execution_of(row) == execution_id and status_of(row) is status:
+        is_older = row is None or updated_at(row) < history.events[-1].timestamp
+        if row is not None and execution_of(row) == execution_id and status_of(row) is status and not is_older:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
@@ -282,6 +283,10 @@ def status_of(row: Row) -> RuntimeStatus | None:
 
 def created_at(row: Row) -> Instant:
     return _time(row.properties.get("CreatedTime")) or MIN_INSTANT
+
+
+def updated_at(row: Row) -> Instant:
+    return _time(row.properties.get("LastUpdatedTime")) or MIN_INSTANT
 
 
 def scheduled_start(row: Row) -> Instant | None:
