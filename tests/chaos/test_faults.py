@@ -52,14 +52,14 @@ def test_a_fault_depends_on_seed_and_access_point_alone() -> None:
     points = [(operation, target) for operation in ("queue.put", "table.submit") for target in ("a", "b")] * 50
     in_order, reversed_ = FaultPlan(seed=7, budget=999), FaultPlan(seed=7, budget=999)
     for operation, target in points:
-        in_order.fault_at(operation, target, Fault)
+        in_order.fault_at(operation, target, set(Fault))
     for operation, target in reversed(points):
-        reversed_.fault_at(operation, target, Fault)
+        reversed_.fault_at(operation, target, set(Fault))
     assert set(map(str, in_order.happened)) == set(map(str, reversed_.happened))
     assert len({str(each.fault) for each in in_order.happened}) > 3
     other = FaultPlan(seed=8, budget=999)
     for operation, target in points:
-        other.fault_at(operation, target, Fault)
+        other.fault_at(operation, target, set(Fault))
     assert set(map(str, other.happened)) != set(map(str, in_order.happened))
 
 
@@ -79,14 +79,14 @@ def test_the_faults_of_a_seed_stay_the_same_from_version_to_version() -> None:
 def test_a_plan_ends_with_its_budget() -> None:
     plan = FaultPlan(seed=1, intensities=Intensities(crash_before=0.5, fail_before=0.5), budget=10, crashes=2)
     for _ in range(100):
-        plan.fault_at("queue.put", "jobs", Fault)
+        plan.fault_at("queue.put", "jobs", set(Fault))
     assert len(plan.happened) == 10
     assert sum(each.fault is Fault.CRASH_BEFORE for each in plan.happened) == 2
 
 
 def test_another_run_of_the_host_has_other_faults() -> None:
     first, second = (
-        [planned(17, Intensities(), AccessPoint("queue.put", "jobs", number, run), Fault) for number in range(200)]
+        [planned(17, Intensities(), AccessPoint("queue.put", "jobs", number, run), set(Fault)) for number in range(200)]
         for run in (1, 2)
     )
     assert [each.fault if each else None for each in first] != [each.fault if each else None for each in second]
