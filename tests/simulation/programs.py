@@ -7,7 +7,7 @@ requests are those of real apps. What each instance must end with is in `workloa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,7 @@ from tests.simulation.choices import Choices
 LARGE = "x" * 70_000
 ACCOUNTS = (EntityId("account", "a"), EntityId("account", "b"))
 LOGS = (EntityId("log", "1"), EntityId("log", "2"), EntityId("log", "3"))
+Steps = Generator[Any, Any, Any]
 _WINDOW = timedelta(minutes=30)
 _NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
@@ -117,7 +118,7 @@ def response_of(task: Task) -> Any:
 # Orchestrators -----------------------------------------------------------------------------------------------
 
 
-def chain(it: Orchestration, count: int) -> Iterator[Any]:
+def chain(it: Orchestration, count: int) -> Steps:
     total = 0
     for number in range(count):
         task = it.activity("Add", [total, number])
@@ -127,13 +128,13 @@ def chain(it: Orchestration, count: int) -> Iterator[Any]:
     return total
 
 
-def fan_out(it: Orchestration, count: int) -> Iterator[Any]:
+def fan_out(it: Orchestration, count: int) -> Steps:
     tasks = [it.activity("Add", [number, 1]) for number in range(count)]
     yield when_all(tasks)
     return sum(map(result_of, tasks))
 
 
-def parent(it: Orchestration, count: int) -> Iterator[Any]:
+def parent(it: Orchestration, count: int) -> Steps:
     """Children with derived ids and with ids of their own, and one that fails at its first attempt."""
     children = [it.child("chain", 2, f"{it.instance_id}-{n}" if n % 2 else None) for n in range(count)]
     yield when_all(children)
@@ -145,13 +146,13 @@ def parent(it: Orchestration, count: int) -> Iterator[Any]:
     return [*map(result_of, children), first.failure is not None, result_of(second)]
 
 
-def fails_before(it: Orchestration, attempt: int) -> Iterator[Any]:
+def fails_before(it: Orchestration, attempt: int) -> Steps:
     task = it.activity("FailBefore", attempt)
     yield task
     return result_of(task)
 
 
-def listens(it: Orchestration, count: int) -> Iterator[Any]:
+def listens(it: Orchestration, count: int) -> Steps:
     words = []
     for _ in range(count):
         task = it.event("word")
@@ -160,7 +161,7 @@ def listens(it: Orchestration, count: int) -> Iterator[Any]:
     return sorted(words)
 
 
-def loops(it: Orchestration, state: dict[str, Any]) -> Iterator[Any]:
+def loops(it: Orchestration, state: dict[str, Any]) -> Steps:
     """Continue as new after each word, until all have come; `words` collects them."""
     if len(state["words"]) == state["total"]:
         return state["words"]
@@ -178,14 +179,14 @@ def loops(it: Orchestration, state: dict[str, Any]) -> Iterator[Any]:
     return None
 
 
-def races(it: Orchestration, seconds: float) -> Iterator[Any]:
+def races(it: Orchestration, seconds: float) -> Steps:
     """A timer against an event."""
     timer, word = it.timer(seconds), it.event("word")
     yield when_any([timer, word])
     return "event" if word.ended else "timer"
 
 
-def counts(it: Orchestration, count: int) -> Iterator[Any]:
+def counts(it: Orchestration, count: int) -> Steps:
     """Signals and calls to the logs, in turn; they note the sender and a number that grows."""
     for number in range(count):
         for log in LOGS[:2]:
@@ -198,7 +199,7 @@ def counts(it: Orchestration, count: int) -> Iterator[Any]:
     return count
 
 
-def transfers(it: Orchestration, count: int) -> Iterator[Any]:
+def transfers(it: Orchestration, count: int) -> Steps:
     """Take the locks of two accounts and change both, several times."""
     for number in range(count):
         lock, granted = it.lock(ACCOUNTS)
@@ -214,7 +215,7 @@ def transfers(it: Orchestration, count: int) -> Iterator[Any]:
     return count
 
 
-def large(it: Orchestration, text: str) -> Iterator[Any]:
+def large(it: Orchestration, text: str) -> Steps:
     task = it.activity("Echo", text)
     yield task
     word = it.event("word")
@@ -222,12 +223,12 @@ def large(it: Orchestration, text: str) -> Iterator[Any]:
     return result_of(task) + result_of(word)
 
 
-def sleeps(it: Orchestration, seconds: float) -> Iterator[Any]:
+def sleeps(it: Orchestration, seconds: float) -> Steps:
     yield it.timer(seconds)
     return "slept"
 
 
-def broken(it: Orchestration, _: Any) -> Iterator[Any]:
+def broken(it: Orchestration, _: Any) -> Steps:
     """Fails until the activity is repaired; a client rewinds it then."""
     first = it.activity("Add", [1, 1])
     yield first
@@ -236,7 +237,7 @@ def broken(it: Orchestration, _: Any) -> Iterator[Any]:
     return [result_of(first), result_of(task)]
 
 
-ORCHESTRATORS: dict[str, Callable[[Orchestration, Any], Iterator[Any]]] = {
+ORCHESTRATORS: dict[str, Callable[[Orchestration, Any], Steps]] = {
     function.__name__: function
     for function in (
         chain,

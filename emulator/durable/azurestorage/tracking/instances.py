@@ -256,8 +256,10 @@ class InstanceTable:
             return False
         # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
         # time was written late, by a host that had lost the instance.
-        is_whole = row is not None and "Name" in row.properties and updated_at(row) >= history.events[-1].timestamp
-        if row is not None and is_whole and execution_of(row) == execution_id and status_of(row) is status:
+        has_all = row is not None and "Name" in row.properties
+        is_late = row is not None and updated_at(row) < history.events[-1].timestamp
+        is_same = row is not None and execution_of(row) == execution_id and status_of(row) is status
+        if has_all and is_same and not is_late:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False

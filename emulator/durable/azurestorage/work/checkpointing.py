@@ -70,8 +70,8 @@ class Checkpointer:
         # If one of the steps fails, it is unknown what is stored.
         self._cache.forget(instance_id)
         if episode.history.events and not episode.history.is_row_current:
-            # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row. The
-            # columns of this episode alone would make a row without a name.
+            # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row.
+            # The columns of this episode alone would make a row without a name.
             await self._instances.repair(episode.history)
         await self._send(episode, outcome)
         before = episode.history
