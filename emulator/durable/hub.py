@@ -168,13 +168,15 @@ class OrchestrationWorkItem:
     """An instance (orchestration or entity) locked for one episode.
 
     `instance`: as stored; its `execution_id` is None for a new entity. `history`: the stored events of the current
-    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first. `handle` is for
-    the work source only.
+    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first.
+    `is_redelivered`: a host may have processed them before and not stored the outcome. `handle` is for the work source
+    only.
     """
 
     instance: OrchestrationInstance
     history: Sequence[HistoryEvent]
     messages: Sequence[TaskMessage]
+    is_redelivered: bool = False
     handle: object = field(repr=False)
 
 

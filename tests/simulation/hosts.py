@@ -222,6 +222,6 @@ class SimulatedHost:
         )
         async with (
             hub.working(),
-            engine(hub, self.app(self.host_clock), OPTIONS, clock=self.host_clock, new_id=self._new_id),
+            engine(hub, self.app(self.host_clock), OPTIONS, clock=self.host_clock),
         ):
             await asyncio.Event().wait()

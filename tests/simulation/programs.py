@@ -32,7 +32,6 @@ from emulator.durable.executor import (
     OrchestratorRequest,
     OrchestratorResult,
 )
-from emulator.instant import Instant
 from tests.simulation.choices import Choices
 
 LARGE = "x" * 70_000
@@ -46,9 +45,8 @@ _NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 class Orchestration:
     """What an orchestrator can do; every call returns a task to yield."""
 
-    def __init__(self, request: OrchestratorRequest, wall_clock: Instant) -> None:
+    def __init__(self, request: OrchestratorRequest) -> None:
         self._started = request.started
-        self._wall_clock = wall_clock
         self.instance_id = request.started.instance.instance_id
         self.custom_status: str | None = None
         self.context = OrchestrationContext(lambda: run(self._program()))
@@ -95,7 +93,7 @@ class Orchestration:
 
     def _send(self, action: CallEntity | SignalEntity, lockset: tuple[EntityId, ...] = ()) -> SentRequest:
         context = self.context
-        sent = self._entities.send(action, context.next_id, now=context.now, wall_clock=self._wall_clock)
+        sent = self._entities.send(action, context.next_id, now=context.now)
         if lockset:
             request = replace(Request.parse(sent.text), operation=None, input=None, lockset=lockset)
             sent = SentRequest(sent.id, sent.event_name, request.from_instance())
@@ -269,7 +267,7 @@ class SimulatedApp:
 
     async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
         await self.clock.sleep(self.choices.seconds("orchestrate", 0.05))
-        orchestration = Orchestration(request, Instant.of(self.clock.now()))
+        orchestration = Orchestration(request)
         context = orchestration.context
         for event in (*request.past, *request.new):
             # A NonDeterminism is not caught: these orchestrators are deterministic, so it is a defect of the host.

@@ -146,10 +146,9 @@ async def _run_engine(
         ) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock, load_errors=context.load_errors),
+            FunctionsExecutor(functions, http, options, load_errors=context.load_errors),
             options,
             clock=context.clock,
-            new_id=context.new_id,
             lifecycle=own_hub.lifecycle,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
