@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
@@ -68,13 +69,22 @@ class Checkpointer:
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
         # If one of the steps fails, it is unknown what is stored.
         self._cache.forget(instance_id)
+        if episode.history.events and not episode.history.is_row_current:
+            # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row.
+            # The columns of this episode alone would make a row without a name.
+            await self._instances.repair(episode.history)
         await self._send(episode, outcome)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
         await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
-        self._cache.keep(after)
+        if not await self._partitions.confirm(queue_name):
+            # Another host may have stored an episode since the history was appended, and its row was overwritten.
+            await self._instances.repair(await self._history.load(instance_id))
+            self._cache.forget(instance_id)
+        else:
+            self._cache.keep(replace(after, is_row_current=True))
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
             # the old rows refer to them.
