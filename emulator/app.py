@@ -30,7 +30,8 @@ from emulator.host.admin.api import HostCommands
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
-from emulator.host.host import DRAIN_SECONDS, Host, HostParts
+from emulator.host.drain import DRAIN_SECONDS, Drain
+from emulator.host.host import Host, HostParts
 from emulator.host.host_id import host_id
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
@@ -116,8 +117,8 @@ async def open_app(
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
     account, to see its calls or let them fail. `process`: what the process offers beside.
     `secrets`: the store of the app's keys; None: the one that its settings name.
-    Leaving stops the host: running requests may take `drain_seconds`, then running invocations as long again. The
-    app's settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
+    Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
+    settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
     configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
@@ -128,7 +129,7 @@ async def open_app(
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock, around_account))
-        status, routes = HostStatus(), FunctionRoutes()
+        status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
         keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
         context = ExtensionContext(
@@ -139,9 +140,10 @@ async def open_app(
             new_id=new_id,
             host_id=host_id(configuration.root, configuration.settings),
             open_locks=lambda: _open_locks(context),
-            drain_seconds=drain_seconds,
+            stop_seconds=drain.stop_seconds,
             # Called only when the host runs, so the variable is bound by then.
             functions=lambda: host.catalog.functions,
+            load_errors=lambda: host.load_errors,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,
@@ -189,9 +191,10 @@ async def open_app(
         server = await stack.enter_async_context(
             open_site(configuration, site, sockets=listeners, clock=clock, new_id=new_id)
         )
-        await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
+        await stack.enter_async_context(host.running(drain))
         # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
+        stack.callback(drain.begin)
         # A retry may be hours away, and requests and listeners wait for it.
         stack.callback(host.stop_retrying)
         yield App(

@@ -43,13 +43,15 @@ class ExtensionContext:
     storage. `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed;
     None: they leave nothing.
 
-    Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `drain_seconds`: how
-    long the host waits for running work when it stops; listeners are cancelled then, and the work of `Extension.run`
-    must have given up by itself. `wait_until_running` returns when every listener has started, or when it is certain
-    that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host has stopped.
+    Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `stop_seconds`: how
+    long running work may take from now on when the host stops; listeners are cancelled then, and the work of
+    `Extension.run` must have given up by itself. `wait_until_running` returns when every listener has started, or when
+    it is certain that none will; `wait_until_stopping` when the host begins to stop. `resources`: left after the host
+    has stopped.
 
     `functions`: those of the catalog, disabled ones included; empty until the app is loaded, complete when `run` or
-    `listen` is entered. `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
+    `listen` is entered. `load_errors`: why the app, or functions that the catalog lacks, could not be loaded.
+    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
 
     HTTP: `routes`: the route table of the web server, for HTTP triggers. `system_key`: the value of the system key of
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
@@ -66,8 +68,9 @@ class ExtensionContext:
     new_id: NewId
     host_id: str
     open_locks: Callable[[], HostLocks]
-    drain_seconds: float
+    stop_seconds: Callable[[], float]
     functions: Callable[[], Sequence[Function]]
+    load_errors: Callable[[], Sequence[str]]
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     routes: FunctionRoutes

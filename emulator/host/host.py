@@ -1,7 +1,7 @@
 """The functions host: loads the functions, runs listeners and extension engines, and stops them gracefully.
 
     host = Host(parts, clock=clock)
-    async with host.running():
+    async with host.running(Drain(clock)):
         ...                              # functions are loaded, listeners are running
     # no new events, running work has ended or was given up, leases are released
 
@@ -26,6 +26,7 @@ from emulator.host.bindings import HTTP_TRIGGER, BindingTypes, cut_formats
 from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
+from emulator.host.drain import Drain
 from emulator.host.invoker import Invoker
 from emulator.host.port import Extension, Fallback, Function, ManualBindings, ManualInput, TriggerEvent
 from emulator.host.restarting import Restartable, keep_running
@@ -37,8 +38,6 @@ from emulator.worker.retry_policies import policy_of_options
 _startup = category(STARTUP)
 _general = category(GENERAL)
 
-# The time that the Functions host gives to running functions (docs/protocol/functions-host.md 11.5).
-DRAIN_SECONDS = 10.0
 # An import that takes longer usually waits for something (a network, a prompt), which users should hear about.
 _SLOW_IMPORT_SECONDS = 10.0
 
@@ -93,6 +92,11 @@ class Host:
         return self._parts.extensions
 
     @property
+    def load_errors(self) -> Sequence[str]:
+        """Why the app, or some of its functions, could not be loaded. Empty before it is loaded."""
+        return self._errors
+
+    @property
     def running_invocations(self) -> int:
         return self._invoker.running if self._invoker is not None else 0
 
@@ -143,14 +147,13 @@ class Host:
             self._invoker.stop_retrying()
 
     @asynccontextmanager
-    async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
+    async def running(self, drain: Drain) -> AsyncIterator[None]:
         """Run the host while entered. If the app cannot be loaded, the body runs without functions (`status.errors`).
 
-        When the body ends, listeners and running invocations together get `drain_seconds` to end. Listeners that need
-        longer are cancelled, invocations are abandoned.
+        When the body ends, listeners and running invocations together get the time that `drain` has left. Listeners
+        that need longer are cancelled, invocations are abandoned.
         """
         started_at = self._clock.now()
-        drain = _Drain(self._clock, drain_seconds)
         self.status.change(HostState.STARTING)
         # The exit stack leaves in reverse order: listeners first, so that no new events arrive; then the engines,
         # which functions that still run may need (a durable client calls the engine's RPC endpoint); then the
@@ -169,22 +172,20 @@ class Host:
                 timeout=self._parts.options.function_timeout,
                 retry=policy_of_options(self._parts.options.retry),
             )
-            stack.push_async_callback(drain.wait_until_idle, invoker)
+            stack.push_async_callback(self._wait_until_idle, invoker, drain)
             engines = [
                 Restartable(extension.name, extension.run, _EngineReporter(extension.name))
                 for extension in self._parts.extensions
             ]
             await stack.enter_async_context(keep_running(engines, self._clock))
             http_listeners = keep_running(
-                self._listeners(invoker, http=True), self._clock, stop_seconds=drain.remaining_seconds
+                self._listeners(invoker, http=True), self._clock, stop_seconds=drain.stop_seconds
             )
             await stack.enter_async_context(http_listeners)
             # Requests that arrive early wait for this state, and must find their routes then. So HTTP listeners, which
             # fill the route table, start before all others.
             self._reached(HostState.INITIALIZED, "Host initialized", started_at)
-            listeners = keep_running(
-                self._listeners(invoker, http=False), self._clock, stop_seconds=drain.remaining_seconds
-            )
+            listeners = keep_running(self._listeners(invoker, http=False), self._clock, stop_seconds=drain.stop_seconds)
             self._stop_listening = await stack.enter_async_context(listeners)
             self._reached(HostState.RUNNING, "Host started", started_at)
             try:
@@ -196,6 +197,16 @@ class Host:
                 if self.status.state is not HostState.ERROR:
                     self.status.change(HostState.STOPPING)
                 _startup.info("Stopping host...")
+
+    async def _wait_until_idle(self, invoker: Invoker, drain: Drain) -> None:
+        try:
+            await within(self._clock, max(drain.left_seconds(), 0), invoker.wait_until_idle(), upkeep=True)
+        except TimeoutError:
+            _general.warning(
+                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
+            )
+        else:
+            _general.info("Host shutdown completed.")
 
     # Starting --------------------------------------------------------------------------------------------------------
 
@@ -312,33 +323,6 @@ class Host:
             return
         self.status.change(state, errors=self._errors)
         _startup.info("%s (%dms)", message, (self._clock.now() - started_at) // timedelta(milliseconds=1))
-
-
-class _Drain:
-    """The time that running work has to end, measured from the moment when the host begins to stop."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._began_at: datetime | None = None
-
-    def begin(self) -> None:
-        self._began_at = self._clock.now()
-
-    def remaining_seconds(self) -> float:
-        # If starting fails, the exit stack is left without `begin`: then all of the time is left.
-        elapsed = timedelta(0) if self._began_at is None else self._clock.now() - self._began_at
-        return self._seconds - elapsed.total_seconds()
-
-    async def wait_until_idle(self, invoker: Invoker) -> None:
-        try:
-            await within(self._clock, self.remaining_seconds(), invoker.wait_until_idle(), upkeep=True)
-        except TimeoutError:
-            _general.warning(
-                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
-            )
-        else:
-            _general.info("Host shutdown completed.")
 
 
 class _ListenerReporter:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
@@ -29,12 +29,15 @@ from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
-from emulator.process.main_thread import HostRunner
+from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
 from emulator.process.predecessor import wait_for_predecessor
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 
+# Shorter than that of the Functions host: azemu ends within ten seconds after Ctrl-C, whatever user code does, and the
+# time that follows is for returning messages, releasing leases and stopping Azurite.
+DRAIN_SECONDS: Final = 5.5
 HOSTS_FOLDER = Path(".azemu") / "hosts"
 
 
@@ -97,6 +100,7 @@ async def serve(
             process=ProcessResources(
                 app_loop=app_loop, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER
             ),
+            drain_seconds=DRAIN_SECONDS,
             around_worker=partial(marking_first_invocation, served_mark) if served_mark else None,
         ) as app:
             if announce:
@@ -132,6 +136,7 @@ def serve_alone(options: StartOptions, configuration: Configuration, console: Co
             # This skips all cleanup. Azurite ends nevertheless, because its runner notices the end of the connection.
             os._exit(exit_codes.INTERRUPTED)
         runner.stop()
+        exit_after(LONGEST_STOP_SECONDS, exit_codes.INTERRUPTED)
 
     async def run_host(app_loop: AppLoop) -> None:
         await wait_for_predecessor(configuration.root, configuration.port, clock)

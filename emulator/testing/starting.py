@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from emulator.clock import Clock, SystemClock
+from emulator.config.settings import apps_below, has_app
 from emulator.config.start import StartOptions
 from emulator.errors import ConfigurationError
 from emulator.testing.app import REAL_SECONDS, AppUnderTest
@@ -62,6 +64,8 @@ def new_host_thread(
     check_determinism: bool,
 ) -> HostThread:
     """Return a host for these options of `start`, not opened yet. Raises ConfigurationError."""
+    if storage is not None and not isinstance(storage, (str, Path)):
+        raise ConfigurationError(f'storage={storage!r} is neither a text nor a path. Use "memory" or a file.')
     if isinstance(storage, Path):
         storage = f"builtin:{storage.resolve()}"
     elif storage == "memory":
@@ -69,6 +73,8 @@ def new_host_thread(
     host_clock: Clock
     match clock:
         case "virtual":
+            if now is not None and not isinstance(now, datetime):
+                raise ConfigurationError(f"now={now!r} is no datetime. Use an aware time: datetime(…, tzinfo=UTC).")
             if now is not None and now.tzinfo is None:
                 raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
             host_clock = VirtualClock(now)
@@ -76,6 +82,10 @@ def new_host_thread(
             host_clock = SystemClock()
         case _:
             raise ConfigurationError(f'unknown clock "{clock}". Use "virtual" or "real".')
+    given = dict(settings or {})
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"settings={{{name!r}: {value!r}}}: the value is no text. Write {str(value)!r}.")
     folder = Path(path)
     # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
     if not folder.is_dir():
@@ -84,12 +94,18 @@ def new_host_thread(
             f"The app folder '{folder.absolute()}' {problem}. Pass the folder that contains function_app.py; relative "
             "paths begin at the current folder, in the azemu marker at pytest's rootdir."
         )
+    # The setting names the script of an app that has no function_app.py.
+    if not has_app(folder) and "PYTHON_SCRIPT_FILE_NAME" not in {*given, *os.environ}:
+        raise ConfigurationError(
+            f"The folder '{folder.absolute()}' contains no app: it has neither host.json nor function_app.py, and no "
+            f"folder with a function.json. Pass the folder that contains function_app.py.{apps_below(folder)}"
+        )
     options = StartOptions(
         app=folder,
         # Any free port: several apps may run at the same time.
         port=0,
         storage=storage,
-        settings=dict(settings or {}),
+        settings=given,
         # A test must not change the app's folder.
         create_host_json=False,
     )

@@ -46,7 +46,7 @@ async def engine(
     clock: Clock,
     new_id: NewId,
     lifecycle: LifecycleLog | None = None,
-    drain_seconds: float = DRAIN_SECONDS,
+    drain_seconds: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
     """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 

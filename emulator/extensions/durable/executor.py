@@ -7,6 +7,7 @@ Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs, TaskActivityS
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 from emulator.clock import Clock
 from emulator.dotnet.json_reader import JsonReaderError
@@ -40,21 +41,39 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 
 
 class FunctionsExecutor:
-    """Implements the engine's port Executor with functions of the app."""
+    """Implements the engine's port Executor with functions of the app.
+
+    `load_errors`: why some functions of the app could not be loaded. While there are any, work for a function that is
+    missing waits instead of failing: its developer is about to repair it. (On Azure, no function of the app runs then.)
+    """
 
     def __init__(
-        self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions, *, clock: Clock
+        self,
+        functions: DurableFunctions,
+        http: HttpActivity,
+        options: DurableTaskOptions,
+        *,
+        clock: Clock,
+        load_errors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        self._load_errors = load_errors
         self._functions = functions
         self._http = http
         self._clock = clock
         self._settings = ReplaySettings(
-            missing=functions.missing,
+            missing=self._missing,
             default_version=options.default_version,
             max_actions=options.max_orchestration_actions,
             reorder_window=options.entity_message_reorder_window,
             http_poll_interval=options.http_settings.default_async_request_sleep_time,
         )
+
+    def _missing(self, kind: FunctionKind, name: str) -> str | None:
+        """Return None if there is such a function, else a message. Raises WorkAborted if it may only not be loaded."""
+        missing = self._functions.missing(kind, name)
+        if missing is not None and self._load_errors():
+            raise WorkAborted(f"{missing} Functions of the app could not be loaded; see the error at the start.")
+        return missing
 
     # Orchestrators ---------------------------------------------------------------------------------------------
 
@@ -90,7 +109,7 @@ class FunctionsExecutor:
 
     async def _call(self, request: OrchestratorRequest) -> OrchestratorResponse:
         name = request.started.name
-        missing = self._functions.missing(FunctionKind.ORCHESTRATOR, name)
+        missing = self._missing(FunctionKind.ORCHESTRATOR, name)
         if missing is not None:
             return orchestrators.cannot_run(missing)
         try:
@@ -116,7 +135,7 @@ class FunctionsExecutor:
         # The durable SDK schedules call_http as an activity of this name, which no function of the app can have.
         if name == HTTP_ACTIVITY:
             return await self._http.act(request)
-        if self._functions.missing(FunctionKind.ACTIVITY, name) is not None:
+        if self._missing(FunctionKind.ACTIVITY, name) is not None:
             return activities.failure_without_details(name, f"Activity function '{name}' does not exist.")
         try:
             value = activities.trigger_value(request.input)
@@ -136,7 +155,7 @@ class FunctionsExecutor:
 
         Raises WorkAborted if the batch fails as a whole; it is not committed then, and will be retried.
         """
-        missing = self._functions.missing(FunctionKind.ENTITY, batch.entity.name)
+        missing = self._missing(FunctionKind.ENTITY, batch.entity.name)
         if missing is not None:
             raise WorkAborted(missing)
         try:

@@ -141,17 +141,19 @@ async def _run_engine(
     # Work items that need a function which is not registered yet would fail, so the engine waits for all listeners.
     await context.wait_until_running()
     async with (
-        http_activity(dict(context.settings.items()), context.clock) as http,
+        http_activity(
+            dict(context.settings.items()), context.clock, max_payload_bytes=options.max_payload_bytes
+        ) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock),
+            FunctionsExecutor(functions, http, options, clock=context.clock, load_errors=context.load_errors),
             options,
             clock=context.clock,
             new_id=context.new_id,
             lifecycle=own_hub.lifecycle,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
-            drain_seconds=context.drain_seconds * 0.8,
+            drain_seconds=lambda: context.stop_seconds() * 0.8,
         ),
     ):
         # The engine drains while the listeners stop, so that both share the host's drain time.
