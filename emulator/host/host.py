@@ -342,7 +342,8 @@ class _ListenerReporter:
     def started(self, retries: int) -> None:
         # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
-            _startup.info(
+            # A warning, because the console shows the failure by default, and would not show this.
+            _startup.warning(
                 "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
             )
 
@@ -368,7 +369,7 @@ class _EngineReporter:
 
     def started(self, retries: int) -> None:
         if retries:
-            _startup.info("The extension '%s' is running after %d retries.", self._extension, retries)
+            _startup.warning("The extension '%s' is running after %d retries.", self._extension, retries)
 
     def cancelled(self) -> None:
         _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._extension)

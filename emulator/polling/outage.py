@@ -47,6 +47,7 @@ class StorageOutage:
     def resolved(self) -> None:
         """Note a success; log it if the calls before it failed."""
         if self._is_down:
-            _log.info("%s works again", self._operation)
+            # A warning, because the console shows the failure by default, and would not show this.
+            _log.warning("%s works again", self._operation)
         self._is_down = False
         self._pause_seconds = 0.0
