@@ -64,6 +64,7 @@ class InstanceStatus:
     custom_status: str | None = None
     generation: int = 0
     tags: Tags | None = None
+    scheduled_start_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

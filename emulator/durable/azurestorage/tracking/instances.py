@@ -117,6 +117,7 @@ class InstanceTable:
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
             tags=rows.read_tags_text(columns.get("Tags")),
+            scheduled_start_at=scheduled_start(row),
         )
 
     async def _input(self, row: Row) -> str | None:
