@@ -14,6 +14,8 @@ from typing import Self
 TICKS_PER_SECOND = 10_000_000
 
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
+# The last tick of the year 9999, DateTime.MaxValue of .NET.
+_MAX_TICKS = 3_155_378_975_999_999_999
 _TEXT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,7})\d*)?(Z|[+-]\d{2}:?\d{2})?",
     re.IGNORECASE,
@@ -37,7 +39,7 @@ class Instant:
     def parse(cls, text: str) -> Self:
         """Read ISO 8601. No time zone means UTC; more than seven digits of a fraction are cut off.
 
-        Raises ValueError for anything else.
+        Raises ValueError for anything else, and for a time zone that moves the time out of the years 1 to 9999.
         """
         # datetime.fromisoformat accepts other forms, too, and loses the seventh digit.
         match = _TEXT.fullmatch(text.strip())
@@ -52,7 +54,10 @@ class Instant:
         minutes = int(offset[1:3]) * 60 + int(offset[-2:])
         # A clock ahead of UTC (+) shows a later time than UTC, so its offset is subtracted.
         sign = -1 if offset[0] == "-" else 1
-        return cls(ticks - sign * minutes * 60 * TICKS_PER_SECOND)
+        ticks -= sign * minutes * 60 * TICKS_PER_SECOND
+        if not 0 <= ticks <= _MAX_TICKS:
+            raise ValueError(f"not a point in time between the years 1 and 9999: {text!r}")
+        return cls(ticks)
 
     @property
     def datetime(self) -> datetime:

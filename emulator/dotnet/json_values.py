@@ -13,6 +13,9 @@ from emulator import bound_json as json
 
 _T = TypeVar("_T")
 
+_INT32 = range(-(2**31), 2**31)
+_INT64 = range(-(2**63), 2**63)
+
 
 def read_object(text: str | bytes) -> Mapping[str, Any]:
     """Return the members of a text that is a JSON object."""
@@ -29,6 +32,11 @@ def lenient_object(text: str | bytes) -> Mapping[str, Any]:
         return read_object(text)
     except ValueError:
         return {}
+
+
+def lenient_string(value: object) -> str | None:
+    """Return a string of another program's JSON; None for a value of another type."""
+    return value if isinstance(value, str) else None
 
 
 def json_object(value: object) -> Mapping[str, Any]:
@@ -56,14 +64,24 @@ def converted_string(value: object) -> str | None:
     raise ValueError(f"not a JSON string: {str(value)[:100]}")
 
 
-def converted_integer(value: object) -> int | None:
-    """Return an integer as Newtonsoft reads it into an integer member: strings of digits are converted."""
+def converted_int64(value: object) -> int | None:
+    """Return an integer as Newtonsoft reads it into an Int64: strings of digits are converted."""
+    return _converted_integer(value, _INT64, "Int64")
+
+
+def converted_int32(value: object) -> int | None:
+    """Return an integer as Newtonsoft reads it into an Int32: strings of digits are converted."""
+    return _converted_integer(value, _INT32, "Int32")
+
+
+def _converted_integer(value: object, numbers: range, kind: str) -> int | None:
+    if value is None:
+        return None
     # bool is a subclass of int in Python, but true and false are no integers in JSON.
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        return int(value)
-    raise ValueError(f"not a JSON integer: {str(value)[:100]}")
+    number = int(value) if isinstance(value, str) else value
+    if not isinstance(number, int) or isinstance(number, bool) or number not in numbers:
+        raise ValueError(f"not a JSON integer that fits into {kind}: {str(value)[:100]}")
+    return number
 
 
 def _typed(value: object, kind: type[_T], name: str) -> _T | None:

@@ -48,7 +48,10 @@ class InstanceNotFound(HubError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
-    """One row of the Instances table. `input`, `output` and `custom_status` are the stored texts, also from blobs."""
+    """One row of the Instances table. `input`, `output` and `custom_status` are the stored texts, also from blobs.
+
+    `parent_instance_id`: None if the instance is not a sub-orchestration. `name`: empty if the row has none.
+    """
 
     instance_id: str
     execution_id: str | None
@@ -65,6 +68,7 @@ class InstanceStatus:
     generation: int = 0
     tags: Tags | None = None
     scheduled_start_at: Instant | None = None
+    parent_instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

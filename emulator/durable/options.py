@@ -35,6 +35,11 @@ SCHEDULER_SETTING: Final = "DURABLE_TASK_SCHEDULER_CONNECTION_STRING"
 _TASK_HUB_PART: Final = re.compile(r"(?:^|;)\s*TaskHub\s*=\s*([^;\s][^;]*)", re.IGNORECASE)
 _SETTING_NAME: Final = re.compile("%([^%]+)%")
 
+MAX_PAYLOAD_SETTING: Final = "AZEMU_MAX_PAYLOAD_MIB"
+"""App setting: how large a payload may be when it is read from a compressed blob or response, in MiB."""
+MIB: Final = 1024 * 1024
+DEFAULT_MAX_PAYLOAD_BYTES: Final = 64 * MIB
+
 # The message of the extension says 45 characters, but its code accepts 50.
 _STORABLE: Final = re.compile("[A-Za-z][A-Za-z0-9]{2,49}")
 
@@ -154,7 +159,8 @@ class DurableTaskOptions:
     """The section extensions.durableTask of host.json.
 
     `configured_hub_name`: as host.json has it, None if absent. `hub_name`: the task hub that is used, which
-    `resolve_options` derives from the former and the app settings.
+    `resolve_options` derives from the former and the app settings. `max_payload_bytes`: from the app setting
+    AZEMU_MAX_PAYLOAD_MIB.
     """
 
     section_name: ClassVar[str] = "durableTask"
@@ -163,6 +169,7 @@ class DurableTaskOptions:
     # is refused in a deployment slot.
     configured_hub_name: str | None = option(None, key="hubName")
     hub_name: str = option(DEFAULT_HUB_NAME, key="")
+    max_payload_bytes: int = option(DEFAULT_MAX_PAYLOAD_BYTES, key="")
     default_version: str | None = None
     version_match_strategy: VersionMatch = VersionMatch.CURRENT_OR_OLDER
     version_failure_strategy: VersionFailure = VersionFailure.REJECT
@@ -206,7 +213,7 @@ class DurableTaskOptions:
 
 
 def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableTaskOptions:
-    """Complete the options as read from host.json: find the hub name, check the storage provider.
+    """Complete the options as read from host.json with app settings, and check the storage provider.
 
     Raises ConfigurationError.
     """
@@ -219,7 +226,18 @@ def resolve_options(options: DurableTaskOptions, settings: Settings) -> DurableT
         )
     # The hub name is not part of reading host.json, because it depends on app settings as well.
     name = hub_name(options.configured_hub_name, settings, any_name=provider.other is not None)
-    return replace(options, hub_name=name)
+    limit = _max_payload_bytes(settings.get(MAX_PAYLOAD_SETTING))
+    return replace(options, hub_name=name, max_payload_bytes=limit)
+
+
+def _max_payload_bytes(setting: str | None) -> int:
+    text = (setting or "").strip()
+    if not text:
+        return DEFAULT_MAX_PAYLOAD_BYTES
+    # Six digits of MiB are a terabyte.
+    if not re.fullmatch("[1-9][0-9]{0,5}", text):
+        raise ConfigurationError(f'The app setting {MAX_PAYLOAD_SETTING} is "{text}", not a number of MiB such as 256.')
+    return int(text) * MIB
 
 
 def storable_hub_name(name: str) -> str:

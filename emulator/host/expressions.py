@@ -205,7 +205,11 @@ class BindingData:
             return self._function
         if first == _SYSTEM and members:
             raise ExpressionError(f"Error while accessing '{members[0]}': property doesn't exist.")
-        raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
+        # The first sentence is the Functions host's.
+        given = ", ".join(sorted((*self._values, *payload_members(self._payload)), key=str.lower))
+        raise ExpressionError(
+            f"No value for named parameter '{'.'.join(expression.path)}'. The trigger gives: {given or 'no names'}."
+        )
 
     # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
     @cached_property

@@ -92,6 +92,10 @@ class LockRenewer(Generic[Item]):
         except EmulatorError as error:
             _log.warning("Renewing the lock of %s failed: %s", item.description, error)
             return
+        except Exception:
+            # One item must not end the renewal of the others.
+            _log.exception("Renewing the lock of %s failed.", item.description)
+            return
         # The item may have been removed while the request was under way, because this host deleted it or gave it
         # back. Then the refusal is expected, and nothing was lost.
         if self._items.pop(item.id, None) is not None:

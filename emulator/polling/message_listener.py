@@ -160,7 +160,8 @@ class _MessageListener:
                 try:
                     # Not cancelled between the response, which has hidden the messages, and the start of their tasks.
                     is_empty = await run_to_completion(self._receive())
-                except EmulatorError as error:
+                except Exception as error:
+                    # A loop that ends would end the host, whose next start may meet the same error.
                     await self._outage.wait_before_retry(error)
                     continue
                 self._outage.resolved()

@@ -16,6 +16,7 @@ from emulator.background import run_to_completion
 from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.log_once import LogOnce
 from emulator.polling.outage import StorageOutage
 
 Item = TypeVar("Item")
@@ -68,6 +69,7 @@ async def work(
     # Set by every item that ends; the loop checks the limit again then.
     has_ended = asyncio.Event()
     outage = StorageOutage(f"Fetching {processor.name} work items", clock)
+    logged = LogOnce()
 
     def ended(task: asyncio.Task[None]) -> None:
         in_flight.discard(task)
@@ -88,7 +90,7 @@ async def work(
             outage.resolved()
             for item in items:
                 task = asyncio.create_task(
-                    _handle(processor, item), name=f"{processor.name} {processor.describe(item)}"
+                    _handle(processor, item, logged), name=f"{processor.name} {processor.describe(item)}"
                 )
                 in_flight.add(task)
                 task.add_done_callback(ended)
@@ -96,8 +98,11 @@ async def work(
         await _drain(in_flight, clock, drain_seconds())
 
 
-async def _handle(processor: Processor[Item, Result], item: Item) -> None:
-    """Process one item. Every error is logged here and does not affect other items."""
+async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnce) -> None:
+    """Process one item. Errors do not affect other items.
+
+    Each is logged here; an item that is retried for days with the same error only once.
+    """
     try:
         result = await processor.run(item)
     except asyncio.CancelledError:
@@ -105,17 +110,19 @@ async def _handle(processor: Processor[Item, Result], item: Item) -> None:
         raise
     # No traceback: the reason is known, and it is no defect of the host.
     except WorkAborted as aborted:
-        _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
+        if logged.is_first(processor.describe(item), str(aborted)):
+            _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
         await run_to_completion(_abandon(processor, item))
-    except Exception:
-        _log.exception("Processing %s failed. It will be retried.", processor.describe(item))
+    except Exception as error:
+        if logged.is_first(processor.describe(item), repr(error)):
+            _log.exception("Processing %s failed. It will be retried.", processor.describe(item))
         await run_to_completion(_abandon(processor, item))
     else:
         # The stop of the host cancels this task. A write must not be interrupted by that.
-        await run_to_completion(_save(processor, item, result))
+        await run_to_completion(_save(processor, item, result, logged))
 
 
-async def _save(processor: Processor[Item, Result], item: Item, result: Result) -> None:
+async def _save(processor: Processor[Item, Result], item: Item, result: Result, logged: LogOnce) -> None:
     try:
         await processor.save(item, result)
     # A warning and no traceback: with several hosts this happens in normal operation.
@@ -127,10 +134,12 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result) 
         )
         await _abandon(processor, item)
     except EmulatorError as error:
-        _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
+        if logged.is_first(processor.describe(item), str(error)):
+            _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
         await _abandon(processor, item)
-    except Exception:
-        _log.exception("Saving %s failed. It will be retried.", processor.describe(item))
+    except Exception as error:
+        if logged.is_first(processor.describe(item), repr(error)):
+            _log.exception("Saving %s failed. It will be retried.", processor.describe(item))
         await _abandon(processor, item)
 
 

@@ -5,6 +5,7 @@ Source: the error code lists of the Azure Storage REST reference (common, queue,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from emulator.errors import EmulatorError
@@ -29,6 +30,8 @@ _BY_STATUS: dict[int, type[StorageError]] = {
     413: InvalidRequest,
     414: InvalidRequest,
 }
+
+_NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _HINTS = {
     401: " The account needs credentials: check the connection string.",
@@ -60,6 +63,27 @@ def invalid_request(
 ) -> EmulatorError:
     """Return the error for a request that the service would refuse, without sending it."""
     return service_error(action, status=status, code=code, detail=detail, failed_index=failed_index)
+
+
+def forbidden_in_blob_name(name: str) -> str | None:
+    """Return what is wrong with the characters of a blob's name; None: nothing.
+
+    Azurite takes control characters, and then refuses every listing of the container with status 500.
+    """
+    match = _NOT_IN_URL.search(name)
+    if match is None:
+        return None
+    return (
+        f"The name {name!a} has the character U+{ord(match[0]):04X} at position {match.start() + 1}. Names of blobs "
+        "cannot have control characters, halves of surrogate pairs, U+FFFE or U+FFFF."
+    )
+
+
+def check_blob_name(action: str, name: str) -> None:
+    """Raise the error for a blob's name with a character that it cannot have."""
+    problem = forbidden_in_blob_name(name)
+    if problem is not None:
+        raise invalid_request(action, "InvalidUri", problem)
 
 
 def check_transaction(action: str, operations: Sequence[TableOperation]) -> None:

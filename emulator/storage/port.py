@@ -42,6 +42,8 @@ ANY_ETAG = "*"
 MAX_BATCH_OPERATIONS = 100
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_HIDE = timedelta(days=7)
+FIRST_ROW_INSTANT = Instant.parse("1601-01-01T00:00:00Z")
+"""The earliest time that a row can have."""
 
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 

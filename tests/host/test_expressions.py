@@ -99,8 +99,8 @@ def test_dates_in_a_payload_are_written_as_local_times(monkeypatch: pytest.Monke
 
 
 UNRESOLVED = [
-    ("{missing}", "No value for named parameter 'missing'."),
-    ("{missing.a}", "No value for named parameter 'missing.a'."),
+    ("{missing}", "No value for named parameter 'missing'. The trigger gives: list, name, object."),
+    ("{missing.a}", "No value for named parameter 'missing.a'. The trigger gives: list, name, object."),
     ("{sys.other}", "Error while accessing 'other': property doesn't exist."),
     ("{object.other}", "Error while accessing 'other': property doesn't exist."),
     ("{name.part}", "Error while accessing 'part': property doesn't exist."),

@@ -88,7 +88,9 @@ class AzureStorageTaskHub:
             tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
         )
         tracking = tracking or account
-        self._large = LargePayloads(tracking.container(names.large_message_container), clock, new_id)
+        self._large = LargePayloads(
+            tracking.container(names.large_message_container), clock, new_id, max_bytes=options.max_payload_bytes
+        )
         self._history_rows = tracking.table(names.history_table)
         self._instance_rows = tracking.table(names.instances_table)
         self._history = HistoryTable(self._history_rows, self._large, clock)

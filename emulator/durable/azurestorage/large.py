@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 from emulator.clock import Clock
+from emulator.durable.options import DEFAULT_MAX_PAYLOAD_BYTES, MAX_PAYLOAD_SETTING, MIB
 from emulator.ids import NewId
 from emulator.storage.port import BlobContainer, NotFound, StorageError
 
@@ -45,6 +46,8 @@ def too_large_for_column(text: str) -> bool:
 
 def message_blob_name(instance_id: str, activity_id: str, event_type: str) -> str:
     """Return the name of a message's blob. `instance_id`: the receiver's id, not escaped."""
+    # Half of a surrogate pair has no UTF-8. .NET writes U+FFFD for it.
+    instance_id = instance_id.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return f"{instance_id}/message-{activity_id.replace('-', '')}-{event_type}.json.gz"
 
 
@@ -81,11 +84,47 @@ class DamagedPayload(StorageError):
         )
 
 
-class LargePayloads:
-    """The container for large payloads of one hub. It is created when the first payload is stored, as in .NET."""
+class PayloadTooLarge(StorageError):
+    """The blob of a payload has more bytes than the limit when it is decompressed."""
 
-    def __init__(self, container: BlobContainer, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, blob: str, limit_bytes: int) -> None:
+        super().__init__(
+            f"The blob {blob} has more than {limit_bytes / MIB:g} MiB when it is decompressed. It stays where it is. "
+            f"To read it, set {MAX_PAYLOAD_SETTING} in local.settings.json to a larger number of MiB.",
+            status=200,
+            code="PayloadTooLarge",
+        )
+
+
+def decompressed(content: bytes, limit: int) -> bytes | None:
+    """Return the content of a gzip file; None if that is more than `limit` bytes. Raises zlib.error, EOFError."""
+    parts, room = list[bytes](), limit
+    # A gzip file may have several members.
+    while content:
+        member = zlib.decompressobj(wbits=31)
+        parts.append(member.decompress(content, room + 1))
+        room -= len(parts[-1])
+        if room < 0:
+            return None
+        if not member.eof:
+            raise EOFError("the gzip file is cut off")
+        content = member.unused_data.lstrip(b"\0")
+    if not parts:
+        raise EOFError("the gzip file is empty")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class LargePayloads:
+    """The container for large payloads of one hub. It is created when the first payload is stored, as in .NET.
+
+    `max_bytes`: the limit of a payload that is read. A few kilobytes of gzip may be gigabytes.
+    """
+
+    def __init__(
+        self, container: BlobContainer, clock: Clock, new_id: NewId, *, max_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+    ) -> None:
         self._container = container
+        self._max_bytes = max_bytes
         self._clock = clock
         self._new_id = new_id
         self._is_created = False
@@ -115,14 +154,22 @@ class LargePayloads:
         return blob, await self.store(blob, text)
 
     async def load(self, blob: str) -> str:
-        """Return the text of a blob. Raises NotFound, DamagedPayload."""
+        """Return the text of a blob. Raises NotFound, DamagedPayload, PayloadTooLarge."""
         content = await self._container.read(blob)
+
+        def read() -> str | None:
+            payload = decompressed(content, self._max_bytes)
+            # A byte order mark is accepted, because .NET writers may put one.
+            return None if payload is None else payload.decode("utf-8-sig", "surrogatepass")
+
         try:
             with self._clock.busy():
-                # A byte order mark is accepted, because .NET writers may put one.
-                return (await asyncio.to_thread(gzip.decompress, content)).decode("utf-8-sig", "surrogatepass")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+                text = await asyncio.to_thread(read)
+        except (EOFError, zlib.error, UnicodeDecodeError) as error:
             raise DamagedPayload(blob, error) from error
+        if text is None:
+            raise PayloadTooLarge(blob, self._max_bytes)
+        return text
 
     async def resolve(self, reference: str) -> str:
         """Return the text that a status column refers to; the reference itself if its blob is missing or damaged.
@@ -134,7 +181,7 @@ class LargePayloads:
             return reference
         try:
             return await self.load(blob)
-        except (NotFound, DamagedPayload):
+        except StorageError:
             return reference
 
     async def list(self, prefix: str) -> AsyncIterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from emulator.dotnet.json_values import converted_integer, converted_string
+from emulator.dotnet.json_values import converted_int32, converted_string
 from emulator.durable.core.event_schema import OBJECTS, Kind
 
 ObjectWriter = Callable[[Any], dict[str, Any] | None]
@@ -61,7 +61,7 @@ def _write_map(head: Mapping[str, str], entries: Mapping[str, Any] | None) -> di
 def _object_readers() -> Mapping[Kind, ObjectReader]:
     readers: dict[Kind, ObjectReader] = {
         Kind.STRING: converted_string,
-        Kind.INTEGER: converted_integer,
+        Kind.INTEGER: converted_int32,
         Kind.BOOLEAN: bool,
         Kind.STRING_MAP: partial(_read_map, read=lambda value: converted_string(value) or ""),
         Kind.OBJECT_MAP: _read_map,

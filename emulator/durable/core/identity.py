@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 
 
@@ -82,6 +83,14 @@ class EntityId:
         # A name is a function name and has no @, so the first one ends it. The key may contain more.
         name, separator, key = instance_id[1:].partition("@")
         return cls(name, key) if instance_id.startswith("@") and separator else None
+
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def has_lone_surrogate(instance_id: str) -> bool:
+    """Whether half of a surrogate pair makes the id unfit for storage: rows and blobs are named in UTF-8."""
+    return not instance_id.isascii() and _LONE_SURROGATE.search(instance_id) is not None
 
 
 def is_entity(instance_id: str) -> bool:

@@ -25,6 +25,8 @@ from emulator.durable.core.status import status_after
 from emulator.instant import MIN_INSTANT, Instant
 
 FIRE_AND_FORGET = "FireAndForget"
+SOURCE_INSTANCE_ID = "MS_DurableFunctions_SourceInstanceId"
+"""Tag of an instance that repeats another one under a new id (restart): the id of that instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from typing import Final
 
 from emulator import bound_json as json
 from emulator.clock import Clock
-from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, FoundBlob, PassingOn
 from emulator.host.locks import CONTAINER
@@ -48,7 +47,7 @@ class ScanInfo:
         try:
             text = json.loads(content)["LatestScan"]
             return datetime.fromisoformat(text).astimezone(UTC)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     async def write(self, latest: datetime) -> None:
@@ -95,7 +94,7 @@ class AccountScan:
                     self._latest = await self._info.read()
                     is_known = True
                 await self._pass()
-            except EmulatorError as error:
+            except Exception as error:
                 # From the beginning: what was listed before the error was not passed on completely.
                 self._sweep = None
                 await outage.wait_before_retry(error)

@@ -14,7 +14,6 @@ from os.path import commonprefix
 from typing import Final
 
 from emulator.clock import Clock
-from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, FoundBlob, PassingOn
 from emulator.host.console.categories import function_category
@@ -64,7 +63,7 @@ class ContainerScan:
             changes, started_at = self._container.changes(), self._clock.now()
             try:
                 is_complete = await self._scan()
-            except EmulatorError as error:
+            except Exception as error:
                 await outage.wait_before_retry(error)
                 continue
             outage.resolved()

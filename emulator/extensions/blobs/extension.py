@@ -33,6 +33,7 @@ def blob_extension(context: ExtensionContext) -> Extension:
         manual_event=manual,
         log_category=_LOG_CATEGORY,
         gives_sdk_types=True,
+        required_members=["path"],
     )
     return Extension(
         name=BlobsOptions.section_name,

@@ -11,7 +11,6 @@ from typing import Final
 
 from emulator.background import task_group
 from emulator.config.connections import StorageConnection, resolve_connection
-from emulator.errors import EmulatorError
 from emulator.extensions.blobs.account_scan import BLOBS_PER_PASS, AccountScan, ScanInfo
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.container_scan import ContainerScan
@@ -73,7 +72,7 @@ async def scan_containers(
                 await scan_all()
         except HostLockLost as lost:
             _log.warning("%s Another host may look for new blobs now; this one waits for the lock.", lost)
-        except EmulatorError as error:
+        except Exception as error:
             await outage.wait_before_retry(error)
 
 

@@ -143,7 +143,9 @@ async def _run_engine(
     # Work items that need a function which is not registered yet would fail, so the engine waits for all listeners.
     await context.wait_until_running()
     async with (
-        http_activity(dict(context.settings.items()), context.clock) as http,
+        http_activity(
+            dict(context.settings.items()), context.clock, max_payload_bytes=options.max_payload_bytes
+        ) as http,
         engine(
             own_hub.hub,
             FunctionsExecutor(functions, http, options, clock=context.clock, load_errors=context.load_errors),

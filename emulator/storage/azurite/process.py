@@ -22,7 +22,8 @@ from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
 from emulator.private_files import UMASK
 from emulator.storage.azurite.probe import HOST, PortUser, probe
-from emulator.storage.azurite.program import DOCKER_IMAGE, PrintLine, Program
+from emulator.storage.azurite.program import PrintLine, Program
+from emulator.storage.azurite.release import DOCKER_IMAGE
 from emulator.subprocesses import describe_exit_code, kill_process_tree, start_detached
 
 # Loaded into Azurite's Node.js, so that Azurite ends when this process ends in any way.

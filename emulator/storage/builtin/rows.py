@@ -19,7 +19,7 @@ from emulator import bound_json as json
 from emulator.instant import Instant
 from emulator.storage.builtin.database import Refused
 from emulator.storage.builtin.names import is_identifier
-from emulator.storage.port import Int64, Row, Value
+from emulator.storage.port import FIRST_ROW_INSTANT, Int64, Row, Value
 
 _BAD_KEY = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 # 1 KiB of UTF-16.
@@ -28,7 +28,6 @@ _MAX_PROPERTIES = 252  # 255 with PartitionKey, RowKey and Timestamp
 _MAX_NAME = 255
 _MAX_VALUE_BYTES = 64 * 1024
 _MAX_ROW_BYTES = 1024 * 1024
-_FIRST_INSTANT = Instant.parse("1601-01-01T00:00:00Z")
 # The service ignores properties of these names and sets its own.
 _SYSTEM_NAMES = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 
@@ -141,7 +140,7 @@ def _check_value(name: str, value: Value) -> None:
                     400, "InvalidInput", f"{_INVALID_INPUT}the value of {name} does not fit into Int{bits + 1}{hint}."
                 )
         case Instant():
-            if value < _FIRST_INSTANT:
+            if value < FIRST_ROW_INSTANT:
                 raise Refused(400, "OutOfRangeInput", f"{_INVALID_INPUT}{name} is a DateTime before the year 1601.")
         case _:
             raise Refused(

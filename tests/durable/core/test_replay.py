@@ -254,6 +254,7 @@ def test_child_has_own_version_or_default_version() -> None:
         ("i1", "must be different than the instance ID of a parent orchestration"),
         ("p1", "must be different than the instance ID of a parent orchestration"),
         ("@counter@k", "must not start with @"),
+        ("child\ud800", "The instance ID 'child\\ud800' of a sub-orchestration has half of a surrogate pair"),
     ],
 )
 def test_invalid_child_id_fails_orchestration(child_id: str, why: str) -> None:

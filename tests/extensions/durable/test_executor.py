@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import sys
@@ -183,6 +184,60 @@ async def test_content_without_a_type_is_plain_text(unused_tcp_port: int) -> Non
 async def test_multipart_is_refused() -> None:
     failed = await call_http("http://unused.test", content="x", headers={"Content-Type": "multipart/form-data"})
     assert failed.reason == "Multipart content is not supported with CallHttpAsync."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "null",
+        "[]",
+        "[1]",
+        "[[]]",
+        "{}",
+        '["GET"]',
+        "[{}]",
+        "[" * 100_000,
+        '[{"method": "GET"}]',
+        '[{"method": 5, "uri": "http://unused.test"}]',
+        '[{"method": "GET", "uri": []}]',
+        '[{"method": "GET", "uri": "no url"}]',
+        '[{"method": "G T", "uri": "http://127.0.0.1:1"}]',
+        '[{"method": "GET", "uri": "http://[::1"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:99999"}]',
+        '[{"method": "GET", "uri": "http://\\ud800.test"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1/\\ud800"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "headers": "x"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "headers": {"a\\nb": "c"}}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "headers": {"a": "b\\r\\nc: d"}}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "headers": {"a": "\\ud800"}}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "headers": {"Content-Length": "x"}}]',
+        '[{"method": "POST", "uri": "http://127.0.0.1:1", "content": "\\ud800"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "tokenSource": "x"}]',
+        '[{"method": "GET", "uri": "http://127.0.0.1:1", "tokenSource": {"resource": 5}}]',
+    ],
+)
+async def test_a_request_that_cannot_be_sent_fails_the_call(text: str | None) -> None:
+    async with executor() as executing:
+        failed = await executing.act(activity("BuiltIn::HttpActivity", text))
+    assert isinstance(failed, ActivityFailed)
+    assert failed.reason
+
+
+async def test_a_compressed_response_is_limited(unused_tcp_port: int) -> None:
+    bomb = gzip.compress(b"0" * (65 << 20), compresslevel=1)
+
+    def answer(request: web.Request) -> web.Response:
+        body = bomb if request.path == "/bomb" else gzip.compress(b"hello")
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async with server(answer, unused_tcp_port) as url:
+        failed = await call_http(f"{url}/bomb")
+        small = await call_http(url)
+    assert "AZEMU_MAX_PAYLOAD_MIB" in failed.reason
+    assert json.loads(small.result)["content"] == "hello"
 
 
 async def test_a_token_comes_from_the_managed_identity(unused_tcp_port: int) -> None:

@@ -1,7 +1,7 @@
 """Control queues and the work-item queue of a task hub: putting, getting, locking and returning task messages.
 
 A `TaskQueue` converts between task messages and queue messages. Messages over the size limit go through a blob,
-unreadable ones are returned with a growing delay, and messages that are due later stay hidden until then.
+unreadable ones are set aside, and messages that are due later stay hidden until then.
 Source: docs/protocol/task-hub-storage.md chapters 2.1, 2.4, 6.2 and 6.6 (durabletask: Messaging/*.cs,
 MessageManager.cs).
 """
@@ -16,17 +16,20 @@ from datetime import datetime, timedelta
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.checks import Accepted, check
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.options import MessageEncoding
+from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
 from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.polling.locked_message import LockedMessage
+from emulator.polling.log_once import LogOnce
 from emulator.polling.message_wait import MessageWait
-from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageError
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage
 
 _log = get_logger(__name__)
 
@@ -84,7 +87,8 @@ class EncodedMessage:
 class TaskQueue:
     """One queue of a task hub.
 
-    `first_lock`: how long a received message is locked. `lock_for`: how long each renewal locks it.
+    `first_lock`: how long a received message is locked. `lock_for`: how long each renewal locks it. `accepted`: the
+    events that the queue may have.
     """
 
     def __init__(
@@ -97,12 +101,15 @@ class TaskQueue:
         first_lock: timedelta,
         lock_for: timedelta,
         encoding: MessageEncoding,
+        accepted: Accepted,
     ) -> None:
         self._queue = queue
         self._journal = journal
         self._large = large
         self._clock = clock
         self._encoding = encoding
+        self._accepted = accepted
+        self._set_aside = LogOnce()
         # One per queue for the whole life of the process: it remembers when hidden messages become visible.
         self._wait = MessageWait(queue, clock)
         self.first_lock = first_lock
@@ -154,9 +161,9 @@ class TaskQueue:
         return blob_url
 
     async def get(self, limit: int) -> list[ReceivedMessage]:
-        """Receive and lock up to `limit` (1 to 32) messages. Unreadable ones are logged and returned to the queue.
+        """Receive and lock up to `limit` (1 to 32) messages. Creates the queue if it does not exist.
 
-        Creates the queue if it does not exist.
+        Messages that cannot be read are set aside: logged once, and hidden for longer after every attempt.
         """
         # Computed before the request, so that this host never assumes a lock that the service has ended.
         locked_until = self._clock.now() + self.first_lock
@@ -187,22 +194,36 @@ class TaskQueue:
     async def _read(self, lock: LockedMessage) -> ReceivedMessage | None:
         try:
             data, task = await self._decode(lock.message)
-        except (UnreadableMessage, StorageError) as error:
-            # Not deleted: another version of the app may be able to read it, and a blob may be restored.
-            _log.error(
-                "Message %s of queue %s cannot be read and is returned to the queue: %s", lock.id, self.name, error
-            )
+        except Exception as error:
+            # Not deleted: another version of the app may be able to read it, and a blob may be restored. A blob service
+            # that does not respond is no reason to stop either: the queue has responded.
+            if self._set_aside.is_first(lock.id):
+                known = isinstance(error, EmulatorError)
+                _log.error(
+                    "Message %s of queue %s cannot be read. It stays in the queue and is tried again every ten "
+                    "minutes: %s",
+                    lock.id,
+                    self.name,
+                    error,
+                    exc_info=None if known else error,
+                )
             await self._return(lock, abandoned_for(lock.message.dequeue_count))
             return None
         return ReceivedMessage(self, lock, data, task)
 
     async def _decode(self, queue_message: QueueMessage) -> tuple[MessageData, TaskMessage]:
-        data = wire.decode(queue_message.body, received_at=Instant.of(queue_message.inserted_at))
+        received_at = Instant.of(queue_message.inserted_at)
+        data = wire.decode(queue_message.body, received_at=received_at)
         # The queue message is only a reference then. Its own envelope fields are empty; those in the blob count.
-        if data.blob_name:
-            data = wire.decode(await self._large.load(data.blob_name))
+        if blob := data.blob_name:
+            text = await self._large.load(blob)
+            try:
+                data = wire.decode(text, received_at=received_at)
+            except UnreadableMessage as error:
+                raise UnreadableMessage(f"Blob {blob}: {error}") from error
         if data.message is None:
             raise UnreadableMessage("The message has neither a TaskMessage nor a CompressedBlobName.")
+        check(data.message, self._accepted)
         return data, data.message
 
     async def wait_for_message(self, backoff: Backoff) -> None:
@@ -224,7 +245,7 @@ class TaskQueue:
         """Return a message whose processing failed, with a delay that grows with every attempt."""
         # As in .NET there is no poison queue. The message is retried every ten minutes, because dropping it would leave
         # an orchestration waiting forever.
-        if message.dequeue_count >= POISON_COUNT:
+        if message.dequeue_count >= POISON_COUNT and self._set_aside.is_first(message.id):
             _log.warning(
                 'Message %s (%s for instance "%s") was retried %d times; it stays in queue %s',
                 message.id,

@@ -13,6 +13,7 @@ from datetime import timedelta
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.checks import TO_INSTANCES, TO_WORKERS, Accepted
 from emulator.durable.azurestorage.messaging.queues import EncodedMessage, TaskQueue
 from emulator.durable.azurestorage.messaging.wire import MessageData
 from emulator.durable.azurestorage.names import HubNames
@@ -97,7 +98,7 @@ def open_sender(
 ) -> MessageSender:
     """Open the queues of a task hub. `first_lock`: the longest lock of a message that was not renewed yet."""
 
-    def queue(name: str, timeout: timedelta) -> TaskQueue:
+    def queue(name: str, timeout: timedelta, accepted: Accepted) -> TaskQueue:
         return TaskQueue(
             account.queue(name),
             large,
@@ -106,12 +107,13 @@ def open_sender(
             first_lock=min(timeout, first_lock),
             lock_for=timeout,
             encoding=encoding,
+            accepted=accepted,
         )
 
     encoding = provider.queue_client_message_encoding
     return MessageSender(
         names,
         new_id,
-        control_queue=lambda name: queue(name, provider.control_queue_visibility_timeout),
-        work_items=queue(names.work_item_queue, provider.work_item_queue_visibility_timeout),
+        control_queue=lambda name: queue(name, provider.control_queue_visibility_timeout, TO_INSTANCES),
+        work_items=queue(names.work_item_queue, provider.work_item_queue_visibility_timeout, TO_WORKERS),
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator import bound_json as json
-from emulator.dotnet.json_values import converted_integer, converted_string
+from emulator.dotnet.json_values import converted_int32, converted_int64, converted_string
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.event_objects import READERS, object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
@@ -96,9 +96,9 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
         return MessageData(
             activity_id=converted_string(envelope.get("ActivityId")) or _EMPTY_GUID,
             message=_read_task_message(task_message, received_at) if task_message else None,
-            sequence_number=converted_integer(envelope.get("SequenceNumber")) or 0,
+            sequence_number=converted_int64(envelope.get("SequenceNumber")) or 0,
             sender=_read_instance(envelope.get("Sender")),
-            episode=converted_integer(envelope.get("Episode")),
+            episode=converted_int32(envelope.get("Episode")),
             blob_name=converted_string(envelope.get("CompressedBlobName")) or None,
             trace_context=converted_string(envelope.get("SerializableTraceContext")),
         )
@@ -238,7 +238,7 @@ def read_event(members: Mapping[str, Any], received_at: Instant) -> HistoryEvent
     if event_type is None:
         raise ValueError(f"unknown event type {class_name}")
     # .NET reads a missing EventId as -1, too, or as 0 for events whose class has a single constructor.
-    event_id = converted_integer(members.get("EventId"))
+    event_id = converted_int32(members.get("EventId"))
     values: dict[str, Any] = {
         "event_id": -1 if event_id is None else event_id,
         "is_played": bool(members.get("IsPlayed")),

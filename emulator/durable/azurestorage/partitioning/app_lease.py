@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from emulator.background import background
 from emulator.clock import Clock
-from emulator.dotnet.json_values import lenient_object
+from emulator.dotnet.json_values import lenient_object, lenient_string
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
@@ -40,7 +40,7 @@ class AppLeaseInfo:
     def read(cls, content: bytes) -> AppLeaseInfo:
         """Decode the blob. Damaged content counts as empty."""
         members = lenient_object(content)
-        return cls(members.get("OwnerId"), members.get("DesiredSwapId"))
+        return cls(lenient_string(members.get("OwnerId")), lenient_string(members.get("DesiredSwapId")))
 
     def text(self) -> str:
         """Encode the blob's content."""

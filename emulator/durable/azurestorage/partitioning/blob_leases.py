@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from emulator.clock import Clock
-from emulator.dotnet.json_values import lenient_object
+from emulator.dotnet.json_values import lenient_object, lenient_string
 from emulator.dotnet.json_writer import json_text
 from emulator.errors import EmulatorError
 from emulator.ids import NewId, hyphenated
@@ -39,11 +39,12 @@ class LeaseRecord:
     def read(cls, queue_name: str, content: bytes, *, is_leased: bool) -> LeaseRecord:
         """Decode a blob. Damaged content names no owner: the queue is free as soon as the blob lease is."""
         members = lenient_object(content)
+        epoch = members.get("Epoch")
         return cls(
             queue_name=queue_name,
-            owner=members.get("Owner"),
-            token=members.get("Token"),
-            epoch=members.get("Epoch") or 0,
+            owner=lenient_string(members.get("Owner")),
+            token=lenient_string(members.get("Token")),
+            epoch=epoch if isinstance(epoch, int) else 0,
             is_leased=is_leased,
         )
 

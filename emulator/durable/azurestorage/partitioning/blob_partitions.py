@@ -186,8 +186,10 @@ async def repeat_passes(
         loop.begin_pass()
         try:
             await loop.run_pass(run_pass, recreate)
-        except EmulatorError as error:
-            _log.warning("The leases of the control queues cannot be read or renewed: %s", error)
+        except Exception as error:
+            # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
+            traceback = None if isinstance(error, EmulatorError) else error
+            _log.warning("The leases of the control queues cannot be read or renewed: %s", error, exc_info=traceback)
         await loop.end_pass(interval)
 
 

@@ -29,6 +29,7 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 LEASE = timedelta(seconds=30)
+_LONGEST_PLAUSIBLE_LEASE = timedelta(days=1)
 RENEW_EVERY = timedelta(seconds=10)
 # .NET uses a second while it waits for another host. A little less lets this host claim a queue that a stopping host
 # releases within about a second.
@@ -132,7 +133,9 @@ def plan_partition(partition: Partition, worker_id: str, now: Instant, *, stoppi
 
 
 def _is_free(partition: Partition, worker_id: str, now: Instant) -> bool:
-    is_over = partition.expires_at is None or now >= partition.expires_at
+    expires_at = partition.expires_at
+    # A damaged time, far beyond the end of any lease, would keep all hosts from the queue.
+    is_over = expires_at is None or now >= expires_at or expires_at - now > _LONGEST_PLAUSIBLE_LEASE
     if partition.owner is None:
         # A released row is kept for the host that asked for it, but only while its last lease would have lasted.
         return partition.next_owner in (None, worker_id) or is_over
@@ -239,15 +242,17 @@ class TablePartitions:
             try:
                 pause = await self._loop.run_pass(lambda: self._pass(listener), recreate)
                 failures = 0
-            except (EmulatorError, TimeoutError) as error:
+            except Exception as error:
                 failures += 1
+                # These have a text for users, or none. Any other error is a defect, and needs its traceback.
+                traceback = None if isinstance(error, EmulatorError | TimeoutError) else error
                 if isinstance(error, PreconditionFailed):
                     # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
                     _log.debug("Another host changed the partition table at the same time; its rows are read again")
                 elif failures == _QUICK_RETRIES:
                     # A TimeoutError has no text.
                     reason = str(error) or "storage did not respond in time"
-                    _log.warning("The leases of the control queues cannot be renewed: %s", reason)
+                    _log.warning("The leases of the control queues cannot be renewed: %s", reason, exc_info=traceback)
                 else:
                     _log.debug("Reading or renewing the leases of the control queues failed: %s", error)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
@@ -265,7 +270,9 @@ class TablePartitions:
         async def read_rows() -> list[Row]:
             return [row async for row in query_rows(self._table)]
 
-        partitions = [read_partition(row) for row in await self._in_time(read_rows())]
+        # A row that names no control queue of this hub is not a lease, whoever wrote it.
+        rows = [row for row in await self._in_time(read_rows()) if self._is_of_hub(row)]
+        partitions = [read_partition(row) for row in rows]
         if len(partitions) != len(self._queue_names) and not self._has_warned:
             self._has_warned = True
             _log.warning(
@@ -284,6 +291,11 @@ class TablePartitions:
         # With other hosts on the hub, queues can become free at any time, because one of them stops. .NET would find
         # them only after up to ten seconds.
         return RENEW_EVERY if is_alone and not self._drains else _SHORT_INTERVAL
+
+    def _is_of_hub(self, row: Row) -> bool:
+        # The number may be above the partition count of this host, if the count was reduced.
+        folder, _, number = row.row_key.rpartition("-")
+        return not row.partition_key and number.isdecimal() and folder == self._queue_names[0].rpartition("-")[0]
 
     async def _apply_plan(self, before: Partition, listener: ControlQueueListener) -> PartitionPlan:
         name = before.queue_name

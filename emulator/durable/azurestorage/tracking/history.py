@@ -20,7 +20,7 @@ from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_ro
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
-from emulator.durable.core.events import HistoryEvent, OrchestratorStarted
+from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
@@ -72,6 +72,12 @@ class History:
     is_row_current: bool = False
     is_rewound: bool = False
     weight: int = 1000
+
+    @property
+    def started(self) -> ExecutionStarted | None:
+        """The event that began the execution; None if no events are loaded."""
+        # The second event of nearly every history.
+        return next((event for event in self.events if isinstance(event, ExecutionStarted)), None)
 
     def with_events(self, new: Sequence[HistoryEvent]) -> History:
         """Return the history of the same execution with `new` events appended."""
@@ -126,6 +132,8 @@ class HistoryTable:
         stored = [row async for row in query_rows(self._table, where)]
         # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(stored) if rows.is_sentinel(row)), None)
+        if sentinel is not None:
+            rows.check_sentinel(sentinel)
         etag = sentinel.etag if sentinel else None
         # If there is no sentinel, .NET takes the execution of the first row.
         current = _execution_of(sentinel or stored[0]) if stored else None
@@ -134,14 +142,17 @@ class HistoryTable:
         loaded: list[HistoryEvent] = []
         blobs: list[str] = []
         for row in stored:
-            if rows.is_sentinel(row):
+            # Rows behind those of the current execution are of an older, longer one. Only a purge deletes them.
+            if rows.is_sentinel(row) or _execution_of(row) != current:
                 continue
-            if _execution_of(row) != current:
-                # The rest belongs to an older, longer execution. Only a purge deletes such rows.
-                break
+            rows.check_position(row, len(loaded))
             complete_row, names = await inline(row, self._large)
             loaded.append(rows.read_event(complete_row))
             blobs += names
+        if not loaded and any(not rows.is_sentinel(row) for row in stored):
+            raise rows.UnreadableRow(
+                f'The sentinel of instance "{instance_id}" names the execution {current}, which has no rows.'
+            )
         history = History(instance_id=instance_id, execution_id=current, etag=etag, blobs=blobs)
         return history.with_events(loaded)
 

@@ -12,7 +12,6 @@ from operator import and_, or_
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import (
-    DamagedPayload,
     LargePayloads,
     blob_name_of,
     too_large_for_column,
@@ -21,10 +20,13 @@ from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History
-from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated
+from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated, Tags
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
+from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
+from emulator.logs import get_logger
+from emulator.polling.log_once import LogOnce
 from emulator.storage.filters import Condition, eq, ge, le, lt
 from emulator.storage.port import (
     ANY_ETAG,
@@ -33,13 +35,17 @@ from emulator.storage.port import (
     Operation,
     PreconditionFailed,
     Row,
+    StorageError,
     Table,
     TableOperation,
     Value,
 )
 
+_log = get_logger(__name__)
+
 _COLUMNS = (
     "ExecutionId",
+    "ParentInstanceId",
     "Name",
     "Version",
     "Input",
@@ -71,6 +77,7 @@ class InstanceTable:
         self._hub = hub
         self._clock = clock
         self._fetch_large = fetch_large
+        self._reported = LogOnce()
 
     # Reading -------------------------------------------------------------------------------------------------
 
@@ -105,6 +112,10 @@ class InstanceTable:
         return InstanceStatus(
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
+            # Hosts of extension 3.15 do not write the column.
+            parent_instance_id=_text(columns.get("ParentInstanceId")) or None,
+            # A host may have been killed between the history and the row of a sub-orchestration's first episode. The
+            # next episode's columns do not include the name.
             name=_text(columns.get("Name")) or "",
             # None for an unknown name: one unreadable row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
@@ -116,9 +127,21 @@ class InstanceTable:
             output=await self._resolved(_text(columns.get("Output"))),
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
-            tags=rows.read_tags_text(columns.get("Tags")),
+            tags=self._tags(row),
             scheduled_start_at=scheduled_start(row),
         )
+
+    def _tags(self, row: Row) -> Tags | None:
+        try:
+            return rows.read_tags(row)
+        except rows.UnreadableRow as error:
+            self._report(row, error)
+            return None
+
+    def _report(self, row: Row, error: EmulatorError) -> None:
+        """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
+        if self._reported.is_first(row.partition_key, str(error)):
+            _log.warning("Instance %s is shown without it. %s", unescape_key(row.partition_key), error)
 
     async def _input(self, row: Row) -> str | None:
         text = _text(row.properties.get("Input"))
@@ -128,12 +151,17 @@ class InstanceTable:
             # reads. If the blob cannot be read, the input stays empty as in .NET, so that a list does not fail.
             try:
                 return await self._large.load(blob)
-            except (NotFound, DamagedPayload):
+            except StorageError as error:
+                self._report(row, error)
                 return ""
         resolved = await self._resolved(text)
         # If the start message was too large for the queue, the column refers to the blob of the whole message.
         if text is not None and resolved != text and (blob_name_of(text) or "").endswith("ExecutionStarted.json.gz"):
-            message = wire.decode(resolved or "").message
+            try:
+                message = wire.decode(resolved or "").message
+            except wire.UnreadableMessage as error:
+                self._report(row, error)
+                return text
             return message.event.input if message and isinstance(message.event, ExecutionStarted) else None
         return resolved
 
@@ -175,6 +203,7 @@ class InstanceTable:
         columns = rows.checkpoint_columns(
             stored,
             execution_id=history.execution_id or "",
+            parent_id=rows.parent_id_of(history.started) if history.started else "",
             status=history.status,
             hub=self._hub,
             now=self._now(),
@@ -223,17 +252,25 @@ class InstanceTable:
         The row of a newer execution is not changed.
         """
         row = await self.row(history.instance_id)
-        status, execution_id = history.status, history.execution_id or ""
-        if status is None or not any(isinstance(event, ExecutionStarted) for event in history.events):
+        status, started, execution_id = history.status, history.started, history.execution_id or ""
+        if status is None or started is None:
             return False
-        if row is not None and execution_of(row) == execution_id and status_of(row) is status:
+        # A row without a name was written by a later episode than the one whose row is missing.
+        has_all = row is not None and "Name" in row.properties
+        if row is not None and has_all and execution_of(row) == execution_id and status_of(row) is status:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
-        columns = rows.repair_columns(history.events, execution_id=execution_id, status=status, hub=self._hub)
+        columns = rows.repair_columns(
+            history.events,
+            execution_id=execution_id,
+            parent_id=rows.parent_id_of(started),
+            status=status,
+            hub=self._hub,
+        )
         if row is None:
             columns["CustomStatus"] = rows.NULL_TEXT
-        elif execution_of(row) == execution_id:
+        elif execution_of(row) == execution_id and has_all:
             # The row has the input already, as a text or as the URL of a blob.
             columns.pop("Input", None)
         for column in ("Input", "Output"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text
-from emulator.durable.azurestorage.names import SENTINEL
+from emulator.durable.azurestorage.names import SENTINEL, history_row_key
 from emulator.durable.core.event_objects import READERS, ObjectReader, ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, OBJECTS, Kind
 from emulator.durable.core.events import (
@@ -42,7 +42,7 @@ NULL_TEXT = "null"
 
 
 class UnreadableRow(EmulatorError):
-    """A History row that does not follow the protocol."""
+    """A row that does not follow the protocol. The message names it."""
 
 
 # Event rows --------------------------------------------------------------------------------------------------
@@ -77,11 +77,21 @@ _READERS: Mapping[Kind, Callable[[Any], Any]] = {
     **{kind: partial(_read_object, READERS[kind]) for kind in _OBJECT_KINDS},
 }
 
-# Column, attribute, writer, reader and default. Computed once, so that rows need not interpret the schema.
+# Python's type for the EDM type of a column. The columns of all other kinds are texts.
+_COLUMN_TYPES: Mapping[Kind, type[Value]] = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.DATE_TIME: Instant}
+
+# Column, attribute, writer, reader, default and type. Computed once, so that rows need not interpret the schema.
 # The properties stand before the fields, which is the order of .NET's TableEntityConverter.
 _COLUMNS = {
     event_type: [
-        (member.name, member.field, _WRITERS.get(member.kind), _READERS.get(member.kind), member.default)
+        (
+            member.name,
+            member.field,
+            _WRITERS.get(member.kind),
+            _READERS.get(member.kind),
+            member.default,
+            _COLUMN_TYPES.get(member.kind, str),
+        )
         for member in (*schema.properties, *schema.fields)
     ]
     for event_type, schema in EVENTS.items()
@@ -92,7 +102,7 @@ _EVENT_TYPES = {event_type.__name__: event_type for event_type in EVENTS}
 def event_columns(event: HistoryEvent, execution_id: str) -> Columns:
     """Return the columns of an event's row, in the order in which .NET sends them."""
     columns: Columns = {}
-    for name, field, write, _, _ in _COLUMNS[type(event)]:
+    for name, field, write, _, _, _ in _COLUMNS[type(event)]:
         value = getattr(event, field)
         if write is not None:
             value = write(value)
@@ -118,25 +128,35 @@ def read_event(row: Row) -> HistoryEvent:
     event_type = _EVENT_TYPES.get(name)
     if event_type is None:
         raise UnreadableRow(_unreadable(row, f"has the unknown EventType {name!r}"))
-    # .NET's defaults for missing columns are those of the types, so 0 and not -1 for the event id.
-    values: dict[str, Any] = {
-        "event_id": columns.get("EventId", 0),
-        "is_played": columns.get("IsPlayed", False),
-        "timestamp": columns.get("_Timestamp", MIN_INSTANT),
-    }
     try:
-        for column, field, _, read, default in _COLUMNS[event_type]:
+        # .NET's defaults for missing columns are those of the types, so 0 and not -1 for the event id.
+        values: dict[str, Any] = {
+            "event_id": _checked("EventId", columns.get("EventId", 0), int),
+            "is_played": _checked("IsPlayed", columns.get("IsPlayed", False), bool),
+            "timestamp": _checked("_Timestamp", columns.get("_Timestamp", MIN_INSTANT), Instant),
+        }
+        for column, field, _, read, default, kind in _COLUMNS[event_type]:
             value = columns.get(column)
-            if value is not None and read is not None:
-                value = read(value)
+            if value is not None:
+                value = _checked(column, value, kind)
+                if read is not None:
+                    value = read(value)
             values[field] = default if value is None else value
-    except (ValueError, TypeError, AttributeError) as error:
+    # RecursionError is among them because anyone with access to the table can write deeply nested JSON.
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableRow(_unreadable(row, f"({name}) cannot be read: {error}")) from error
     return event_type(**values)
 
 
+def _checked(column: str, value: Value, kind: type[Value]) -> Any:
+    # Not isinstance: bool is a subclass of int.
+    if type(value) is not kind:
+        raise ValueError(f"the column {column} has the type {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
 def _unreadable(row: Row, problem: str) -> str:
-    return f"History row {row.row_key} of {row.partition_key} {problem}."
+    return f"History row {row.row_key} of partition {row.partition_key} {problem}."
 
 
 def sentinel_columns(execution_id: str, completed_at: Instant | None) -> Columns:
@@ -146,6 +166,22 @@ def sentinel_columns(execution_id: str, completed_at: Instant | None) -> Columns
     if completed_at is not None:
         columns["CheckpointCompletedTimestamp"] = completed_at
     return columns
+
+
+def check_position(row: Row, position: int) -> None:
+    """Raise UnreadableRow if an event row is not the next one of its execution. `position`: its zero-based number.
+
+    A replay without the missing event would make other decisions than those that are stored.
+    """
+    if row.row_key != history_row_key(position):
+        raise UnreadableRow(_unreadable(row, f"follows a gap: row {history_row_key(position)} is missing"))
+
+
+def check_sentinel(row: Row) -> None:
+    """Raise UnreadableRow if a sentinel names no execution: it is unknown then which rows are its own."""
+    execution_id = row.properties.get("ExecutionId")
+    if not isinstance(execution_id, str) or not execution_id:
+        raise UnreadableRow(_unreadable(row, "names no execution (column ExecutionId)"))
 
 
 def is_sentinel(row: Row) -> bool:
@@ -182,6 +218,7 @@ def pending_columns(started: ExecutionStarted, *, hub: str, now: Instant, status
             "ExecutionId": started.instance.execution_id,
             "Generation": started.generation,
             "Tags": tags_text(started.tags),
+            "ParentInstanceId": parent_id_of(started),
         }
     )
 
@@ -190,6 +227,7 @@ def checkpoint_columns(
     new_events: Sequence[StoredEvent],
     *,
     execution_id: str,
+    parent_id: str,
     status: RuntimeStatus | None,
     hub: str,
     now: Instant,
@@ -197,7 +235,7 @@ def checkpoint_columns(
 ) -> Columns:
     """Return the columns that an episode merges into the status row.
 
-    `status` is the status after `new_events`.
+    `parent_id`: see `parent_id_of`. `status` is the status after `new_events`.
     """
     columns: dict[str, Value | None] = {
         # Always written: an episode that sets no custom status resets it, as in .NET.
@@ -205,21 +243,27 @@ def checkpoint_columns(
         "ExecutionId": execution_id,
         "LastUpdatedTime": new_events[-1].event.timestamp if new_events else now,
         "TaskHubName": hub,
+        # In every checkpoint: the row may be that of an earlier instance with the same id and another parent.
+        "ParentInstanceId": parent_id,
     }
     for stored in new_events:
         columns |= _implied(stored.event, stored.url, status, now)
     return _present(columns)
 
 
-def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status: RuntimeStatus, hub: str) -> Columns:
+def repair_columns(
+    events: Sequence[HistoryEvent], *, execution_id: str, parent_id: str, status: RuntimeStatus, hub: str
+) -> Columns:
     """Return the columns that the status row of an execution must have, according to its whole history.
 
-    Input and output are the full texts, however long.
+    `parent_id`: see `parent_id_of`. Input and output are the full texts, however long. The history does not contain
+    the custom status.
     """
     columns: dict[str, Value | None] = {
         "ExecutionId": execution_id,
         "LastUpdatedTime": events[-1].timestamp,
         "TaskHubName": hub,
+        "ParentInstanceId": parent_id,
     }
     for event in events:
         # A termination whose ExecutionCompleted was not stored has not ended the execution: the episode is repeated.
@@ -278,16 +322,25 @@ def rewound_columns(now: Instant) -> Columns:
     return {"RuntimeStatus": RuntimeStatus.PENDING.wire_name, "LastUpdatedTime": now}
 
 
+def parent_id_of(started: ExecutionStarted) -> str:
+    """Return the text of the ParentInstanceId column: the id is not escaped, and empty without a parent."""
+    return "" if started.parent is None else started.parent.instance.instance_id
+
+
 def tags_text(tags: Tags | None) -> str:
     """Return the text of a Tags column."""
     return NULL_TEXT if tags is None else json_text(dict(tags))
 
 
-def read_tags_text(text: Value | None) -> Tags | None:
-    """Read a Tags column. A missing one and the text `null` are None."""
+def read_tags(row: Row) -> Tags | None:
+    """Read the Tags column of a status row. A missing one and the text `null` are None. Raises UnreadableRow."""
+    text = row.properties.get("Tags")
     if not isinstance(text, str) or not text:
         return None
-    tags: Tags | None = _READERS[Kind.STRING_MAP](text)
+    try:
+        tags: Tags | None = _READERS[Kind.STRING_MAP](text)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableRow(f"The column Tags of status row {row.partition_key} cannot be read: {error}") from error
     return tags
 
 

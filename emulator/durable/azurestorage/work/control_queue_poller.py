@@ -13,7 +13,6 @@ from emulator.durable.azurestorage.messaging.queues import TaskQueue
 from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.work.sessions import Sessions
-from emulator.errors import EmulatorError
 from emulator.polling.backoff import Backoff
 from emulator.polling.outage import StorageOutage
 
@@ -107,7 +106,8 @@ class ControlQueuePoller:
                 # Receiving locks messages. If the loop were cancelled between the response and `accept`, they would
                 # be locked by a host that does not know them, until their visibility timeout ends.
                 count = await run_to_completion(fetch())
-            except EmulatorError as error:
+            except Exception as error:
+                # A loop that ends would end the host, whose next start may meet the same error.
                 await outage.wait_before_retry(error)
                 continue
             outage.resolved()

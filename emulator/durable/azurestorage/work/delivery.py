@@ -142,7 +142,7 @@ def _starts_new_execution(history: History, message: ReceivedMessage) -> bool:
         return False
     # A parent that repeats an episode after a crash starts its child again, with the same action id but a fresh
     # execution id. That is a duplicate and must not restart a child that is running.
-    first = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
+    first = history.started
     return started.parent is None or first is None or first.parent != started.parent
 
 

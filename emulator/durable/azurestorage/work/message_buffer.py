@@ -139,12 +139,15 @@ class MessageBuffer:
         # meantime is recognised as the same message.
         self.let_expire(messages)
         failures = [outcome for outcome in outcomes if outcome is not None]
-        for failure in failures:
-            if not isinstance(failure, EmulatorError):
-                raise failure
         if failures:
-            # One line for the batch: its requests have the same cause of failure, the storage service.
-            _log.warning("Messages could not be deleted or returned and will be retried: %s", failures[0])
+            # One line for the batch: its requests have the same cause of failure, the storage service. Any other error
+            # is a defect, and needs its traceback. In both cases the messages are received again.
+            defect = next((failure for failure in failures if not isinstance(failure, EmulatorError)), None)
+            _log.warning(
+                "Messages could not be deleted or returned and will be retried: %s",
+                defect or failures[0],
+                exc_info=defect,
+            )
 
     def _lost(self, message: ReceivedMessage) -> None:
         wait = self._not_yet_due.pop(message, None)

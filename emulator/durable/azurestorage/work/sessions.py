@@ -34,6 +34,7 @@ from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
+from emulator.polling.log_once import LogOnce
 
 _log = get_logger(__name__)
 
@@ -126,6 +127,7 @@ class Sessions:
         # Entities have a queue of their own, because their limit of concurrent work items is another one.
         self._ready: dict[bool, asyncio.Queue[Session]] = {True: asyncio.Queue(), False: asyncio.Queue()}
         self._episode_ended = asyncio.Event()
+        self._reported = LogOnce()
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -228,14 +230,9 @@ class Sessions:
             loaded = await self._loader.load(
                 session.instance_id, messages, session.unchecked_starts(), whole=session.needs_whole_history
             )
-        except EmulatorError as error:
-            _log.error('The history of instance "%s" cannot be read: %s', session.instance_id, error)
-            # The messages are retried with growing delays. A permanent error, such as a damaged row, is logged at every
-            # attempt.
-            messages = tuple(session.waiting)
-            session.waiting = []
-            self._end(session)
-            await self._buffer.abandon(messages)
+        except Exception as error:
+            self._report(session, "cannot run, because its history or status cannot be read", error)
+            await self._set_aside(session)
             return
         if session.is_closed:
             # The queue went to another host while the tables were read. `close` has returned the messages.
@@ -255,7 +252,14 @@ class Sessions:
         """Wait for an episode of an orchestration or of an entity. Cancelling the wait loses nothing."""
         while True:
             session = await self._ready[entity].get()
-            item = None if session.is_closed else self._begin_episode(session)
+            if session.is_closed:
+                continue
+            try:
+                item = self._begin_episode(session)
+            except Exception as error:
+                self._report(session, "cannot run, because its messages do not fit its history", error)
+                self._start(self._set_aside(session))
+                continue
             if item is not None:
                 return item
 
@@ -313,8 +317,8 @@ class Sessions:
             if planned.unstarted:
                 await self._settle_unstarted(session, planned.unstarted)
             await self._return_unused(planned)
-        except EmulatorError as error:
-            _log.error('Messages to instance "%s" could not be processed: %s', session.instance_id, error)
+        except Exception as error:
+            self._report(session, "got messages that cannot be processed", error)
             # Storage does not respond, so they cannot be returned now.
             self._buffer.let_expire([*planned.too_early, *planned.discard, *planned.unstarted])
         self.release(session)
@@ -371,6 +375,20 @@ class Sessions:
             self._end(session)
         # A host that hands over the queue may be waiting for this.
         self._episode_ended.set()
+
+    async def _set_aside(self, session: Session) -> None:
+        """Retry the messages of an instance that cannot run, with growing delays. Its status row stays as it is."""
+        messages = tuple(session.waiting)
+        session.waiting = []
+        self._end(session)
+        await self._buffer.abandon(messages)
+
+    def _report(self, session: Session, problem: str, error: Exception) -> None:
+        """Log why the messages of an instance are retried; the same reason only once, because it may stay for days."""
+        if self._reported.is_first(session.instance_id, str(error)):
+            # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
+            traceback = None if isinstance(error, EmulatorError) else error
+            _log.error('Instance "%s" %s: %s', session.instance_id, problem, error, exc_info=traceback)
 
     def _end(self, session: Session) -> None:
         session.is_closed = True

@@ -75,7 +75,7 @@ class WorkItems:
             try:
                 # Not cancelled between the response, which has locked messages, and storing them in `_fetched`.
                 await run_to_completion(self._fetch())
-            except EmulatorError as error:
+            except Exception as error:
                 await self._outage.wait_before_retry(error)
             else:
                 self._outage.resolved()

@@ -14,7 +14,7 @@ from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.query_values import parse_bool, parse_double
 from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
-from emulator.durable.core.identity import FunctionKind, RuntimeStatus
+from emulator.durable.core.identity import FunctionKind, RuntimeStatus, has_lone_surrogate
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.durable.tracing.hub_log import orchestrator_label
 from emulator.extensions.durable.functions import DurableFunctions
@@ -171,4 +171,6 @@ def check_instance_id(instance_id: str) -> None:
 def has_forbidden_characters(text: str) -> bool:
     """Return whether a text has characters that instance ids and entity keys must not contain."""
     # They are not allowed in the keys of Azure tables, where ids are stored.
-    return any(letter in FORBIDDEN_IN_IDS or ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in text)
+    return has_lone_surrogate(text) or any(
+        letter in FORBIDDEN_IN_IDS or ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in text
+    )
