@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.outage import report_outage
 
 _log = get_logger(__name__)
 
@@ -90,7 +91,8 @@ class LockRenewer(Generic[Item]):
             if await item.renew():
                 return
         except EmulatorError as error:
-            _log.warning("Renewing the lock of %s failed: %s", item.description, error)
+            if not report_outage(error):
+                _log.warning("Renewing the lock of %s failed: %s", item.description, error)
             return
         except Exception:
             # One item must not end the renewal of the others.
