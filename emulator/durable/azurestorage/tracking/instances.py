@@ -128,6 +128,7 @@ class InstanceTable:
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
             tags=self._tags(row),
+            scheduled_start_at=scheduled_start(row),
         )
 
     def _tags(self, row: Row) -> Tags | None:
