@@ -92,12 +92,14 @@ class ProcessResources:
     `app_loop`: the loop for user code, which the main thread runs; None: one on a thread of its own. `restart`: called
     for /admin/host/restart, should leave and enter `open_app` again; without it there is no such endpoint.
     `hosts_folder`: a folder in which a host keeps what the next one needs to take over its work if it is killed; None:
-    the next one waits until the locks of the killed host expire.
+    the next one waits until the locks of the killed host expire. `storage_restarted`: the storage emulator was killed
+    and started again since the last host, and may have lost its last writes.
     """
 
     app_loop: AppLoop | None = None
     restart: Callable[[], None] | None = None
     hosts_folder: Path | None = None
+    storage_restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ async def open_app(
             origin=lambda: f"http://localhost:{port}",
             any_port=configuration.port == 0,
             hosts_folder=process.hosts_folder,
+            storage_restarted=process.storage_restarted,
             first_start=configuration.first_start,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),

@@ -42,7 +42,7 @@ class ExtensionContext:
     Storage: `accounts` maps connection names to accounts; the name is the binding's `connection`, or DEFAULT_CONNECTION
     if it has none. It raises ConnectionNotConfigured in the words of the host. `host_id` is part of this app's paths in
     storage. `hosts_folder`: where hosts of this app on this machine leave what the next one needs if they are killed;
-    None: they leave nothing.
+    None: they leave nothing. `storage_restarted`: the storage emulator may have lost writes of the last host.
 
     Time: all waiting goes through `clock`, and polling pauses and renewals pass `upkeep=True`. `stop_seconds`: how
     long running work may take from now on when the host stops; listeners are cancelled then, and the work of
@@ -83,6 +83,7 @@ class ExtensionContext:
     origin: Callable[[], str]
     any_port: bool
     hosts_folder: Path | None
+    storage_restarted: bool
     first_start: bool
     resources: ExitStack
 

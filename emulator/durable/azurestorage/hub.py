@@ -272,10 +272,11 @@ class AzureStorageTaskHub:
     # WorkSource ----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def working(self, *, may_lose_writes: bool = False) -> AsyncIterator[None]:
+    async def working(self, *, may_lose_writes: bool = False, has_lost_writes: bool = False) -> AsyncIterator[None]:
         """Own control queues and receive messages while the body runs; leaving it hands over the queues.
 
         `may_lose_writes`: the storage is an emulator that may lose its last writes when it is killed.
+        `has_lost_writes`: it was killed just before.
 
         The engine must have stopped before: it needs the queues to save its last episodes.
         """
@@ -318,7 +319,12 @@ class AzureStorageTaskHub:
                 await stack.enter_async_context(own_partitions())
             if may_lose_writes:
                 repairing = repair_lost_writes(
-                    self._recent, self._repairer(), self._instances, self._cache, self._clock
+                    self._recent,
+                    self._repairer(),
+                    self._instances,
+                    self._cache,
+                    self._clock,
+                    at_once=has_lost_writes,
                 )
                 await stack.enter_async_context(background(repairing, name="lost writes"))
             yield

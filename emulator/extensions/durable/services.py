@@ -98,7 +98,9 @@ class DurableServices:
                 stack.enter_context(_recorded_use(self._context, self._options))
             connection = self._options.storage_provider.connection_name
             may_lose_writes = self._context.accounts.may_lose_writes(connection)
-            await stack.enter_async_context(own_hub.hub.working(may_lose_writes=may_lose_writes))
+            await stack.enter_async_context(
+                own_hub.hub.working(may_lose_writes=may_lose_writes, has_lost_writes=self._context.storage_restarted)
+            )
             work = _run_engine(self._context, self._options, self._functions, own_hub)
             await stack.enter_async_context(background(work, name="durable engine"))
             yield

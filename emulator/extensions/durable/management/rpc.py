@@ -96,7 +96,7 @@ class RpcListener:
             try:
                 return await stack.enter_async_context(listen(self._respond, self._clock, address=ADDRESS, port=port))
             except PortUnavailable:
-                _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
+                _log.debug("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
         raise NoFreePort
 
     async def _respond(self, request: web.Request) -> web.Response:
