@@ -67,6 +67,7 @@ class InstanceStatus:
     custom_status: str | None = None
     generation: int = 0
     tags: Tags | None = None
+    scheduled_start_at: Instant | None = None
     parent_instance_id: str | None = None
 
 

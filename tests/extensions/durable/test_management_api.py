@@ -84,14 +84,6 @@ async def test_a_second_host_gets_another_rpc_port(tmp_path: Path) -> None:
             taken.close()
 
 
-async def test_the_rpc_listener_removes_its_base_path_by_length(tmp_path: Path) -> None:
-    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app")) as app:
-        origin = str((await client_binding(app))["rpcBaseUrl"]).removesuffix("/durabletask/")
-        assert await ask(app, "GET", f"{origin}/ANYTHING.GO/instances") == (200, [])
-        status, body = await ask(app, "GET", f"{origin}/durable")
-        assert (status, body["ExceptionType"]) == (400, "System.ArgumentOutOfRangeException")
-
-
 async def test_an_app_without_durable_functions_has_no_rpc_listener_and_no_hub(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

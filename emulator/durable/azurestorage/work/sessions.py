@@ -159,6 +159,10 @@ class Sessions:
                 self._cache.forget(instance_id)
         await self._buffer.give_back(unstarted)
 
+    def is_busy(self, instance_id: str) -> bool:
+        """Whether this host has messages to the instance, or runs it."""
+        return instance_id in self._sessions
+
     def is_active(self, queue_name: str) -> bool:
         """Whether an episode of an instance of this queue is running."""
         sessions = self._sessions.values()
