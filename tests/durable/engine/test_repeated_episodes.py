@@ -84,12 +84,12 @@ async def start_and_die(account: StorageAccount, clock: VirtualClock, folder: Pa
         await either(app.output(), death.happened.wait())
 
 
-async def crash_points(clock: VirtualClock, folder: Path, rounds: int) -> Sequence[int]:
-    """Numbers of the storage calls that store an episode."""
+async def stored_episodes(clock: VirtualClock, folder: Path, rounds: int) -> int:
+    """Number of episodes of all instances."""
     death = Death()
     async with open_builtin(None, clock) as account:
         await start_and_die(account, clock, folder, rounds, death)
-    return [number for number, call in enumerate(death.log) if call == "submit TestHubHistory"]
+    return death.log.count("submit TestHubHistory")
 
 
 def by_episode(sent: Sequence[str]) -> Mapping[tuple[str | None, ...], list[str]]:
@@ -112,8 +112,8 @@ async def nothing_left(account: StorageAccount) -> bool:
 @pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_a_repeated_episode_sends_the_same_messages(clock: VirtualClock, folder: Path, rounds: int) -> None:
     repeated = set()
-    for number in await crash_points(clock, folder, rounds):
-        first, second = Death(number, Moment.BEFORE), Death()
+    for number in range(1, 1 + await stored_episodes(clock, folder, rounds)):
+        first, second = Death(("submit TestHubHistory", number), Moment.BEFORE), Death()
         async with open_builtin(None, clock) as account:
             await start_and_die(account, clock, folder, rounds, first)
             async with running_app(folder, second.account(account), clock) as app:

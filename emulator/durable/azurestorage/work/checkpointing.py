@@ -62,7 +62,7 @@ class Checkpointer:
         Raises LockLost if another host has changed the history or owns the control queue; then the episode must be
         abandoned.
         """
-        if not outcome.new_events:
+        if not outcome.new_events and not episode.restores_status:
             self._sessions.finish(episode)
             return
         instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
@@ -70,6 +70,10 @@ class Checkpointer:
             # Checked before anything is sent. Another host may have continued from the same history, and then the
             # action ids in our messages would mean other actions there.
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
+        if not outcome.new_events:
+            await self._sessions.restore_row(episode, outcome.custom_status)
+            self._sessions.finish(episode)
+            return
         # If one of the steps fails, it is unknown what is stored.
         self._cache.forget(instance_id)
         self._recent.forget(instance_id)
