@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 from uuid import UUID
 
-from emulator import random_numbers
+from emulator import ids, random_numbers
 from emulator.ids import NewId
 
 
@@ -28,11 +29,12 @@ class Choices:
 
 @contextmanager
 def seeded_random_numbers(seed: int) -> Iterator[None]:
-    """Let the host's own generator return numbers that the seed determines."""
+    """Let the host's own generator, and its ids, be determined by the seed."""
     generator = random_numbers._generator
     state = generator.getstate()
     generator.seed(seed)
     try:
-        yield
+        with patch.object(ids, "random_bytes", random.Random(seed).randbytes):
+            yield
     finally:
         generator.setstate(state)
