@@ -15,7 +15,7 @@ import selectors
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -100,6 +100,19 @@ class ProcessResources:
     hosts_folder: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LastingParts:
+    """What outlives a host in a test, in which the next host may use it after a crash.
+
+    `secrets`: the store of the app's keys; None: the one that its settings name.
+    """
+
+    accounts: StorageAccounts
+    secrets: SecretsRepository | None = None
+    captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
+    supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
+
+
 @asynccontextmanager
 async def open_app(
     options: StartOptions | Configuration,
@@ -109,15 +122,15 @@ async def open_app(
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
     around_account: AroundAccount | None = None,
+    lasting: LastingParts | None = None,
     process: ProcessResources = ProcessResources(),
-    secrets: SecretsRepository | None = None,
 ) -> AsyncIterator[App]:
     """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
     `options`: start options, or the configuration that was read for them.
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
-    account, to see its calls or let them fail. `process`: what the process offers beside.
-    `secrets`: the store of the app's keys; None: the one that its settings name.
+    account, to see its calls or let them fail. `lasting`: what outlives this host; None: nothing but what the settings
+    name. `process`: what the process offers beside.
     Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
     settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
@@ -129,10 +142,12 @@ async def open_app(
         stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
-        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock, around_account))
+        if lasting is None:
+            lasting = LastingParts(await stack.enter_async_context(open_accounts(configuration.settings, clock)))
+        accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
-        captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
-        keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
+        captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
+        keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
         callers = CallerRules.of(configuration)
         context = ExtensionContext(
             options=configuration.host,

@@ -33,6 +33,7 @@ from emulator.host.http.server.aiohttp_internals import (
     incompatibility,
 )
 from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection, origin_form
+from emulator.host.http.server.open_requests import answering
 from emulator.listening import BACKLOG, listening_sockets
 from emulator.logs import get_logger
 
@@ -119,7 +120,8 @@ async def listen(
     async def handle_accepted(request: web.Request) -> web.StreamResponse:
         rejection = kestrel_rejection(request)
         if rejection is None:
-            return await handle(origin_form(request))
+            with answering():
+                return await handle(origin_form(request))
         logger.debug("Rejected a request from %s: %s", request.remote, rejection.reason)
         rejection.force_close()
         return rejection
