@@ -40,7 +40,7 @@ def parse_int(text: str | None) -> int | None:
 def parse_double(text: str | None) -> float | None:
     """Read a Double in the invariant culture: thousands separators and an exponent are allowed."""
     bare = (text or "").strip()
-    if not re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII):
+    if not re.fullmatch(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII):
         return None
     number = float(bare.replace(",", ""))
     return number if math.isfinite(number) else None
@@ -90,9 +90,10 @@ def _rfc1123(text: str) -> Instant | None:
     # email.utils reads many other forms, which .NET does not accept.
     if not re.match(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} ", text):
         return None
-    # ValueError for a day that does not exist. Some releases of Python raise TypeError for texts they cannot read.
+    # ValueError for a day that does not exist, OverflowError for an hour of many digits. Some releases of Python raise
+    # TypeError for texts they cannot read.
     try:
         moment: datetime = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, OverflowError, TypeError):
         return None
     return Instant.of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
