@@ -67,6 +67,7 @@ class InstanceStatus:
     custom_status: str | None = None
     generation: int = 0
     tags: Tags | None = None
+    scheduled_start_at: Instant | None = None
     parent_instance_id: str | None = None
 
 
@@ -168,13 +169,15 @@ class OrchestrationWorkItem:
     """An instance (orchestration or entity) locked for one episode.
 
     `instance`: as stored; its `execution_id` is None for a new entity. `history`: the stored events of the current
-    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first. `handle` is for
-    the work source only.
+    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first.
+    `is_redelivered`: a host may have processed them before and not stored the outcome. `handle` is for the work source
+    only.
     """
 
     instance: OrchestrationInstance
     history: Sequence[HistoryEvent]
     messages: Sequence[TaskMessage]
+    is_redelivered: bool = False
     handle: object = field(repr=False)
 
 

@@ -34,7 +34,7 @@ class OrchestrationRunner:
     async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
         """Replay the orchestrator function and return the episode's outcome. Raises WorkAborted."""
         services = self._services
-        state = begin_episode(item.history, item.messages, services.now())
+        state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if state is None:
             return without_new_events(item)
         outbox, custom_status = Outbox(), None
@@ -51,7 +51,6 @@ class OrchestrationRunner:
                 outbox,
                 played=result.played,
                 now=services.now(),
-                new_id=services.new_id,
                 store_inputs=services.options.store_inputs_in_orchestration_history,
             )
             state = applied.state

@@ -22,11 +22,12 @@ class Moment(enum.Enum):
 
 
 class Death:
-    """`calls` counts what was asked of storage so far. `at` None: lives for ever."""
+    """`calls` counts what was asked of storage so far. `at` None: lives for ever. `sent`: texts put into queues."""
 
     def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE, *, lapse: bool = False) -> None:
         self.calls = 0
         self.log: list[str] = []
+        self.sent: list[str] = []
         self.happened = asyncio.Event()
         self._at = at
         self._moment = moment
@@ -72,6 +73,8 @@ class _Mortal:
         async def call(*args: Any, **named: Any) -> Any:
             is_last = self._death.enter(self._described(name))
             answer = await method(*args, **named)
+            if name == "put":
+                self._death.sent.append(args[0])
             if is_last:
                 self._death.leave(name)
             return answer

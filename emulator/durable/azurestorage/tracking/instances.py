@@ -128,6 +128,7 @@ class InstanceTable:
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
             tags=self._tags(row),
+            scheduled_start_at=scheduled_start(row),
         )
 
     def _tags(self, row: Row) -> Tags | None:
@@ -254,9 +255,12 @@ class InstanceTable:
         status, started, execution_id = history.status, history.started, history.execution_id or ""
         if status is None or started is None:
             return False
-        # A row without a name was written by a later episode than the one whose row is missing.
+        # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
+        # time was written late, by a host that had lost the instance.
         has_all = row is not None and "Name" in row.properties
-        if row is not None and has_all and execution_of(row) == execution_id and status_of(row) is status:
+        is_late = row is not None and updated_at(row) < history.events[-1].timestamp
+        is_same = row is not None and execution_of(row) == execution_id and status_of(row) is status
+        if has_all and is_same and not is_late:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
@@ -319,6 +323,10 @@ def status_of(row: Row) -> RuntimeStatus | None:
 
 def created_at(row: Row) -> Instant:
     return _time(row.properties.get("CreatedTime")) or MIN_INSTANT
+
+
+def updated_at(row: Row) -> Instant:
+    return _time(row.properties.get("LastUpdatedTime")) or MIN_INSTANT
 
 
 def scheduled_start(row: Row) -> Instant | None:

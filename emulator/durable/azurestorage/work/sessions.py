@@ -26,12 +26,11 @@ from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.work.delivery import DeliveryPlan, Disposition, plan, plan_unstarted
 from emulator.durable.azurestorage.work.loading import InstanceLoader
 from emulator.durable.azurestorage.work.message_buffer import MessageBuffer
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent
-from emulator.durable.core.identity import OrchestrationInstance, is_entity
+from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
+from emulator.durable.core.identity import OrchestrationInstance, derived_id, is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
-from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.log_once import LogOnce
@@ -105,14 +104,12 @@ class Sessions:
         sender: MessageSender,
         *,
         clock: Clock,
-        new_id: NewId,
         buffer_limit: int,
     ) -> None:
         self._instances = instances
         self._cache = cache
         self._sender = sender
         self._clock = clock
-        self._new_id = new_id
         self._loader = InstanceLoader(history, instances, cache, clock)
         self._buffer = MessageBuffer(
             cache,
@@ -159,6 +156,10 @@ class Sessions:
             if self._sender.queue_of(instance_id).name == queue_name:
                 self._cache.forget(instance_id)
         await self._buffer.give_back(unstarted)
+
+    def is_busy(self, instance_id: str) -> bool:
+        """Whether this host has messages to the instance, or runs it."""
+        return instance_id in self._sessions
 
     def is_active(self, queue_name: str) -> bool:
         """Whether an episode of an instance of this queue is running."""
@@ -295,13 +296,17 @@ class Sessions:
             # An entity is started by its first operation. .NET gives its ExecutionStarted an empty version, not an
             # absent one (docs/protocol/task-hub-storage.md 6.4).
             now = Instant.of(self._clock.now())
-            entity = OrchestrationInstance(session.instance_id, self._new_id())
+            # The first operation has an id of its own, so this execution id is unique, and the same after a crash.
+            operation = messages[0].event
+            content = operation.input if isinstance(operation, EventRaised) else None
+            entity = OrchestrationInstance(session.instance_id, derived_id("entity", session.instance_id, content))
             started = ExecutionStarted(timestamp=now, instance=entity, name=session.instance_id, version="")
             messages.insert(0, TaskMessage(started, entity))
         return OrchestrationWorkItem(
             instance=instance,
             history=() if is_new else history.events,
             messages=messages,
+            is_redelivered=any(message.dequeue_count > 1 for message in planned.run),
             handle=Episode(session, planned.run, history, instance, 1 if is_new else history.episodes + 1),
         )
 
