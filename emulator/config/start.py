@@ -187,18 +187,12 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         settings=settings,
         host=host,
         cors=Cors.of(options, loaded.host),
-        host_names=_host_names(options, settings),
+        host_names=parse_host_names(options.host_names or "", source="--host-names")
+        | parse_host_names(settings.get(host_names.SETTING) or "", source=f"the setting {host_names.SETTING}"),
         enable_auth=options.enable_auth,
         listeners=options.listeners,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
         warnings=(*warnings, *host_warnings),
-    )
-
-
-def _host_names(options: StartOptions, settings: Settings) -> frozenset[str]:
-    """Return the names of option and setting together. Raises ConfigurationError."""
-    return parse_host_names(options.host_names or "", source="--host-names") | parse_host_names(
-        settings.get(host_names.SETTING) or "", source=f"the setting {host_names.SETTING}"
     )
 
 

@@ -34,6 +34,8 @@ _READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 # Each name or origin is logged once. A client can send any number of them.
 _MOST_LOGGED: Final = 20
+# How many characters of a header a message shows.
+_SHOWN: Final = 200
 
 
 class CallerRules:
@@ -66,12 +68,14 @@ class CallerRules:
         """Return the 403 response to a request that may be of a web page, with the reason and the remedy, or None."""
         host = request.headers.get("Host", "")
         name = host_name(host)
-        if name not in self._names and name != _local_address(request):
-            shown = f'the name "{name}"' if name else "no name"
+        # The IP address of this machine at which the request has arrived; a browser does not look that up in the DNS.
+        local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        if name not in self._names and not (local and name == address_name(local[0])):
+            shown = name[:_SHOWN]
+            unknown = f'the name "{shown}", under which this host is not known' if shown else "no name"
             return self._refuse(
-                f"The Host header has {shown}, under which this host is not known. Web pages could reach it this way. "
-                f"If the name is yours, start azemu with --host-names {name or 'NAME'}, or add it to the setting "
-                f"{SETTING}."
+                f"The Host header has {unknown}. Web pages could reach this host by a name of their own. If the name "
+                f"is yours, start azemu with --host-names {shown or 'NAME'}, or add it to the setting {SETTING}."
             )
         if request.method.upper() in _READING:
             return None
@@ -81,9 +85,10 @@ class CallerRules:
         is_cross_site = request.headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site"
         if not is_cross_site and all(self._is_own(origin, request, host) for origin in origins):
             return None
+        shown = ", ".join(origins)[:_SHOWN] or "not named"
         return self._refuse(
-            f"The request comes from a web page of another origin ({', '.join(origins) or 'not named'}), which must "
-            'not change anything here. If the page is yours, add its origin to --cors, or to "Host": {"CORS": …} in '
+            f"The request comes from a web page of another origin ({shown}), which must not "
+            'change anything here. If the page is yours, add its origin to --cors, or to "Host": {"CORS": …} in '
             "local.settings.json."
         )
 
@@ -111,9 +116,3 @@ class CallerRules:
             self._logged.add(reason)
             _log.warning("A request was refused. %s", reason)
         return web.Response(status=403, text=reason + "\n", headers={"X-Content-Type-Options": "nosniff"})
-
-
-def _local_address(request: web.Request) -> str | None:
-    """Return the IP address of this machine at which a request has arrived."""
-    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
-    return address_name(name[0]) if name else None

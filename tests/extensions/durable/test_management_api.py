@@ -259,7 +259,7 @@ EXTREME_NUMBERS = ("-1", "-2147483648", "2147483648", "9" * 5000, "1e308", "NaN"
 EXTREME_TOKENS = ("=", "AAAA", "////", "MTIzIDQ1Ng==", "AMKA", "7aCA", "A" * 8000)
 
 
-@pytest.mark.parametrize("profile", ["default", "e26"])
+@pytest.mark.parametrize("profile", ["default", pytest.param("e26", marks=pytest.mark.soak)])
 async def test_extreme_dates_and_numbers_are_read_or_refused(tmp_path: Path, profile: str) -> None:
     async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: profile}) as app:
         for date in EXTREME_DATES:

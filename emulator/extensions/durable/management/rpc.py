@@ -101,7 +101,9 @@ class RpcListener:
 
     async def _respond(self, request: web.Request) -> web.Response:
         refusal = self._callers.refusal(request)
-        if refusal is None and not self._has_token(request.raw_path):
+        # In constant time, so that the response time says nothing about the token.
+        has_token = hmac.compare_digest(request.raw_path[: len(self._base_path)].encode(), self._base_path.encode())
+        if refusal is None and not has_token:
             refusal = message_response(
                 403,
                 "The path must begin with the rpcBaseUrl of a durable client binding, which has a token for this run "
@@ -110,7 +112,3 @@ class RpcListener:
         if refusal is not None:
             return refusal
         return await self._handle(request, base_length=len(self._base_path), body_limit=_NO_LIMIT)
-
-    def _has_token(self, path: str) -> bool:
-        # In constant time, so that the response time says nothing about the token.
-        return hmac.compare_digest(path[: len(self._base_path)].encode(), self._base_path.encode())
