@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -72,6 +72,10 @@ class LockRenewer(Generic[Item]):
     def get(self, item_id: str) -> Item | None:
         """Return the item with this id; None if it was not added."""
         return self._items.get(item_id)
+
+    def items(self) -> Sequence[Item]:
+        """Return the items that were added and not removed."""
+        return tuple(self._items.values())
 
     def add(self, item: Item) -> None:
         """Renew the item's lock from now on."""

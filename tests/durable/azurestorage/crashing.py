@@ -22,11 +22,16 @@ class Moment(enum.Enum):
 
 
 class Death:
-    """`calls` counts what was asked of storage so far. `at` None: lives for ever."""
+    """`calls` counts what was asked of storage so far. `at` None: lives for ever; a pair: the n-th call
+    of a kind, from 1. `sent`: texts put into queues.
+    """
 
-    def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE, *, lapse: bool = False) -> None:
+    def __init__(
+        self, at: int | tuple[str, int] | None = None, moment: Moment = Moment.BEFORE, *, lapse: bool = False
+    ) -> None:
         self.calls = 0
         self.log: list[str] = []
+        self.sent: list[str] = []
         self.happened = asyncio.Event()
         self._at = at
         self._moment = moment
@@ -41,7 +46,8 @@ class Death:
             raise StorageUnreachable(f"dead before {call}")
         self.log.append(call)
         self.calls += 1
-        if self.calls - 1 != self._at:
+        number: object = (call, self.log.count(call)) if isinstance(self._at, tuple) else self.calls - 1
+        if number != self._at:
             return False
         if self._moment is Moment.AFTER:
             return True
@@ -72,6 +78,8 @@ class _Mortal:
         async def call(*args: Any, **named: Any) -> Any:
             is_last = self._death.enter(self._described(name))
             answer = await method(*args, **named)
+            if name == "put":
+                self._death.sent.append(args[0])
             if is_last:
                 self._death.leave(name)
             return answer

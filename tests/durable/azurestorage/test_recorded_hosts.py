@@ -83,7 +83,7 @@ async def host(
     account: StorageAccount, clock: VirtualClock, options: DurableTaskOptions, name: str
 ) -> AsyncIterator[World]:
     hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, worker_id=name)
-    async with hub.working(), engine(hub, app(), options, clock=clock, new_id=new_id):
+    async with hub.working(), engine(hub, app(), options, clock=clock):
         yield World(hub, clock)
 
 

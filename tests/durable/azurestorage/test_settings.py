@@ -78,7 +78,7 @@ async def test_tables_and_blobs_may_be_in_another_account(account: StorageAccoun
     async with open_builtin(None, clock) as tracking:
         options = with_provider(tracking_store_connection_name="Tracking")
         hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, tracking=tracking)
-        async with hub.working(), engine(hub, app(), options, clock=clock, new_id=new_id):
+        async with hub.working(), engine(hub, app(), options, clock=clock):
             world = World(hub, clock)
             await world.start("nothing", "x" * 60_000)
             await world.ended()
@@ -192,7 +192,7 @@ async def test_another_app_waits_until_the_lease_is_free(
         await first.start("chain", 1)
         await first.ended()
         script = app()
-        async with other.working(), engine(other, script, LEASED, clock=clock, new_id=new_id):
+        async with other.working(), engine(other, script, LEASED, clock=clock):
             await clock.sleep(30)
             assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
             death.happened.set()
