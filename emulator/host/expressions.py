@@ -31,6 +31,9 @@ _SYSTEM = "sys"
 _NAME = re.compile(r"[^\W\d]\w*")
 _MEMBER = re.compile(r"[\w-]+")
 
+# How many names an error lists: a payload may have thousands of members.
+_MAX_NAMES = 30
+
 
 class ExpressionError(EmulatorError):
     """A template is malformed, or a name in it has no value."""
@@ -224,7 +227,8 @@ class BindingData:
         if first == _SYSTEM and members:
             raise ExpressionError(f"Error while accessing '{members[0]}': property doesn't exist.")
         # The first sentence is the Functions host's.
-        given = ", ".join(sorted((*self._values, *payload_members(self._payload)), key=str.lower))
+        names = sorted({*self._values, *payload_members(self._payload)}, key=str.lower)
+        given = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
         raise ExpressionError(
             f"No value for named parameter '{'.'.join(expression.path)}'. The trigger gives: {given or 'no names'}."
         )
