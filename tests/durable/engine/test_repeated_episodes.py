@@ -18,7 +18,7 @@ from emulator.durable.core.identity import EntityId
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.durable.azurestorage.crashing import Death, Moment
+from tests.durable.azurestorage.crashing import CrashPoint, Moment
 from tests.durable.azurestorage.test_crash_anywhere import either
 from tests.durable.azurestorage.world import messages_left
 from tests.durable.engine.app import App, running_app
@@ -78,18 +78,20 @@ def folder(tmp_path: Path) -> Path:
     return write_app(tmp_path / "app", APP.lstrip())
 
 
-async def start_and_die(account: StorageAccount, clock: VirtualClock, folder: Path, rounds: int, death: Death) -> None:
-    async with running_app(folder, death.account(account), clock) as app:
+async def start_and_die(
+    account: StorageAccount, clock: VirtualClock, folder: Path, rounds: int, crash: CrashPoint
+) -> None:
+    async with running_app(folder, crash.account(account), clock) as app:
         await App(app.hub, clock).begin("rounds", rounds)
-        await either(app.output(), death.happened.wait())
+        await either(app.output(), crash.happened.wait())
 
 
 async def crash_points(clock: VirtualClock, folder: Path, rounds: int) -> Sequence[int]:
     """Numbers of the storage calls that store an episode."""
-    death = Death()
+    crash = CrashPoint()
     async with open_builtin(None, clock) as account:
-        await start_and_die(account, clock, folder, rounds, death)
-    return [number for number, call in enumerate(death.log) if call == "submit TestHubHistory"]
+        await start_and_die(account, clock, folder, rounds, crash)
+    return [number for number, call in enumerate(crash.log) if call == "submit TestHubHistory"]
 
 
 def by_episode(sent: Sequence[str]) -> Mapping[tuple[str | None, ...], list[str]]:
@@ -113,7 +115,7 @@ async def nothing_left(account: StorageAccount) -> bool:
 async def test_a_repeated_episode_sends_the_same_messages(clock: VirtualClock, folder: Path, rounds: int) -> None:
     repeated = set()
     for number in await crash_points(clock, folder, rounds):
-        first, second = Death(number, Moment.BEFORE), Death()
+        first, second = CrashPoint(number, Moment.BEFORE), CrashPoint()
         async with open_builtin(None, clock) as account:
             await start_and_die(account, clock, folder, rounds, first)
             async with running_app(folder, second.account(account), clock) as app:
