@@ -263,7 +263,8 @@ def _parent(hub: HubSnapshot, child: StoredInstance, *, settled: bool) -> Iterat
     if settled and not matching and parent_status is not RuntimeStatus.TERMINATED and not _is_rewound(created):
         detail = f"{parent.instance_id} has no action {action_id} that starts it"
         yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
-    if results and not ends_at:
+    # The result is sent before the end is stored, so a host that repeats the child's last episode is late.
+    if settled and results and not ends_at:
         detail = f"{parent.instance_id} has a result of it, but it has not ended"
         yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
     waits = parent_status in (RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.entities.messages import Request, Response
-from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, commit, plan
+from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, SchedulerState, commit, plan
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
+from emulator.durable.core.events import ExecutionStarted
 from emulator.durable.core.identity import EntityId, OrchestrationInstance, derived_id
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import without_new_events
@@ -33,6 +35,8 @@ class EntityRunner:
     async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
         """Run batches of operations until no operation is left that may run now. Raises WorkAborted."""
         services = self._services
+        if item.restores_status:
+            return _restored_status(item)
         entity = EntityId.parse(item.instance.instance_id)
         state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if entity is None or state is None:
@@ -101,3 +105,13 @@ class EntityRunner:
                 for number, signal in enumerate(result.signals)
             ],
         )
+
+
+def _restored_status(item: OrchestrationWorkItem) -> EpisodeOutcome:
+    """Return the custom status of the stored scheduler state."""
+    started = next(event for event in item.history if isinstance(event, ExecutionStarted))
+    try:
+        status = SchedulerState.parse(started.input).status_text
+    except ValueError:
+        status = None
+    return replace(without_new_events(item), custom_status=status)

@@ -22,9 +22,15 @@ class Moment(enum.Enum):
 
 
 class CrashPoint:
-    """`calls` counts what was asked of storage so far. `at` None: lives for ever. `sent`: texts put into queues."""
+    """The call at which a host crashes.
 
-    def __init__(self, at: int | None = None, moment: Moment = Moment.BEFORE, *, once: bool = False) -> None:
+    `at`: number of the call from 0, or a pair: the n-th call of a kind, from 1. None: no crash. `once`: only that call
+    fails, and the host goes on. `calls`: how many calls the host has made. `sent`: texts put into queues.
+    """
+
+    def __init__(
+        self, at: int | tuple[str, int] | None = None, moment: Moment = Moment.BEFORE, *, once: bool = False
+    ) -> None:
         self.calls = 0
         self.log: list[str] = []
         self.sent: list[str] = []
@@ -42,7 +48,8 @@ class CrashPoint:
             raise StorageUnreachable(f"crashed before {call}")
         self.log.append(call)
         self.calls += 1
-        if self.calls - 1 != self._at:
+        number: object = (call, self.log.count(call)) if isinstance(self._at, tuple) else self.calls - 1
+        if number != self._at:
             return False
         if self._moment is Moment.AFTER:
             return True

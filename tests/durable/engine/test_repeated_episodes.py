@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
     return write_app(tmp_path / "app", APP.lstrip())
 
 
-async def start_and_die(
+async def start_and_crash(
     account: StorageAccount, clock: VirtualClock, folder: Path, rounds: int, crash: CrashPoint
 ) -> None:
     async with running_app(folder, crash.account(account), clock) as app:
@@ -86,12 +86,12 @@ async def start_and_die(
         await either(app.output(), crash.happened.wait())
 
 
-async def crash_points(clock: VirtualClock, folder: Path, rounds: int) -> Sequence[int]:
-    """Numbers of the storage calls that store an episode."""
+async def stored_episodes(clock: VirtualClock, folder: Path, rounds: int) -> int:
+    """Number of episodes of all instances."""
     crash = CrashPoint()
     async with open_builtin(None, clock) as account:
-        await start_and_die(account, clock, folder, rounds, crash)
-    return [number for number, call in enumerate(crash.log) if call == "submit TestHubHistory"]
+        await start_and_crash(account, clock, folder, rounds, crash)
+    return crash.log.count("submit TestHubHistory")
 
 
 def by_episode(sent: Sequence[str]) -> Mapping[tuple[str | None, ...], list[str]]:
@@ -114,10 +114,10 @@ async def nothing_left(account: StorageAccount) -> bool:
 @pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_a_repeated_episode_sends_the_same_messages(clock: VirtualClock, folder: Path, rounds: int) -> None:
     repeated = set()
-    for number in await crash_points(clock, folder, rounds):
-        first, second = CrashPoint(number, Moment.BEFORE), CrashPoint()
+    for number in range(1, 1 + await stored_episodes(clock, folder, rounds)):
+        first, second = CrashPoint(("submit TestHubHistory", number), Moment.BEFORE), CrashPoint()
         async with open_builtin(None, clock) as account:
-            await start_and_die(account, clock, folder, rounds, first)
+            await start_and_crash(account, clock, folder, rounds, first)
             async with running_app(folder, second.account(account), clock) as app:
                 await app.output()
                 # Messages that the killed host had locked come later than those that were sent since.

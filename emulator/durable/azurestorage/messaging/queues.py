@@ -128,6 +128,10 @@ class TaskQueue:
         """Delete the storage queue with its messages."""
         await self._queue.drop()
 
+    async def count(self) -> int:
+        """Count all messages, hidden ones included."""
+        return await self._queue.count()
+
     def encode(self, data: MessageData) -> EncodedMessage:
         """Serialize a message and decide whether it needs a blob."""
         assert data.message is not None

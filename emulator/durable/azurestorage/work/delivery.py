@@ -97,6 +97,7 @@ class DeliveryPlan:
     `discard`: delete.
     `unstarted`: the instance has no history; see `plan_unstarted`.
     `check_row`: a checkpoint was interrupted or the instance has ended, so the status row may lag behind the history.
+    `restores_status`: the host may have been killed before it wrote the status row, so its custom status may be old.
     `reload`: load the events of the current execution first; nothing else is decided then.
     """
 
@@ -108,6 +109,7 @@ class DeliveryPlan:
     discard: Sequence[ReceivedMessage] = ()
     unstarted: Sequence[ReceivedMessage] = ()
     check_row: bool = False
+    restores_status: bool = False
     reload: bool = False
 
 
@@ -202,7 +204,8 @@ def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced
         others = [message for message in waiting if not is_for_execution(message.task, history.execution_id)]
         too_early, _ = _split_early(others, replaced)
         discard = [message for message in waiting if message not in too_early]
-        return DeliveryPlan(too_early=too_early, discard=discard, check_row=True)
+        restores_status = not history.is_row_current and _shows_interruption(history, discard)
+        return DeliveryPlan(too_early=too_early, discard=discard, check_row=True, restores_status=restores_status)
     return _plan_next_episode(history, waiting, replaced)
 
 
@@ -267,6 +270,21 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
         too_early=too_early,
         discard=discard,
         check_row=any(message.dequeue_count > 1 for message in discard),
+        restores_status=_shows_interruption(history, discard),
+    )
+
+
+def _shows_interruption(history: History, discard: Sequence[ReceivedMessage]) -> bool:
+    """Whether the history has the event of a message that was received before: it was stored, but not deleted."""
+    repeated = [message for message in discard if message.dequeue_count > 1]
+    if not repeated or history.started is None:
+        return False
+    known, started = KnownResults(history.events), history.started
+    return any(
+        message.task.event.instance == started.instance
+        if isinstance(message.task.event, ExecutionStarted)
+        else is_for_execution(message.task, history.execution_id) and known.has(message.task.event, redelivered=True)
+        for message in repeated
     )
 
 
