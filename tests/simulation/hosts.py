@@ -169,7 +169,7 @@ class SimulatedHost:
         self._choices = Choices(self.seed, self.name)
         self._new_id = Choices(self.seed, f"ids of {self.name}").new_id()
         self._stop = asyncio.Event()
-        self._ends = False
+        self._ended = asyncio.Event()
         self.happened: list[Injected] = []
         self.plan = FaultPlan(seed=self.seed, intensities=self.intensities, budget=40, crashes=4)
 
@@ -179,12 +179,12 @@ class SimulatedHost:
 
     def end(self) -> None:
         """Stop the process in order and for ever."""
-        self._ends = True
+        self._ended.set()
         self._stop.set()
 
     async def run(self) -> None:
         """Run until `end`."""
-        while True:
+        while not self._ended.is_set():
             self._stop.clear()
             crash = Crash()
             process = asyncio.create_task(self._process(crash), name=f"{self.name} run {self.plan.run}")
@@ -198,7 +198,7 @@ class SimulatedHost:
             [outcome] = await asyncio.gather(process, return_exceptions=True)
             if isinstance(outcome, Exception) and not isinstance(outcome, EmulatorError | ExceptionGroup):
                 raise outcome
-            if self._ends:
+            if self._ended.is_set():
                 return
             # A later process has other faults at the same calls, and no more than what is left of them.
             self.happened += self.plan.happened

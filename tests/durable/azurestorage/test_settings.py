@@ -25,7 +25,7 @@ from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
 
 from .apps import app
-from .crashing import Death
+from .crashing import CrashPoint
 from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 # Names -------------------------------------------------------------------------------------------------------
@@ -187,15 +187,15 @@ async def test_another_app_waits_until_the_lease_is_free(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = AzureStorageTaskHub(LEASED, account, clock=clock, new_id=new_id, app_name="other")
-    death = Death()
-    async with open_world(death.account(account), clock, app(), LEASED) as first:
+    crash = CrashPoint()
+    async with open_world(crash.account(account), clock, app(), LEASED) as first:
         await first.start("chain", 1)
         await first.ended()
         script = app()
         async with other.working(), engine(other, script, LEASED, clock=clock):
             await clock.sleep(30)
             assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
-            death.happened.set()
+            crash.happened.set()
             world = World(other, clock)
             await world.start("chain", 2, id="i2")
             began = clock.now()

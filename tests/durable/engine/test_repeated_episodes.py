@@ -18,7 +18,7 @@ from emulator.durable.core.identity import EntityId
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.durable.azurestorage.crashing import Death, Moment
+from tests.durable.azurestorage.crashing import CrashPoint, Moment
 from tests.durable.azurestorage.test_crash_anywhere import either
 from tests.durable.azurestorage.world import messages_left
 from tests.durable.engine.app import App, running_app
@@ -78,18 +78,20 @@ def folder(tmp_path: Path) -> Path:
     return write_app(tmp_path / "app", APP.lstrip())
 
 
-async def start_and_die(account: StorageAccount, clock: VirtualClock, folder: Path, rounds: int, death: Death) -> None:
-    async with running_app(folder, death.account(account), clock) as app:
+async def start_and_crash(
+    account: StorageAccount, clock: VirtualClock, folder: Path, rounds: int, crash: CrashPoint
+) -> None:
+    async with running_app(folder, crash.account(account), clock) as app:
         await App(app.hub, clock).begin("rounds", rounds)
-        await either(app.output(), death.happened.wait())
+        await either(app.output(), crash.happened.wait())
 
 
 async def stored_episodes(clock: VirtualClock, folder: Path, rounds: int) -> int:
     """Number of episodes of all instances."""
-    death = Death()
+    crash = CrashPoint()
     async with open_builtin(None, clock) as account:
-        await start_and_die(account, clock, folder, rounds, death)
-    return death.log.count("submit TestHubHistory")
+        await start_and_crash(account, clock, folder, rounds, crash)
+    return crash.log.count("submit TestHubHistory")
 
 
 def by_episode(sent: Sequence[str]) -> Mapping[tuple[str | None, ...], list[str]]:
@@ -113,9 +115,9 @@ async def nothing_left(account: StorageAccount) -> bool:
 async def test_a_repeated_episode_sends_the_same_messages(clock: VirtualClock, folder: Path, rounds: int) -> None:
     repeated = set()
     for number in range(1, 1 + await stored_episodes(clock, folder, rounds)):
-        first, second = Death(("submit TestHubHistory", number), Moment.BEFORE), Death()
+        first, second = CrashPoint(("submit TestHubHistory", number), Moment.BEFORE), CrashPoint()
         async with open_builtin(None, clock) as account:
-            await start_and_die(account, clock, folder, rounds, first)
+            await start_and_crash(account, clock, folder, rounds, first)
             async with running_app(folder, second.account(account), clock) as app:
                 await app.output()
                 # Messages that the killed host had locked come later than those that were sent since.
