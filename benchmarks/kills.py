@@ -2,7 +2,7 @@
 
     python -m benchmarks.kills [ROUNDS]
 
-An app with a hundred orchestrations of ten activities each runs on the built-in store in a file. Per limit, one run is
+An app with sixty orchestrations of ten activities each runs on the built-in store in a file. Per limit, one run is
 left alone and one host is killed three times. An episode is repeated if its function is called again with the same
 number of events. The limits take turns, so that other load on the machine affects both. Prints lines for RESULTS.md.
 """
@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from benchmarks.hosts import app_folder, first_answer, free_port, started, storage
 
@@ -40,11 +41,21 @@ def chain(context):
 def echo(value):
     return value
 """
-_INSTANCES = 100
+_INSTANCES = 60
 _KILLS = 3
 # How long a host works before it is killed.
 _WORKS_SECONDS = 0.7
 _PER_CORE = (5, 10)
+
+
+async def process_of(folder: Path) -> int:
+    """Wait until the host has loaded the app. Return the id of its process."""
+    file = folder / "pid.txt"
+    while not file.exists() or not file.read_text():
+        await asyncio.sleep(0.01)
+    process_id = int(file.read_text())
+    file.unlink()
+    return process_id
 
 
 async def run(limit: int, kills: int) -> tuple[float, int]:
@@ -54,13 +65,14 @@ async def run(limit: int, kills: int) -> tuple[float, int]:
         port, began = free_port(), 0.0
         for number in range(kills + 1):
             async with started(folder, port, "--no-reload") as host:
+                process_id = await process_of(folder)
                 await first_answer(host, "/admin/host/status")
                 if number == 0:
                     await asyncio.gather(*(host.start("chain", f"i{number}") for number in range(_INSTANCES)))
                     began = time.perf_counter()
                 if number < kills:
                     await asyncio.sleep(_WORKS_SECONDS)
-                    os.kill(int((folder / "pid.txt").read_text()), signal.SIGKILL)
+                    os.kill(process_id, signal.SIGKILL)
                 else:
                     for instance in range(_INSTANCES):
                         await host.result(f"i{instance}", every=0.05)
@@ -75,8 +87,13 @@ async def main(rounds: int) -> None:
     repeated: dict[int, list[int]] = {limit: [] for limit in _PER_CORE}
     for _ in range(rounds):
         for limit in _PER_CORE:
-            alone[limit].append((await run(limit * cores, 0))[0])
             repeated[limit].append((await run(limit * cores, _KILLS))[1])
+            alone[limit].append((await run(limit * cores, 0))[0])
+            print(
+                f"{limit} per core: {alone[limit][-1]:.1f} s, {repeated[limit][-1]} repeated",
+                file=sys.stderr,
+                flush=True,
+            )
     for limit in _PER_CORE:
         print(
             f"| {limit} per core | {statistics.median(alone[limit]):.1f} s | "
