@@ -18,7 +18,7 @@ from emulator.extensions.blobs.passing_on import PassingOn
 from emulator.host.context import ExtensionContext
 from emulator.host.locks import HostLockLost
 from emulator.logs import get_logger
-from emulator.polling.outage import StorageOutage
+from emulator.polling.outage import StorageOutage, report_outage
 from emulator.storage.port import StorageAccount
 
 _log = get_logger(__name__)
@@ -71,7 +71,8 @@ async def scan_containers(
                 # New objects each time: meanwhile another host may have passed on blobs.
                 await scan_all()
         except HostLockLost as lost:
-            _log.warning("%s Another host may look for new blobs now; this one waits for the lock.", lost)
+            if lost.__cause__ is None or not report_outage(lost.__cause__):
+                _log.warning("%s Another host may look for new blobs now; this one waits for the lock.", lost)
         except Exception as error:
             await outage.wait_before_retry(error)
 
