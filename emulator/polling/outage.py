@@ -23,6 +23,10 @@ _LONGEST_PAUSE: Final = timedelta(seconds=30)
 
 # The accounts that do not answer, with the loop's time of the last failure. By event loop, for tests of several hosts.
 _away: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = WeakKeyDictionary()
+# The accounts that answer again, with the loop's time when that was noticed.
+_back: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, float]] = WeakKeyDictionary()
+# Some notice only after the outage that they have failed, such as a listener whose lock has ended meanwhile.
+_LATE_SECONDS: Final = 35.0
 # Loops retry within half a minute. After a longer time without a failure, a new one is a new outage.
 _OVER_AFTER_SECONDS: Final = 90.0
 
@@ -34,16 +38,13 @@ def report_outage(error: BaseException) -> bool:
     loop = asyncio.get_running_loop()
     accounts, now = _away.setdefault(loop, {}), loop.time()
     last = accounts.get(error.account)
+    back_at = _back.get(loop, {}).get(error.account)
+    if last is None and back_at is not None and now - back_at < _LATE_SECONDS:
+        return True
     accounts[error.account] = now
     if last is None or now - last > _OVER_AFTER_SECONDS:
         _log.warning("Storage does not respond. What needs it waits and is retried until it does. %s", error)
     return True
-
-
-def _report_recovery(account: str) -> None:
-    if _away.get(asyncio.get_running_loop(), {}).pop(account, None) is not None:
-        # A warning, because the console shows the failure by default, and would not show this.
-        _log.warning("Storage responds again")
 
 
 class StorageOutage:
@@ -84,7 +85,11 @@ class StorageOutage:
     def resolved(self) -> None:
         """Note a success; log it if the calls before it failed."""
         if self._account is not None:
-            _report_recovery(self._account)
+            # Another loop may have noticed it first.
+            loop = asyncio.get_running_loop()
+            if _away.get(loop, {}).pop(self._account, None) is not None:
+                _back.setdefault(loop, {})[self._account] = loop.time()
+                _log.warning("Storage responds again")
             self._account = None
         elif self._is_down:
             _log.warning("%s works again", self._operation)
