@@ -33,6 +33,7 @@ from emulator.host.context import ExtensionContext
 from emulator.host.drain import DRAIN_SECONDS, Drain
 from emulator.host.host import Host, HostParts
 from emulator.host.host_id import host_id
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.lease_journal import open_lease_journal
@@ -91,12 +92,14 @@ class ProcessResources:
     `app_loop`: the loop for user code, which the main thread runs; None: one on a thread of its own. `restart`: called
     for /admin/host/restart, should leave and enter `open_app` again; without it there is no such endpoint.
     `hosts_folder`: a folder in which a host keeps what the next one needs to take over its work if it is killed; None:
-    the next one waits until the locks of the killed host expire.
+    the next one waits until the locks of the killed host expire. `storage_restarted`: the storage emulator was killed
+    and started again since the last host, and may have lost its last writes.
     """
 
     app_loop: AppLoop | None = None
     restart: Callable[[], None] | None = None
     hosts_folder: Path | None = None
+    storage_restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ async def open_app(
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
         keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
+        callers = CallerRules.of(configuration)
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
@@ -162,12 +166,14 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,
+            callers=callers,
             wait_until_running=status.wait_until_running,
             wait_until_stopping=status.wait_until_stopping,
             system_key=keys.system_key,
             origin=lambda: f"http://localhost:{port}",
             any_port=configuration.port == 0,
             hosts_folder=process.hosts_folder,
+            storage_restarted=process.storage_restarted,
             first_start=configuration.first_start,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
@@ -196,6 +202,7 @@ async def open_app(
             extensions=extensions,
             routes=routes,
             keys=keys,
+            callers=callers,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             commands=commands,

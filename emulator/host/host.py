@@ -32,6 +32,8 @@ from emulator.host.port import Extension, Fallback, Function, ManualBindings, Ma
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
+from emulator.polling.outage import report_outage
+from emulator.storage.port import StorageUnreachable
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
@@ -325,50 +327,66 @@ class Host:
         _startup.info("%s (%dms)", message, (self._clock.now() - started_at) // timedelta(milliseconds=1))
 
 
-class _ListenerReporter:
+class _Reporter:
+    """Names a part of the host in its log lines. `_log_restart`, `_log_recovery`: of the level for the last failure."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._log_restart = self._log_recovery = _startup.debug
+
+    def _is_outage(self, error: Exception) -> bool:
+        # A lock that could not be renewed has the error of storage as its cause. That error is old: storage may respond
+        # again by now, so it is not reported.
+        is_outage = report_outage(error) or isinstance(error.__cause__, StorageUnreachable)
+        # While storage is away, one line for all parts reports that. The recovery from another failure is a warning,
+        # because the console shows the failure by default, and would not show this.
+        self._log_restart = _startup.debug if is_outage else _startup.info
+        self._log_recovery = _startup.debug if is_outage else _startup.warning
+        return is_outage
+
+
+class _ListenerReporter(_Reporter):
     """Logs about the listener of a function, in the words of the Functions host where it has them."""
 
-    def __init__(self, function: str) -> None:
-        self._function = function
-
     def failed(self, error: Exception, *, entered: bool) -> None:
+        if self._is_outage(error):
+            return
         how = "stopped unexpectedly" if entered else "was unable to start"
         text = "The listener for function 'Functions.%s' %s."
-        _startup.error(text, self._function, how, exc_info=error)
+        _startup.error(text, self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        _startup.info("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._function, attempt)
+        self._log_restart("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
-            _startup.info(
-                "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
+            self._log_recovery(
+                "Listener successfully started for function 'Functions.%s' after %d retries.", self._name, retries
             )
 
     def cancelled(self) -> None:
         _startup.warning(
             "The listener for function 'Functions.%s' did not stop within its allotted time and was cancelled.",
-            self._function,
+            self._name,
         )
 
 
-class _EngineReporter:
+class _EngineReporter(_Reporter):
     """Logs about the part of an extension that runs beside the listeners."""
 
-    def __init__(self, extension: str) -> None:
-        self._extension = extension
-
     def failed(self, error: Exception, *, entered: bool) -> None:
+        if self._is_outage(error):
+            return
         how = "stopped unexpectedly" if entered else "was unable to start"
-        _startup.error("The extension '%s' %s.", self._extension, how, exc_info=error)
+        _startup.error("The extension '%s' %s.", self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        _startup.info("Restarting the extension '%s' (attempt %d)", self._extension, attempt)
+        self._log_restart("Restarting the extension '%s' (attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         if retries:
-            _startup.info("The extension '%s' is running after %d retries.", self._extension, retries)
+            self._log_recovery("The extension '%s' is running after %d retries.", self._name, retries)
 
     def cancelled(self) -> None:
-        _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._extension)
+        _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._name)

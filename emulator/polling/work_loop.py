@@ -17,7 +17,7 @@ from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.log_once import LogOnce
-from emulator.polling.outage import StorageOutage
+from emulator.polling.outage import StorageOutage, report_outage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,7 +134,7 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result, 
         )
         await _abandon(processor, item)
     except EmulatorError as error:
-        if logged.is_first(processor.describe(item), str(error)):
+        if not report_outage(error) and logged.is_first(processor.describe(item), str(error)):
             _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
         await _abandon(processor, item)
     except Exception as error:

@@ -22,7 +22,7 @@ from emulator.process.chaos_options import ChaosOptions
 STOP: Final = b"stop\n"
 
 # Fields of StartOptions whose values JSON can express without a conversion.
-_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
+_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class Handover:
     `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
     None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
     `chaos`: faults of the host, for `azemu start --chaos`.
+    `storage_restarted`: Azurite was killed since the last host process began, and may have lost its last writes.
     """
 
     options: StartOptions
@@ -42,6 +43,7 @@ class Handover:
     replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
     served_mark: Path | None = None
     chaos: ChaosOptions | None = None
+    storage_restarted: bool = False
 
     def to_line(self) -> str:
         """Write the options as a line of JSON. Listening sockets are written as their file descriptors."""
@@ -64,6 +66,7 @@ class Handover:
                     "replaced_environment": dict(self.replaced_environment),
                     "served_mark": str(self.served_mark) if self.served_mark else None,
                     "chaos": self.chaos and {**asdict(self.chaos), "folder": str(self.chaos.folder)},
+                    "storage_restarted": self.storage_restarted,
                 }
             )
             + "\n"
@@ -94,4 +97,5 @@ class Handover:
             replaced_environment=content["replaced_environment"],
             served_mark=Path(mark) if mark else None,
             chaos=ChaosOptions(**{**chaos, "folder": Path(chaos["folder"])}) if chaos else None,
+            storage_restarted=content["storage_restarted"],
         )

@@ -134,6 +134,7 @@ def _run(handover: Handover, pipe: int, received: bytes) -> int:
             app_loop=app_loop,
             served_mark=handover.served_mark,
             chaos=handover.chaos,
+            storage_restarted=handover.storage_restarted,
         )
 
     # A thread, because Windows cannot wait for a pipe in an event loop.

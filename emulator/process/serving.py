@@ -82,13 +82,15 @@ async def serve(
     restart: Callable[[], None] | None = None,
     served_mark: Path | None = None,
     chaos: ChaosOptions | None = None,
+    storage_restarted: bool = False,
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
 
     `announce`: print the list of functions; otherwise one line when the host is ready again after a restart.
     `app_loop`: the loop for user code, which another thread runs. `restart`: called when the admin API asks for a
     restart; the caller cancels this coroutine and starts the host again. `served_mark`: a file to create when the first
-    invocation has ended. `chaos`: faults of the host. Raises EmulatorError if the host cannot start or has to give up.
+    invocation has ended. `chaos`, `storage_restarted`: see `Handover`. Raises EmulatorError if the host cannot start or
+    has to give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
     with loading_modules():
@@ -112,7 +114,10 @@ async def serve(
         async with open_app(
             replace(configuration, first_start=announce),
             process=ProcessResources(
-                app_loop=app_loop, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER
+                app_loop=app_loop,
+                restart=restart,
+                hosts_folder=configuration.root / HOSTS_FOLDER,
+                storage_restarted=storage_restarted,
             ),
             drain_seconds=DRAIN_SECONDS,
             around_worker=around_worker,

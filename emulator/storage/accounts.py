@@ -72,6 +72,10 @@ class StorageAccounts:
         # The built-in store has no endpoint that could be compared with those of emulators.
         return isinstance(connection, BuiltinConnection) or is_emulated(connection)
 
+    def may_lose_writes(self, name: str) -> bool:
+        """Whether the connection leads to an emulator that loses its last writes when it is killed, such as Azurite."""
+        return self.is_emulated(name) and not isinstance(resolve_connection(self._settings, name), BuiltinConnection)
+
     def warn_if_real(self, name: str, resource: str, function: str) -> None:
         """Warn that a listener takes events of an account in Azure, which the deployed app may want, too.
 

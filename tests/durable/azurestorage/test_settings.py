@@ -25,7 +25,7 @@ from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
 
 from .apps import app
-from .crashing import Death, Moment
+from .crashing import CrashPoint, Moment
 from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 # Names -------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ async def test_tables_and_blobs_may_be_in_another_account(account: StorageAccoun
     async with open_builtin(None, clock) as tracking:
         options = with_provider(tracking_store_connection_name="Tracking")
         hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, tracking=tracking)
-        async with hub.working(), engine(hub, app(), options, clock=clock, new_id=new_id):
+        async with hub.working(), engine(hub, app(), options, clock=clock):
             world = World(hub, clock)
             await world.start("nothing", "x" * 60_000)
             await world.ended()
@@ -187,33 +187,33 @@ async def test_the_app_lease_is_taken_soon_after_storage_has_failed(
     account: StorageAccount, clock: VirtualClock
 ) -> None:
     """Not only after the interval at which an app asks that waits for another one."""
-    death = Death()
-    async with open_world(death.account(account), clock, app(), LEASED) as world:
+    crash = CrashPoint()
+    async with open_world(crash.account(account), clock, app(), LEASED) as world:
         await world.start("chain", 1)
         await world.ended()
-    taken = [number for number, call in enumerate(death.log) if call == "write testhub-applease"][-1]
+    taken = [number for number, call in enumerate(crash.log) if call == "write testhub-applease"][-1]
     for name, moment in (("i2", Moment.BEFORE), ("i3", Moment.AFTER)):
         await account.container("testhub-applease").write("testhub-appleaseinfo", b"{}")
-        lapse = Death(taken, moment, lapse=True)
-        async with open_world(lapse.account(account), clock, app(), LEASED) as world:
+        failing = CrashPoint(taken, moment, once=True)
+        async with open_world(failing.account(account), clock, app(), LEASED) as world:
             await world.start("chain", 2, id=name)
             await world.ended(name, within_seconds=60)
-        assert lapse.log[taken] == "write testhub-applease"
+        assert failing.log[taken] == "write testhub-applease"
 
 
 async def test_another_app_waits_until_the_lease_is_free(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = AzureStorageTaskHub(LEASED, account, clock=clock, new_id=new_id, app_name="other")
-    death = Death()
-    async with open_world(death.account(account), clock, app(), LEASED) as first:
+    crash = CrashPoint()
+    async with open_world(crash.account(account), clock, app(), LEASED) as first:
         await first.start("chain", 1)
         await first.ended()
         script = app()
-        async with other.working(), engine(other, script, LEASED, clock=clock, new_id=new_id):
+        async with other.working(), engine(other, script, LEASED, clock=clock):
             await clock.sleep(30)
             assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
-            death.happened.set()
+            crash.happened.set()
             world = World(other, clock)
             await world.start("chain", 2, id="i2")
             began = clock.now()
