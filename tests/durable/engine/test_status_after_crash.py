@@ -10,7 +10,7 @@ from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceStatus
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.durable.azurestorage.crashing import Death, Moment
+from tests.durable.azurestorage.crashing import CrashPoint, Moment
 from tests.durable.azurestorage.test_crash_anywhere import either
 from tests.durable.engine.app import App, running_app
 from tests.running_apps import write_app
@@ -58,10 +58,10 @@ async def killed_before_row(
     account: StorageAccount, clock: VirtualClock, folder: Path, orchestration: str, row: int
 ) -> None:
     """Start an orchestration on a host that is killed before it writes the status row number `row`, from 1."""
-    death = Death(("submit TestHubInstances", row), Moment.BEFORE)
-    async with running_app(folder, death.account(account), clock) as app:
+    crash = CrashPoint(("submit TestHubInstances", row), Moment.BEFORE)
+    async with running_app(folder, crash.account(account), clock) as app:
         await App(app.hub, clock).begin(orchestration)
-        await either(death.happened.wait())
+        await either(crash.happened.wait())
 
 
 async def test_custom_status_is_computed_again(account: StorageAccount, clock: VirtualClock, folder: Path) -> None:
