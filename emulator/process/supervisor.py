@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError
 from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
+from emulator.process.chaos_options import ChaosOptions
 from emulator.process.child import STOP_SECONDS, HostProcess
 from emulator.process.deaths import MAX_USELESS_RUNS, Deaths
 from emulator.process.handover import Handover
@@ -35,6 +36,8 @@ from emulator.subprocesses import describe_exit_code
 
 T = TypeVar("T")
 
+# Codes of a host process that wants to be started again at once.
+_WANTED_ENDS = (exit_codes.RESTART, exit_codes.CHAOS)
 # How long functions may still run when a change restarts the host. A developer waits for the new code, and a function
 # that hangs is a usual reason for the change.
 _CHANGE_SECONDS = 1.0
@@ -47,11 +50,13 @@ class SupervisorOptions:
     """Options of the host process.
 
     `python_arguments`: first arguments of its interpreter, such as ("-m", "debugpy", "--listen", "5678").
+    `chaos`: faults, of the first host process.
     """
 
     start: StartOptions
     style: Style
     python_arguments: Sequence[str] = ()
+    chaos: ChaosOptions | None = None
 
 
 async def supervise(options: SupervisorOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
@@ -87,6 +92,7 @@ class _Supervisor:
         self._files = FileWatcher(configuration.root, clock)
         self._deaths = Deaths()
         self._began_at = clock.now()
+        self._chaos = options.chaos
         # Set by `run`, when the port is bound.
         self._process: HostProcess
         self._served_mark: Path
@@ -105,11 +111,12 @@ class _Supervisor:
             try:
                 async with opening as storage:
                     print_banner(self._console, storage=storage.description)
-                    try:
-                        return await self._serve(storage)
-                    finally:
-                        # The host needs storage until running functions have finished.
-                        await self._process.stop()
+                    async with self._reporting(storage):
+                        try:
+                            return await self._serve(storage)
+                        finally:
+                            # The host needs storage until running functions have finished.
+                            await self._process.stop()
             finally:
                 await self._process.stop()
 
@@ -127,9 +134,11 @@ class _Supervisor:
                 self._listening.close()
                 self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
                 await self._wait_for_change()
-            elif code is not None and code != exit_codes.RESTART and not await self._recover(code):
+            elif code not in (None, *_WANTED_ENDS) and not await self._recover(code):
                 return exit_codes.FAILED
             started_before = True
+            if self._chaos is not None:
+                self._chaos = replace(self._chaos, run=self._chaos.run + 1)
             # Settings and the rules for watching files may have changed. The host process reports errors in them.
             with suppress(ConfigurationError):
                 self._configuration = configure(self._options.start, os.environ)
@@ -144,6 +153,16 @@ class _Supervisor:
                 await ending
             # Not before: until it has ended, the last process may answer with the old code.
             self._console.print("Restarting the host.")
+
+    def _reporting(self, storage: AppStorage) -> AbstractAsyncContextManager[None]:
+        """Print the report of --chaos when the host has stopped."""
+        if self._chaos is None:
+            return nullcontext()
+        from emulator.process.chaos import reporting
+
+        start = self._options.start
+        options = replace(start, settings={**start.settings, **storage.settings})
+        return reporting(self._chaos, lambda: configure(options, os.environ), self._console.print)
 
     async def _recover(self, code: int) -> bool:
         """After the death of a host process, wait as long as the next one has to. False: it died too often."""
@@ -207,6 +226,7 @@ class _Supervisor:
             chosen_port=self._configuration.port,
             replaced_environment=self._process.replaced_environment,
             served_mark=self._served_mark,
+            chaos=self._chaos,
             storage_restarted=storage.restarted.is_set(),
         )
         await self._process.begin(handover)
