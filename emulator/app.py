@@ -15,7 +15,7 @@ import selectors
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from emulator.host.context import ExtensionContext
 from emulator.host.drain import DRAIN_SECONDS, Drain
 from emulator.host.host import Host, HostParts
 from emulator.host.host_id import host_id
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.lease_journal import open_lease_journal
@@ -101,6 +102,19 @@ class ProcessResources:
     storage_restarted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LastingParts:
+    """What outlives a host in a test, in which the next host may use it after a crash.
+
+    `secrets`: the store of the app's keys; None: the one that its settings name.
+    """
+
+    accounts: StorageAccounts
+    secrets: SecretsRepository | None = None
+    captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
+    supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
+
+
 @asynccontextmanager
 async def open_app(
     options: StartOptions | Configuration,
@@ -110,15 +124,15 @@ async def open_app(
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
     around_account: AroundAccount | None = None,
+    lasting: LastingParts | None = None,
     process: ProcessResources = ProcessResources(),
-    secrets: SecretsRepository | None = None,
 ) -> AsyncIterator[App]:
     """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
     `options`: start options, or the configuration that was read for them.
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
-    account, to see its calls or let them fail. `process`: what the process offers beside.
-    `secrets`: the store of the app's keys; None: the one that its settings name.
+    account, to see its calls or let them fail. `lasting`: what outlives this host; None: nothing but what the settings
+    name. `process`: what the process offers beside.
     Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
     settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
@@ -130,10 +144,13 @@ async def open_app(
         stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
-        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock, around_account))
+        if lasting is None:
+            lasting = LastingParts(await stack.enter_async_context(open_accounts(configuration.settings, clock)))
+        accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
-        captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
-        keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
+        captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
+        keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
+        callers = CallerRules.of(configuration)
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
@@ -149,6 +166,7 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,
+            callers=callers,
             wait_until_running=status.wait_until_running,
             wait_until_stopping=status.wait_until_stopping,
             system_key=keys.system_key,
@@ -184,6 +202,7 @@ async def open_app(
             extensions=extensions,
             routes=routes,
             keys=keys,
+            callers=callers,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             commands=commands,

@@ -14,13 +14,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from emulator.chaos.entity_rules import EntityProblems, entity_violations, operations_sent, status_of
+from emulator.chaos.entity_rules import EntityProblems, entity_violations, status_of
 from emulator.chaos.hub_snapshot import HubSnapshot, StoredEvent, StoredInstance, read_hub
 from emulator.chaos.violations import Rule, Violation
 from emulator.clock import Clock
 from emulator.durable.azurestorage.names import history_row_key
 from emulator.durable.core.events import (
-    EventRaised,
     ExecutionCompleted,
     ExecutionStarted,
     GenericEvent,
@@ -163,20 +162,22 @@ def _action_id(event: HistoryEvent) -> int | None:
 
 def _results(instance: StoredInstance) -> Iterator[Violation]:
     actions = set[tuple[type[HistoryEvent], int]]()
-    results = defaultdict[tuple[str, int | str], list[StoredEvent]](list)
-    calls = {request.id for request in operations_sent(instance) if not request.is_signal}
+    undone = set[int]()
+    results = defaultdict[tuple[str, int], list[StoredEvent]](list)
+    # A second response of an entity is no violation: no request waits for it.
     for stored in instance.events:
         event, action_id = stored.event, _action_id(stored.event)
         if type(event) in _ACTION_OF.values():
             actions.add((type(event), event.event_id))
+        elif isinstance(event, GenericEvent):
+            # An action that a rewind has undone. A late result of it is used for its repetition.
+            undone.add(event.event_id)
         elif action_id is not None:
             kind = _ACTION_OF[type(event)]
             results[kind.__name__, action_id].append(stored)
-            if (kind, action_id) not in actions:
+            if (kind, action_id) not in actions and action_id not in undone:
                 detail = f"{event.type_name} belongs to {kind.__name__} {action_id}, which is not before it"
                 yield Violation(instance.instance_id, Rule.RESULT_WITHOUT_ACTION, detail, [stored.row_key])
-        elif isinstance(event, EventRaised) and event.name in calls:
-            results["entity request", event.name].append(stored)
     for (kind_name, id), found in results.items():
         if len(found) > 1:
             detail = f"{kind_name} {id} has {len(found)} results"
@@ -262,7 +263,8 @@ def _parent(hub: HubSnapshot, child: StoredInstance, *, settled: bool) -> Iterat
     if settled and not matching and parent_status is not RuntimeStatus.TERMINATED and not _is_rewound(created):
         detail = f"{parent.instance_id} has no action {action_id} that starts it"
         yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
-    if results and not ends_at:
+    # The result is sent before the end is stored, so a host that repeats the child's last episode is late.
+    if settled and results and not ends_at:
         detail = f"{parent.instance_id} has a result of it, but it has not ended"
         yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
     waits = parent_status in (RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED)

@@ -42,14 +42,14 @@ CRASHES = frozenset((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
 class Intensities:
     """Probability of each kind of fault at every access point where it is possible, from 0 to 1."""
 
-    fail_before: float = 0.02
-    fail_after: float = 0.02
-    delay: float = 0.03
-    duplicate: float = 0.05
+    fail_before: float = 0.03
+    fail_after: float = 0.04
+    delay: float = 0.05
+    duplicate: float = 0.08
     reorder: float = 0.2
-    lose_lock: float = 0.03
-    crash_before: float = 0.004
-    crash_after: float = 0.004
+    lose_lock: float = 0.06
+    crash_before: float = 0.01
+    crash_after: float = 0.01
 
     def of(self, fault: Fault) -> float:
         """Return the probability of one fault."""

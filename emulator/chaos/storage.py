@@ -71,13 +71,13 @@ def around_account(
     crash: Crash,
     host: str = "",
     is_spared: Callable[[], bool] = lambda: False,
-    before_call: Callable[[], Awaitable[None]] | None = None,
+    before_call: Callable[[], Awaitable[bool]] | None = None,
 ) -> StorageAccount:
     """Return the account with the faults of `plan`.
 
     `crash`: the end of the host that uses the account; several accounts of one host share it. `host`: begins the names
     of access points if several hosts share the plan. `is_spared`: whether the running task's calls have no faults.
-    `before_call`: awaited before every other call, for example to let something else finish first.
+    `before_call`: awaited before every other call; returns whether the host may crash now.
     """
     return _Account(account, _Faults(plan, clock, crash, f"{host}/" if host else "", is_spared, before_call))
 
@@ -91,7 +91,7 @@ class _Faults:
     crash: Crash
     prefix: str
     is_spared: Callable[[], bool]
-    before_call: Callable[[], Awaitable[None]] | None
+    before_call: Callable[[], Awaitable[bool]] | None
 
     async def call(
         self, operation: str, target: str, work: Callable[[], Awaitable[T]], possible: Collection[Fault] = _ANY_CALL
@@ -106,7 +106,8 @@ class _Faults:
         if not self.plan.active or self.is_spared():
             return None
         if self.before_call is not None:
-            await self.before_call()
+            if not await self.before_call():
+                possible = set(possible) - CRASHES
             self._check_alive(operation)
         return self.plan.fault_at(f"{self.prefix}{operation}", target, possible)
 

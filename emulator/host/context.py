@@ -22,6 +22,7 @@ from emulator.config.hostjson import HostOptions
 from emulator.config.schema import SectionOptions
 from emulator.config.settings import Settings
 from emulator.host.captured_outputs import CapturedOutputs
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.port import Function, HostLocks
 from emulator.host.supplied_inputs import SuppliedInputs
@@ -53,7 +54,8 @@ class ExtensionContext:
     `listen` is entered. `load_errors`: why the app, or functions that the catalog lacks, could not be loaded.
     `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
 
-    HTTP: `routes`: the route table of the web server, for HTTP triggers. `system_key`: the value of the system key of
+    HTTP: `routes`: the route table of the web server, for HTTP triggers. `callers`: which requests a server of the
+    extension may accept, and which forwarded host names it may use. `system_key`: the value of the system key of
     that name, which is created if there is none. `origin`: where this host serves HTTP, such as
     `http://localhost:7071`. `any_port`: the host got a free port instead of a fixed one, so that ports which extensions
     open must not be fixed either.
@@ -74,6 +76,7 @@ class ExtensionContext:
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     routes: FunctionRoutes
+    callers: CallerRules
     wait_until_running: Callable[[], Awaitable[None]]
     wait_until_stopping: Callable[[], Awaitable[None]]
     system_key: Callable[[str], Awaitable[str]]

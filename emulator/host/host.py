@@ -33,6 +33,7 @@ from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
 from emulator.polling.outage import report_outage
+from emulator.storage.port import StorageUnreachable
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
@@ -327,16 +328,20 @@ class Host:
 
 
 class _Reporter:
-    """`_log`: for the lines about restarts. While storage is away they are hidden, because one line reports that."""
+    """Names a part of the host in its log lines. `_log_restart`, `_log_recovery`: of the level for the last failure."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._log = _startup.info
+        self._log_restart = self._log_recovery = _startup.debug
 
     def _is_outage(self, error: Exception) -> bool:
-        # A lock that could not be renewed has the error of storage as its cause.
-        is_outage = report_outage(error) or (error.__cause__ is not None and report_outage(error.__cause__))
-        self._log = _startup.debug if is_outage else _startup.info
+        # A lock that could not be renewed has the error of storage as its cause. That error is old: storage may respond
+        # again by now, so it is not reported.
+        is_outage = report_outage(error) or isinstance(error.__cause__, StorageUnreachable)
+        # While storage is away, one line for all parts reports that. The recovery from another failure is a warning,
+        # because the console shows the failure by default, and would not show this.
+        self._log_restart = _startup.debug if is_outage else _startup.info
+        self._log_recovery = _startup.debug if is_outage else _startup.warning
         return is_outage
 
 
@@ -351,12 +356,12 @@ class _ListenerReporter(_Reporter):
         _startup.error(text, self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        self._log("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._name, attempt)
+        self._log_restart("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
-            self._log(
+            self._log_recovery(
                 "Listener successfully started for function 'Functions.%s' after %d retries.", self._name, retries
             )
 
@@ -377,11 +382,11 @@ class _EngineReporter(_Reporter):
         _startup.error("The extension '%s' %s.", self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        self._log("Restarting the extension '%s' (attempt %d)", self._name, attempt)
+        self._log_restart("Restarting the extension '%s' (attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         if retries:
-            self._log("The extension '%s' is running after %d retries.", self._name, retries)
+            self._log_recovery("The extension '%s' is running after %d retries.", self._name, retries)
 
     def cancelled(self) -> None:
         _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._name)

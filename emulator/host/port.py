@@ -265,10 +265,12 @@ class Webhook:
 
     Requests wait until HTTP listeners have started. A webhook that runs functions of other triggers gets their `invoke`
     from its own listeners, and waits for those with `ExtensionContext.wait_until_running`.
+    `public`: see `host.http.routing.routes.Route`.
     """
 
     name: str
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,9 +89,10 @@ class StorageOutage:
             loop = asyncio.get_running_loop()
             if _away.get(loop, {}).pop(self._account, None) is not None:
                 _back.setdefault(loop, {})[self._account] = loop.time()
-                _log.info("Storage responds again")
+                # A warning, because the console shows the failure by default, and would not show this.
+                _log.warning("Storage responds again")
             self._account = None
         elif self._is_down:
-            _log.info("%s works again", self._operation)
+            _log.warning("%s works again", self._operation)
         self._is_down = False
         self._pause_seconds = 0.0

@@ -21,7 +21,7 @@ from emulator.host.console.output import Style
 STOP: Final = b"stop\n"
 
 # Fields of StartOptions whose values JSON can express without a conversion.
-_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
+_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ is below the functions host and the extensions, so that they can look accounts u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
@@ -52,6 +52,12 @@ class StorageAccounts:
             account = self._accounts[key]
             self._by_name[name] = account
         return account
+
+    def around(self, wrap: Callable[[StorageAccount], StorageAccount]) -> StorageAccounts:
+        """Return the same accounts, each wrapped."""
+        return StorageAccounts(
+            self._settings, {key: wrap(account) for key, account in self._accounts.items()}, self._unusable
+        )
 
     def is_emulated(self, name: str) -> bool:
         """Whether the connection leads to Azurite, another emulator or the built-in store instead of to Azure.

@@ -94,8 +94,12 @@ class InProcessWorker:
         return self._app_loop.loop
 
     def wrap_functions(self, wrap: WrapFunction) -> None:
-        """Replace the users' functions when they are loaded, for tests that observe them. Call it before `load`."""
-        self._wrap = wrap
+        """Replace the users' functions when they are loaded, for tests that observe them. Call it before `load`.
+
+        It may be called several times: the last `wrap` is the outermost.
+        """
+        inner = self._wrap
+        self._wrap = wrap if inner is None else lambda function, call: wrap(function, inner(function, call))
 
     async def __aenter__(self) -> InProcessWorker:
         self._stack.enter_context(AppModules(self._root))

@@ -34,7 +34,7 @@ def often(timer: func.TimerRequest) -> None: ...
 @app.queue_trigger(arg_name="message", queue_name="jobs", connection="AzureWebJobsStorage")
 def job(message: func.QueueMessage) -> None: ...
 
-@app.blob_trigger(arg_name="blob", path="pictures/{name}", connection="AzureWebJobsStorage")
+@app.blob_trigger(arg_name="blob", path="incoming/{name}", connection="AzureWebJobsStorage")
 def picture(blob: func.InputStream) -> None: ...
 """
 
@@ -48,8 +48,6 @@ async def test_an_outage_is_one_line_and_its_end_another(
     caplog.set_level(logging.INFO)
     async with run_app(tmp_path, DURABLE_APP, APP, clock=clock, around_account=calls.around) as app:
         with clock.running(upkeep=True):
-            assert not app.app.host.load_errors
-            assert len(app.app.host.catalog.functions) == 6
             await app.post("/api/go")
             await clock.sleep(10)
             caplog.clear()

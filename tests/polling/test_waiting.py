@@ -154,7 +154,7 @@ async def test_locks_are_renewed_in_their_second_half_until_one_is_lost(
     )
     until = clock.now() + timedelta(seconds=10)
     kept = Lock("kept", until, [StorageUnreachable("no answer")])
-    stolen, removed = Lock("stolen", until, [True, False]), Lock("removed", until)
+    stolen, removed = Lock("stolen", until, [StorageUnreachable("no answer"), True, False]), Lock("removed", until)
     for lock in (kept, stolen, removed):
         renewer.add(lock)
     renewer.remove(removed)
@@ -166,3 +166,4 @@ async def test_locks_are_renewed_in_their_second_half_until_one_is_lost(
     assert kept.renewed >= 3
     assert removed.renewed == 0
     assert "Storage does not respond. What needs it waits and is retried until it does. no answer" in caplog.text
+    assert "Storage responds again" in caplog.text

@@ -122,7 +122,6 @@ class AzureStorageTaskHub:
             self._cache,
             self._sender,
             clock=clock,
-            new_id=new_id,
             buffer_limit=provider.control_queue_buffer_threshold,
         )
         self._partitions = _partition_manager(

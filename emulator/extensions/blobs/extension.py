@@ -40,6 +40,6 @@ def blob_extension(context: ExtensionContext) -> Extension:
         triggers={BLOB_TRIGGER: trigger},
         inputs={BLOB: blob_input(context)},
         outputs={BLOB: blob_output(context)},
-        webhooks=[Webhook(BlobsOptions.section_name, webhook.handle)],
+        webhooks=[Webhook(BlobsOptions.section_name, webhook.handle, public=True)],
         run=triggers.run,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from emulator.clock import Clock
 from emulator.dotnet.json_reader import JsonReaderError
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import OrchestratorResponse
@@ -31,7 +30,6 @@ from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
-from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.worker.port import FunctionFailed, Returned, WorkerError
 
@@ -53,13 +51,11 @@ class FunctionsExecutor:
         http: HttpActivity,
         options: DurableTaskOptions,
         *,
-        clock: Clock,
         load_errors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._load_errors = load_errors
         self._functions = functions
         self._http = http
-        self._clock = clock
         self._settings = ReplaySettings(
             missing=self._missing,
             default_version=options.default_version,
@@ -91,7 +87,6 @@ class FunctionsExecutor:
             response,
             started=request.started,
             settings=self._settings,
-            wall_clock=Instant.of(self._clock.now()),
         )
         name = request.started.name
         for diagnostic in replayed.diagnostics:

@@ -76,9 +76,10 @@ class DurableServices:
             clock=context.clock,
             profile=profile,
             system_key=self._system_key,
+            callers=context.callers,
             strict_purge=context.settings.flag(STRICT_PURGE_SETTING),
         )
-        self._rpc = RpcListener(api.handle, context.clock, any_port=context.any_port)
+        self._rpc = RpcListener(api.handle, context.callers, context.clock, any_port=context.any_port)
         self._serves_rpc = options.local_rpc_endpoint_enabled is not False
         self.handle_webhook = api.handle_webhook
         self.read_client = ClientBinding(
@@ -150,10 +151,9 @@ async def _run_engine(
         ) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock, load_errors=context.load_errors),
+            FunctionsExecutor(functions, http, options, load_errors=context.load_errors),
             options,
             clock=context.clock,
-            new_id=context.new_id,
             lifecycle=own_hub.lifecycle,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.

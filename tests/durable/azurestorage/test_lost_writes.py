@@ -82,7 +82,7 @@ async def open_host(store: Store, clock: VirtualClock) -> AsyncIterator[World]:
         hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
         async with (
             hub.working(may_lose_writes=True),
-            engine(hub, script, OPTIONS, clock=clock, new_id=new_id),
+            engine(hub, script, OPTIONS, clock=clock),
         ):
             yield World(hub, clock)
 

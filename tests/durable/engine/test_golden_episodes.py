@@ -43,7 +43,6 @@ from emulator.extensions.durable.protocol.history import event_text
 from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.worker.port import Datum, FunctionFailed, Returned
-from tests.counting_ids import counting_ids
 from tests.durable.core import contexts
 from tests.durable.engine.recordings import Call, Recording, WorkItem, recorded_calls
 from tests.recordings import GOLDEN, GOLDEN_3_19, RecordingSet
@@ -97,12 +96,11 @@ class Stage:
         for kind, name in _known_functions():
             functions.add(KINDS[kind], name, self._invoke)
         options = DurableTaskOptions()
-        executor = FunctionsExecutor(functions, None, options, clock=self._clock)  # type: ignore[arg-type]
+        executor = FunctionsExecutor(functions, None, options)  # type: ignore[arg-type]
         services = EngineServices(
             executor=executor,
             options=options,
             clock=self._clock,
-            new_id=counting_ids(),
             lifecycle=LifecycleLog(HubLog(hub_name="golden")),
         )
         self._orchestrations = OrchestrationRunner(services)

@@ -213,6 +213,9 @@ class InstanceTable:
         # Pending until the new end.
         if history.is_rewound and history.status is RuntimeStatus.RUNNING:
             columns["RuntimeStatus"] = RuntimeStatus.RUNNING.wire_name
+        if history.episodes == 2 and history.started is not None:
+            # The host of the first episode may have been killed before it wrote the row, which then has no name.
+            columns = rows.start_columns(history.started) | columns
         return await self._merge(history.instance_id, columns, if_match)
 
     async def _merge(self, instance_id: str, columns: rows.Columns, if_match: str | None) -> str | None:
@@ -246,18 +249,23 @@ class InstanceTable:
             return False
         return True
 
-    async def repair(self, history: History) -> bool:
+    async def repair(self, history: History, custom_status: str | None = None) -> bool:
         """Update the row from the history if a crash prevented its last update. Returns whether it was outdated.
 
-        The row of a newer execution is not changed.
+        `custom_status`: the one that the history implies; None leaves it as it is. The row of a newer execution is not
+        changed.
         """
         row = await self.row(history.instance_id)
         status, started, execution_id = history.status, history.started, history.execution_id or ""
         if status is None or started is None:
             return False
-        # A row without a name was written by a later episode than the one whose row is missing.
+        # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
+        # time was written late, by a host that had lost the instance.
         has_all = row is not None and "Name" in row.properties
-        if row is not None and has_all and execution_of(row) == execution_id and status_of(row) is status:
+        is_late = row is not None and updated_at(row) < history.events[-1].timestamp
+        is_same = row is not None and execution_of(row) == execution_id and status_of(row) is status
+        has_status = row is not None and custom_status in (None, row.properties.get("CustomStatus"))
+        if has_all and has_status and is_same and not is_late:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
@@ -268,9 +276,9 @@ class InstanceTable:
             status=status,
             hub=self._hub,
         )
-        if row is None:
-            columns["CustomStatus"] = rows.NULL_TEXT
-        elif execution_of(row) == execution_id and has_all:
+        if custom_status is not None or row is None:
+            columns["CustomStatus"] = custom_status or rows.NULL_TEXT
+        if row is not None and execution_of(row) == execution_id and has_all:
             # The row has the input already, as a text or as the URL of a blob.
             columns.pop("Input", None)
         for column in ("Input", "Output"):
@@ -320,6 +328,10 @@ def status_of(row: Row) -> RuntimeStatus | None:
 
 def created_at(row: Row) -> Instant:
     return _time(row.properties.get("CreatedTime")) or MIN_INSTANT
+
+
+def updated_at(row: Row) -> Instant:
+    return _time(row.properties.get("LastUpdatedTime")) or MIN_INSTANT
 
 
 def scheduled_start(row: Row) -> Instant | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text
+from emulator.durable.azurestorage.large import too_large_for_column
 from emulator.durable.azurestorage.names import SENTINEL, history_row_key
 from emulator.durable.core.event_objects import READERS, ObjectReader, ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, OBJECTS, Kind
@@ -248,6 +249,14 @@ def checkpoint_columns(
     }
     for stored in new_events:
         columns |= _implied(stored.event, stored.url, status, now)
+    return _present(columns)
+
+
+def start_columns(started: ExecutionStarted) -> Columns:
+    """Return the columns that the first episode writes and that never change, without an input that is too large."""
+    columns = dict(_implied(started, None, None, started.timestamp))
+    if started.input is not None and too_large_for_column(started.input):
+        del columns["Input"]
     return _present(columns)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from emulator.background import background, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
-from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
+from emulator.durable.core.messages import due_at
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
