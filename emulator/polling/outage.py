@@ -89,6 +89,7 @@ class StorageOutage:
             loop = asyncio.get_running_loop()
             if _away.get(loop, {}).pop(self._account, None) is not None:
                 _back.setdefault(loop, {})[self._account] = loop.time()
+                # A warning, because the console shows the failure by default, and would not show this.
                 _log.warning("Storage responds again")
             self._account = None
         elif self._is_down:
