@@ -28,6 +28,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.freed_memory import return_freed_memory
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import HostRunner
 from emulator.process.open_files import raise_open_files_limit
@@ -91,6 +92,7 @@ async def serve(
         from emulator.process.first_invocation import marking_first_invocation
 
     raise_open_files_limit()
+    return_freed_memory()
     with console_logging(console), quiet_client_errors():
         async with open_app(
             replace(configuration, first_start=announce),

@@ -23,7 +23,7 @@ from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.core.status import status_after
 from emulator.durable.executor import EntityBatch, EntityOperation, OrchestratorRequest
 from emulator.extensions.durable.protocol import entities, orchestrators
-from emulator.extensions.durable.protocol.history import event_text
+from emulator.extensions.durable.protocol.history import event_pieces
 from emulator.worker.port import FunctionFailed
 from tests.durable.core import contexts
 from tests.sdk_examples import EXAMPLES
@@ -186,14 +186,14 @@ def _masked(history: Any) -> Any:
 
 
 def _as_json(events: Sequence[HistoryEvent]) -> list[Any]:
-    return [json.loads(event_text(event)) for event in events]
+    return [_members(event) for event in events]
 
 
 def _messages(outbox: Outbox) -> list[Any]:
     sent = [("work-items", message) for message in outbox.activities]
     sent += [(f"control ({message.target.instance_id})", message) for message in outbox.control]
     sent += [("control (self)", message) for message in outbox.timers]
-    return _sorted({"queue": queue, "Event": json.loads(event_text(message.event))} for queue, message in sent)
+    return _sorted({"queue": queue, "Event": _members(message.event)} for queue, message in sent)
 
 
 def _expected_messages(expected: Any) -> list[Any]:
@@ -259,3 +259,7 @@ def test_entity_batch_and_result_equal_recorded_ones(scenario: str) -> None:
         (recorded["result"], recorded["isError"]) for recorded in answer["results"]
     ]
     assert (result.exists, result.state) == (answer["entityExists"], answer["entityState"])
+
+
+def _members(event: HistoryEvent) -> Any:
+    return json.loads("".join(event_pieces(event)))
