@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak versions lint check format metrics bench lock clean
+.PHONY: help run test soak versions lint check format metrics bench fuzz dist lock clean
 
 # In Python, because Windows has neither grep nor awk.
 help: ## print this list
@@ -17,6 +17,7 @@ run: $(VENV)/run.stamp ## start the host on function_app.py; ARGS='--port 7072' 
 	$(BIN)/azemu start $(ARGS)
 
 test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to pytest
+	@$(BIN)/python -m tests.storage.azurite.fetch
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out
@@ -45,6 +46,12 @@ metrics: $(VENV)/dev.stamp ## count comments and one-use private functions per p
 bench: $(VENV)/dev.stamp ## run the benchmarks; ARGS='startup' for one of them
 	$(BIN)/python -m benchmarks $(ARGS)
 
+fuzz: $(VENV)/fuzz.stamp ## search for inputs that a parser cannot bear (Linux); ARGS='ncrontab --seconds 60' for one of them
+	$(BIN)/python -m fuzz $(ARGS)
+
+dist: $(VENV)/dist.stamp ## build the packages for PyPI in dist/, check them, and list what they depend on (SBOM)
+	$(BIN)/python -m release
+
 # The environment is installed again when its lock file or pyproject.toml is newer than its stamp.
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -59,10 +66,19 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c "import pathlib; [pathlib.Path('$(VENV)', name).touch() for name in ('run.stamp', 'dev.stamp')]"
 
-# The lock files are valid for all supported Python versions and systems, and name no package index.
-lock: ## write the lock files again (needs uv)
+$(VENV)/fuzz.stamp $(VENV)/dist.stamp: $(VENV)/%.stamp: requirements/%.lock $(VENV)/dev.stamp
+	$(PIP) install --require-hashes -r $<
+	@$(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
+
+# The lock files are valid for all supported Python versions and systems, and name no package index or registry. Locked
+# versions stay as long as they fit: for later ones, delete the file first. What only releases and fuzzing need is in
+# files of its own, in the versions of dev.lock.
+lock: ## write the lock files of Python and npm packages again (needs uv and npm)
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group build -o requirements/run.lock
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group dev -o requirements/dev.lock
+	uv pip compile $(LOCK) --group dist --constraints requirements/dev.lock -o requirements/dist.lock
+	uv pip compile $(LOCK) --group fuzz --constraints requirements/dev.lock -o requirements/fuzz.lock
+	npm --prefix emulator/storage/azurite/npm install --package-lock-only --prefer-dedupe --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 

@@ -6,7 +6,18 @@ import subprocess
 import sys
 
 # All modules of this package that measure time or memory. `code_metrics` counts lines, for `make lint`.
-NAMES = ("startup", "orchestrations", "testing", "storage", "builtin", "streaming", "handover", "queues", "payloads")
+NAMES = (
+    "startup",
+    "orchestrations",
+    "testing",
+    "storage",
+    "builtin",
+    "streaming",
+    "handover",
+    "queues",
+    "idle",
+    "payloads",
+)
 
 for name in sys.argv[1:] or NAMES:
     if name not in NAMES:

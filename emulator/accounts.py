@@ -7,7 +7,7 @@ Missing or unusable connections are reported by the code that asks for them, not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from emulator.clock import Clock
@@ -27,10 +27,8 @@ _CONNECTION_STRING_WORDS = ("accountname", "endpoint", "usedevelopmentstorage")
 
 
 @asynccontextmanager
-async def open_accounts(
-    settings: Settings, clock: Clock, around_account: Callable[[StorageAccount], StorageAccount] | None = None
-) -> AsyncIterator[StorageAccounts]:
-    """Open all storage accounts of the app while entered. `around_account`: wraps each of them.
+async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[StorageAccounts]:
+    """Open all storage accounts of the app while entered.
 
     Raises StorageUnavailable for a built-in store whose file cannot be used.
     """
@@ -49,12 +47,10 @@ async def open_accounts(
             if key in accounts or key in unusable:
                 continue
             try:
-                account = await stack.enter_async_context(open_connection(connection, clock))
+                accounts[key] = await stack.enter_async_context(open_connection(connection, clock))
             except UnusablePackage as error:
                 # Many apps name accounts that only their own code uses, so this must not end the start.
                 unusable[key] = error
-                continue
-            accounts[key] = around_account(account) if around_account else account
         yield StorageAccounts(settings, accounts, unusable)
 
 

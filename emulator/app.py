@@ -15,7 +15,7 @@ import selectors
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +30,10 @@ from emulator.host.admin.api import HostCommands
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.console.invocationlog import log_outside_invocations
 from emulator.host.context import ExtensionContext
-from emulator.host.host import DRAIN_SECONDS, Host, HostParts
+from emulator.host.drain import DRAIN_SECONDS, Drain
+from emulator.host.host import Host, HostParts
 from emulator.host.host_id import host_id
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import SecretsRepository
 from emulator.host.http.routing.routes import FunctionRoutes
 from emulator.host.lease_journal import open_lease_journal
@@ -90,12 +92,27 @@ class ProcessResources:
     `app_loop`: the loop for user code, which the main thread runs; None: one on a thread of its own. `restart`: called
     for /admin/host/restart, should leave and enter `open_app` again; without it there is no such endpoint.
     `hosts_folder`: a folder in which a host keeps what the next one needs to take over its work if it is killed; None:
-    the next one waits until the locks of the killed host expire.
+    the next one waits until the locks of the killed host expire. `storage_restarted`: the storage emulator was killed
+    and started again since the last host, and may have lost its last writes.
     """
 
     app_loop: AppLoop | None = None
     restart: Callable[[], None] | None = None
     hosts_folder: Path | None = None
+    storage_restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastingParts:
+    """What outlives a host in a test, in which the next host may use it after a crash.
+
+    `secrets`: the store of the app's keys; None: the one that its settings name.
+    """
+
+    accounts: StorageAccounts
+    secrets: SecretsRepository | None = None
+    captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
+    supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
 
 
 @asynccontextmanager
@@ -107,17 +124,17 @@ async def open_app(
     drain_seconds: float = DRAIN_SECONDS,
     around_worker: AroundWorker | None = None,
     around_account: AroundAccount | None = None,
+    lasting: LastingParts | None = None,
     process: ProcessResources = ProcessResources(),
-    secrets: SecretsRepository | None = None,
 ) -> AsyncIterator[App]:
     """Run a host while entered. The body begins when it is running, or has failed to load the app (`host.status`).
 
     `options`: start options, or the configuration that was read for them.
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
-    account, to see its calls or let them fail. `process`: what the process offers beside.
-    `secrets`: the store of the app's keys; None: the one that its settings name.
-    Leaving stops the host: running requests may take `drain_seconds`, then running invocations as long again. The
-    app's settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
+    account, to see its calls or let them fail. `lasting`: what outlives this host; None: nothing but what the settings
+    name. `process`: what the process offers beside.
+    Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
+    settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
     configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
@@ -127,10 +144,13 @@ async def open_app(
         stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
-        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock, around_account))
-        status, routes = HostStatus(), FunctionRoutes()
-        captured_outputs, supplied_inputs = CapturedOutputs(), SuppliedInputs()
-        keys = open_keys(configuration, clock, new_id=new_id, secrets=secrets)
+        if lasting is None:
+            lasting = LastingParts(await stack.enter_async_context(open_accounts(configuration.settings, clock)))
+        accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
+        status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
+        captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
+        keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
+        callers = CallerRules.of(configuration)
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
@@ -139,18 +159,21 @@ async def open_app(
             new_id=new_id,
             host_id=host_id(configuration.root, configuration.settings),
             open_locks=lambda: _open_locks(context),
-            drain_seconds=drain_seconds,
+            stop_seconds=drain.stop_seconds,
             # Called only when the host runs, so the variable is bound by then.
             functions=lambda: host.catalog.functions,
+            load_errors=lambda: host.load_errors,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             routes=routes,
+            callers=callers,
             wait_until_running=status.wait_until_running,
             wait_until_stopping=status.wait_until_stopping,
             system_key=keys.system_key,
             origin=lambda: f"http://localhost:{port}",
             any_port=configuration.port == 0,
             hosts_folder=process.hosts_folder,
+            storage_restarted=process.storage_restarted,
             first_start=configuration.first_start,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
@@ -179,6 +202,7 @@ async def open_app(
             extensions=extensions,
             routes=routes,
             keys=keys,
+            callers=callers,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             commands=commands,
@@ -189,9 +213,10 @@ async def open_app(
         server = await stack.enter_async_context(
             open_site(configuration, site, sockets=listeners, clock=clock, new_id=new_id)
         )
-        await stack.enter_async_context(host.running(drain_seconds=drain_seconds))
+        await stack.enter_async_context(host.running(drain))
         # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
+        stack.callback(drain.begin)
         # A retry may be hours away, and requests and listeners wait for it.
         stack.callback(host.stop_retrying)
         yield App(

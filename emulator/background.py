@@ -38,7 +38,9 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     except BaseExceptionGroup as failed:
         # Several errors stay a group, so that none is lost.
         if len(failed.exceptions) == 1:
-            raise failed.exceptions[0] from None
+            error = failed.exceptions[0]
+            # Not from the group, but its own cause is kept.
+            raise error from error.__cause__
         raise
 
 

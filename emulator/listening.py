@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -13,13 +14,22 @@ from typing import Final
 from emulator.errors import ConfigurationError
 
 LOCALHOST: Final = "localhost"
+BACKLOG: Final = 2048
+"""How many connections may wait until they are accepted. The system may allow fewer (Linux: net.core.somaxconn, 4096).
+
+asyncio needs it again when it serves on a socket: it calls `listen` with a backlog of 100 otherwise.
+"""
 # `localhost` may mean either of them. Some clients try only the first address that it resolves to.
 _LOOPBACK: Final = ("127.0.0.1", "::1")
-_BACKLOG: Final = 128
 # How often to look for a port that is free on both loopback addresses.
 _ANY_PORT_ATTEMPTS: Final = 20
 # State of a listening socket in /proc/net/tcp.
 _LISTENING_STATE: Final = "0A"
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address, or "localhost", can be reached from this machine only."""
+    return address == LOCALHOST or ipaddress.ip_address(address).is_loopback
 
 
 class PortUnavailable(ConfigurationError):
@@ -77,7 +87,7 @@ def listening_sockets(address: str, port: int) -> list[socket.socket]:
 def _listen(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return socket.create_server((address, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((address, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise PortUnavailable(address, port, error) from error
 

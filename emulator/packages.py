@@ -31,6 +31,7 @@ PACKAGES = {
     "azure-storage-queue": Package("azure.storage.queue", "12.2.0"),
     "azure-storage-blob": Package("azure.storage.blob", "12.8.0"),
     "azure-data-tables": Package("azure.data.tables", "12.3.0"),
+    "regex": Package("regex", "2022.9.13"),
 }
 """By name. The same versions are in pyproject.toml; docs/compatibility.md says where each comes from."""
 

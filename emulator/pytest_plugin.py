@@ -12,14 +12,16 @@ the test file that has a host.json or a function_app.py. If a test fails, the ap
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 # The first two bind functions of the standard library before tests replace them. All of these load little.
 from emulator import bound_json, own_modules, random_numbers  # noqa: F401
@@ -32,12 +34,24 @@ if TYPE_CHECKING:
     from emulator.testing import AppUnderTest, SyncAppUnderTest
 
 _FIXTURE = "azemu"
+_SEEDS, _SEED = "--azemu-chaos", "--azemu-chaos-seed"
+_seed_of_run = pytest.StashKey[int]()
 _APP_FILES = ("host.json", "function_app.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the configuration option `azemu_app`."""
+    """Declare the configuration option `azemu_app` and the options for chaos."""
     parser.addini("azemu_app", "Folder of the function app that the azemu fixture runs, relative to this file.")
+    group = parser.getgroup("azemu")
+    group.addoption(
+        _SEEDS,
+        type=_number_of_seeds,
+        metavar="NUMBER",
+        help="run each test that uses the azemu fixture under so many seeds of faults, until one fails",
+    )
+    group.addoption(
+        _SEED, type=int, metavar="SEED", help="run the tests that use the azemu fixture under this seed of faults"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -76,6 +90,11 @@ def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnde
     from emulator.testing.sync import start_sync
 
     path, options = _app_of_test(request.node, request.config)
+    seed = request.node.stash.get(_seed_of_run, request.config.getoption(_SEED))
+    if seed is not None and _may_have_chaos(options):
+        from emulator.testing.chaos import Chaos
+
+        options["chaos"] = Chaos(seed)
     try:
         # A sync fixture for both kinds of tests: an async one would need a plugin, and would run on that plugin's loop.
         with _without_host_logs(request.config), start_sync(path, **options) as app:
@@ -84,6 +103,42 @@ def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnde
         # The app cannot start, or an orchestrator is not deterministic. The message is for the user; a traceback
         # through azemu would only hide it.
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test that uses the fixture under one seed after the other, until it fails: --azemu-chaos.
+
+    It stays one test of the report, so other plugins (pytest-xdist) see what they always see.
+    """
+    number = item.config.getoption(_SEEDS)
+    if number is None or not isinstance(item, pytest.Function) or _FIXTURE not in item.fixturenames:
+        return None
+    marker = item.get_closest_marker(_FIXTURE)
+    if marker is not None and not _may_have_chaos(marker.kwargs):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    first = item.config.getoption(_SEED) or 0
+    for seed in range(first, first + number):
+        item.stash[_seed_of_run] = seed
+        is_last = seed == first + number - 1
+        # Before the last run, only what belongs to the test itself is torn down: fixtures of its module stay.
+        reports = runtestprotocol(item, log=False, nextitem=nextitem if is_last else cast(pytest.Item, item.parent))
+        if is_last or not all(report.passed for report in reports):
+            break
+        # The fixtures of the next run are new ones.
+        item._initrequest()
+    failed = [report for report in reports if report.failed]
+    for report in failed:
+        repeat = f'pytest "{item.nodeid}" {_SEED}={seed}'
+        report.sections.append(("azemu chaos", f"The test fails under seed {seed}. Repeat it:\n{repeat}"))
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    if failed and not is_last:
+        # What other tests do not need was kept for the next seed.
+        item.session._setupstate.teardown_exact(nextitem)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl
@@ -110,6 +165,18 @@ def pytest_runtest_makereport(
     if report.failed and app is not None:
         report.sections.append(("azemu console", app.console))
     return report
+
+
+def _number_of_seeds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seeds. Use 1 or more, for example 100.")
+    return int(text)
+
+
+def _may_have_chaos(options: Mapping[str, Any]) -> bool:
+    """Whether a test with these options of its marker can run under seeds: it has no own chaos and no real time."""
+    is_virtual = options.get("clock", "virtual") == "virtual" and options.get("storage", "memory") == "memory"
+    return is_virtual and "chaos" not in options
 
 
 def _yield_name_to_package_in(*folders: Path) -> None:

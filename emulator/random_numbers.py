@@ -16,5 +16,7 @@ uniform: Final = _generator.uniform
 """See random.uniform."""
 sample: Final = _generator.sample
 """See random.sample."""
+repeat: Final = _generator.seed
+"""Give the numbers of `uniform` and `sample` again that they gave after this seed; None: other numbers in every run."""
 random_bytes: Final = os.urandom
 """Return so many bytes that cannot be predicted, for ids and keys."""

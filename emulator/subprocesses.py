@@ -22,7 +22,7 @@ _CALL_MAIN: Final = (
     "from importlib import import_module; sys.exit(import_module(sys.argv[2]).main(*sys.argv[3:]))"
 )
 
-_TERMINATE_CHECKS = 40
+_TERMINATE_CHECKS = 20
 _TERMINATE_CHECK_SECONDS = 0.05
 
 _WINDOWS_CRASHES = {
@@ -86,7 +86,7 @@ async def kill_process_tree(process: asyncio.subprocess.Process) -> None:
 async def end_process_group(process: asyncio.subprocess.Process, clock: Clock) -> None:
     """End the processes that a process of `start_detached`, which has ended, has started and left running.
 
-    They get SIGTERM, and SIGKILL if that does not end them within two seconds. A process that has left the group (a
+    They get SIGTERM, and SIGKILL if that does not end them within a second. A process that has left the group (a
     daemon) stays. Does nothing on Windows, where the system does not know which processes they are.
     """
     if sys.platform == "win32":

@@ -256,6 +256,51 @@ async def test_one_broken_function_is_in_error_alone(root: Path, caplog: pytest.
     assert "is not valid JSON" in errors["Invalid"]["errors"][0]
 
 
+MESSAGE = trigger("queueTrigger", "m", queueName="incoming")
+MISTAKES = {
+    "run on startup": (
+        [trigger("timerTrigger", "m", schedule="0 0 3 * * *", runOnStartup="yes")],
+        "'runOnStartup' of the timer trigger 'm' is 'yes'; allowed: true, false. See ",
+    ),
+    "monitor": (
+        [trigger("timerTrigger", "m", schedule="0 0 3 * * *", useMonitor=2)],
+        "'useMonitor' of the timer trigger 'm' is 2; allowed: true, false. See ",
+    ),
+    "source of a blob trigger": (
+        [trigger("blobTrigger", "m", path="incoming/{name}", source="EventGird")],
+        "'source' of the blob trigger 'm' is 'EventGird'; allowed: LogsAndContainerScan (the default), EventGrid. See ",
+    ),
+    "output without direction": (
+        [MESSAGE, {"type": "queue", "name": "out", "queueName": "outgoing"}],
+        "The binding 'out' has the direction 'in', but a binding of type 'queue' is an output. "
+        "Set its direction to 'out'. See ",
+    ),
+    "client as output": (
+        [MESSAGE, {"type": "durableClient", "name": "out", "direction": "out"}],
+        "The binding 'out' has the direction 'out', but a binding of type 'durableClient' is an input. "
+        "Set its direction to 'in'. See ",
+    ),
+    "missing member": (
+        [MESSAGE, {"type": "blob", "name": "out", "direction": "out", "pth": "outgoing/x"}],
+        "The binding 'out' needs the member \"path\". See ",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_wrong_member_of_a_binding_is_named_with_its_file(
+    root: Path, caplog: pytest.LogCaptureFixture, mistake: str
+) -> None:
+    bindings, message = MISTAKES[mistake]
+    script = "def main(m, out=None): ..." if len(bindings) > 1 else "def main(m): ..."
+    folder = write_function(root, "Wrong", script, *bindings)
+    write_function(root, "Good", hello())
+    async with run_app(root) as app:
+        assert (await app.get("/api/Good")).text == "hello"
+        assert [function["name"] for function in (await app.get("/admin/functions")).json()] == ["Good"]
+    assert f"{message}'{folder / 'function.json'}'." in caplog.text
+
+
 async def test_an_orchestration_that_calls_a_broken_activity_fails_with_its_error(root: Path) -> None:
     write_durable_app(root)
     write_function(root, "Greet", "raise KeyError('boom at import')", trigger("activityTrigger", "name"))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from emulator import listening
 from emulator.listening import LOCALHOST, PortUnavailable, listening_sockets
+from tests.running_apps import HTTP_APP, run_app
+
+BURST = 1000
+APP = """
+@app.route(route="hello")
+async def hello(req: func.HttpRequest) -> str:
+    return "hello"
+"""
 
 
 def has_ipv6() -> bool:
@@ -65,3 +76,34 @@ def test_missing_address_family_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 def test_address_that_the_machine_does_not_have_is_an_error() -> None:
     with pytest.raises(PortUnavailable, match=r"Cannot listen on address 192\.0\.2\.1, port 7071"):
         listening_sockets("192.0.2.1", 7071)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have lower limits, or refuse instead of waiting")
+async def test_a_burst_of_a_thousand_connections_is_accepted(tmp_path: Path) -> None:
+    if int(Path("/proc/sys/net/core/somaxconn").read_text(encoding="ascii")) < BURST:
+        pytest.skip("this machine allows fewer waiting connections")
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 3 * BURST  # Both ends are in this process.
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < wanted:
+        pytest.skip("this machine allows fewer open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], wanted), limits[1]))
+    try:
+        async with run_app(tmp_path, HTTP_APP, APP) as app:
+            with ExitStack() as clients:
+                # The host's loop is this one, so it accepts nothing until all are connected. A connection for which
+                # there is no room is tried again after a second.
+                opened = [
+                    clients.enter_context(socket.create_connection(("127.0.0.1", app.app.port), timeout=0.9))
+                    for _ in range(BURST)
+                ]
+                asked = opened[::100] + opened[-1:]
+                for client in asked:
+                    client.sendall(b"GET /api/hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    client.setblocking(False)
+                loop = asyncio.get_running_loop()
+                answers = await asyncio.gather(*(loop.sock_recv(client, 4096) for client in asked))
+                assert [answer for answer in answers if not answer.startswith(b"HTTP/1.1 200 ")] == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -94,6 +94,7 @@ class Start:
     enable_auth: bool
     cors: str | None
     cors_credentials: bool | None
+    host_names: str | None
     storage: str | None
     verbose: bool
     user_log_level: str | None
@@ -190,6 +191,7 @@ def _parse_start(words: Sequence[str]) -> Start:
     add("--cors", metavar="ORIGINS", help="origins that browsers may call from, separated by commas, or *")
     # The default is None and not False, which would override CORSCredentials of local.settings.json.
     add("--cors-credentials", action="store_true", default=None, help="allow these origins to send cookies")
+    add("--host-names", metavar="NAMES", help="other names of this host, separated by commas (docs/security.md)")
     add("--enable-auth", "--enableAuth", action="store_true", help="require function and host keys, as Azure does")
     add = parser.add_argument_group("app").add_argument
     # The second and third name are those of `func start`, which editors and scripts pass.
@@ -254,6 +256,7 @@ def _parse_start(words: Sequence[str]) -> Start:
         enable_auth=options.enable_auth,
         cors=options.cors,
         cors_credentials=options.cors_credentials,
+        host_names=options.host_names,
         storage=options.storage,
         verbose=options.verbose,
         user_log_level=levels[options.user_log_level.lower()] if options.user_log_level else None,

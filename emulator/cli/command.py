@@ -79,6 +79,7 @@ def _start(command: Start) -> int:
         enable_auth=command.enable_auth,
         cors=command.cors,
         cors_credentials=command.cors_credentials,
+        host_names=command.host_names,
         storage=command.storage,
         verbose=command.verbose,
         user_log_level=LogLevel(command.user_log_level) if command.user_log_level else None,

@@ -22,6 +22,7 @@ from emulator.config.start import DEVELOPMENT_STORAGE, storage_value
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.options import storable_hub_name
 from emulator.errors import ConfigurationError
+from emulator.private_files import make_private_folder
 from emulator.storage.azurite import open_azurite
 from emulator.storage.port import StorageAccount
 from emulator.storage.transfer.export_file import Item, Kind, opened, read_header
@@ -161,7 +162,7 @@ class _Accounts:
     def copy_folder(self) -> Path:
         """Return the folder for the file of a copy. Creates it."""
         folder = self._root() / _COPY_FOLDER
-        folder.mkdir(exist_ok=True)
+        make_private_folder(folder)
         return folder
 
     def _connection(self, name: str, *, option: str) -> Connection:

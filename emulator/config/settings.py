@@ -155,16 +155,22 @@ def find_project_root(start: Path) -> Path:
         if (folder / "host.json").is_file() or (folder / FILE_NAME).is_file():
             return folder
     # Core Tools would fail here. But the Functions host creates a missing host.json itself, so an app is enough.
-    if (start / "function_app.py").is_file() or any(start.glob("*/function.json")):
+    if has_app(start):
         return start
     raise ConfigurationError(
         # The first two sentences are those of Core Tools.
         "Unable to find project root. Expecting to find one of host.json in project root. "
-        f"Searched '{start}' and the folders above it. Pass the folder of the app with --app DIR.{_apps_below(start)}"
+        f"Searched '{start}' and the folders above it. Pass the folder of the app with --app DIR.{apps_below(start)}"
     )
 
 
-def _apps_below(start: Path) -> str:
+def has_app(folder: Path) -> bool:
+    """Whether a folder contains a function app: one of its files, or a folder with a function.json."""
+    names = ("host.json", FILE_NAME, "function_app.py")
+    return any((folder / name).is_file() for name in names) or any(folder.glob("*/function.json"))
+
+
+def apps_below(start: Path) -> str:
     """Return a sentence about the apps in folders below `start`, such as those of a repository with several."""
     found = [
         path.parent.relative_to(start).as_posix()

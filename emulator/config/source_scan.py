@@ -67,13 +67,17 @@ def scan_sources(root: Path, scripts: Sequence[Path]) -> SourceUses:
     seen: set[Path] = set()
     while waiting and len(seen) < _MAX_FILES:
         path = waiting.pop(0)
-        if path in seen or not path.is_file():
+        if path in seen:
             continue
         seen.add(path)
         try:
+            if not path.is_file():
+                continue
             # Bytes, so that Python finds the encoding. A file that cannot be parsed is reported when it is imported.
             tree = ast.parse(path.read_bytes())
-        except (OSError, SyntaxError, ValueError, RecursionError):
+        # OSError also for a module name that is too long for a file. Python 3.11 raises MemoryError when brackets are
+        # nested too deep.
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         file = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         _File(tree, file, uses).scan()

@@ -15,11 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emulator.config import host_names
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, parse_connection
+from emulator.config.host_names import parse_host_names
 from emulator.config.hostjson import HostOptions, LogLevel, read_host_json
 from emulator.config.settings import HostSection, Settings, load_settings
 from emulator.errors import ConfigurationError
-from emulator.listening import LOCALHOST
+from emulator.listening import LOCALHOST, is_loopback
 
 DEFAULT_PORT = 7071
 DEFAULT_ADDRESS = LOCALHOST
@@ -38,7 +40,7 @@ class StartOptions:
     `address` and `port`; the caller closes them. `functions`: run only these. `storage`: replaces AzureWebJobsStorage
     and every development connection; "azurite", "builtin", "builtin:PATH", "builtin:memory" or a connection string.
     `settings`: app settings that win over environment and local.settings.json. `create_host_json`: create a missing
-    host.json, as the Functions host does.
+    host.json, as the Functions host does. `host_names`: see `config.host_names`; separated by commas.
     """
 
     app: Path
@@ -49,6 +51,7 @@ class StartOptions:
     enable_auth: bool = False
     cors: str | None = None
     cors_credentials: bool | None = None
+    host_names: str | None = None
     storage: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     verbose: bool = False
@@ -80,15 +83,19 @@ class Cors:
             )
         return cls(origins=origins, credentials=bool(credentials))
 
+    def allows(self, origin: str) -> bool:
+        """Return whether the value of an Origin header is allowed."""
+        return "*" in self.origins or origin.lower().rstrip("/") in (allowed.lower() for allowed in self.origins)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """All settings of one host.
 
     `root`: app folder, absolute. `address`: an IP address, or "localhost" for both loopback addresses. `port`: 0 means
-    any free port. `cors`: None disables CORS. `wants_azurite`: the user asked for Azurite with --storage, so the
-    built-in store must not replace it. `warnings`: for the user, in order. `first_start`: False if the supervisor has
-    restarted the host.
+    any free port. `cors`: None disables CORS. `host_names`: names of this host that the user has given.
+    `wants_azurite`: the user asked for Azurite with --storage, so the built-in store must not replace it. `warnings`:
+    for the user, in order. `first_start`: False if the supervisor has restarted the host.
     """
 
     root: Path
@@ -97,6 +104,7 @@ class Configuration:
     settings: Settings
     host: HostOptions
     cors: Cors | None = None
+    host_names: frozenset[str] = frozenset()
     enable_auth: bool = False
     listeners: Sequence[socket.socket] = ()
     wants_azurite: bool = False
@@ -148,6 +156,16 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         ) from None
     port = next(port for port in (options.port, loaded.host.port, DEFAULT_PORT) if port is not None)
     warnings = list(loaded.warnings)
+    if not is_loopback(address):
+        warnings.append(
+            f"azemu listens on {address}, so other machines can reach it. "
+            + (
+                "Requests need a key (--enable-auth), but are not encrypted."
+                if options.enable_auth
+                else "Whoever can connect may call all functions, read and purge all orchestrations and read the keys. "
+                "Require keys with --enable-auth, or leave out --address."
+            )
+        )
     environment = settings.get("AZURE_FUNCTIONS_ENVIRONMENT")
     if environment is not None and environment.lower() != "development":
         # The sentence of Core Tools.
@@ -169,6 +187,8 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         settings=settings,
         host=host,
         cors=Cors.of(options, loaded.host),
+        host_names=parse_host_names(options.host_names or "", source="--host-names")
+        | parse_host_names(settings.get(host_names.SETTING) or "", source=f"the setting {host_names.SETTING}"),
         enable_auth=options.enable_auth,
         listeners=options.listeners,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",

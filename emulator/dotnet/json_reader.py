@@ -18,7 +18,7 @@ MAX_DEPTH = 64
 _STRICT = json.JSONDecoder()
 _SEPARATOR = re.compile(r"[\s,}\])/]")
 _NUMBER_TEXT = re.compile(r"[-+0-9a-fA-FxX.]+")
-_DECIMAL = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_DECIMAL = re.compile(r"-?(\d+(?:\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _NAME = re.compile(r"[\w$]+")
 _LITERALS: dict[str, Any] = {
     "true": True,

@@ -14,6 +14,8 @@ from urllib.parse import quote_plus, unquote_plus
 
 from emulator.instant import Instant
 
+_YEAR_2 = Instant.of(datetime(2, 1, 1, tzinfo=UTC))
+_LAST = Instant.of(datetime.max.replace(tzinfo=UTC)).plus_ticks(9)
 _INT32 = range(-(2**31), 2**31)
 _DATE = r"(?:(?P<year>\d{4})-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2}))?|(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4}))"
 _TIME = r"(?:[T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>\.\d+)?)?)?"
@@ -40,7 +42,7 @@ def parse_int(text: str | None) -> int | None:
 def parse_double(text: str | None) -> float | None:
     """Read a Double in the invariant culture: thousands separators and an exponent are allowed."""
     bare = (text or "").strip()
-    if not re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII):
+    if not re.fullmatch(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII):
         return None
     number = float(bare.replace(",", ""))
     return number if math.isfinite(number) else None
@@ -55,8 +57,9 @@ def parse_datetime(text: str | None) -> Instant | None:
     bare = (text or "").strip()
     match = _DATE_TIME.fullmatch(bare)
     moment = _instant(match) if match else _rfc1123(bare)
-    # The extension compares with DateTime.MinValue to see whether a date was given.
-    return None if moment is None or moment.datetime.year == 1 else moment
+    # The extension compares with DateTime.MinValue to see whether a date was given. With an offset, a time of the last
+    # day of the year 9999 can be after the last DateTime.
+    return moment if moment is not None and _YEAR_2 <= moment <= _LAST else None
 
 
 def form_encode(text: str) -> str:
@@ -75,7 +78,7 @@ def _instant(match: re.Match[str]) -> Instant | None:
     date = f"{year}-{int(month):02d}-{int(day or 1):02d}"
     try:
         return Instant.parse(f"{date}T{clock}{match['fraction'] or ''}{_zone(match['zone'])}")
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
 
 
@@ -90,9 +93,10 @@ def _rfc1123(text: str) -> Instant | None:
     # email.utils reads many other forms, which .NET does not accept.
     if not re.match(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} ", text):
         return None
-    # ValueError for a day that does not exist. Some releases of Python raise TypeError for texts they cannot read.
+    # ValueError for a day that does not exist, OverflowError for a time zone of many digits. Some releases of Python
+    # raise TypeError for texts they cannot read.
     try:
         moment: datetime = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, OverflowError, TypeError):
         return None
     return Instant.of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -21,10 +21,12 @@ from emulator.durable.core.events import (
     ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
+    Tags,
     TraceContext,
 )
 from emulator.durable.core.identity import TERMINAL, EntityId, OrchestrationInstance, RuntimeStatus, is_entity
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.state import SOURCE_INSTANCE_ID
 from emulator.durable.hub import (
     HubError,
     InstanceNotFound,
@@ -169,7 +171,8 @@ class DurableClient:
         It gets the current default version, not that of `status`. Raises InstanceAlreadyExists.
         """
         instance_id = status.instance_id if keep_id else None
-        return await self._start(status.name, input, self._new_id(), instance_id=instance_id)
+        tags = None if keep_id else {SOURCE_INSTANCE_ID: status.instance_id}
+        return await self._start(status.name, input, self._new_id(), instance_id=instance_id, tags=tags)
 
     async def _start(
         self,
@@ -180,6 +183,7 @@ class DurableClient:
         instance_id: str | None,
         version: str | None = None,
         trace: TraceContext | None = None,
+        tags: Tags | None = None,
     ) -> str:
         instance = OrchestrationInstance(instance_id or self._new_id(), execution_id)
         started = ExecutionStarted(
@@ -189,6 +193,7 @@ class DurableClient:
             input=input,
             version=self._options.default_version if version is None else version,
             parent_trace_context=trace,
+            tags=tags,
         )
         any_state = self._options.overridable_existing_instance_states is OverridableStates.ANY
         replaceable = frozenset(RuntimeStatus) if any_state else TERMINAL

@@ -7,8 +7,9 @@ host; a gRPC worker would be another implementation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
@@ -50,6 +51,10 @@ class ActivityRequest:
     task_id: int
     name: str
     input: str | None
+
+
+running_activity: Final[ContextVar[ActivityRequest | None]] = ContextVar("azemu runs an activity", default=None)
+"""The activity call that the running task of the engine makes. The invocation of its function does not name it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ class InstanceNotFound(HubError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
-    """One row of the Instances table. `input`, `output` and `custom_status` are the stored texts, also from blobs."""
+    """One row of the Instances table. `input`, `output` and `custom_status` are the stored texts, also from blobs.
+
+    `parent_instance_id`: None if the instance is not a sub-orchestration. `name`: empty if the row has none.
+    """
 
     instance_id: str
     execution_id: str | None
@@ -64,6 +67,8 @@ class InstanceStatus:
     custom_status: str | None = None
     generation: int = 0
     tags: Tags | None = None
+    scheduled_start_at: Instant | None = None
+    parent_instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,13 +172,17 @@ class OrchestrationWorkItem:
     """An instance (orchestration or entity) locked for one episode.
 
     `instance`: as stored; its `execution_id` is None for a new entity. `history`: the stored events of the current
-    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first. `handle` is for
+    execution. `messages`: the new ones, in order; for a new entity, its ExecutionStarted is the first.
+    `is_redelivered`: a host may have processed them before and not stored the outcome. `restores_status`: there are no
+    messages; compute the custom status that the history implies, because it may not have been stored. `handle` is for
     the work source only.
     """
 
     instance: OrchestrationInstance
     history: Sequence[HistoryEvent]
     messages: Sequence[TaskMessage]
+    is_redelivered: bool = False
+    restores_status: bool = False
     handle: object = field(repr=False)
 
 
@@ -202,8 +211,9 @@ class WorkSource(Protocol):
     async def complete_orchestration(self, item: OrchestrationWorkItem, outcome: EpisodeOutcome) -> None:
         """Save an episode: send its messages, append its history, write the status row, delete the consumed messages.
 
-        Unlocks the instance. An outcome without new events only deletes the messages. Raises LockLost if another
-        worker has taken over the instance; the caller must abandon the item.
+        Unlocks the instance. An outcome without new events only deletes the messages, and writes the custom status if
+        the item restores it. Raises LockLost if another worker has taken over the instance; the caller must abandon the
+        item.
         """
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:

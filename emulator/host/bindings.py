@@ -13,7 +13,16 @@ from typing import Any
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.errors import EmulatorError
 from emulator.host.expressions import BindingData, Template, is_built_in, parse_template
-from emulator.host.port import Extension, Fallback, Input, Output, RenderMember, Trigger, UnknownBindingType
+from emulator.host.port import (
+    Extension,
+    Fallback,
+    Input,
+    InvalidFunction,
+    Output,
+    RenderMember,
+    Trigger,
+    UnknownBindingType,
+)
 from emulator.worker.port import Binding, FunctionMetadata, member_of
 
 RETURN = "$return"
@@ -77,26 +86,46 @@ class BindingTypes:
         """Return the output of a binding type. Raises UnknownBindingType."""
         return self._outputs.get(binding.type.lower()) or self._fallback.output(binding)
 
+    def required_members(self, binding: Binding) -> Sequence[str]:
+        """Return the members without which a binding cannot work; none for a type that is not known."""
+        try:
+            return self._record(binding).required_members
+        except UnknownBindingType:
+            return ()
+
     def gives_sdk_types(self, binding: Binding) -> bool:
         """Whether a trigger or input gives clients of an Azure SDK. Raises UnknownBindingType."""
         return (self.trigger(binding) if binding.is_trigger else self.input(binding)).gives_sdk_types
 
     def check_known(self, bindings: Iterable[Binding]) -> None:
-        """Raises UnknownBindingTypes, with all types that are unknown."""
+        """Raises UnknownBindingTypes, with all types that are unknown, and InvalidFunction for a wrong direction."""
         # The host names all unknown types of a function in one message, so the first one must not end the search.
         unknown = []
         for binding in bindings:
+            self._check_direction(binding)
             try:
-                if binding.is_trigger:
-                    self.trigger(binding)
-                elif binding.direction == "in":
-                    self.input(binding)
-                else:
-                    self.output(binding)
+                self._record(binding)
             except UnknownBindingType as error:
                 unknown.append(error.binding_type)
         if unknown:
             raise UnknownBindingTypes(unknown)
+
+    def _record(self, binding: Binding) -> Trigger | Input | Output:
+        if binding.is_trigger:
+            return self.trigger(binding)
+        return self.input(binding) if binding.direction == "in" else self.output(binding)
+
+    def _check_direction(self, binding: Binding) -> None:
+        # The fallback would take such a binding for one of a service that azemu does not know.
+        name = binding.type.lower()
+        is_input, is_output = name in self._inputs, name in self._outputs
+        if binding.is_trigger or is_input == is_output or (binding.direction == "in") is is_input:
+            return
+        allowed = "in" if is_input else "out"
+        raise InvalidFunction(
+            f"The binding '{binding.name}' has the direction '{binding.direction}', but a binding of type "
+            f"'{binding.type}' is an {allowed}put. Set its direction to '{allowed}'."
+        )
 
 
 @dataclass(frozen=True, slots=True)

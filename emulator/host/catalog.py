@@ -11,21 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN, BindingTypes, PreparedFunction, UnknownBindingTypes, prepare
 from emulator.host.expressions import ExpressionError
 from emulator.host.port import Function, InvalidFunction
 from emulator.host.retries import UNLIMITED
+from emulator.worker.function_json import FILE_NAME
 from emulator.worker.port import Binding, FunctionMetadata, member_of
 
-_NEEDED = {
-    "queuetrigger": "queueName",
-    "queue": "queueName",
-    "blobtrigger": "path",
-    "blob": "path",
-    "timertrigger": "schedule",
-}
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
 _BINDING_NAME = re.compile(r"(?!.*__)[a-zA-Z_][a-zA-Z0-9_]{0,127}|\$return", re.ASCII)
 
@@ -110,20 +105,28 @@ def build_catalog(
             _check_bindings(function, ready, types, functions)
         # One broken function must not keep the others from running, so errors are collected instead of raised.
         except (InvalidFunction, UnknownBindingTypes) as error:
-            problems.append(Problem(metadata.name, str(error), Failing.VALIDATION))
+            problems.append(Problem(metadata.name, _explained(metadata, error, types), Failing.VALIDATION))
         except EmulatorError as error:
-            # The extensions see an empty text, and say that this is no name.
-            missing = [
-                f"The binding '{binding.name}' needs the member \"{member}\"."
-                for binding in metadata.bindings
-                if (member := _NEEDED.get(binding.type.lower())) and not member_of(binding.properties, member)
-            ]
-            text = f"{str(error).removesuffix('.')}." if missing else str(error)
-            problems.append(Problem(metadata.name, " ".join((text, *missing)), Failing.INDEXING))
+            problems.append(Problem(metadata.name, _explained(metadata, error, types), Failing.INDEXING))
         else:
             functions.append(function)
             prepared[metadata.name] = ready
     return Catalog(functions, problems, prepared)
+
+
+def _explained(metadata: FunctionMetadata, error: EmulatorError, types: BindingTypes) -> str:
+    """Return the text of an error, the members that are missing, and the path of function.json if there is one."""
+    # The extensions see an empty text instead of a missing member, and say that this is no name.
+    advice = [
+        f"The binding '{binding.name}' needs the member \"{member}\"."
+        for binding in metadata.bindings
+        for member in types.required_members(binding)
+        if not member_of(binding.properties, member)
+    ]
+    message, path = str(error), Path(metadata.directory) / FILE_NAME
+    if metadata.config is not None and str(path) not in message:
+        advice.append(f"See '{path}'.")
+    return " ".join((f"{message.removesuffix('.')}.", *advice)) if advice else message
 
 
 # The messages are those of the Functions host; their order decides which of several mistakes is reported.

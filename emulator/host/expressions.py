@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,9 @@ _SYSTEM = "sys"
 # contain a hyphen.
 _NAME = re.compile(r"[^\W\d]\w*")
 _MEMBER = re.compile(r"[\w-]+")
+
+# How many names an error lists: a payload may have thousands of members.
+_MAX_NAMES = 30
 
 
 class ExpressionError(EmulatorError):
@@ -98,16 +101,32 @@ class Template:
         Captures are greedy, may be empty and may contain slashes; letter case counts. Of two captures with the same
         name the last one wins. Source: docs/protocol/functions-host.md 2.3.
         """
-        match = _pattern(self).fullmatch(text)
-        if match is None:
+        # From the right, each literal takes its last occurrence: the values are those of greedy groups, without trying
+        # any occurrence twice. A name of a blob can have a thousand characters, and anyone may upload it.
+        values: list[tuple[str, str]] = []
+        end = len(text)  # What is behind has been matched.
+        pending: str | None = None  # The capture that takes the text between `end` and the next literal.
+        for part in reversed(self.parts):
+            if isinstance(part, Expression):
+                if pending is not None:
+                    # Of two captures side by side the first one takes all.
+                    values.append((pending, ""))
+                pending = part.path[0]
+            else:
+                start = text.rfind(part, 0, end)
+                if start < 0 or (pending is None and start + len(part) != end):
+                    return None
+                if pending is not None:
+                    values.append((pending, text[start + len(part) : end]))
+                    pending = None
+                end = start
+        if pending is not None:
+            values.append((pending, text[:end]))
+            end = 0
+        # The dot of a .NET expression is no line feed.
+        if end > 0 or any("\n" in value for _, value in values):
             return None
-        names = (expression.path[0] for expression in self.expressions)
-        return dict(zip(names, match.groups(), strict=True))
-
-
-@lru_cache(maxsize=256)  # A listener matches every blob of a container against the same few patterns.
-def _pattern(template: Template) -> re.Pattern[str]:
-    return re.compile("".join(re.escape(part) if isinstance(part, str) else "(.*)" for part in template.parts))
+        return dict(reversed(values))
 
 
 def is_built_in(name: str) -> bool:
@@ -119,11 +138,12 @@ def is_built_in(name: str) -> bool:
 def parse_template(text: str) -> Template:
     """Parse a template; `{{` and `}}` are literal braces. Raises ExpressionError, as the Functions host at indexing."""
     parts: list[str | Expression] = []
+    literal = ""  # The text between two expressions.
     position = 0
     while position < len(text):
         # Doubled braces come first, or the first of them would begin an expression.
         if text.startswith(("{{", "}}"), position):
-            parts.append(text[position])
+            literal += text[position]
             position += 2
         elif text[position] == "{":
             end = text.find("}", position)
@@ -133,16 +153,17 @@ def parse_template(text: str) -> Template:
             if not _is_valid(expression.path):
                 name = ".".join(expression.path)
                 raise ExpressionError(f"Invalid template '{text}'. The parameter name '{name}' is invalid.")
-            parts.append(expression)
+            parts += (literal, expression) if literal else (expression,)
+            literal = ""
             position = end + 1
         elif text[position] == "}":
             raise ExpressionError(f"Invalid template '{text}'. Missing opening bracket at position {position + 1}.")
         else:
             next_braces = (text.find(brace, position) for brace in "{}")
             end = min((brace for brace in next_braces if brace >= 0), default=len(text))
-            parts.append(text[position:end])
+            literal += text[position:end]
             position = end
-    return Template(tuple(parts))
+    return Template((*parts, literal) if literal else tuple(parts))
 
 
 def _parse_expression(text: str) -> Expression:
@@ -205,7 +226,12 @@ class BindingData:
             return self._function
         if first == _SYSTEM and members:
             raise ExpressionError(f"Error while accessing '{members[0]}': property doesn't exist.")
-        raise ExpressionError(f"No value for named parameter '{'.'.join(expression.path)}'.")
+        # The first sentence is the Functions host's.
+        names = sorted({*self._values, *payload_members(self._payload)}, key=str.lower)
+        given = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
+        raise ExpressionError(
+            f"No value for named parameter '{'.'.join(expression.path)}'. The trigger gives: {given or 'no names'}."
+        )
 
     # The payload is parsed only when an expression asks, because most functions have none and payloads can be large.
     @cached_property

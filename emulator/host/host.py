@@ -1,7 +1,7 @@
 """The functions host: loads the functions, runs listeners and extension engines, and stops them gracefully.
 
     host = Host(parts, clock=clock)
-    async with host.running():
+    async with host.running(Drain(clock)):
         ...                              # functions are loaded, listeners are running
     # no new events, running work has ended or was given up, leases are released
 
@@ -26,19 +26,20 @@ from emulator.host.bindings import HTTP_TRIGGER, BindingTypes, cut_formats
 from emulator.host.captured_outputs import CapturedOutputs, noting
 from emulator.host.catalog import Catalog, build_catalog
 from emulator.host.console.categories import GENERAL, STARTUP, assign_category, category
+from emulator.host.drain import Drain
 from emulator.host.invoker import Invoker
 from emulator.host.port import Extension, Fallback, Function, ManualBindings, ManualInput, TriggerEvent
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
+from emulator.polling.outage import report_outage
+from emulator.storage.port import StorageUnreachable
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
 _startup = category(STARTUP)
 _general = category(GENERAL)
 
-# The time that the Functions host gives to running functions (docs/protocol/functions-host.md 11.5).
-DRAIN_SECONDS = 10.0
 # An import that takes longer usually waits for something (a network, a prompt), which users should hear about.
 _SLOW_IMPORT_SECONDS = 10.0
 
@@ -93,6 +94,11 @@ class Host:
         return self._parts.extensions
 
     @property
+    def load_errors(self) -> Sequence[str]:
+        """Why the app, or some of its functions, could not be loaded. Empty before it is loaded."""
+        return self._errors
+
+    @property
     def running_invocations(self) -> int:
         return self._invoker.running if self._invoker is not None else 0
 
@@ -143,14 +149,13 @@ class Host:
             self._invoker.stop_retrying()
 
     @asynccontextmanager
-    async def running(self, *, drain_seconds: float = DRAIN_SECONDS) -> AsyncIterator[None]:
+    async def running(self, drain: Drain) -> AsyncIterator[None]:
         """Run the host while entered. If the app cannot be loaded, the body runs without functions (`status.errors`).
 
-        When the body ends, listeners and running invocations together get `drain_seconds` to end. Listeners that need
-        longer are cancelled, invocations are abandoned.
+        When the body ends, listeners and running invocations together get the time that `drain` has left. Listeners
+        that need longer are cancelled, invocations are abandoned.
         """
         started_at = self._clock.now()
-        drain = _Drain(self._clock, drain_seconds)
         self.status.change(HostState.STARTING)
         # The exit stack leaves in reverse order: listeners first, so that no new events arrive; then the engines,
         # which functions that still run may need (a durable client calls the engine's RPC endpoint); then the
@@ -169,22 +174,20 @@ class Host:
                 timeout=self._parts.options.function_timeout,
                 retry=policy_of_options(self._parts.options.retry),
             )
-            stack.push_async_callback(drain.wait_until_idle, invoker)
+            stack.push_async_callback(self._wait_until_idle, invoker, drain)
             engines = [
                 Restartable(extension.name, extension.run, _EngineReporter(extension.name))
                 for extension in self._parts.extensions
             ]
             await stack.enter_async_context(keep_running(engines, self._clock))
             http_listeners = keep_running(
-                self._listeners(invoker, http=True), self._clock, stop_seconds=drain.remaining_seconds
+                self._listeners(invoker, http=True), self._clock, stop_seconds=drain.stop_seconds
             )
             await stack.enter_async_context(http_listeners)
             # Requests that arrive early wait for this state, and must find their routes then. So HTTP listeners, which
             # fill the route table, start before all others.
             self._reached(HostState.INITIALIZED, "Host initialized", started_at)
-            listeners = keep_running(
-                self._listeners(invoker, http=False), self._clock, stop_seconds=drain.remaining_seconds
-            )
+            listeners = keep_running(self._listeners(invoker, http=False), self._clock, stop_seconds=drain.stop_seconds)
             self._stop_listening = await stack.enter_async_context(listeners)
             self._reached(HostState.RUNNING, "Host started", started_at)
             try:
@@ -196,6 +199,16 @@ class Host:
                 if self.status.state is not HostState.ERROR:
                     self.status.change(HostState.STOPPING)
                 _startup.info("Stopping host...")
+
+    async def _wait_until_idle(self, invoker: Invoker, drain: Drain) -> None:
+        try:
+            await within(self._clock, max(drain.left_seconds(), 0), invoker.wait_until_idle(), upkeep=True)
+        except TimeoutError:
+            _general.warning(
+                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
+            )
+        else:
+            _general.info("Host shutdown completed.")
 
     # Starting --------------------------------------------------------------------------------------------------------
 
@@ -314,77 +327,66 @@ class Host:
         _startup.info("%s (%dms)", message, (self._clock.now() - started_at) // timedelta(milliseconds=1))
 
 
-class _Drain:
-    """The time that running work has to end, measured from the moment when the host begins to stop."""
+class _Reporter:
+    """Names a part of the host in its log lines. `_log_restart`, `_log_recovery`: of the level for the last failure."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._began_at: datetime | None = None
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._log_restart = self._log_recovery = _startup.debug
 
-    def begin(self) -> None:
-        self._began_at = self._clock.now()
-
-    def remaining_seconds(self) -> float:
-        # If starting fails, the exit stack is left without `begin`: then all of the time is left.
-        elapsed = timedelta(0) if self._began_at is None else self._clock.now() - self._began_at
-        return self._seconds - elapsed.total_seconds()
-
-    async def wait_until_idle(self, invoker: Invoker) -> None:
-        try:
-            await within(self._clock, self.remaining_seconds(), invoker.wait_until_idle(), upkeep=True)
-        except TimeoutError:
-            _general.warning(
-                "Host did not shutdown within its allotted time: %d invocations are given up.", invoker.running
-            )
-        else:
-            _general.info("Host shutdown completed.")
+    def _is_outage(self, error: Exception) -> bool:
+        # A lock that could not be renewed has the error of storage as its cause. That error is old: storage may respond
+        # again by now, so it is not reported.
+        is_outage = report_outage(error) or isinstance(error.__cause__, StorageUnreachable)
+        # While storage is away, one line for all parts reports that. The recovery from another failure is a warning,
+        # because the console shows the failure by default, and would not show this.
+        self._log_restart = _startup.debug if is_outage else _startup.info
+        self._log_recovery = _startup.debug if is_outage else _startup.warning
+        return is_outage
 
 
-class _ListenerReporter:
+class _ListenerReporter(_Reporter):
     """Logs about the listener of a function, in the words of the Functions host where it has them."""
 
-    def __init__(self, function: str) -> None:
-        self._function = function
-
     def failed(self, error: Exception, *, entered: bool) -> None:
+        if self._is_outage(error):
+            return
         how = "stopped unexpectedly" if entered else "was unable to start"
         text = "The listener for function 'Functions.%s' %s."
-        _startup.error(text, self._function, how, exc_info=error)
+        _startup.error(text, self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        _startup.info("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._function, attempt)
+        self._log_restart("Retrying to start listener for function 'Functions.%s' (Attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         # A start without trouble is not logged: there is one per function, and "Host started" covers them all.
         if retries:
-            _startup.info(
-                "Listener successfully started for function 'Functions.%s' after %d retries.", self._function, retries
+            self._log_recovery(
+                "Listener successfully started for function 'Functions.%s' after %d retries.", self._name, retries
             )
 
     def cancelled(self) -> None:
         _startup.warning(
             "The listener for function 'Functions.%s' did not stop within its allotted time and was cancelled.",
-            self._function,
+            self._name,
         )
 
 
-class _EngineReporter:
+class _EngineReporter(_Reporter):
     """Logs about the part of an extension that runs beside the listeners."""
 
-    def __init__(self, extension: str) -> None:
-        self._extension = extension
-
     def failed(self, error: Exception, *, entered: bool) -> None:
+        if self._is_outage(error):
+            return
         how = "stopped unexpectedly" if entered else "was unable to start"
-        _startup.error("The extension '%s' %s.", self._extension, how, exc_info=error)
+        _startup.error("The extension '%s' %s.", self._name, how, exc_info=error)
 
     def restarting(self, attempt: int) -> None:
-        _startup.info("Restarting the extension '%s' (attempt %d)", self._extension, attempt)
+        self._log_restart("Restarting the extension '%s' (attempt %d)", self._name, attempt)
 
     def started(self, retries: int) -> None:
         if retries:
-            _startup.info("The extension '%s' is running after %d retries.", self._extension, retries)
+            self._log_recovery("The extension '%s' is running after %d retries.", self._name, retries)
 
     def cancelled(self) -> None:
-        _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._extension)
+        _startup.warning("The extension '%s' did not stop within its allotted time and was cancelled.", self._name)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from emulator.logs import get_logger
+from emulator.private_files import owner_only
 from emulator.storage.file_lock import try_lock
 
 _log = get_logger(__name__)
@@ -74,7 +75,8 @@ class LeaseJournal:
         new = self._path.with_suffix(".leases-new")
         # Replaced as a whole: a kill while the file is written must not lose the leases in it.
         try:
-            new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            with open(new, "w", encoding="utf-8", opener=owner_only) as file:
+                file.write("\n".join(lines) + "\n")
             new.replace(self._path)
         except OSError as error:
             _log.debug("The leases of this host cannot be saved, so the next host waits for them: %s", error)
@@ -96,7 +98,8 @@ def _claim(folder: Path, stack: ExitStack) -> LeaseJournal | None:
                     continue
                 stack.push(attempt.pop_all())
                 # The folder is inside the user's app, which is usually in a git repository.
-                (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+                with open(folder / ".gitignore", "w", encoding="utf-8", opener=owner_only) as file:
+                    file.write("*\n")
                 place = f"{platform.node()} {folder.resolve()}"
                 return LeaseJournal(path, place, _read(path, place))
     except OSError as error:

@@ -214,6 +214,7 @@ class Trigger:
     `log_category`: of the log lines of all modules in the folder of `listen`, such as Host.Triggers.Timer.
     `is_manual`: no events arrive by themselves, so the start tells users how to run the function.
     `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
+    `required_members`: of the binding; the message about a function in error names those that are missing.
     """
 
     listen: Listen
@@ -225,6 +226,7 @@ class Trigger:
     log_category: str = "Host.General"
     is_manual: bool = False
     gives_sdk_types: bool = False
+    required_members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +234,7 @@ class Input:
     """One type of input binding. `is_supplied`: its value comes from the caller of an invocation.
 
     `renderers`: by the lower-case name of members whose expressions need more than their values put in, such as quoting
-    in a query. `gives_sdk_types`: the value of a parameter of an SDK type is a Datum "model_binding_data".
+    in a query. `gives_sdk_types` and `required_members`: see `Trigger`.
     """
 
     read: ReadInput
@@ -240,18 +242,21 @@ class Input:
     is_supplied: bool = False
     renderers: Mapping[str, RenderMember] = field(default_factory=dict)
     gives_sdk_types: bool = False
+    required_members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One type of output binding. `write` None: the value goes back to the trigger, as an HTTP response does.
 
-    `is_captured`: values are kept for tests and the admin API instead of being sent to the service.
+    `is_captured`: values are kept for tests and the admin API instead of being sent to the service. `required_members`:
+    see `Trigger`.
     """
 
     write: WriteOutput | None
     validate: ValidateBinding = accept_binding
     is_captured: bool = False
+    required_members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +265,12 @@ class Webhook:
 
     Requests wait until HTTP listeners have started. A webhook that runs functions of other triggers gets their `invoke`
     from its own listeners, and waits for those with `ExtensionContext.wait_until_running`.
+    `public`: see `host.http.routing.routes.Route`.
     """
 
     name: str
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

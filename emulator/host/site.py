@@ -25,6 +25,7 @@ from emulator.host.admin.manual import ManualApi
 from emulator.host.admin.storage import StorageApi
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.host_id import host_id
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys import easyauth
 from emulator.host.http.keys.authorization import Authorizer
 from emulator.host.http.keys.key_store import FileSecrets, KeyStore, SecretsRepository
@@ -67,6 +68,7 @@ class SiteParts:
     extensions: Sequence[Extension]
     routes: FunctionRoutes
     keys: KeyStore
+    callers: CallerRules
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
     commands: HostCommands = field(default_factory=HostCommands)
@@ -116,6 +118,7 @@ async def open_site(
             status=parts.host.status,
             builtin=builtin_routes(parts, facts, clock, spawn, new_id),
             functions=parts.routes,
+            callers=parts.callers,
             authorizer=Authorizer(parts.keys if configuration.enable_auth else None),
             options=configuration.host.section(HttpOptions),
             cors=configuration.cors,

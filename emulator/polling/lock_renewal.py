@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.outage import StorageOutage
 
 _log = get_logger(__name__)
 
@@ -44,11 +45,20 @@ class LockRenewer(Generic[Item]):
     """Renews the locks of the items that were added, while `run` runs.
 
     `shortest_lock`: the shortest time that a lock lasts when it has not been renewed yet. `on_lost`: called with an
-    item that another host may have taken. Its lock is not renewed any more.
+    item that another host may have taken. Its lock is not renewed any more. `outage`: of the loop that receives the
+    items, so that one line tells of both; None: failures of renewals have lines of their own.
     """
 
-    def __init__(self, clock: Clock, *, shortest_lock: timedelta, on_lost: Callable[[Item], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        shortest_lock: timedelta,
+        on_lost: Callable[[Item], None],
+        outage: StorageOutage | None = None,
+    ) -> None:
         self._clock = clock
+        self._outage = outage or StorageOutage("Renewing the locks of messages", clock)
         # Locks are renewed in their second half. With a quarter as interval, two of three checks can fail or be late
         # before the lock ends.
         self._interval = min(_LONGEST_INTERVAL, shortest_lock / 4)
@@ -62,6 +72,10 @@ class LockRenewer(Generic[Item]):
     def get(self, item_id: str) -> Item | None:
         """Return the item with this id; None if it was not added."""
         return self._items.get(item_id)
+
+    def items(self) -> Sequence[Item]:
+        """Return the items that were added and not removed."""
+        return tuple(self._items.values())
 
     def add(self, item: Item) -> None:
         """Renew the item's lock from now on."""
@@ -79,20 +93,27 @@ class LockRenewer(Generic[Item]):
             due = [item for item in self._items.values() if item.needs_renewal(now)]
             # All at the same time: one after the other, the last of several hundred renewals would come after its
             # lock has ended if storage is slow.
-            await asyncio.gather(*map(self._renew, due))
+            failures = [error for error in await asyncio.gather(*map(self._renew, due)) if error is not None]
+            if failures:
+                # One line, not one for each item and attempt.
+                self._outage.began(failures[0])
+            elif due:
+                self._outage.resolved()
 
-    async def _renew(self, item: Item) -> None:
+    async def _renew(self, item: Item) -> EmulatorError | None:
+        """Renew the lock of an item. Return the error if the service does not respond."""
         try:
             if await item.renew():
-                return
+                return None
         except EmulatorError as error:
-            _log.warning("Renewing the lock of %s failed: %s", item.description, error)
-            return
+            _log.debug("Renewing the lock of %s failed: %s", item.description, error)
+            return error
         except Exception:
             # One item must not end the renewal of the others.
             _log.exception("Renewing the lock of %s failed.", item.description)
-            return
+            return None
         # The item may have been removed while the request was under way, because this host deleted it or gave it
         # back. Then the refusal is expected, and nothing was lost.
         if self._items.pop(item.id, None) is not None:
             self._on_lost(item)
+        return None

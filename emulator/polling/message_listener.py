@@ -146,7 +146,7 @@ class _MessageListener:
         # The messages in work, also those whose lock could not be renewed.
         self._in_work: dict[str, LockedMessage] = {}
         self.renewer: LockRenewer[LockedMessage] = LockRenewer(
-            clock, shortest_lock=self._first_lock, on_lost=_note_lost
+            clock, shortest_lock=self._first_lock, on_lost=_note_lost, outage=self._outage
         )
 
     async def poll(self) -> None:

@@ -17,7 +17,7 @@ from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.log_once import LogOnce
-from emulator.polling.outage import StorageOutage
+from emulator.polling.outage import StorageOutage, report_outage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,8 +55,10 @@ class Processor(Generic[Item, Result]):
     abandon: Callable[[Item], Awaitable[None]]
 
 
-async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: float) -> None:
-    """Process items until cancelled; then give those in flight `drain_seconds` to end, and abandon the rest.
+async def work(
+    processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: Callable[[], float]
+) -> None:
+    """Process items until cancelled; then give those in flight `drain_seconds()` to end, and abandon the rest.
 
     Items are fetched whenever fewer than `fetch_below` are in flight. If `fetch` returns one item at a time, that is
     the concurrency limit. A queue trigger fetches batches below `newBatchThreshold` + 1, so at most
@@ -96,7 +98,7 @@ async def work(processor: Processor[Item, Result], *, fetch_below: int, clock: C
                 continue
             outage.resolved()
     finally:
-        await _drain(in_flight, clock, drain_seconds)
+        await _drain(in_flight, clock, drain_seconds())
 
 
 async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnce) -> None:
@@ -135,7 +137,7 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result, 
         )
         await _abandon(processor, item)
     except EmulatorError as error:
-        if logged.is_first(processor.describe(item), str(error)):
+        if not report_outage(error) and logged.is_first(processor.describe(item), str(error)):
             _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
         await _abandon(processor, item)
     except Exception as error:

@@ -16,8 +16,8 @@ from emulator.subprocesses import end_process_group, kill_process_tree, python_c
 
 # Not imported: the supervisor does not need the modules of the host, which take long to load.
 _HOST_MODULE: Final = "emulator.process.host"
-# Longer than `LONGEST_STOP_SECONDS` in host.py, so that the host process ends itself before it is killed.
-STOP_SECONDS: Final = 25.0
+# Longer than `LONGEST_STOP_SECONDS` in main_thread.py: the host process ends itself, and says what has kept it.
+STOP_SECONDS: Final = 8.5
 # Linux refuses to start a program with a variable of more than 128 KiB. The host adds longer settings itself.
 _LONGEST_VALUE: Final = 100_000
 

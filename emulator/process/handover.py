@@ -21,7 +21,7 @@ from emulator.host.console.output import Style
 STOP: Final = b"stop\n"
 
 # Fields of StartOptions whose values JSON can express without a conversion.
-_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "storage", "verbose")
+_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Handover:
     `chosen_port`: the port that the user has chosen; 0: azemu has chosen a free one (`options.port` is the bound port).
     `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
     None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
+    `storage_restarted`: Azurite was killed since the last host process began, and may have lost its last writes.
     """
 
     options: StartOptions
@@ -39,6 +40,7 @@ class Handover:
     chosen_port: int = 0
     replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
     served_mark: Path | None = None
+    storage_restarted: bool = False
 
     def to_line(self) -> str:
         """Write the options as a line of JSON. Listening sockets are written as their file descriptors."""
@@ -60,6 +62,7 @@ class Handover:
                     "chosen_port": self.chosen_port,
                     "replaced_environment": dict(self.replaced_environment),
                     "served_mark": str(self.served_mark) if self.served_mark else None,
+                    "storage_restarted": self.storage_restarted,
                 }
             )
             + "\n"
@@ -89,4 +92,5 @@ class Handover:
             chosen_port=content["chosen_port"],
             replaced_environment=content["replaced_environment"],
             served_mark=Path(mark) if mark else None,
+            storage_restarted=content["storage_restarted"],
         )

@@ -19,14 +19,12 @@ from emulator.forking import hidden_from_forks
 from emulator.loading import loading_modules
 from emulator.own_modules import remove_checkout_from_path
 from emulator.process.handover import STOP, Handover
-from emulator.process.main_thread import HostRunner, exit_after
+from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.predecessor import serving_lock
 from emulator.process.serving import open_console, serve
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.breakpoints import explain_breakpoints
 
-# The host waits ten seconds for running functions. If it still runs after this time, a function blocks its end.
-LONGEST_STOP_SECONDS = 20.0
 # If the supervisor was killed, the user may start the app again at once, and this process must not be in the way. What
 # it has not finished, the next host takes over, as after a crash.
 _ORPHAN_SECONDS = 0.7
@@ -135,6 +133,7 @@ def _run(handover: Handover, pipe: int, received: bytes) -> int:
             restart=lambda: runner.stop(exit_codes.RESTART),
             app_loop=app_loop,
             served_mark=handover.served_mark,
+            storage_restarted=handover.storage_restarted,
         )
 
     # A thread, because Windows cannot wait for a pipe in an event loop.

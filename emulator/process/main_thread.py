@@ -10,15 +10,18 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from emulator import exit_codes
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.stop_signals import stop_signals
+from emulator.worker.origins import place_in_app
 
+LONGEST_STOP_SECONDS: Final = 7.5
+"""How long a host may take to stop: longer than `DRAIN_SECONDS` in serving.py. User code that blocks ends then, too."""
 # How long threads of user code (those that are not daemons) and a blocked main thread may run after the host has ended.
 _LEFTOVER_SECONDS = 3.0
 _POLL_SECONDS = 0.2
@@ -102,12 +105,29 @@ class HostRunner:
 
 
 def exit_after(seconds: float, code: int, *, before: Callable[[], object] = lambda: None) -> None:
-    """End the process after `seconds` even if a thread of user code still runs. Call `before` immediately before."""
+    """End the process after `seconds` even if a thread of user code still runs. Call `before` immediately before.
+
+    Prints where the threads are that have kept the process from ending.
+    """
 
     def end() -> None:
         # Not Clock.sleep: the event loop may be blocked or closed.
         threading.Event().wait(seconds)
+        for line in _what_blocks_the_exit():
+            # The console belongs to the host, which has ended or hangs.
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
         before()
         os._exit(code)
 
     threading.Thread(target=end, name="forced exit", daemon=True).start()
+
+
+def _what_blocks_the_exit() -> Iterator[str]:
+    """Yield a line for each thread that Python waits for at its exit and that runs code of the app."""
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        place = None if thread.daemon or thread.ident is None else place_in_app(frames.get(thread.ident))
+        if place is not None:
+            yield f"The process is ended although code of the app still runs on thread '{thread.name}' ({place})."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
@@ -30,12 +30,15 @@ from emulator.loading import loading_modules
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.freed_memory import return_freed_memory
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
-from emulator.process.main_thread import HostRunner
+from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
 from emulator.process.predecessor import wait_for_predecessor
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 
+# Shorter than that of the Functions host: azemu ends within ten seconds after Ctrl-C, whatever user code does, and the
+# time that follows is for returning messages, releasing leases and stopping Azurite.
+DRAIN_SECONDS: Final = 5.5
 HOSTS_FOLDER = Path(".azemu") / "hosts"
 
 
@@ -77,13 +80,15 @@ async def serve(
     app_loop: AppLoop,
     restart: Callable[[], None] | None = None,
     served_mark: Path | None = None,
+    storage_restarted: bool = False,
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
 
     `announce`: print the list of functions; otherwise one line when the host is ready again after a restart.
     `app_loop`: the loop for user code, which another thread runs. `restart`: called when the admin API asks for a
     restart; the caller cancels this coroutine and starts the host again. `served_mark`: a file to create when the first
-    invocation has ended. Raises EmulatorError if the host cannot start or has to give up.
+    invocation has ended. `storage_restarted`: see `Handover`. Raises EmulatorError if the host cannot start or has to
+    give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
     with loading_modules():
@@ -97,8 +102,12 @@ async def serve(
         async with open_app(
             replace(configuration, first_start=announce),
             process=ProcessResources(
-                app_loop=app_loop, restart=restart, hosts_folder=configuration.root / HOSTS_FOLDER
+                app_loop=app_loop,
+                restart=restart,
+                hosts_folder=configuration.root / HOSTS_FOLDER,
+                storage_restarted=storage_restarted,
             ),
+            drain_seconds=DRAIN_SECONDS,
             around_worker=partial(marking_first_invocation, served_mark) if served_mark else None,
         ) as app:
             if announce:
@@ -134,6 +143,7 @@ def serve_alone(options: StartOptions, configuration: Configuration, console: Co
             # This skips all cleanup. Azurite ends nevertheless, because its runner notices the end of the connection.
             os._exit(exit_codes.INTERRUPTED)
         runner.stop()
+        exit_after(LONGEST_STOP_SECONDS, exit_codes.INTERRUPTED)
 
     async def run_host(app_loop: AppLoop) -> None:
         await wait_for_predecessor(configuration.root, configuration.port, clock)

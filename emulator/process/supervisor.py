@@ -207,6 +207,7 @@ class _Supervisor:
             chosen_port=self._configuration.port,
             replaced_environment=self._process.replaced_environment,
             served_mark=self._served_mark,
+            storage_restarted=storage.restarted.is_set(),
         )
         await self._process.begin(handover)
         # A restarted Azurite may have lost its last writes, but the host caches what it wrote. A new host process has

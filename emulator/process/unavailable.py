@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from emulator.clock import Clock, within
+from emulator.listening import BACKLOG
 
 _TEXT = b"The host process has died and will be restarted. See the console of azemu.\n"
 _CLIENT_SECONDS = 5.0
@@ -40,6 +41,6 @@ async def answering_unavailable(
     async with AsyncExitStack() as stack:
         for listening in sockets:
             # A duplicate, because the server closes its socket.
-            server = await asyncio.start_server(handle, sock=listening.dup())
+            server = await asyncio.start_server(handle, sock=listening.dup(), backlog=BACKLOG)
             stack.callback(server.close)
         yield

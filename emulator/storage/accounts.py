@@ -6,7 +6,7 @@ is below the functions host and the extensions, so that they can look accounts u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
@@ -53,6 +53,12 @@ class StorageAccounts:
             self._by_name[name] = account
         return account
 
+    def around(self, wrap: Callable[[StorageAccount], StorageAccount]) -> StorageAccounts:
+        """Return the same accounts, each wrapped."""
+        return StorageAccounts(
+            self._settings, {key: wrap(account) for key, account in self._accounts.items()}, self._unusable
+        )
+
     def is_emulated(self, name: str) -> bool:
         """Whether the connection leads to Azurite, another emulator or the built-in store instead of to Azure.
 
@@ -65,6 +71,10 @@ class StorageAccounts:
             return False
         # The built-in store has no endpoint that could be compared with those of emulators.
         return isinstance(connection, BuiltinConnection) or is_emulated(connection)
+
+    def may_lose_writes(self, name: str) -> bool:
+        """Whether the connection leads to an emulator that loses its last writes when it is killed, such as Azurite."""
+        return self.is_emulated(name) and not isinstance(resolve_connection(self._settings, name), BuiltinConnection)
 
     def warn_if_real(self, name: str, resource: str, function: str) -> None:
         """Warn that a listener takes events of an account in Azure, which the deployed app may want, too.

@@ -5,7 +5,9 @@ Source: the error code lists of the Azure Storage REST reference (common, queue,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from emulator.errors import EmulatorError
 from emulator.storage.port import (
@@ -29,6 +31,8 @@ _BY_STATUS: dict[int, type[StorageError]] = {
     413: InvalidRequest,
     414: InvalidRequest,
 }
+
+_NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _HINTS = {
     401: " The account needs credentials: check the connection string.",
@@ -62,6 +66,27 @@ def invalid_request(
     return service_error(action, status=status, code=code, detail=detail, failed_index=failed_index)
 
 
+def forbidden_in_blob_name(name: str) -> str | None:
+    """Return what is wrong with the characters of a blob's name; None: nothing.
+
+    Azurite takes control characters, and then refuses every listing of the container with status 500.
+    """
+    match = _NOT_IN_URL.search(name)
+    if match is None:
+        return None
+    return (
+        f"The name {name!a} has the character U+{ord(match[0]):04X} at position {match.start() + 1}. Names of blobs "
+        "cannot have control characters, halves of surrogate pairs, U+FFFE or U+FFFF."
+    )
+
+
+def check_blob_name(action: str, name: str) -> None:
+    """Raise the error for a blob's name with a character that it cannot have."""
+    problem = forbidden_in_blob_name(name)
+    if problem is not None:
+        raise invalid_request(action, "InvalidUri", problem)
+
+
 def check_transaction(action: str, operations: Sequence[TableOperation]) -> None:
     """Raise the error for a table transaction that is too long or has rows of several partitions."""
     if len(operations) > MAX_BATCH_OPERATIONS:
@@ -80,8 +105,11 @@ def check_transaction(action: str, operations: Sequence[TableOperation]) -> None
 
 def unreachable(action: str, endpoint: str, reason: str) -> StorageUnreachable:
     """Return the error for a request without a response."""
+    host = urlsplit(endpoint).hostname or ""
     return StorageUnreachable(
         f"Storage at {endpoint} does not answer (tried to {action}: {reason}). "
         "Is it running, and is the connection string right? For local work start Azurite, or let azemu start it with "
-        '"AzureWebJobsStorage": "UseDevelopmentStorage=true" in local.settings.json.'
+        '"AzureWebJobsStorage": "UseDevelopmentStorage=true" in local.settings.json.',
+        # The three services of an emulator differ in the port, those of an account in Azure behind the first dot.
+        account=host if host.replace(".", "").isdecimal() or ":" in host else host.partition(".")[0],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from emulator.forking import hidden_from_forks
+from emulator.private_files import make_private_folder, owner_only
 
 
 @contextmanager
@@ -19,9 +20,9 @@ def try_lock(path: Path) -> Iterator[IO[bytes] | None]:
     deleting it would let two processes lock two files of the same name. Raises OSError where files cannot be created or
     locked.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     # A process that user code forks shares the open file, and would keep the lock after this process has ended.
-    with path.open("a+b") as file, hidden_from_forks(lambda: [file.fileno()]):
+    with open(path, "a+b", opener=owner_only) as file, hidden_from_forks(lambda: [file.fileno()]):
         yield file if _lock(file) else None
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.storage.filters import (
+    Both,
     Compare,
     CompareNumber,
     Condition,
+    Either,
     FilterText,
     Not,
     Operator,
@@ -44,6 +46,11 @@ _EXCHANGED: Final[Mapping[Operator, Operator]] = {
     "ge": "le",
     "le": "ge",
 }
+MOST_NESTED: Final = 100
+"""How many parentheses and `not` may be inside each other. The table service allows 15 comparisons in a filter."""
+# How much of a filter an error message shows.
+_SHOWN: Final = 1000
+
 _TYPED: Final[Mapping[str, Callable[[str], Value]]] = {
     "datetime": Instant.parse,
     "guid": uuid.UUID,
@@ -67,6 +74,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._position = 0
+        self._depth = 0
 
     def whole(self) -> Condition:
         condition = self._any_of()
@@ -75,26 +83,32 @@ class _Parser:
         return condition
 
     def _any_of(self) -> Condition:
-        condition = self._all_of()
+        conditions = [self._all_of()]
         while self._accept("name", "or"):
-            condition = condition | self._all_of()
-        return condition
+            conditions.append(self._all_of())
+        return _joined(Either, conditions)
 
     def _all_of(self) -> Condition:
-        condition = self._single()
+        conditions = [self._single()]
         while self._accept("name", "and"):
-            condition = condition & self._single()
-        return condition
+            conditions.append(self._single())
+        return _joined(Both, conditions)
 
     def _single(self) -> Condition:
-        if self._accept("name", "not"):
-            return Not(self._single())
-        if self._accept("parenthesis", "("):
+        negated = self._accept("name", "not")
+        if not negated and not self._accept("parenthesis", "("):
+            return self._comparison()
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise self._invalid(f"at most {MOST_NESTED} parentheses and `not` inside each other")
+        if negated:
+            condition: Condition = Not(self._single())
+        else:
             condition = self._any_of()
             if not self._accept("parenthesis", ")"):
                 raise self._invalid("`)`")
-            return condition
-        return self._comparison()
+        self._depth -= 1
+        return condition
 
     def _comparison(self) -> Condition:
         left = self._operand()
@@ -145,11 +159,20 @@ class _Parser:
 
     def _invalid(self, expected: str) -> InvalidFilter:
         rest = self._text[self._position :].strip()
+        shown = self._text if len(self._text) <= _SHOWN else self._text[:_SHOWN] + "…"
         return InvalidFilter(
-            f"The table filter {self._text!r} is invalid: expected {expected} "
+            f"The table filter {shown!r} is invalid: expected {expected} "
             f"{f'before {rest[:40]!r}' if rest else 'at the end'}. A filter compares properties with constants, such "
             "as: Name eq 'x' and Age ge 20"
         )
+
+
+def _joined(kind: type[Both | Either], conditions: Sequence[Condition]) -> Condition:
+    """Join conditions to a tree of small depth, because they are evaluated recursively."""
+    if len(conditions) == 1:
+        return conditions[0]
+    middle = len(conditions) // 2
+    return kind(_joined(kind, conditions[:middle]), _joined(kind, conditions[middle:]))
 
 
 class _Name(str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-_CREATED_BY_AZEMU = (".azemu", ".azurite")
+from emulator.private_files import APP_FOLDERS, owner_only
 
 
 def hide_from_git(folder: Path) -> None:
@@ -13,7 +13,7 @@ def hide_from_git(folder: Path) -> None:
 
     App authors do not expect these folders, and would commit storage data and keys by accident.
     """
-    if folder.name in _CREATED_BY_AZEMU:
+    if folder.name in APP_FOLDERS:
         # "x": a file that the user has changed stays. A folder that cannot be written is reported by what needs it.
-        with suppress(OSError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
+        with suppress(OSError), open(folder / ".gitignore", "x", encoding="utf-8", opener=owner_only) as file:
             file.write("*\n")

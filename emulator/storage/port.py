@@ -86,7 +86,14 @@ class InvalidRequest(StorageError):
 
 
 class StorageUnreachable(EmulatorError):
-    """The service did not answer, even after the usual retries. The operation may or may not have happened."""
+    """The service did not answer, even after the usual retries. The operation may or may not have happened.
+
+    `account`: what all errors of one account have in common, so that one line reports them.
+    """
+
+    def __init__(self, message: str, account: str = "") -> None:
+        super().__init__(message)
+        self.account = account
 
 
 # Queues ------------------------------------------------------------------------------------------------------

@@ -9,10 +9,14 @@
 the test function (see `emulator.pytest_plugin`).
 """
 
+from emulator.chaos.plan import Intensities as Intensities
+from emulator.chaos.report import ChaosReport as ChaosReport
+from emulator.chaos.report import RulesBroken as RulesBroken
 from emulator.durable.core import events as events
 from emulator.host.captured_outputs import CapturedOutput as CapturedOutput
 from emulator.host.sending import NotStorable as NotStorable
 from emulator.testing.app import AppUnderTest as AppUnderTest
+from emulator.testing.chaos import Chaos as Chaos
 from emulator.testing.errors import AppBroken as AppBroken
 from emulator.testing.errors import FunctionsInError as FunctionsInError
 from emulator.testing.errors import InvocationFailed as InvocationFailed

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
+from emulator.chaos.report import ChaosReport
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.config.queue_options import QueueMessageEncoding
 from emulator.durable.core.events import HistoryEvent
@@ -40,6 +41,9 @@ from emulator.virtual_time import VirtualClock
 
 T = TypeVar("T")
 
+# Longer than any pause before a failed call is repeated, and than any lock.
+_CHAOS_PATIENCE = timedelta(minutes=30)
+
 REAL_SECONDS = 60.0
 """Default limit of a method in real time. User code that never returns should fail its test, not block the test run."""
 
@@ -70,7 +74,8 @@ class AppUnderTest:
         whose runs do not.
         """
         tools = self._thread.instrumentation
-        work = wait_for_end(self._running.hub, self._thread.clock, tools.awaited_events, instance_id, within)
+        patience = _CHAOS_PATIENCE if self._thread.has_chaos else timedelta(0)
+        work = wait_for_end(self._running.hub, self._thread.clock, tools.awaited_events, instance_id, within, patience)
         await self._run(f'wait for the end of instance "{instance_id}"', work)
         # Through the client, not from the hub: the test gets the class that its own code would get.
         return await self.client.get_status(instance_id, show_input=True)
@@ -173,7 +178,7 @@ class AppUnderTest:
         return await self._run(f"read the rows of table {table}", read_rows(self._account(connection), table))
 
     def _account(self, connection: str) -> StorageAccount:
-        return self._running.app.accounts(connection)
+        return self._running.accounts(connection)
 
     @property
     def _encoding(self) -> QueueMessageEncoding:
@@ -241,7 +246,8 @@ class AppUnderTest:
     async def advance(self, span: timedelta | None = None, **parts: float) -> None:
         """Let time pass, for example `advance(days=3)`. Everything that falls due in that time runs, in order."""
         length = (span or timedelta(0)) + timedelta(**parts)
-        await self._run(f"advance by {length}", self.clock.advance(length))
+        # With faults, what keeps something alive may be due first: a host repeats a failed call after a pause.
+        await self._run(f"advance by {length}", self.clock.advance(length, upkeep=self._thread.has_chaos))
 
     async def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
         """Let everything run that is due within `limit`, until nothing but schedules of timer functions is left.
@@ -271,6 +277,16 @@ class AppUnderTest:
         A function runs on a thread of the host, a coroutine function on the host's loop. Raises UnknownActivity.
         """
         self._thread.instrumentation.overrides.replace(activity, fake)
+
+    # Chaos -------------------------------------------------------------------------------------------------------
+
+    async def chaos_report(self) -> ChaosReport:
+        """Return the faults so far, the broken rules, and the activities that have run more than once.
+
+        Raises ConfigurationError if the app was started without `chaos`.
+        """
+        work = self._thread.chaos.report(self._running.app, self._running.accounts)
+        return await self._run("check the task hub", work)
 
     # Output ------------------------------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
             return _read_objects(rows, instance_id)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableHistory(f"{path} is not JSON: {error}") from error
     return read_histories(content, instance_id)
 

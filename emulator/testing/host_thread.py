@@ -9,16 +9,19 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import aiohttp
 
-from emulator.app import App, open_app
+from emulator.accounts import open_accounts
+from emulator.app import App, AroundAccount, LastingParts, ProcessResources, open_app
 from emulator.app_storage import open_app_storage
 from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock, SystemClock, new_event_loop
@@ -30,6 +33,9 @@ from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import Console, LevelRules, console_logging
 from emulator.ids import new_id
+from emulator.listening import listening_sockets
+from emulator.storage.accounts import StorageAccounts
+from emulator.testing.chaos import Chaos, ChaosRun
 from emulator.testing.errors import AppBroken, FunctionsInError, TookTooLong
 from emulator.testing.http import HttpClient
 from emulator.testing.observers.app_files import AppFiles
@@ -55,20 +61,33 @@ _DRAIN_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RunningApp:
-    """The parts of a running app. They are used on the host's loop only."""
+    """The parts of a running app. They are used on the host's loop only.
 
-    app: App
+    `current`: returns the running host, which is another one after a crash. `accounts`: the app's storage, without
+    faults.
+    """
+
+    current: Callable[[], App]
+    accounts: StorageAccounts
     hub: TaskHub
     http: HttpClient
+
+    @property
+    def app(self) -> App:
+        """The running host."""
+        return self.current()
 
 
 class HostThread:
     """A host on its own thread: `open` it, `run` coroutines on its loop from any other thread, `close` it."""
 
-    def __init__(self, options: StartOptions, clock: Clock, *, check_determinism: bool) -> None:
+    def __init__(
+        self, options: StartOptions, clock: Clock, *, check_determinism: bool, chaos: Chaos | None = None
+    ) -> None:
         self.clock = clock
         self._options = options
         files = AppFiles(options.app)
+        self._chaos = ChaosRun(chaos, clock, files) if chaos is not None and isinstance(clock, VirtualClock) else None
         self._determinism = DeterminismCheck(files) if check_determinism else None
         self.instrumentation = Instrumentation(
             overrides=ActivityOverrides(),
@@ -112,6 +131,18 @@ class HostThread:
         if self._determinism is not None and self._determinism.findings:
             raise NotDeterministic(self._determinism.findings)
 
+    @property
+    def chaos(self) -> ChaosRun:
+        """The chaos of this app. Raises ConfigurationError if it runs without."""
+        if self._chaos is None:
+            raise ConfigurationError("The app runs without chaos, so there is no report. Start it with chaos=Chaos(…).")
+        return self._chaos
+
+    @property
+    def has_chaos(self) -> bool:
+        """Whether faults happen."""
+        return self._chaos is not None
+
     def run(self, doing: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """Run a coroutine on the host's loop; block until it has ended.
 
@@ -145,7 +176,7 @@ class HostThread:
             # Otherwise Python warns that the coroutine was never awaited.
             work.close()
             raise RuntimeError("The app has been stopped.")
-        return asyncio.run_coroutine_threadsafe(work, loop)
+        return asyncio.run_coroutine_threadsafe(work if self._chaos is None else self._chaos.call(work), loop)
 
     def _too_long(self, doing: str, seconds: float, begun: datetime | None = None) -> TookTooLong:
         explanation = self.clock.explain() if isinstance(self.clock, VirtualClock) else ""
@@ -192,15 +223,11 @@ class HostThread:
                 console.addFilter(self.instrumentation.logs.filter)
                 stack.enter_context(console_logging(console))
                 configuration = await self._open_storage(configuration, console, stack)
-                app = await stack.enter_async_context(
-                    open_app(
-                        configuration,
-                        clock=self.clock,
-                        drain_seconds=_DRAIN_SECONDS,
-                        around_worker=self._instrumented,
-                        secrets=MemorySecrets(),
-                    )
+                accounts = await stack.enter_async_context(open_accounts(configuration.settings, self.clock))
+                current = await stack.enter_async_context(
+                    self._hosts(configuration, LastingParts(accounts, MemorySecrets()))
                 )
+                app = current()
                 # `azemu start` keeps running and shows the error; a test must fail.
                 if app.host.status.errors and not app.host.catalog.functions:
                     raise AppBroken("\n".join(app.host.status.errors))
@@ -214,22 +241,60 @@ class HostThread:
                 tracking = options.storage_provider.tracking_store_connection_name
                 hub = AzureStorageTaskHub(
                     options,
-                    app.accounts(options.storage_provider.connection_name),
+                    accounts(options.storage_provider.connection_name),
                     clock=self.clock,
                     new_id=new_id,
-                    tracking=app.accounts(tracking) if tracking else None,
+                    tracking=accounts(tracking) if tracking else None,
                 )
                 # Without a cookie jar: a test that wants cookies sends them itself.
                 origin = f"http://127.0.0.1:{app.port}"
-                http = HttpClient(session, origin, self.clock, lambda: app.host.only_waits_for_retries)
+                during = nullcontext if self._chaos is None else self._chaos.turns.taken
+                http = HttpClient(session, origin, self.clock, lambda: current().host.only_waits_for_retries, during)
                 try:
-                    yield RunningApp(app, hub, http)
+                    yield RunningApp(current, accounts, hub, http)
                 finally:
                     if isinstance(self.clock, VirtualClock):
                         # Stopping may need time (the drain polls), and no test lets it advance any more. After the
                         # drain time has to advance even if user code never returns.
                         ending.enter_context(self.clock.running(upkeep=True))
                         asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.clock.ignore_work)
+
+    @asynccontextmanager
+    async def _hosts(self, configuration: Configuration, lasting: LastingParts) -> AsyncIterator[Callable[[], App]]:
+        """Run a host while entered; with chaos, one after the other. Yields a function that returns the running one."""
+        chaos = self._chaos
+        if chaos is None:
+            async with open_app(
+                configuration,
+                clock=self.clock,
+                drain_seconds=_DRAIN_SECONDS,
+                around_worker=self._instrumented,
+                lasting=lasting,
+            ) as app:
+                yield lambda: app
+            return
+        with TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+            # All hosts have the same address, and a request that comes during a restart waits.
+            listeners = [
+                stack.enter_context(sock) for sock in listening_sockets(configuration.address, configuration.port)
+            ]
+
+            def open_host(around_account: AroundAccount) -> AbstractAsyncContextManager[App]:
+                return open_app(
+                    replace(configuration, listeners=listeners),
+                    clock=self.clock,
+                    new_id=chaos.new_id,
+                    # A host that crashes finishes nothing.
+                    drain_seconds=0,
+                    around_worker=lambda worker: chaos.around_worker(self._instrumented(worker)),
+                    around_account=around_account,
+                    lasting=lasting,
+                    # As a host of `azemu start` after a kill: it takes over the locks of the last one at once.
+                    process=ProcessResources(hosts_folder=Path(folder)),
+                )
+
+            async with chaos.hosts(open_host) as current:
+                yield current
 
     async def _open_storage(
         self, configuration: Configuration, console: Console, stack: AsyncExitStack
@@ -255,6 +320,8 @@ class HostThread:
             leftover_work = self.instrumentation.leftover_work
             leftover_work.app_loop = worker.app_loop
             self.clock.wait_for_unreported_work(leftover_work.exists)
+        if isinstance(worker, InProcessWorker) and self._chaos is not None:
+            worker.wrap_functions(self._chaos.effects.observed)
         # The check is inside: it runs orchestrators twice, and the other observers must see one invocation.
         if self._determinism is not None:
             worker = with_determinism_check(worker, self._determinism)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,22 @@ class HttpClient:
     """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app.
 
     `waits`: whether all running functions wait for a retry. Virtual time advances then, although a request is open.
+    `during`: entered around every request.
     """
 
-    def __init__(self, session: BoundSession, origin: str, clock: Clock, waits: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        session: BoundSession,
+        origin: str,
+        clock: Clock,
+        waits: Callable[[], bool],
+        during: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
         self._session = session
         self._origin = origin
         self._clock = clock
         self._waits = waits
+        self._during = during
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request. `path`: below the app's address, or an absolute URL. `options`: those of aiohttp.
@@ -51,6 +61,7 @@ class HttpClient:
         # Time must not advance before the response is there: the loop sees the socket, but not that a function works on
         # the request. But a function that waits for a retry could otherwise never respond.
         clock = self._clock
-        with clock.busy_unless(self._waits) if isinstance(clock, VirtualClock) else clock.busy():
-            async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                return Answer(response.status, response.headers, await response.read())
+        async with self._during():
+            with clock.busy_unless(self._waits) if isinstance(clock, VirtualClock) else clock.busy():
+                async with self._session.request(method, url, allow_redirects=False, **options) as response:
+                    return Answer(response.status, response.headers, await response.read())

@@ -50,7 +50,6 @@ from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
 from emulator.host.port import TriggerEvent
-from emulator.instant import Instant
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.testing.observers.yields import Place, Yields
 from emulator.worker.app_loading import load_app
@@ -287,8 +286,7 @@ class _Orchestrator:
             answer = orchestrators.response_of(self._handle(context))
         except Exception as error:
             answer = orchestrators.response_in_failure(function_failed(error))
-        now = new[0].timestamp if new else Instant(0)
-        return replay_answer(past, new, answer, started=started, settings=self._settings, wall_clock=now).decisions
+        return replay_answer(past, new, answer, started=started, settings=self._settings).decisions
 
     def place_of(self, action: int | None) -> Place | None:
         """Return where an action was requested; None: where the code waits now."""

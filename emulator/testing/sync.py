@@ -9,10 +9,12 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal
 
+from emulator.chaos.report import ChaosReport, RulesBroken
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.durable.core.events import HistoryEvent
 from emulator.host.captured_outputs import CapturedOutput
 from emulator.testing.app import REAL_SECONDS, AppUnderTest
+from emulator.testing.chaos import Chaos
 from emulator.testing.host_thread import HostThread
 from emulator.testing.http import Answer
 from emulator.testing.manual import Invoked
@@ -164,6 +166,10 @@ class SyncAppUnderTest:
         """See AppUnderTest.replace."""
         self._app.replace(activity, fake)
 
+    def chaos_report(self) -> ChaosReport:
+        """See AppUnderTest.chaos_report."""
+        return self._run("check the task hub", self._app.chaos_report())  # type: ignore[no-any-return]
+
     @property
     def logs(self) -> Sequence[LogLine]:
         """See AppUnderTest.logs."""
@@ -221,15 +227,25 @@ def start_sync(
     settings: Mapping[str, str] | None = None,
     check_determinism: bool = True,
     real_seconds: float = REAL_SECONDS,
+    chaos: Chaos | None = None,
 ) -> Iterator[SyncAppUnderTest]:
     """Run the app in the folder `path` while entered. See `start` for the options and errors."""
     thread = new_host_thread(
-        path, storage=storage, clock=clock, now=now, settings=settings, check_determinism=check_determinism
+        path,
+        storage=storage,
+        clock=clock,
+        now=now,
+        settings=settings,
+        check_determinism=check_determinism,
+        chaos=chaos,
     )
     running = thread.open()
     try:
         thread.warn_of_functions_in_error(running)
-        yield SyncAppUnderTest(AppUnderTest(thread, running, real_seconds), thread, real_seconds)
+        app = SyncAppUnderTest(AppUnderTest(thread, running, real_seconds), thread, real_seconds)
+        yield app
+        if chaos is not None and (report := app.chaos_report()).violations:
+            raise RulesBroken(report)
     finally:
         thread.close()
     thread.check_determinism()

@@ -28,6 +28,7 @@ from emulator.virtual_time.loop import VirtualTimeLoop
 from emulator.virtual_time.sleepers import Sleeper, SleeperEntry, Sleepers
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class VirtualClock:
@@ -197,9 +198,13 @@ class VirtualClock:
             if not self._has_work(end) or not self._jump(end, upkeep=False):
                 return not self._has_work(_NEVER)
 
-    async def idle(self) -> None:
-        """Wait until everything is idle. Time does not advance for this."""
-        await self._wait_until_idle(self._now)
+    async def idle(self, *, first: bool = False) -> None:
+        """Wait until everything is idle. Time does not advance for this.
+
+        `first`: before all other tasks that wait for that, so that they find everything idle only after this task has
+        no more work.
+        """
+        await self._wait_until_idle(_BEFORE_ALL if first else self._now)
 
     async def step(self, limit: datetime | None = None, *, upkeep: bool = False) -> bool:
         """Wait until everything is idle, then jump once, to the next task that is due, but not beyond `limit`.

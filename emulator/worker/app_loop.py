@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 # Real seconds, not seconds of the host's Clock: user code that does not end is not affected by virtual time.
 _CANCEL_GRACE_SECONDS = 1.0
 # Longer than the grace for cancelled tasks, so that a loop that only waits for them is joined in time.
-_JOIN_GRACE_SECONDS = 3.0
+STOP_SECONDS = 1.5
 
 
 class AppLoop:
@@ -44,6 +44,8 @@ class AppLoop:
         self._on_own_thread = on_own_thread
         self._stopping = False
         self._ended = threading.Event()
+        self.thread_id = 0
+        """The identifier of the thread that runs the loop; 0 before it does."""
 
     def start(self, on_start: Callable[[], None]) -> None:
         """Call `on_start` on the loop's thread, before anything that is submitted later."""
@@ -72,13 +74,13 @@ class AppLoop:
         self.loop.call_soon_threadsafe(begin, context=contextvars.Context())
         return future
 
-    def stop(self) -> bool:
-        """Cancel the tasks that still run and end the loop; block the caller for up to three seconds.
+    def stop(self, grace_seconds: float = STOP_SECONDS) -> bool:
+        """Cancel the tasks that still run and end the loop; block the caller for up to `grace_seconds`.
 
         Return False if user code blocks the loop; its thread is then left running.
         """
         self.request_stop()
-        return self._ended.wait(_JOIN_GRACE_SECONDS)
+        return self._ended.wait(grace_seconds)
 
     def request_stop(self) -> None:
         """Let the loop cancel its tasks and end. Returns at once."""
@@ -88,6 +90,7 @@ class AppLoop:
 
     def run(self) -> None:
         """Run the loop on the calling thread until it is stopped."""
+        self.thread_id = threading.get_ident()
         asyncio.set_event_loop(self.loop)
         while not self._stopping:
             try:

@@ -31,7 +31,8 @@ def http_date(text: str) -> str:
             f"Can not parse value {text} of expires in the cookie because the parsed date exceeds the largest valid C "
             "integer on your system."
         ) from None
-    except ValueError:
+    except (ValueError, ArithmeticError):
+        # ArithmeticError: dateutil reads thousands of digits as a decimal number.
         raise ValueError(f"Can not parse value {text} of expires in the cookie due to invalid format.") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return format_datetime(moment, usegmt=True)

@@ -26,6 +26,7 @@ from emulator.worker.retry_policies import policy_of_options
 FILE_NAME = "function.json"
 
 _DIRECTIONS = ("in", "out", "inout")
+_DATA_TYPES = ("undefined", "string", "binary", "stream")
 # In this order; the host knows the first two. Public apps have `main.py`, too, beside a helper module.
 _SCRIPT_NAMES = ("run.py", "__init__.py", "main.py")
 
@@ -114,14 +115,21 @@ def _read_binding(path: Path, members: Mapping[str, Any]) -> Binding:
     binding_type = _text(path, members, "type")
     if not binding_type:
         raise FunctionConfigurationError(f"A binding in '{path}' has no 'type': {json.dumps(members)}")
-    return Binding(
+    # The official worker gets a number from the host, which for an absent member is that of "undefined".
+    data_type = _text(path, members, "dataType") or "undefined"
+    if data_type.lower() not in _DATA_TYPES:
+        raise _wrong(path, "dataType", data_type, ", ".join(_DATA_TYPES))
+    binding = Binding(
         type=binding_type,
         name=_text(path, members, "name") or "",
         direction=cast(Literal["in", "out", "inout"], direction.lower()),
-        # The official worker gets a number from the host, which for an absent member is that of "undefined".
-        data_type=(_text(path, members, "dataType") or "UNDEFINED").upper(),
+        data_type=data_type.upper(),
         properties=members,
     )
+    if binding.is_trigger and binding.direction == "out":
+        # The Functions host says only that the function has no trigger.
+        raise _wrong(path, "direction", direction, f"in, because '{binding_type}' is a trigger")
+    return binding
 
 
 def _read_retry(path: Path, config: Mapping[str, Any]) -> RetryPolicy | None:

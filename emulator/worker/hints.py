@@ -112,6 +112,12 @@ _ADVICE = tuple(
             "replace the values of the queue, here and on Azure, and azure-functions cannot read them. Rename the "
             "member, or annotate the parameter with str to get the text alone.",
         ),
+        # Clients of an Azure SDK that the app creates itself.
+        (
+            r"Connection string is either blank or malformed|Connection string missing required connection details",
+            "Clients of an Azure SDK need a storage server, which --storage builtin is not: start without it, on "
+            "Azurite. With Azurite, the setting that the code reads is empty or not a connection string.",
+        ),
         # Durable functions.
         (
             r"not coroutine|a coroutine was expected|'coroutine' object",

@@ -28,13 +28,15 @@ from emulator.errors import AppLoadError
 from emulator.logs import get_logger
 from emulator.worker import worker_extensions
 from emulator.worker.app_loading import LoadedApp, load_app
-from emulator.worker.app_loop import AppLoop
+from emulator.worker.app_loop import STOP_SECONDS, AppLoop
 from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
 from emulator.worker.function_call import FunctionCall
 from emulator.worker.indexing import LoadedFunction
 from emulator.worker.loader import script_name
+from emulator.worker.origins import place_in_app
 from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, LogRecord, Returned, WorkerError
+from emulator.worker.running_calls import RunningCalls
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
 from emulator.worker.streaming import HttpStreaming
 from emulator.worker.threads import FunctionThreadPool, thread_limit
@@ -51,6 +53,7 @@ _ON = frozenset(("1", "true", "t", "yes", "y"))
 
 # Real seconds. An ASGI app that does not answer lifespan.shutdown must not hold up the host's stop for longer.
 _SHUTDOWN_SECONDS = 1.0
+_BUSY_STOP_SECONDS = 0.3
 
 _log = get_logger(__name__)
 
@@ -75,6 +78,7 @@ class InProcessWorker:
         self._clock = clock
         # First, because it can raise, and the app's event loop would then be left open.
         self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
+        self._running = RunningCalls()
         self._stack = ExitStack()
         self._logs = UserLogs(on_log, debug=_is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
         self._app_loop = app_loop or AppLoop()
@@ -90,8 +94,12 @@ class InProcessWorker:
         return self._app_loop.loop
 
     def wrap_functions(self, wrap: WrapFunction) -> None:
-        """Replace the users' functions when they are loaded, for tests that observe them. Call it before `load`."""
-        self._wrap = wrap
+        """Replace the users' functions when they are loaded, for tests that observe them. Call it before `load`.
+
+        It may be called several times: the last `wrap` is the outermost.
+        """
+        inner = self._wrap
+        self._wrap = wrap if inner is None else lambda function, call: wrap(function, inner(function, call))
 
     async def __aenter__(self) -> InProcessWorker:
         self._stack.enter_context(AppModules(self._root))
@@ -105,10 +113,15 @@ class InProcessWorker:
         # Stopping blocks a thread, which a virtual clock cannot see: busy() keeps time from jumping meanwhile.
         with self._stack, self._clock.busy():
             self._threads.close()
-            if not await asyncio.to_thread(self._stop_app_loop):
+            still_running = self._running.describe()
+            for line in still_running:
+                _log.warning("%s, although the host stops. It is given up.", line)
+            blocked_at = await asyncio.to_thread(self._stop_app_loop)
+            if blocked_at is not None:
                 _log.warning(
-                    "An async function blocks the app's event loop, so its thread is left running. Await slow calls, "
-                    "or make it a sync function."
+                    "User code blocks the app's event loop%s, so its thread is left running. Await slow calls, or make "
+                    "the function a sync one.",
+                    f" ({blocked_at})" if blocked_at else "",
                 )
 
     async def load(self) -> Sequence[FunctionMetadata]:
@@ -169,7 +182,7 @@ class InProcessWorker:
         return loaded
 
     def _call(self, function: LoadedFunction, invocation: Invocation) -> Returned | BaseException:
-        with self._logs.invocation(invocation):
+        with self._logs.invocation(invocation), self._running.running(invocation.function, is_async=False):
             try:
                 call = self._new_call(function, invocation)
                 return call.returned(function.call(**call.arguments))
@@ -177,7 +190,7 @@ class InProcessWorker:
                 return error
 
     async def _await(self, function: LoadedFunction, invocation: Invocation) -> Returned | BaseException:
-        with self._logs.invocation(invocation):
+        with self._logs.invocation(invocation), self._running.running(invocation.function, is_async=True):
             try:
                 call = self._new_call(function, invocation)
                 return call.returned(await function.call(**call.arguments))
@@ -188,7 +201,7 @@ class InProcessWorker:
         self, streaming: HttpStreaming, function: LoadedFunction, invocation: Invocation
     ) -> Returned | BaseException:
         """Call a function that streams HTTP. What it returns goes to the client through the stream of its request."""
-        with self._logs.invocation(invocation):
+        with self._logs.invocation(invocation), self._running.running(invocation.function, is_async=True):
             try:
                 call = self._new_call(function, invocation)
                 parameter = call.stream_parameter
@@ -212,13 +225,19 @@ class InProcessWorker:
 
     # Stopping ------------------------------------------------------------------------------------------------------
 
-    def _stop_app_loop(self) -> bool:
+    def _stop_app_loop(self) -> str | None:
+        """Stop the app's loop. If user code blocks it, return at which line of the app, "" if that is unknown."""
+        grace_seconds = STOP_SECONDS
         shutdown = self._app_loop.submit(self._shut_down_app)
         try:
             shutdown.result(timeout=_SHUTDOWN_SECONDS)
         except TimeoutError:
             _log.debug("the app's event loop is busy; its ASGI shutdown is skipped")
-        return self._app_loop.stop()
+            # It has had its time.
+            grace_seconds = _BUSY_STOP_SECONDS
+        if self._app_loop.stop(grace_seconds):
+            return None
+        return place_in_app(sys._current_frames().get(self._app_loop.thread_id)) or ""
 
     async def _shut_down_app(self) -> None:
         await close_session_of_this_loop()

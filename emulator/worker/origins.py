@@ -11,6 +11,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from emulator import own_modules
 
@@ -45,6 +46,19 @@ def origin_of(error: BaseException, function_source: str | None = None) -> str:
         return summary
     file, _, line = function_source.rpartition(":")
     return f"{summary} (not raised by a line of the app; the function is at {_shown(file)}, line {line})"
+
+
+def place_in_app(frame: FrameType | None) -> str | None:
+    """Return where the app's code is in a stack, such as "function_app.py, line 8, in flow: while True:".
+
+    `frame`: the innermost frame. None: the stack has no line of the app.
+    """
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False) if frame else []
+    # `walk_stack` begins at the innermost frame.
+    summary = next((summary for summary in stack if _is_app_code(summary.filename)), None)
+    if summary is None:
+        return None
+    return _place(summary) + (f": {summary.line}" if summary.line else "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -101,7 +101,10 @@ def test_invalid_address_is_reported(tmp_path: Path) -> None:
 
 def test_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
-    assert failure(app, "--address", "192.0.2.1").startswith("Cannot listen on address 192.0.2.1, port 0: ")
+    done = run("start", "--port", "0", "--address", "192.0.2.1", cwd=app)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Cannot listen on address 192.0.2.1, port 0: ")
+    assert done.stdout.startswith("azemu listens on 192.0.2.1, so other machines can reach it. ")
 
 
 @pytest.mark.parametrize("mode", [(), ("--no-reload",)])

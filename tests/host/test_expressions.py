@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -99,8 +100,8 @@ def test_dates_in_a_payload_are_written_as_local_times(monkeypatch: pytest.Monke
 
 
 UNRESOLVED = [
-    ("{missing}", "No value for named parameter 'missing'."),
-    ("{missing.a}", "No value for named parameter 'missing.a'."),
+    ("{missing}", "No value for named parameter 'missing'. The trigger gives: list, name, object."),
+    ("{missing.a}", "No value for named parameter 'missing.a'. The trigger gives: list, name, object."),
     ("{sys.other}", "Error while accessing 'other': property doesn't exist."),
     ("{object.other}", "Error while accessing 'other': property doesn't exist."),
     ("{name.part}", "Error while accessing 'part': property doesn't exist."),
@@ -113,6 +114,13 @@ def test_a_name_without_a_value_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ExpressionError) as error:
         parse_template(text).render(data(object={"a": 1}, list=[1], name="n"))
     assert str(error.value) == message
+
+
+def test_an_error_lists_a_payload_with_many_members_in_part() -> None:
+    payload = json.dumps({f"name{number:04}": 1 for number in range(5000)})
+    with pytest.raises(ExpressionError) as error:
+        parse_template("{missing}").render(data(payload))
+    assert str(error.value).endswith("name0028, name0029, ….")
 
 
 @pytest.mark.parametrize("text", ["{open", "close}", "{a{b}}", "{a-b}", "{a-b.c}", "{a.}", "{}", "{a b}", "x{y}}z"])

@@ -14,6 +14,7 @@ import pytest
 from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings
 from emulator.host.console.output import category_for
+from emulator.host.drain import Drain
 from emulator.host.host import Host, HostParts
 from emulator.host.port import Extension, Function, Invoke, Listen, Trigger, TriggerEvent
 from emulator.host.status import HostState, HostStatus
@@ -77,7 +78,7 @@ async def stop_seconds(host: Host, clock: VirtualClock, *, drain_seconds: float,
     stopped = asyncio.Event()
 
     async def run() -> None:
-        async with host.running(drain_seconds=drain_seconds):
+        async with host.running(Drain(clock, drain_seconds)):
             if invoke:
                 background.append(asyncio.create_task(host.invoke("f", TriggerEvent(value=None))))
                 await asyncio.sleep(0)
@@ -129,7 +130,7 @@ async def test_a_retry_policy_on_a_trigger_without_support_is_a_warning(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture, supported: bool
 ) -> None:
     worker = SlowWorker(clock, "f", retry=RETRY)
-    async with host_of(worker, lambda *facts: nullcontext(), supports_retry=supported).running():
+    async with host_of(worker, lambda *facts: nullcontext(), supports_retry=supported).running(Drain(clock)):
         pass
     assert ("Soon retries will not be supported for function 'f'" in logged(caplog)) is not supported
 

@@ -232,7 +232,10 @@ def f(x, a): ...
 """)
     with pytest.raises(BindingFailed) as failed:
         await app.call()
-    assert str(failed.value) == "Exception binding parameter 'a'. No value for named parameter 'unknown'."
+    assert (
+        str(failed.value)
+        == "Exception binding parameter 'a'. No value for named parameter 'unknown'. The trigger gives: no names."
+    )
 
 
 async def test_an_output_that_cannot_be_written_fails_the_invocation(

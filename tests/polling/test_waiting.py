@@ -15,7 +15,7 @@ from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.message_wait import MessageWait
 from emulator.polling.outage import StorageOutage
 from emulator.storage.builtin import open_builtin
-from emulator.storage.port import Queue, StorageUnreachable
+from emulator.storage.port import Queue, StorageError, StorageUnreachable
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import unique
 
@@ -89,12 +89,34 @@ async def test_an_outage_is_reported_once_and_so_is_its_end(
     outage.resolved()
     for _ in range(3):
         async with background(clock.sleep(60)):
-            await outage.wait_before_retry(StorageUnreachable("no answer"))
+            await outage.wait_before_retry(StorageError("it is forbidden", status=403, code="Forbidden"))
     outage.resolved()
     outage.resolved()
     assert [record.getMessage() for record in caplog.records] == [
-        "Reading queue q failed and is retried until it succeeds: no answer",
+        "Reading queue q failed and is retried until it succeeds: it is forbidden",
         "Reading queue q works again",
+    ]
+
+
+async def test_one_line_reports_that_an_account_is_away_whoever_notices_it(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    outages = [StorageOutage(f"Reading queue {name}", clock) for name in "qrs"]
+    for _ in range(3):
+        for outage in outages:
+            async with background(clock.sleep(30)):
+                await outage.wait_before_retry(StorageUnreachable("no answer", account="azurite"))
+    for outage in outages:
+        outage.resolved()
+    # Another outage, of an account in Azure.
+    outages[0].began(StorageUnreachable("no route", account="real"))
+    outages[0].resolved()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Storage does not respond. What needs it waits and is retried until it does. no answer",
+        "Storage responds again",
+        "Storage does not respond. What needs it waits and is retried until it does. no route",
+        "Storage responds again",
     ]
 
 
@@ -132,7 +154,7 @@ async def test_locks_are_renewed_in_their_second_half_until_one_is_lost(
     )
     until = clock.now() + timedelta(seconds=10)
     kept = Lock("kept", until, [StorageUnreachable("no answer")])
-    stolen, removed = Lock("stolen", until, [True, False]), Lock("removed", until)
+    stolen, removed = Lock("stolen", until, [StorageUnreachable("no answer"), True, False]), Lock("removed", until)
     for lock in (kept, stolen, removed):
         renewer.add(lock)
     renewer.remove(removed)
@@ -143,4 +165,5 @@ async def test_locks_are_renewed_in_their_second_half_until_one_is_lost(
     assert (renewer.get("kept"), renewer.get("stolen"), len(renewer)) == (kept, None, 1)
     assert kept.renewed >= 3
     assert removed.renewed == 0
-    assert "Renewing the lock of lock kept failed: no answer" in caplog.text
+    assert "Storage does not respond. What needs it waits and is retried until it does. no answer" in caplog.text
+    assert "Storage responds again" in caplog.text

@@ -98,7 +98,7 @@ def desk() -> Desk:
 
 @asynccontextmanager
 async def working(desk: Desk, clock: VirtualClock, *, limit: int = 10, drain_seconds: float = 8) -> Any:
-    async with background(work(desk.processor, fetch_below=limit, clock=clock, drain_seconds=drain_seconds)):
+    async with background(work(desk.processor, fetch_below=limit, clock=clock, drain_seconds=lambda: drain_seconds)):
         yield
 
 
@@ -204,7 +204,7 @@ async def test_a_write_is_never_interrupted(desk: Desk, clock: VirtualClock) -> 
 
 
 async def test_a_loop_that_is_cancelled_while_it_waits_ends_at_once(desk: Desk, clock: VirtualClock) -> None:
-    task = asyncio.create_task(work(desk.processor, fetch_below=1, clock=clock, drain_seconds=8))
+    task = asyncio.create_task(work(desk.processor, fetch_below=1, clock=clock, drain_seconds=lambda: 8))
     await clock.sleep(0)
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -217,7 +217,7 @@ async def test_batches_are_fetched_when_few_enough_items_are_in_flight(desk: Des
     desk.batch_size = 4
     gates = [asyncio.Event() for _ in range(12)]
     desk.put(*(Item(str(number), run=partial(_wait, gate)) for number, gate in enumerate(gates)))
-    async with background(work(desk.processor, fetch_below=3, clock=clock, drain_seconds=8)):
+    async with background(work(desk.processor, fetch_below=3, clock=clock, drain_seconds=lambda: 8)):
         await desk.until(lambda: len(desk.begun) == 4)
         gates[0].set()
         await desk.until(lambda: len(desk.saved) == 1)

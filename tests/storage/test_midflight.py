@@ -8,14 +8,14 @@ import pytest
 
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
-from tests.recordings import GOLDEN
+from tests.recordings import GOLDEN_3_19
 from tests.recordings.loading import load_hub
 from tests.storage.bench import Bench, bodies, collected, keys, unique
 
 
-@pytest.mark.parametrize("name", GOLDEN.midflight_names)
+@pytest.mark.parametrize("name", GOLDEN_3_19.midflight_names)
 async def test_a_recorded_hub_arrives_whole(bench: Bench, name: str) -> None:
-    recorded = GOLDEN.midflight(name)
+    recorded = GOLDEN_3_19.midflight(name)
     old, storage = recorded["hub"], recorded["storage"]
     hub = unique("Hub")
     loaded = await load_hub(bench.account, recorded, hub)
@@ -31,7 +31,7 @@ async def test_a_recorded_hub_arrives_whole(bench: Bench, name: str) -> None:
 
 async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
     hub = unique("Hub")
-    await load_hub(bench.account, GOLDEN.midflight("large_payload_kept"), hub)
+    await load_hub(bench.account, GOLDEN_3_19.midflight("large_payload_kept"), hub)
     rows = [row async for row in query_rows(bench.account.table(f"{hub}Instances"))]
     assert {row.properties["TaskHubName"] for row in rows} == {hub}
     assert isinstance(rows[0].properties["CreatedTime"], Instant)
@@ -46,8 +46,8 @@ async def test_names_inside_move_with_the_hub(bench: Bench) -> None:
 
 async def test_what_the_dead_host_had_taken_is_visible_and_a_timer_is_not(bench: Bench) -> None:
     taken, timer = unique("Hub"), unique("Hub")
-    await load_hub(bench.account, GOLDEN.midflight("started_but_never_seen"), taken)
-    await load_hub(bench.account, GOLDEN.midflight("waiting_for_timer"), timer)
+    await load_hub(bench.account, GOLDEN_3_19.midflight("started_but_never_seen"), taken)
+    await load_hub(bench.account, GOLDEN_3_19.midflight("waiting_for_timer"), timer)
     queues = [name async for name in bench.account.queues(taken.lower())]
     assert any([await bodies(bench.account.queue(name)) for name in queues])
     hidden = [bench.account.queue(name) async for name in bench.account.queues(timer.lower())]

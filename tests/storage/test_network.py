@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -46,12 +47,12 @@ def at(port: int) -> StorageConnection:
 
 @asynccontextmanager
 async def serving(
-    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], port: int | None = 0
 ) -> AsyncIterator[StorageConnection]:
     """A server that answers every request with `answer`, and a connection to it."""
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         yield at(runner.addresses[0][1])
@@ -82,6 +83,23 @@ async def test_request_is_repeated_when_the_server_is_busy() -> None:
     async with serving(answer) as connection, rest.open_account(connection, CLOCK) as account:
         assert await account.queue("q").create()
     assert asked == 2
+
+
+async def test_request_waits_while_a_server_that_has_answered_restarts() -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=201)
+
+    async with AsyncExitStack() as first:
+        connection = await first.enter_async_context(serving(answer))
+        port = urlsplit(connection.queue).port
+        async with rest.open_account(connection, CLOCK) as account:
+            await account.queue("q").create()
+            await first.aclose()
+            waiting = asyncio.create_task(account.queue("q").create())
+            await CLOCK.sleep(1)
+            assert not waiting.done()
+            async with serving(answer, port):
+                assert await waiting
 
 
 async def test_request_is_repeated_when_the_connection_closes() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from emulator.storage.port import NotFound
 from tests.storage.bench import Bench, take
 
 FOR_EVER = timedelta(hours=1)
@@ -74,3 +77,17 @@ async def test_wait_notices_messages_of_another_account_object_within_its_time(b
     await bench.passes(1.5)
     await waiting
     assert [message.body for message in await take(queue)] == ["x"]
+
+
+async def test_wait_at_a_missing_queue_goes_on_until_its_first_message(bench: Bench) -> None:
+    queue = await bench.new_queue()
+    await queue.drop()
+    with pytest.raises(NotFound):
+        await take(queue)
+    waiting = asyncio.create_task(queue.wait(FOR_EVER))
+    with pytest.raises(NotFound):
+        await queue.count()
+    assert not waiting.done()
+    await queue.create()
+    await queue.put("x")
+    await waiting

@@ -8,6 +8,7 @@ import textwrap
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -288,6 +289,33 @@ async def test_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "host.json").touch()
     with pytest.raises(ConfigurationError, match="is not a folder"), start_sync(tmp_path / "host.json"):
         pass
+
+
+async def test_folder_without_an_app_is_an_error(tmp_path: Path) -> None:
+    write_app(tmp_path / "services" / "shop", DURABLE_APP)
+    says = r"contains no app: .*Pass the folder that contains function_app.py\. Below it are apps in: services/shop\."
+    with pytest.raises(ConfigurationError, match=says):
+        async with start(tmp_path):
+            pass
+    with pytest.raises(ConfigurationError, match="contains no app"), start_sync(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"settings": {"RETRIES": 3}}, r"settings=\{'RETRIES': 3\}: the value is no text\. Write '3'\."),
+        ({"now": "2026-03-01"}, "now='2026-03-01' is no datetime"),
+        ({"now": datetime(2026, 3, 1)}, "has no time zone"),
+        ({"clock": "fast"}, 'unknown clock "fast"'),
+        ({"storage": 5}, "storage=5 is neither a text nor a path"),
+        ({"storage": "azurit"}, "azurit"),
+    ],
+)
+async def test_wrong_options_are_named(shop: Path, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        async with start(shop, **options):
+            pass
 
 
 async def test_virtual_time_needs_the_builtin_storage(shop: Path) -> None:

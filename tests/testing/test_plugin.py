@@ -267,3 +267,75 @@ def test_app_has_a_package_with_the_name_of_azemus(pytester: pytest.Pytester, in
     options = ("-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
     result = pytester.run(*interpreter, "-m", "pytest", *options)
     result.assert_outcomes(passed=3)
+
+
+CHARGING = """
+@app.orchestration_trigger(context_name="context")
+def checkout(context):
+    return (yield context.call_activity("pay", None))
+
+
+@app.activity_trigger(input_name="nothing")
+def pay(nothing) -> str:
+    with open(os.environ["PAYMENTS"], "a") as payments:
+        payments.write("paid ")
+    return "paid"
+"""
+CHECKOUT = """
+    import pytest
+
+    modules = []
+
+    @pytest.fixture(scope="module", autouse=True)
+    def module():
+        modules.append("set up")
+        yield
+        print("torn down")
+
+    @pytest.fixture
+    def payments(tmp_path, monkeypatch):
+        monkeypatch.setenv("PAYMENTS", str(tmp_path / "payments.txt"))
+        return tmp_path / "payments.txt"
+
+    def test_it_is_paid_once(payments, azemu):
+        assert azemu.wait(azemu.client.start_new("checkout")).output == "paid"
+        assert payments.read_text() == "paid "
+
+    async def test_it_is_paid(payments, azemu):
+        assert (await azemu.wait(await azemu.client.start_new("checkout"))).output == "paid"
+        assert azemu.console.count("Host started") <= 4
+
+    def test_without_the_app():
+        assert modules == ["set up"]
+
+    @pytest.mark.azemu(clock="real")
+    def test_in_real_time(payments, azemu):
+        with pytest.raises(Exception, match="without chaos"):
+            azemu.chaos_report()
+"""
+
+
+def test_each_test_runs_under_seeds_until_one_fails(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, DURABLE_APP, CHARGING)
+    pytester.makepyfile(test_checkout=CHECKOUT)
+    result = run(pytester, "--azemu-chaos=40", "-k", "paid_once or real_time or without_the_app")
+    result.assert_outcomes(passed=2, failed=1)
+    [found] = [line for line in result.outlines if line.startswith("The test fails under seed ")]
+    seed = int(found.removeprefix("The test fails under seed ").partition(".")[0])
+    command = f'pytest "test_checkout.py::test_it_is_paid_once" --azemu-chaos-seed={seed}'
+    result.stdout.fnmatch_lines([command])
+    run(pytester, "test_checkout.py::test_it_is_paid_once", f"--azemu-chaos-seed={seed}").assert_outcomes(failed=1)
+
+
+@pytest.mark.soak
+def test_a_correct_test_passes_under_all_seeds_also_in_processes_of_xdist(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, DURABLE_APP, CHARGING)
+    pytester.makepyfile(test_checkout=CHECKOUT)
+    result = run(pytester, "--azemu-chaos=3", "-n", "1", "-k", "it_is_paid and not once or without_the_app")
+    result.assert_outcomes(passed=2)
+
+
+def test_a_wrong_number_of_seeds_is_refused(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "--azemu-chaos=many")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*'many' is not a number of seeds. Use 1 or more, for example 100."])

@@ -308,6 +308,14 @@ INVALID = {
         json.dumps({"bindings": [trigger("httpTrigger", "req") | {"direction": "into"}]}),
         "'into' is not a valid binding direction.",
     ),
+    "direction of a trigger": (
+        json.dumps({"bindings": [trigger("httpTrigger", "req") | {"direction": "out"}]}),
+        "'direction' is \"out\"; allowed: in, because 'httpTrigger' is a trigger.",
+    ),
+    "data type": (
+        json.dumps({"bindings": [http_trigger(dataType="bytes"), ANSWER]}),
+        "'dataType' is \"bytes\"; allowed: undefined, string, binary, stream.",
+    ),
     "no type": ('{"bindings": [{"name": "req"}]}', 'has no \'type\': {"name": "req"}'),
     "script": (
         json.dumps({"scriptFile": "gone.py", "bindings": [http_trigger(), ANSWER]}),

@@ -167,6 +167,7 @@ async def test_the_annotations_that_a_trigger_takes_are_named(load: Load) -> Non
             'GenericConverter\'>" for Python type "LazyInputStream"',
             "set value.read(), or annotate the output as func.Out[func.InputStream]",
         ),
+        ("ValueError: Connection string is either blank or malformed.", "start without it, on Azurite"),
         ("Invalid file name: src/main.py", "PYTHON_SCRIPT_FILE_NAME must be the name of a file in the app's folder"),
     ],
 )

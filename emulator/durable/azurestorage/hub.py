@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
+from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
@@ -21,9 +22,11 @@ from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.purging import Purger
+from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
 from emulator.durable.azurestorage.tracking.rewind import rewind
 from emulator.durable.azurestorage.work.checkpointing import Checkpointer
 from emulator.durable.azurestorage.work.control_queue_poller import ControlQueuePoller
+from emulator.durable.azurestorage.work.repairing import Repairer, repair_lost_writes
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.azurestorage.work.work_items import WorkItems
 from emulator.durable.core.episode import EpisodeOutcome
@@ -99,6 +102,7 @@ class AzureStorageTaskHub:
             fetch_large=provider.fetch_large_messages_automatically,
         )
         self._cache = HubCache()
+        self._recent = RecentCheckpoints(self._history, clock)
         self._purger = Purger(self._history, self._instances, self._large, self._cache)
         self._sender = open_sender(
             account,
@@ -118,7 +122,6 @@ class AzureStorageTaskHub:
             self._cache,
             self._sender,
             clock=clock,
-            new_id=new_id,
             buffer_limit=provider.control_queue_buffer_threshold,
         )
         self._partitions = _partition_manager(
@@ -143,6 +146,7 @@ class AzureStorageTaskHub:
             self._sessions,
             self._cache,
             self._partitions,
+            self._recent,
             guard_row=provider.use_instance_table_etag,
         )
         self._work_items = WorkItems(
@@ -222,6 +226,7 @@ class AzureStorageTaskHub:
             # the message that was just sent (`delivery.disposition_of_start`).
             if await self._instances.create(started, existing=existing, status_input=blob_url or status_input):
                 self._cache.started[instance_id] = started.instance.execution_id or ""
+                self._recent.note_start(instance_id)
 
     async def send(self, message: TaskMessage) -> None:
         """See `TaskHub`."""
@@ -256,6 +261,7 @@ class AzureStorageTaskHub:
     async def purge(self, instance_id: str) -> PurgeResult:
         """See `TaskHub`."""
         await self.create()
+        self._recent.forget(instance_id)
         return await self._purger.purge(instance_id)
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:
@@ -266,8 +272,11 @@ class AzureStorageTaskHub:
     # WorkSource ----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def working(self, *, may_lose_writes: bool = False, has_lost_writes: bool = False) -> AsyncIterator[None]:
         """Own control queues and receive messages while the body runs; leaving it hands over the queues.
+
+        `may_lose_writes`: the storage is an emulator that may lose its last writes when it is killed.
+        `has_lost_writes`: it was killed just before.
 
         The engine must have stopped before: it needs the queues to save its last episodes.
         """
@@ -308,7 +317,29 @@ class AzureStorageTaskHub:
                 await stack.enter_async_context(self._app_lease.holding(own_partitions))
             else:
                 await stack.enter_async_context(own_partitions())
+            if may_lose_writes:
+                repairing = repair_lost_writes(
+                    self._recent,
+                    self._repairer(),
+                    self._instances,
+                    self._cache,
+                    self._clock,
+                    at_once=has_lost_writes,
+                )
+                await stack.enter_async_context(background(repairing, name="lost writes"))
             yield
+
+    def _repairer(self) -> Repairer:
+        return Repairer(
+            self._history,
+            self._instances,
+            self._cache,
+            self._sender,
+            self._partitions,
+            self._clock,
+            is_busy=self._sessions.is_busy,
+            in_flight=self._work_items.in_flight,
+        )
 
     async def _recreate(self) -> None:
         """Create the hub again after its storage has disappeared (Azurite lost its data, or a user cleaned up)."""

@@ -77,7 +77,11 @@ def blob_name_of(reference: str) -> str | None:
     # The host name is not compared: "localhost" and "127.0.0.1" may be the same account.
     if not reference.startswith(("http://", "https://")):
         return None
-    path = urlsplit(reference).path
+    try:
+        path = urlsplit(reference).path
+    except ValueError:
+        # A payload that is no URL, such as the text "https://[".
+        return None
     container, separator, blob = path.partition("-largemessages/")
     return unquote(blob) if separator and container and blob.endswith(".json.gz") else None
 

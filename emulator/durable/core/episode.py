@@ -5,8 +5,9 @@ Source: DurableTask.Core, src/DurableTask.Core/TaskOrchestrationDispatcher.cs, P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import assert_never
 
 from emulator.durable.core.decisions import (
@@ -34,7 +35,7 @@ from emulator.durable.core.events import (
     TimerCreated,
     TimerFired,
 )
-from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
+from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus, derived_id
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.state import FIRE_AND_FORGET, RuntimeState
 from emulator.instant import Instant
@@ -83,15 +84,15 @@ def apply_decisions(
     *,
     played: int,
     now: Instant,
-    new_id: Callable[[], str],
     store_inputs: bool = False,
 ) -> AppliedDecisions:
     """Record the decisions in order and put their messages into `outbox`.
 
-    `played` is the number of the state's new events that the replay has processed; they are marked as played.
-    `store_inputs`: keep the inputs of activities and sub-orchestrations in the history.
+    The messages depend on the state and the decisions alone, not on `now`: an episode that is repeated after a crash
+    sends the same ones. `played` is the number of the state's new events that the replay has processed; they are marked
+    as played. `store_inputs`: keep the inputs of activities and sub-orchestrations in the history.
     """
-    recorder = _DecisionRecorder(state, outbox, now=now, new_id=new_id, store_inputs=store_inputs)
+    recorder = _DecisionRecorder(state, outbox, now=now, store_inputs=store_inputs)
     next_started: ExecutionStarted | None = None
     carried: Sequence[EventRaised] = ()
     for decision in decisions:
@@ -99,9 +100,11 @@ def apply_decisions(
             carried = decision.carried
             next_started = replace(
                 state.started,
-                timestamp=now,
+                timestamp=state.clock + _GENERATION,
                 is_played=False,
-                instance=OrchestrationInstance(state.instance.instance_id, new_id()),
+                instance=OrchestrationInstance(
+                    state.instance.instance_id, derived_id("next", state.instance.execution_id)
+                ),
                 input=decision.input,
                 version=state.started.version if decision.version is None else decision.version,
                 # .NET sets both in the start message of a client only.
@@ -139,17 +142,20 @@ def outcome_of(state: RuntimeState, outbox: Outbox, custom_status: str | None) -
     )
 
 
+# The current time moves with every generation, so that an orchestrator may continue as new until a point in time.
+_GENERATION = timedelta(milliseconds=1)
+
+
 class _DecisionRecorder:
     """Appends a history event for each decision to `events`, and its message to the outbox."""
 
-    def __init__(
-        self, state: RuntimeState, outbox: Outbox, *, now: Instant, new_id: Callable[[], str], store_inputs: bool
-    ) -> None:
+    def __init__(self, state: RuntimeState, outbox: Outbox, *, now: Instant, store_inputs: bool) -> None:
         self.events: list[HistoryEvent] = []
         self._state = state
         self._outbox = outbox
         self._now = now
-        self._new_id = new_id
+        # The time of messages, and of the events that record them.
+        self._clock = state.clock
         self._store_inputs = store_inputs
         self._tags: Tags = state.started.tags or {}
 
@@ -158,8 +164,8 @@ class _DecisionRecorder:
             case ScheduleTask():
                 self.schedule_task(decision)
             case CreateTimer(id=timer_id, fire_at=fire_at):
-                self.events.append(TimerCreated(timestamp=self._now, event_id=timer_id, fire_at=fire_at))
-                fired = TimerFired(timestamp=self._now, timer_id=timer_id, fire_at=fire_at)
+                self.events.append(TimerCreated(timestamp=self._clock, event_id=timer_id, fire_at=fire_at))
+                fired = TimerFired(timestamp=self._clock, timer_id=timer_id, fire_at=fire_at)
                 self._outbox.timers.append(TaskMessage(fired, self._state.instance))
             case StartSubOrchestration():
                 self.start_sub_orchestration(decision)
@@ -172,7 +178,7 @@ class _DecisionRecorder:
 
     def schedule_task(self, decision: ScheduleTask) -> None:
         sent = TaskScheduled(
-            timestamp=self._now,
+            timestamp=self._clock,
             event_id=decision.id,
             name=decision.name,
             version=decision.version,
@@ -186,7 +192,7 @@ class _DecisionRecorder:
     def start_sub_orchestration(self, decision: StartSubOrchestration) -> None:
         self.events.append(
             SubOrchestrationInstanceCreated(
-                timestamp=self._now,
+                timestamp=self._clock,
                 event_id=decision.id,
                 name=decision.name,
                 instance_id=decision.instance_id,
@@ -196,12 +202,13 @@ class _DecisionRecorder:
             )
         )
         started = self._state.started
-        child = OrchestrationInstance(decision.instance_id, self._new_id())
+        execution_id = derived_id("child", started.instance.execution_id, decision.id, decision.instance_id)
+        child = OrchestrationInstance(decision.instance_id, execution_id)
         # A child has the tags of its parent; its own take precedence. FireAndForget is not inherited, because it
         # concerns the parent's result only: the parent waits for this child.
         inherited = {name: value for name, value in self._tags.items() if name != FIRE_AND_FORGET}
         start = ExecutionStarted(
-            timestamp=self._now,
+            timestamp=self._clock,
             instance=child,
             name=decision.name,
             input=decision.input,
@@ -216,14 +223,14 @@ class _DecisionRecorder:
         if decision.recorded:
             self.events.append(
                 EventSent(
-                    timestamp=self._now,
+                    timestamp=self._clock,
                     event_id=decision.id,
                     instance_id=decision.target.instance_id,
                     name=decision.name,
                     input=decision.input,
                 )
             )
-        raised = EventRaised(timestamp=self._now, name=decision.name, input=decision.input)
+        raised = EventRaised(timestamp=self._clock, name=decision.name, input=decision.input)
         self._outbox.control.append(TaskMessage(raised, decision.target))
 
     def complete(self, decision: Complete) -> None:
@@ -242,12 +249,12 @@ class _DecisionRecorder:
         result: HistoryEvent
         if decision.status is RuntimeStatus.COMPLETED:
             result = SubOrchestrationInstanceCompleted(
-                timestamp=self._now, task_scheduled_id=parent.task_schedule_id, result=decision.result
+                timestamp=self._clock, task_scheduled_id=parent.task_schedule_id, result=decision.result
             )
         else:
             # For its parent a terminated child has failed, with the reason of its termination.
             result = SubOrchestrationInstanceFailed(
-                timestamp=self._now,
+                timestamp=self._clock,
                 task_scheduled_id=parent.task_schedule_id,
                 reason=decision.result,
                 details=decision.details,
@@ -264,8 +271,7 @@ def _next_generation(
         started=started,
         past=(),
         new=[
-            # Time must not go back for the orchestrator, whose clock is ahead of `now` if a timer fired early.
-            OrchestratorStarted(timestamp=max(now, state.new[0].timestamp)),
+            OrchestratorStarted(timestamp=started.timestamp),
             started,
             # Events that the last generation did not take. They were processed once, so they are marked as played, and
             # keep their times.

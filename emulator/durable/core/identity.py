@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("0d4b52c9-8f3e-4c39-9a1f-2b7a6f0c51de")
 
 
 class RuntimeStatus(enum.IntEnum):
@@ -46,6 +49,15 @@ _WIRE_NAMES = {
 }
 _BY_WIRE_NAME = {name: status for status, name in _WIRE_NAMES.items()}
 TERMINAL = frozenset({RuntimeStatus.COMPLETED, RuntimeStatus.FAILED, RuntimeStatus.CANCELED, RuntimeStatus.TERMINATED})
+
+
+def derived_id(*parts: object) -> str:
+    """Return an id of 32 lower-case hex digits that depends on the parts alone.
+
+    .NET has random ids in these places. An episode that is repeated after a crash has to send the same ids again, so
+    that receivers recognise its messages.
+    """
+    return uuid5(_NAMESPACE, "\n".join(map(str, parts))).hex
 
 
 @dataclass(frozen=True, slots=True)

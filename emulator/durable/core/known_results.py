@@ -76,11 +76,15 @@ def is_for_execution(message: TaskMessage, execution_id: str | None) -> bool:
 def _result_key(event: HistoryEvent) -> Key | None:
     """A key that is equal for two results of the same task, timer or sub-orchestration; None: not a result."""
     match event:
-        case TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-            return type(event), event.task_scheduled_id
+        # Success and failure have the same key: an activity that runs twice, because its host was killed, may succeed
+        # once and fail once. The first result counts. .NET records both if they are in one batch.
+        case TaskCompleted() | TaskFailed():
+            return TaskCompleted, event.task_scheduled_id
+        case SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
+            return SubOrchestrationInstanceCompleted, event.task_scheduled_id
         case TimerFired() if event.timer_id >= 0:
             # Other backends of the Durable Task Framework use one negative timer id several times in an execution.
-            return type(event), event.timer_id
+            return TimerFired, event.timer_id
         case _:
             return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 
 from emulator.durable.core.events import (
@@ -20,11 +21,13 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.known_results import KnownResults, is_for_execution
-from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.messages import TaskMessage, due_at
 from emulator.durable.core.status import status_after
 from emulator.instant import MIN_INSTANT, Instant
 
 FIRE_AND_FORGET = "FireAndForget"
+SOURCE_INSTANCE_ID = "MS_DurableFunctions_SourceInstanceId"
+"""Tag of an instance that repeats another one under a new id (restart): the id of that instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +45,34 @@ class RuntimeState:
         return self.started.instance
 
     @property
+    def clock(self) -> Instant:
+        """The orchestrator's current time."""
+        # The first new event is OrchestratorStarted.
+        return self.new[0].timestamp
+
+    @property
     def has_waiting_parent(self) -> bool:
         """Whether a parent orchestration waits for the result."""
         return self.started.parent is not None and FIRE_AND_FORGET not in (self.started.tags or {})
 
 
+# A message that was not processed within this time was delayed by something else than its way: there was no host, or
+# there were too many messages.
+_TIMELY = timedelta(seconds=10)
+# A message that a killed host had received is received again within this time: locks last five minutes by default.
+_RECOVERY = timedelta(minutes=10)
+# Storage services deliver delayed messages up to a second early.
+_EARLY = timedelta(seconds=1)
+
+
 def begin_episode(
-    history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], now: Instant
+    history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], now: Instant, *, redelivered: bool = False
 ) -> RuntimeState | None:
     """Return the state in which the function is called: an OrchestratorStarted, then the events of the messages.
 
     Repeated starts, messages for another execution, results that the history already has, and all messages to an
     instance that has ended or was never started are left out. None: no event is left, so there is no episode.
+    `redelivered`: a host may have begun this episode before and not stored it.
     """
     past = _HistorySummary.of(history)
     if past.started is None:
@@ -69,33 +88,52 @@ def begin_episode(
     # messages are known but some decisions are missing: the episode runs again to make them.
     if not accepted and past.is_complete:
         return None
-    # The time of an episode is never before that of the last episode or of a timer that has fired. Users and the SDK's
-    # long timers compare the current time with the timer's, and the storage service may deliver up to a second early.
-    timers = (event.fire_at for event in accepted if isinstance(event, TimerFired))
-    episode_start = OrchestratorStarted(timestamp=max(now, past.last_episode_at, *timers))
+    events = [message.event for message in accepted]
+    # The time of an episode is never before that of a timer that has fired. Users and the SDK's long timers compare the
+    # current time with the timer's, and the storage service may deliver up to a second early.
+    timers = (event.fire_at for event in events if isinstance(event, TimerFired))
+    clock = max(_time_of_episode(accepted, now, redelivered=redelivered), *timers, past.next_episode_from)
     return RuntimeState(
         started=started,
         past=history,
-        new=[episode_start, *accepted],
-        is_suspended=_is_suspended(accepted, before=past.is_suspended),
+        new=[OrchestratorStarted(timestamp=clock), *events],
+        is_suspended=_is_suspended(events, before=past.is_suspended),
     )
+
+
+def _time_of_episode(messages: Sequence[TaskMessage], now: Instant, *, redelivered: bool) -> Instant:
+    """Return the orchestrator's current time: that of the oldest message, if the message was timely, or else `now`.
+
+    .NET always takes `now`. But ids and timestamps of requests to entities, fire times, and what users derive from the
+    current time depend on it. An episode that is repeated after a crash must have the time that it had before, so
+    that it sends the same messages; otherwise their receivers would process both. The oldest message counts, because
+    others may have arrived since.
+    """
+    oldest = min((due_at(message) or message.event.timestamp for message in messages), default=now)
+    # A clock of another machine may be ahead.
+    longest = _RECOVERY if redelivered else _TIMELY
+    is_timely = now + -longest <= oldest <= now + _EARLY
+    return oldest if is_timely else now
 
 
 @dataclass(frozen=True, slots=True)
 class _HistorySummary:
-    """Facts from a stored history. `is_complete`: the last episode was stored to its end."""
+    """Facts from a stored history. `is_complete`: the last episode was stored to its end.
+
+    `next_episode_from`: earliest time of the next episode.
+    """
 
     events: Sequence[HistoryEvent]
     started: ExecutionStarted | None
     ended: ExecutionCompleted | None
     is_suspended: bool
-    last_episode_at: Instant
+    next_episode_from: Instant
     is_complete: bool
 
     @classmethod
     def of(cls, history: Sequence[HistoryEvent]) -> _HistorySummary:
         started = ended = None
-        last_episode_at = MIN_INSTANT
+        next_episode_from = MIN_INSTANT
         for event in history:
             match event:
                 case ExecutionStarted():
@@ -104,21 +142,27 @@ class _HistorySummary:
                 case ExecutionCompleted():
                     ended = event
                 case OrchestratorStarted():
-                    last_episode_at = max(last_episode_at, event.timestamp)
+                    next_episode_from = max(next_episode_from, after(event.timestamp))
         is_complete = not history or isinstance(history[-1], OrchestratorCompleted)
-        return cls(history, started, ended, _is_suspended(history, before=False), last_episode_at, is_complete)
+        return cls(history, started, ended, _is_suspended(history, before=False), next_episode_from, is_complete)
 
 
-def _accepted(messages: Sequence[TaskMessage], past: _HistorySummary, started: ExecutionStarted) -> list[HistoryEvent]:
+def after(episode: Instant) -> Instant:
+    """Return the earliest time of the episode after one with this time."""
+    # Python has microseconds, and releases of the SDK look for the next episode by its later time.
+    return episode + timedelta(microseconds=1)
+
+
+def _accepted(messages: Sequence[TaskMessage], past: _HistorySummary, started: ExecutionStarted) -> list[TaskMessage]:
     known = KnownResults(past.events)
-    accepted: list[HistoryEvent] = []
+    accepted: list[TaskMessage] = []
     for message in messages:
         event = message.event
         is_repeated_start = isinstance(event, ExecutionStarted) and (past.started is not None or bool(accepted))
         if is_repeated_start or not is_for_execution(message, started.instance.execution_id) or known.has(event):
             continue
         known.add(event)
-        accepted.append(event)
+        accepted.append(message)
     return accepted
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from emulator.durable.core.events import TaskCompleted, TaskFailed, TaskScheduled
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.engine.services import EngineServices
-from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded, WorkAborted
+from emulator.durable.executor import (
+    ActivityFailed,
+    ActivityRequest,
+    ActivitySucceeded,
+    WorkAborted,
+    running_activity,
+)
 from emulator.durable.hub import ActivityWorkItem
 from emulator.durable.tracing.hub_log import activity_label
 
@@ -31,9 +37,12 @@ class ActivityRunner:
         instance = item.message.target
         function = activity_label(instance.instance_id, task.name)
         services.lifecycle.started(function, task.input, task_id=task.event_id)
-        result = await services.executor.act(
-            ActivityRequest(instance=instance, task_id=task.event_id, name=task.name, input=task.input)
-        )
+        request = ActivityRequest(instance=instance, task_id=task.event_id, name=task.name, input=task.input)
+        token = running_activity.set(request)
+        try:
+            result = await services.executor.act(request)
+        finally:
+            running_activity.reset(token)
         event: TaskCompleted | TaskFailed
         match result:
             case ActivitySucceeded():

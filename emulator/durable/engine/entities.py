@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.entities.messages import Request, Response
-from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, commit, plan
+from emulator.durable.core.entities.scheduler import BatchPlan, BatchResult, SchedulerState, commit, plan
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
-from emulator.durable.core.identity import EntityId
+from emulator.durable.core.events import ExecutionStarted
+from emulator.durable.core.identity import EntityId, OrchestrationInstance, derived_id
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import without_new_events
 from emulator.durable.engine.services import EngineServices
@@ -33,14 +35,16 @@ class EntityRunner:
     async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
         """Run batches of operations until no operation is left that may run now. Raises WorkAborted."""
         services = self._services
+        if item.restores_status:
+            return _restored_status(item)
         entity = EntityId.parse(item.instance.instance_id)
-        state = begin_episode(item.history, item.messages, services.now())
+        state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if entity is None or state is None:
             return without_new_events(item)
         outbox, batch = Outbox(), self._plan(state)
         while True:
-            result = await self._run_batch(entity, batch) if batch.operations else None
-            decisions, scheduler = commit(entity, batch, result, services.now())
+            result = await self._run_batch(entity, batch, state.instance) if batch.operations else None
+            decisions, scheduler = commit(entity, batch, result, state.clock)
             services.lifecycle.entities.batch_ended(entity, batch, scheduler)
             state = self._apply(state, decisions, outbox)
             # The decisions start the next generation. As for an orchestration that continues as new, it runs within
@@ -53,9 +57,7 @@ class EntityRunner:
 
     def _apply(self, state: RuntimeState, decisions: Sequence[Decision], outbox: Outbox) -> RuntimeState:
         services = self._services
-        return apply_decisions(
-            state, decisions, outbox, played=len(state.new), now=services.now(), new_id=services.new_id
-        ).state
+        return apply_decisions(state, decisions, outbox, played=len(state.new), now=services.now()).state
 
     def _plan(self, state: RuntimeState) -> BatchPlan:
         events = [*state.past, *state.new]
@@ -63,7 +65,7 @@ class EntityRunner:
             return plan(
                 state.started,
                 events,
-                self._services.now(),
+                state.clock,
                 window=self._services.options.entity_message_reorder_window,
                 max_batch=self._services.options.max_entity_operation_batch_size,
             )
@@ -71,7 +73,7 @@ class EntityRunner:
             # Retried and not failed: an entity has no end, and another version of the app may be able to read it.
             raise WorkAborted(f"a message or the scheduler state cannot be read ({error})") from error
 
-    async def _run_batch(self, entity: EntityId, batch: BatchPlan) -> BatchResult:
+    async def _run_batch(self, entity: EntityId, batch: BatchPlan, execution: OrchestrationInstance) -> BatchResult:
         call = EntityBatch(
             entity=entity,
             exists=batch.state.exists,
@@ -93,13 +95,23 @@ class EntityRunner:
                 (
                     signal.target,
                     Request(
-                        id=hyphenated(self._services.new_id()),
+                        id=hyphenated(derived_id("signal", execution.execution_id, number)),
                         operation=signal.name,
                         is_signal=True,
                         input=signal.input,
                         parent=entity.instance_id,
                     ),
                 )
-                for signal in result.signals
+                for number, signal in enumerate(result.signals)
             ],
         )
+
+
+def _restored_status(item: OrchestrationWorkItem) -> EpisodeOutcome:
+    """Return the custom status of the stored scheduler state."""
+    started = next(event for event in item.history if isinstance(event, ExecutionStarted))
+    try:
+        status = SchedulerState.parse(started.input).status_text
+    except ValueError:
+        status = None
+    return replace(without_new_events(item), custom_status=status)

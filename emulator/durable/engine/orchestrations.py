@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emulator.durable.core.decisions import Complete
 from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decisions, outcome_of
-from emulator.durable.core.events import ExecutionStarted, FailureDetails
+from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.services import EngineServices
@@ -34,7 +36,9 @@ class OrchestrationRunner:
     async def run(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
         """Replay the orchestrator function and return the episode's outcome. Raises WorkAborted."""
         services = self._services
-        state = begin_episode(item.history, item.messages, services.now())
+        if item.restores_status:
+            return await self._restored_status(item)
+        state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if state is None:
             return without_new_events(item)
         outbox, custom_status = Outbox(), None
@@ -51,12 +55,20 @@ class OrchestrationRunner:
                 outbox,
                 played=result.played,
                 now=services.now(),
-                new_id=services.new_id,
                 store_inputs=services.options.store_inputs_in_orchestration_history,
             )
             state = applied.state
             if not applied.continues:
                 return outcome_of(state, outbox, custom_status)
+
+    async def _restored_status(self, item: OrchestrationWorkItem) -> EpisodeOutcome:
+        """Replay the stored history for the custom status. None if the function no longer agrees with the history."""
+        started = next(event for event in item.history if isinstance(event, ExecutionStarted))
+        ended = next((event.status for event in item.history if isinstance(event, ExecutionCompleted)), None)
+        state = RuntimeState(started=started, past=item.history, new=())
+        result = await self._decide(state)
+        agrees = all(isinstance(decision, Complete) and decision.status is ended for decision in result.decisions)
+        return replace(without_new_events(item), custom_status=result.custom_status if agrees else None)
 
     async def _decide(self, state: RuntimeState) -> OrchestratorResult:
         options, version = self._services.options, state.started.version

@@ -1,4 +1,4 @@
-"""Services that the runners of orchestrations, entities and activities share: executor, options, clock, ids and log."""
+"""Services that the runners of orchestrations, entities and activities share: executor, options, clock and log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from emulator.clock import Clock
 from emulator.durable.executor import Executor
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
-from emulator.ids import NewId
 from emulator.instant import Instant
 
 
@@ -19,7 +18,6 @@ class EngineServices:
     executor: Executor
     options: DurableTaskOptions
     clock: Clock
-    new_id: NewId
     lifecycle: LifecycleLog
 
     def now(self) -> Instant:

@@ -24,7 +24,6 @@ from emulator.durable.executor import Executor
 from emulator.durable.hub import WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
-from emulator.ids import NewId
 from emulator.polling.work_loop import Processor, work
 
 T = TypeVar("T")
@@ -44,9 +43,8 @@ async def engine(
     options: DurableTaskOptions,
     *,
     clock: Clock,
-    new_id: NewId,
     lifecycle: LifecycleLog | None = None,
-    drain_seconds: float = DRAIN_SECONDS,
+    drain_seconds: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
     """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
@@ -54,7 +52,7 @@ async def engine(
     because it numbers the lines.
     """
     lifecycle = lifecycle or LifecycleLog.of_hub(options)
-    services = EngineServices(executor=executor, options=options, clock=clock, new_id=new_id, lifecycle=lifecycle)
+    services = EngineServices(executor=executor, options=options, clock=clock, lifecycle=lifecycle)
     # Three loops instead of one, because host.json has a limit per kind of work item.
     orchestration = Processor(
         name="orchestration",

@@ -14,7 +14,7 @@ from emulator.logs import get_logger
 
 _log = get_logger(__name__)
 
-EXTENSION_VERSION = "3.15.2"
+EXTENSION_VERSION = "3.19.0"
 """The release of the extension whose behaviour is reproduced."""
 
 

@@ -89,12 +89,16 @@ def _check_container(path: str, container: str) -> None:
 
 
 def _split(path: str) -> tuple[str, str, str]:
-    """Return container, slash and blob name. Of a URL, account and query are ignored."""
+    """Return container, slash and blob name. Of a URL, account and query are ignored. Raises InvalidBlobPath."""
     if not is_url(path):
         return path.partition("/")
-    url = urlsplit(path)
+    try:
+        url = urlsplit(path)
+        host, port = url.hostname or "", url.port
+    except ValueError as error:
+        raise _invalid(path, f"it begins like a URL, but is none: {error}.") from None
     segments = unquote(url.path.lstrip("/"))
-    if _has_account_in_path(url.hostname or "", url.port):
+    if _has_account_in_path(host, port):
         _, _, segments = segments.partition("/")
     return segments.partition("/")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from emulator.errors import EmulatorError
 from emulator.extensions.blobs.trigger_path import TriggerPath, parse_trigger_path
 from emulator.host.port import Function, Invoke
 from emulator.storage.port import BlobContainer, StorageAccount
@@ -17,6 +18,10 @@ EVENT_GRID: Final = "EventGrid"
 """Value of `source`: events of a webhook start the function."""
 SCAN: Final = "LogsAndContainerScan"
 """Value of `source`, the default: the host looks for new blobs."""
+
+
+class InvalidSource(EmulatorError):
+    """A blob trigger's `source` is none that exists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +58,16 @@ def path_of(trigger: Binding) -> TriggerPath:
     return parse_trigger_path(str(member_of(trigger.properties, "path") or ""))
 
 
+def check_source(trigger: Binding) -> None:
+    """Raises InvalidSource for a value that .NET could not read."""
+    source = member_of(trigger.properties, "source")
+    if source and str(source).lower() not in (EVENT_GRID.lower(), SCAN.lower()):
+        raise InvalidSource(
+            f"'source' of the blob trigger '{trigger.name}' is '{source}'; allowed: {SCAN} (the default), {EVENT_GRID}."
+        )
+
+
 def source_of(trigger: Binding) -> str:
     """Return `EventGrid` or `LogsAndContainerScan`."""
-    # The library passes the value of its enumeration, or any text, through unchanged.
     source = str(member_of(trigger.properties, "source") or SCAN)
     return EVENT_GRID if source.lower() == EVENT_GRID.lower() else SCAN

@@ -32,4 +32,4 @@ def blob_input(context: ExtensionContext) -> Input:
         if binding.takes_sdk_type:
             check_sdk_client(binding, context.settings)
 
-    return Input(read=read, validate=validate, gives_sdk_types=True)
+    return Input(read=read, validate=validate, gives_sdk_types=True, required_members=["path"])

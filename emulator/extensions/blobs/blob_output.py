@@ -55,7 +55,7 @@ def blob_output(context: ExtensionContext) -> Output:
     def validate(function: Function, binding: Binding) -> None:
         check_path(binding)
 
-    return Output(write=write, validate=validate)
+    return Output(write=write, validate=validate, required_members=["path"])
 
 
 def content_of(datum: Datum) -> bytes:

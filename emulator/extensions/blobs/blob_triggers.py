@@ -18,6 +18,7 @@ from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.extensions.blobs.blob_functions import (
     EVENT_GRID,
     BlobFunction,
+    check_source,
     path_of,
     source_of,
 )
@@ -60,6 +61,7 @@ class BlobTriggers:
     def validate(self, function: Function, others: Sequence[Function]) -> None:
         """Check the path, and warn of an output that starts the function again."""
         path, context = path_of(function.trigger), self._context
+        check_source(function.trigger)
         if function.trigger.name in function.metadata.sdk_types:
             check_sdk_client(function.trigger, context.settings)
         output = looping_output(

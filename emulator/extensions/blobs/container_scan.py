@@ -23,7 +23,7 @@ from emulator.storage.port import BlobContainer, NotFound
 INTERVAL: Final = timedelta(seconds=2)
 # A listing of 10,000 blobs takes Azurite seconds. The pauses grow with that time, so that an idle app leaves most of
 # the processor to others, but not beyond the interval that is used in Azure.
-_PAUSE_PER_SCAN: Final = 4
+_PAUSE_PER_LISTING: Final = 4
 _LONGEST_PAUSE: Final = timedelta(seconds=10)
 
 _IN_AZURE: Final = (
@@ -54,20 +54,21 @@ class ContainerScan:
         # The ETag of each listed blob with which nothing remains to be done, by name.
         self._settled: dict[str, str] = {}
         self._is_first = True
+        self._listed_within = timedelta(0)
 
     async def run(self) -> None:
         """Scan until cancelled: at once when storage notices a new blob, and else 2 s after the last scan."""
         outage = StorageOutage(f"Looking for new blobs in container {self._container.name}", self._clock)
         while True:
             # Taken before the listing, so that a blob which is written meanwhile ends the wait below.
-            changes, started_at = self._container.changes(), self._clock.now()
+            changes = self._container.changes()
             try:
                 is_complete = await self._scan()
             except Exception as error:
                 await outage.wait_before_retry(error)
                 continue
             outage.resolved()
-            rest = min(_PAUSE_PER_SCAN * (self._clock.now() - started_at), _LONGEST_PAUSE)
+            rest = min(_PAUSE_PER_LISTING * self._listed_within, _LONGEST_PAUSE)
             if is_complete:
                 # Also when blobs are written one after the other. At most 2 s, because users wait for them.
                 await self._clock.sleep(min(rest, INTERVAL).total_seconds(), upkeep=True)
@@ -79,7 +80,7 @@ class ContainerScan:
     async def _scan(self) -> bool:
         """List the container and pass on what is new. False: another host has begun to pass on some of it."""
         still_settled: dict[str, str] = {}
-        versions = []
+        versions, started_at = [], self._clock.now()
         try:
             async for properties in self._container.list(self._prefix):
                 if self._settled.get(properties.name) == properties.etag:
@@ -88,6 +89,8 @@ class ContainerScan:
                     versions.append(BlobVersion.of(properties))
         except NotFound:
             pass  # The container may be created later, or again.
+        # Without the time for new blobs, whose number does not slow down the search for the next ones.
+        self._listed_within = self._clock.now() - started_at
         # Without the blobs that are gone: one that is written again has another ETag in any case.
         self._settled = still_settled
         found = [FoundBlob.of(version, self._functions) for version in versions]

@@ -16,14 +16,8 @@ from emulator.errors import EmulatorError
 from emulator.extensions.blobs.binding_paths import is_url, parse_blob_path
 from emulator.extensions.blobs.blob_functions import BLOB_TRIGGER
 from emulator.extensions.blobs.trigger_messages import TriggerMessage, function_id
-from emulator.host.event_grid_requests import (
-    EVENT_TYPE_HEADER,
-    MAX_BODY_BYTES,
-    InvalidEvents,
-    events_in,
-    validation_response,
-)
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body, refusal_of
+from emulator.host.event_grid_requests import InvalidEvents, events_in
+from emulator.host.event_grid_webhook import answer_delivery
 from emulator.host.port import Function
 
 _ALLOWED_ORIGIN: Final = "eventgrid.azure.net"
@@ -57,30 +51,17 @@ class EventWebhook:
                 text=f"No blob trigger has the functionName '{identifier}'. The functionName in the query string is "
                 f"Host.Functions. with the function's name behind it. This app has: {', '.join(known) or 'none'}.",
             )
-        if request.method == "OPTIONS":
-            return web.Response(headers={"WebHook-Allowed-Origin": _ALLOWED_ORIGIN})
+
+        async def notify(body: bytes) -> web.Response:
+            # All are read before the first is put, so that a body is taken completely or not at all.
+            for message in [_message(known[identifier], event) for event in events_in(body)]:
+                await self._put(message)
+            return web.Response(status=202)
+
         try:
-            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
-        except (BodyTooLarge, BodyBroken) as error:
-            return refusal_of(error)
-        try:
-            match request.headers.get(EVENT_TYPE_HEADER, "").lower():
-                case "subscriptionvalidation":
-                    return web.Response(text=validation_response(body))
-                case "notification":
-                    # All are read before the first is put, so that a body is taken completely or not at all.
-                    for message in [_message(known[identifier], event) for event in events_in(body)]:
-                        await self._put(message)
-                    return web.Response(status=202)
-                case "unsubscribe":
-                    return web.Response(status=202)
+            return await answer_delivery(request, self._clock, allowed_origin=_ALLOWED_ORIGIN, notify=notify)
         except EmulatorError as error:
             return web.Response(status=500, text=str(error))
-        return web.Response(
-            status=400,
-            text=f"The header {EVENT_TYPE_HEADER} is missing or unknown. Send it with the value Notification (events), "
-            "SubscriptionValidation or Unsubscribe.",
-        )
 
 
 def _message(function: str, event: Mapping[str, Any]) -> TriggerMessage:

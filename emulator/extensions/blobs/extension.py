@@ -33,12 +33,13 @@ def blob_extension(context: ExtensionContext) -> Extension:
         manual_event=manual,
         log_category=_LOG_CATEGORY,
         gives_sdk_types=True,
+        required_members=["path"],
     )
     return Extension(
         name=BlobsOptions.section_name,
         triggers={BLOB_TRIGGER: trigger},
         inputs={BLOB: blob_input(context)},
         outputs={BLOB: blob_output(context)},
-        webhooks=[Webhook(BlobsOptions.section_name, webhook.handle)],
+        webhooks=[Webhook(BlobsOptions.section_name, webhook.handle, public=True)],
         run=triggers.run,
     )

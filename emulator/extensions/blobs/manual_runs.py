@@ -12,10 +12,11 @@ from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.extensions.blobs.blob_functions import path_of
-from emulator.extensions.blobs.trigger_events import PATH, blob_event, json_datum, trigger_value
+from emulator.extensions.blobs.trigger_events import PATH, blob_event, trigger_value
 from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
+from emulator.host.trigger_metadata import json_datum, metadata_datum
 from emulator.storage.port import BlobProperties, NotFound
 from emulator.worker.port import Binding, Datum
 
@@ -85,4 +86,4 @@ def _with_chosen(event: TriggerEvent, chosen: Mapping[str, Any]) -> TriggerEvent
 
 def _datum(name: str, value: Any) -> Datum:
     # The only other texts are captures and what callers add; the library reads the Uri as JSON.
-    return Datum("string", value) if isinstance(value, str) and name != "Uri" else json_datum(value)
+    return json_datum(value) if name == "Uri" else metadata_datum(value)

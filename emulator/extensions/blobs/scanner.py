@@ -5,6 +5,7 @@ Source: docs/protocol/functions-host.md 8.4 and 9.2 (webjobs extension for blobs
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ from emulator.host.context import ExtensionContext
 from emulator.host.locks import HostLockLost
 from emulator.logs import get_logger
 from emulator.polling.outage import StorageOutage
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import StorageAccount, StorageUnreachable
 
 _log = get_logger(__name__)
 
@@ -71,7 +72,9 @@ async def scan_containers(
                 # New objects each time: meanwhile another host may have passed on blobs.
                 await scan_all()
         except HostLockLost as lost:
-            _log.warning("%s Another host may look for new blobs now; this one waits for the lock.", lost)
+            # If storage was away for longer than the lease, its own line has said so.
+            level = logging.DEBUG if isinstance(lost.__cause__, StorageUnreachable) else logging.WARNING
+            _log.log(level, "%s Another host may look for new blobs now; this one waits for the lock.", lost)
         except Exception as error:
             await outage.wait_before_retry(error)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from emulator import bound_json as json
 from emulator.extensions.blobs.blob_content import ContentForm, read_content
 from emulator.extensions.blobs.dotnet_properties import json_values, property_values, uri_values
 from emulator.extensions.blobs.sdk_references import client_reference
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, TriggerEvent
+from emulator.host.trigger_metadata import json_datum
 from emulator.storage.port import BlobContainer, BlobProperties, QueueMessage
 from emulator.worker.port import Datum
 
@@ -91,8 +91,3 @@ def details_of(message: QueueMessage, properties: BlobProperties) -> dict[str, s
 
 def _milliseconds(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
-
-
-def json_datum(value: Any) -> Datum:
-    """Return a value as a JSON Datum."""
-    return Datum("json", json.dumps(value, ensure_ascii=False, separators=(",", ":")))

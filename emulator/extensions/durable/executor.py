@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Callable, Sequence
 
-from emulator.clock import Clock
 from emulator.dotnet.json_reader import JsonReaderError
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import OrchestratorResponse
@@ -31,7 +31,6 @@ from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
-from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.worker.large_text import LARGE_CHARACTERS, LargeText, is_large
 from emulator.worker.port import FunctionFailed, Returned, WorkerError
@@ -42,21 +41,37 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 
 
 class FunctionsExecutor:
-    """Implements the engine's port Executor with functions of the app."""
+    """Implements the engine's port Executor with functions of the app.
+
+    `load_errors`: why some functions of the app could not be loaded. While there are any, work for a function that is
+    missing waits instead of failing: its developer is about to repair it. (On Azure, no function of the app runs then.)
+    """
 
     def __init__(
-        self, functions: DurableFunctions, http: HttpActivity, options: DurableTaskOptions, *, clock: Clock
+        self,
+        functions: DurableFunctions,
+        http: HttpActivity,
+        options: DurableTaskOptions,
+        *,
+        load_errors: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        self._load_errors = load_errors
         self._functions = functions
         self._http = http
-        self._clock = clock
         self._settings = ReplaySettings(
-            missing=functions.missing,
+            missing=self._missing,
             default_version=options.default_version,
             max_actions=options.max_orchestration_actions,
             reorder_window=options.entity_message_reorder_window,
             http_poll_interval=options.http_settings.default_async_request_sleep_time,
         )
+
+    def _missing(self, kind: FunctionKind, name: str) -> str | None:
+        """Return None if there is such a function, else a message. Raises WorkAborted if it may only not be loaded."""
+        missing = self._functions.missing(kind, name)
+        if missing is not None and self._load_errors():
+            raise WorkAborted(f"{missing} Functions of the app could not be loaded; see the error at the start.")
+        return missing
 
     # Orchestrators ---------------------------------------------------------------------------------------------
 
@@ -74,7 +89,6 @@ class FunctionsExecutor:
             response,
             started=request.started,
             settings=self._settings,
-            wall_clock=Instant.of(self._clock.now()),
         )
         name = request.started.name
         for diagnostic in replayed.diagnostics:
@@ -92,7 +106,7 @@ class FunctionsExecutor:
 
     async def _call(self, request: OrchestratorRequest) -> OrchestratorResponse:
         name = request.started.name
-        missing = self._functions.missing(FunctionKind.ORCHESTRATOR, name)
+        missing = self._missing(FunctionKind.ORCHESTRATOR, name)
         if missing is not None:
             return orchestrators.cannot_run(missing)
         try:
@@ -131,7 +145,7 @@ class FunctionsExecutor:
         # The durable SDK schedules call_http as an activity of this name, which no function of the app can have.
         if name == HTTP_ACTIVITY:
             return await self._http.act(request)
-        if self._functions.missing(FunctionKind.ACTIVITY, name) is not None:
+        if self._missing(FunctionKind.ACTIVITY, name) is not None:
             return activities.failure_without_details(name, f"Activity function '{name}' does not exist.")
         try:
             value = activities.trigger_value(request.input)
@@ -151,7 +165,7 @@ class FunctionsExecutor:
 
         Raises WorkAborted if the batch fails as a whole; it is not committed then, and will be retried.
         """
-        missing = self._functions.missing(FunctionKind.ENTITY, batch.entity.name)
+        missing = self._missing(FunctionKind.ENTITY, batch.entity.name)
         if missing is not None:
             raise WorkAborted(missing)
         try:

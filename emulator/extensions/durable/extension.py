@@ -60,8 +60,11 @@ def durable_extension(context: ExtensionContext) -> Extension:
         return await services().read_client(binding)
 
     async def handle_webhook(request: web.Request) -> web.StreamResponse:
-        # On Azure the extension is loaded only for apps whose functions use it. One that cannot be loaded has none.
-        return await services().handle_webhook(request) if has_durable_functions() else web.Response(status=404)
+        # On Azure the extension is loaded only for apps whose functions use it. An app that cannot be loaded has none
+        # there. Here its developer can still look at the instances, which wait for the repaired code, and end them.
+        if has_durable_functions() or context.load_errors():
+            return await services().handle_webhook(request)
+        return web.Response(status=404)
 
     @asynccontextmanager
     async def run() -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.private_files import make_private_folder, owner_only
 from emulator.storage.file_lock import try_lock
 from emulator.user_folders import data_folder
 
@@ -34,11 +35,12 @@ def hub_user(root: Path, account: str, hub: str) -> Iterator[OtherUser | None]:
     time. `account`: what identifies the storage account. Raises OSError if the record cannot be written.
     """
     folder = data_folder() / "hub-users" / _digest(f"{account}\n{hub.lower()}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     own = folder / f"{_digest(str(root))}.txt"
     is_new = not own.exists()
     if is_new:
-        own.write_text(str(root), encoding="utf-8")
+        with open(own, "w", encoding="utf-8", opener=owner_only) as file:
+            file.write(str(root))
     others = []
     with ExitStack() as stack:
         # Before others are looked for: of two apps that start at the same moment, at least one must notice the other.

@@ -76,9 +76,10 @@ class DurableServices:
             clock=context.clock,
             profile=profile,
             system_key=self._system_key,
+            callers=context.callers,
             strict_purge=context.settings.flag(STRICT_PURGE_SETTING),
         )
-        self._rpc = RpcListener(api.handle, context.clock, any_port=context.any_port)
+        self._rpc = RpcListener(api.handle, context.callers, context.clock, any_port=context.any_port)
         self._serves_rpc = options.local_rpc_endpoint_enabled is not False
         self.handle_webhook = api.handle_webhook
         self.read_client = ClientBinding(
@@ -95,7 +96,11 @@ class DurableServices:
             own_hub = self._hubs.own()
             if self._context.hosts_folder is not None:
                 stack.enter_context(_recorded_use(self._context, self._options))
-            await stack.enter_async_context(own_hub.hub.working())
+            connection = self._options.storage_provider.connection_name
+            may_lose_writes = self._context.accounts.may_lose_writes(connection)
+            await stack.enter_async_context(
+                own_hub.hub.working(may_lose_writes=may_lose_writes, has_lost_writes=self._context.storage_restarted)
+            )
             work = _run_engine(self._context, self._options, self._functions, own_hub)
             await stack.enter_async_context(background(work, name="durable engine"))
             yield
@@ -146,14 +151,13 @@ async def _run_engine(
         ) as http,
         engine(
             own_hub.hub,
-            FunctionsExecutor(functions, http, options, clock=context.clock),
+            FunctionsExecutor(functions, http, options, load_errors=context.load_errors),
             options,
             clock=context.clock,
-            new_id=context.new_id,
             lifecycle=own_hub.lifecycle,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
-            drain_seconds=context.drain_seconds * 0.8,
+            drain_seconds=lambda: context.stop_seconds() * 0.8,
         ),
     ):
         # The engine drains while the listeners stop, so that both share the host's drain time.

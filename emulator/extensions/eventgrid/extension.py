@@ -62,6 +62,6 @@ def eventgrid_extension(context: ExtensionContext) -> Extension:
             )
         },
         outputs={_OUTPUT: Output(write=output.write)},
-        webhooks=[Webhook(NAME, webhook.handle)],
+        webhooks=[Webhook(NAME, webhook.handle, public=True)],
         run=run,
     )

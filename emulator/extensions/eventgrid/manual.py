@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.errors import EmulatorError
-from emulator.extensions.eventgrid.requests import metadata_datum, trigger_event
+from emulator.extensions.eventgrid.requests import trigger_event
 from emulator.host.event_grid_requests import InvalidEvents, events_in
 from emulator.host.port import Function, ManualInput, TriggerEvent
+from emulator.host.trigger_metadata import metadata_datum
 from emulator.worker.port import Binding
 
 
@@ -37,6 +39,9 @@ async def manual_event(function: Function, binding: Binding, given: ManualInput)
     event = trigger_event(events[0])
     return replace(
         event,
-        metadata={**event.metadata, **{name: metadata_datum(value) for name, value in given.metadata.items()}},
+        metadata={
+            **event.metadata,
+            **{name: metadata_datum(value, newtonsoft_text) for name, value in given.metadata.items()},
+        },
         binding_data={**event.binding_data, **given.metadata},
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from emulator.dotnet.format_strings import format_date
 from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.host.port import TriggerEvent
+from emulator.host.trigger_metadata import metadata_datum
 from emulator.worker.port import Datum
 
 # The senders of the clouds. Extensions before 3.4.3 know only the first.
@@ -32,15 +33,10 @@ def trigger_event(event: Mapping[str, Any], fired_at: datetime | None = None) ->
     data = event.get("data")
     made = TriggerEvent(
         value=Datum("json", newtonsoft_text(event)),
-        metadata={} if data is None else {"data": metadata_datum(data)},
+        metadata={} if data is None else {"data": metadata_datum(data, newtonsoft_text)},
         binding_data={"data": data},
     )
     if fired_at is None:
         return made
     local_time = format_date(fired_at.astimezone(), "yyyy-MM-ddTHH:mm:ss.fffffffzzz")
     return replace(made, reason=f"EventGrid trigger fired at {local_time}")
-
-
-def metadata_datum(value: Any) -> Datum:
-    """Return a member of trigger metadata as the host sends it: text as it is, anything else as JSON."""
-    return Datum("string", value) if isinstance(value, str) else Datum("json", newtonsoft_text(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -16,14 +17,9 @@ from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.extensions.eventgrid.functions import EventGridFunctions, NotListening
 from emulator.extensions.eventgrid.requests import allowed_origin, trigger_event
-from emulator.host.event_grid_requests import (
-    EVENT_TYPE_HEADER,
-    MAX_BODY_BYTES,
-    InvalidEvents,
-    events_in,
-    validation_response,
-)
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, query_parameters, read_body, refusal_of
+from emulator.host.event_grid_requests import InvalidEvents, events_in
+from emulator.host.event_grid_webhook import answer_delivery
+from emulator.host.http.server.requests import query_parameters
 from emulator.logs import get_logger
 
 NAME: Final = "eventgrid"
@@ -60,34 +56,15 @@ class EventGridWebhook:
         # Before anything else, also in handshakes.
         if name not in self._functions.names:
             return self._unknown(name)
-        if request.method == "OPTIONS":
-            origin = allowed_origin(request.headers.get("WebHook-Request-Origin"))
-            return web.Response(headers={"WebHook-Allowed-Origin": origin})
+        origin = allowed_origin(request.headers.get("WebHook-Request-Origin"))
+        notify = partial(self._notify, name, request)
         try:
-            body = await read_body(request, self._clock, limit=MAX_BODY_BYTES)
-        except (BodyTooLarge, BodyBroken) as error:
-            return refusal_of(error)
-        try:
-            match request.headers.get(EVENT_TYPE_HEADER, "").strip().lower():
-                case "subscriptionvalidation":
-                    return web.Response(text=validation_response(body))
-                case "notification":
-                    return await self._notify(name, body, request)
-                case "unsubscribe":
-                    return web.Response(status=202)
-                case other:
-                    # The Functions host sends no text.
-                    found = f"has the value '{other}'" if other else "is missing"
-                    return web.Response(
-                        status=400,
-                        text=f"The header {EVENT_TYPE_HEADER} {found}; allowed: Notification (to deliver events), "
-                        f"SubscriptionValidation, Unsubscribe. With curl: -H '{EVENT_TYPE_HEADER}: Notification'",
-                    )
+            return await answer_delivery(request, self._clock, allowed_origin=origin, notify=notify)
         except InvalidEvents as error:
             _log.warning("A request to the Event Grid function '%s' was refused: %s", name, error)
             return web.Response(status=500, text=str(error))
 
-    async def _notify(self, name: str, body: bytes, request: web.Request) -> web.Response:
+    async def _notify(self, name: str, request: web.Request, body: bytes) -> web.Response:
         """Run the function for each event, all at once, and answer when all have ended."""
         # All events are read before the first one runs.
         now = self._clock.now()

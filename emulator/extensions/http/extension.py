@@ -69,6 +69,7 @@ def http_extension(context: ExtensionContext) -> Extension:
             methods=methods_of(binding),
             access=function_access(member_of(binding.properties, "authLevel"), function.name),
             handler=endpoint.handle,
+            public=True,
         )
         with context.routes.serving(route):
             methods = "all" if route.methods is None else ",".join(route.methods)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from emulator import bound_json as json
 from emulator.errors import EmulatorError
 from emulator.host.port import ManualInput, TriggerEvent
+from emulator.host.trigger_metadata import metadata_datum
 from emulator.logs import get_logger
 from emulator.polling.message_listener import LOCK_TIME, MESSAGE_LIFETIME
 from emulator.storage.port import QueueMessage
@@ -39,7 +39,7 @@ def message_event(binding: Binding, queue_name: str, message: QueueMessage, cont
     return TriggerEvent(
         value=Datum("bytes", content) if wants_bytes or text is None else Datum("string", text),
         unusable=None if wants_bytes else unreadable,
-        metadata={name: _metadata_datum(value) for name, value in facts.items()},
+        metadata={name: metadata_datum(value) for name, value in facts.items()},
         binding_data=facts,
         reason=f"New queue message detected on '{queue_name}'.",
         details={
@@ -73,7 +73,7 @@ def manual_message_event(binding: Binding, given: ManualInput, *, message_id: st
     content = data.encode() if isinstance(data, str) else data
     return TriggerEvent(
         value=Datum("bytes", content) if wants_bytes else Datum("string", given.text or ""),
-        metadata={name: _metadata_datum(value) for name, value in facts.items()},
+        metadata={name: metadata_datum(value) for name, value in facts.items()},
         binding_data=facts,
     )
 
@@ -107,13 +107,3 @@ def _facts(message: QueueMessage, text: str | None) -> dict[str, Any]:
 def _whole_seconds(moment: datetime) -> datetime:
     # The service sends times as HTTP dates. The built-in store knows fractions.
     return moment.replace(microsecond=0)
-
-
-def _metadata_datum(value: Any) -> Datum:
-    match value:
-        case str():
-            return Datum("string", value)
-        case datetime():
-            return Datum("json", json.dumps(value.isoformat()))
-        case _:
-            return Datum("json", json.dumps(value))

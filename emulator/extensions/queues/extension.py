@@ -12,7 +12,7 @@ from typing import Final
 from emulator.config.queue_options import QueuesOptions, UndecodableMessage
 from emulator.errors import EmulatorError
 from emulator.extensions.queues.events import manual_message_event, message_event
-from emulator.extensions.queues.names import check_queue_name, poison_queue_name, queue_name_of
+from emulator.extensions.queues.names import QUEUE_NAME, check_queue_name, poison_queue_name, queue_name_of
 from emulator.host.bindings import connection_of
 from emulator.host.context import ExtensionContext
 from emulator.host.output_items import output_items
@@ -103,8 +103,12 @@ def queues_extension(context: ExtensionContext) -> Extension:
         name=QueuesOptions.section_name,
         triggers={
             "queuetrigger": Trigger(
-                listen=listen, validate=validate_trigger, manual_event=manual_event, log_category=_LOG_CATEGORY
+                listen=listen,
+                validate=validate_trigger,
+                manual_event=manual_event,
+                log_category=_LOG_CATEGORY,
+                required_members=[QUEUE_NAME],
             )
         },
-        outputs={"queue": Output(write=write, validate=validate_output)},
+        outputs={"queue": Output(write=write, validate=validate_output, required_members=[QUEUE_NAME])},
     )

@@ -12,6 +12,8 @@ from typing import Final
 from emulator.errors import EmulatorError
 from emulator.worker.port import member_of
 
+QUEUE_NAME: Final = "queueName"
+"""The member of a binding that names the queue."""
 POISON_SUFFIX: Final = "-poison"
 _LONGEST: Final = 63
 _CHARACTERS: Final = re.compile("[a-z0-9-]*")
@@ -25,8 +27,8 @@ class InvalidQueueName(EmulatorError):
 
 
 def queue_name_of(properties: Mapping[str, object]) -> str:
-    """Return the member queueName of a binding in lower case; "" if it has none."""
-    return str(member_of(properties, "queueName") or "").lower()
+    """Return the queue that a binding names, in lower case; "" if it has none."""
+    return str(member_of(properties, QUEUE_NAME) or "").lower()
 
 
 def check_queue_name(name: str) -> None:

@@ -13,7 +13,7 @@ from emulator.dotnet.format_strings import format_date
 from emulator.host.expressions import BindingData, Expression, ExpressionError, Template, is_built_in
 
 # The texts that .NET parses as a bool, an integer or a double, without group separators and infinities.
-_PLAIN_VALUE: Final = re.compile(r"\s*(?:true|false|[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", re.IGNORECASE)
+_PLAIN_VALUE: Final = re.compile(r"\s*(?:true|false|[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)\s*", re.IGNORECASE)
 
 
 def render_filter(template: Template, data: BindingData) -> str:

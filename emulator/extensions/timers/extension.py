@@ -27,8 +27,13 @@ from emulator.worker.port import Binding, member_of
 _log = get_logger(__name__)
 
 _TYPE = "timertrigger"
+_USE_MONITOR, _RUN_ON_STARTUP = "useMonitor", "runOnStartup"
 # Spellings of time spans without an explicit number of days: 24:00:00 (24 days), 30 (30 days), 01:00:00.
 _DAYS_OR_HOURS = re.compile(r"\s*\d+(:\d+:\d+)?\s*")
+
+
+class InvalidFlag(EmulatorError):
+    """A member of a timer trigger that must be true or false is neither."""
 
 
 def timers_extension(context: ExtensionContext) -> Extension:
@@ -64,6 +69,7 @@ def timers_extension(context: ExtensionContext) -> Extension:
                 manual_event=manual_event,
                 supports_retry=True,
                 log_category="Host.Triggers.Timer",
+                required_members=["schedule"],
             )
         },
         run=run,
@@ -88,8 +94,10 @@ class _Timers:
         return any(not function.disabled and function.trigger.type.lower() == _TYPE for function in functions)
 
     def validate(self, function: Function, others: Sequence[Function]) -> None:
-        """Check the schedule. Raises InvalidSchedule, and ConfigurationError for a wrong time zone."""
+        """Check the members. Raises InvalidSchedule, InvalidFlag, and ConfigurationError for a wrong time zone."""
         schedule = self._schedule(function.trigger)
+        for name in (_USE_MONITOR, _RUN_ON_STARTUP):
+            _flag(function.trigger, name, by_default=False)
         text = _schedule_text(function.trigger)
         if isinstance(schedule, ConstantSchedule) and schedule.interval.days and _DAYS_OR_HOURS.fullmatch(text):
             _log.warning(
@@ -103,7 +111,7 @@ class _Timers:
     def timer(self, function: Function, binding: Binding) -> Timer:
         """Return what the listener needs. Raises ConfigurationError if AzureWebJobsStorage is wrong."""
         schedule = self._schedule(binding)
-        is_monitored = _flag(binding, "useMonitor", by_default=True)
+        is_monitored = _flag(binding, _USE_MONITOR, by_default=True)
         if is_monitored and not schedule.can_be_monitored:
             is_monitored = False
             _log.debug("UseMonitor changed to false based on schedule frequency.")
@@ -111,7 +119,7 @@ class _Timers:
             function=function.name,
             schedule=schedule,
             zone=self.zone,
-            run_on_startup=_flag(binding, "runOnStartup", by_default=False),
+            run_on_startup=_flag(binding, _RUN_ON_STARTUP, by_default=False),
             status_blob=self._status_blob(function) if is_monitored else None,
         )
 
@@ -131,9 +139,19 @@ def _schedule_text(binding: Binding) -> str:
 
 
 def _flag(binding: Binding, name: str, *, by_default: bool) -> bool:
-    """Return a Boolean member of the binding. In function.json it may be a text, such as a `%setting%`."""
+    """Return a Boolean member of the binding. Raises InvalidFlag.
+
+    It may be a text or a number, too, as in .NET: function.json may have a `%setting%` there.
+    """
     value = member_of(binding.properties, name)
-    return by_default if value is None else str(value).strip().lower() in ("true", "1")
+    match str(value).strip().lower():
+        case "none":
+            return by_default
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+    raise InvalidFlag(f"'{name}' of the timer trigger '{binding.name}' is {value!r}; allowed: true, false.")
 
 
 def _warn(context: ExtensionContext, zone: LocalZone) -> None:

@@ -22,7 +22,9 @@ _DAYS: Final = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".lower(
 _ALL: Final = "*"
 # NCrontab reads numbers into 32-bit integers.
 _MAX_INT: Final = 2**31 - 1
-_STEP: Final = re.compile(r"[+-]?\d+")
+# Zeros in front count as no digits, and ten digits are more than any allowed number has.
+_STEP: Final = re.compile(r"([+-]?)0*(\d{1,10})", re.ASCII)
+_NUMBER: Final = re.compile(r"0*(\d{1,10})", re.ASCII)
 # The calendar repeats after 400 years, so a date that does not occur within them never does.
 _CALENDAR_YEARS: Final = 400
 
@@ -74,7 +76,9 @@ class _Field:
 
     def _item(self, item: str) -> range:
         base, slash, step_text = item.partition("/")
-        if slash and not (_STEP.fullmatch(step_text) and abs(int(step_text)) <= _MAX_INT):
+        match = _STEP.fullmatch(step_text)
+        step = int(match[1] + match[2]) if match else None
+        if slash and (step is None or abs(step) > _MAX_INT):
             raise NotNcrontab(f"the step '{step_text}' of '{item}' in the {self.title} field is no whole number")
         # The first character is no separator, because NCrontab looks for the dash behind it.
         dash = base.find("-", 1)
@@ -85,11 +89,11 @@ class _Field:
         else:
             first = self._value(base, item)
             last = self.high if slash else first
-        return range(first, last + 1, max(int(step_text), 1) if slash else 1)
+        return range(first, last + 1, max(step or 1, 1))
 
     def _value(self, text: str, item: str) -> int:
-        if text.isascii() and text.isdigit():
-            value = int(text)
+        if digits := _NUMBER.fullmatch(text):
+            value = int(digits[1])
             if self.low <= value <= self.high:
                 return value
             problem = f"{value} in the {self.title} field: it takes {self.low} to {self.high}"

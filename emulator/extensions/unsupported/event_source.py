@@ -11,6 +11,7 @@ from emulator import bound_json as json
 from emulator.errors import EmulatorError
 from emulator.host.context import ExtensionContext
 from emulator.host.port import Function, ManualInput, TriggerEvent
+from emulator.host.trigger_metadata import compact_json, metadata_datum
 from emulator.ids import hyphenated
 from emulator.worker.port import Binding, Datum
 
@@ -102,24 +103,6 @@ class EventSource:
 def as_bytes(data: str | bytes) -> bytes:
     """Return text as UTF-8; bytes as they are."""
     return data.encode() if isinstance(data, str) else data
-
-
-def compact_json(value: Any) -> str:
-    """Return JSON text without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def json_datum(value: Any) -> Datum:
-    """Return a value as a JSON Datum."""
-    return Datum("json", compact_json(value))
-
-
-def metadata_datum(value: Any) -> Datum:
-    """Return a member of trigger metadata as the host sends it: text as a string, anything else as JSON.
-
-    Numbers are never sent as such: the official worker cannot read them (docs/protocol/python-worker.md 4.1).
-    """
-    return Datum("string", value) if isinstance(value, str) else json_datum(value)
 
 
 def parse_json(text: str) -> Any:

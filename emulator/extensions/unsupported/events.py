@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from emulator.extensions.unsupported.event_source import (
-    EventSource,
-    InvalidInput,
-    compact_json,
-    json_datum,
-    parse_json,
-)
+from emulator.extensions.unsupported.event_source import EventSource, InvalidInput, parse_json
 from emulator.extensions.unsupported.message_events import event_hub_event, kafka_event, service_bus_event
 from emulator.host.port import TriggerEvent
+from emulator.host.trigger_metadata import compact_json, json_datum
 from emulator.worker.port import Datum
 
 

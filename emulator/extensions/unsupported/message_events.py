@@ -10,15 +10,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from emulator.extensions.unsupported.event_source import (
-    EventSource,
-    as_bytes,
-    compact_json,
-    json_datum,
-    metadata_datum,
-    parse_json,
-)
+from emulator.extensions.unsupported.event_source import EventSource, as_bytes, parse_json
 from emulator.host.port import TriggerEvent
+from emulator.host.trigger_metadata import compact_json, json_datum, metadata_datum
 from emulator.worker.port import Datum
 
 # Defaults of a queue in Azure.

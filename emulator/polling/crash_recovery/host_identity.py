@@ -23,6 +23,7 @@ from urllib.parse import quote
 from emulator.ids import NewId
 from emulator.logs import get_logger
 from emulator.polling.crash_recovery.receipt_journal import FileReceiptJournal, read_journal
+from emulator.private_files import owner_only
 from emulator.storage.file_lock import try_lock
 
 _log = get_logger(__name__)
@@ -95,7 +96,8 @@ def _claim(folder: Path, new_id: NewId, stack: ExitStack) -> HostIdentity | None
                 # system releases it, which is the signal for other hosts.
                 stack.push(attempt.pop_all())
                 # The folder is inside the user's app, which is usually in a git repository.
-                (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+                with open(folder / ".gitignore", "w", encoding="utf-8", opener=owner_only) as file:
+                    file.write("*\n")
                 path, here = folder / f"{number}.ledger", f"{platform.node()} {folder.resolve()}"
                 title, entries = read_journal(path)
                 name, _, place = title.partition("\t")

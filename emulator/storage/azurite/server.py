@@ -19,6 +19,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.config.connections import DEVELOPMENT_PORTS, SERVICES, Service, development_connection_string
 from emulator.errors import StorageUnavailable
+from emulator.private_files import make_private_folder
 from emulator.storage.azurite.connection import RunnerConnection, connect, connect_or_start
 from emulator.storage.azurite.probe import HOST, PortUser, probe
 from emulator.storage.azurite.process import Launch, Ports, keep_running
@@ -116,7 +117,7 @@ async def open_azurite(
         print_line(f"Using the Azurite data of this app in {own}. {others}")
         # If it cannot be created, the runner's start reports that.
         with suppress(OSError):
-            own.mkdir(parents=True, exist_ok=True)
+            make_private_folder(own)
         hide_from_git(own)
     request = RunRequest(folder=folder, app=app, ports=ports)
     async with _run_by_runner(request, connection, clock, print_line) as azurite:
@@ -193,7 +194,7 @@ async def _started_in_memory(launch: Launch, clock: Clock, print_line: PrintLine
 
 def _is_writable(folder: Path) -> bool:
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     return os.access(folder, os.W_OK)
 
 

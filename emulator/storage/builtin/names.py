@@ -10,13 +10,12 @@ import re
 from functools import lru_cache
 
 from emulator.storage.builtin.database import Refused
+from emulator.storage.error_mapping import forbidden_in_blob_name
 
 # Lower case, digits and single hyphens between them.
 _DNS = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _SPECIAL_CONTAINERS = frozenset({"$root", "$web", "$logs"})
-# Also halves of surrogate pairs, which have no UTF-8.
-_NOT_IN_URL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # C# allows letters of all scripts, so this pattern is not ASCII.
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
@@ -51,10 +50,9 @@ def check_blob_name(name: str) -> None:
     """Check for 1 to 1024 characters that a URL may have, and at most 254 path segments. Raises Refused."""
     if not 1 <= len(name) <= 1024 or name.count("/") >= 254:
         raise Refused(400, "OutOfRangeInput", _BAD_LENGTH)
-    if _NOT_IN_URL.search(name):
-        raise Refused(
-            400, "InvalidUri", "The name has control characters or half of a surrogate pair, which a URL may not have."
-        )
+    problem = forbidden_in_blob_name(name)
+    if problem is not None:
+        raise Refused(400, "InvalidUri", problem)
 
 
 # An app uses the same few names in every row.

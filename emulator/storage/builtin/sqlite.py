@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emulator.errors import EmulatorError, StorageUnavailable
+from emulator.private_files import make_private_folder, owner_only
 from emulator.storage.gitignore import hide_from_git
 
 # How long a process waits for the transaction of another one. Those take milliseconds, unless the disk is very slow or
@@ -23,7 +24,7 @@ _CHECKED_BYTES = 256 * 1024 * 1024
 def open_file(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
     """Open a connection to the file. Creates file and folder if they do not exist. Raises StorageUnavailable."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     except OSError as error:
         raise StorageUnavailable(
             f"The folder {path.parent} for the built-in storage cannot be created: {error.strerror}. "
@@ -31,6 +32,10 @@ def open_file(path: Path, synchronous: str = "FULL") -> sqlite3.Connection:
         ) from error
     # Only the default folder .azemu. A folder that the user has chosen is left alone.
     hide_from_git(path.parent)
+    # SQLite would create it readable for all. The files beside it (`-wal`, `-shm`) get its mode. "x": closing a file
+    # that exists would release the locks of other connections of this process. Other errors are left to SQLite.
+    with suppress(OSError), open(path, "xb", opener=owner_only):
+        pass
     with explain_errors(path, StorageUnavailable):
         connection = connect(str(path))
         try:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from emulator.ids import new_id
 from emulator.storage.blob_signal import BlobSignal
-from emulator.storage.error_mapping import invalid_request
+from emulator.storage.error_mapping import check_blob_name, invalid_request
 from emulator.storage.port import AlreadyExists, BlobProperties, BlobRange, LeaseState, NotFound
 from emulator.storage.rest.http_dates import parse_http_date
 from emulator.storage.rest.service import StorageService, escaped
@@ -111,6 +111,7 @@ class RestContainer:
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
         action = self._action("write", blob)
+        check_blob_name(action, blob)
         headers = {
             "x-ms-blob-type": _BLOCK_BLOB,
             # The type of the blob. Content-Type is that of the request's body.
@@ -152,6 +153,7 @@ class RestContainer:
         metadata: Mapping[str, str] | None = None,
     ) -> BlobProperties:
         action = self._action("write", blob)
+        check_blob_name(action, blob)
         headers = {"x-ms-blob-content-type": content_type, **_metadata_headers(action, metadata or {})}
         # Ids of their own: two writers of one blob must not replace each other's blocks. All have the same length, as
         # the service demands.

@@ -61,6 +61,10 @@ class RestQueue:
         query = (("numofmessages", str(limit)), ("visibilitytimeout", _seconds(hide_for)))
         try:
             messages = await self._receive(f"get messages from queue {self.name}", query)
+        except NotFound:
+            # A queue that does not exist has no messages. If the next wait returned at once, its listener would poll
+            # without pauses.
+            raise
         except BaseException:
             # The messages that the signal was set for may still be visible.
             self._signal.set()

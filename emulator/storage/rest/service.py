@@ -21,10 +21,11 @@ from emulator.storage.rest.transport import NotConnected, Response, ResponseLost
 VERSION = "2021-12-02"
 
 # Waits before the second, third and fourth attempt, for a server that restarts, throttles or is just closing an idle
-# connection. If nothing listens, only the first one: users should be told at once, and the polling loops of the host
-# repeat at their own pace.
+# connection. If nothing listens at the start, only the first one: users should be told at once. A server that has
+# answered before is probably being restarted, which takes an Azurite two to five seconds.
 _BACKOFF_SECONDS: tuple[float, ...] = (0.2, 0.6, 1.4)
 _BACKOFF_SECONDS_UNCONNECTED = _BACKOFF_SECONDS[:1]
+_BACKOFF_SECONDS_RESTARTING = (*_BACKOFF_SECONDS, 2.0, 2.0, 2.0)
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 Query = tuple[tuple[str, str], ...]
@@ -53,6 +54,7 @@ class StorageService:
         self._transport = transport
         self._signature = signature
         self._clock = clock
+        self._has_answered = False
 
     async def request(
         self,
@@ -82,10 +84,11 @@ class StorageService:
                     response = await self._transport.send(method, target, all_headers, body)
             except NotConnected as error:
                 failure = unreachable(action, self.endpoint, str(error))
-                waits = _BACKOFF_SECONDS_UNCONNECTED
+                waits = _BACKOFF_SECONDS_RESTARTING if self._has_answered else _BACKOFF_SECONDS_UNCONNECTED
             except ResponseLost as error:
                 failure = unreachable(action, self.endpoint, str(error))
             else:
+                self._has_answered = True
                 if response.status < 300 or response.status in accept:
                     return response
                 code, detail = _error_details(response)

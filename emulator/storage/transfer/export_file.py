@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from emulator import bound_json as json
 from emulator.errors import EmulatorError
@@ -24,6 +24,7 @@ from emulator.storage.port import BlobProperties, Int64, QueueMessage, Row, Valu
 
 FORMAT = "azemu-storage"
 VERSION = 1
+_LONGEST_HEADER_BYTES: Final = 64 * 1024 * 1024
 
 
 class TransferFileError(EmulatorError):
@@ -214,6 +215,9 @@ def opened(path: Path, mode: Literal["rb", "wb"]) -> Iterator[BinaryIO]:
 
 # Reading -----------------------------------------------------------------------------------------------------
 
+# What reading the members of a line raises if one is missing, of another type, out of range or nested too deeply.
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
 
 def read_header(file: BinaryIO, path: Path) -> Header:
     """Read the first line. Raises TransferFileError if it is not a header, or one of a newer version."""
@@ -222,9 +226,10 @@ def read_header(file: BinaryIO, path: Path) -> Header:
         "Pass a file that `azemu storage export` has written."
     )
     try:
-        content = json.loads(file.readline())
+        # With a limit, because a file of another kind may be large and have no line feed.
+        content = json.loads(file.readline(_LONGEST_HEADER_BYTES))
         known, version = content["format"] == FORMAT, int(content["version"])
-    except (ValueError, KeyError, TypeError):
+    except _WRONG:
         raise no_header from None
     if not known:
         raise no_header
@@ -233,13 +238,16 @@ def read_header(file: BinaryIO, path: Path) -> Header:
         raise TransferFileError(
             f"{path} was written by a newer azemu: it has version {version}, this azemu reads {VERSION}. Update azemu."
         )
-    return Header(
-        id=content["id"],
-        exported_at=datetime.fromisoformat(content["exportedAt"]),
-        source=content["source"],
-        blobs=content["blobs"],
-        items=tuple(_item(item) for item in content["items"]),
-    )
+    try:
+        return Header(
+            id=_text(content["id"]),
+            exported_at=datetime.fromisoformat(content["exportedAt"]),
+            source=_text(content["source"]),
+            blobs=_text(content["blobs"]),
+            items=tuple(_item(item) for item in content["items"]),
+        )
+    except _WRONG:
+        raise TransferFileError(f"{path} is damaged: its first line cannot be read. Export again.") from None
 
 
 def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
@@ -250,7 +258,7 @@ def read_records(file: BinaryIO, path: Path) -> Iterator[tuple[Record, int]]:
     while line := file.readline():
         try:
             record = _record(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+        except _WRONG:
             start = file.tell() - len(line)
             raise TransferFileError(
                 f"{path} is damaged: the line at byte {start} cannot be read. Export again."
@@ -265,42 +273,59 @@ def _record(content: Mapping[str, Any]) -> Record | None:
         case {"begin": item}:
             return Begin(_item(item))
         # Patterns of objects ignore other members, so a later version may add some.
-        case {"message": text, "id": id_, "dequeueCount": count}:
+        case {"message": text, "id": id_, "dequeueCount": int(count)}:
             return Message(
-                text=text,
-                id=id_,
+                text=_text(text),
+                id=_text(id_),
                 dequeue_count=count,
                 visible_at=_moment(content.get("visibleAt")),
                 expires_at=_moment(content.get("expiresAt")),
             )
         case {"row": [partition_key, row_key, properties]}:
-            return Row(partition_key, row_key, {name: _value(value) for name, value in properties.items()})
+            values = {name: _value(value) for name, value in properties.items()}
+            return Row(_text(partition_key), _text(row_key), values)
         case {"blob": name, "contentType": content_type, "metadata": metadata, "content": data}:
-            return Blob(name=name, content_type=content_type, metadata=metadata, content=base64.b64decode(data))
+            return Blob(
+                name=_text(name),
+                content_type=_text(content_type),
+                metadata={name: _text(value) for name, value in metadata.items()},
+                content=base64.b64decode(data, validate=True),
+            )
         case {"mark": item, "position": None}:
-            return Mark(_item(item), content.get("unreadableMessages", 0))
+            return Mark(_item(item), int(content.get("unreadableMessages", 0)))
         case {"mark": _, "position": str()}:
             # From an earlier version: the place in a table where an interrupted export could be resumed.
             return None
         case {"end": True}:
             return End()
-    raise ValueError(f"unknown record {content!r}")
+    raise ValueError("unknown record")
+
+
+def _text(content: Any) -> str:
+    if not isinstance(content, str):
+        raise TypeError("no text")
+    return content
 
 
 def _item(content: Any) -> Item:
     kind, name = content
-    return Item(Kind(kind), name)
+    return Item(Kind(kind), _text(name))
 
 
 def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    moment = None if text is None else datetime.fromisoformat(text)
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError("a time without its offset")
+    return moment
 
 
 def _value(content: Any) -> Value:
     match content:
-        case str() | bool() | int():
+        case str() | bool():
             return content
-        case {"Edm.Int64": text}:
+        case int() if -(2**31) <= content < 2**31:
+            return content
+        case {"Edm.Int64": text} if -(2**63) <= int(text) < 2**63:
             return Int64(int(text))
         case {"Edm.Double": number}:
             # Also the texts "nan", "inf" and "-inf".
@@ -310,5 +335,5 @@ def _value(content: Any) -> Value:
         case {"Edm.Guid": text}:
             return uuid.UUID(text)
         case {"Edm.Binary": text}:
-            return base64.b64decode(text)
-    raise ValueError(f"unknown value {content!r}")
+            return base64.b64decode(text, validate=True)
+    raise ValueError("unknown value")

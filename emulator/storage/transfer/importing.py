@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from emulator.clock import Clock
 from emulator.storage.port import ZERO, Operation, Row, StorageAccount, TableOperation, Value
@@ -30,6 +32,7 @@ from emulator.storage.transfer.target import UnfinishedMark, prepare_target
 from emulator.storage.transfer.types import Progress, RestorableQueue, TransferResult, blobs_url
 
 _END = record_line(End())
+_KINDS: Final[Mapping[type[Record], Kind]] = {Message: Kind.QUEUE, Row: Kind.TABLE, Blob: Kind.CONTAINER}
 
 
 async def import_account(
@@ -52,14 +55,16 @@ async def import_account(
     with opened(file, "rb") as source:
         header = read_header(source, file)
         start = source.tell()
-        # Before anything is cleared or written: a file without its end must leave the target as it is.
+        # Before anything is cleared or written: a file that is cut short or damaged must leave the target as it is.
         size = _complete_size(source, file)
+        source.seek(start)
+        await asyncio.to_thread(deque, _checked_records(source, file, header), 0)
         await prepare_target(account, header.items, header.id, force=force)
         source.seek(start)
         mark = UnfinishedMark(account, header.id)
-        importing = _Import(account, clock, header, mark, file)
+        importing = _Import(account, clock, header, mark)
         position = start
-        for record, end in read_records(source, file):
+        for record, end in _checked_records(source, file, header):
             await importing.write(record, size=end - position)
             position = end
             # The end belongs to no item, and a file may have none.
@@ -79,14 +84,36 @@ def _complete_size(source: BinaryIO, file: Path) -> int:
     return size
 
 
+def _checked_records(source: BinaryIO, file: Path, header: Header) -> Iterator[tuple[Record, int]]:
+    """Yield what `read_records` does. Raises TransferFileError for a record that does not belong where it is, too."""
+    item: Item | None = None
+    for record, position in read_records(source, file):
+        match record:
+            case Begin() if record.item not in header.items:
+                # The target was not checked for it, so it may have content there that the user wants to keep.
+                raise TransferFileError(
+                    f"{file} is damaged: it has the {record.item}, which its header does not list. Export again."
+                )
+            case Begin():
+                item = record.item
+            case Mark() if record.item != item:
+                raise TransferFileError(
+                    f"{file} is damaged: the {record.item} ends where it has not begun. Export again."
+                )
+            case Message() | Row() | Blob() if item is None or item.kind is not _KINDS[type(record)]:
+                what, kind = type(record).__name__.lower(), _KINDS[type(record)].value
+                raise TransferFileError(f"{file} is damaged: it has a {what} outside of a {kind}. Export again.")
+            case _:
+                pass
+        yield record, position
+
+
 class _Import:
     """The records of an import, written into the account one after the other."""
 
-    def __init__(self, account: StorageAccount, clock: Clock, header: Header, mark: UnfinishedMark, file: Path) -> None:
-        self._file = file
+    def __init__(self, account: StorageAccount, clock: Clock, header: Header, mark: UnfinishedMark) -> None:
         self._account = account
         self._clock = clock
-        self._items = frozenset(header.items)
         self._links = _BlobLinks(header, account)
         self._mark = mark
         self._item: Item | None = None
@@ -101,8 +128,7 @@ class _Import:
             case Message():
                 await self._message(record)
             case Row():
-                if self._batch is None:
-                    raise TransferFileError(f"{self._file} is damaged: it has a row outside of a table. Export again.")
+                assert self._batch is not None  # `_checked_records` yields rows in tables only.
                 # Not INSERT: the client repeats a request that got no answer, and would then get "already exists".
                 await self._batch.add(TableOperation(Operation.INSERT_OR_REPLACE, self._links.moved(record)), size)
                 self.result.rows += 1
@@ -126,11 +152,6 @@ class _Import:
         return Progress(item=self._current(), records=records, done=position, total=size)
 
     async def _begin(self, item: Item) -> None:
-        if item not in self._items:
-            # It was not checked, so it may have content that the user wants to keep.
-            raise TransferFileError(
-                f"{self._file} is damaged: it has the {item}, which its header does not list. Export again."
-            )
         # Earlier versions resumed exports: their files may begin an item a second time, with rows left in the batch.
         await self._flush()
         self._item, self._batch = item, None
@@ -171,10 +192,7 @@ class _Import:
             await self._batch.flush()
 
     def _current(self) -> Item:
-        if self._item is None:
-            raise TransferFileError(
-                f"{self._file} is damaged: it has a record outside of a queue, table or container. Export again."
-            )
+        assert self._item is not None
         return self._item
 
 

@@ -352,13 +352,16 @@ def _check_event_row(instance: str, key: str, columns: dict[str, tuple[str, Any]
 _STATUS = {
     **dict.fromkeys(("ExecutionId", "Name", "Version", "Input", "Output", "CustomStatus"), _TEXT),
     **dict.fromkeys(("CreatedTime", "LastUpdatedTime", "CompletedTime", "ScheduledStartTime"), _MOMENT),
-    **dict.fromkeys(("RuntimeStatus", "TaskHubName", "Tags", "InputBlobName", "TagsBlobName"), _TEXT),
+    **dict.fromkeys(
+        ("RuntimeStatus", "TaskHubName", "Tags", "ParentInstanceId", "InputBlobName", "TagsBlobName"), _TEXT
+    ),
     "Generation": _NUMBER,
 }
 
 
 def _check_status(columns: dict[str, tuple[str, Any]], hub: str, execution: str | None) -> None:
     required = {"ExecutionId", "Name", "CreatedTime", "LastUpdatedTime", "RuntimeStatus", "TaskHubName", "Tags"}
+    required |= {"ParentInstanceId"}
     _check_columns(columns, _STATUS, required=required if execution is None else required | {"CustomStatus"})
     assert columns["RuntimeStatus"][1] in STATUSES
     assert columns["TaskHubName"][1] == hub

@@ -61,7 +61,7 @@ async def main(connection_string: str, hub_name: str, name: str, leases: str) ->
     chosen = options(hub_name, leases)
     async with open_account(connection, clock) as account:
         hub = AzureStorageTaskHub(chosen, account, clock=clock, new_id=new_id, worker_id=name)
-        async with hub.working(), engine(hub, script, chosen, clock=clock, new_id=new_id):
+        async with hub.working(), engine(hub, script, chosen, clock=clock):
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.read)
     print("stopped", flush=True)

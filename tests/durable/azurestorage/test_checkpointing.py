@@ -23,7 +23,7 @@ from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
 from .apps import app
-from .crashing import Death
+from .crashing import CrashPoint
 from .world import OPTIONS, World, messages_left, open_world
 
 
@@ -53,7 +53,7 @@ def first_turn(item: OrchestrationWorkItem, now: Instant) -> EpisodeOutcome:
 
 
 async def test_messages_then_history_then_status_then_deletion(account: StorageAccount, clock: VirtualClock) -> None:
-    record = Death()
+    record = CrashPoint()
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("chain", 1)
         await client.ended()
@@ -68,7 +68,7 @@ async def test_messages_then_history_then_status_then_deletion(account: StorageA
 
 async def test_an_episode_needs_few_requests(account: StorageAccount, clock: VirtualClock) -> None:
     """What is remembered is not read again: no history query after the first one."""
-    record = Death()
+    record = CrashPoint()
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("chain", 1)
         await client.ended()
@@ -148,7 +148,7 @@ async def test_an_outcome_without_events_only_deletes(account: StorageAccount, c
 
 
 async def test_more_than_99_events_take_several_transactions(account: StorageAccount, clock: VirtualClock) -> None:
-    record = Death()
+    record = CrashPoint()
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("fan_out", 120)
         await client.ended()
@@ -161,7 +161,7 @@ async def test_more_than_99_events_take_several_transactions(account: StorageAcc
 
 async def test_the_history_of_a_finished_instance_is_cached(account: StorageAccount, clock: VirtualClock) -> None:
     """A late message costs its deletion and nothing else."""
-    record = Death()
+    record = CrashPoint()
     async with open_world(account, clock) as client, open_world(record.account(account), clock, app()):
         await client.start("chain", 1)
         await client.ended()

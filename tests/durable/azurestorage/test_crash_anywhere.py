@@ -7,20 +7,26 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from emulator.chaos.history_checker import check_hub
+from emulator.chaos.violations import Rule
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.hub import InstanceAlreadyExists
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, StorageUnreachable, TableOperation
 from emulator.virtual_time import VirtualClock
 
-from .apps import app
-from .crashing import Death, Moment
+from .apps import COUNTER, app
+from .crashing import CrashPoint, Moment
 from .world import World, messages_left, open_world
+
+BIG = "x" * 70_000
 
 
 async def nothing_more(world: World) -> None:
@@ -59,14 +65,14 @@ async def finished(world: World) -> None:
     await world.becomes("i1", RuntimeStatus.COMPLETED, within_seconds=7200, every=5)
 
 
-async def run(account: StorageAccount, clock: VirtualClock, scenario: Scenario, death: Death) -> None:
-    """Until the instance has ended or the host has died."""
+async def run(account: StorageAccount, clock: VirtualClock, scenario: Scenario, crash: CrashPoint) -> None:
+    """Until the instance has ended or the host has crashed."""
     async with open_world(account, clock) as client:
         await client.start(scenario.name, scenario.input)
         await scenario.then(client)
         with suppress(StorageUnreachable):  # A host that cannot reach storage when it starts says so.
-            async with open_world(death.account(account), clock, app()):
-                await either(finished(client), death.happened.wait())
+            async with open_world(crash.account(account), clock, app()):
+                await either(finished(client), crash.happened.wait())
 
 
 async def either(*work: Coroutine[Any, Any, object]) -> None:
@@ -78,10 +84,10 @@ async def either(*work: Coroutine[Any, Any, object]) -> None:
 
 async def calls_of(scenario: Scenario, clock: VirtualClock) -> range:
     """The storage calls that a host makes, its orderly stop included; without the start, but for one scenario."""
-    death = Death()
+    crash = CrashPoint()
     async with open_builtin(None, clock) as account:
-        await run(account, clock, scenario, death)
-    return range(0 if scenario is SCENARIOS[0] else death.log.index("page TestHubHistory"), death.calls)
+        await run(account, clock, scenario, crash)
+    return range(0 if scenario is SCENARIOS[0] else crash.log.index("page TestHubHistory"), crash.calls)
 
 
 # A crash after a call leaves the same in storage as one before the next call, unless calls overlap.
@@ -109,9 +115,9 @@ async def test_work_of_a_crashed_host_is_completed_once(
     assert len(calls) > 15
     for number in calls:
         async with open_builtin(None, clock) as account:
-            death = Death(number, moment)
-            await run(account, clock, scenario, death)
-            await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[-1:]}")
+            crash = CrashPoint(number, moment)
+            await run(account, clock, scenario, crash)
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {crash.log[-1:]}")
 
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
@@ -123,29 +129,29 @@ async def test_a_query_can_be_stopped_between_its_pages(moment: Moment, clock: V
         for first in range(0, 1100, 100):
             rows = [Row("p", f"{first + number:04}", {}) for number in range(100)]
             await table.submit([TableOperation(Operation.INSERT, row) for row in rows])
-        death = Death(1, moment)
+        crash = CrashPoint(1, moment)
         seen: list[Row] = []
         with suppress(StorageUnreachable):
-            async for row in query_rows(death.account(account).table("Rows")):
+            async for row in query_rows(crash.account(account).table("Rows")):
                 seen.append(row)
-    assert death.happened.is_set()
-    assert death.log == ["page Rows", "page Rows"]
+    assert crash.happened.is_set()
+    assert crash.log == ["page Rows", "page Rows"]
     assert len(seen) == 1000
 
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
-async def test_a_host_may_die_between_the_transactions_of_one_checkpoint(moment: Moment, clock: VirtualClock) -> None:
+async def test_a_host_may_crash_between_the_transactions_of_one_checkpoint(moment: Moment, clock: VirtualClock) -> None:
     """More than 99 events are stored in several transactions; the next host finds an episode without its end."""
-    scenario, death = Scenario("fan_out", 120, "14280"), Death()
+    scenario, crash = Scenario("fan_out", 120, "14280"), CrashPoint()
     async with open_builtin(None, clock) as account:
-        await run(account, clock, scenario, death)
-    first = death.log.index("submit TestHubHistory")
-    last = death.log.index("submit TestHubInstances", first)
-    assert death.log[first : last + 1].count("submit TestHubHistory") == 2
+        await run(account, clock, scenario, crash)
+    first = crash.log.index("submit TestHubHistory")
+    last = crash.log.index("submit TestHubInstances", first)
+    assert crash.log[first : last + 1].count("submit TestHubHistory") == 2
     for number in range(first, last + 1):
         async with open_builtin(None, clock) as account:
-            await run(account, clock, scenario, Death(number, moment))
-            await check_that_it_is_finished(account, clock, scenario, f"{number}: {death.log[number]}")
+            await run(account, clock, scenario, CrashPoint(number, moment))
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {crash.log[number]}")
 
 
 @MOMENT
@@ -155,15 +161,15 @@ async def test_a_failing_call_only_costs_time(scenario: Scenario, moment: Moment
     calls = await calls_of(scenario, clock)
     for number in calls:
         async with open_builtin(None, clock) as account:
-            lapse, script = Death(number, moment, lapse=True), app()
+            failure, script = CrashPoint(number, moment, once=True), app()
             async with open_world(account, clock) as client:
                 await client.start(scenario.name, scenario.input)
                 await scenario.then(client)
                 with suppress(StorageUnreachable):
-                    async with open_world(lapse.account(account), clock, script) as world:
-                        await check(world, account, scenario, f"{number}: {lapse.log[number : number + 1]}")
-            await check_that_it_is_finished(account, clock, scenario, f"{number}: {lapse.log[-1:]}")
-            if lapse.log[number : number + 1] == ["delete testhub-workitems"]:
+                    async with open_world(failure.account(account), clock, script) as world:
+                        await check(world, account, scenario, f"{number}: {failure.log[number : number + 1]}")
+            await check_that_it_is_finished(account, clock, scenario, f"{number}: {failure.log[-1:]}")
+            if failure.log[number : number + 1] == ["delete testhub-workitems"]:
                 assert len(script.ran) == len(set(script.ran))
 
 
@@ -179,6 +185,7 @@ async def check(world: World, account: StorageAccount, scenario: Scenario, where
     await finished(world)
     status = await world.status()
     assert status.output == scenario.output, where
+    assert await check_hub(account, "TestHub", clock, ignore={Rule.ORPHAN_MESSAGE, Rule.LOST_MESSAGE}) == [], where
     history = await world.hub.history("i1")
     assert sum(isinstance(each, ExecutionCompleted) for each in history) == 1, where
     assert sum(isinstance(each, ExecutionStarted) for each in history) == 1, where
@@ -189,3 +196,98 @@ async def check(world: World, account: StorageAccount, scenario: Scenario, where
         await clock.sleep(60)
     assert await messages_left(account) == {}, where
     assert (await world.status()) == status, where
+
+
+# Clients ----------------------------------------------------------------------------------------------------------
+
+
+async def fail_until_repaired(world: World) -> None:
+    await world.start("fails", 1)
+    await world.ended()
+
+
+@dataclass(frozen=True)
+class ClientOperation:
+    """What a client does with an instance that is in a state, and its status in the end (None: it does not exist)."""
+
+    name: str
+    prepare: Callable[[World], Awaitable[object]]
+    run: Callable[[World], Awaitable[object]]
+    end: RuntimeStatus | None
+
+
+async def completed_chain(world: World) -> None:
+    await world.start("chain", 1)
+    await world.ended()
+
+
+QUICK = ("start", "terminate")
+OPERATIONS = [
+    ClientOperation("start", nothing_more, lambda world: world.start("chain", 1), RuntimeStatus.COMPLETED),
+    ClientOperation("start_large", nothing_more, lambda world: world.start("nothing", BIG), RuntimeStatus.COMPLETED),
+    ClientOperation("start_again", completed_chain, lambda world: world.start("chain", 2), RuntimeStatus.COMPLETED),
+    ClientOperation(
+        "raise_event",
+        lambda world: world.start("listens", 1),
+        lambda world: world.raise_event("i1", "word", "a"),
+        RuntimeStatus.COMPLETED,
+    ),
+    ClientOperation(
+        "terminate",
+        lambda world: world.start("listens", 1, at=world.now + timedelta(minutes=10)),
+        lambda world: world.terminate("i1", "enough"),
+        RuntimeStatus.TERMINATED,
+    ),
+    ClientOperation("purge", completed_chain, lambda world: world.hub.purge("i1"), None),
+    ClientOperation("rewind", fail_until_repaired, lambda world: world.hub.rewind("i1", "again"), RuntimeStatus.FAILED),
+    ClientOperation(
+        "signal",
+        nothing_more,
+        lambda world: world.signal(COUNTER.instance_id, "add", 1),
+        None,
+    ),
+]
+
+
+@MOMENT
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(operation, id=operation.name, marks=() if operation.name in QUICK else pytest.mark.soak)
+        for operation in OPERATIONS
+    ],
+)
+async def test_a_client_may_crash_at_any_call_and_repeat_its_operation(
+    operation: ClientOperation, moment: Moment, clock: VirtualClock
+) -> None:
+    number, made = 0, 1
+    while number < made:
+        async with open_builtin(None, clock) as account:
+            async with open_world(account, clock, app()) as world:
+                await operation.prepare(world)
+            crash = CrashPoint(number, moment)
+            async with open_world(crash.account(account), clock) as client:
+                with suppress(StorageUnreachable):
+                    await operation.run(client)
+            # The client cannot know what has been done, so it does the same again.
+            made = max(made, crash.calls + 1 if crash.happened.is_set() else crash.calls)
+            async with open_world(account, clock) as client:
+                with suppress(InstanceAlreadyExists):
+                    await operation.run(client)
+            where = f"{number}: {crash.log[-1:]}"
+            async with open_world(account, clock, app()) as world:
+                await settled(world, account)
+                status = await world.hub.status("i1")
+                assert (status and status.runtime_status) is operation.end, where
+                assert await check_hub(account, "TestHub", clock) == [], where
+        number += 1
+    assert number > 1
+
+
+async def settled(world: World, account: StorageAccount) -> None:
+    """Wait until no message is left, however long a repeated one takes to be recognised."""
+    for _ in range(60):
+        if not await messages_left(account):
+            return
+        await world.clock.sleep(60)
+    raise AssertionError(f"messages are left: {await messages_left(account)}")

@@ -27,7 +27,7 @@ from emulator.storage.port import QueueMessage, StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import Bench, unique
 
-from .crashing import Death
+from .crashing import CrashPoint
 from .world import OPTIONS, open_world
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -243,12 +243,12 @@ async def test_messages_that_could_not_be_returned_are_returned_by_the_next_host
 ) -> None:
     async with open_world(account, clock) as client:
         await client.start("chain", 1)
-    death = Death()
+    crash = CrashPoint()
     with claimed(tmp_path) as identity:
-        hub = AzureStorageTaskHub(OPTIONS, death.account(account), clock=clock, new_id=new_id, identity=identity)
+        hub = AzureStorageTaskHub(OPTIONS, crash.account(account), clock=clock, new_id=new_id, identity=identity)
         async with hub.working():
             item = await hub.next_orchestration()
-            death.happened.set()
+            crash.happened.set()
             await hub.abandon_orchestration(item)
     with claimed(tmp_path) as identity:
         hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id, identity=identity)

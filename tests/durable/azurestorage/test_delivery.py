@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
-from emulator.durable.azurestorage.messaging.visibility import abandoned_for, due_at, hidden_for
+from emulator.durable.azurestorage.messaging.visibility import abandoned_for, hidden_for
 from emulator.durable.azurestorage.messaging.wire import CLIENT, MessageData
 from emulator.durable.azurestorage.tracking.history import History
 from emulator.durable.azurestorage.work.delivery import (
@@ -35,7 +35,7 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
-from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.messages import TaskMessage, due_at
 from emulator.instant import Instant
 from emulator.polling.locked_message import LockedMessage
 from emulator.storage.port import QueueMessage, Row, Value
@@ -167,6 +167,22 @@ def test_messages_sent_before_a_replacing_start_go_to_the_replaced_execution() -
 def test_answers_to_a_replaced_execution_are_dropped() -> None:
     again, stale = start("e2"), result(0, "e1")
     check(plan(history(scheduled(0), ended()), [again, stale]), run=[again], discard=[stale])
+
+
+def test_messages_that_were_received_before_get_an_episode_without_new_ones() -> None:
+    """A killed host may have sent messages for them; repeated with the same messages, the episode sends the same."""
+    repeated, new = raised("a", times=2), raised("b")
+    check(plan(history(), [new, repeated]), run=[repeated], later=[new])
+    started = start(times=2)
+    check(plan(NOTHING, [started, new]), run=[started], later=[new])
+    unseen = start()
+    check(plan(NOTHING, [unseen, repeated, new]), run=[unseen, repeated, new])
+
+
+def test_a_second_response_of_an_entity_is_discarded() -> None:
+    first, second = reply("r1"), reply("r1")
+    asked = EventSent(timestamp=NOW, event_id=0, instance_id="@c@k", name="op", input='{"id":"r1"}')
+    check(plan(history(asked), [first, second]), run=[first], discard=[second])
 
 
 def test_a_parents_repeated_start_does_not_run_the_child_twice() -> None:

@@ -20,7 +20,7 @@ from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
 from tests.processes import started
-from tests.recordings import GOLDEN, RECORDED_APP
+from tests.recordings import GOLDEN_3_19, MIDFLIGHT, RECORDED_APP, SCENARIOS, RecordingSet
 from tests.running_apps import copy_app
 from tests.waiting import eventually
 
@@ -44,23 +44,23 @@ _VOLATILE = (
 )
 
 
-@pytest.mark.parametrize("scenario", GOLDEN.midflight_names)
-def test_the_strict_reader_reads_what_dotnet_left(scenario: str) -> None:
-    recorded = GOLDEN.midflight(scenario)
+@pytest.mark.parametrize(("recordings", "scenario"), MIDFLIGHT, ids=str)
+def test_the_strict_reader_reads_what_dotnet_left(recordings: RecordingSet, scenario: str) -> None:
+    recorded = recordings.midflight(scenario)
     check_hub(as_dump(recorded["storage"]), recorded["hub"])
 
 
-@pytest.mark.parametrize("scenario", sorted(set(GOLDEN.scenarios) - REWOUND))
-def test_the_strict_reader_reads_what_dotnet_finished(scenario: str) -> None:
-    recorded = GOLDEN.hub(scenario)
+@pytest.mark.parametrize(("recordings", "scenario"), [each for each in SCENARIOS if each[1] not in REWOUND], ids=str)
+def test_the_strict_reader_reads_what_dotnet_finished(recordings: RecordingSet, scenario: str) -> None:
+    recorded = recordings.hub(scenario)
     hub = next(name for name in recorded["tables"] if name.endswith("Instances")).removesuffix("Instances")
     check_hub(as_dump(recorded), hub)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("scenario", GOLDEN.midflight_names)
+@pytest.mark.parametrize("scenario", GOLDEN_3_19.midflight_names)
 def test_a_killed_host_leaves_what_dotnet_left(scenario: str, tmp_path: Path, unused_tcp_port: int) -> None:
-    recorded = GOLDEN.midflight(scenario)
+    recorded = GOLDEN_3_19.midflight(scenario)
     hub, theirs = recorded["hub"], as_dump(recorded["storage"])
     place = Place(tmp_path, hub, unused_tcp_port)
     own, from_elsewhere = by_their_host(recorded["calls"])

@@ -33,7 +33,7 @@ from tests.recordings import GOLDEN, rows_of
 from tests.storage.bench import Bench, unique
 from tests.waiting import eventually
 
-from .crashing import Death
+from .crashing import CrashPoint
 
 NOON = Instant.parse("2026-03-01T12:00:00Z")
 
@@ -314,11 +314,11 @@ async def test_a_dead_hosts_queues_are_taken_over_when_its_leases_end(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=4))
-    death = Death()
+    crash = CrashPoint()
     async with hub.host("a"):
-        async with hub.host("b", death.account(store)) as b:
+        async with hub.host("b", crash.account(store)) as b:
             await hub.settled("a", "b")
-            death.happened.set()
+            crash.happened.set()
             b.die()
             assert 15 < await hub.settled("a") < 42
         assert hub.readers.doubled == set()
@@ -330,11 +330,11 @@ async def test_a_host_with_the_name_of_a_dead_one_owns_its_queues_at_once(
 ) -> None:
     """It has the name of the dead one, which no other has: see succession/seats.py."""
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=4))
-    death = Death()
+    crash = CrashPoint()
     async with hub.host("a"):
-        async with hub.host("b", death.account(store)) as b:
+        async with hub.host("b", crash.account(store)) as b:
             await hub.settled("a", "b")
-            death.happened.set()
+            crash.happened.set()
             b.die()
         async with hub.host("b"):
             assert await hub.settled("a", "b") < 1
@@ -349,12 +349,12 @@ async def test_a_host_does_not_confirm_leases_that_ran_out(
     new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock
 ) -> None:
     hub = Hub(store, upkeep_clock, new_manager, HubNames(hub="Some", partition_count=4))
-    death = Death()
-    async with hub.host("a", death.account(store)) as host:
+    crash = CrashPoint()
+    async with hub.host("a", crash.account(store)) as host:
         await hub.settled("a")
         name = hub.names.control_queue(0)
         assert await host.manager.confirm(name)
-        death.happened.set()
+        crash.happened.set()
         await upkeep_clock.sleep(31)
         assert not await host.manager.confirm(name)
 

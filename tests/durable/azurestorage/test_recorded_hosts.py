@@ -25,7 +25,7 @@ from tests.recordings import GOLDEN
 from tests.waiting import eventually
 
 from .apps import app
-from .crashing import Death
+from .crashing import CrashPoint
 from .world import World, with_provider
 
 Owners = Mapping[str, Any]
@@ -83,7 +83,7 @@ async def host(
     account: StorageAccount, clock: VirtualClock, options: DurableTaskOptions, name: str
 ) -> AsyncIterator[World]:
     hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, worker_id=name)
-    async with hub.working(), engine(hub, app(), options, clock=clock, new_id=new_id):
+    async with hub.working(), engine(hub, app(), options, clock=clock):
         yield World(hub, clock)
 
 
@@ -91,9 +91,9 @@ async def play(
     account: StorageAccount, clock: VirtualClock, options: DurableTaskOptions, watch: Watch, shared: Owners
 ) -> float:
     """The second host joins, work is done, the first is killed. How long the second took to own all."""
-    death = Death()
+    crash = CrashPoint()
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(host(death.account(account), clock, options, "vm"))
+        first = await stack.enter_async_context(host(crash.account(account), clock, options, "vm"))
         await watch.until(lambda owners: bool(owners) and set(map(str, owners.values())) == {str(ALL_OF_ONE)})
         await stack.enter_async_context(watch.running())
         second = await stack.enter_async_context(host(account, clock, options, "second"))
@@ -102,7 +102,7 @@ async def play(
             await first.start("chain", 1, id=f"w{number}")
         for number in range(8):
             assert (await second.ended(f"w{number}")).output == "8"
-        death.happened.set()
+        crash.happened.set()
         took = await watch.until(lambda owners: {str(owner[0]) for owner in owners.values()} == {"second"})
         await clock.sleep(1)
         return took
@@ -175,7 +175,7 @@ async def test_two_hosts_on_blob_leases_end_as_recorded(account: StorageAccount,
 async def test_an_idle_host_asks_no_more_than_the_recorded_one(account: StorageAccount, clock: VirtualClock) -> None:
     """Three minutes with the default settings."""
     allowed = GOLDEN.idle_requests("idle_three_minutes")["not listed"]
-    counting = Death()
+    counting = CrashPoint()
     async with host(counting.account(account), clock, DurableTaskOptions(hub_name="Idle"), "vm"):
         await clock.sleep(1)
         before = counting.calls

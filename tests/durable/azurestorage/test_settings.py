@@ -25,7 +25,7 @@ from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
 
 from .apps import app
-from .crashing import Death
+from .crashing import CrashPoint
 from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 # Names -------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ async def test_tables_and_blobs_may_be_in_another_account(account: StorageAccoun
     async with open_builtin(None, clock) as tracking:
         options = with_provider(tracking_store_connection_name="Tracking")
         hub = AzureStorageTaskHub(options, account, clock=clock, new_id=new_id, tracking=tracking)
-        async with hub.working(), engine(hub, app(), options, clock=clock, new_id=new_id):
+        async with hub.working(), engine(hub, app(), options, clock=clock):
             world = World(hub, clock)
             await world.start("nothing", "x" * 60_000)
             await world.ended()
@@ -187,15 +187,15 @@ async def test_another_app_waits_until_the_lease_is_free(
     account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = AzureStorageTaskHub(LEASED, account, clock=clock, new_id=new_id, app_name="other")
-    death = Death()
-    async with open_world(death.account(account), clock, app(), LEASED) as first:
+    crash = CrashPoint()
+    async with open_world(crash.account(account), clock, app(), LEASED) as first:
         await first.start("chain", 1)
         await first.ended()
         script = app()
-        async with other.working(), engine(other, script, LEASED, clock=clock, new_id=new_id):
+        async with other.working(), engine(other, script, LEASED, clock=clock):
             await clock.sleep(30)
             assert 'An app other than "other" holds the app lease of this task hub' in caplog.text
-            death.happened.set()
+            crash.happened.set()
             world = World(other, clock)
             await world.start("chain", 2, id="i2")
             began = clock.now()

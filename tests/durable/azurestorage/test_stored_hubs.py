@@ -16,7 +16,7 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
 from tests.extensions.durable.recorded_calls import recorded_calls
 from tests.extensions.durable.test_golden_calls import Replay
-from tests.recordings import GOLDEN, RECORDED_APP, rows_of
+from tests.recordings import RECORDED_APP, newest, rows_of
 from tests.running_apps import OPTION, PROFILE, copy_app, run_app
 
 # Scenarios in which it does not depend on the machine's speed which messages an episode finds.
@@ -46,7 +46,7 @@ _STACKS = ("Details", "Reason", "Output", "Result")
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_the_tables_are_those_of_the_real_host(scenario: str, tmp_path: Path) -> None:
-    recorded = GOLDEN.hub(scenario)
+    recorded = newest(scenario).hub(scenario)
     hub = next(name for name in recorded["tables"] if name.endswith("Instances")).removesuffix("Instances")
     store = tmp_path / "store.db"
     await play(scenario, hub, store, tmp_path)

@@ -23,7 +23,7 @@ from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
-from tests.recordings import GOLDEN, RECORDED_APP
+from tests.recordings import GOLDEN_3_19, MIDFLIGHT, RECORDED_APP, RecordingSet
 from tests.recordings.loading import LoadedHub, load_hub
 from tests.running_apps import OPTION, copy_app, run_app
 from tests.storage.bench import unique
@@ -81,12 +81,12 @@ async def finish(world: World, account: StorageAccount, loaded: LoadedHub) -> No
     assert all("-control-" in name for name in late), "an activity is still to be run"
 
 
-@pytest.mark.parametrize("name", GOLDEN.midflight_names)
+@pytest.mark.parametrize(("recordings", "name"), MIDFLIGHT, ids=str)
 def test_a_killed_hosts_hub_is_finished_from_the_moment_of_its_death(
-    name: str, app_folder: Path, tmp_path: Path
+    recordings: RecordingSet, name: str, app_folder: Path, tmp_path: Path
 ) -> None:
     """The clock begins when the host was killed: its leases have to run out first."""
-    recorded = GOLDEN.midflight(name)
+    recorded = recordings.midflight(name)
     clock = VirtualClock(datetime.fromisoformat(recorded["stopped"]))
     store = tmp_path / "store.db"
 
@@ -110,12 +110,12 @@ WAITS_FOR_REAL_TIME = ("between_retries", "eternal_loop", "waiting_for_timer")
     "name",
     [
         pytest.param(name, marks=pytest.mark.soak if name in WAITS_FOR_REAL_TIME else ())
-        for name in GOLDEN.midflight_names
+        for name in GOLDEN_3_19.midflight_names
     ],
 )
 async def test_a_killed_hosts_hub_is_finished_on_a_real_server(name: str, app_folder: Path, azurite: str) -> None:
     clock, hub = SystemClock(), unique("Hub")
     async with our_host(app_folder, unique("Other"), azurite, clock) as (_, account):
-        loaded = await load_hub(account, GOLDEN.midflight(name), hub)
+        loaded = await load_hub(account, GOLDEN_3_19.midflight(name), hub)
     async with our_host(app_folder, hub, azurite, clock) as (world, account):
         await finish(world, account, loaded)

@@ -14,31 +14,31 @@ from emulator.durable.core.events import EventRaised, TaskCompleted, TaskFailed
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-from tests.recordings import GOLDEN, as_sent, message_blobs
+from tests.recordings import GOLDEN, MIDFLIGHT, SCENARIOS, RecordingSet, as_sent, message_blobs
 
 NOON = Instant.parse("2026-06-24T12:00:00Z")
 
 
-@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_messages_are_read_and_written_back(scenario: str) -> None:
-    for _, text in GOLDEN.messages(scenario):
+@pytest.mark.parametrize(("recordings", "scenario"), SCENARIOS, ids=str)
+def test_recorded_messages_are_read_and_written_back(recordings: RecordingSet, scenario: str) -> None:
+    for _, text in recordings.messages(scenario):
         assert wire.encode(wire.decode(text)) == text
-    for _, text in message_blobs(GOLDEN.hub(scenario)):
+    for _, text in message_blobs(recordings.hub(scenario)):
         assert wire.encode(wire.decode(text)) == text
 
 
-@pytest.mark.parametrize("name", GOLDEN.midflight_names)
-def test_messages_of_killed_hosts_are_read_and_written_back(name: str) -> None:
-    storage = GOLDEN.midflight(name)["storage"]
+@pytest.mark.parametrize(("recordings", "name"), MIDFLIGHT, ids=str)
+def test_messages_of_killed_hosts_are_read_and_written_back(recordings: RecordingSet, name: str) -> None:
+    storage = recordings.midflight(name)["storage"]
     texts = [message["text"] for found in storage["queues"].values() for message in found]
     texts += [text for _, text in message_blobs(storage)]
     for text in texts:
         assert wire.encode(wire.decode(text)) == text
 
 
-@pytest.mark.parametrize("scenario", GOLDEN.scenarios)
-def test_recorded_messages_are_in_the_queue_of_their_instance(scenario: str) -> None:
-    for queue, text in GOLDEN.messages(scenario):
+@pytest.mark.parametrize(("recordings", "scenario"), SCENARIOS, ids=str)
+def test_recorded_messages_are_in_the_queue_of_their_instance(recordings: RecordingSet, scenario: str) -> None:
+    for queue, text in recordings.messages(scenario):
         message = wire.decode(text).message
         if message is not None and "-control-" in queue:
             names = HubNames(hub=queue.partition("-control-")[0], partition_count=4)

@@ -127,7 +127,7 @@ async def open_world(
     async with AsyncExitStack() as stack:
         if executor is not None:
             await stack.enter_async_context(hub.working())
-            await stack.enter_async_context(engine(hub, executor, options, clock=clock, new_id=new_id))
+            await stack.enter_async_context(engine(hub, executor, options, clock=clock))
         yield World(hub, clock)
 
 

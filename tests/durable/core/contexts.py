@@ -76,7 +76,7 @@ _EVENTS: Mapping[int, tuple[Callable[..., HistoryEvent], _Members]] = {
             "name": ("Name", _same),
             "version": ("Version", _same),
             "input": ("Input", _same),
-            "tags": ("Tags", _nothing),
+            "tags": ("Tags", _same),
             "correlation": ("Correlation", _nothing),
             "parent_trace_context": ("ParentTraceContext", _nothing),
             "scheduled_start_time": ("ScheduledStartTime", _optional_time),

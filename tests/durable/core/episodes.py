@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import reduce
 from typing import Any
@@ -27,7 +27,6 @@ from emulator.durable.core.replay.program import Replayed, ReplaySettings, repla
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.core.status import status_after
 from emulator.instant import Instant
-from tests.counting_ids import counting_ids
 
 BEGIN = Instant.parse("2026-03-01T09:00:00Z")
 INSTANCE = OrchestrationInstance("i1", "e1")
@@ -82,25 +81,23 @@ class Instance:
     replayed: Replayed | None = None
 
     def begin(self, *events: HistoryEvent) -> RuntimeState | None:
-        """The first episode gets the ExecutionStarted by itself."""
+        """The first episode gets the ExecutionStarted by itself. All messages were just sent."""
         first = () if self.history else (self.start,)
-        return begin_episode(self.history, [TaskMessage(event, INSTANCE) for event in (*first, *events)], self.now)
+        sent = [replace(event, timestamp=self.now) for event in (*first, *events)]
+        return begin_episode(self.history, [TaskMessage(event, INSTANCE) for event in sent], self.now)
 
     def episode(self, answer: OrchestratorResponse, *events: HistoryEvent) -> Sequence[Decision]:
         """What the function's answer newly decides when these events arrive; it becomes history."""
         state = self.begin(*events)
         if state is None:
             return ()
-        self.replayed = replay(
-            state.past, state.new, answer, started=state.started, settings=self.settings, wall_clock=self.now
-        )
+        self.replayed = replay(state.past, state.new, answer, started=state.started, settings=self.settings)
         applied = apply_decisions(
             state,
             self.replayed.decisions,
             self.outbox,
             played=self.replayed.played,
             now=self.now,
-            new_id=counting_ids(),
         )
         self.state = applied.state
         self.history = [*applied.state.past, *applied.state.new]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +13,7 @@ from emulator.durable.core.episode import AppliedDecisions, Outbox, apply_decisi
 from emulator.durable.core.events import (
     ExecutionStarted,
     ExecutionTerminated,
+    HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
@@ -22,7 +25,7 @@ from emulator.durable.core.identity import OrchestrationInstance, ParentInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.replay.actions import CallActivity, CallSubOrchestrator, ContinueAsNew, WaitForExternalEvent
 from emulator.durable.core.state import RuntimeState, begin_episode
-from tests.counting_ids import counting_ids
+from emulator.instant import Instant
 from tests.durable.core.episodes import BEGIN, INSTANCE, Instance, done, finished, raised, started, waiting
 
 PARENT = ParentInstance("parent", OrchestrationInstance("p1", "pe1"), 7)
@@ -45,7 +48,6 @@ def apply(state: RuntimeState, *decisions: object, outbox: Outbox | None = None,
         outbox or Outbox(),
         played=len(state.new),
         now=BEGIN,
-        new_id=counting_ids(),
         **options,
     )
 
@@ -71,6 +73,42 @@ def test_repeated_start_is_ignored() -> None:
     instance = Instance()
     instance.episode(waiting(CallActivity("A", "1")))
     assert begin_episode(instance.history, [to("e1", started())], BEGIN) is None
+
+
+def test_the_time_of_an_episode_is_that_of_its_oldest_message() -> None:
+    """So that an episode that is repeated after a crash, perhaps with more messages, has the same time."""
+    first, second = (replace(raised("go"), timestamp=BEGIN + timedelta(seconds=seconds)) for seconds in (3, 4))
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+
+    def time_of(*events: HistoryEvent, seconds: float, redelivered: bool = False) -> Instant:
+        now, messages = BEGIN + timedelta(seconds=seconds), [to(None, event) for event in events]
+        state = begin_episode(instance.history, messages, now, redelivered=redelivered)
+        assert state is not None
+        return state.clock
+
+    assert time_of(first, seconds=5) == first.timestamp
+    assert time_of(second, first, seconds=300, redelivered=True) == first.timestamp
+    # Nobody has seen the message before, so it has waited for a host: the current time is that of the clock.
+    assert time_of(first, seconds=300) == BEGIN + timedelta(seconds=300)
+    assert time_of(first, seconds=3600, redelivered=True) == BEGIN + timedelta(seconds=3600)
+    # The clock of the sender is ahead.
+    assert time_of(first, seconds=1) == BEGIN + timedelta(seconds=1)
+    # The time never stands still.
+    assert time_of(replace(first, timestamp=BEGIN), seconds=1) == BEGIN + timedelta(microseconds=1)
+
+
+def test_a_repeated_episode_has_the_same_ids() -> None:
+    def sent() -> list[TaskMessage]:
+        outbox = Outbox()
+        child, following = StartSubOrchestration(0, "child", "c1", "1"), StartNextGeneration(1, '"2"')
+        applied = apply(first_turn(), child, following, outbox=outbox)
+        apply(applied.state, StartSubOrchestration(0, "child", "c1", "1"), outbox=outbox)
+        return outbox.control
+
+    assert sent() == sent()
+    first, second = sent()
+    assert first.target.execution_id != second.target.execution_id
 
 
 def test_no_episode_for_unstarted_or_ended_instance() -> None:
@@ -112,7 +150,7 @@ def test_child_has_parent_and_its_tags() -> None:
     assert message.event.parent == ParentInstance("flow", INSTANCE, 3, "2.0")
     assert message.event.tags == {"a": "1", "b": "2"}
     assert message.event.instance == message.target
-    assert message.target.execution_id == f"{1:032x}"
+    assert re.fullmatch("[0-9a-f]{32}", message.target.execution_id or "")
 
 
 @pytest.mark.parametrize(
@@ -171,9 +209,13 @@ def test_next_generation_starts_with_carried_events() -> None:
     assert isinstance(clock, OrchestratorStarted)
     assert event == replace(carried, is_played=True)
     assert end == OrchestratorCompleted(timestamp=BEGIN)
+    assert isinstance(start, ExecutionStarted)
+    assert re.fullmatch("[0-9a-f]{32}", start.instance.execution_id or "")
+    assert clock.timestamp == start.timestamp > state.clock
     assert start == replace(
         state.started,
-        instance=OrchestrationInstance("i1", f"{1:032x}"),
+        timestamp=start.timestamp,
+        instance=OrchestrationInstance("i1", start.instance.execution_id),
         input='"2"',
         generation=None,
     )

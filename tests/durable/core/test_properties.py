@@ -186,7 +186,7 @@ def test_events_before_start_message_follow_execution_started(order: Sequence[in
 
 
 def decided_on(history: Sequence[HistoryEvent], answer: OrchestratorResponse) -> Sequence[Decision]:
-    replayed = replay(history, [], answer, started=Instance().start, settings=ReplaySettings(), wall_clock=BEGIN)
+    replayed = replay(history, [], answer, started=Instance().start, settings=ReplaySettings())
     return [decision for decision in replayed.decisions if not isinstance(decision, Complete)]
 
 

@@ -84,6 +84,15 @@ def test_new_execution_of_sender_releases_buffered_requests() -> None:
     assert sorter.receive(fresh) == [early, fresh]
 
 
+def test_late_request_of_earlier_execution_is_delivered_and_changes_nothing() -> None:
+    sorter = MessageSorter(WINDOW)
+    _, late = sent(NOON, NOON + MINUTE)
+    [fresh] = sent(NOON + 2 * MINUTE, execution="e2")
+    assert sorter.receive(fresh) == [fresh]
+    assert sorter.receive(late) == [late]
+    assert sorter.receive(fresh) == []
+
+
 def test_request_older_than_window_is_delivered_unsorted() -> None:
     _, late = sent(NOON, NOON + MINUTE)
     [newest] = sent(NOON + 3 * WINDOW, parent="i2")

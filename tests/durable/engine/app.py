@@ -78,9 +78,9 @@ async def running_app(root: Path, account: StorageAccount, clock: Clock) -> Asyn
         for metadata in await worker.load():
             await _offer(functions, metadata, worker, stack)
         http = await stack.enter_async_context(http_activity({}, clock))
-        executor = FunctionsExecutor(functions, http, OPTIONS, clock=clock)
+        executor = FunctionsExecutor(functions, http, OPTIONS)
         await stack.enter_async_context(hub.working())
-        await stack.enter_async_context(engine(hub, executor, OPTIONS, clock=clock, new_id=new_id))
+        await stack.enter_async_context(engine(hub, executor, OPTIONS, clock=clock))
         yield App(hub, clock)
 
 

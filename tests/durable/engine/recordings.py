@@ -17,7 +17,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.messages import TaskMessage
 from emulator.storage.port import Row
 from tests.durable.core import contexts
-from tests.recordings import GOLDEN, as_sent, write_of
+from tests.recordings import RecordingSet, as_sent, write_of
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,14 @@ class WorkItem:
 
 
 class Recording:
-    def __init__(self, scenario: str) -> None:
+    def __init__(self, recordings: RecordingSet, scenario: str) -> None:
+        self.recordings = recordings
         self.scenario = scenario
-        self._blobs = dict(_all_blobs(GOLDEN.hub(scenario)))
+        self._blobs = dict(_all_blobs(recordings.hub(scenario)))
         self.received: dict[str, list[TaskMessage]] = {}
         self.checkpoints: dict[str, list[Checkpoint]] = {}
         self._read_requests()
-        self.calls = list(recorded_calls(scenario))
+        self.calls = list(recorded_calls(recordings, scenario))
 
     def work_items(self, instance_id: str) -> Iterator[WorkItem]:
         """In order. An execution's history is the rows written since it began."""
@@ -86,7 +87,7 @@ class Recording:
 
     def _read_requests(self) -> None:
         under_way: dict[str, Checkpoint] = {}
-        for request in GOLDEN.requests(self.scenario):
+        for request in self.recordings.requests(self.scenario):
             match request["op"]:
                 case "put message":
                     self._read_message(request, under_way)
@@ -145,8 +146,8 @@ def _all_blobs(hub: Any) -> Iterator[tuple[str, str]]:
             yield blob["name"], blob["content"]
 
 
-def recorded_calls(scenario: str) -> Iterator[Call]:
-    for call in GOLDEN.invocations(scenario):
+def recorded_calls(recordings: RecordingSet, scenario: str) -> Iterator[Call]:
+    for call in recordings.invocations(scenario):
         yield Call(call["kind"], call["name"], call["in"], call.get("out") or call)
 
 

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
+from typing import Any
 
 import pytest
 
 from emulator.clock import SystemClock
+from emulator.durable.azurestorage.tracking.rows import StoredEvent, checkpoint_columns, parent_id_of
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.core.events import (
     EventRaised,
@@ -41,10 +43,10 @@ from emulator.extensions.durable.protocol.history import event_pieces
 from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.worker.port import Datum, FunctionFailed, Returned
-from tests.counting_ids import counting_ids
 from tests.durable.core import contexts
 from tests.durable.engine.recordings import Call, Recording, WorkItem, recorded_calls
-from tests.recordings import GOLDEN
+from tests.recordings import GOLDEN, GOLDEN_3_19, RecordingSet
+from tests.recordings import SCENARIOS as RECORDED
 
 # Nothing is left out but these, for these reasons.
 DEPARTURES = {
@@ -52,14 +54,19 @@ DEPARTURES = {
     "fails_while_retrying": "calls unknown activities: the real instance hangs, azemu fails it",
     "purge": "its large texts were deleted before the hub was dumped; big_activity is the same orchestration",
 }
-SCENARIOS = [scenario for scenario in GOLDEN.scenarios if scenario not in DEPARTURES]
+# In 3.19.0 an output that cannot be serialized fails with the text of a non-determinism; azemu keeps the real error.
+SCENARIOS = [
+    (recordings, scenario)
+    for recordings, scenario in RECORDED
+    if scenario not in DEPARTURES and (recordings, scenario) != (GOLDEN_3_19, "not_serializable")
+]
 
 KINDS = {"orchestrator": FunctionKind.ORCHESTRATOR, "activity": FunctionKind.ACTIVITY, "entity": FunctionKind.ENTITY}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-async def test_episodes(scenario: str) -> None:
-    recording = Recording(scenario)
+@pytest.mark.parametrize(("recordings", "scenario"), SCENARIOS, ids=str)
+async def test_episodes(recordings: RecordingSet, scenario: str) -> None:
+    recording = Recording(recordings, scenario)
     stage = Stage(recording)
     for instance_id in recording.checkpoints:
         for item in recording.work_items(instance_id):
@@ -89,12 +96,11 @@ class Stage:
         for kind, name in _known_functions():
             functions.add(KINDS[kind], name, self._invoke)
         options = DurableTaskOptions()
-        executor = FunctionsExecutor(functions, None, options, clock=self._clock)  # type: ignore[arg-type]
+        executor = FunctionsExecutor(functions, None, options)  # type: ignore[arg-type]
         services = EngineServices(
             executor=executor,
             options=options,
             clock=self._clock,
-            new_id=counting_ids(),
             lifecycle=LifecycleLog(HubLog(hub_name="golden")),
         )
         self._orchestrations = OrchestrationRunner(services)
@@ -173,6 +179,24 @@ class Stage:
             status = reduce(status_after, [*past, *outcome.new_events], None)
             assert status is not None
             assert status.wire_name == recorded.status["RuntimeStatus"]
+        if self._recording.recordings is GOLDEN_3_19:
+            self._compare_row(item, outcome, recorded.status)
+
+    def _compare_row(self, item: WorkItem, outcome: EpisodeOutcome, recorded: dict[str, Any]) -> None:
+        """The status row has the recorded columns in their places, and the parent of a sub-orchestration."""
+        events = [*(item.history if outcome.past_count else ()), *outcome.new_events]
+        started = next(event for event in events if isinstance(event, ExecutionStarted))
+        ours = checkpoint_columns(
+            [StoredEvent(event, None) for event in outcome.new_events],
+            execution_id=started.instance.execution_id or "",
+            parent_id=parent_id_of(started),
+            status=reduce(status_after, events, None),
+            hub="",
+            now=Instant(0),
+            custom_status=outcome.custom_status,
+        )
+        assert list(ours) == list(recorded)
+        self._same.check(recorded["ParentInstanceId"], str(ours["ParentInstanceId"]))
 
 
 class Correspondence:
@@ -208,7 +232,7 @@ class Correspondence:
 
 def _known_functions() -> set[tuple[str, str]]:
     """All functions that any recording has called: the app has them all."""
-    names = {(call.kind, call.name) for scenario in GOLDEN.scenarios for call in recorded_calls(scenario)}
+    names = {(call.kind, call.name) for scenario in GOLDEN.scenarios for call in recorded_calls(GOLDEN, scenario)}
     return {(kind, "counter" if kind == "entity" else name) for kind, name in names}
 
 

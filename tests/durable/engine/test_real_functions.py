@@ -37,8 +37,8 @@ async def app(account: StorageAccount, clock: VirtualClock) -> AsyncIterator[App
         ("chain_n", 5, 5),
         ("fan_out_n", 120, sum(number * number for number in range(120))),
         ("nested_compound", None, [1, 4]),
-        ("activity_fail_caught", None, {"caught_first_line": "Activity function 'Boom' failed:  ValueError: boom 1"}),
-        ("fan_out_one_boom", None, ["Activity function 'Boom' failed:  ValueError: boom 1", "Hello after!"]),
+        ("activity_fail_caught", None, {"caught_first_line": "Activity function 'Boom' failed: ValueError: boom 1"}),
+        ("fan_out_one_boom", None, ["Activity function 'Boom' failed: ValueError: boom 1", "Hello after!"]),
         ("retry_success", None, "x worked"),
         ("fan_out_retry", None, ["0 worked", "1 worked"]),
         ("parent_two", None, [{"k": 1}, "x"]),
@@ -75,8 +75,8 @@ async def test_the_first_of_several_activities_wins(app: App) -> None:
 @pytest.mark.parametrize(
     ("orchestration", "input", "why"),
     [
-        ("activity_fail_uncaught", None, "Activity function 'Boom' failed:  ValueError: boom 1 \n {"),
-        ("retry_never", None, "Activity function 'Flaky' failed:  RuntimeError: attempt 3 of never \n {"),
+        ("activity_fail_uncaught", None, "Activity function 'Boom' failed: ValueError: boom 1 \n {"),
+        ("retry_never", None, "Activity function 'Flaky' failed: RuntimeError: attempt 3 of never \n {"),
         ("child_retry_fails", None, "Orchestrator function 'child' failed: no input \n Message: no input"),
         ("raises_at_once", None, "bad input"),
         pytest.param("not_serializable", None, "Object of type set is not JSON serializable", marks=LATEST),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.recordings import GOLDEN
+from tests.recordings import newest
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|\+00:00)?|\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT")
 _GUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
@@ -50,7 +50,8 @@ class Call:
 
 
 def recorded_calls(scenario: str) -> list[Call]:
-    return [Call(**call) for call in GOLDEN.calls(scenario) if "method" in call]
+    """Return the calls of the newest recording of this scenario."""
+    return [Call(**call) for call in newest(scenario).calls(scenario) if "method" in call]
 
 
 def hub_of(calls: list[Call]) -> str | None:

@@ -22,7 +22,7 @@ CONDITIONS: Mapping[str, Mapping[str, str]] = {
     "authentication": {},
     "app-lease-off": {f"{OPTION}useAppLease": "false"},
     "any-state": {f"{OPTION}overridableExistingInstanceStates": "AnyState"},
-    "forwarded-host": {f"{OPTION}httpSettings__useForwardedHost": "true"},
+    "forwarded-host": {f"{OPTION}httpSettings__useForwardedHost": "true", "AZEMU_ALLOWED_HOSTS": "example.com"},
     "stored-inputs": {f"{OPTION}storeInputsInOrchestrationHistory": "true"},
     "default-version": {f"{OPTION}defaultVersion": "2.0"},
     "strict-version": {

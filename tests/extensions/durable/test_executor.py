@@ -54,7 +54,7 @@ async def executor(
 ) -> AsyncIterator[FunctionsExecutor]:
     clock = SystemClock()
     async with http_activity(settings or {}, clock) as http:
-        yield FunctionsExecutor(functions or DurableFunctions(), http, DurableTaskOptions(), clock=clock)
+        yield FunctionsExecutor(functions or DurableFunctions(), http, DurableTaskOptions())
 
 
 def failing(kind: FunctionKind, error: Exception) -> DurableFunctions:

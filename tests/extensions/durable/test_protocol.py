@@ -75,10 +75,10 @@ def test_failure_details_are_one_line_of_json_with_the_traceback() -> None:
     """User code parses the second line of the exception's text."""
     failure = FunctionFailed(type_name="ValueError", text="boom", stack='  File "a.py", line 7, in x\n')
     failed = activities.failure_of("X", failure)
-    assert failed.reason == "Activity function 'X' failed:  ValueError: boom"
+    assert failed.reason == "Activity function 'X' failed: ValueError: boom"
     seen_by_python = f"{failed.reason} \n {failed.details}"
     details = json.loads(seen_by_python.split("\n")[1])
-    assert details["Message"] == " ValueError: boom"
+    assert details["Message"] == "ValueError: boom"
     assert details["InnerException"]["RemoteStackTrace"] == '  File "a.py", line 7, in x\n'
 
 

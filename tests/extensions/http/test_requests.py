@@ -80,7 +80,7 @@ async def test_the_url_is_as_it_was_sent(site: RunningApp, target: str) -> None:
 
 async def test_an_absolute_target_is_the_same_as_a_path(site: RunningApp) -> None:
     answer = await site.raw(
-        b"GET http://other.test/api/echo/x?q=1 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+        b"GET http://other.test/api/echo/x?q=1 HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n"
     )
     assert b'"route": {"rest": "x"}' in answer
     assert b'"params": {"q": "1"}' in answer

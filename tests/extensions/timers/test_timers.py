@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from emulator.clock import SystemClock
 from emulator.testing import AppUnderTest, start
 from emulator.virtual_time import VirtualClock
 from tests.running_apps import HTTP_APP, run_app, write_app
+from tests.waiting import logged
 
 SHOW = """
 def show(name, timer):
@@ -371,3 +373,34 @@ async def test_a_status_from_the_future_is_replaced(folder: Path, tmp_path: Path
         assert "The schedule status of function 'tick' is from the future (2030-01-01T11:00" in app.console
         await advance_to(app, "11:30")
         assert runs(app) == [[False, NEVER_RUN, "2026-11-29T11:00:00+00:00"]]
+
+
+BAD_NAME = "The binding name {} is invalid. Please assign a valid name to the binding."
+
+
+async def test_names_and_flags_of_timers(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Situation 2: underscores are allowed, two in a row and 129 letters are not; only those functions are missing."""
+    names = {"good": "my_timer", "leading": "_timer", "twice": "my__timer", "longest": "t" * 128, "longer": "t" * 129}
+    functions = [
+        f"""
+@app.timer_trigger(arg_name="{argument}", schedule="0 0 3 * * *", run_on_startup=True)
+def {name}({argument}: func.TimerRequest):
+    print("ran {name}")
+"""
+        for name, argument in names.items()
+    ]
+    flag = """
+@app.timer_trigger(arg_name="timer", schedule="0 0 3 * * *", run_on_startup="yes")
+def flag(timer: func.TimerRequest): ...
+"""
+    write_app(folder, HTTP_APP, *functions, flag)
+    async with run_app(folder, clock=SystemClock()):
+        for name in ("good", "leading", "longest"):
+            await logged(caplog, f"ran {name}")
+    for name in ("twice", "longer"):
+        assert f"The '{name}' function is in error: {BAD_NAME.format(names[name])}" in caplog.text
+        assert f"ran {name}" not in caplog.text
+    assert (
+        "Error indexing method 'Functions.flag'. 'runOnStartup' of the timer trigger 'timer' is 'yes'; allowed: true, "
+        "false." in caplog.text
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -25,13 +24,12 @@ from emulator.errors import StorageUnavailable
 from emulator.storage.azure import open_account
 from emulator.storage.azurite import Azurite, open_azurite
 from emulator.storage.azurite.connection import connect
-from emulator.storage.azurite.install import install
 from emulator.storage.azurite.probe import PortUser, probe
 from emulator.storage.azurite.process import Launch, keep_running
-from emulator.storage.azurite.program import Node, Program, find_docker, find_installed, find_node
+from emulator.storage.azurite.program import Node, Program, find_docker, find_installed
+from emulator.storage.azurite.release import VERSION
 from emulator.storage.port import StorageAccount
 from emulator.user_folders import cache_folder
-from tests.processes import has_ended
 from tests.waiting import eventually
 
 CLOCK = SystemClock()
@@ -201,7 +199,7 @@ def test_command_line_of_a_container(tmp_path: Path) -> None:
     command = Launch(program=program, ports={"blob": 1, "queue": 2, "table": 3}, folder=tmp_path).command()
     assert command[:4] == ["docker", "run", "--rm", "--interactive"]
     assert {"127.0.0.1:1:10000", "127.0.0.1:2:10001", "127.0.0.1:3:10002", f"{tmp_path}:/data"} <= set(command)
-    assert "mcr.microsoft.com/azure-storage/azurite" in command
+    assert f"mcr.microsoft.com/azure-storage/azurite:{VERSION}" in command
     assert command[command.index("--location") + 1] == "/data"
 
 
@@ -253,59 +251,6 @@ def test_azemu_cache_sets_the_cache_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AZEMU_CACHE", "d")
     assert cache_folder() == tmp_path / "d"
-
-
-WORKING_NPM = """
-from pathlib import Path
-package = Path("node_modules") / "azurite"
-package.mkdir(parents=True)
-(package / "package.json").write_text('{"version": "3.35.0"}')
-"""
-
-
-async def test_rename_is_repeated_while_a_virus_scanner_blocks_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "npm.py").write_text(WORKING_NPM)
-    rename, refusals = Path.rename, [PermissionError(13, "in use"), PermissionError(13, "in use")]
-
-    def refused_twice(path: Path, target: Path) -> Path:
-        if refusals:
-            raise refusals.pop()
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", refused_twice)
-    monkeypatch.setattr("emulator.storage.azurite.install._RENAME_PAUSE_SECONDS", 0)
-    node = Node(sys.executable, (sys.executable, str(tmp_path / "npm.py")))
-    program = await install(tmp_path / "cache", node, clock=CLOCK, print_line=lambda line: None)
-    assert program.version == (3, 35, 0)
-    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["azurite-3.35.0"]
-
-
-HANGING_NPM = """
-import subprocess, sys
-child = [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)"]
-process = subprocess.Popen(child, stdout=subprocess.PIPE, stderr=sys.stdout)
-process.stdout.readline()
-open(sys.argv[1], "w").write(str(process.pid))
-process.wait()
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="checks for a process in the POSIX way")
-async def test_cancelled_installation_leaves_no_process_and_no_files(tmp_path: Path) -> None:
-    (tmp_path / "npm.py").write_text(HANGING_NPM)
-    begun = tmp_path / "begun"
-    npm = (sys.executable, str(tmp_path / "npm.py"), str(begun))
-    installing = asyncio.create_task(
-        install(tmp_path / "cache", Node(sys.executable, npm), clock=CLOCK, print_line=lambda line: None)
-    )
-    child = int(await eventually(lambda: begun.exists() and begun.read_text(), "start of npm"))
-    installing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await installing
-    await eventually(lambda: has_ended(child), "end of npm's child process")
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.parametrize(("answer", "found"), [("exit 0", True), ("exit 1", False)])
@@ -419,6 +364,10 @@ async def test_an_app_with_data_of_its_own_keeps_them(tmp_path: Path, data: Path
         f"{data / 'azurite'}."
     ]
     assert (tmp_path / ".azurite" / ".gitignore").read_text() == "*\n"
+    if sys.platform != "win32":
+        files = [path for path in (tmp_path / ".azurite").rglob("*") if path.name != "__azurite_db_table__.json"]
+        assert any(path.name.startswith("__azurite_db_blob") for path in files)
+        assert [path for path in (tmp_path / ".azurite", *files) if path.stat().st_mode & 0o077] == []
     # Alone, it gets the usual ports, and the other app others.
     async with (
         open_azurite(tmp_path, clock=CLOCK, usual_ports=usual) as own,
@@ -580,9 +529,3 @@ async def test_unusable_data_folder_is_an_error(tmp_path: Path, data: Path) -> N
     with pytest.raises(StorageUnavailable, match="which cannot be used"):
         async with open_azurite(tmp_path, clock=CLOCK, usual_ports=free_ports()):
             pass
-
-
-def test_node_is_found() -> None:
-    node = find_node()
-    assert node is not None
-    assert shutil.which(node.run) is not None

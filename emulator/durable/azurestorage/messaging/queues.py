@@ -17,9 +17,9 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, message_blob_name, too_large_for_queue
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.checks import Accepted, check
-from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, due_at, hidden_for
+from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for, hidden_for
 from emulator.durable.azurestorage.messaging.wire import MessageData, UnreadableMessage
-from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.messages import TaskMessage, due_at
 from emulator.durable.options import MessageEncoding
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -130,6 +130,10 @@ class TaskQueue:
     async def drop(self) -> None:
         """Delete the storage queue with its messages."""
         await self._queue.drop()
+
+    async def count(self) -> int:
+        """Count all messages, hidden ones included."""
+        return await self._queue.count()
 
     def encode(self, data: MessageData) -> EncodedMessage:
         """Serialize a message and decide whether it needs a blob."""

@@ -1,4 +1,4 @@
-"""Visibility of queue messages: when a task message is due, and how long a failed one stays hidden.
+"""Visibility of queue messages: how long one stays hidden that is not due yet, or that failed.
 
 Source: docs/protocol/task-hub-storage.md chapters 6.1 and 6.6 (durabletask: Messaging/TaskHubQueue.cs).
 """
@@ -7,36 +7,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from emulator.durable.core.events import EventRaised, ExecutionStarted, TimerFired
-from emulator.durable.core.identity import is_entity
-from emulator.durable.core.messages import TaskMessage
-from emulator.instant import Instant
 from emulator.storage.port import MAX_HIDE, ZERO
 
 POISON_COUNT = 10
 """From this dequeue count on, a failing message is reported as poison. As in .NET it stays in its queue."""
 
 _LONGEST_ABANDON = timedelta(seconds=600)
-
-
-def due_at(message: TaskMessage) -> Instant | None:
-    """Return when a message may be processed; None: at once.
-
-    A delayed entity signal has its time in the event name: `op@2026-06-24T11:00:00.0000000Z`.
-    """
-    match message.event:
-        case TimerFired():
-            return message.event.fire_at
-        case ExecutionStarted():
-            return message.event.scheduled_start_time
-        case EventRaised() if is_entity(message.target.instance_id) and message.event.name.startswith("op@"):
-            try:
-                return Instant.parse(message.event.name.removeprefix("op@"))
-            except ValueError:
-                # Anyone can raise an event with such a name. Without a valid time it is delivered at once.
-                return None
-        case _:
-            return None
 
 
 def hidden_for(remaining: timedelta) -> timedelta:

@@ -19,6 +19,7 @@ from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.outage import report_outage
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = get_logger(__name__)
@@ -137,4 +138,5 @@ class AppLease:
                 if not await self._acquire():
                     return
             except EmulatorError as error:
-                _log.warning("The app lease could not be renewed: %s", error)
+                if not report_outage(error):
+                    _log.warning("The app lease could not be renewed: %s", error)

@@ -8,23 +8,24 @@ Source: docs/protocol/task-hub-storage.md chapters 3.6 to 3.8 (durabletask: Azur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
+from operator import or_
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, utf16_bytes
-from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_row_key
+from emulator.durable.azurestorage.names import SENTINEL, escape_key, history_row_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.large_columns import inline, offload
 from emulator.durable.core import events
-from emulator.durable.core.events import HistoryEvent, OrchestratorStarted
+from emulator.durable.core.events import ExecutionStarted, HistoryEvent, OrchestratorStarted
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
-from emulator.storage.filters import eq
+from emulator.storage.filters import eq, ne
 from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
@@ -72,6 +73,12 @@ class History:
     is_rewound: bool = False
     weight: int = 1000
 
+    @property
+    def started(self) -> ExecutionStarted | None:
+        """The event that began the execution; None if no events are loaded."""
+        # The second event of nearly every history.
+        return next((event for event in self.events if isinstance(event, ExecutionStarted)), None)
+
     def with_events(self, new: Sequence[HistoryEvent]) -> History:
         """Return the history of the same execution with `new` events appended."""
         return replace(
@@ -95,6 +102,7 @@ def _weight(event: HistoryEvent) -> int:
     return 300 + sum(len(text) for text in texts if text)
 
 
+_SCHEDULING = ("TaskScheduled", "SubOrchestrationInstanceCreated")
 _COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
     events.ExecutionStarted: "Input",
     events.ExecutionCompleted: "Result",
@@ -197,6 +205,26 @@ class HistoryTable:
         except (AlreadyExists, PreconditionFailed, NotFound) as refused:
             # Another host has appended to the history, or it was purged. In both cases this host must not continue.
             raise LockLost(f'The history of instance "{instance_id}" was changed by another host.') from refused
+
+    async def sentinels(self, instance_ids: Iterable[str]) -> Mapping[str, Row]:
+        """Return the sentinel rows of these instances, with one request for a few dozen of them."""
+        sought = [eq("PartitionKey", escape_key(instance_id)) for instance_id in instance_ids]
+        where = eq("RowKey", SENTINEL) & reduce(or_, sought)
+        return {unescape_key(row.partition_key): row async for row in query_rows(self._table, where)}
+
+    async def undo(self, instance_id: str, actions: Collection[int]) -> None:
+        """Replace the events that scheduled these actions, so that the next episode schedules them again.
+
+        The same change as that of a rewind; see `tracking.rewind`. The caller wakes the instance.
+        """
+        where = eq("PartitionKey", escape_key(instance_id)) & ne("RowKey", SENTINEL)
+        stored = [row async for row in query_rows(self._table, where)]
+        for row in stored:
+            event_type = row.properties.get("EventType")
+            if event_type in _SCHEDULING and row.properties.get("EventId") in actions:
+                columns = {**row.properties, "Reason": f"Rewound: {event_type}", "EventType": "GenericEvent"}
+                changed = Row(row.partition_key, row.row_key, columns)
+                await self._table.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
 
     async def delete_blobs(self, blobs: Sequence[str]) -> None:
         """Delete blobs of a replaced execution. Missing blobs are ignored."""

@@ -45,6 +45,7 @@ _log = get_logger(__name__)
 
 _COLUMNS = (
     "ExecutionId",
+    "ParentInstanceId",
     "Name",
     "Version",
     "Input",
@@ -111,6 +112,10 @@ class InstanceTable:
         return InstanceStatus(
             instance_id=unescape_key(row.partition_key),
             execution_id=_text(columns.get("ExecutionId")),
+            # Hosts of extension 3.15 do not write the column.
+            parent_instance_id=_text(columns.get("ParentInstanceId")) or None,
+            # A host may have been killed between the history and the row of a sub-orchestration's first episode. The
+            # next episode's columns do not include the name.
             name=_text(columns.get("Name")) or "",
             # None for an unknown name: one unreadable row must not fail a whole list.
             runtime_status=RuntimeStatus.from_wire_name(str(columns.get("RuntimeStatus"))),
@@ -123,6 +128,7 @@ class InstanceTable:
             custom_status=_text(columns.get("CustomStatus")),
             generation=generation_of(row) or 0,
             tags=self._tags(row),
+            scheduled_start_at=scheduled_start(row),
         )
 
     def _tags(self, row: Row) -> Tags | None:
@@ -197,6 +203,7 @@ class InstanceTable:
         columns = rows.checkpoint_columns(
             stored,
             execution_id=history.execution_id or "",
+            parent_id=rows.parent_id_of(history.started) if history.started else "",
             status=history.status,
             hub=self._hub,
             now=self._now(),
@@ -206,6 +213,9 @@ class InstanceTable:
         # Pending until the new end.
         if history.is_rewound and history.status is RuntimeStatus.RUNNING:
             columns["RuntimeStatus"] = RuntimeStatus.RUNNING.wire_name
+        if history.episodes == 2 and history.started is not None:
+            # The host of the first episode may have been killed before it wrote the row, which then has no name.
+            columns = rows.start_columns(history.started) | columns
         return await self._merge(history.instance_id, columns, if_match)
 
     async def _merge(self, instance_id: str, columns: rows.Columns, if_match: str | None) -> str | None:
@@ -239,23 +249,36 @@ class InstanceTable:
             return False
         return True
 
-    async def repair(self, history: History) -> bool:
+    async def repair(self, history: History, custom_status: str | None = None) -> bool:
         """Update the row from the history if a crash prevented its last update. Returns whether it was outdated.
 
-        The row of a newer execution is not changed.
+        `custom_status`: the one that the history implies; None leaves it as it is. The row of a newer execution is not
+        changed.
         """
         row = await self.row(history.instance_id)
-        status, execution_id = history.status, history.execution_id or ""
-        if status is None or not any(isinstance(event, ExecutionStarted) for event in history.events):
+        status, started, execution_id = history.status, history.started, history.execution_id or ""
+        if status is None or started is None:
             return False
-        if row is not None and execution_of(row) == execution_id and status_of(row) is status:
+        # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
+        # time was written late, by a host that had lost the instance.
+        has_all = row is not None and "Name" in row.properties
+        is_late = row is not None and updated_at(row) < history.events[-1].timestamp
+        is_same = row is not None and execution_of(row) == execution_id and status_of(row) is status
+        has_status = row is not None and custom_status in (None, row.properties.get("CustomStatus"))
+        if has_all and has_status and is_same and not is_late:
             return False
         if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
             return False
-        columns = rows.repair_columns(history.events, execution_id=execution_id, status=status, hub=self._hub)
-        if row is None:
-            columns["CustomStatus"] = rows.NULL_TEXT
-        elif execution_of(row) == execution_id:
+        columns = rows.repair_columns(
+            history.events,
+            execution_id=execution_id,
+            parent_id=rows.parent_id_of(started),
+            status=status,
+            hub=self._hub,
+        )
+        if custom_status is not None or row is None:
+            columns["CustomStatus"] = custom_status or rows.NULL_TEXT
+        if row is not None and execution_of(row) == execution_id and has_all:
             # The row has the input already, as a text or as the URL of a blob.
             columns.pop("Input", None)
         for column in ("Input", "Output"):
@@ -305,6 +328,10 @@ def status_of(row: Row) -> RuntimeStatus | None:
 
 def created_at(row: Row) -> Instant:
     return _time(row.properties.get("CreatedTime")) or MIN_INSTANT
+
+
+def updated_at(row: Row) -> Instant:
+    return _time(row.properties.get("LastUpdatedTime")) or MIN_INSTANT
 
 
 def scheduled_start(row: Row) -> Instant | None:

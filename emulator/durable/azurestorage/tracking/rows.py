@@ -15,6 +15,7 @@ from typing import Any
 
 from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text
+from emulator.durable.azurestorage.large import too_large_for_column
 from emulator.durable.azurestorage.names import SENTINEL, history_row_key
 from emulator.durable.core.event_objects import READERS, ObjectReader, ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, OBJECTS, Kind
@@ -218,6 +219,7 @@ def pending_columns(started: ExecutionStarted, *, hub: str, now: Instant, status
             "ExecutionId": started.instance.execution_id,
             "Generation": started.generation,
             "Tags": tags_text(started.tags),
+            "ParentInstanceId": parent_id_of(started),
         }
     )
 
@@ -226,6 +228,7 @@ def checkpoint_columns(
     new_events: Sequence[StoredEvent],
     *,
     execution_id: str,
+    parent_id: str,
     status: RuntimeStatus | None,
     hub: str,
     now: Instant,
@@ -233,7 +236,7 @@ def checkpoint_columns(
 ) -> Columns:
     """Return the columns that an episode merges into the status row.
 
-    `status` is the status after `new_events`.
+    `parent_id`: see `parent_id_of`. `status` is the status after `new_events`.
     """
     columns: dict[str, Value | None] = {
         # Always written: an episode that sets no custom status resets it, as in .NET.
@@ -241,21 +244,35 @@ def checkpoint_columns(
         "ExecutionId": execution_id,
         "LastUpdatedTime": new_events[-1].event.timestamp if new_events else now,
         "TaskHubName": hub,
+        # In every checkpoint: the row may be that of an earlier instance with the same id and another parent.
+        "ParentInstanceId": parent_id,
     }
     for stored in new_events:
         columns |= _implied(stored.event, stored.url, status, now)
     return _present(columns)
 
 
-def repair_columns(events: Sequence[HistoryEvent], *, execution_id: str, status: RuntimeStatus, hub: str) -> Columns:
+def start_columns(started: ExecutionStarted) -> Columns:
+    """Return the columns that the first episode writes and that never change, without an input that is too large."""
+    columns = dict(_implied(started, None, None, started.timestamp))
+    if started.input is not None and too_large_for_column(started.input):
+        del columns["Input"]
+    return _present(columns)
+
+
+def repair_columns(
+    events: Sequence[HistoryEvent], *, execution_id: str, parent_id: str, status: RuntimeStatus, hub: str
+) -> Columns:
     """Return the columns that the status row of an execution must have, according to its whole history.
 
-    Input and output are the full texts, however long.
+    `parent_id`: see `parent_id_of`. Input and output are the full texts, however long. The history does not contain
+    the custom status.
     """
     columns: dict[str, Value | None] = {
         "ExecutionId": execution_id,
         "LastUpdatedTime": events[-1].timestamp,
         "TaskHubName": hub,
+        "ParentInstanceId": parent_id,
     }
     for event in events:
         # A termination whose ExecutionCompleted was not stored has not ended the execution: the episode is repeated.
@@ -312,6 +329,11 @@ def terminated_columns(reason: str | None, *, updated_at: Instant, now: Instant)
 def rewound_columns(now: Instant) -> Columns:
     """Return the columns for a rewound instance. Output and CompletedTime stay until its new end, as in .NET."""
     return {"RuntimeStatus": RuntimeStatus.PENDING.wire_name, "LastUpdatedTime": now}
+
+
+def parent_id_of(started: ExecutionStarted) -> str:
+    """Return the text of the ParentInstanceId column: the id is not escaped, and empty without a parent."""
+    return "" if started.parent is None else started.parent.instance.instance_id
 
 
 def tags_text(tags: Tags | None) -> str:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 
 from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
 from emulator.durable.azurestorage.tracking.rows import StoredEvent
 from emulator.durable.azurestorage.work.sessions import Episode, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
@@ -39,6 +41,7 @@ class Checkpointer:
         sessions: Sessions,
         cache: HubCache,
         partitions: PartitionManager,
+        recent: RecentCheckpoints,
         *,
         guard_row: bool,
     ) -> None:
@@ -48,6 +51,7 @@ class Checkpointer:
         self._sessions = sessions
         self._cache = cache
         self._partitions = partitions
+        self._recent = recent
         self._guard_row = guard_row
         self._row_etags: LruCache[str, str] = LruCache(_ETAGS)
         self._slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
@@ -58,7 +62,7 @@ class Checkpointer:
         Raises LockLost if another host has changed the history or owns the control queue; then the episode must be
         abandoned.
         """
-        if not outcome.new_events:
+        if not outcome.new_events and not episode.restores_status:
             self._sessions.finish(episode)
             return
         instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
@@ -66,15 +70,30 @@ class Checkpointer:
             # Checked before anything is sent. Another host may have continued from the same history, and then the
             # action ids in our messages would mean other actions there.
             raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
+        if not outcome.new_events:
+            await self._sessions.restore_row(episode, outcome.custom_status)
+            self._sessions.finish(episode)
+            return
         # If one of the steps fails, it is unknown what is stored.
         self._cache.forget(instance_id)
+        self._recent.forget(instance_id)
+        if episode.history.events and not episode.history.is_row_current:
+            # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row.
+            # The columns of this episode alone would make a row without a name.
+            await self._instances.repair(episode.history)
         await self._send(episode, outcome)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
+        self._recent.note(after)
         await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
-        self._cache.keep(after)
+        if not await self._partitions.confirm(queue_name):
+            # Another host may have stored an episode since the history was appended, and its row was overwritten.
+            await self._instances.repair(await self._history.load(instance_id))
+            self._cache.forget(instance_id)
+        else:
+            self._cache.keep(replace(after, is_row_current=True))
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
             # the old rows refer to them.

@@ -97,6 +97,7 @@ class DeliveryPlan:
     `discard`: delete.
     `unstarted`: the instance has no history; see `plan_unstarted`.
     `check_row`: a checkpoint was interrupted or the instance has ended, so the status row may lag behind the history.
+    `restores_status`: the host may have been killed before it wrote the status row, so its custom status may be old.
     `reload`: load the events of the current execution first; nothing else is decided then.
     """
 
@@ -108,6 +109,7 @@ class DeliveryPlan:
     discard: Sequence[ReceivedMessage] = ()
     unstarted: Sequence[ReceivedMessage] = ()
     check_row: bool = False
+    restores_status: bool = False
     reload: bool = False
 
 
@@ -116,6 +118,25 @@ def plan(history: History, waiting: Sequence[ReceivedMessage], *, replaced: Coll
 
     `replaced`: ids of executions that are known to have been replaced by another one of their instance.
     """
+    return _repeated_first(_plan(history, waiting, replaced))
+
+
+def _repeated_first(planned: DeliveryPlan) -> DeliveryPlan:
+    """Leave messages that no host has received before to a later episode, if there are others.
+
+    A host may have been killed after it sent the messages of an episode. The episode has to be repeated with the
+    same messages, so that it decides the same. Those that this host received for the first time were not part of it.
+    """
+    new = [message for message in planned.run if message.dequeue_count == 1]
+    # Nothing precedes the start of an execution.
+    starts_now = planned.begins_execution and planned.run[0].dequeue_count == 1
+    if starts_now or not new or len(new) == len(planned.run):
+        return planned
+    run = [message for message in planned.run if message.dequeue_count > 1]
+    return replace(planned, run=run, later=[*new, *planned.later])
+
+
+def _plan(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
     position = next((at for at, message in enumerate(waiting) if _starts_new_execution(history, message)), None)
     if position is None:
         return _plan_current(history, waiting, replaced)
@@ -142,7 +163,7 @@ def _starts_new_execution(history: History, message: ReceivedMessage) -> bool:
         return False
     # A parent that repeats an episode after a crash starts its child again, with the same action id but a fresh
     # execution id. That is a duplicate and must not restart a child that is running.
-    first = next((event for event in history.events if isinstance(event, ExecutionStarted)), None)
+    first = history.started
     return started.parent is None or first is None or first.parent != started.parent
 
 
@@ -183,7 +204,8 @@ def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced
         others = [message for message in waiting if not is_for_execution(message.task, history.execution_id)]
         too_early, _ = _split_early(others, replaced)
         discard = [message for message in waiting if message not in too_early]
-        return DeliveryPlan(too_early=too_early, discard=discard, check_row=True)
+        restores_status = not history.is_row_current and _shows_interruption(history, discard)
+        return DeliveryPlan(too_early=too_early, discard=discard, check_row=True, restores_status=restores_status)
     return _plan_next_episode(history, waiting, replaced)
 
 
@@ -217,23 +239,29 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
     run, too_early, discard = list[ReceivedMessage](), list[ReceivedMessage](), list[ReceivedMessage]()
     known = KnownResults(history.events)
     request_ids: set[int | str] | None = None
+    responses = set[str]()
     for message in waiting:
         event, request_id = message.task.event, _responds_to(message)
         # Computed only if a response has arrived, because a history may have ten thousands of events.
         if request_id is not None and request_ids is None:
             request_ids = set(_request_ids(history.events))
+            responses = {event.name for event in history.events if isinstance(event, EventRaised)}
         if isinstance(event, ExecutionStarted):
             discard.append(message)  # The instance is running.
         elif not is_for_execution(message.task, history.execution_id):
             (too_early if _may_be_early(message, replaced) else discard).append(message)
         elif known.has(event, redelivered=message.dequeue_count > 1):
             discard.append(message)
+        elif isinstance(request_id, str) and request_id in responses:
+            discard.append(message)  # An entity that repeats a batch after a crash responds twice.
         elif request_id is not None and request_id not in (request_ids or ()):
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
             too_early.append(message)
         else:
             known.add(event)
+            if isinstance(request_id, str):
+                responses.add(request_id)
             run.append(message)
     # A redelivered message that is known already: a host crashed after the history was saved, perhaps before it
     # wrote the status row.
@@ -242,6 +270,21 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
         too_early=too_early,
         discard=discard,
         check_row=any(message.dequeue_count > 1 for message in discard),
+        restores_status=_shows_interruption(history, discard),
+    )
+
+
+def _shows_interruption(history: History, discard: Sequence[ReceivedMessage]) -> bool:
+    """Whether the history has the event of a message that was received before: it was stored, but not deleted."""
+    repeated = [message for message in discard if message.dequeue_count > 1]
+    if not repeated or history.started is None:
+        return False
+    known, started = KnownResults(history.events), history.started
+    return any(
+        message.task.event.instance == started.instance
+        if isinstance(message.task.event, ExecutionStarted)
+        else is_for_execution(message.task, history.execution_id) and known.has(message.task.event, redelivered=True)
+        for message in repeated
     )
 
 

@@ -92,11 +92,14 @@ class InstanceLoader:
         row = await self._instances.row(instance_id)
         return {message.id: disposition_of_start(message, row) for message in starts}
 
-    async def repair_row(self, history: History) -> None:
-        """Make the status row agree with the history, in case a crash prevented the second of the two writes."""
+    async def repair_row(self, history: History, custom_status: str | None = None) -> None:
+        """Make the status row agree with the history, in case a crash prevented the second of the two writes.
+
+        `custom_status`: the one that the history implies; None: unknown.
+        """
         if history.is_row_current:
             return
-        if await self._instances.repair(history):
+        if await self._instances.repair(history, custom_status):
             _log.info(
                 'The status row of instance "%s" was older than its history and was corrected', history.instance_id
             )

@@ -16,12 +16,13 @@ from typing import Any
 from emulator.background import background, task_group
 from emulator.clock import Clock
 from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
-from emulator.durable.azurestorage.messaging.visibility import due_at
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
+from emulator.durable.core.messages import due_at
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.lock_renewal import LockRenewer
+from emulator.polling.outage import report_outage
 from emulator.storage.port import ZERO
 
 _log = get_logger(__name__)
@@ -138,7 +139,7 @@ class MessageBuffer:
         # The messages stay in the buffer until the requests have ended, so that a copy that is received in the
         # meantime is recognised as the same message.
         self.let_expire(messages)
-        failures = [outcome for outcome in outcomes if outcome is not None]
+        failures = [outcome for outcome in outcomes if outcome is not None and not report_outage(outcome)]
         if failures:
             # One line for the batch: its requests have the same cause of failure, the storage service. Any other error
             # is a defect, and needs its traceback. In both cases the messages are received again.

@@ -26,12 +26,11 @@ from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.work.delivery import DeliveryPlan, Disposition, plan, plan_unstarted
 from emulator.durable.azurestorage.work.loading import InstanceLoader
 from emulator.durable.azurestorage.work.message_buffer import MessageBuffer
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent
-from emulator.durable.core.identity import OrchestrationInstance, is_entity
+from emulator.durable.core.events import EventRaised, ExecutionStarted, HistoryEvent
+from emulator.durable.core.identity import OrchestrationInstance, derived_id, is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
-from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.log_once import LogOnce
@@ -82,6 +81,7 @@ class Episode:
     """The handle of an orchestration work item.
 
     `history`: what was stored when the episode began. `sender` and `number`: Sender and Episode of its messages.
+    `restores_status`: see `OrchestrationWorkItem`.
     """
 
     session: Session
@@ -89,6 +89,7 @@ class Episode:
     history: History
     sender: OrchestrationInstance
     number: int
+    restores_status: bool = False
 
 
 class Sessions:
@@ -105,14 +106,12 @@ class Sessions:
         sender: MessageSender,
         *,
         clock: Clock,
-        new_id: NewId,
         buffer_limit: int,
     ) -> None:
         self._instances = instances
         self._cache = cache
         self._sender = sender
         self._clock = clock
-        self._new_id = new_id
         self._loader = InstanceLoader(history, instances, cache, clock)
         self._buffer = MessageBuffer(
             cache,
@@ -159,6 +158,10 @@ class Sessions:
             if self._sender.queue_of(instance_id).name == queue_name:
                 self._cache.forget(instance_id)
         await self._buffer.give_back(unstarted)
+
+    def is_busy(self, instance_id: str) -> bool:
+        """Whether this host has messages to the instance, or runs it."""
+        return instance_id in self._sessions
 
     def is_active(self, queue_name: str) -> bool:
         """Whether an episode of an instance of this queue is running."""
@@ -271,6 +274,10 @@ class Sessions:
             session.needs_whole_history = True
             self._prepare(session)
             return None
+        if planned.restores_status:
+            # These messages wait for the next plan, and those of `discard` are deleted after the row was written.
+            session.waiting = [*planned.run, *planned.later, *planned.too_early]
+            return self._status_item(session, session.history, planned.discard)
         if planned.check_row or not planned.run:
             session.phase = _Phase.PREPARING
             # The messages of the episode wait until the others are returned or deleted, and are then planned again.
@@ -295,15 +302,39 @@ class Sessions:
             # An entity is started by its first operation. .NET gives its ExecutionStarted an empty version, not an
             # absent one (docs/protocol/task-hub-storage.md 6.4).
             now = Instant.of(self._clock.now())
-            entity = OrchestrationInstance(session.instance_id, self._new_id())
+            # The first operation has an id of its own, so this execution id is unique, and the same after a crash.
+            operation = messages[0].event
+            content = operation.input if isinstance(operation, EventRaised) else None
+            entity = OrchestrationInstance(session.instance_id, derived_id("entity", session.instance_id, content))
             started = ExecutionStarted(timestamp=now, instance=entity, name=session.instance_id, version="")
             messages.insert(0, TaskMessage(started, entity))
         return OrchestrationWorkItem(
             instance=instance,
             history=() if is_new else history.events,
             messages=messages,
+            is_redelivered=any(message.dequeue_count > 1 for message in planned.run),
             handle=Episode(session, planned.run, history, instance, 1 if is_new else history.episodes + 1),
         )
+
+    def _status_item(
+        self, session: Session, history: History, messages: Sequence[ReceivedMessage]
+    ) -> OrchestrationWorkItem:
+        session.phase = _Phase.ACTIVE
+        instance = OrchestrationInstance(session.instance_id, history.execution_id)
+        return OrchestrationWorkItem(
+            instance=instance,
+            history=history.events,
+            messages=(),
+            restores_status=True,
+            handle=Episode(session, messages, history, instance, history.episodes, restores_status=True),
+        )
+
+    async def restore_row(self, episode: Episode, custom_status: str | None) -> None:
+        """Make the status row agree with the history, after a crash before the row was written.
+
+        `custom_status`: the one that the history implies; None: unknown.
+        """
+        await self._loader.repair_row(episode.history, custom_status)
 
     async def _settle(self, session: Session, history: History, planned: DeliveryPlan) -> None:
         """Settle the messages that are not part of an episode, then continue with the remaining ones."""

@@ -6,7 +6,7 @@ Source: docs/protocol/task-hub-storage.md chapter 6.7 (durabletask: AzureStorage
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from emulator.background import background, run_to_completion
@@ -61,6 +61,11 @@ class WorkItems:
                     _log.warning(
                         "An activity could not be returned to its queue; it is retried when its lock ends: %s", error
                     )
+
+    def in_flight(self) -> Collection[tuple[str, int]]:
+        """Return the activities that this host has received and not completed, as instance id and event id."""
+        tasks = [message.task for message in self._renewer.items()]
+        return {(task.target.instance_id, task.event.event_id) for task in tasks}
 
     async def next(self) -> ActivityWorkItem:
         """Wait for an activity. Cancelling the wait loses nothing: fetched activities stay for the next call."""

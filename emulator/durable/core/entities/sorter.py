@@ -187,6 +187,11 @@ class MessageSorter:
             self._senders[key] = (request.parent, _ReceiveBuffer(execution_id=request.parent_execution))
         buffer = self._senders[key][1]
         if buffer.execution_id != request.parent_execution:
+            # Of an execution that the sender has replaced since; the lock of a killed host may have delayed it. .NET
+            # goes back to that execution: the request then waits for predecessors that were delivered long ago, and
+            # duplicates of the newer execution are not recognised any more.
+            if request.timestamp <= buffer.last:
+                return [*delivered, request]
             delivered += buffer.restart(request.parent_execution)
         return [*delivered, *buffer.receive(request, self._receive_horizon)]
 

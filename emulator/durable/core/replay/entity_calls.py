@@ -43,10 +43,10 @@ class EntityCalls:
         self._sorter = MessageSorter(window)
         self._request_count = 0
 
-    def send(self, action: CallEntity | SignalEntity, number: int, *, now: Instant, wall_clock: Instant) -> SentRequest:
+    def send(self, action: CallEntity | SignalEntity, number: int, *, now: Instant) -> SentRequest:
         """Return the request of the action with the id `number`.
 
-        `now`: clock of the episode at which the replay has arrived. `wall_clock`: only informs the receiver.
+        `now`: clock of the episode at which the replay has arrived.
         """
         # Computed even if the history has the request: the counter is part of the name, and .NET counts every request.
         name = f"{self._caller.instance_id}_{now.text7}_{self._request_count}"
@@ -68,7 +68,8 @@ class EntityCalls:
             parent=self._caller.instance_id,
             parent_execution=self._caller.execution_id,
             due=action.due if isinstance(action, SignalEntity) else None,
-            requested_at=wall_clock,
+            # .NET takes the time of its machine here, which would be another one after a crash.
+            requested_at=now,
         )
         # Entities deliver delayed signals without sorting them, so a label would only delay the requests after it.
         if request.due is None:

@@ -47,7 +47,6 @@ from emulator.durable.core.replay.external_events import EventTrace
 from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
-from emulator.instant import Instant
 
 _NOT_STORABLE = "has half of a surrogate pair. No row or blob can be named after it. Use complete characters."
 
@@ -90,16 +89,14 @@ def replay(
     *,
     started: ExecutionStarted,
     settings: ReplaySettings,
-    wall_clock: Instant,
 ) -> Replayed:
     """Replay the actions of `response` over the stored events `past` and this episode's events `new`.
 
-    `started`: the event that began the execution. `wall_clock`: only written into requests to entities. A
-    non-determinism does not raise: it fails the execution.
+    `started`: the event that began the execution. A non-determinism does not raise: it fails the execution.
     """
     # New events are messages that were received. Only the stored history records actions.
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
-    program = _ActionProgram(response, started, recorded, settings, wall_clock)
+    program = _ActionProgram(response, started, recorded, settings)
     context = program.context
     played = 0
     try:
@@ -137,7 +134,6 @@ class _ActionProgram:
         started: ExecutionStarted,
         recorded: Mapping[int, RecordedAction],
         settings: ReplaySettings,
-        wall_clock: Instant,
     ) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.context = OrchestrationContext(lambda: run(self._run()), compares=response.actions is not None)
@@ -145,7 +141,6 @@ class _ActionProgram:
         self._started = started
         self._recorded = recorded
         self._settings = settings
-        self._wall_clock = wall_clock
         self._steps_begun = 0
         self._actions_invoked = 0
         sent = {number: event for number, event in recorded.items() if isinstance(event, EventSent)}
@@ -296,7 +291,7 @@ class _ActionProgram:
             raise Failure(f"The entity key {entity.key!a} {_NOT_STORABLE}")
         self._require(FunctionKind.ENTITY, entity.name)
         context = self.context
-        request = self._entity_calls.send(action, context.next_id, now=context.now, wall_clock=self._wall_clock)
+        request = self._entity_calls.send(action, context.next_id, now=context.now)
         context.send_event(action.instance_id, request)
         return request.id
 

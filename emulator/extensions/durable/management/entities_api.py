@@ -22,7 +22,7 @@ from emulator.extensions.durable.management.api_request import (
     json_response,
     message_response,
 )
-from emulator.extensions.durable.management.list_query import page_headers, read_paging
+from emulator.extensions.durable.management.list_query import checked_pages, page_headers, read_paging
 from emulator.extensions.durable.management.plain_input import operation_input_problem
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import CleanEntities, Entities
@@ -47,7 +47,8 @@ class EntitiesApi:
             case "GET", Entities(str(name), str(key)):
                 return await self.get(hub.client, name, key)
             case "GET", Entities(name, _):
-                return await self.query(request, hub.client, name)
+                with checked_pages(self._profile):
+                    return await self.query(request, hub.client, name)
             case "POST", Entities(name, key):
                 return await self.signal(request, hub, name, key, request.query.get("op") or "")
             case "DELETE", Entities(name, key):

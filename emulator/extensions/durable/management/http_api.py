@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from emulator.clock import Clock
+from emulator.config import host_names
 from emulator.durable.options import DurableTaskOptions
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions
@@ -42,6 +43,7 @@ from emulator.extensions.durable.management.routing import (
     find_target,
 )
 from emulator.extensions.durable.management.starts_api import StartsApi
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.logs import get_logger
 from emulator.storage.port import StorageError, StorageUnreachable
@@ -71,12 +73,15 @@ class HttpApi:
         clock: Clock,
         profile: HttpProfile,
         system_key: SystemKey,
+        callers: CallerRules,
         strict_purge: bool = False,
     ) -> None:
         self._options = options
         self._hubs = hubs
         self._clock = clock
         self._system_key = system_key
+        self._callers = callers
+        self._warned_about_forwarded_host = False
         takes_traces = options.tracing.distributed_tracing_enabled
         self._starts = StartsApi(profile, functions, self._urls_for, takes_traces=takes_traces)
         self._instances = InstancesApi(profile, strict_purge=strict_purge)
@@ -104,7 +109,8 @@ class HttpApi:
             return server_error_response(error)
         except (StorageError, StorageUnreachable) as error:
             # The client gets no detail of the storage, as in the extension; the console shows it.
-            _log.error("%s %s: %s", request.method, request.rel_url.raw_path, error)
+            # Without the base path, in which the RPC listener has its token.
+            _log.error("%s /%s: %s", request.method, request.raw_path[base_length:].lstrip("/"), error)
             return server_error_response(
                 "An error occurred while communicating with Azure Storage",
                 "DurableTask.AzureStorage.Storage.DurableTaskStorageException",
@@ -151,9 +157,19 @@ class HttpApi:
                 raise InvalidOrigin(
                     f'X-Forwarded-Host "{host}" and X-Forwarded-Proto "{scheme}" must contain one value, not a list.'
                 )
-            # The extension replaces scheme and host of the request URL and leaves its port.
-            port = urlsplit(request.origin).port
-            origin = f"{scheme}://{host}" + (f":{port}" if port is not None else "")
+            if self._callers.accepts_forwarded_host(host):
+                # The extension replaces scheme and host of the request URL and leaves its port.
+                port = urlsplit(request.origin).port
+                origin = f"{scheme}://{host}" + (f":{port}" if port is not None else "")
+            elif not self._warned_about_forwarded_host:
+                self._warned_about_forwarded_host = True
+                _log.warning(
+                    "The header X-Forwarded-Host with the name %r is ignored. If a proxy of yours sends it, start "
+                    "azemu with --host-names %s, or add the name to the setting %s.",
+                    host,
+                    host,
+                    host_names.SETTING,
+                )
         return ManagementUrls(
             # Also for the RPC listener, whose own URL only the SDK in this process can reach.
             base=origin + WEBHOOK_PATH,

@@ -25,7 +25,7 @@ from emulator.extensions.durable.management.api_request import (
     message_response,
     server_error_response,
 )
-from emulator.extensions.durable.management.list_query import page_headers, read_paging, read_statuses
+from emulator.extensions.durable.management.list_query import checked_pages, page_headers, read_paging, read_statuses
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import Event, Instance, Instances, Operation
 from emulator.extensions.durable.management.status_payload import full_status_payload, status_payload
@@ -52,7 +52,8 @@ class InstancesApi:
         """Respond to a request for instances; 404 for other methods than those of the endpoint."""
         match request.method, target:
             case "GET", Instances():
-                return await self.query(request, hub.client)
+                with checked_pages(self._profile):
+                    return await self.query(request, hub.client)
             case "DELETE", Instances():
                 return await self.purge_many(request, hub.client)
             case "GET", Instance(instance_id):

@@ -6,12 +6,14 @@ Source: durable-extension, HttpApiHandler.cs; Enum.TryParse of .NET; docs/protoc
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from emulator.dotnet.query_values import parse_int
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.extensions.durable.management.api_request import ApiRequest
+from emulator.extensions.durable.management.api_request import ApiRequest, InvalidArgument
+from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.storage.port import InvalidRequest
 
 CONTINUATION_HEADER = "x-ms-continuation-token"
@@ -33,6 +35,17 @@ class Paging:
     def same_page(self) -> str:
         """The continuation of a response that has read no rows: it leads to the requested page again."""
         return self.continuation or _FIRST_PAGE
+
+
+@contextmanager
+def checked_pages(profile: HttpProfile) -> Iterator[None]:
+    """Report a page that storage or `read_paging` refuses as InvalidArgument, if the profile says so."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if not profile.checks_pages:
+            raise
+        raise InvalidArgument(f"The page cannot be read. {error}") from None
 
 
 def read_paging(request: ApiRequest) -> Paging:

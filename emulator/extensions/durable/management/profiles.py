@@ -21,6 +21,7 @@ class HttpProfile:
     `checks_starts`: starting an unknown orchestrator or an invalid instance id gets a 400 response.
     `short_start_errors`: the 400 body of a start has the member Message only.
     `refuses_entity_lifecycle`: terminate, suspend and resume of an entity gets a 400 response.
+    `checks_pages`: a negative page size or a foreign token gets a 400 response, and not 500 as an error of storage.
     `cleans_entities`: POST cleanEntityStorage exists.
     """
 
@@ -28,6 +29,7 @@ class HttpProfile:
     checks_starts: bool
     short_start_errors: bool
     refuses_entity_lifecycle: bool
+    checks_pages: bool
     cleans_entities: bool
 
 
@@ -38,6 +40,8 @@ DEFAULT = HttpProfile(
     short_start_errors=False,
     # A task hub stores an entity as an orchestration, so the real extension would terminate or suspend that.
     refuses_entity_lifecycle=True,
+    # The caller's mistake, for which the real extension reports an error of the storage.
+    checks_pages=True,
     # In Azure clients ask for it over gRPC, which azure-functions-durable 1.x does not speak.
     cleans_entities=True,
 )
@@ -46,6 +50,7 @@ E26 = HttpProfile(
     checks_starts=False,
     short_start_errors=True,
     refuses_entity_lifecycle=False,
+    checks_pages=False,
     cleans_entities=False,
 )
 

@@ -1,10 +1,16 @@
 """RPC listener: the durable HTTP API on a loopback port, without keys, for the SDK in the Python worker.
 
+Its responses contain the system key, and every user of the machine can connect to it. Hence, unlike that of the
+extension, its path begins with a token that only the client bindings of this host know:
+
+    http://127.0.0.1:17071/durabletask/4f1c…/instances/abc
+
 Source: durable-extension, LocalHttpListener.cs; docs/protocol/durable-client-http.md 1.7.
 """
 
 from __future__ import annotations
 
+import hmac
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,13 +20,15 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.extensions.durable.management.api_request import error_response
+from emulator.extensions.durable.management.api_request import message_response
+from emulator.extensions.durable.management.management_urls import WEBHOOK_PATH
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.server.connections import Listener, listen
 from emulator.listening import PortUnavailable
 from emulator.logs import get_logger
-from emulator.random_numbers import sample
+from emulator.random_numbers import random_bytes, sample
 
-# Loopback only: requests need no key.
+# Loopback only: requests need a token, but no key.
 ADDRESS = "127.0.0.1"
 BASE_PATH = "/durabletask/"
 
@@ -28,6 +36,7 @@ BASE_PATH = "/durabletask/"
 _PREFERRED_PORT = 17071
 _OTHER_PORTS = range(30_000, 31_000)
 _ATTEMPTS = 10
+_TOKEN_BYTES = 24
 # Unlike the Functions host, LocalHttpListener does not limit request bodies. The caller is the app itself.
 _NO_LIMIT = sys.maxsize
 _log = get_logger(__name__)
@@ -52,11 +61,14 @@ class NoFreePort(EmulatorError):
 class RpcListener:
     """Server of the durable HTTP API for the SDK.
 
-    `base_url`: its URL; None while it is closed. `any_port`: use a port that the system chooses, not the extension's.
+    `base_url`: its URL with the token; None while it is closed. `any_port`: use a port that the system chooses, not the
+    extension's.
     """
 
-    def __init__(self, handle: ApiHandler, clock: Clock, *, any_port: bool = False) -> None:
+    def __init__(self, handle: ApiHandler, callers: CallerRules, clock: Clock, *, any_port: bool = False) -> None:
+        self._base_path = f"{BASE_PATH}{random_bytes(_TOKEN_BYTES).hex()}/"
         self._handle = handle
+        self._callers = callers
         self._clock = clock
         self._any_port = any_port
         self.base_url: str | None = None
@@ -66,13 +78,15 @@ class RpcListener:
         """Listen while entered. Raises NoFreePort."""
         async with AsyncExitStack() as stack:
             listener = await self._open(stack)
+            origin = f"http://{ADDRESS}:{listener.port}"
             # The SDK appends paths that do not begin with a slash.
-            self.base_url = f"http://{ADDRESS}:{listener.port}{BASE_PATH}"
-            _log.info("Opened local http RPC endpoint: %s", self.base_url)
+            self.base_url = f"{origin}{self._base_path}"
+            # Without the token, because logs are shown to others.
+            _log.info("Opened local http RPC endpoint: %s%s", origin, BASE_PATH)
             try:
                 yield
             finally:
-                _log.info("Closing local http RPC endpoint: %s", self.base_url)
+                _log.info("Closing local http RPC endpoint: %s%s", origin, BASE_PATH)
                 # From here on client bindings fail at once instead of sending requests to a closed port.
                 self.base_url = None
 
@@ -82,17 +96,19 @@ class RpcListener:
             try:
                 return await stack.enter_async_context(listen(self._respond, self._clock, address=ADDRESS, port=port))
             except PortUnavailable:
-                _log.warning("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
+                _log.debug("Failed to open local port %d. This was attempt #%d to open a local port.", port, attempt)
         raise NoFreePort
 
     async def _respond(self, request: web.Request) -> web.Response:
-        # The extension removes the base by its length, whatever the path begins with. For a shorter path Substring
-        # throws, and the client sees this exception.
-        if len(request.raw_path.partition("?")[0]) < len(BASE_PATH):
-            return error_response(
-                400,
-                "One or more of the arguments submitted is incorrect",
-                exception="startIndex cannot be larger than length of string. (Parameter 'startIndex')",
-                exception_type="System.ArgumentOutOfRangeException",
+        refusal = self._callers.refusal(request)
+        # In constant time, so that the response time says nothing about the token.
+        has_token = hmac.compare_digest(request.raw_path[: len(self._base_path)].encode(), self._base_path.encode())
+        if refusal is None and not has_token:
+            refusal = message_response(
+                403,
+                "The path must begin with the rpcBaseUrl of a durable client binding, which has a token for this run "
+                f"of the host. Without the token use {WEBHOOK_PATH} on the port of the host.",
             )
-        return await self._handle(request, base_length=len(BASE_PATH), body_limit=_NO_LIMIT)
+        if refusal is not None:
+            return refusal
+        return await self._handle(request, base_length=len(self._base_path), body_limit=_NO_LIMIT)

@@ -15,12 +15,14 @@ from emulator.extensions.durable.management.history_view import history_view
 
 def status_payload(status: InstanceStatus, *, show_input: bool) -> dict[str, Any]:
     """Return the payload without history events."""
-    # Only this member may be missing; all others are null if they have no value.
+    # Only these two members may be missing; all others are null if they have no value.
     version = {"version": status.version} if status.version else {}
+    parent = {"parentInstanceId": status.parent_instance_id} if status.parent_instance_id else {}
     return {
-        "name": status.name,
+        "name": status.name or None,
         **version,
         "instanceId": status.instance_id,
+        **parent,
         "runtimeStatus": status.runtime_status.wire_name if status.runtime_status is not None else "Unknown",
         "input": lenient_value(status.input) if show_input else None,
         "customStatus": lenient_value(status.custom_status),

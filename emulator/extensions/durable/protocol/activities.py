@@ -50,8 +50,7 @@ def result_of(returned: Datum | None) -> str | None:
 
 def failure_of(name: str, failure: FunctionFailed) -> ActivityFailed:
     """Return the failure to record when the function `name` raised an exception."""
-    # With the second space that the extension leaves when it cuts the worker's text.
-    message = f" {failure.type_name}: {failure.text}"
+    message = f"{failure.type_name}: {failure.text}"
     return ActivityFailed(f"Activity function '{name}' failed: {message}", _exception_json(message, failure))
 
 

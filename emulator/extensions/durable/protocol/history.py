@@ -1,6 +1,6 @@
 """History events as a Python orchestrator receives them: indented JSON, members in .NET's order.
 
-Source: recordings of durable-extension 3.15.2; docs/protocol/durable-orchestration.md 2.4.
+Source: recordings of durable-extension 3.15.2 and 3.19.0; docs/protocol/durable-orchestration.md 2.4.
 """
 
 from __future__ import annotations

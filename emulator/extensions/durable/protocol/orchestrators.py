@@ -33,6 +33,7 @@ from emulator.durable.core.replay.actions import (
     WhenAny,
 )
 from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
+from emulator.durable.core.state import SOURCE_INSTANCE_ID
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean_text, event_pieces, indented_text, string_text
 from emulator.instant import Instant
@@ -77,6 +78,7 @@ def context_pieces(
         "instanceId": string_text(started.instance.instance_id),
         "isReplaying": boolean_text(started.is_played),
         "parentInstanceId": string_text(parent),
+        "sourceInstanceId": string_text((started.tags or {}).get(SOURCE_INSTANCE_ID)),
         # The highest schema of the response. Older releases of the SDK know only the first of these members.
         "upperSchemaVersion": "1",
         "upperSchemaVersionNew": "3",

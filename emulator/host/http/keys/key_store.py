@@ -9,7 +9,6 @@ Source: host, Security/KeyManagement/SecretManager.cs; docs/protocol/functions-h
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from emulator.host.http.keys.secret_format import (
     read_host_secrets,
 )
 from emulator.logs import get_logger
+from emulator.private_files import make_private_folder, owner_only
 
 logger = get_logger(__name__)
 
@@ -100,13 +100,14 @@ class FileSecrets:
 
     def _replace(self, path: Path, text: str) -> None:
         if not self._folder.exists():
-            self._folder.mkdir(parents=True)
+            make_private_folder(self._folder)
             # Without it, users could commit the keys without noticing.
-            (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
+            with open(self._folder / ".gitignore", "w", encoding="utf-8", opener=owner_only) as file:
+                file.write("*\n")
         draft = path.with_suffix(".new")
         # The mode is set at creation, so the keys are never readable for others. The complete draft is renamed, so that
         # neither a crash nor a concurrent reader meets half a file.
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        with open(draft, "w", encoding="utf-8", opener=owner_only) as file:
             file.write(text)
         draft.replace(path)
 

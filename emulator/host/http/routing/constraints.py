@@ -11,12 +11,21 @@ import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from emulator.logs import get_logger
+from emulator.packages import require
 
 Constraint = Callable[[str | None], bool]
 """Predicate over a route value; None means that the path has no such value."""
 
+_log = get_logger(__name__)
+
 _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
+REGEX_SECONDS: Final = 0.1
+"""Processor time that a `regex()` constraint may take for one value. Usual ones take microseconds."""
+
 # The exclusive limit of System.Decimal, whose mantissa has 96 bits.
 _DECIMAL_LIMIT = Decimal(2**96)
 
@@ -44,8 +53,9 @@ def _present(test: Callable[[str], bool]) -> Constraint:
 
 
 def _integer(text: str) -> int | None:
-    """Parse like long.Parse, but without a limit. Python's int() would accept underscores and other digits too."""
-    return int(text) if re.fullmatch(r"\s*[-+]?[0-9]+\s*", text) else None
+    """Parse like long.Parse. Python's int() would accept underscores and other digits too."""
+    match = re.fullmatch(r"\s*([-+]?)0*([0-9]{1,20})\s*", text)  # The longest Int64 has 19 digits.
+    return int(match[1] + match[2]) if match else None
 
 
 def _integer_in(accepted: range) -> Constraint:
@@ -59,7 +69,7 @@ def _integer_in(accepted: range) -> Constraint:
 def _is_decimal(text: str) -> bool:
     bare = text.strip()
     # NumberStyles.Number: group separators anywhere, and a sign at either end.
-    if not re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)[-+]?", bare, re.ASCII):
+    if not re.fullmatch(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)[-+]?", bare, re.ASCII):
         return False
     try:
         return abs(Decimal(bare.strip("+-").replace(",", ""))) < _DECIMAL_LIMIT
@@ -72,7 +82,7 @@ def _is_float(text: str) -> bool:
     # .NET spells the symbols of the invariant culture out; Python's float() would accept "inf" too.
     if bare.lower() in ("nan", "-nan", "infinity", "-infinity", "+infinity", "∞", "-∞"):
         return True
-    number = re.fullmatch(r"[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII)
+    number = re.fullmatch(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", bare, re.ASCII)
     return number is not None and not math.isnan(float(bare.replace(",", "")))
 
 
@@ -160,13 +170,32 @@ def _length_in(accepted: range) -> Constraint:
 
 
 def _regex(expression: str) -> Constraint:
-    # .NET writes named groups without the P. The rest of what routes use has the same syntax in both languages.
+    # Loaded only for the routes that need it. The module `re` cannot limit the time of a match, during which no other
+    # request would be served; see docs/decisions/0005-regex-with-a-time-limit.md.
+    require("regex")
+    import regex
+
     try:
-        pattern = re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", expression), re.IGNORECASE)
-    except re.error as error:
+        pattern = regex.compile(expression, regex.IGNORECASE)  # type: ignore[no-untyped-call]
+    except regex.error as error:
         raise ValueError(f"'{expression}' is not a regular expression: {error}") from None
-    # As in .NET the expression may match anywhere in the value, unless it has anchors.
-    return _present(lambda value: pattern.search(value) is not None)
+
+    def is_found(value: str) -> bool:
+        try:
+            # As in .NET the expression may match anywhere in the value, unless it has anchors.
+            return pattern.search(value, timeout=REGEX_SECONDS) is not None
+        except TimeoutError:
+            # On Azure the request fails after ten seconds, during which it takes a whole processor.
+            _log.warning(
+                "A request is answered as if its route did not match: the constraint regex(%s) took longer than %s s "
+                "on a value of %d characters. Write it so that no text can be matched in many ways: not (a+)+ but a+.",
+                expression,
+                REGEX_SECONDS,
+                len(value),
+            )
+            return False
+
+    return _present(is_found)
 
 
 _WITH_ARGUMENTS: dict[str, Callable[[str], Constraint]] = {

@@ -37,6 +37,7 @@ class Route:
     """A path template and its handler.
 
     `name`: the function's name, or a description of a built-in route. `methods`: in upper case; None means all.
+    `public`: for every Host and Origin, as functions are on Azure; others are only for callers that `callers` accepts.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Route:
     methods: Collection[str] | None
     access: Access
     handler: Handler
+    public: bool = False
 
     def match(self, method: str, path: Sequence[str]) -> dict[str, str] | None:
         """Return the route parameters if method and path (see `paths.split_path`) match, else None."""
@@ -125,6 +127,7 @@ def webhook_routes(webhooks: Iterable[Webhook]) -> list[Route]:
             methods=_WEBHOOK_METHODS,
             access=SystemLevel(system_key_name(webhook.name)),
             handler=handler,
+            public=webhook.public,
         )
 
     return [route(webhook) for webhook in webhooks]

@@ -32,8 +32,9 @@ from emulator.host.http.server.aiohttp_internals import (
     KestrelServer,
     incompatibility,
 )
-from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection
-from emulator.listening import listening_sockets
+from emulator.host.http.server.limits import REQUEST_HEAD_SECONDS, kestrel_rejection, origin_form
+from emulator.host.http.server.open_requests import answering
+from emulator.listening import BACKLOG, listening_sockets
 from emulator.logs import get_logger
 
 logger = get_logger(__name__)
@@ -119,7 +120,8 @@ async def listen(
     async def handle_accepted(request: web.Request) -> web.StreamResponse:
         rejection = kestrel_rejection(request)
         if rejection is None:
-            return await handle(request)
+            with answering():
+                return await handle(origin_form(request))
         logger.debug("Rejected a request from %s: %s", request.remote, rejection.reason)
         rejection.force_close()
         return rejection
@@ -131,7 +133,7 @@ async def listen(
         connections = PlainServer(handle_accepted)
     # asyncio.Server closes its socket. It gets a duplicate, so that the next host can use the caller's.
     own = [sock.dup() for sock in sockets] or listening_sockets(address, port)
-    servers = [await loop.create_server(connections, sock=sock) for sock in own]
+    servers = [await loop.create_server(connections, sock=sock, backlog=BACKLOG) for sock in own]
     try:
         yield Listener(servers, connections, clock)
     finally:

@@ -6,8 +6,13 @@ Source: ASP.NET Core, KestrelServerLimits.cs, HttpUtilities.cs, Http1Connection.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion10, HttpVersion11, web
+from yarl import URL
+
+from emulator.config.host_names import split_authority
 
 SUPPORTED_VERSIONS = (HttpVersion10, HttpVersion11)
 MAX_REQUEST_LINE_BYTES = 8 * 1024
@@ -39,12 +44,38 @@ def kestrel_rejection(request: web.Request) -> web.Response | None:
     # HTTP/1.0 requests may lack the header; RFC 9112 3.2 demands exactly one of all others.
     if len(hosts) > 1 or (request.version >= (1, 1) and not hosts) or not all(map(_is_valid_host, hosts)):
         return web.Response(status=400)
+    if not request.raw_path.startswith("/") and not _is_target_of(request.raw_path, hosts):
+        return web.Response(status=400)
     # aiohttp decodes bytes that are not UTF-8 to lone surrogates. Every later attempt to encode such a text, for
     # example for the worker or for the log, would raise UnicodeEncodeError.
     texts = (request.path_qs, *request.headers.values())
     if any("\ud800" <= character <= "\udfff" for text in texts if not text.isascii() for character in text):
         return web.Response(status=400)
     return None
+
+
+def origin_form(request: web.Request) -> web.Request:
+    """Return a request whose target is a path and query; `http://host/path`, as clients of proxies send it, is cut."""
+    if request.raw_path.startswith(("/", "*")):
+        return request
+    target = urlsplit(request.raw_path)
+    return request.clone(rel_url=URL.build(path=target.path or "/", query_string=target.query, encoded=True))
+
+
+def _is_target_of(target: str, hosts: Sequence[str]) -> bool:
+    """Return whether the authority of an absolute target is that of the Host header, or the target is `*`."""
+    if target == "*" or not hosts:
+        return True
+    # Otherwise `http://evil.example/admin` with `Host: localhost` would be a request to two hosts.
+    scheme, separator, rest = target.partition("://")
+    authority = re.split(r"[/?#]", rest if separator else target, maxsplit=1)[0].rpartition("@")[2]
+    default = "443" if separator and scheme.lower() == "https" else "80"
+
+    def with_port(text: str) -> tuple[str, str]:
+        host, port = split_authority(text)
+        return host, port or default
+
+    return with_port(authority) == with_port(hosts[0])
 
 
 def _is_valid_host(text: str) -> bool:

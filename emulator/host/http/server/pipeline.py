@@ -62,7 +62,7 @@ def cors(then: Stage, settings: Cors | None) -> Stage:
     def allowed_origin(origin: str) -> dict[str, str]:
         if "*" in settings.origins:
             return {"Access-Control-Allow-Origin": "*"}
-        if origin.lower().rstrip("/") not in (allowed.lower() for allowed in settings.origins):
+        if not settings.allows(origin):
             return {}
         credentials = {"Access-Control-Allow-Credentials": "true"} if settings.credentials else {}
         # The response depends on the Origin header, so a cache must not give it to another origin.

@@ -22,6 +22,7 @@ from yarl import URL
 
 from emulator.clock import Clock
 from emulator.config.start import Cors
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.authorization import Authorizer
 from emulator.host.http.routing.paths import has_dot_segments, normalized_path, split_path
 from emulator.host.http.routing.routes import FunctionRoutes, HttpCall, Route, first_match
@@ -53,6 +54,7 @@ class Site:
     builtin: Sequence[Route]
     functions: FunctionRoutes
     authorizer: Authorizer
+    callers: CallerRules
     options: HttpOptions = field(default_factory=HttpOptions)
     cors: Cors | None = None
     homepage: bool = True
@@ -130,6 +132,8 @@ class _Router:
                 return web.Response(status=204)
             return web.Response(text=_HOMEPAGE, content_type="text/html", charset="utf-8")
         route, values = matched
+        if not route.public and (refusal := site.callers.refusal(request)) is not None:
+            return refusal
         # Routing comes before authorization: an unknown path is 404 with and without a key.
         rejection = await site.authorizer.rejection_status(route.access, request.headers, request.query)
         if rejection is not None:

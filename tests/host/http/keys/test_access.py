@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.host.admin.api import HostCommands
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyScope, KeyStore
 from emulator.host.http.keys.secret_format import KeyKind
 from emulator.host.http.routing.routes import FunctionRoutes, Route
@@ -146,7 +149,14 @@ async def beside(site: RunningApp, keys: KeyStore) -> AsyncIterator[tuple[Runnin
     done: list[str] = []
     commands = HostCommands(restart=lambda: done.append("restart"), drain=lambda: done.append("drain"))
     host = site.app.host
-    parts = SiteParts(host=host, extensions=host.extensions, routes=FunctionRoutes(), keys=keys, commands=commands)
+    parts = SiteParts(
+        host=host,
+        extensions=host.extensions,
+        routes=FunctionRoutes(),
+        keys=keys,
+        callers=CallerRules(()),
+        commands=commands,
+    )
     with socket.create_server(("127.0.0.1", 0)) as sock:
         async with open_site(site.app.configuration, parts, sockets=[sock], clock=SystemClock()) as opened:
             yield replace(site, app=replace(site.app, port=sock.getsockname()[1])), list(opened.routes)
@@ -160,6 +170,69 @@ async def test_access_of_every_built_in_route(beside: tuple[RunningApp, list[Rou
         for method in route.methods or ():
             found = tuple([await refusal(site, method, path, caller) for caller in CALLERS])
             assert found == BUILTIN[route.name], f"{method} {path}"
+
+
+# Headers of a request → whether it may reach routes that are not public: to read, and to change something. Every route
+# gets the first ones, those with these beginnings get all.
+SENDERS: Sequence[tuple[Mapping[str, str], bool, bool]] = [
+    ({"Host": "localhost"}, True, True),
+    ({"Host": "evil.example"}, False, False),
+    ({"Host": "localhost", "Origin": "http://evil.example"}, True, False),
+    ({"Host": "localhost", "Sec-Fetch-Site": "cross-site"}, True, False),
+    ({"Host": "localhost", "Origin": "https://friend.example", "Sec-Fetch-Site": "cross-site"}, True, True),
+    ({"Host": "LocalHost:8080"}, True, True),
+    ({"Host": "127.0.0.1:1"}, True, True),
+    ({"Host": "[::1]:7071"}, True, True),
+    ({"Host": "[0:0::1]"}, True, True),
+    ({"Host": "given.example"}, True, True),
+    ({"Host": ""}, False, False),
+    ({"Host": "localhost.evil.example:7071"}, False, False),
+    ({"Host": "127.0.0.1.evil.example"}, False, False),
+    ({"Host": "192.0.2.1"}, False, False),
+    ({"Host": "[::2]"}, False, False),
+    ({"Host": "evil.example", "X-Forwarded-Host": "localhost"}, False, False),
+    ({"Host": "evil.example", "Origin": "http://evil.example"}, False, False),
+    ({"Host": "localhost:7071", "Origin": "http://localhost:7071"}, True, True),
+    ({"Host": "localhost", "Origin": "http://localhost:80", "Sec-Fetch-Site": "same-origin"}, True, True),
+    ({"Host": "given.example", "Origin": "https://given.example"}, True, True),
+    ({"Host": "localhost", "Origin": "https://given.example", "X-Forwarded-Host": "given.example"}, True, True),
+    ({"Host": "localhost", "Origin": "http://evil.example", "X-Forwarded-Host": "evil.example"}, True, False),
+    ({"Host": "localhost:7071", "Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}, True, False),
+    ({"Host": "localhost", "Origin": "null"}, True, False),
+    ({"Host": "localhost", "Origin": ""}, True, False),
+    ({"Host": "localhost", "Origin": "http://[localhost"}, True, False),
+    ({"Host": "localhost", "Sec-Fetch-Site": "none"}, True, True),
+]
+FIRST = 5
+GET_ALL = ("/admin/host/systemkeys", "/admin/functions/keyed", "/runtime/", "/api/open")
+PUBLIC = ("/runtime/webhooks/blobs/", "/runtime/webhooks/eventgrid/", "/api/", "/nothing/")
+
+
+async def test_senders_of_every_route(tmp_path: Path, keys: KeyStore) -> None:
+    options: dict[str, Any] = {"enable_auth": True, "cors": "https://friend.example", "host_names": "given.example"}
+    async with run_app(tmp_path, HTTP_APP, APP, **options) as site:
+        calls = [
+            (method, "/" + template.replace("{name}", "keyed").replace("{key}", "none").replace("{*rest}", "instances"))
+            for methods, _, template in (route.partition(" /") for route in BUILTIN)
+            for method in methods.split()
+        ]
+        # A host in a test has no route for the restart of its process.
+        calls = [(method, path) for method, path in calls if path not in ("/admin/host/restart", "/admin/host/resume")]
+        calls += [(method, path) for path in FUNCTIONS if path != "/" for method in ("GET", "POST")]
+        for method, path in calls:
+            reads, public = method in ("GET", "OPTIONS"), path.startswith(PUBLIC)
+            senders = SENDERS if path.startswith(GET_ALL) and method in ("GET", "POST") else SENDERS[:FIRST]
+            requests = [(headers, may_read if reads else may_change) for headers, may_read, may_change in senders]
+            # The master key helps only those who may come in.
+            requests += [({**headers, "x-functions-key": "master"}, False) for headers, ok in requests if not ok]
+            heads = ["".join(f"{name}: {value}\r\n" for name, value in headers.items()) for headers, _ in requests]
+            heads[-1] += "Connection: close\r\n"
+            answer = await site.raw("".join(f"{method} {path} HTTP/1.1\r\n{head}\r\n" for head in heads).encode())
+            statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)]
+            for (headers, may_come_in), status in zip(requests, statuses, strict=True):
+                # Without a key a request that comes in is refused with 401, if its route needs one.
+                expected = {200, 401, 404} if may_come_in or public else {403}
+                assert status in expected, f"{method} {path} {headers}"
 
 
 async def test_webhook_keys_are_generated_when_the_host_starts(tmp_path: Path) -> None:
@@ -180,7 +253,7 @@ async def test_a_rejection_has_an_empty_body(site: RunningApp) -> None:
 
 async def test_dot_segments_are_resolved_before_authorization(site: RunningApp) -> None:
     for target in ("/api/open/../../admin/host/status", "/api/%2e%2e/admin/host/keys", "/ADMIN/host/status/"):
-        answer = await site.raw(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = await site.raw(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 401 ")
 
 

@@ -1,0 +1,413 @@
+"""Storage account with faults: a wrapper of the storage port that follows a plan.
+
+    crash = Crash()
+    account = around_account(account, plan, clock=clock, crash=crash)
+    async with open_app(options, around_account=lambda account: …):
+        await crash.happened.wait()          # the host must be thrown away now; no call of it does anything any more
+
+Every fault is one that the port allows (see `emulator.storage.port`): an unreachable service, an answer that was lost
+after the operation was done, messages that come late, twice or in another order, a lock that somebody else has now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from emulator.chaos.plan import CRASHES, Fault, FaultPlan, Injected
+from emulator.clock import Clock
+from emulator.storage.filters import Condition
+from emulator.storage.port import (
+    ANY_ETAG,
+    ZERO,
+    AlreadyExists,
+    BlobContainer,
+    BlobProperties,
+    BlobRange,
+    Lease,
+    Page,
+    PopReceiptMismatch,
+    PreconditionFailed,
+    Queue,
+    QueueMessage,
+    Row,
+    StorageAccount,
+    StorageUnreachable,
+    Table,
+    TableOperation,
+)
+
+T = TypeVar("T")
+
+_MAX_DELAY_SECONDS = 3.0
+_ANY_CALL = frozenset((Fault.FAIL_BEFORE, Fault.FAIL_AFTER, Fault.DELAY, *CRASHES))
+_PUT = _ANY_CALL | {Fault.DUPLICATE}
+_LOCKED = _ANY_CALL | {Fault.LOSE_LOCK}
+# A call that returned nothing has no fault, and one that was not sent is like one that came later.
+_GET = frozenset((Fault.FAIL_AFTER, Fault.REORDER, Fault.CRASH_AFTER))
+
+
+class Crash:
+    """The end of one host. `happened`: set at the crash; `fault`: what caused it, once it has happened."""
+
+    def __init__(self) -> None:
+        self.happened = asyncio.Event()
+        self.fault: Injected | None = None
+
+    def now(self, fault: Injected) -> None:
+        """Crash. Every further storage call of the host raises StorageUnreachable."""
+        self.fault = fault
+        self.happened.set()
+
+
+def around_account(
+    account: StorageAccount,
+    plan: FaultPlan,
+    *,
+    clock: Clock,
+    crash: Crash,
+    host: str = "",
+    is_spared: Callable[[], bool] = lambda: False,
+    before_call: Callable[[], Awaitable[bool]] | None = None,
+) -> StorageAccount:
+    """Return the account with the faults of `plan`.
+
+    `crash`: the end of the host that uses the account; several accounts of one host share it. `host`: begins the names
+    of access points if several hosts share the plan. `is_spared`: whether the running task's calls have no faults.
+    `before_call`: awaited before every other call; returns whether the host may crash now.
+    """
+    return _Account(account, _Faults(plan, clock, crash, f"{host}/" if host else "", is_spared, before_call))
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """What the objects of one account share."""
+
+    plan: FaultPlan
+    clock: Clock
+    crash: Crash
+    prefix: str
+    is_spared: Callable[[], bool]
+    before_call: Callable[[], Awaitable[bool]] | None
+
+    async def call(
+        self, operation: str, target: str, work: Callable[[], Awaitable[T]], possible: Collection[Fault] = _ANY_CALL
+    ) -> T:
+        """Do a call with its fault, if that is none of those that only some calls have."""
+        fault = await self.begin(operation, target, possible)
+        return await self.end(fault, work)
+
+    async def begin(self, operation: str, target: str, possible: Collection[Fault]) -> Injected | None:
+        """Return the fault of a call that is about to be made. Raises StorageUnreachable after a crash."""
+        self._check_alive(operation)
+        if not self.plan.active or self.is_spared():
+            return None
+        if self.before_call is not None:
+            if not await self.before_call():
+                possible = set(possible) - CRASHES
+            self._check_alive(operation)
+        return self.plan.fault_at(f"{self.prefix}{operation}", target, possible)
+
+    async def end(self, injected: Injected | None, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the call with a fault that any call can have; another fault has been seen to already."""
+        match None if injected is None else injected.fault:
+            case Fault.FAIL_BEFORE | Fault.CRASH_BEFORE:
+                raise self._lost(injected)
+            case Fault.FAIL_AFTER | Fault.CRASH_AFTER:
+                await work()
+                raise self._lost(injected)
+            case Fault.DELAY:
+                await self.clock.sleep(self.seconds(injected))
+                self._check_alive("a delayed call")
+        answer = await work()
+        # A host that has crashed meanwhile does not get the answer.
+        self._check_alive("a call in progress")
+        return answer
+
+    def seconds(self, injected: Injected | None) -> float:
+        """Return how long a delay is."""
+        return 0.0 if injected is None else injected.amount * _MAX_DELAY_SECONDS
+
+    def _lost(self, injected: Injected | None) -> StorageUnreachable:
+        assert injected is not None
+        if injected.fault in CRASHES:
+            self.crash.now(injected)
+        return StorageUnreachable(f"Chaos: {injected}.")
+
+    def _check_alive(self, operation: str) -> None:
+        if self.crash.happened.is_set():
+            raise StorageUnreachable(f"Chaos: the host has crashed before {operation}.")
+
+
+class _Queue:
+    def __init__(self, real: Queue, faults: _Faults) -> None:
+        self._real = real
+        self._faults = faults
+
+    @property
+    def name(self) -> str:
+        return self._real.name
+
+    async def create(self) -> bool:
+        return await self._faults.call("queue.create", self.name, self._real.create)
+
+    async def drop(self) -> bool:
+        return await self._faults.call("queue.drop", self.name, self._real.drop)
+
+    async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
+        fault = await self._faults.begin("queue.put", self.name, _PUT)
+        if fault is not None and fault.fault is Fault.DELAY:
+            # The call is in time, but the message is not.
+            later = visible_in + timedelta(seconds=1 + self._faults.seconds(fault))
+            return await self._real.put(body, visible_in=later, lives_for=lives_for)
+        if fault is not None and fault.fault is Fault.DUPLICATE:
+            await self._real.put(body, visible_in=visible_in, lives_for=lives_for)
+        return await self._faults.end(fault, lambda: self._real.put(body, visible_in=visible_in, lives_for=lives_for))
+
+    async def get(self, *, limit: int, hide_for: timedelta) -> list[QueueMessage]:
+        # Polls that find nothing are not counted: their number depends on the time that passes.
+        messages = await self._faults.end(None, lambda: self._real.get(limit=limit, hide_for=hide_for))
+        if not messages:
+            return messages
+        fault = await self._faults.begin("queue.get", self.name, _GET)
+        if fault is not None and fault.fault is Fault.REORDER:
+            first = int(fault.amount * len(messages))
+            return [*reversed(messages[first:]), *messages[:first]]
+
+        async def answer() -> list[QueueMessage]:
+            return messages
+
+        return await self._faults.end(fault, answer)
+
+    async def peek(self, *, limit: int) -> list[QueueMessage]:
+        return await self._faults.call("queue.peek", self.name, lambda: self._real.peek(limit=limit))
+
+    async def hide(self, message: QueueMessage, *, hide_for: timedelta, body: str | None = None) -> QueueMessage:
+        fault = await self._faults.begin("queue.hide", self.name, _LOCKED)
+        await self._lose_lock(fault, message)
+        return await self._faults.end(fault, lambda: self._real.hide(message, hide_for=hide_for, body=body))
+
+    async def delete(self, message: QueueMessage) -> None:
+        fault = await self._faults.begin("queue.delete", self.name, _LOCKED)
+        await self._lose_lock(fault, message)
+        await self._faults.end(fault, lambda: self._real.delete(message))
+
+    async def _lose_lock(self, injected: Injected | None, message: QueueMessage) -> None:
+        """Make a message visible, as if its visibility timeout had ended: its receipt is outdated then."""
+        if injected is not None and injected.fault is Fault.LOSE_LOCK:
+            await self._real.hide(message, hide_for=ZERO)
+            raise PopReceiptMismatch(f"Chaos: {injected}.", status=400, code="PopReceiptMismatch")
+
+    async def clear(self) -> None:
+        await self._faults.call("queue.clear", self.name, self._real.clear)
+
+    async def count(self) -> int:
+        return await self._faults.call("queue.count", self.name, self._real.count)
+
+    async def wait(self, at_most: timedelta) -> None:
+        await self._real.wait(at_most)
+
+
+class _Table:
+    def __init__(self, real: Table, faults: _Faults) -> None:
+        self._real = real
+        self._faults = faults
+
+    @property
+    def name(self) -> str:
+        return self._real.name
+
+    async def create(self) -> bool:
+        return await self._faults.call("table.create", self.name, self._real.create)
+
+    async def drop(self) -> bool:
+        return await self._faults.call("table.drop", self.name, self._real.drop)
+
+    async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
+        return await self._faults.call(
+            "table.read", self.name, lambda: self._real.read(partition_key, row_key, select=select)
+        )
+
+    async def page(
+        self,
+        where: Condition | None = None,
+        *,
+        select: Sequence[str] = (),
+        limit: int = 1000,
+        continuation: str | None = None,
+    ) -> Page:
+        return await self._faults.call(
+            "table.page",
+            self.name,
+            lambda: self._real.page(where, select=select, limit=limit, continuation=continuation),
+        )
+
+    async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
+        is_conditional = any(operation.if_match not in (None, ANY_ETAG) for operation in operations)
+        possible = _LOCKED if is_conditional else _ANY_CALL
+        fault = await self._faults.begin("table.submit", self.name, possible)
+        if fault is not None and fault.fault is Fault.LOSE_LOCK:
+            raise PreconditionFailed(f"Chaos: {fault}.", status=412, code="UpdateConditionNotSatisfied", failed_index=0)
+        return await self._faults.end(fault, lambda: self._real.submit(operations))
+
+
+class _Lease:
+    def __init__(self, real: Lease, target: str, faults: _Faults) -> None:
+        self._real = real
+        self._target = target
+        self._faults = faults
+
+    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
+        await self._faults.call("lease.acquire", self._target, lambda: self._real.acquire(lease_id, duration=duration))
+
+    async def renew(self, lease_id: str) -> None:
+        fault = await self._faults.begin("lease.renew", self._target, _LOCKED)
+        if fault is not None and fault.fault is Fault.LOSE_LOCK:
+            await self._real.break_(after=ZERO)
+            raise AlreadyExists(f"Chaos: {fault}.", status=409, code="LeaseIdMismatchWithLeaseOperation")
+        await self._faults.end(fault, lambda: self._real.renew(lease_id))
+
+    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
+        await self._faults.call(
+            "lease.change", self._target, lambda: self._real.change(lease_id, new_lease_id=new_lease_id)
+        )
+
+    async def release(self, lease_id: str) -> None:
+        await self._faults.call("lease.release", self._target, lambda: self._real.release(lease_id))
+
+    async def break_(self, *, after: timedelta | None = None) -> None:
+        await self._faults.call("lease.break", self._target, lambda: self._real.break_(after=after))
+
+
+class _Container:
+    def __init__(self, real: BlobContainer, faults: _Faults) -> None:
+        self._real = real
+        self._faults = faults
+
+    @property
+    def name(self) -> str:
+        return self._real.name
+
+    async def _call(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
+        # The container and not the blob: names of blobs contain ids that are different in every run.
+        return await self._faults.call(f"blob.{operation}", self.name, work)
+
+    async def create(self) -> bool:
+        return await self._call("create container", self._real.create)
+
+    async def drop(self, *, lease_id: str | None = None) -> bool:
+        return await self._call("drop container", lambda: self._real.drop(lease_id=lease_id))
+
+    async def exists(self) -> bool:
+        return await self._call("exists", self._real.exists)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
+        fault = await self._faults.begin("blob.list", self.name, _ANY_CALL)
+        await self._faults.end(fault, _nothing)
+        async for properties in self._real.list(prefix):
+            yield properties
+
+    async def properties(self, blob: str) -> BlobProperties:
+        return await self._call("properties", lambda: self._real.properties(blob))
+
+    async def read(self, blob: str) -> bytes:
+        return await self._call("read", lambda: self._real.read(blob))
+
+    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
+        return await self._call("read", lambda: self._real.read_range(blob, offset, length, if_match=if_match))
+
+    async def write(
+        self,
+        blob: str,
+        content: bytes,
+        *,
+        only_if_new: bool = False,
+        if_match: str | None = None,
+        lease_id: str | None = None,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        return await self._call(
+            "write",
+            lambda: self._real.write(
+                blob,
+                content,
+                only_if_new=only_if_new,
+                if_match=if_match,
+                lease_id=lease_id,
+                content_type=content_type,
+                metadata=metadata,
+            ),
+        )
+
+    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
+        await self._call("set metadata", lambda: self._real.set_metadata(blob, metadata, lease_id=lease_id))
+
+    async def write_blocks(
+        self,
+        blob: str,
+        blocks: AsyncIterator[bytes],
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobProperties:
+        return await self._call(
+            "write", lambda: self._real.write_blocks(blob, blocks, content_type=content_type, metadata=metadata)
+        )
+
+    async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
+        return await self._call("delete", lambda: self._real.delete(blob, lease_id=lease_id))
+
+    def changes(self) -> int:
+        return self._real.changes()
+
+    async def wait(self, at_most: timedelta, *, since: int) -> None:
+        await self._real.wait(at_most, since=since)
+
+    def lease(self, blob: str | None = None) -> Lease:
+        target = self.name if blob is None else f"{self.name}/{blob}"
+        return _Lease(self._real.lease(blob), target, self._faults)
+
+    def url(self, blob: str) -> str:
+        return self._real.url(blob)
+
+
+class _Account:
+    def __init__(self, real: StorageAccount, faults: _Faults) -> None:
+        self._real = real
+        self._faults = faults
+
+    @property
+    def description(self) -> str:
+        return self._real.description
+
+    def queue(self, name: str) -> Queue:
+        return _Queue(self._real.queue(name), self._faults)
+
+    def table(self, name: str) -> Table:
+        return _Table(self._real.table(name), self._faults)
+
+    def container(self, name: str) -> BlobContainer:
+        return _Container(self._real.container(name), self._faults)
+
+    def queues(self, prefix: str = "") -> AsyncIterator[str]:
+        return self._listed("queues", self._real.queues(prefix))
+
+    def tables(self, prefix: str = "") -> AsyncIterator[str]:
+        return self._listed("tables", self._real.tables(prefix))
+
+    def containers(self, prefix: str = "") -> AsyncIterator[str]:
+        return self._listed("containers", self._real.containers(prefix))
+
+    async def _listed(self, kind: str, names: AsyncIterator[str]) -> AsyncIterator[str]:
+        fault = await self._faults.begin("account.list", kind, _ANY_CALL)
+        await self._faults.end(fault, _nothing)
+        async for name in names:
+            yield name
+
+
+async def _nothing() -> None:
+    """Stand for a call without an answer."""

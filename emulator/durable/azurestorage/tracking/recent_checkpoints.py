@@ -1,0 +1,88 @@
+"""Detection of storage that has lost acknowledged writes: an emulator that was killed returns to its last saved state.
+
+Azurite saves its data every five seconds. If it is killed, it starts again with what it saved last, and a host that
+went on would wait for messages that no longer exist. So a host remembers the ETags of its last checkpoints and reads
+them again: one request every few seconds while it works, none while it is idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from emulator.clock import Clock
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.instant import Instant
+from emulator.storage.port import Row
+
+# Longer than the emulator needs to save a write.
+_SAVED_AFTER: Final = timedelta(seconds=10)
+# So many checkpoints are compared at a time, and remembered while storage does not respond.
+_SAMPLES: Final = 20
+_REMEMBERED: Final = 1_000
+
+
+class RecentCheckpoints:
+    """The last checkpoints and starts of this host, which the storage service may not have saved yet."""
+
+    def __init__(self, history: HistoryTable, clock: Clock) -> None:
+        self._history = history
+        self._clock = clock
+        self._written: dict[str, tuple[str, datetime]] = {}
+        self._started: dict[str, datetime] = {}
+
+    def note(self, history: History) -> None:
+        """Note that a checkpoint was acknowledged."""
+        # An ended instance may be purged by another process at any time, which must not look like a loss.
+        if history.etag is not None and (history.status is None or not history.status.is_terminal):
+            # `forget` was called before, so the entries are in the order of their times.
+            self._written[history.instance_id] = (history.etag, self._clock.now())
+            if len(self._written) > _REMEMBERED:
+                del self._written[next(iter(self._written))]
+
+    def note_start(self, instance_id: str) -> None:
+        """Note that the start of an instance was acknowledged to a client."""
+        now = self._clock.now()
+        self._started[instance_id] = now
+        while self._started and now - next(iter(self._started.values())) > _SAVED_AFTER:
+            del self._started[next(iter(self._started))]
+
+    def forget(self, instance_id: str) -> None:
+        """Drop an instance that this host is about to change or to delete."""
+        self._written.pop(instance_id, None)
+
+    def starts_since(self, since: datetime) -> Sequence[str]:
+        """Return the instances whose start was acknowledged from this time on."""
+        return [instance_id for instance_id, at in self._started.items() if at >= since]
+
+    async def lost(self) -> Mapping[str, datetime]:
+        """Return the instances of the checkpoints that the storage has lost, with the times of these checkpoints.
+
+        Raises EmulatorError if storage does not respond; the checkpoints are then compared by the next call.
+        """
+        if not self._written:
+            return {}
+        remembered = list(self._written.items())
+        asked_at = self._clock.now()
+        # Evenly distributed, with the last one: a loss concerns all writes after a moment.
+        step = -(-len(remembered) // _SAMPLES)
+        samples = dict(remembered[::-step])
+        stored = await self._history.sentinels(samples)
+        lost: dict[str, datetime] = {}
+        for instance_id, (etag, at) in samples.items():
+            row = stored.get(instance_id)
+            is_other = row is None or (row.etag != etag and not _was_written_after(row, at))
+            # Unless it was written again meanwhile.
+            if is_other and self._written.get(instance_id) == (etag, at):
+                lost[instance_id] = at
+        for instance_id, written in remembered:
+            if (lost or asked_at - written[1] > _SAVED_AFTER) and self._written.get(instance_id) == written:
+                del self._written[instance_id]
+        return lost
+
+
+def _was_written_after(sentinel: Row, at: datetime) -> bool:
+    """Whether another host, which owns the instance now, has written a later checkpoint."""
+    completed_at = sentinel.properties.get("CheckpointCompletedTimestamp")
+    return isinstance(completed_at, Instant) and completed_at > Instant.of(at)

@@ -1,0 +1,137 @@
+"""Storage goes back to an earlier state while a host works, as an emulator does that was killed."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from emulator.clock import Clock
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.core.identity import TERMINAL
+from emulator.durable.engine.worker import engine
+from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
+from emulator.ids import new_id
+from emulator.storage.builtin import open_builtin
+from emulator.virtual_time import VirtualClock
+
+from .apps import Steps
+from .scripted import Script, act, child, timer
+from .world import OPTIONS, World
+
+
+def steps(input: int) -> Steps:
+    """Activities, timers and a child, one after the other, for about half a minute."""
+    for _ in range(input):
+        yield [act("Double", 1), act("Double", 2)]
+        yield timer(3)
+    yield child("short", 1)
+    yield [act("Double", 3), timer(2)]
+    return "all"
+
+
+def short(input: int) -> Steps:
+    yield timer(2)
+    return (yield act("Double", input))
+
+
+@dataclass
+class SlowScript(Script):
+    """Activities take a second and a half."""
+
+    clock: Clock | None = None
+
+    async def act(self, request: ActivityRequest) -> ActivitySucceeded | ActivityFailed:
+        assert self.clock is not None
+        await self.clock.sleep(1.5)
+        return await super().act(request)
+
+
+class Store:
+    """A file of the built-in store that can be set back while a host uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._saved = path.with_name("saved.db")
+
+    def save(self) -> None:
+        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(self._saved)) as target:
+            source.backup(target)
+
+    def go_back(self, *, messages_too: bool) -> None:
+        """Set back all rows to what was saved. The messages, too, or all of them are lost."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("ATTACH ? AS saved", [str(self._saved)])
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM entities")
+            connection.execute("INSERT INTO entities SELECT * FROM saved.entities")
+            connection.execute("DELETE FROM messages")
+            if messages_too:
+                connection.execute("INSERT INTO messages SELECT * FROM saved.messages")
+
+
+@asynccontextmanager
+async def open_host(store: Store, clock: VirtualClock) -> AsyncIterator[World]:
+    script = SlowScript({"steps": steps, "short": short}, clock=clock)
+    async with open_builtin(store.path, clock) as account:
+        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+        async with (
+            hub.working(may_lose_writes=True),
+            engine(hub, script, OPTIONS, clock=clock),
+        ):
+            yield World(hub, clock)
+
+
+@pytest.mark.parametrize(
+    ("saved_at", "messages_too"),
+    [
+        (9.8, False),
+        (4, True),
+        *(pytest.param(at, False, marks=pytest.mark.soak) for at in (0.5, 2, 4, 6, 8, 11.5, 13)),
+        *(pytest.param(at, True, marks=pytest.mark.soak) for at in (0.5, 2, 6, 8, 9.8, 11.5, 13)),
+    ],
+)
+async def test_instances_complete_after_the_storage_went_back(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, saved_at: float, messages_too: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = Store(tmp_path / "store.db")
+    async with open_host(store, clock) as world:
+        ids = [f"i{number}" for number in range(6)]
+        for id in ids[:3]:
+            await world.start("steps", 2, id=id)
+        await clock.sleep(saved_at)
+        for id in ids[3:]:
+            await world.start("steps", 2, id=id)
+        store.save()
+        await clock.sleep(2)
+        await world.start("steps", 2, id="late")
+        await clock.sleep(1.5)
+        store.go_back(messages_too=messages_too)
+        for id in ids:
+            assert (await world.becomes(id, *TERMINAL, within_seconds=900, every=2)).output == '"all"'
+        # The client was told that it was started, and nothing of it is left.
+        assert await world.hub.status("late") is None
+    assert caplog.text.count("The storage emulator has lost writes that it had acknowledged") == 1
+    assert 'Instance "late" is lost with its start. Start it again.' in caplog.text
+
+
+async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with open_host(Store(tmp_path / "store.db"), clock) as world:
+        for number in range(5):
+            await world.start("steps", 2, id=f"i{number}")
+            await clock.sleep(2)
+        await world.terminate("i4", "enough")
+        await world.ended("i4")
+        await world.hub.purge("i4")
+        for number in range(4):
+            await world.becomes(f"i{number}", *TERMINAL, every=2)
+    assert "lost" not in caplog.text
