@@ -29,6 +29,7 @@ from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.freed_memory import return_freed_memory
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
@@ -110,6 +111,7 @@ async def serve(
         return worker if host_chaos is None else host_chaos.around_worker(worker)
 
     raise_open_files_limit()
+    return_freed_memory()
     with console_logging(console), quiet_client_errors():
         async with open_app(
             replace(configuration, first_start=announce),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from emulator.durable.core.identity import FunctionKind
 from emulator.host.port import Function, Invoke, Listen, TriggerEvent
 from emulator.logs import get_logger
+from emulator.worker.large_text import LargeText
 from emulator.worker.port import Binding, Datum, Returned, member_of
 
 _log = get_logger(__name__)
@@ -87,7 +88,7 @@ class DurableFunctions:
             f"Additional info: {additional}"
         )
 
-    async def invoke(self, kind: FunctionKind, name: str, value: str) -> Returned:
+    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText) -> Returned:
         """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
         function = self._functions[kind][name.lower()]
         # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry
