@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from emulator.clock import Clock, within
 from emulator.listening import BACKLOG
 
-_TEXT = b"The host process has died and will be restarted. See the console of azemu.\n"
+_TEXT = b"The host process has ended unexpectedly and will be started again. See the console of azemu.\n"
 _CLIENT_SECONDS = 5.0
 
 

@@ -21,7 +21,7 @@ async def test_every_request_gets_503_and_the_socket_stays_open() -> None:
                 host = "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
                 async with session.post(f"http://{host}:{port}/api/x", data=b"x" * 1_000_000) as answer:
                     assert (answer.status, answer.headers["Retry-After"]) == (503, "8")
-                    assert "The host process has died and will be restarted." in await answer.text()
+                    assert "The host process has ended unexpectedly and will be started again." in await answer.text()
             # A client that sends no request does not disturb the next one.
             _, idle = await asyncio.open_connection("127.0.0.1", port)
             idle.close()
