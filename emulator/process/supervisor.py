@@ -185,7 +185,7 @@ class _Supervisor:
         self._console.print(f"{reason} It will start again in {pause} {unit}{or_change}.", level=LogLevel.ERROR)
         # During a short pause requests wait. What would wait longer is refused.
         refused = self._listening.sockets if pause > _LONGEST_WAIT_OF_REQUESTS else ()
-        answer = "The host process has died and will be restarted. See the console of azemu."
+        answer = "The host process has ended unexpectedly and will be started again. See the console of azemu."
         async with answering_unavailable(refused, self._clock, answer, retry_after=pause):
             waiting = self._clock.sleep(pause, upkeep=True)
             if self._watches_files:
