@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from emulator.storage.port import StorageAccount, StorageUnreachable
+from emulator.storage.availability import AccountAvailability
+from emulator.storage.port import StorageAccount
 
 # Methods of a queue, table, container or lease that change storage, with the operation's name in the recordings.
 _QUEUE = {"create": "create", "drop": "drop", "put": "put", "hide": "update", "delete": "delete", "clear": "clear"}
@@ -51,11 +52,13 @@ class Change:
 
 
 class StorageCalls:
-    """Changes that a host has made, in order. `cut_off` True: every call raises StorageUnreachable."""
+    """Changes that a host has made, in order. `cut_off` True: no call gets a response, as in an outage."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.cut_off = False
+        # This is above the real account, so it notes the outage as a client would.
+        self.availability = AccountAvailability("cut off by the test", log_outages=True).service("all")
 
     def around(self, account: StorageAccount) -> StorageAccount:
         """Wrap an account (`open_app(…, around_account=…)`)."""
@@ -95,6 +98,7 @@ class _Observed:
         async def call(*arguments: Any, **named: Any) -> Any:
             self._check()
             answer = await method(*arguments, **named)
+            self._calls.availability.answered()
             if operation := self._operations.get(name):
                 given = inspect.signature(method).bind(*arguments, **named).arguments
                 blob = given.pop("blob", None)
@@ -114,4 +118,5 @@ class _Observed:
 
     def _check(self) -> None:
         if self._calls.cut_off:
-            raise StorageUnreachable(f"{self._target}: the test has cut the storage off")
+            self._calls.availability.unanswered(since=self._calls.availability.responses)
+            raise self._calls.availability.error(f"{self._target}: the test has cut the storage off")

@@ -19,8 +19,7 @@ from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
-from emulator.polling.outage import report_outage
-from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -123,7 +122,8 @@ class AppLease:
             )
             return False
         except EmulatorError as error:
-            _log.warning("The app lease cannot be acquired: %s", error)
+            if not isinstance(error, StorageOutage):
+                _log.warning("The app lease cannot be acquired: %s", error)
             return False
         return True
 
@@ -138,5 +138,5 @@ class AppLease:
                 if not await self._acquire():
                     return
             except EmulatorError as error:
-                if not report_outage(error):
+                if not isinstance(error, StorageOutage):
                     _log.warning("The app lease could not be renewed: %s", error)

@@ -21,9 +21,17 @@ from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_L
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
-from emulator.polling.outage import report_outage
 from emulator.storage.paging import query_rows
-from emulator.storage.port import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
+from emulator.storage.port import (
+    AlreadyExists,
+    Operation,
+    PreconditionFailed,
+    Row,
+    StorageOutage,
+    Table,
+    TableOperation,
+    Value,
+)
 
 _log = get_logger(__name__)
 
@@ -250,7 +258,7 @@ class TablePartitions:
                 if isinstance(error, PreconditionFailed):
                     # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
                     _log.debug("Another host changed the partition table at the same time; its rows are read again")
-                elif failures == _QUICK_RETRIES and not report_outage(error):
+                elif failures == _QUICK_RETRIES and not isinstance(error, StorageOutage):
                     # A TimeoutError has no text.
                     reason = str(error) or "storage did not respond in time"
                     _log.warning("The leases of the control queues cannot be renewed: %s", reason, exc_info=traceback)
