@@ -8,7 +8,7 @@ Missing or unusable connections are reported by the code that asks for them, not
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 from emulator.clock import Clock
 from emulator.config.connections import BuiltinConnection, Connection, resolve_connection
@@ -41,12 +41,7 @@ async def open_accounts(
         # exists once per opening, and because accounts are compared by identity.
         accounts: dict[str, StorageAccount] = {}
         unusable: dict[str, UnusablePackage] = {}
-        for name in _possible_connections(settings):
-            try:
-                connection = resolve_connection(settings, name)
-            except ConfigurationError:
-                # Most settings are not storage connections. One that should be is reported when it is looked up.
-                continue
+        for _, connection in connections_of(settings):
             key = connection_key(connection)
             if key in accounts or key in unusable:
                 continue
@@ -58,6 +53,14 @@ async def open_accounts(
                 # Many apps name accounts that only their own code uses, so this must not end the start.
                 unusable[key] = error
         yield StorageAccounts(settings, accounts, unusable)
+
+
+def connections_of(settings: Settings) -> Iterator[tuple[str, Connection]]:
+    """Yield the storage connections that settings name, with the connection's name."""
+    for name in _possible_connections(settings):
+        # Most settings are not storage connections. One that should be is reported when it is looked up.
+        with suppress(ConfigurationError):
+            yield name, resolve_connection(settings, name)
 
 
 def _possible_connections(settings: Settings) -> Iterator[str]:

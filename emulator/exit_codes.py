@@ -17,3 +17,5 @@ NOT_STARTED: Final = 83
 """The host could not start, and the host process has printed the reason."""
 RUNNER_EXISTS: Final = 84
 """The process that runs Azurite: another one has the data folder."""
+CHAOS: Final = 85
+"""The host process has crashed as the seed of --chaos wants it."""

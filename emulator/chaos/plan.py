@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from emulator.random_numbers import random_bytes
@@ -92,7 +92,8 @@ class FaultPlan:
     `budget`: how many faults happen at most, so that every program comes to its end; `crashes`: how many of them are
     crashes at most. `run`: number of the host process; a later one has other faults at the same calls, so that a host
     that crashes while it repeats its work does not crash at the same place for ever.
-    `active`: whether faults happen; calls are counted only then. `happened`: the faults so far, in order.
+    `active`: whether faults happen; calls are counted only then. `happened`: the faults so far, in order. `note`: is
+    called with each.
     """
 
     seed: int
@@ -102,6 +103,7 @@ class FaultPlan:
     run: int = 1
     active: bool = True
     happened: list[Injected] = field(default_factory=list)
+    note: Callable[[Injected], object] = lambda fault: None
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def fault_at(self, operation: str, target: str, possible: Collection[Fault]) -> Injected | None:
@@ -114,6 +116,7 @@ class FaultPlan:
         if injected.fault in CRASHES and sum(each.fault in CRASHES for each in self.happened) >= self.crashes:
             return None
         self.happened.append(injected)
+        self.note(injected)
         return injected
 
 
@@ -134,8 +137,3 @@ def planned(seed: int, intensities: Intensities, point: AccessPoint, possible: C
 def new_seed() -> int:
     """Return a seed that is short enough to be typed."""
     return int.from_bytes(random_bytes(8)) % _MAX_SEED
-
-
-def described(faults: Sequence[Injected]) -> str:
-    """Describe faults for users, one a line."""
-    return "\n".join(f"  {number}. {fault}" for number, fault in enumerate(faults, start=1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emulator.chaos import violations as broken_rules
 from emulator.chaos.activity_runs import RepeatedActivity
-from emulator.chaos.plan import CRASHES, Injected
+from emulator.chaos.plan import Injected
 from emulator.chaos.violations import Violation
 from emulator.errors import EmulatorError
 
@@ -26,14 +26,20 @@ class ChaosReport:
     repeated: Sequence[RepeatedActivity]
 
     def __str__(self) -> str:
-        crashes = sum(fault.fault in CRASHES for fault in self.faults)
-        lines = [f"Chaos with seed {self.seed}: {_counted(len(self.faults), 'fault')}, {_counted(crashes, 'crash')}."]
-        lines += [f"  {number}. {fault}" for number, fault in enumerate(self.faults, start=1)]
-        lines.append(broken_rules.report(self.violations))
-        if self.repeated:
-            lines.append("Activities that ran more than once, as they may on Azure:")
-            lines += [f"  {repeated}" for repeated in self.repeated]
-        return "\n".join(lines)
+        return report_text(self.seed, [str(fault) for fault in self.faults], self.violations, self.repeated)
+
+
+def report_text(
+    seed: int, faults: Sequence[str], violations: Sequence[Violation], repeated: Sequence[RepeatedActivity]
+) -> str:
+    """Return a report for users. `faults`: their texts."""
+    lines = [f"Chaos with seed {seed}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}."]
+    lines += [f"  {number}. {fault}" for number, fault in enumerate(faults, start=1)]
+    lines.append(broken_rules.report(violations))
+    if repeated:
+        lines.append("Activities that ran more than once, as they may on Azure:")
+        lines += [f"  {each}" for each in repeated]
+    return "\n".join(lines)
 
 
 class RulesBroken(EmulatorError):
@@ -45,8 +51,3 @@ class RulesBroken(EmulatorError):
             "itself. Please report it with the seed."
         )
         self.report = report
-
-
-def _counted(number: int, word: str) -> str:
-    plural = "es" if word.endswith("h") else "s"
-    return f"{number} {word}{'' if number == 1 else plural}"

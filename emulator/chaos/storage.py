@@ -51,16 +51,21 @@ _GET = frozenset((Fault.FAIL_AFTER, Fault.REORDER, Fault.CRASH_AFTER))
 
 
 class Crash:
-    """The end of one host. `happened`: set at the crash; `fault`: what caused it, once it has happened."""
+    """The end of one host. `happened`: set at the crash; `fault`: what caused it, once it has happened.
 
-    def __init__(self) -> None:
+    `then`: called at that moment, for example to end the process.
+    """
+
+    def __init__(self, then: Callable[[Injected], object] = lambda fault: None) -> None:
         self.happened = asyncio.Event()
         self.fault: Injected | None = None
+        self._then = then
 
     def now(self, fault: Injected) -> None:
         """Crash. Every further storage call of the host raises StorageOutage."""
         self.fault = fault
         self.happened.set()
+        self._then(fault)
 
 
 def around_account(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from emulator import __version__, exit_codes
+from emulator.chaos.plan import new_seed
 from emulator.cli.invoke_arguments import Invoke, parse_invoke
 from emulator.cli.parsing import Parser
 from emulator.cli.send_arguments import Send, parse_send
@@ -85,7 +86,10 @@ _GROUP_COMMANDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Options of `azemu start`. None: not given, so local.settings.json or the default applies."""
+    """Options of `azemu start`. None: not given, so local.settings.json or the default applies.
+
+    `chaos`: the seed of faults.
+    """
 
     app: Path
     port: int | None
@@ -102,6 +106,7 @@ class Start:
     python_arguments: str | None
     log_format: Literal["text", "json"]
     no_color: bool
+    chaos: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +220,14 @@ def _parse_start(words: Sequence[str]) -> Start:
         metavar="ARGS",
         help='arguments of the Python that runs the app, such as "-m debugpy --listen 5678"',
     )
+    add(
+        "--chaos",
+        nargs="?",
+        const="",
+        metavar="SEED",
+        help="let storage calls fail and the host crash, as the seed decides (default: any), and check the task hub at "
+        "the end; for local storage only",
+    )
     add = parser.add_argument_group("output").add_argument
     add("--verbose", action="store_true", help="also show the log of the host")
     add(
@@ -264,7 +277,19 @@ def _parse_start(words: Sequence[str]) -> Start:
         python_arguments=options.python_arguments,
         log_format=options.log_format,
         no_color=options.no_color,
+        chaos=_seed_of(parser, options.chaos),
     )
+
+
+def _seed_of(parser: Parser, text: str | None) -> int | None:
+    """Return the seed of --chaos: a random one if only the option is given, None without the option."""
+    if text is None:
+        return None
+    if not text:
+        return new_seed()
+    if not text.isdecimal():
+        parser.error(f"--chaos: '{text}' is not a seed. Use a number such as 17, or leave it out for a random one.")
+    return int(text)
 
 
 def _parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:

@@ -12,6 +12,8 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from emulator import exit_codes
 from emulator.cli.arguments import Start, Transfer, parse, split_arguments
@@ -19,6 +21,9 @@ from emulator.cli.invoke_arguments import Invoke
 from emulator.cli.send_arguments import Send
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.loading import loading_modules
+
+if TYPE_CHECKING:
+    from emulator.config.start import Configuration
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,19 +105,32 @@ def _start(command: Start) -> int:
                 console.print(f"'{name}' found in root directory ({configuration.root}).")
         console.print(f"Found Python version {platform.python_version()} ({sys.executable}).")
         console.print(f"Host configuration file read:\n{configuration.host.text}")
-    if not command.reload:
-        return serve_alone(options, configuration, console, clock)
-    with loading_modules():
-        from emulator.process.supervisor import SupervisorOptions, supervise
+    with ExitStack() as stack:
+        chaos = None
+        if command.chaos is not None:
+            with loading_modules():
+                from emulator.process.chaos import prepared
 
+            chaos = stack.enter_context(prepared(command.chaos, configuration, console.print, may_crash=command.reload))
+        if not command.reload:
+            return serve_alone(options, configuration, console, clock, chaos)
+        with loading_modules():
+            from emulator.process.supervisor import SupervisorOptions, supervise
+
+        supervised = SupervisorOptions(
+            start=options, style=style, python_arguments=_python_arguments(command, configuration), chaos=chaos
+        )
+        return asyncio.run(supervise(supervised, configuration, console, clock))
+
+
+def _python_arguments(command: Start, configuration: Configuration) -> list[str]:
+    """Return the arguments of the app's interpreter. Raises ConfigurationError."""
     # VS Code sets languageWorkers__python__arguments to attach its debugger to the process of the app.
     text = command.python_arguments or configuration.settings.get("languageWorkers:python:arguments") or ""
     try:
-        python_arguments = split_arguments(text)
+        return split_arguments(text)
     except ValueError as error:
         source = "--python-arguments" if command.python_arguments else "The setting languageWorkers:python:arguments"
         raise ConfigurationError(
             f"{source} cannot be split into arguments: {error}. Close every quotation mark. The value is: {text}"
         ) from None
-    supervised = SupervisorOptions(start=options, style=style, python_arguments=python_arguments)
-    return asyncio.run(supervise(supervised, configuration, console, clock))

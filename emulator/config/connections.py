@@ -7,7 +7,6 @@ documentation of Azure Storage (the format of connection strings); docs/protocol
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import importlib.util
 from collections.abc import Mapping
@@ -232,7 +231,7 @@ def _account_connection(parts: Mapping[str, str], setting: str) -> StorageConnec
         credential = SharedKey(parts["accountkey"])
         try:
             base64.b64decode(credential.key, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise _unusable(setting, "its AccountKey is not base64 text. Was it copied completely?") from None
     # Sovereign clouds have other suffixes, such as core.chinacloudapi.cn.
     suffix = parts.get("endpointsuffix", "core.windows.net")

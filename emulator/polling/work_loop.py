@@ -76,6 +76,14 @@ async def work(
         in_flight.discard(task)
         has_ended.set()
 
+    def begin(items: Sequence[Item]) -> None:
+        for item in items:
+            task = asyncio.create_task(
+                _handle(processor, item, logged), name=f"{processor.name} {processor.describe(item)}"
+            )
+            in_flight.add(task)
+            task.add_done_callback(ended)
+
     try:
         while True:
             # The limit is applied before fetching: a fetched item is hidden from other hosts, which may be idle.
@@ -83,18 +91,13 @@ async def work(
                 has_ended.clear()
                 await has_ended.wait()
             try:
-                items = await processor.fetch()
+                # Not kept in a variable: the payloads of an item would stay in memory until the next one comes.
+                begin(await processor.fetch())
             except Exception as error:
                 # A loop that ends would leave a host that looks healthy and does nothing, so every error is retried.
                 await failures.wait_before_retry(error)
                 continue
             failures.resolved()
-            for item in items:
-                task = asyncio.create_task(
-                    _handle(processor, item, logged), name=f"{processor.name} {processor.describe(item)}"
-                )
-                in_flight.add(task)
-                task.add_done_callback(ended)
     finally:
         await _drain(in_flight, clock, drain_seconds())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from emulator import bound_json as json
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import StartOptions
 from emulator.host.console.output import Style
+from emulator.process.chaos_options import ChaosOptions
 
 STOP: Final = b"stop\n"
 
@@ -31,6 +32,7 @@ class Handover:
     `chosen_port`: the port that the user has chosen; 0: azemu has chosen a free one (`options.port` is the bound port).
     `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
     None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
+    `chaos`: faults of the host, for `azemu start --chaos`.
     `storage_restarted`: Azurite was killed since the last host process began, and may have lost its last writes.
     """
 
@@ -40,6 +42,7 @@ class Handover:
     chosen_port: int = 0
     replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
     served_mark: Path | None = None
+    chaos: ChaosOptions | None = None
     storage_restarted: bool = False
 
     def to_line(self) -> str:
@@ -62,6 +65,7 @@ class Handover:
                     "chosen_port": self.chosen_port,
                     "replaced_environment": dict(self.replaced_environment),
                     "served_mark": str(self.served_mark) if self.served_mark else None,
+                    "chaos": self.chaos and {**asdict(self.chaos), "folder": str(self.chaos.folder)},
                     "storage_restarted": self.storage_restarted,
                 }
             )
@@ -73,7 +77,7 @@ class Handover:
         """Read what `to_line` wrote. Opens the inherited listening sockets, which the caller has to close."""
         content = json.loads(line)
         fields = content["options"]
-        level, mark = fields["user_log_level"], content["served_mark"]
+        level, mark, chaos = fields["user_log_level"], content["served_mark"], content["chaos"]
         options = StartOptions(
             app=Path(fields["app"]),
             functions=tuple(fields["functions"]),
@@ -92,5 +96,6 @@ class Handover:
             chosen_port=content["chosen_port"],
             replaced_environment=content["replaced_environment"],
             served_mark=Path(mark) if mark else None,
+            chaos=ChaosOptions(**{**chaos, "folder": Path(chaos["folder"])}) if chaos else None,
             storage_restarted=content["storage_restarted"],
         )

@@ -133,6 +133,7 @@ def _run(handover: Handover, pipe: int, received: bytes) -> int:
             restart=lambda: runner.stop(exit_codes.RESTART),
             app_loop=app_loop,
             served_mark=handover.served_mark,
+            chaos=handover.chaos,
             storage_restarted=handover.storage_restarted,
         )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -27,13 +27,16 @@ from emulator.host.console.output import Console, LevelRules, Style, console_log
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState
 from emulator.loading import loading_modules
+from emulator.process.chaos_options import ChaosOptions
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.freed_memory import return_freed_memory
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
 from emulator.process.predecessor import wait_for_predecessor
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
+from emulator.worker.port import Worker
 
 # Shorter than that of the Functions host: azemu ends within ten seconds after Ctrl-C, whatever user code does, and the
 # time that follows is for returning messages, releasing leases and stopping Azurite.
@@ -79,6 +82,7 @@ async def serve(
     app_loop: AppLoop,
     restart: Callable[[], None] | None = None,
     served_mark: Path | None = None,
+    chaos: ChaosOptions | None = None,
     storage_restarted: bool = False,
 ) -> None:
     """Run the host until cancelled; then let running functions finish.
@@ -86,8 +90,8 @@ async def serve(
     `announce`: print the list of functions; otherwise one line when the host is ready again after a restart.
     `app_loop`: the loop for user code, which another thread runs. `restart`: called when the admin API asks for a
     restart; the caller cancels this coroutine and starts the host again. `served_mark`: a file to create when the first
-    invocation has ended. `storage_restarted`: see `Handover`. Raises EmulatorError if the host cannot start or has to
-    give up.
+    invocation has ended. `chaos`, `storage_restarted`: see `Handover`. Raises EmulatorError if the host cannot start or
+    has to give up.
     """
     # Imported here because it loads most of the program, which `azemu --help` does not need.
     with loading_modules():
@@ -95,7 +99,19 @@ async def serve(
         from emulator.host.site import secrets_folder
         from emulator.process.first_invocation import marking_first_invocation
 
+    host_chaos = None
+    if chaos is not None:
+        from emulator.process.chaos import HostChaos
+
+        host_chaos = HostChaos(chaos)
+
+    def around_worker(worker: AbstractAsyncContextManager[Worker]) -> AbstractAsyncContextManager[Worker]:
+        if served_mark is not None:
+            worker = marking_first_invocation(served_mark, worker)
+        return worker if host_chaos is None else host_chaos.around_worker(worker)
+
     raise_open_files_limit()
+    return_freed_memory()
     with console_logging(console), quiet_client_errors():
         async with open_app(
             replace(configuration, first_start=announce),
@@ -106,7 +122,8 @@ async def serve(
                 storage_restarted=storage_restarted,
             ),
             drain_seconds=DRAIN_SECONDS,
-            around_worker=partial(marking_first_invocation, served_mark) if served_mark else None,
+            around_worker=around_worker,
+            around_account=None if host_chaos is None else host_chaos.around_account,
         ) as app:
             if announce:
                 print_functions(
@@ -121,10 +138,17 @@ async def serve(
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
                 print_ready_again(console, app.host.catalog.functions)
-            await asyncio.get_running_loop().create_future()
+            with nullcontext() if host_chaos is None else host_chaos.happening():
+                await asyncio.get_running_loop().create_future()
 
 
-def serve_alone(options: StartOptions, configuration: Configuration, console: Console, clock: Clock) -> int:
+def serve_alone(
+    options: StartOptions,
+    configuration: Configuration,
+    console: Console,
+    clock: Clock,
+    chaos: ChaosOptions | None = None,
+) -> int:
     """Run storage and host in this process until a stop signal. Return the exit code. Raises EmulatorError.
 
     To be called on the main thread, which runs user code.
@@ -152,7 +176,13 @@ def serve_alone(options: StartOptions, configuration: Configuration, console: Co
             if storage.settings:
                 settings = {**options.settings, **storage.settings}
                 complete = configure(replace(options, settings=settings), os.environ)
-            await serve(complete, console, announce=True, app_loop=app_loop)
+            if chaos is None:
+                await serve(complete, console, announce=True, app_loop=app_loop)
+                return
+            from emulator.process.chaos import reporting
+
+            async with reporting(chaos, lambda: complete, console.print):
+                await serve(complete, console, announce=True, app_loop=app_loop, chaos=chaos)
 
     use_time_zone(configuration.settings.exported)
     if late := settings_read_too_late(configuration.settings.exported):

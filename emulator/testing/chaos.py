@@ -23,12 +23,10 @@ from uuid import UUID
 from emulator.app import App
 from emulator.background import background
 from emulator.chaos.activity_runs import ActivityRuns, recording_activities
-from emulator.chaos.history_checker import check_hub
+from emulator.chaos.app_check import check_app
 from emulator.chaos.plan import FaultPlan, Intensities
 from emulator.chaos.report import ChaosReport
 from emulator.chaos.storage import Crash, around_account
-from emulator.config.connections import ConnectionNotConfigured
-from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.host.http.server.open_requests import is_answering
 from emulator.ids import NewId
 from emulator.logs import get_logger
@@ -135,21 +133,9 @@ class ChaosRun:
 
     async def report(self, app: App, accounts: StorageAccounts) -> ChaosReport:
         """Return what has happened so far. `accounts`: those of the app, without faults."""
-        options = resolve_options(app.configuration.host.section(DurableTaskOptions), app.configuration.settings)
-        provider = options.storage_provider
-        tracking = provider.tracking_store_connection_name
-        try:
-            violations = await check_hub(
-                accounts(provider.connection_name),
-                options.hub_name,
-                self._clock,
-                # While something waits for its time, a message that is missing may still come.
-                settled=all(sleeper.upkeep or sleeper.recurring for sleeper in self._clock.sleepers()),
-                tracking=accounts(tracking) if tracking else None,
-                prefix=provider.tracking_store_name_prefix,
-            )
-        except ConnectionNotConfigured:
-            violations = []
+        # While something waits for its time, a message that is missing may still come.
+        settled = all(sleeper.upkeep or sleeper.recurring for sleeper in self._clock.sleepers())
+        violations = await check_app(app.configuration, accounts, self._clock, settled=settled)
         effects = self.effects.of_functions()
         return ChaosReport(
             seed=self._plan.seed,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emulator.chaos.plan import Fault
+from emulator.chaos.plan import CRASHES, Fault
 from emulator.errors import ConfigurationError
 from emulator.testing import Chaos, ChaosReport, Intensities, RulesBroken, SyncAppUnderTest, start, start_sync
 from tests.running_apps import DURABLE_APP, write_app
@@ -101,7 +101,7 @@ def test_the_report_names_activities_that_ran_twice_and_what_they_do_outside(fol
     assert repeated.effects == (f"calls open() at {folder / 'function_app.py'}:{line}",)
     text = f'"book" (instance "b1", task 0) ran 2 times. Each time it {repeated.effects[0]}.'
     assert text in str(report)
-    assert str(report).startswith(f"Chaos with seed {seed}: {len(report.faults)} faults, ")
+    assert str(report).startswith(f"Chaos with seed {seed}: {len(report.faults)} faults.")
     assert "All rules of the task hub hold." in str(report)
 
 
@@ -143,7 +143,7 @@ def test_values_that_the_test_has_given_and_fakes_survive_crashes(folder: Path) 
     with chaotic(folder, 5, intensities=Intensities(crash_before=0.2), crashes=5) as app:
         app.replace("book", lambda total: f"fake {total}")
         assert travel(app).output[1] == "fake 6"
-        crashes = [fault for fault in app.chaos_report().faults if fault.fault is Fault.CRASH_BEFORE]
+        crashes = [fault for fault in app.chaos_report().faults if fault.fault in CRASHES]
         assert len(crashes) == 5
         assert app.console.count("The host starts again") == 5
 

@@ -233,10 +233,10 @@ class AzureStorageTaskHub:
         await self.create()
         await self._sender.send(message)
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
         """See `TaskHub`."""
         await self.create()
-        return await self._instances.status(instance_id)
+        return await self._instances.status(instance_id, with_input=with_input)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""

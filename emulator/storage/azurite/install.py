@@ -127,19 +127,15 @@ async def _run_npm(folder: Path, node: Node) -> None:
         output, _ = await npm.communicate()
     finally:
         await kill_process_tree(npm)
-    if npm.returncode != 0:
-        raise StorageUnavailable(_failure(output.decode(errors="replace")))
-
-
-def _failure(output: str) -> str:
-    """Return a message for the user from what npm printed."""
-    lines = [_NPM_PREFIX.sub("", line).strip() for line in output.splitlines()]
+    if npm.returncode == 0:
+        return
+    lines = [_NPM_PREFIX.sub("", line).strip() for line in output.decode(errors="replace").splitlines()]
     # The path of npm's log file would only make the message longer.
     lines = [line for line in lines if line and "complete log" not in line]
     code = next((line.removeprefix("code ") for line in lines if line.startswith("code ")), "")
     # The first lines have the reason.
     reason = "; ".join(lines[:6]).removesuffix(".") or "npm printed no reason"
-    return f"npm could not install azurite@{VERSION}: {reason}. {_REMEDIES.get(code, '')}".rstrip()
+    raise StorageUnavailable(f"npm could not install azurite@{VERSION}: {reason}. {_REMEDIES.get(code, '')}".rstrip())
 
 
 def delete_abandoned(cache: Path, now: datetime) -> None:

@@ -134,6 +134,8 @@ class FileDatabase:
                 self._run(jobs)
                 with suppress(RuntimeError):  # The loop is closed, so no caller waits any more.
                     self._loop.call_soon_threadsafe(self._deliver, jobs)
+            # Without this the contents that were read or written last would stay in memory until the next job.
+            del group, jobs
 
     def _run(self, jobs: list[_Job]) -> None:
         try:

@@ -25,7 +25,7 @@ from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
 
 from .apps import app
-from .crashing import CrashPoint
+from .crashing import CrashPoint, Moment
 from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 # Names -------------------------------------------------------------------------------------------------------
@@ -181,6 +181,24 @@ async def test_the_app_lease_is_taken_as_recorded(account: StorageAccount, clock
         async with open_world(account, clock, app(), LEASED):
             await clock.sleep(120)
     assert (await account.container("testhub-applease").read("testhub-appleaseinfo")).decode() == recorded["content"]
+
+
+async def test_the_app_lease_is_taken_soon_after_storage_has_failed(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """Not only after the interval at which an app asks that waits for another one."""
+    crash = CrashPoint()
+    async with open_world(crash.account(account), clock, app(), LEASED) as world:
+        await world.start("chain", 1)
+        await world.ended()
+    taken = [number for number, call in enumerate(crash.log) if call == "write testhub-applease"][-1]
+    for name, moment in (("i2", Moment.BEFORE), ("i3", Moment.AFTER)):
+        await account.container("testhub-applease").write("testhub-appleaseinfo", b"{}")
+        failing = CrashPoint(taken, moment, once=True)
+        async with open_world(failing.account(account), clock, app(), LEASED) as world:
+            await world.start("chain", 2, id=name)
+            await world.ended(name, within_seconds=60)
+        assert failing.log[taken] == "write testhub-applease"
 
 
 async def test_another_app_waits_until_the_lease_is_free(

@@ -286,7 +286,7 @@ async def test_an_outage_is_one_line_and_loses_nothing(
     calls.cut_off = True
     async with run_app(tmp_path, QUEUE_APP, ECHO, clock=clock, around_account=calls.around) as site:
         await clock.sleep(40)
-        assert len([line for line in caplog.messages if line.startswith("Reading queue incoming failed")]) == 1
+        assert len([line for line in caplog.messages if line.startswith("Storage does not respond.")]) == 1
         calls.cut_off = False
         account = site.app.accounts("AzureWebJobsStorage")
         await account.queue("incoming").create()

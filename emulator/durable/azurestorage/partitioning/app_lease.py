@@ -23,6 +23,8 @@ from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, Precon
 
 _log = get_logger(__name__)
 
+_RETRY_SECONDS = 5
+
 
 def app_lease_id(app_name: str) -> str:
     """Return the lease id of an app: a GUID."""
@@ -89,14 +91,18 @@ class AppLease:
 
     async def _work_while_held(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         while True:
-            if await self._acquire():
+            is_held = await self._acquire()
+            if is_held:
                 # Left as soon as the lease is lost, which hands over the control queues.
                 async with work():
                     await self._renew_until_lost()
                 _log.warning("Another app took the app lease of this task hub; this app no longer runs orchestrations")
-            await self._clock.sleep(self._options.acquire_interval.total_seconds(), upkeep=True)
+            # The interval is for apps that wait for another one. Storage that has failed is no reason to wait as long.
+            pause = _RETRY_SECONDS if is_held is None else self._options.acquire_interval.total_seconds()
+            await self._clock.sleep(pause, upkeep=True)
 
-    async def _acquire(self) -> bool:
+    async def _acquire(self) -> bool | None:
+        """Acquire the lease. False: another app holds it. None: storage has failed, so nobody knows."""
         lease = self._container.lease()
         try:
             try:
@@ -123,8 +129,8 @@ class AppLease:
             return False
         except EmulatorError as error:
             if not isinstance(error, StorageOutage):
-                _log.warning("The app lease cannot be acquired: %s", error)
-            return False
+                _log.warning("The app lease cannot be acquired. Next try in %d seconds. %s", _RETRY_SECONDS, error)
+            return None
         return True
 
     async def _renew_until_lost(self) -> None:

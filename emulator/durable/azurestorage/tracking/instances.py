@@ -88,10 +88,10 @@ class InstanceTable:
         except NotFound:
             return None
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
-        """Return the status with input and output, or None for an unknown instance."""
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
+        """Return the status with output and, if asked for, input; None for an unknown instance."""
         try:
-            row = await self._table.read(escape_key(instance_id), "")
+            row = await self._table.read(escape_key(instance_id), "", select=_select(with_input=with_input))
         except NotFound:
             return None
         return await self._status(row)

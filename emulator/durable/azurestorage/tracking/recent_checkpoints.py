@@ -14,7 +14,6 @@ from typing import Final
 from emulator.clock import Clock
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.instant import Instant
-from emulator.storage.port import Row
 
 # Longer than the emulator needs to save a write.
 _SAVED_AFTER: Final = timedelta(seconds=10)
@@ -72,17 +71,14 @@ class RecentCheckpoints:
         lost: dict[str, datetime] = {}
         for instance_id, (etag, at) in samples.items():
             row = stored.get(instance_id)
-            is_other = row is None or (row.etag != etag and not _was_written_after(row, at))
+            completed_at = row.properties.get("CheckpointCompletedTimestamp") if row else None
+            # A later checkpoint is that of another host, which owns the instance now.
+            is_later = isinstance(completed_at, Instant) and completed_at > Instant.of(at)
+            is_stored = row is not None and (row.etag == etag or is_later)
             # Unless it was written again meanwhile.
-            if is_other and self._written.get(instance_id) == (etag, at):
+            if not is_stored and self._written.get(instance_id) == (etag, at):
                 lost[instance_id] = at
         for instance_id, written in remembered:
             if (lost or asked_at - written[1] > _SAVED_AFTER) and self._written.get(instance_id) == written:
                 del self._written[instance_id]
         return lost
-
-
-def _was_written_after(sentinel: Row, at: datetime) -> bool:
-    """Whether another host, which owns the instance now, has written a later checkpoint."""
-    completed_at = sentinel.properties.get("CheckpointCompletedTimestamp")
-    return isinstance(completed_at, Instant) and completed_at > Instant.of(at)

@@ -17,6 +17,7 @@ from emulator.durable.core.events import HistoryEvent
 
 _INDENT = " " * 4
 _MEMBER_INDENT = " " * 6
+_LARGE_CHARACTERS = 1024 * 1024
 
 
 def string_text(value: str | None) -> str:
@@ -35,10 +36,15 @@ def indented_text(value: object, indent: str) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", f"\n{indent}")
 
 
-def event_text(event: HistoryEvent) -> str:
-    """Return one element of the context's `history`."""
+def event_pieces(event: HistoryEvent) -> Sequence[str]:
+    """Return the texts that make one element of the context's `history`: one, or several if a payload is large."""
     template, members = _TEMPLATES[type(event)]
-    return template % tuple([write(getattr(event, field)) for field, write in members])
+    values = [write(getattr(event, field)) for field, write in members]
+    if max(map(len, values), default=0) < _LARGE_CHARACTERS:
+        return (template % tuple(values),)
+    # The template is filled in by the caller's join, which needs no copy of the payload for this event alone.
+    first, *others = template.split("%s")
+    return (first, *(piece for pair in zip(values, others, strict=True) for piece in pair))
 
 
 def _integer_text(value: int | None) -> str:

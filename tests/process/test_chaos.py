@@ -1,0 +1,95 @@
+"""`azemu start --chaos`: hosts that crash between storage calls and start again, and the report at the stop."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_bad_input import failure
+from tests.processes import get, get_json, run, started
+from tests.running_apps import DURABLE_APP, write_app
+from tests.waiting import eventually_sync
+
+CHAIN = """
+@app.orchestration_trigger(context_name="context")
+def chain(context):
+    number = 1
+    for _ in range(3):
+        number = yield context.call_activity("double", number)
+    return number
+
+
+@app.activity_trigger(input_name="number")
+def double(number: int) -> int:
+    return number * 2
+
+
+@app.route(route="hello")
+def hello(req: func.HttpRequest) -> str:
+    return "hello"
+"""
+STORAGE_ACCOUNT = "DefaultEndpointsProtocol=https;AccountName=orders;AccountKey=a2V5;EndpointSuffix=core.windows.net"
+
+
+def is_accepted(url: str, instance: str) -> bool:
+    """Start an instance. False while the host is restarting."""
+    try:
+        return bool(get(f"{url}/runtime/webhooks/durabletask/orchestrators/chain/{instance}", method="POST"))
+    except OSError:
+        return False
+
+
+def completed(url: str, instance: str) -> bool:
+    """Whether the instance has ended; False also while the host is restarting."""
+    try:
+        return bool(get_json(f"{url}/runtime/webhooks/durabletask/instances/{instance}")["output"] == 8)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("mode", "instances"),
+    [((), 1), pytest.param((), 20, marks=pytest.mark.soak), pytest.param(("--no-reload",), 5, marks=pytest.mark.soak)],
+)
+def test_every_instance_completes_and_a_stop_prints_the_report(
+    tmp_path: Path, mode: tuple[str, ...], instances: int
+) -> None:
+    app = write_app(tmp_path / "app", DURABLE_APP, CHAIN)
+    with started(app, "--storage", "builtin", "--chaos", "5", *mode) as azemu:
+        url = azemu.url().removesuffix("/api/hello")
+        assert "Chaos with seed 5: --chaos 5 repeats this plan of faults." in azemu.output
+        for number in range(instances):
+            eventually_sync(partial(is_accepted, url, f"i{number}"), "the start is accepted")
+        for number in range(instances):
+            eventually_sync(partial(completed, url, f"i{number}"), f"i{number} completes", within=120)
+        azemu.interrupt()
+        assert azemu.wait() == 0
+    output = azemu.output
+    report = output[output.rindex("Chaos with seed 5") :]
+    found = re.match(r"Chaos with seed 5: (\d+) faults?\.\n", report)
+    assert found is not None
+    assert int(found[1]) == len(re.findall(r"^  \d+\. \w", report, re.MULTILINE)) > 0
+    assert "All rules of the task hub hold." in report
+    crashes = len(re.findall(r"Chaos: .*the host crashed", output))
+    assert output.count("Restarting the host.") == crashes
+    assert "ended unexpectedly" not in output
+    if mode:
+        assert crashes == 0
+
+
+def test_accounts_in_azure_and_storage_in_memory_are_refused(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app")
+    message = failure(app, "--chaos", "--storage", "builtin", env={"ORDERS": STORAGE_ACCOUNT})
+    assert message.startswith("--chaos: the setting 'ORDERS' names a storage account in Azure.")
+    assert "ORDERS=UseDevelopmentStorage=true" in message
+    message = failure(app, "--chaos", "17", "--storage", "builtin:memory")
+    assert "in memory and would be lost when the host crashes. Use --storage builtin" in message
+
+
+def test_a_seed_is_a_number(tmp_path: Path) -> None:
+    done = run("start", "--chaos", "much", cwd=write_app(tmp_path / "app"))
+    assert done.returncode == 2
+    assert "--chaos: 'much' is not a seed. Use a number such as 17, or leave it out for a random one." in done.stderr
