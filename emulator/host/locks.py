@@ -15,6 +15,7 @@ BlobLeaseDistributedLockManager, SingletonManager).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -25,7 +26,14 @@ from emulator.errors import EmulatorError
 from emulator.host.lease_journal import LeaseJournal
 from emulator.ids import NewId, hyphenated
 from emulator.logs import get_logger
-from emulator.storage.port import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
+from emulator.storage.port import (
+    AlreadyExists,
+    BlobContainer,
+    LeaseState,
+    NotFound,
+    PreconditionFailed,
+    StorageOutage,
+)
 
 _log = get_logger(__name__)
 
@@ -126,7 +134,9 @@ class BlobHostLocks:
                 _log.info("Host lock lease acquired by instance ID '%s'.", self._instance_id)
                 await self._primary.renew_until_lost()
             except HostLockLost as lost:
-                _log.warning("Failed to renew host lock lease: %s", lost)
+                # If storage was away for longer than the lease, the account has logged that.
+                level = logging.DEBUG if isinstance(lost.__cause__, StorageOutage) else logging.WARNING
+                _log.log(level, "Failed to renew host lock lease: %s", lost)
             except EmulatorError as error:
                 _log.debug("The primary host lock cannot be taken: %s", error)
 

@@ -19,8 +19,7 @@ from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
-from emulator.polling.outage import report_outage
-from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
+from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -129,7 +128,8 @@ class AppLease:
             )
             return False
         except EmulatorError as error:
-            _log.warning("The app lease cannot be acquired. Next try in %d seconds. %s", _RETRY_SECONDS, error)
+            if not isinstance(error, StorageOutage):
+                _log.warning("The app lease cannot be acquired. Next try in %d seconds. %s", _RETRY_SECONDS, error)
             return None
         return True
 
@@ -144,5 +144,5 @@ class AppLease:
                 if not await self._acquire():
                     return
             except EmulatorError as error:
-                if not report_outage(error):
+                if not isinstance(error, StorageOutage):
                     _log.warning("The app lease could not be renewed: %s", error)
