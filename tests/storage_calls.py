@@ -51,11 +51,16 @@ class Change:
 
 
 class StorageCalls:
-    """Changes that a host has made, in order. `cut_off` True: every call raises StorageUnreachable."""
+    """Changes that a host has made, in order. `cut_off` True: every call raises StorageUnreachable.
+
+    `failing`: errors that calls raise, by operation and target; target "" means any. `failed`: how many have done so.
+    """
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.cut_off = False
+        self.failing: dict[tuple[str, str], Exception] = {}
+        self.failed = 0
 
     def around(self, account: StorageAccount) -> StorageAccount:
         """Wrap an account (`open_app(…, around_account=…)`)."""
@@ -94,11 +99,17 @@ class _Observed:
     def _calling(self, name: str, method: Any) -> Any:
         async def call(*arguments: Any, **named: Any) -> Any:
             self._check()
+            operation = self._operations.get(name)
+            given = inspect.signature(method).bind(*arguments, **named).arguments
+            blob = given.pop("blob", None)
+            target = f"{self._target}/{blob}" if blob else self._target
+            if operation:
+                failing = self._calls.failing
+                if (error := failing.get((operation, target)) or failing.get((operation, ""))) is not None:
+                    self._calls.failed += 1
+                    raise error
             answer = await method(*arguments, **named)
-            if operation := self._operations.get(name):
-                given = inspect.signature(method).bind(*arguments, **named).arguments
-                blob = given.pop("blob", None)
-                target = f"{self._target}/{blob}" if blob else self._target
+            if operation:
                 self._calls.changes.append(Change(operation, target, given, answer))
             return answer
 
