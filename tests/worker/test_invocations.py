@@ -250,6 +250,29 @@ def see(x):
     assert (await app.call("see", x=None)).value == text("True")
 
 
+async def test_a_function_that_cancels_all_tasks_ends(load: Load) -> None:
+    app = await load(
+        HEAD
+        + """
+import asyncio
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def waits(x):
+    await asyncio.Event().wait()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def cancel(x):
+    for task in asyncio.all_tasks():
+        task.cancel()
+    return "done"
+"""
+    )
+    waiting = asyncio.create_task(app.call("waits", x=None))
+    await asyncio.sleep(0)
+    cancelling = [asyncio.create_task(app.call("cancel", x=None)) for _ in range(2)]
+    outcomes = await asyncio.gather(waiting, *cancelling, return_exceptions=True)
+    assert all(isinstance(outcome, FunctionFailed) or outcome.value == text("done") for outcome in outcomes), outcomes
+    assert not any(task.cancelled() for task in (waiting, *cancelling))
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 async def test_function_that_never_returns_does_not_block_the_stop(write_app: WriteApp, kind: str) -> None:
     folder = write_app(
