@@ -26,6 +26,18 @@ def say(city: str) -> str:
     logging.info("Hello %s", city)
     return city
 """
+TRIGGERS = """
+def note(name, text):
+    logging.info("%s has %s", name, json.loads(text)["id"])
+
+@app.queue_trigger(arg_name="msg", queue_name="incoming", connection="AzureWebJobsStorage")
+def take(msg: func.QueueMessage):
+    note("take", msg.get_body())
+
+@app.event_hub_message_trigger(arg_name="event", event_hub_name="hub", connection="AzureWebJobsStorage")
+def event(event: func.EventHubEvent):
+    note("event", event.get_body())
+"""
 DEEP = pytest.param("[" * 50_000, id="deep")
 
 
@@ -94,6 +106,17 @@ async def test_a_function_is_invoked_manually(site: RunningApp, caplog: pytest.L
         "Reason='This function was programmatically called via the host APIs.'" in record.getMessage()
         for record in caplog.records
     )
+
+
+@pytest.mark.parametrize("function", ["take", "event"])
+async def test_an_input_with_half_of_a_surrogate_pair_has_a_replacement_character(
+    function: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with run_app(tmp_path, HTTP_APP, TRIGGERS) as site:
+        given = {"input": '{"id": "\ud800"}'}
+        assert (await site.post(f"/admin/functions/{function}", json.dumps(given))).status == 202
+        await logged(caplog, f"{function} has \ufffd")
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}', DEEP])
