@@ -37,6 +37,7 @@ from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_
 from emulator.process.open_files import raise_open_files_limit
 from emulator.process.pauses import report_pauses
 from emulator.process.predecessor import wait_for_predecessor
+from emulator.process.thread_stacks import write_stacks_at_quit
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.port import Worker
@@ -189,6 +190,7 @@ def serve_alone(
             async with reporting(chaos, lambda: complete, console.print):
                 await serve(complete, console, announce=True, app_loop=app_loop, chaos=chaos)
 
+    write_stacks_at_quit()
     use_time_zone(configuration.settings.exported)
     if late := settings_read_too_late(configuration.settings.exported):
         console.print(
