@@ -84,6 +84,7 @@ class Host:
         self.status = parts.status
         self.catalog = Catalog()
         self._errors: list[str] = []
+        self._left_out: list[str] = []
         for extension in parts.extensions:
             for trigger in extension.triggers.values():
                 # Before anything runs, so that the first lines of an extension have its category already.
@@ -95,8 +96,8 @@ class Host:
 
     @property
     def load_errors(self) -> Sequence[str]:
-        """Why the app, or some of its functions, could not be loaded. Empty before it is loaded."""
-        return self._errors
+        """Why the app, or functions that the catalog lacks, could not be loaded. Empty before it is loaded."""
+        return [*self._errors, *self._left_out]
 
     @property
     def running_invocations(self) -> int:
@@ -231,7 +232,11 @@ class Host:
             _general.error("Worker failed to index functions\n%s", error)
             self._errors = [str(error)]
             indexed = []
-        self._errors += [metadata.configuration_error or "" for metadata in indexed if metadata.fails_app_on_azure]
+        for metadata in indexed:
+            if metadata.configuration_error is not None:
+                # Azure runs the app without a function whose function.json is invalid, so that is no error of the app.
+                errors = self._errors if metadata.fails_app_on_azure else self._left_out
+                errors.append(metadata.configuration_error)
         _startup.info("%d functions found (Worker)", len(indexed))
         # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
         # that breaks the app after its deployment.

@@ -130,10 +130,11 @@ class _Supervisor:
                 # instead of waiting for a change of the app.
                 if not started_before or not self._watches_files:
                     return exit_codes.FAILED
-                # Without a host process, connections would wait without end. Refuse them until the app is repaired.
-                self._listening.close()
                 self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
-                await self._wait_for_change()
+                # Without a host process, requests would wait without end.
+                reason = "The host cannot start. See the console of azemu."
+                async with answering_unavailable(self._listening.sockets, self._clock, reason):
+                    await self._wait_for_change()
             elif code not in (None, *_WANTED_ENDS) and not await self._recover(code):
                 return exit_codes.FAILED
             started_before = True
@@ -142,7 +143,6 @@ class _Supervisor:
             # Settings and the rules for watching files may have changed. The host process reports errors in them.
             with suppress(ConfigurationError):
                 self._configuration = configure(self._options.start, os.environ)
-            self._listening.open()
             # The next process loads its modules while the last one ends.
             seconds = STOP_SECONDS if storage.restarted.is_set() else _CHANGE_SECONDS
             ending = asyncio.create_task(self._process.stop(seconds))
@@ -185,7 +185,8 @@ class _Supervisor:
         self._console.print(f"{reason} It will start again in {pause} {unit}{or_change}.", level=LogLevel.ERROR)
         # During a short pause requests wait. What would wait longer is refused.
         refused = self._listening.sockets if pause > _LONGEST_WAIT_OF_REQUESTS else ()
-        async with answering_unavailable(refused, self._clock, retry_after=pause):
+        answer = "The host process has ended unexpectedly and will be started again. See the console of azemu."
+        async with answering_unavailable(refused, self._clock, answer, retry_after=pause):
             waiting = self._clock.sleep(pause, upkeep=True)
             if self._watches_files:
                 await _result_unless(waiting, self._wait_for_change())
@@ -234,8 +235,28 @@ class _Supervisor:
         # an empty cache. A restart of Azurite before this host process does not concern it.
         storage.restarted.clear()
         lost = storage.restarted.wait()
-        reason = _result_unless(lost, self._wait_for_change()) if self._watches_files else lost
+        reason = _result_unless(lost, self._wait_for_valid_change()) if self._watches_files else lost
         return await _result_unless(reason, self._process.wait())
+
+    async def _wait_for_valid_change(self) -> None:
+        """Wait until a file of the app changes and its configuration can be read.
+
+        Until then the host process goes on, so that instances are processed and can be managed.
+        """
+        while True:
+            await self._wait_for_change()
+            if not self._root.is_dir():
+                return  # The next host process reports it.
+            try:
+                configure(self._options.start, os.environ)
+            except ConfigurationError as error:
+                self._console.print(
+                    f"{error}\nThe host goes on with the configuration and the code that it has loaded. It will "
+                    "restart when this is repaired.",
+                    level=LogLevel.ERROR,
+                )
+            else:
+                return
 
     async def _wait_for_change(self) -> None:
         """Wait until a file of the app changes, and print which one."""

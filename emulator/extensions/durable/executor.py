@@ -44,7 +44,8 @@ class FunctionsExecutor:
     """Implements the engine's port Executor with functions of the app.
 
     `load_errors`: why some functions of the app could not be loaded. While there are any, work for a function that is
-    missing waits instead of failing: its developer is about to repair it. (On Azure, no function of the app runs then.)
+    missing, or that is listed but cannot be loaded (v1 programming model), waits instead of failing: its developer is
+    about to repair it. (On Azure, no function of the app runs then, or every call of a v1 function fails.)
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class FunctionsExecutor:
 
     def _missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else a message. Raises WorkAborted if it may only not be loaded."""
+        if (load_error := self._functions.load_error(kind, name)) is not None:
+            raise WorkAborted(f"The function '{name}' could not be loaded: {load_error.partition(chr(10))[0]}")
         missing = self._functions.missing(kind, name)
         if missing is not None and self._load_errors():
             raise WorkAborted(f"{missing} Functions of the app could not be loaded; see the error at the start.")

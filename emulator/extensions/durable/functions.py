@@ -36,6 +36,7 @@ class _Registered:
     name: str
     invoke: Invoke
     source: str | None
+    load_error: str | None
 
 
 class DurableFunctions:
@@ -52,7 +53,13 @@ class DurableFunctions:
 
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-            self.add(kind, name_of(kind, function.name, binding), invoke, source=function.metadata.source)
+            self.add(
+                kind,
+                name_of(kind, function.name, binding),
+                invoke,
+                source=function.metadata.source,
+                load_error=function.metadata.load_error,
+            )
             if function.metadata.retry is not None:
                 _log.warning(
                     "The retry policy of the function '%s' is not applied: durable functions are retried by their "
@@ -63,14 +70,27 @@ class DurableFunctions:
 
         return listen
 
-    def add(self, kind: FunctionKind, name: str, invoke: Invoke, *, source: str | None = None) -> None:
-        """Register a function. `source`: its `file:line`."""
-        self._functions[kind][name.lower()] = _Registered(name, invoke, source)
+    def add(
+        self,
+        kind: FunctionKind,
+        name: str,
+        invoke: Invoke,
+        *,
+        source: str | None = None,
+        load_error: str | None = None,
+    ) -> None:
+        """Register a function. `source`: its `file:line`. `load_error`: why every call of it fails."""
+        self._functions[kind][name.lower()] = _Registered(name, invoke, source, load_error)
 
     def source(self, kind: FunctionKind, name: str) -> str | None:
         """Return `file:line` of a function if it is known."""
         function = self._functions[kind].get(name.lower())
         return None if function is None else function.source
+
+    def load_error(self, kind: FunctionKind, name: str) -> str | None:
+        """Return why the script of a function could not be loaded; None if it was, or if there is no such function."""
+        function = self._functions[kind].get(name.lower())
+        return None if function is None else function.load_error
 
     def missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else the extension's message with the known names."""
