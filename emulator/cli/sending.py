@@ -40,7 +40,11 @@ def run_send(command: Send) -> int:
 
     Raises ConfigurationError, HostNotRunning, InvocationFailed, NotSent, NotStorable, and what the storage raises.
     """
-    data = _data(command)
+    if command.data == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        # The argument of a blob is a file, that of a message or event the data itself.
+        data = _content_of(command.data) if command.kind == "blob" else read_argument(command.data)
     if command.kind == "eventgrid":
         return _send_event(command, data)
     if command.kind == "blob":
@@ -53,13 +57,6 @@ def run_send(command: Send) -> int:
     note = f" No host of this app answers at port {port}; for another port, add --port N." if host is None else ""
     sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
     return exit_codes.OK
-
-
-def _data(command: Send) -> bytes:
-    if command.data == "-":
-        return sys.stdin.buffer.read()
-    # The argument of a blob is a file, that of a message or event the data itself.
-    return _content_of(command.data) if command.kind == "blob" else read_argument(command.data)
 
 
 def _content_of(file: str) -> bytes:

@@ -246,7 +246,7 @@ class _Supervisor:
     async def _wait_for_valid_change(self) -> None:
         """Wait until a file of the app changes and its configuration can be read.
 
-        Until then the host process goes on, so that instances are processed and can be managed.
+        Until then the host process continues, so that instances are processed and can be managed.
         """
         while True:
             await self._wait_for_change()
@@ -256,7 +256,7 @@ class _Supervisor:
                 configure(self._options.start, os.environ)
             except ConfigurationError as error:
                 self._console.print(
-                    f"{error}\nThe host goes on with the configuration and the code that it has loaded. It will "
+                    f"{error}\nThe host continues with the configuration and the code that it has loaded. It will "
                     "restart when this is repaired.",
                     level=LogLevel.ERROR,
                 )

@@ -103,7 +103,7 @@ class AppLease:
             await self._clock.sleep(pause, upkeep=True)
 
     async def _acquire(self) -> bool | None:
-        """Acquire the lease. False: another app holds it. None: the attempt has failed, so nobody knows."""
+        """Acquire the lease. False: another app holds it. None: the attempt has failed, so that is unknown."""
         lease = self._container.lease()
         try:
             try:
