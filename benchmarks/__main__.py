@@ -18,6 +18,7 @@ NAMES = (
     "queues",
     "idle",
     "payloads",
+    "events",
 )
 
 for name in sys.argv[1:] or NAMES:
