@@ -6,19 +6,24 @@ if its folder comes first on it (PYTHONPATH, `python -m pytest`). Here azemu's p
 
 from __future__ import annotations
 
-import importlib
+import signal
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
 
 _NAME = "emulator"
-_FOLDER = Path(__file__).parent / _NAME
 
 
 def main() -> int:
     """Run the command line. Return the exit code."""
+    # Until the command has its own handlers, Ctrl-C ends the process at once. Python's handler would print a traceback
+    # of whatever module is being imported, so this module imports others only below. A program that runs in the
+    # background ignores Ctrl-C from the start.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     code: int = _load(f"{_NAME}.cli.entry").main()
     return code
 
@@ -32,14 +37,19 @@ def __getattr__(name: str) -> Any:
 
 def _load(name: str) -> ModuleType:
     """Import a module of azemu's package."""
+    import importlib
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    folder = Path(__file__).parent / _NAME
     present = sys.modules.get(_NAME)
-    if present is not None and Path(present.__file__ or "").parent == _FOLDER:
+    if present is not None and Path(present.__file__ or "").parent == folder:
         return importlib.import_module(name)
     # A test runner may have imported the app's package already.
     others = {other: module for other, module in sys.modules.copy().items() if other.partition(".")[0] == _NAME}
     for other in others:
         del sys.modules[other]
-    spec = spec_from_file_location(_NAME, _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)])
+    spec = spec_from_file_location(_NAME, folder / "__init__.py", submodule_search_locations=[str(folder)])
     assert spec is not None
     assert spec.loader is not None
     sys.modules[_NAME] = package = module_from_spec(spec)

@@ -17,6 +17,7 @@ NAMES = (
     "kills",
     "queues",
     "idle",
+    "payloads",
 )
 
 for name in sys.argv[1:] or NAMES:

@@ -301,16 +301,6 @@ async def test_a_wrong_member_of_a_binding_is_named_with_its_file(
     assert f"{message}'{folder / 'function.json'}'." in caplog.text
 
 
-async def test_an_orchestration_that_calls_a_broken_activity_fails_with_its_error(root: Path) -> None:
-    write_durable_app(root)
-    write_function(root, "Greet", "raise KeyError('boom at import')", trigger("activityTrigger", "name"))
-    async with run_app(root) as app:
-        started = await app.post("/api/orchestrators/Flow?name=Ada")
-        status = await final_status(app, started)
-    assert status["runtimeStatus"] == "Failed"
-    assert "boom at import" in status["output"]
-
-
 async def test_functions_with_the_same_route_are_named_with_their_places(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

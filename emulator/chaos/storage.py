@@ -3,10 +3,10 @@
     crash = Crash()
     account = around_account(account, plan, clock=clock, crash=crash)
     async with open_app(options, around_account=lambda account: …):
-        await crash.happened.wait()          # the host must be thrown away now; no call of it does anything any more
+        await crash.happened.wait()          # no storage call of this host has an effect any more: close it
 
 Every fault is one that the port allows (see `emulator.storage.port`): an unreachable service, an answer that was lost
-after the operation was done, messages that come late, twice or in another order, a lock that somebody else has now.
+after the operation was done, messages that come late, twice or in another order, a lock that another host has now.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from emulator.storage.port import (
     QueueMessage,
     Row,
     StorageAccount,
-    StorageUnreachable,
+    StorageOutage,
     Table,
     TableOperation,
 )
@@ -62,7 +62,7 @@ class Crash:
         self._then = then
 
     def now(self, fault: Injected) -> None:
-        """Crash. Every further storage call of the host raises StorageUnreachable."""
+        """Crash. Every further storage call of the host raises StorageOutage."""
         self.fault = fault
         self.happened.set()
         self._then(fault)
@@ -106,7 +106,7 @@ class _Faults:
         return await self.end(fault, work)
 
     async def begin(self, operation: str, target: str, possible: Collection[Fault]) -> Injected | None:
-        """Return the fault of a call that is about to be made. Raises StorageUnreachable after a crash."""
+        """Return the fault of a call that is about to be made. Raises StorageOutage after a crash."""
         self._check_alive(operation)
         if not self.plan.active or self.is_spared():
             return None
@@ -136,15 +136,16 @@ class _Faults:
         """Return how long a delay is."""
         return 0.0 if injected is None else injected.amount * _MAX_DELAY_SECONDS
 
-    def _lost(self, injected: Injected | None) -> StorageUnreachable:
+    def _lost(self, injected: Injected | None) -> StorageOutage:
         assert injected is not None
         if injected.fault in CRASHES:
             self.crash.now(injected)
-        return StorageUnreachable(f"Chaos: {injected}.")
+        # An outage, which no loop logs: the report of the run has all faults.
+        return StorageOutage(f"Chaos: {injected}.")
 
     def _check_alive(self, operation: str) -> None:
         if self.crash.happened.is_set():
-            raise StorageUnreachable(f"Chaos: the host has crashed before {operation}.")
+            raise StorageOutage(f"Chaos: the host has crashed before {operation}.")
 
 
 class _Queue:

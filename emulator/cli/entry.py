@@ -8,7 +8,7 @@ import sys
 
 # When this module is loaded, before anything else: until the command has its own handlers, Ctrl-C ends the process at
 # once. Python's handler would print a traceback of whatever module is being imported. A program that runs in the
-# background ignores Ctrl-C from the start.
+# background ignores Ctrl-C from the start. `azemu.main` does the same earlier; `python -m emulator` begins here.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

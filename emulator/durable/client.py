@@ -202,9 +202,9 @@ class DurableClient:
 
     # Queries
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
-        """Return the status of an instance; None: it does not exist."""
-        return await self.hub.status(instance_id)
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
+        """Return the status of an instance, with its input or without; None: it does not exist."""
+        return await self.hub.status(instance_id, with_input=with_input)
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """Return the events of the instance's current execution; empty if there are none."""
@@ -243,7 +243,8 @@ class DurableClient:
         return status
 
     async def _existing(self, instance_id: str) -> InstanceStatus:
-        status = await self.hub.status(instance_id)
+        # The callers need the state only.
+        status = await self.hub.status(instance_id, with_input=False)
         if status is None:
             raise InstanceNotFound(instance_id)
         return status
@@ -373,7 +374,7 @@ class DurableClient:
                 return CleanedEntities(removed, released)
 
     async def _has_ended(self, instance_id: str) -> bool:
-        status = await self.hub.status(instance_id)
+        status = await self.hub.status(instance_id, with_input=False)
         return status is None or status.runtime_status in TERMINAL
 
 

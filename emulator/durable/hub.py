@@ -142,8 +142,11 @@ class TaskHub(Protocol):
     async def send(self, message: TaskMessage) -> None:
         """Send an event, terminate, suspend, resume or signal message. The target need not exist."""
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
-        """Return the status row of an instance; None: it does not exist."""
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
+        """Return the status row of an instance; None: it does not exist.
+
+        `with_input` False: without the input, which may have megabytes.
+        """
 
     async def query(self, query: InstanceQuery) -> InstancePage:
         """Return one page of status rows."""

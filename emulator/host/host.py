@@ -32,8 +32,7 @@ from emulator.host.port import Extension, Fallback, Function, ManualBindings, Ma
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
-from emulator.polling.outage import report_outage
-from emulator.storage.port import StorageUnreachable
+from emulator.storage.port import StorageOutage
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
@@ -84,6 +83,7 @@ class Host:
         self.status = parts.status
         self.catalog = Catalog()
         self._errors: list[str] = []
+        self._left_out: list[str] = []
         for extension in parts.extensions:
             for trigger in extension.triggers.values():
                 # Before anything runs, so that the first lines of an extension have its category already.
@@ -95,8 +95,8 @@ class Host:
 
     @property
     def load_errors(self) -> Sequence[str]:
-        """Why the app, or some of its functions, could not be loaded. Empty before it is loaded."""
-        return self._errors
+        """Why the app, or functions that the catalog lacks, could not be loaded. Empty before it is loaded."""
+        return [*self._errors, *self._left_out]
 
     @property
     def running_invocations(self) -> int:
@@ -231,7 +231,11 @@ class Host:
             _general.error("Worker failed to index functions\n%s", error)
             self._errors = [str(error)]
             indexed = []
-        self._errors += [metadata.configuration_error or "" for metadata in indexed if metadata.fails_app_on_azure]
+        for metadata in indexed:
+            if metadata.configuration_error is not None:
+                # Azure runs the app without a function whose function.json is invalid, so that is no error of the app.
+                errors = self._errors if metadata.fails_app_on_azure else self._left_out
+                errors.append(metadata.configuration_error)
         _startup.info("%d functions found (Worker)", len(indexed))
         # On Azure a host for another language finds no functions either. Running them all the same would hide a setting
         # that breaks the app after its deployment.
@@ -335,10 +339,9 @@ class _Reporter:
         self._log_restart = self._log_recovery = _startup.debug
 
     def _is_outage(self, error: Exception) -> bool:
-        # A lock that could not be renewed has the error of storage as its cause. That error is old: storage may respond
-        # again by now, so it is not reported.
-        is_outage = report_outage(error) or isinstance(error.__cause__, StorageUnreachable)
-        # While storage is away, one line for all parts reports that. The recovery from another failure is a warning,
+        # The account has logged it. A lock that could not be renewed has the error of storage as its cause.
+        is_outage = isinstance(error, StorageOutage) or isinstance(error.__cause__, StorageOutage)
+        # The recovery from another failure is a warning,
         # because the console shows the failure by default, and would not show this.
         self._log_restart = _startup.debug if is_outage else _startup.info
         self._log_recovery = _startup.debug if is_outage else _startup.warning

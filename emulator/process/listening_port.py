@@ -19,7 +19,8 @@ class ListeningPort:
     """Listening sockets of one port, bound while the context manager is entered.
 
     `port`: the requested port; 0 becomes the number of a free port when the sockets are bound. `sockets`: for the host
-    process to inherit. Empty while closed, and always on Windows, where the host process binds `port` itself.
+    process to inherit; connections are queued until it accepts them. Always empty on Windows, where the host process
+    binds `port` itself. Entering raises PortUnavailable.
     """
 
     def __init__(self, address: str, port: int) -> None:
@@ -28,30 +29,19 @@ class ListeningPort:
         self.sockets: Sequence[socket.socket] = ()
 
     def __enter__(self) -> Self:
-        self.open()
+        self.sockets = listening_sockets(self._address, self.port)
+        self.port = self.sockets[0].getsockname()[1]
+        if not _CAN_BE_INHERITED:
+            # Binding has shown that the port is free; keeping it would make the host process fail.
+            self._close()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close()
 
-    def open(self) -> None:
-        """Bind the port if it is not bound. Connections are queued until a host process accepts them.
-
-        Raises PortUnavailable.
-        """
-        if self.sockets:
-            return
-        bound = listening_sockets(self._address, self.port)
-        self.port = bound[0].getsockname()[1]
-        self.sockets = bound
-        if not _CAN_BE_INHERITED:
-            # Binding has shown that the port is free; keeping it would make the host process fail.
-            self.close()
-
-    def close(self) -> None:
-        """Release the port. New connections are refused until `open` is called again."""
+    def _close(self) -> None:
         for listening in self.sockets:
             listening.close()
         self.sockets = ()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -25,10 +26,10 @@ from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.child import STOP_SECONDS, HostProcess
-from emulator.process.deaths import MAX_USELESS_RUNS, Deaths
 from emulator.process.handover import Handover
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
+from emulator.process.restart_pauses import MAX_USELESS_RUNS, RestartPauses
 from emulator.process.unavailable import answering_unavailable
 from emulator.process.watch import FileWatcher, WatchRules
 from emulator.signals import interruptible
@@ -90,12 +91,13 @@ class _Supervisor:
         self._clock = clock
         self._listening = ListeningPort(configuration.address, configuration.port)
         self._files = FileWatcher(configuration.root, clock)
-        self._deaths = Deaths()
+        self._pauses = RestartPauses()
         self._began_at = clock.now()
         self._chaos = options.chaos
         # Set by `run`, when the port is bound.
         self._process: HostProcess
         self._served_mark: Path
+        self._stacks_file: Path
 
     async def run(self) -> int:
         await wait_for_predecessor(self._root, self._configuration.port, self._clock)
@@ -103,7 +105,7 @@ class _Supervisor:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
-            self._served_mark = Path(folder) / "served"
+            self._served_mark, self._stacks_file = Path(folder) / "served", Path(folder) / "stacks"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
             # In this order, so that the first host process loads its modules while storage starts.
             self._process = self._new_process()
@@ -130,10 +132,11 @@ class _Supervisor:
                 # instead of waiting for a change of the app.
                 if not started_before or not self._watches_files:
                     return exit_codes.FAILED
-                # Without a host process, connections would wait without end. Refuse them until the app is repaired.
-                self._listening.close()
                 self._console.print("The host will start again when a file of the app changes.", level=LogLevel.WARNING)
-                await self._wait_for_change()
+                # Without a host process, requests would wait without end.
+                reason = "The host cannot start. See the console of azemu."
+                async with answering_unavailable(self._listening.sockets, self._clock, reason):
+                    await self._wait_for_change()
             elif code not in (None, *_WANTED_ENDS) and not await self._recover(code):
                 return exit_codes.FAILED
             started_before = True
@@ -142,7 +145,6 @@ class _Supervisor:
             # Settings and the rules for watching files may have changed. The host process reports errors in them.
             with suppress(ConfigurationError):
                 self._configuration = configure(self._options.start, os.environ)
-            self._listening.open()
             # The next process loads its modules while the last one ends.
             seconds = STOP_SECONDS if storage.restarted.is_set() else _CHANGE_SECONDS
             ending = asyncio.create_task(self._process.stop(seconds))
@@ -165,11 +167,11 @@ class _Supervisor:
         return reporting(self._chaos, lambda: configure(options, os.environ), self._console.print)
 
     async def _recover(self, code: int) -> bool:
-        """After the death of a host process, wait as long as the next one has to. False: it died too often."""
+        """After an unexpected end of the host process, wait until the next one may start. False: it ended too often."""
         # It has ended, but processes that user code has started may still run, and use ports and files of the app.
         await self._process.stop()
         served = self._served_mark.exists()
-        pause = self._deaths.pause_seconds(self._clock.now() - self._began_at, served=served)
+        pause = self._pauses.next_seconds(self._clock.now() - self._began_at, served=served)
         reason = f"The host ended unexpectedly ({describe_exit_code(code)})."
         if describe_exit_code(code).endswith("SIGKILL"):
             reason += " The system kills a process like this if the memory is exhausted."
@@ -185,7 +187,8 @@ class _Supervisor:
         self._console.print(f"{reason} It will start again in {pause} {unit}{or_change}.", level=LogLevel.ERROR)
         # During a short pause requests wait. What would wait longer is refused.
         refused = self._listening.sockets if pause > _LONGEST_WAIT_OF_REQUESTS else ()
-        async with answering_unavailable(refused, self._clock, retry_after=pause):
+        answer = "The host process has ended unexpectedly and will be started again. See the console of azemu."
+        async with answering_unavailable(refused, self._clock, answer, retry_after=pause):
             waiting = self._clock.sleep(pause, upkeep=True)
             if self._watches_files:
                 await _result_unless(waiting, self._wait_for_change())
@@ -205,6 +208,8 @@ class _Supervisor:
             self._listening,
             self._clock,
             self.urgent,
+            self._stacks_file,
+            partial(self._console.print, level=LogLevel.WARNING),
         )
 
     async def _run_host(self, storage: AppStorage, *, print_functions: bool) -> int | None:
@@ -226,6 +231,7 @@ class _Supervisor:
             chosen_port=self._configuration.port,
             replaced_environment=self._process.replaced_environment,
             served_mark=self._served_mark,
+            stacks_file=self._stacks_file,
             chaos=self._chaos,
             storage_restarted=storage.restarted.is_set(),
         )
@@ -234,8 +240,28 @@ class _Supervisor:
         # an empty cache. A restart of Azurite before this host process does not concern it.
         storage.restarted.clear()
         lost = storage.restarted.wait()
-        reason = _result_unless(lost, self._wait_for_change()) if self._watches_files else lost
+        reason = _result_unless(lost, self._wait_for_valid_change()) if self._watches_files else lost
         return await _result_unless(reason, self._process.wait())
+
+    async def _wait_for_valid_change(self) -> None:
+        """Wait until a file of the app changes and its configuration can be read.
+
+        Until then the host process continues, so that instances are processed and can be managed.
+        """
+        while True:
+            await self._wait_for_change()
+            if not self._root.is_dir():
+                return  # The next host process reports it.
+            try:
+                configure(self._options.start, os.environ)
+            except ConfigurationError as error:
+                self._console.print(
+                    f"{error}\nThe host continues with the configuration and the code that it has loaded. It will "
+                    "restart when this is repaired.",
+                    level=LogLevel.ERROR,
+                )
+            else:
+                return
 
     async def _wait_for_change(self) -> None:
         """Wait until a file of the app changes, and print which one."""
@@ -253,7 +279,7 @@ class _Supervisor:
                 level=LogLevel.WARNING,
             )
         # The changed code may run longer.
-        self._deaths = Deaths()
+        self._pauses = RestartPauses()
 
 
 async def _result_unless(stopper: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T]) -> T | None:

@@ -10,23 +10,27 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from emulator.clock import Clock, within
 from emulator.listening import BACKLOG
 
-_TEXT = b"The host process has died and will be restarted. See the console of azemu.\n"
 _CLIENT_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def answering_unavailable(
-    sockets: Sequence[socket.socket], clock: Clock, *, retry_after: int
+    sockets: Sequence[socket.socket], clock: Clock, reason: str, *, retry_after: int | None = None
 ) -> AsyncIterator[None]:
-    """Answer all requests with 503 while entered. `retry_after`: seconds, for the header Retry-After."""
+    """Answer all requests with 503 and the text `reason` while entered.
+
+    `retry_after`: seconds, for the header Retry-After; None: it is not known when a host process will run.
+    """
+    body = f"{reason}\n".encode()
+    retry = "" if retry_after is None else f"Retry-After: {retry_after}\r\n"
     head = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-        f"Content-Length: {len(_TEXT)}\r\nRetry-After: {retry_after}\r\n\r\n"
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}\r\n{retry}\r\n"
     )
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(head.encode() + _TEXT)
+        writer.write(head.encode() + body)
         writer.write_eof()
         # The rest of the request is read: closing a connection with unread data would discard the response.
         while await reader.read(65536):

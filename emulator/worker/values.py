@@ -18,6 +18,7 @@ from azure.functions import meta
 
 from emulator import bound_json as json
 from emulator.worker.http_values import library_request, response_data
+from emulator.worker.large_text import LargeText
 from emulator.worker.port import Datum, DatumType
 
 T = TypeVar("T")
@@ -127,6 +128,8 @@ def decode(binding_type: str, datum: Datum | None, trigger_metadata: Mapping[str
     if datum is not None and datum.type == "http_stream":
         # A web framework builds its request from it.
         return datum.value
+    if datum is not None and isinstance(datum.value, LargeText):
+        return LargeContext(datum.value)
     converter = converter_for(binding_type)
     # `blob` inputs share the trigger's converter and therefore get the metadata too, as in the official worker.
     metadata = LibraryMetadata(trigger_metadata) if converter.has_trigger_support() else None
@@ -175,6 +178,18 @@ def encode(binding_type: str, value: Any, python_type: object) -> Datum | None:
     if convert is None:
         raise NotImplementedError(f"unexpected Datum type: {encoded.type!r}")
     return convert(encoded.value)
+
+
+class LargeContext(func.OrchestrationContext):
+    """A context whose body is a LargeText. Its `body` is not a str, but the durable SDK only parses it."""
+
+    def __init__(self, body: LargeText) -> None:
+        super().__init__("")
+        self._large_body = body
+
+    @property
+    def body(self) -> Any:
+        return self._large_body
 
 
 # Streams -----------------------------------------------------------------------------------------------------

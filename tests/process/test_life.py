@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import urllib.error
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,10 @@ def test_missing_app_folder_is_waited_for(tmp_path: Path) -> None:
         app.rename(tmp_path / "away")
         azemu.wait_for(f"^Cannot change to the app folder '{re.escape(str(app.resolve()))}': ")
         azemu.wait_for("The host will start again when a file of the app changes")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(url)
+        with refused.value as response:
+            assert (response.status, response.read()) == (503, b"The host cannot start. See the console of azemu.\n")
         (tmp_path / "away").rename(app)
         azemu.wait_for("Worker process started and initialized")
         assert get(url) == "hello"
@@ -287,17 +292,18 @@ def test_missing_app_folder_is_waited_for(tmp_path: Path) -> None:
     assert "Traceback" not in azemu.output
 
 
-def test_host_json_that_becomes_invalid_is_waited_for(tmp_path: Path) -> None:
+def test_the_host_goes_on_while_host_json_is_invalid(tmp_path: Path) -> None:
     app = write_app(tmp_path, WHO)
-    with started(app) as azemu:
+    with started(app, "--storage", "builtin:memory") as azemu:
         url = azemu.url().replace("/die", "/who")
+        first = get(url)
         (app / "host.json").write_text("{")
         azemu.wait_for("Unable to parse host configuration file")
-        azemu.wait_for("^The host will start again when a file of the app changes.$")
-        assert not answers(url)
+        azemu.wait_for("^.*The host continues with the configuration and the code that it has loaded")
+        assert get(url) == first
         (app / "host.json").write_text('{"version": "2.0"}')
-        azemu.wait_for("Worker process started and initialized")
-        assert get(url).isdecimal()
+        azemu.wait_for("^The host is ready again")
+        assert get(url) not in (first, "")
         stop(azemu)
 
 

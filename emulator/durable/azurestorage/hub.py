@@ -233,10 +233,10 @@ class AzureStorageTaskHub:
         await self.create()
         await self._sender.send(message)
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
         """See `TaskHub`."""
         await self.create()
-        return await self._instances.status(instance_id)
+        return await self._instances.status(instance_id, with_input=with_input)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""
@@ -275,10 +275,9 @@ class AzureStorageTaskHub:
     async def working(self, *, may_lose_writes: bool = False, has_lost_writes: bool = False) -> AsyncIterator[None]:
         """Own control queues and receive messages while the body runs; leaving it hands over the queues.
 
+        The engine must have stopped before: it needs the queues to save its last episodes.
         `may_lose_writes`: the storage is an emulator that may lose its last writes when it is killed.
         `has_lost_writes`: it was killed just before.
-
-        The engine must have stopped before: it needs the queues to save its last episodes.
         """
         await self.create()
         poller = ControlQueuePoller(

@@ -7,7 +7,6 @@ AzureTableTrackingStore.cs).
 from __future__ import annotations
 
 import asyncio
-import gzip
 import zlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
@@ -24,11 +23,16 @@ MAX_COLUMN_BYTES = 60 * 1024
 """Limit of a column in UTF-16. A table takes 64 KiB per string."""
 
 
+_PIECE_CHARACTERS = 1024 * 1024
+
+
 def too_large_for_queue(text: str) -> bool:
     """Whether a message text has to go to a blob."""
-    # A character has at most four bytes. This avoids encoding nearly all messages only to measure them.
+    # A character has one to four bytes. This avoids encoding nearly all messages only to measure them.
     if len(text) * 4 <= MAX_MESSAGE_BYTES:
         return False
+    if len(text) > MAX_MESSAGE_BYTES:
+        return True
     return len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES
 
 
@@ -41,7 +45,10 @@ def utf16_bytes(text: str) -> int:
 
 def too_large_for_column(text: str) -> bool:
     """Whether a column's text has to go to a blob."""
-    return len(text) * 4 > MAX_COLUMN_BYTES and utf16_bytes(text) > MAX_COLUMN_BYTES
+    # A character has two or four bytes.
+    return len(text) * 2 > MAX_COLUMN_BYTES or (
+        len(text) * 4 > MAX_COLUMN_BYTES and utf16_bytes(text) > MAX_COLUMN_BYTES
+    )
 
 
 def message_blob_name(instance_id: str, activity_id: str, event_type: str) -> str:
@@ -118,6 +125,19 @@ def decompressed(content: bytes, limit: int) -> bytes | None:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def compressed(text: str) -> bytes:
+    """Return a gzip file with the text in UTF-8."""
+    # Without a time in its header (a file name and a time are what zlib leaves out), equal payloads make equal blobs.
+    compressor = zlib.compressobj(level=6, wbits=31)
+    # In pieces: the whole text in UTF-8 would be another copy of a payload of megabytes.
+    starts = range(0, len(text), _PIECE_CHARACTERS)
+    parts = [
+        compressor.compress(text[start : start + _PIECE_CHARACTERS].encode("utf-8", "surrogatepass"))
+        for start in starts
+    ]
+    return b"".join((*parts, compressor.flush()))
+
+
 class LargePayloads:
     """The container for large payloads of one hub. It is created when the first payload is stored, as in .NET.
 
@@ -135,14 +155,9 @@ class LargePayloads:
 
     async def store(self, blob: str, text: str) -> str:
         """Store a text under a blob name and return the blob's URL."""
-
-        def compress() -> bytes:
-            # Without mtime=0, the gzip header would contain the time, and equal payloads would make different blobs.
-            return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
-
         # Megabytes would block the event loop, and with it the renewal of locks.
         with self._clock.busy():
-            content = await asyncio.to_thread(compress)
+            content = await asyncio.to_thread(compressed, text)
         # Most hubs never store a large payload, and then need no container.
         if not self._is_created:
             await self._container.create()

@@ -6,6 +6,7 @@ Source: durable-extension, Listener/OutOfProcOrchestrationShim.cs, TaskActivityS
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,7 @@ from emulator.extensions.durable.http_activity import HttpActivity
 from emulator.extensions.durable.protocol import activities, entities, orchestrators
 from emulator.host.invoker import BindingFailed, FunctionTimedOut
 from emulator.logs import get_logger
+from emulator.worker.large_text import LARGE_CHARACTERS, LargeText, is_large
 from emulator.worker.port import FunctionFailed, Returned, WorkerError
 
 _log = get_logger(__name__)
@@ -42,7 +44,8 @@ class FunctionsExecutor:
     """Implements the engine's port Executor with functions of the app.
 
     `load_errors`: why some functions of the app could not be loaded. While there are any, work for a function that is
-    missing waits instead of failing: its developer is about to repair it. (On Azure, no function of the app runs then.)
+    missing, or that is listed but cannot be loaded (v1 programming model), waits instead of failing: its developer is
+    about to repair it. (On Azure, no function of the app runs then, or every call of a v1 function fails.)
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class FunctionsExecutor:
 
     def _missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else a message. Raises WorkAborted if it may only not be loaded."""
+        if (load_error := self._functions.load_error(kind, name)) is not None:
+            raise WorkAborted(f"The function '{name}' could not be loaded: {load_error.partition(chr(10))[0]}")
         missing = self._functions.missing(kind, name)
         if missing is not None and self._load_errors():
             raise WorkAborted(f"{missing} Functions of the app could not be loaded; see the error at the start.")
@@ -87,6 +92,7 @@ class FunctionsExecutor:
             response,
             started=request.started,
             settings=self._settings,
+            sent_at=request.sent_at,
         )
         name = request.started.name
         for diagnostic in replayed.diagnostics:
@@ -108,8 +114,13 @@ class FunctionsExecutor:
         if missing is not None:
             return orchestrators.cannot_run(missing)
         try:
-            context = orchestrators.context_text(request, http_poll_interval=self._settings.http_poll_interval)
-            returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
+            pieces = orchestrators.context_pieces(
+                request, http_poll_interval=self._settings.http_poll_interval, once_from=LARGE_CHARACTERS
+            )
+            if is_large(pieces):
+                returned = await self._invoke_large(name, LargeText.of(pieces))
+            else:
+                returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, "".join(pieces))
         except JsonReaderError:
             # The .NET extension fails before it calls the function, and its message contains nothing else.
             return orchestrators.cannot_run(
@@ -121,6 +132,14 @@ class FunctionsExecutor:
             # Not the orchestrator's own failure, so its history must not record one. The episode is retried.
             raise WorkAborted(str(error)) from error
         return orchestrators.response_of(_text(returned))
+
+    async def _invoke_large(self, name: str, context: LargeText) -> Returned:
+        try:
+            return await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
+        finally:
+            # The objects of the SDK refer to each other, so the payloads would stay until the next full collection,
+            # which may be minutes away.
+            gc.collect()
 
     # Activities ------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from emulator.durable.core.identity import FunctionKind
 from emulator.host.port import Function, Invoke, Listen, TriggerEvent
 from emulator.logs import get_logger
+from emulator.worker.large_text import LargeText
 from emulator.worker.port import Binding, Datum, Returned, member_of
 
 _log = get_logger(__name__)
@@ -35,6 +36,7 @@ class _Registered:
     name: str
     invoke: Invoke
     source: str | None
+    load_error: str | None
 
 
 class DurableFunctions:
@@ -51,7 +53,13 @@ class DurableFunctions:
 
         @asynccontextmanager
         async def listen(function: Function, binding: Binding, invoke: Invoke) -> AsyncIterator[None]:
-            self.add(kind, name_of(kind, function.name, binding), invoke, source=function.metadata.source)
+            self.add(
+                kind,
+                name_of(kind, function.name, binding),
+                invoke,
+                source=function.metadata.source,
+                load_error=function.metadata.load_error,
+            )
             if function.metadata.retry is not None:
                 _log.warning(
                     "The retry policy of the function '%s' is not applied: durable functions are retried by their "
@@ -62,14 +70,27 @@ class DurableFunctions:
 
         return listen
 
-    def add(self, kind: FunctionKind, name: str, invoke: Invoke, *, source: str | None = None) -> None:
-        """Register a function. `source`: its `file:line`."""
-        self._functions[kind][name.lower()] = _Registered(name, invoke, source)
+    def add(
+        self,
+        kind: FunctionKind,
+        name: str,
+        invoke: Invoke,
+        *,
+        source: str | None = None,
+        load_error: str | None = None,
+    ) -> None:
+        """Register a function. `source`: its `file:line`. `load_error`: why every call of it fails."""
+        self._functions[kind][name.lower()] = _Registered(name, invoke, source, load_error)
 
     def source(self, kind: FunctionKind, name: str) -> str | None:
         """Return `file:line` of a function if it is known."""
         function = self._functions[kind].get(name.lower())
         return None if function is None else function.source
+
+    def load_error(self, kind: FunctionKind, name: str) -> str | None:
+        """Return why the script of a function could not be loaded; None if it was, or if there is no such function."""
+        function = self._functions[kind].get(name.lower())
+        return None if function is None else function.load_error
 
     def missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else the extension's message with the known names."""
@@ -87,7 +108,7 @@ class DurableFunctions:
             f"Additional info: {additional}"
         )
 
-    async def invoke(self, kind: FunctionKind, name: str, value: str) -> Returned:
+    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText) -> Returned:
         """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
         function = self._functions[kind][name.lower()]
         # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry

@@ -149,7 +149,7 @@ async def test_a_damaged_payload_delays_only_its_message(
         await world.start("nothing", "here")
         assert (await world.ended()).output == json.dumps("here")
         assert (await world.status("damaged")).runtime_status is RuntimeStatus.PENDING
-    assert "with a large payload is damaged (Not a gzipped file" in caplog.text
+    assert "with a large payload is damaged (" in caplog.text
 
 
 async def test_a_status_is_shown_without_its_damaged_payload(account: StorageAccount, clock: VirtualClock) -> None:

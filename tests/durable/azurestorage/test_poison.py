@@ -60,6 +60,7 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
 
 
+@pytest.mark.timeout(1500)  # Ten minutes on Azurite.
 async def test_unreadable_messages_are_logged_once_and_stay(empty: Bench, caplog: pytest.LogCaptureFixture) -> None:
     names: dict[str, str] = {}
     async with open_world(empty.account, empty.clock, app()) as world:
@@ -78,6 +79,7 @@ async def test_unreadable_messages_are_logged_once_and_stay(empty: Bench, caplog
     assert left == {"testhub-control-00": len(poison.CONTROL), "testhub-workitems": len(poison.WORK_ITEMS)}
 
 
+@pytest.mark.timeout(1500)  # Ten minutes on Azurite.
 async def test_an_instance_with_an_unreadable_history_waits(empty: Bench, caplog: pytest.LogCaptureFixture) -> None:
     victims = poison.HISTORY
     await start_waiting(empty, victims)

@@ -39,7 +39,7 @@ from emulator.durable.tracing.hub_log import HubLog
 from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
-from emulator.extensions.durable.protocol.history import event_text
+from emulator.extensions.durable.protocol.history import event_pieces
 from emulator.host.port import TriggerEvent
 from emulator.instant import Instant
 from emulator.worker.port import Datum, FunctionFailed, Returned
@@ -266,12 +266,13 @@ def _with_late_clock(value: str) -> str:
 
 
 def _stored(event: HistoryEvent) -> str:
-    return _comparable(event_text(event))
+    return _comparable("".join(event_pieces(event)))
 
 
 def _sent(message: TaskMessage) -> str:
     target = message.target
-    return _comparable(f"{target.instance_id} {target.execution_id} {message.context_tags} {event_text(message.event)}")
+    event = "".join(event_pieces(message.event))
+    return _comparable(f"{target.instance_id} {target.execution_id} {message.context_tags} {event}")
 
 
 def _comparable(text: str) -> str:

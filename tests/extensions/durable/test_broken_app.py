@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.folders import ANSWER, http_trigger, trigger, write_function, write_host_json
 from tests.processes import get, started
 from tests.running_apps import DURABLE_APP, RunningApp, run_app, write_app
 from tests.waiting import PATIENCE_SECONDS, eventually, eventually_sync
@@ -76,6 +77,59 @@ async def test_an_instance_waits_for_a_function_that_is_in_error(
         await eventually(lambda: "Functions of the app could not be loaded" in caplog.text, "warning")
         assert (await status_of(app, "one"))["runtimeStatus"] == "Running"
     async with run_app(tmp_path / "app", DURABLE_APP, APP, storage=store) as app:
+        assert (await has_status(app, "one", "Completed"))["output"] == "xx"
+
+
+START = """
+import azure.durable_functions as df
+
+async def main(req, starter):
+    return await df.DurableOrchestrationClient(starter).start_new("Flow", "one")
+"""
+FLOW = """
+import azure.durable_functions as df
+
+def flow(context):
+    answer = yield context.wait_for_external_event("answer")
+    return (yield context.call_activity("Double", answer))
+
+main = df.Orchestrator.create(flow)
+"""
+DOUBLE = "def main(text: str) -> str:\n    return text * 2\n"
+INVALID_JSON = "{"
+
+
+def write_v1_app(root: Path, *, flow: str = FLOW, double: str = DOUBLE, double_json: str | None = None) -> Path:
+    write_host_json(root)
+    (root / "requirements.txt").write_text("azure-functions-durable<2\n")
+    write_function(root, "Start", START, http_trigger(route="go"), ANSWER, trigger("durableClient", "starter"))
+    write_function(root, "Flow", flow, trigger("orchestrationTrigger", "context"))
+    write_function(root, "Double", double, trigger("activityTrigger", "text"), text=double_json)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("broken", "warning"),
+    [
+        ({"flow": FLOW + SYNTAX_ERROR}, "The function 'Flow' could not be loaded"),
+        ({"double": "import missing_module\n" + DOUBLE}, "The function 'Double' could not be loaded"),
+        ({"double_json": INVALID_JSON}, "Functions of the app could not be loaded"),
+    ],
+    ids=["orchestrator", "activity", "function.json"],
+)
+async def test_an_instance_waits_for_a_v1_function_that_cannot_be_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: dict[str, str], warning: str
+) -> None:
+    store, root = f"builtin:{tmp_path / 'store.db'}", tmp_path / "app"
+    async with run_app(write_v1_app(root, **broken), storage=store) as app:
+        await app.post("/api/go")
+        if "flow" not in broken:
+            await has_status(app, "one", "Running")
+        events = "/runtime/webhooks/durabletask/instances/one/raiseEvent/answer"
+        await app.post(events, '"x"', headers={"Content-Type": "application/json"})
+        await eventually(lambda: warning in caplog.text, "warning")
+        assert (await status_of(app, "one"))["runtimeStatus"] in ("Pending", "Running")
+    async with run_app(write_v1_app(root), storage=store) as app:
         assert (await has_status(app, "one", "Completed"))["output"] == "xx"
 
 

@@ -282,3 +282,30 @@ async def test_no_more_functions_run_at_once_than_host_json_allows(kind: str, tm
                     await app.client.signal_entity(EntityId("member", str(number)), "come")
                 await app.run_until_idle()
         assert (await app.get("/api/most")).text == "2"
+
+
+LARGE = """
+@app.orchestration_trigger(context_name="context")
+def large(context):
+    text = yield context.call_activity("repeat", context.get_input())
+    return (yield context.call_sub_orchestrator("inner", text))
+
+@app.orchestration_trigger(context_name="context")
+def inner(context):
+    given = context.get_input()
+    yield context.call_activity("repeat", "")
+    return [len(given), given[:2], given[-2:]]
+
+@app.activity_trigger(input_name="text")
+def repeat(text):
+    return text * (1 << 19)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "check"), [("xy", True), ("xy", False), ('"/', False), ("\u2028\U0001f40d", False)], ids=ascii
+)
+async def test_payloads_of_megabytes_arrive_unchanged(text: str, check: bool, tmp_path: Path) -> None:
+    async with start(write_app(tmp_path, DURABLE_APP, LARGE), check_determinism=check) as app:
+        status = await app.wait(await app.client.start_new("large", client_input=text))
+        assert status.output == [1 << 20, text, text]

@@ -29,7 +29,7 @@ from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.polling.locked_message import LockedMessage
 from emulator.polling.log_once import LogOnce
 from emulator.polling.message_wait import MessageWait
-from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -74,9 +74,12 @@ class ReceivedMessage:
         return await self.queue.renew(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedMessage:
-    """A serialized message for `queue`. `blob`: the name of the blob for its text, if the queue cannot take it."""
+    """A serialized message for `queue`. `blob`: the name of the blob for its text, if the queue cannot take it.
+
+    When the blob is stored, `text` becomes the reference to it.
+    """
 
     queue: TaskQueue
     text: str
@@ -146,12 +149,13 @@ class TaskQueue:
 
         Returns the URL of the blob with the message, or None if the message fits into the queue.
         """
-        text, blob_url = message.text, None
+        blob_url = None
         if message.blob is not None:
             # The blob is written before the queue message: a host may receive the message at once and must find
-            # the body then.
-            blob_url = await self._large.store(message.blob, text)
-            text = wire.encode(MessageData.reference(message.blob))
+            # the body then. If that is this host, the body would be in memory twice.
+            blob_url = await self._large.store(message.blob, message.text)
+            message.text = wire.encode(MessageData.reference(message.blob))
+        text = message.text
         if self._encoding is MessageEncoding.BASE64:
             text = base64.b64encode(text.encode()).decode()
         delay = ZERO if message.due is None else hidden_for(message.due - Instant.of(self._clock.now()))
@@ -197,7 +201,7 @@ class TaskQueue:
         except Exception as error:
             # Not deleted: another version of the app may be able to read it, and a blob may be restored. A blob service
             # that does not respond is no reason to stop either: the queue has responded.
-            if self._set_aside.is_first(lock.id):
+            if not isinstance(error, StorageOutage) and self._set_aside.is_first(lock.id):
                 known = isinstance(error, EmulatorError)
                 _log.error(
                     "Message %s of queue %s cannot be read. It stays in the queue and is tried again every ten "

@@ -88,10 +88,10 @@ class InstanceTable:
         except NotFound:
             return None
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
-        """Return the status with input and output, or None for an unknown instance."""
+    async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
+        """Return the status with output and, if asked for, input; None for an unknown instance."""
         try:
-            row = await self._table.read(escape_key(instance_id), "")
+            row = await self._table.read(escape_key(instance_id), "", select=_select(with_input=with_input))
         except NotFound:
             return None
         return await self._status(row)
@@ -141,7 +141,9 @@ class InstanceTable:
     def _report(self, row: Row, error: EmulatorError) -> None:
         """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
         if self._reported.is_first(row.partition_key, str(error)):
-            _log.warning("Instance %s is shown without it. %s", unescape_key(row.partition_key), error)
+            _log.warning(
+                'Instance "%s" is shown without a part of its status row: %s', unescape_key(row.partition_key), error
+            )
 
     async def _input(self, row: Row) -> str | None:
         text = _text(row.properties.get("Input"))

@@ -46,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request with its body.
+    """A request with its body. `text`: the body as UTF-8 text, invalid bytes replaced; empty if there is none.
 
     `path`: the part behind the base path, percent-encoded. `url`: as requested. `origin`: its scheme and authority.
     """
@@ -57,13 +57,7 @@ class ApiRequest:
     headers: Mapping[str, str]
     origin: str
     url: str
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as UTF-8 text, invalid bytes replaced."""
-        # .NET's StreamReader also skips a byte order mark and replaces invalid bytes.
-        return self.body.decode("utf-8-sig", "replace")
+    text: str
 
     @property
     def media_type(self) -> str:
@@ -86,7 +80,9 @@ async def read_request(request: web.Request, clock: Clock, *, base_length: int, 
         headers=request.headers,
         origin=origin,
         url=origin + request.raw_path,
-        body=await read_body(request, clock, limit=body_limit),
+        # .NET's StreamReader also skips a byte order mark and replaces invalid bytes. The bytes are not kept, because a
+        # body may have megabytes.
+        text=(await read_body(request, clock, limit=body_limit)).decode("utf-8-sig", "replace"),
     )
 
 

@@ -98,7 +98,7 @@ class EntitiesApi:
         value: object = None
         try:
             entity = self._entity_id(hub, name, key)
-            if request.body:
+            if request.text:
                 is_json = request.media_type == "application/json"
                 value = read_first(request.text) if is_json else request.text
                 # The value is stored as Newtonsoft.Json writes it, not as the text of the request.

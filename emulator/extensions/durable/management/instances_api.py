@@ -70,7 +70,8 @@ class InstancesApi:
 
     async def get(self, request: ApiRequest, client: DurableClient, instance_id: str) -> web.Response:
         """Return the status of an instance."""
-        status = await client.status(instance_id)
+        show_input = parse_bool(request.query.get("showInput")) is not False
+        status = await client.status(instance_id, with_input=show_input)
         if status is None:
             return empty_response(404)
         payload = await full_status_payload(client, status, request.query)

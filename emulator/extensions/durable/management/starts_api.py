@@ -66,9 +66,8 @@ class StartsApi:
         # First, because invalid forwarded headers must not leave a running instance behind an error response.
         urls = await self._urls_for(request, hub)
         try:
-            body = request.text if request.body else None
-            # A blank body is accepted here and fails as input before any user code runs, as in the extension.
-            value = read_whole(body) if body and body.strip() else None
+            body = request.text or None
+            problem = _input_problem(body)
             if self._profile.checks_starts:
                 self._check_start(hub, function, instance_id)
             # As in the extension, a trace context is stored only if distributed tracing is on.
@@ -83,9 +82,6 @@ class StartsApi:
             )
             log_operation(request, hub, "StartOrchestration", started)
             hub.lifecycle.scheduled(orchestrator_label(started, function), "NewInstance")
-            problem = start_input_problem(value)
-            if body and not body.strip():
-                problem = "blank text, which is not JSON, so it fails, as on Azure. Send JSON, or no body"
             if problem:
                 _log.warning("Instance %s of %s was started with a %s", started, function, problem)
             return await self._started_response(request, hub, started, urls)
@@ -153,6 +149,17 @@ class StartsApi:
         payload = urls.check_status(instance_id)
         # Not finished in time, or not asked to wait: the caller polls.
         return json_response(202, payload, {"Location": payload["statusQueryGetUri"], "Retry-After": "10"})
+
+
+def _input_problem(body: str | None) -> str | None:
+    """Return what an orchestrator cannot read in a body; None: it can. Raises JsonReaderError."""
+    if not body:
+        return None
+    # A blank body is accepted here and fails as input before any user code runs, as in the extension.
+    if not body.strip():
+        return "blank text, which is not JSON, so it fails, as on Azure. Send JSON, or no body"
+    # The value is not kept until the start is stored: it is another copy of the body.
+    return start_input_problem(read_whole(body))
 
 
 def check_instance_id(instance_id: str) -> None:

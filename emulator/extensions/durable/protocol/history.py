@@ -14,6 +14,7 @@ from emulator import bound_json as json
 from emulator.durable.core.event_objects import ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import HistoryEvent
+from emulator.worker.large_text import LARGE_CHARACTERS
 
 _INDENT = " " * 4
 _MEMBER_INDENT = " " * 6
@@ -35,10 +36,15 @@ def indented_text(value: object, indent: str) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", f"\n{indent}")
 
 
-def event_text(event: HistoryEvent) -> str:
-    """Return one element of the context's `history`."""
+def event_pieces(event: HistoryEvent) -> Sequence[str]:
+    """Return the texts that make one element of the context's `history`: one, or several if a payload is large."""
     template, members = _TEMPLATES[type(event)]
-    return template % tuple([write(getattr(event, field)) for field, write in members])
+    values = [write(getattr(event, field)) for field, write in members]
+    if max(map(len, values), default=0) < LARGE_CHARACTERS:
+        return (template % tuple(values),)
+    # The template is filled in by the caller's join, which needs no copy of the payload for this event alone.
+    first, *others = template.split("%s")
+    return (first, *(piece for pair in zip(values, others, strict=True) for piece in pair))
 
 
 def _integer_text(value: int | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from emulator import bound_json as json
 from emulator.dotnet.json_reader import read_first
 from emulator.dotnet.json_writer import json_text, newtonsoft_text
+from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.replay.actions import (
     Action,
     CallActivity,
@@ -33,8 +35,9 @@ from emulator.durable.core.replay.actions import (
 from emulator.durable.core.replay.retries import LONGEST_INTERVAL, RetryOptions
 from emulator.durable.core.state import SOURCE_INSTANCE_ID
 from emulator.durable.executor import OrchestratorRequest
-from emulator.extensions.durable.protocol.history import boolean_text, event_text, indented_text, string_text
+from emulator.extensions.durable.protocol.history import boolean_text, event_pieces, indented_text, string_text
 from emulator.instant import Instant
+from emulator.worker.large_text import LARGE_CHARACTERS
 from emulator.worker.port import FunctionFailed
 
 _STATE_LABEL = "\n\n$OutOfProcData$:"
@@ -58,12 +61,20 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
 
     Raises JsonReaderError if the input is not JSON, even by Newtonsoft's rules.
     """
+    return "".join(context_pieces(request, http_poll_interval=http_poll_interval))
+
+
+def context_pieces(
+    request: OrchestratorRequest, *, http_poll_interval: timedelta, once_from: int | None = None
+) -> list[str]:
+    """Return the pieces of `context_text`, so that a large payload is not copied at each step.
+
+    `once_from`: an input of at least so many characters is left out of the history, and is only the member `input`.
+    """
     started = request.started
     parent = None if started.parent is None else started.parent.instance.instance_id
-    history = ",\n".join(event_text(event) for event in chain(request.past, request.new))
     members = {
-        "history": f"[\n{history}\n  ]",
-        "input": indented_text(_parsed(started.input), "  "),
+        "input": _input_text(started.input),
         "instanceId": string_text(started.instance.instance_id),
         "isReplaying": boolean_text(started.is_played),
         "parentInstanceId": string_text(parent),
@@ -76,18 +87,42 @@ def context_text(request: OrchestratorRequest, *, http_poll_interval: timedelta)
         # The missing letter is the extension's.
         "defaultHttpAsyncRequestSleepTimeMillseconds": str(http_poll_interval // _MILLISECOND),
     }
-    return "{\n" + ",\n".join(f'  "{name}": {member}' for name, member in members.items()) + "\n}"
+    pieces = ['{\n  "history": [\n']
+    for number, event in enumerate(chain(request.past, request.new)):
+        if number:
+            pieces.append(",\n")
+        pieces += event_pieces(_without_input(event, once_from))
+    pieces.append("\n  ]")
+    for name, member in members.items():
+        pieces += (f',\n  "{name}": ', member)
+    pieces.append("\n}")
+    return pieces
 
 
-def _parsed(input_text: str | None) -> object:
-    if input_text is None:
-        return None
+def _input_text(text: str | None) -> str:
+    if text is None:
+        return "null"
     try:
         # Much faster than the other reader, and nearly all inputs are strict JSON. A start over HTTP stores the body as
         # it was posted, so it may contain what only Newtonsoft reads.
-        return json.loads(input_text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        return read_first(input_text)
+        return indented_text(read_first(text), "  ")
+    # A large JSON string that would be written again in the same way is used as it is.
+    if isinstance(value, str) and len(text) >= LARGE_CHARACTERS and _is_canonical(text):
+        return text
+    return indented_text(value, "  ")
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether a valid JSON string has only the escapes with which it would be written."""
+    return text[0] == text[-1] == '"' and "\\u" not in text and "\\/" not in text
+
+
+def _without_input(event: HistoryEvent, longest: int | None) -> HistoryEvent:
+    if longest is None or not isinstance(event, ExecutionStarted) or len(event.input or "") < longest:
+        return event
+    return replace(event, input=None)
 
 
 # The response --------------------------------------------------------------------------------------------------
