@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,16 @@ def test_a_correct_app_survives_and_faults_have_happened(folder: Path, seeds: ra
             assert status.output == [[0, 2, 4], "booked for 6", '"yes"'], seed
             kinds |= {fault.fault for fault in app.chaos_report().faults}
     assert len(kinds) > 4
+
+
+def test_time_jumps_over_the_renewals_of_a_month(folder: Path) -> None:
+    """Stopping at each of them takes far longer than the limit of a call in real time."""
+    with chaotic(folder, 0) as app:
+        app.client.start_new("trip", "t1")
+        app.client.raise_event("t1", "answer", "yes")
+        app.advance(days=30)
+        assert app.now >= NOW + timedelta(days=30)
+        assert app.client.get_status("t1").output == [[0, 2, 4], "booked for 6", '"yes"']
 
 
 def test_a_seed_repeats_the_whole_run(folder: Path) -> None:
