@@ -54,16 +54,14 @@ def require(name: str) -> None:
         module = importlib.import_module(package.module)
     except ImportError as error:
         raise UnusablePackage(name, f"The package {name} cannot be imported ({error}).") from error
-    version = str(getattr(module, "__version__", None) or _version_in_metadata(name))
-    if _release(version) < _release(package.lowest):
+    version = getattr(module, "__version__", None)
+    if version is None:
+        # Imported late: it takes longer than the import of most packages, and few of them have no __version__.
+        from importlib import metadata
+
+        version = metadata.version(name)
+    if _release(str(version)) < _release(package.lowest):
         raise UnusablePackage(name, f"The package {name} {version} in {sys.prefix} is too old.")
-
-
-def _version_in_metadata(name: str) -> str:
-    # Imported late: it takes longer than the import of most packages, and few of them have no __version__.
-    from importlib.metadata import version
-
-    return version(name)
 
 
 def _release(version: str) -> list[int]:

@@ -55,7 +55,8 @@ class StorageCalls:
     """Changes that a host has made, in order.
 
     `cut_off` True: no call gets a response, as in an outage. `before_failing`: awaited by such a call,
-    which is made after all if the storage is back then.
+    which is made after all if the storage is back then. `failing`: errors that calls raise, by operation and target;
+    target "" means any. `failed`: how many have done so.
     """
 
     def __init__(self) -> None:
@@ -64,6 +65,8 @@ class StorageCalls:
         self.before_failing: Callable[[], Awaitable[None]] | None = None
         # This is above the real account, so it notes the outage as a client would.
         self.availability = AccountAvailability("cut off by the test", log_outages=True).service("all")
+        self.failing: dict[tuple[str, str], Exception] = {}
+        self.failed = 0
 
     def around(self, account: StorageAccount) -> StorageAccount:
         """Wrap an account (`open_app(…, around_account=…)`)."""
@@ -102,12 +105,18 @@ class _Observed:
     def _calling(self, name: str, method: Any) -> Any:
         async def call(*arguments: Any, **named: Any) -> Any:
             await self._check()
+            operation = self._operations.get(name)
+            given = inspect.signature(method).bind(*arguments, **named).arguments
+            blob = given.pop("blob", None)
+            target = f"{self._target}/{blob}" if blob else self._target
+            if operation:
+                failing = self._calls.failing
+                if (error := failing.get((operation, target)) or failing.get((operation, ""))) is not None:
+                    self._calls.failed += 1
+                    raise error
             answer = await method(*arguments, **named)
             self._calls.availability.answered()
-            if operation := self._operations.get(name):
-                given = inspect.signature(method).bind(*arguments, **named).arguments
-                blob = given.pop("blob", None)
-                target = f"{self._target}/{blob}" if blob else self._target
+            if operation:
                 self._calls.changes.append(Change(operation, target, given, answer))
             return answer
 

@@ -158,5 +158,5 @@ def operations_sent(sender: StoredInstance, entity_id: str | None = None) -> Ite
         try:
             yield Request.parse(event.input or "")
         except ValueError:
-            # Somebody else's event with this name.
+            # An event of another kind with this name.
             continue

@@ -11,7 +11,7 @@ Source: docs/protocol/task-hub-storage.md chapters 3, 4 and 6.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 
 from emulator.chaos.entity_rules import EntityProblems, entity_violations, status_of
@@ -81,7 +81,9 @@ def snapshot_violations(
         yield from _row_numbers(instance, settled=settled)
         yield from _beginning_and_end(instance)
         yield from _results(instance)
-        yield from _status_row(instance, settled=settled)
+        # Between the two writes of a checkpoint, the row is older than the history.
+        for detail in _status_problems(instance) if settled else ():
+            yield Violation(instance.instance_id, Rule.STATUS_ROW, detail)
         yield from _parent(hub, instance, settled=settled)
         yield from entity_violations(hub, instance, settled=settled, problems=entity_problems)
     for message in hub.messages:
@@ -184,13 +186,6 @@ def _results(instance: StoredInstance) -> Iterator[Violation]:
             yield Violation(instance.instance_id, Rule.ONE_RESULT, detail, [stored.row_key for stored in found])
 
 
-def _status_row(instance: StoredInstance, *, settled: bool) -> Iterator[Violation]:
-    # Between the two writes of a checkpoint, the row is older than the history.
-    if settled:
-        for detail in _status_problems(instance):
-            yield Violation(instance.instance_id, Rule.STATUS_ROW, detail)
-
-
 def _status_problems(instance: StoredInstance) -> Iterator[str]:
     if instance.status is None:
         yield "it has a history and no status row"
@@ -256,11 +251,17 @@ def _parent(hub: HubSnapshot, child: StoredInstance, *, settled: bool) -> Iterat
     action_id = started.parent.task_schedule_id
     created = [stored.event for stored in parent.events if stored.event.event_id == action_id]
     matching = [event for event in created if isinstance(event, SubOrchestrationInstanceCreated)]
+    is_rewound = any(isinstance(event, GenericEvent) for event in created)
     ends_at = [stored.event for stored in child.events if isinstance(stored.event, ExecutionCompleted)]
-    results = [stored.event for stored in parent.events if _is_result_of_child(stored.event, action_id)]
+    results = [
+        event
+        for event in (stored.event for stored in parent.events)
+        if isinstance(event, SubOrchestrationInstanceCompleted | SubOrchestrationInstanceFailed)
+        and event.task_scheduled_id == action_id
+    ]
     # The last episode of a terminated parent may have started the child and not have been stored.
     parent_status = status_of(parent)
-    if settled and not matching and parent_status is not RuntimeStatus.TERMINATED and not _is_rewound(created):
+    if settled and not matching and parent_status is not RuntimeStatus.TERMINATED and not is_rewound:
         detail = f"{parent.instance_id} has no action {action_id} that starts it"
         yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
     # The result is sent before the end is stored, so a host that repeats the child's last episode is late.
@@ -278,15 +279,6 @@ def _parent(hub: HubSnapshot, child: StoredInstance, *, settled: bool) -> Iterat
         if not is_same:
             detail = f"its output is not the result that {parent.instance_id} has"
             yield Violation(child.instance_id, Rule.PARENT_AND_CHILD, detail)
-
-
-def _is_result_of_child(event: HistoryEvent, action_id: int) -> bool:
-    is_result = isinstance(event, SubOrchestrationInstanceCompleted | SubOrchestrationInstanceFailed)
-    return is_result and _action_id(event) == action_id
-
-
-def _is_rewound(actions: Sequence[HistoryEvent]) -> bool:
-    return any(isinstance(event, GenericEvent) for event in actions)
 
 
 def _orphans(hub: HubSnapshot) -> Iterator[Violation]:

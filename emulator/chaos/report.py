@@ -26,16 +26,15 @@ class ChaosReport:
     repeated: Sequence[RepeatedActivity]
 
     def __str__(self) -> str:
-        return report_text(self.seed, [str(fault) for fault in self.faults], self.violations, self.repeated)
+        rules = broken_rules.report(self.violations)
+        return report_text(self.seed, [str(fault) for fault in self.faults], rules, self.repeated)
 
 
-def report_text(
-    seed: int, faults: Sequence[str], violations: Sequence[Violation], repeated: Sequence[RepeatedActivity]
-) -> str:
-    """Return a report for users. `faults`: their texts."""
+def report_text(seed: int, faults: Sequence[str], rules: str, repeated: Sequence[RepeatedActivity]) -> str:
+    """Return a report for users. `faults`: their texts. `rules`: what is known about the rules of the task hub."""
     lines = [f"Chaos with seed {seed}: {len(faults)} {'fault' if len(faults) == 1 else 'faults'}."]
     lines += [f"  {number}. {fault}" for number, fault in enumerate(faults, start=1)]
-    lines.append(broken_rules.report(violations))
+    lines.append(rules)
     if repeated:
         lines.append("Activities that ran more than once, as they may on Azure:")
         lines += [f"  {each}" for each in repeated]

@@ -3,10 +3,10 @@
     crash = Crash()
     account = around_account(account, plan, clock=clock, crash=crash)
     async with open_app(options, around_account=lambda account: …):
-        await crash.happened.wait()          # the host must be thrown away now; no call of it does anything any more
+        await crash.happened.wait()          # no storage call of this host has an effect any more: close it
 
 Every fault is one that the port allows (see `emulator.storage.port`): an unreachable service, an answer that was lost
-after the operation was done, messages that come late, twice or in another order, a lock that somebody else has now.
+after the operation was done, messages that come late, twice or in another order, a lock that another host has now.
 """
 
 from __future__ import annotations

@@ -40,18 +40,24 @@ def parse_host_names(text: str, *, source: str) -> frozenset[str]:
 
 def host_name(authority: str) -> str:
     """Return the host of `host[:port]` in lower case; an IPv6 address without its brackets and in its short form."""
-    host, _ = split_authority(authority)
+    host, _ = split_authority(authority, default_port="")
     return host
 
 
-def split_authority(authority: str) -> tuple[str, str]:
-    """Return host (see `host_name`) and port of `host[:port]`; the port is empty if there is none."""
+def split_authority(authority: str, default_port: str) -> tuple[str, str]:
+    """Return host (see `host_name`) and port of `host[:port]`."""
     lower = authority.strip().lower()
     if lower.startswith("["):
         host, _, rest = lower[1:].partition("]")
-        return _address(host) or host, rest.removeprefix(":")
-    host, _, port = lower.partition(":")
-    return host, port
+        host, port = _address(host) or host, rest.removeprefix(":")
+    else:
+        host, _, port = lower.partition(":")
+    return host, port or default_port
+
+
+def address_name(text: str) -> str:
+    """Return the usual spelling of an IP address of a socket, without a zone; any other text unchanged."""
+    return _address(text.partition("%")[0]) or text
 
 
 def _address(text: str) -> str | None:
@@ -63,8 +69,3 @@ def _address(text: str) -> str | None:
     # A socket for IPv6 shows the addresses of IPv4 in this form.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
-
-
-def address_name(text: str) -> str:
-    """Return the usual spelling of an IP address of a socket, without a zone; any other text unchanged."""
-    return _address(text.partition("%")[0]) or text

@@ -51,7 +51,9 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     references = [use for use in (*sources.references, *bindings, *host_json) if use.kind.startswith("%")]
     uses += [use for use in references if not settings.get(use.name)]
     connections = [use for use in (*sources.connections, *bindings) if not use.kind.startswith("%")]
-    uses += [use for use in connections if not _is_connected(settings, use.name) and not _may_be_empty(use, settings)]
+    # An Event Grid topic may be empty: it is local then.
+    local_topics = [use for use in connections if use.kind.lower().startswith("topic") and use.name in settings]
+    uses += [use for use in connections if use not in local_topics and not _is_connected(settings, use.name)]
     if not uses:
         return None
     by_name: dict[str, list[Use]] = {}
@@ -60,7 +62,11 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     width = max(map(len, by_name))
     lines = [f"  {name:{width}}  {_places(group)}{_other_case(name, present)}" for name, group in by_name.items()]
     count = "1 setting that the app uses has" if len(lines) == 1 else f"{len(lines)} settings that the app uses have"
-    return "\n".join([f"{count} no value:", *lines, _advice(root)])
+    if (root / FILE_NAME).is_file():
+        advice = f'Add them to "Values" in {FILE_NAME}.'
+    else:
+        advice = f'Create {FILE_NAME} in {root} with them: {{"IsEncrypted": false, "Values": {{…}}}}.'
+    return "\n".join([f"{count} no value:", *lines, f"{advice}{example_hint(root)}"])
 
 
 def example_files(root: Path) -> list[str]:
@@ -91,12 +97,6 @@ def _places(uses: list[Use]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _advice(root: Path) -> str:
-    if (root / FILE_NAME).is_file():
-        return f'Add them to "Values" in {FILE_NAME}.{example_hint(root)}'
-    return f'Create {FILE_NAME} in {root} with them: {{"IsEncrypted": false, "Values": {{…}}}}.{example_hint(root)}'
-
-
 def _as_variable(name: str) -> str:
     return name.upper() if sys.platform == "win32" else name
 
@@ -117,11 +117,6 @@ def _is_connected(settings: Settings, name: str) -> bool:
     except ConfigurationError:
         pass  # It has a value, which need not be a connection to Azure Storage.
     return True
-
-
-def _may_be_empty(use: Use, settings: Settings) -> bool:
-    """Return whether an empty value of the setting has a meaning: an Event Grid topic that is local."""
-    return use.kind.lower().startswith("topic") and use.name in settings
 
 
 def _scripts(function_json: Path) -> list[Path]:

@@ -33,7 +33,11 @@ class QueueMessageEncoding(enum.Enum):
     def encode(self, content: str | bytes) -> str:
         """Return the text of the queue message with this content. Raises UndecodableMessage (none: not UTF-8)."""
         if self is QueueMessageEncoding.BASE64:
-            return base64.b64encode(_utf8(content) if isinstance(content, str) else content).decode()
+            if isinstance(content, str):
+                # JSON can escape half of a surrogate pair. .NET encodes it as U+FFFD, Python refuses it but replaces it
+                # on the way over UTF-16.
+                content = content.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+            return base64.b64encode(content).decode()
         try:
             return content if isinstance(content, str) else content.decode()
         except UnicodeDecodeError:
@@ -51,12 +55,6 @@ class QueueMessageEncoding(enum.Enum):
             return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII
             raise UndecodableMessage("The text of the message is not base64.") from None
-
-
-def _utf8(text: str) -> bytes:
-    # JSON can escape half of a surrogate pair. .NET encodes it as U+FFFD, Python refuses it but replaces it on the way
-    # over UTF-16.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,7 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
             + (
                 "Requests need a key (--enable-auth), but are not encrypted."
                 if options.enable_auth
-                else "Whoever can connect may call all functions, read and purge all orchestrations and read the keys. "
+                else "Every client can call all functions, read and purge all orchestrations, and read the keys. "
                 "Require keys with --enable-auth, or leave out --address."
             )
         )

@@ -76,17 +76,16 @@ def _instant(match: re.Match[str]) -> Instant | None:
     year, month, day = (match[iso] or match[us] for iso, us in (("year", "y"), ("month", "m"), ("day", "d")))
     clock = f"{int(match['hour'] or 0):02d}:{match['minute'] or '00'}:{match['second'] or '00'}"
     date = f"{year}-{int(month):02d}-{int(day or 1):02d}"
+    zone = match["zone"] or "Z"
+    if zone.upper() == "GMT":
+        zone = "Z"
+    elif ":" in zone:
+        hours, minutes = zone[1:].split(":")
+        zone = f"{zone[0]}{int(hours):02d}:{minutes}"
     try:
-        return Instant.parse(f"{date}T{clock}{match['fraction'] or ''}{_zone(match['zone'])}")
+        return Instant.parse(f"{date}T{clock}{match['fraction'] or ''}{zone}")
     except ValueError:
         return None
-
-
-def _zone(text: str | None) -> str:
-    if text is None or text.upper() in ("Z", "GMT"):
-        return "Z"
-    hours, minutes = text[1:].split(":")
-    return f"{text[0]}{int(hours):02d}:{minutes}"
 
 
 def _rfc1123(text: str) -> Instant | None:

@@ -29,6 +29,7 @@ from emulator.polling.crash_recovery.takeover import takeover
 from emulator.polling.failures import Failures
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
+from emulator.polling.log_once import LogOnce
 from emulator.polling.message_wait import MessageWait
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount, StorageUnreachable
 
@@ -140,6 +141,7 @@ class _MessageListener:
         self._backoff = Backoff(options.max_polling_interval, first=_FIRST_PAUSE)
         self._longest_pause = max(options.max_polling_interval, _SHORTEST_RETRY_PAUSE)
         self._failures = Failures(f"Reading queue {queue.name}", clock, longest_pause=self._longest_pause)
+        self._logged = LogOnce()
         self._tasks: set[asyncio.Task[None]] = set()
         # Set by every message that ends; the loop looks at the number of tasks again then.
         self._has_ended = asyncio.Event()
@@ -236,10 +238,17 @@ class _MessageListener:
         except asyncio.CancelledError:
             await run_to_completion(self._release(lock))
             raise
-        except Exception:
-            _log.exception(
-                "The result of %s could not be stored. The message will be processed again.", lock.description
-            )
+        except Exception as error:
+            # Also at later attempts, such as for a message that the poison queue refuses.
+            if self._logged.is_first(lock.id):
+                # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
+                traceback = None if isinstance(error, EmulatorError) else error
+                _log.error(
+                    "The result of %s could not be stored. The message will be processed again. %s",
+                    lock.description,
+                    error,
+                    exc_info=traceback,
+                )
         finally:
             # A message that is visible again may have been received, and has another lock then.
             if self.renewer.get(lock.id) is lock:

@@ -11,6 +11,7 @@ from typing import Final
 
 from emulator import exit_codes
 from emulator.accounts import connections_of, open_accounts
+from emulator.chaos import violations as broken_rules
 from emulator.chaos.activity_runs import ActivityRuns, read_runs, recording_activities
 from emulator.chaos.app_check import check_app
 from emulator.chaos.plan import FaultPlan, Injected
@@ -118,7 +119,7 @@ async def _report(options: ChaosOptions, configuration: Configuration) -> str:
     try:
         async with open_accounts(configuration.settings, clock) as accounts:
             # Instances may still wait for something that the next start of azemu brings.
-            violations = await check_app(configuration, accounts, clock, settled=False)
+            rules = broken_rules.report(await check_app(configuration, accounts, clock, settled=False))
     except EmulatorError as error:
-        return f"{report_text(options.seed, faults, [], [])}\nThe task hub could not be checked: {error}"
-    return report_text(options.seed, faults, violations, read_runs(options.folder / _RUNS).repeated())
+        rules = f"The rules of the task hub could not be checked: {error}"
+    return report_text(options.seed, faults, rules, read_runs(options.folder / _RUNS).repeated())

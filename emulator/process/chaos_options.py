@@ -10,8 +10,8 @@ from pathlib import Path
 class ChaosOptions:
     """Chaos of one host process. `run`: 1 for the first one, 2 for the next.
 
-    `folder`: a folder for what the report needs, which outlives the process. `may_crash`: whether somebody starts the
-    host again after a crash.
+    `folder`: a folder for what the report needs, which outlives the process. `may_crash`: whether the
+    host is started again after a crash.
     """
 
     seed: int

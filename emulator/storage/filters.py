@@ -66,7 +66,9 @@ class Condition:
         """
         match self:
             case Compare(name, operator, value):
-                return _compare(properties.get(name), operator, value)
+                actual = properties.get(name)
+                # Exact types: for isinstance, True would be an Edm.Int32.
+                return type(actual) is type(value) and _holds(_sort_key(actual), operator, _sort_key(value))
             case Both(left, right):
                 return left.matches(properties) and right.matches(properties)
             case Either(left, right):
@@ -177,13 +179,6 @@ def _literal(value: Value) -> str:
         case _:
             # int and float. The shortest text that gives the same float again.
             return repr(value)
-
-
-def _compare(property_value: object, operator: Operator, constant: Value) -> bool:
-    # Exact types: for isinstance, True would be an Edm.Int32.
-    if type(property_value) is not type(constant):
-        return False
-    return _holds(_sort_key(property_value), operator, _sort_key(constant))
 
 
 def _holds(left: Any, operator: Operator, right: Any) -> bool:

@@ -87,7 +87,11 @@ def new_host_thread(
     elif storage == "memory":
         storage = "builtin:memory"
     if chaos is not None:
-        _check_is_repeatable(clock, storage)
+        if clock != "virtual" or storage != "builtin:memory":
+            raise ConfigurationError(
+                'chaos=… needs clock="virtual" and storage="memory": only then does the seed repeat the run. '
+                "`azemu start --chaos` runs the app with faults in real time."
+            )
         random_numbers.repeat(chaos.seed)
     host_clock = _new_clock(clock, now, in_whole_seconds=chaos is not None)
     given = dict(settings or {})
@@ -118,15 +122,6 @@ def new_host_thread(
         create_host_json=False,
     )
     return HostThread(options, host_clock, check_determinism=check_determinism, chaos=chaos)
-
-
-def _check_is_repeatable(clock: str, storage: str | None) -> None:
-    """Raise ConfigurationError if a run with these options of `start` would not be the same again."""
-    if clock != "virtual" or storage != "builtin:memory":
-        raise ConfigurationError(
-            'chaos=… needs clock="virtual" and storage="memory": only then does the seed repeat the run. '
-            "`azemu start --chaos` runs the app with faults in real time."
-        )
 
 
 def _new_clock(clock: str, now: datetime | None, *, in_whole_seconds: bool) -> Clock:

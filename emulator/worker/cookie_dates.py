@@ -43,12 +43,10 @@ def _parsed(text: str) -> datetime:
         # Imported late, because it is rarely needed and not always installed.
         from dateutil import parser
     except ImportError:
-        return _parsed_without_dateutil(text)
-    moment: datetime = parser.parse(text)  # type: ignore[no-untyped-call]
-    return moment
-
-
-def _parsed_without_dateutil(text: str) -> datetime:
+        pass
+    else:
+        moment: datetime = parser.parse(text)  # type: ignore[no-untyped-call]
+        return moment
     with suppress(ValueError):
         return datetime.fromisoformat(text.strip())
     plain = " ".join(text.replace(",", " ").split()).lower()

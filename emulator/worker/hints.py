@@ -7,7 +7,7 @@ is shown behind them, in the log only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from emulator.worker.port import Binding
@@ -38,6 +38,12 @@ _ADVICE = tuple(
         (
             r'binding (\w+) is declared to have the "out" direction',
             r"Annotate the parameter as func.Out, for example \1: func.Out[str], and set it with \1.set(value).",
+        ),
+        (
+            r"FunctionBuilder object at \w+> is not a module, class, method, or function",
+            "The script uses the decorators of the v2 programming model, but its folder has a function.json of the v1 "
+            "model. Remove the app and its decorators from the script, or move the function into a function_app.py in "
+            "the app's folder and delete the function.json.",
         ),
         (
             r"Could not find top level function app instances",
@@ -162,14 +168,11 @@ _ADVICE = tuple(
 
 def advice_for(text: str) -> str | None:
     """Return advice for an error's text, or None."""
-    return next(_found(text), None)
-
-
-def _found(text: str) -> Iterator[str]:
     for pattern, advice in _ADVICE:
         if match := pattern.search(text):
             # Not match.expand: an optional group that did not take part would be an error there.
-            yield advice.replace(r"\1", match[1] or "") if match.re.groups else advice
+            return advice.replace(r"\1", match[1] or "") if match.re.groups else advice
+    return None
 
 
 def advice_on_undeclared(

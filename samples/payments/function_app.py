@@ -27,7 +27,7 @@ def careless_checkout(context: df.DurableOrchestrationContext):
 def checkout(context: df.DurableOrchestrationContext):
     """Charge and ship. The key is the same whenever the activity runs again, so the provider charges once.
 
-    Not context.new_uuid(): it depends on the time of the episode, and an episode that was not stored is repeated later.
+    Not context.new_uuid(): Azure repeats an episode that was not stored with another time, and then it is another id.
     """
     order = context.get_input()
     payment = yield context.call_activity("charge", {**order, "key": f"charge {context.instance_id}"})

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from emulator.chaos.activity_runs import ActivityCall, ActivityRuns
+from emulator.config.start import StartOptions, configure
+from emulator.process.chaos import reporting
+from emulator.process.chaos_options import ChaosOptions
 from tests.cli.test_bad_input import failure
 from tests.processes import get, get_json, run, started
 from tests.running_apps import DURABLE_APP, write_app
@@ -50,10 +54,8 @@ def completed(url: str, instance: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("mode", "instances"),
-    [((), 1), pytest.param((), 20, marks=pytest.mark.soak), pytest.param(("--no-reload",), 5, marks=pytest.mark.soak)],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("mode", "instances"), [((), 20), (("--no-reload",), 5)])
 def test_every_instance_completes_and_a_stop_prints_the_report(
     tmp_path: Path, mode: tuple[str, ...], instances: int
 ) -> None:
@@ -78,6 +80,24 @@ def test_every_instance_completes_and_a_stop_prints_the_report(
     assert "ended unexpectedly" not in output
     if mode:
         assert crashes == 0
+
+
+async def test_a_report_says_that_the_task_hub_could_not_be_checked(tmp_path: Path) -> None:
+    # A folder where the store's file is expected.
+    store = tmp_path / "store.db"
+    store.mkdir()
+    start = StartOptions(app=write_app(tmp_path / "app", DURABLE_APP, CHAIN), storage=f"builtin:{store}")
+    options = ChaosOptions(seed=5, folder=tmp_path)
+    lines: list[str] = []
+    async with reporting(options, lambda: configure(start, {}), lines.append):
+        runs = ActivityRuns(tmp_path / "activities.jsonl")
+        for _ in range(2):
+            runs.begins(ActivityCall("i1", "e1", 0, "double"))
+    [report] = lines
+    assert "The rules of the task hub could not be checked: " in report
+    assert str(store) in report
+    assert "All rules of the task hub hold." not in report
+    assert '"double" (instance "i1", task 0) ran 2 times.' in report
 
 
 def test_accounts_in_azure_and_storage_in_memory_are_refused(tmp_path: Path) -> None:

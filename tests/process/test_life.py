@@ -299,7 +299,7 @@ def test_the_host_goes_on_while_host_json_is_invalid(tmp_path: Path) -> None:
         first = get(url)
         (app / "host.json").write_text("{")
         azemu.wait_for("Unable to parse host configuration file")
-        azemu.wait_for("^.*The host goes on with the configuration and the code that it has loaded")
+        azemu.wait_for("^.*The host continues with the configuration and the code that it has loaded")
         assert get(url) == first
         (app / "host.json").write_text('{"version": "2.0"}')
         azemu.wait_for("^The host is ready again")

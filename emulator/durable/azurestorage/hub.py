@@ -275,10 +275,9 @@ class AzureStorageTaskHub:
     async def working(self, *, may_lose_writes: bool = False, has_lost_writes: bool = False) -> AsyncIterator[None]:
         """Own control queues and receive messages while the body runs; leaving it hands over the queues.
 
+        The engine must have stopped before: it needs the queues to save its last episodes.
         `may_lose_writes`: the storage is an emulator that may lose its last writes when it is killed.
         `has_lost_writes`: it was killed just before.
-
-        The engine must have stopped before: it needs the queues to save its last episodes.
         """
         await self.create()
         poller = ControlQueuePoller(

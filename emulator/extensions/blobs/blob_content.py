@@ -12,7 +12,6 @@ import asyncio
 import codecs
 import enum
 import io
-from collections.abc import AsyncIterator
 from typing import Final
 
 from emulator.clock import Clock
@@ -84,19 +83,15 @@ def decode_text(content: bytes) -> str:
 
 
 async def _whole(container: BlobContainer, first: BlobRange) -> bytes:
-    if first.properties.size == len(first.content):
+    """Return the first range and what follows it. Raises PreconditionFailed if the blob is overwritten meanwhile."""
+    properties = first.properties
+    if properties.size == len(first.content):
         return first.content
     content = bytearray(first.content)
-    async for block in _ranges(container, first):
-        content += block
-    return bytes(content)
-
-
-async def _ranges(container: BlobContainer, first: BlobRange) -> AsyncIterator[bytes]:
-    """Yield what follows the first range. Raises PreconditionFailed if the blob is overwritten meanwhile."""
-    properties = first.properties
     for offset in range(len(first.content), properties.size, RANGE_BYTES):
-        yield (await container.read_range(properties.name, offset, RANGE_BYTES, if_match=properties.etag)).content
+        block = await container.read_range(properties.name, offset, RANGE_BYTES, if_match=properties.etag)
+        content += block.content
+    return bytes(content)
 
 
 class BlobReader(io.BufferedIOBase):

@@ -79,11 +79,10 @@ def _with_chosen(event: TriggerEvent, chosen: Mapping[str, Any]) -> TriggerEvent
     facts = {spelled.get(name.lower(), name): value for name, value in chosen.items()}
     return replace(
         event,
-        metadata={**event.metadata, **{name: _datum(name, value) for name, value in facts.items()}},
+        metadata={
+            **event.metadata,
+            # The only other texts are captures and what callers add; the library reads the Uri as JSON.
+            **{name: (json_datum if name == "Uri" else metadata_datum)(value) for name, value in facts.items()},
+        },
         binding_data={**event.binding_data, **facts},
     )
-
-
-def _datum(name: str, value: Any) -> Datum:
-    # The only other texts are captures and what callers add; the library reads the Uri as JSON.
-    return json_datum(value) if name == "Uri" else metadata_datum(value)

@@ -144,9 +144,9 @@ def _flag(binding: Binding, name: str, *, by_default: bool) -> bool:
     It may be a text or a number, too, as in .NET: function.json may have a `%setting%` there.
     """
     value = member_of(binding.properties, name)
+    if value is None:
+        return by_default
     match str(value).strip().lower():
-        case "none":
-            return by_default
         case "true" | "1":
             return True
         case "false" | "0":

@@ -98,18 +98,14 @@ class CallerRules:
             parts = urlsplit(origin)
         except ValueError:
             return False
-        if parts.scheme not in _DEFAULT_PORTS:
+        default_port = _DEFAULT_PORTS.get(parts.scheme)
+        if default_port is None:
             return False
-
-        def with_port(authority: str) -> tuple[str, str]:
-            name, port = split_authority(authority)
-            return name, port or _DEFAULT_PORTS[parts.scheme]
-
         own = [host]
         forwarded = request.headers.get("X-Forwarded-Host", "")
         if self.accepts_forwarded_host(forwarded):
             own.append(forwarded)
-        return with_port(parts.netloc) in map(with_port, own)
+        return split_authority(parts.netloc, default_port) in [split_authority(name, default_port) for name in own]
 
     def _refuse(self, reason: str) -> web.Response:
         if reason not in self._logged and len(self._logged) < _MOST_LOGGED:

@@ -131,7 +131,11 @@ class _Export:
                             self._write(row)
                             self.result.rows += 1
                     case Kind.CONTAINER:
-                        await self._export_container(item.name)
+                        container = self._account.container(item.name)
+                        async for properties in container.list():
+                            with suppress(NotFound):  # The blob was deleted since it was listed.
+                                self._write(Blob.of(properties, await container.read(properties.name)))
+                                self.result.blobs += 1
             if unreadable:
                 self.result.unreadable[item.name] = unreadable
             self._out.write(record_line(Mark(item, unreadable)))
@@ -176,13 +180,6 @@ class _Export:
         for message in messages:
             self._write(Message.of(message, now))
         self.result.messages += len(messages)
-
-    async def _export_container(self, name: str) -> None:
-        container = self._account.container(name)
-        async for properties in container.list():
-            with suppress(NotFound):  # The blob was deleted since it was listed.
-                self._write(Blob.of(properties, await container.read(properties.name)))
-                self.result.blobs += 1
 
     def _write(self, record: Record) -> None:
         self._out.write(record_line(record))

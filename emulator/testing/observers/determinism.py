@@ -20,7 +20,7 @@ from typing import Any
 from emulator.errors import EmulatorError
 from emulator.testing.observers.app_files import AppFiles
 from emulator.testing.observers.side_effects import IO, forbidden_call, side_effect_of_app
-from emulator.testing.observers.yields import Place, Yielded, Yields
+from emulator.testing.observers.yields import Place, Yields
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.user_functions import orchestrator_function
@@ -89,17 +89,15 @@ class DeterminismCheck:
                 return Orchestrator.create(yields.observed(user_function))(context)
             finally:
                 for step in yields.steps:
-                    self._check_yield(function.name, step)
+                    if inspect.isawaitable(step.value):
+                        name = getattr(step.value, "__qualname__", type(step.value).__name__)
+                        what = f"yields {name}(), which is not a durable task"
+                        self.report(Finding(function.name, what, IO, step.place))
+                    if inspect.iscoroutine(step.value):
+                        # Otherwise Python warns later that it was never awaited, which says less than the finding.
+                        step.value.close()
 
         return observed_call
-
-    def _check_yield(self, orchestrator: str, step: Yielded) -> None:
-        if inspect.isawaitable(step.value):
-            name = getattr(step.value, "__qualname__", type(step.value).__name__)
-            self.report(Finding(orchestrator, f"yields {name}(), which is not a durable task", IO, step.place))
-        if inspect.iscoroutine(step.value):
-            # Otherwise Python warns later that the coroutine was never awaited, which says less than the finding.
-            step.value.close()
 
     @contextmanager
     def _profiled(self, orchestrator: str) -> Iterator[None]:

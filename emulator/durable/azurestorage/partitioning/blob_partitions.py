@@ -25,6 +25,7 @@ from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.failures import Failures
+from emulator.polling.log_once import LogOnce
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = get_logger(__name__)
@@ -184,14 +185,17 @@ class LegacyPartitions:
 async def repeat_passes(
     loop: LeaseLoop, run_pass: Callable[[], Awaitable[None]], recreate: Recreate, clock: Clock, *, interval: timedelta
 ) -> None:
-    """Run a pass per interval until the loop is to stop."""
-    failures = Failures("Reading or renewing the leases of the control queues", clock)
+    """Run a pass per interval until the loop is to stop. Each failure is logged once."""
+    # A pass does not make all requests, so one that succeeds does not mean that the next one will.
+    logged = LogOnce()
+    failures = Failures("Reading and renewing the leases of the control queues", clock)
     while not loop.is_stopping:
         loop.begin_pass()
         try:
             await loop.run_pass(run_pass, recreate)
         except Exception as error:
-            failures.note(error)
+            if logged.is_first(repr(error)):
+                failures.note(error)
         else:
             failures.resolved()
         await loop.end_pass(interval)

@@ -291,7 +291,7 @@ class TablePartitions:
         async def read_rows() -> list[Row]:
             return [row async for row in query_rows(self._table)]
 
-        # A row that names no control queue of this hub is not a lease, whoever wrote it.
+        # A row that names no control queue of this hub is not a lease.
         rows = [row for row in await self._in_time(read_rows()) if self._is_of_hub(row)]
         partitions = [read_partition(row) for row in rows]
         if len(partitions) != len(self._queue_names) and not self._has_warned:

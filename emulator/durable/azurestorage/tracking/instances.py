@@ -141,7 +141,9 @@ class InstanceTable:
     def _report(self, row: Row, error: EmulatorError) -> None:
         """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
         if self._reported.is_first(row.partition_key, str(error)):
-            _log.warning("Instance %s is shown without it. %s", unescape_key(row.partition_key), error)
+            _log.warning(
+                'Instance "%s" is shown without a part of its status row: %s', unescape_key(row.partition_key), error
+            )
 
     async def _input(self, row: Row) -> str | None:
         text = _text(row.properties.get("Input"))

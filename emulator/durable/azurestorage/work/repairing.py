@@ -215,7 +215,7 @@ class Repairer:
         activities_are_lost = await self._sender.work_items.count() <= len(self._in_flight())
         repaired = 0
         for instance_id, only_activities in list(self._left.items()):
-            # An instance with messages goes on by itself, unless these are the last ones of a lost episode.
+            # An instance with messages continues by itself, unless these are the last ones of a lost episode.
             if self._is_busy(instance_id):
                 continue
             self._left.pop(instance_id)

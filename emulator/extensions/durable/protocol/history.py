@@ -14,10 +14,10 @@ from emulator import bound_json as json
 from emulator.durable.core.event_objects import ObjectWriter, object_writers
 from emulator.durable.core.event_schema import EVENTS, Kind, Member
 from emulator.durable.core.events import HistoryEvent
+from emulator.worker.large_text import LARGE_CHARACTERS
 
 _INDENT = " " * 4
 _MEMBER_INDENT = " " * 6
-_LARGE_CHARACTERS = 1024 * 1024
 
 
 def string_text(value: str | None) -> str:
@@ -40,7 +40,7 @@ def event_pieces(event: HistoryEvent) -> Sequence[str]:
     """Return the texts that make one element of the context's `history`: one, or several if a payload is large."""
     template, members = _TEMPLATES[type(event)]
     values = [write(getattr(event, field)) for field, write in members]
-    if max(map(len, values), default=0) < _LARGE_CHARACTERS:
+    if max(map(len, values), default=0) < LARGE_CHARACTERS:
         return (template % tuple(values),)
     # The template is filled in by the caller's join, which needs no copy of the payload for this event alone.
     first, *others = template.split("%s")

@@ -37,12 +37,12 @@ from emulator.durable.core.state import SOURCE_INSTANCE_ID
 from emulator.durable.executor import OrchestratorRequest
 from emulator.extensions.durable.protocol.history import boolean_text, event_pieces, indented_text, string_text
 from emulator.instant import Instant
+from emulator.worker.large_text import LARGE_CHARACTERS
 from emulator.worker.port import FunctionFailed
 
 _STATE_LABEL = "\n\n$OutOfProcData$:"
 _STATUS_LIMIT_KB = 16
 _MILLISECOND = timedelta(milliseconds=1)
-_LARGE_CHARACTERS = 1024 * 1024
 
 # Raised when members are missing or of another type, when a number is too large for a duration, or when the JSON is
 # nested too deeply.
@@ -109,7 +109,7 @@ def _input_text(text: str | None) -> str:
     except (ValueError, RecursionError):
         return indented_text(read_first(text), "  ")
     # A large JSON string that would be written again in the same way is used as it is.
-    if isinstance(value, str) and len(text) >= _LARGE_CHARACTERS and _is_canonical(text):
+    if isinstance(value, str) and len(text) >= LARGE_CHARACTERS and _is_canonical(text):
         return text
     return indented_text(value, "  ")
 

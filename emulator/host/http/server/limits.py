@@ -69,13 +69,8 @@ def _is_target_of(target: str, hosts: Sequence[str]) -> bool:
     # Otherwise `http://evil.example/admin` with `Host: localhost` would be a request to two hosts.
     scheme, separator, rest = target.partition("://")
     authority = re.split(r"[/?#]", rest if separator else target, maxsplit=1)[0].rpartition("@")[2]
-    default = "443" if separator and scheme.lower() == "https" else "80"
-
-    def with_port(text: str) -> tuple[str, str]:
-        host, port = split_authority(text)
-        return host, port or default
-
-    return with_port(authority) == with_port(hosts[0])
+    default_port = "443" if separator and scheme.lower() == "https" else "80"
+    return split_authority(authority, default_port) == split_authority(hosts[0], default_port)
 
 
 def _is_valid_host(text: str) -> bool:
