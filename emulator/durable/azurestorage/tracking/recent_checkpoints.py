@@ -43,6 +43,8 @@ class RecentCheckpoints:
     def note_start(self, instance_id: str) -> None:
         """Note that the start of an instance was acknowledged to a client."""
         now = self._clock.now()
+        # In the order of their times, also if the id was started before.
+        self._started.pop(instance_id, None)
         self._started[instance_id] = now
         while self._started and now - next(iter(self._started.values())) > _SAVED_AFTER:
             del self._started[next(iter(self._started))]

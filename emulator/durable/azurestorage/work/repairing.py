@@ -46,6 +46,7 @@ from emulator.durable.hub import InstanceQuery, InstanceStatus
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
+from emulator.storage.port import StorageUnreachable
 
 _log = get_logger(__name__)
 
@@ -220,6 +221,10 @@ class Repairer:
             self._left.pop(instance_id)
             try:
                 what = await self._repair(instance_id, activities_are_lost, only_activities)
+            except StorageUnreachable:
+                # What was sent already is sent again, and recognised.
+                self._left[instance_id] = only_activities
+                raise
             except EmulatorError as error:
                 _log.warning('Instance "%s" cannot be repaired: %s', instance_id, error)
                 continue
