@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -17,7 +19,13 @@ from emulator.durable.core.decisions import (
 )
 from emulator.durable.core.decisions import CreateTimer as TimerDecision
 from emulator.durable.core.entities.messages import Request
-from emulator.durable.core.events import ExecutionResumed, ExecutionSuspended, ExecutionTerminated, TaskCompleted
+from emulator.durable.core.events import (
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    TaskCompleted,
+)
 from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.replay.actions import (
     Action,
@@ -27,13 +35,14 @@ from emulator.durable.core.replay.actions import (
     CallSubOrchestrator,
     ContinueAsNew,
     CreateTimer,
+    OrchestratorResponse,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
     WhenAny,
 )
 from emulator.durable.core.replay.external_events import EventReceived, WaitStarted
-from emulator.durable.core.replay.program import ReplaySettings
+from emulator.durable.core.replay.program import ReplaySettings, replay
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.extensions.durable.protocol.orchestrators import cannot_run
 from tests.durable.core.episodes import (
@@ -474,3 +483,16 @@ def test_response_without_actions_is_not_compared_with_history() -> None:
     [end] = instance.episode(cannot_run("the file is gone"), done(0))
     assert end.id == 1
     assert instance.result == "Orchestrator function 'flow' failed: the file is gone"
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_the_input_is_free_after_the_replay_without_a_garbage_collection(is_done: bool) -> None:
+    started = ExecutionStarted(timestamp=BEGIN, instance=OrchestrationInstance("i", "e"), name="f", input="1")
+    response = OrchestratorResponse(actions=[WaitForExternalEvent("go")], is_done=is_done, output="1")
+    references = sys.getrefcount(started), sys.getrefcount(response)
+    gc.disable()
+    try:
+        replay([], [started], response, started=started, settings=ReplaySettings())
+        assert (sys.getrefcount(started), sys.getrefcount(response)) == references
+    finally:
+        gc.enable()

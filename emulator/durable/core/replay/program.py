@@ -100,6 +100,17 @@ def replay(
     # New events are messages that were received. Only the stored history records actions.
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
     program = _ActionProgram(response, started, recorded, settings)
+    try:
+        return _play(program, response, past, new)
+    finally:
+        # The program and its context refer to each other. Without this, input and output, which can be large, would
+        # stay in memory until the next garbage collection.
+        vars(program).clear()
+
+
+def _play(
+    program: _ActionProgram, response: OrchestratorResponse, past: Sequence[HistoryEvent], new: Sequence[HistoryEvent]
+) -> Replayed:
     context = program.context
     played = 0
     try:
