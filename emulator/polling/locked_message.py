@@ -51,6 +51,11 @@ class LockedMessage:
         return f"message {self.id} of queue {self._queue.name}"
 
     @property
+    def locked_for(self) -> timedelta:
+        """The visibility timeout of the request that has received or renewed the message."""
+        return self._locked_for
+
+    @property
     def locked_at(self) -> datetime:
         """When the message was received or renewed, by the clock of the storage service."""
         return self.message.next_visible_at - self._locked_for

@@ -195,7 +195,9 @@ class _MessageListener:
             known = self._in_work.get(message.id)
             if known is not None and known.message.body == message.body:
                 # This process was paused for longer than the lock, for example by a debugger. Running the message a
-                # second time beside itself would surprise more than the higher dequeue count.
+                # second time beside itself would surprise more than the higher dequeue count. Or storage responds too
+                # slowly for the short first lock: with it, the count would reach its limit without a failure.
+                self._first_lock = LOCK_TIME
                 known.adopt_receipt(lock)
                 self.renewer.add(known)
                 continue
@@ -233,7 +235,7 @@ class _MessageListener:
                 # It was received too often by hosts that did not come to an end with it.
                 outcome = Outcome.FAILED
             else:
-                outcome = await self._run(message)
+                outcome = await self._run(lock)
             await self._settle(lock, outcome)
         except asyncio.CancelledError:
             await run_to_completion(self._release(lock))
@@ -259,11 +261,11 @@ class _MessageListener:
         if self._in_work.get(lock.id) is lock:
             del self._in_work[lock.id]
 
-    async def _run(self, message: QueueMessage) -> Outcome:
+    async def _run(self, lock: LockedMessage) -> Outcome:
+        message = lock.message
         try:
             # Functions see the time that renewals lock the message for, as on Azure.
-            visible_at = message.next_visible_at + (LOCK_TIME - self._first_lock)
-            return await self._processor.run(replace(message, next_visible_at=visible_at))
+            return await self._processor.run(replace(message, next_visible_at=lock.locked_at + LOCK_TIME))
         except Exception:
             _log.exception("Processing message %s of queue %s failed.", message.id, self._queue.name)
             return Outcome.FAILED
@@ -285,7 +287,7 @@ class _MessageListener:
         elif poison_queue is None:
             self.renewer.remove(lock)
             # After a shorter lock it would be tried in a fast loop.
-            if self._first_lock < LOCK_TIME:
+            if lock.locked_for < LOCK_TIME:
                 await self._repeat(lambda: lock.hide(LOCK_TIME))
             _log.warning(
                 "Message %s of queue '%s' has failed (dequeue count %d). The queue has no poison queue, so the message "
