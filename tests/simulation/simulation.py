@@ -26,6 +26,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 # Time stops at least so often, so that renewals of locks and leases are not late because of virtual time.
 _STEP_SECONDS = 4.0
 _FAULTY_MINUTES = 3.0
+# Longer than a function runs and than a storage call is delayed.
+_IN_FLIGHT_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
                 task.cancel()
             for host in hosts:
                 host.plan.active = False
+            # A frozen host may still send the result of an activity that another one has repeated.
+            await asyncio.gather(*(host.host_clock.thawed() for host in hosts))
+            await clock.sleep(_IN_FLIGHT_SECONDS)
             left = await _settled(account, clock)
             for host in hosts:
                 host.end()

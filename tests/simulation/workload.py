@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -41,17 +42,17 @@ class Client:
     async def pause(self, longest: float) -> None:
         await self.clock.sleep(0.01 + self.choices.seconds("pause", longest))
 
-    async def ended(self, id: str, *wanted: RuntimeStatus) -> InstanceStatus:
+    async def ended(self, id: str, *wanted: RuntimeStatus, patience: float = PATIENCE_SECONDS) -> InstanceStatus:
         """Wait until the instance has a status, a terminal one by default. Raises Stuck."""
         every, waited = 1.0, 0.0
-        while waited < PATIENCE_SECONDS:
+        while waited < patience:
             status = await self.world.hub.status(id)
             if status is not None and status.runtime_status in (wanted or TERMINAL):
                 return status
             await self.clock.sleep(every)
             waited += every
             every = min(every * 1.2, 60)
-        raise Stuck(f"{id} is {status and status.runtime_status!r} after {PATIENCE_SECONDS:g} s")
+        raise Stuck(f"{id} is {status and status.runtime_status!r} after {patience:g} s")
 
     async def completes(self, id: str, output: Any) -> None:
         status = await self.ended(id)
@@ -173,9 +174,15 @@ async def rewound(it: Client, id: str) -> None:
     status = await it.ended(id)
     it.expect(status.runtime_status is RuntimeStatus.FAILED, f"{id} is {status.runtime_status}")
     it.repaired.add(id)
-    await it.pause(5)
-    await it.world.hub.rewind(id, "repaired")
-    await it.ended(id, RuntimeStatus.COMPLETED)
+    # An activity that was repeated after a crash fails twice, and its second failure may end the rewound execution.
+    for _ in range(3):
+        status = await it.ended(id)
+        if status.runtime_status is RuntimeStatus.COMPLETED:
+            break
+        await it.pause(5)
+        await it.world.hub.rewind(id, "repaired")
+        with suppress(Stuck):
+            await it.ended(id, RuntimeStatus.COMPLETED, patience=300)
     await it.completes(id, [2, "done"])
 
 
