@@ -59,7 +59,24 @@ def _data(command: Send) -> bytes:
     if command.data == "-":
         return sys.stdin.buffer.read()
     # The argument of a blob is a file, that of a message or event the data itself.
-    return read_argument(f"@{command.data}" if command.kind == "blob" else command.data)
+    return _content_of(command.data) if command.kind == "blob" else read_argument(command.data)
+
+
+def _content_of(file: str) -> bytes:
+    """Return what a file contains. `@FILE`, as the other commands have it, is the same as `FILE`.
+
+    Raises ConfigurationError.
+    """
+    path = Path(file)
+    if file.startswith("@") and not path.exists():
+        path = Path(file[1:])
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file '{path}' cannot be read: {error.strerror}. The content of a blob is taken from a file, or from "
+            "the standard input with -."
+        ) from None
 
 
 def _host_of_app(command: Send) -> HostClient | None:

@@ -182,7 +182,7 @@ def _scalar(kind: Any, section: Section, key: str, value: Any, rule: Rule) -> An
 
 
 def _parse_scalar(kind: Any, value: Any, rule: Rule) -> Any:
-    """Raises one of _PARSE_ERRORS."""
+    """Return the value as `kind`. Raises one of _PARSE_ERRORS."""
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return {str(member.value).lower(): member for member in kind}[str(value).strip().lower()]
     if kind is str:

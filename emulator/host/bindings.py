@@ -98,7 +98,7 @@ class BindingTypes:
         return (self.trigger(binding) if binding.is_trigger else self.input(binding)).gives_sdk_types
 
     def check_known(self, bindings: Iterable[Binding]) -> None:
-        """Raises UnknownBindingTypes, with all types that are unknown, and InvalidFunction for a wrong direction."""
+        """Raise UnknownBindingTypes with all types that are unknown, or InvalidFunction for a wrong direction."""
         # The host names all unknown types of a function in one message, so the first one must not end the search.
         unknown = []
         for binding in bindings:

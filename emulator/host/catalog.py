@@ -133,7 +133,7 @@ def _explained(metadata: FunctionMetadata, error: EmulatorError, types: BindingT
 
 
 def _check_metadata(metadata: FunctionMetadata, types: BindingTypes) -> None:
-    """Raises InvalidFunction, UnknownBindingTypes."""
+    """Raise InvalidFunction or UnknownBindingTypes for the first mistake in a function."""
     name = metadata.name
     if _FUNCTION_NAME.fullmatch(name) is None or name.lower() == "host":
         raise InvalidFunction(

@@ -1,4 +1,4 @@
-"""Mark of the first invocation: it tells the supervisor whether a host process that has died was of any use."""
+"""Mark of the first invocation: it tells the supervisor whether a host process has done anything before it ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _MarkingWorker:
             return await self._worker.invoke(invocation)
         finally:
             if self._mark is not None:
-                # OSError: the system has deleted the temporary folder. Then the death of this process counts.
+                # OSError: the system has deleted the temporary folder. Then an unexpected end of this process counts.
                 with suppress(OSError):
                     self._mark.touch()
                 self._mark = None

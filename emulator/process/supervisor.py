@@ -26,10 +26,10 @@ from emulator.host.console.banner import print_banner, print_stopping
 from emulator.host.console.output import Console, Style
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.child import STOP_SECONDS, HostProcess
-from emulator.process.deaths import MAX_USELESS_RUNS, Deaths
 from emulator.process.handover import Handover
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
+from emulator.process.restart_pauses import MAX_USELESS_RUNS, RestartPauses
 from emulator.process.unavailable import answering_unavailable
 from emulator.process.watch import FileWatcher, WatchRules
 from emulator.signals import interruptible
@@ -91,7 +91,7 @@ class _Supervisor:
         self._clock = clock
         self._listening = ListeningPort(configuration.address, configuration.port)
         self._files = FileWatcher(configuration.root, clock)
-        self._deaths = Deaths()
+        self._pauses = RestartPauses()
         self._began_at = clock.now()
         self._chaos = options.chaos
         # Set by `run`, when the port is bound.
@@ -167,11 +167,11 @@ class _Supervisor:
         return reporting(self._chaos, lambda: configure(options, os.environ), self._console.print)
 
     async def _recover(self, code: int) -> bool:
-        """After the death of a host process, wait as long as the next one has to. False: it died too often."""
+        """After an unexpected end of the host process, wait until the next one may start. False: it ended too often."""
         # It has ended, but processes that user code has started may still run, and use ports and files of the app.
         await self._process.stop()
         served = self._served_mark.exists()
-        pause = self._deaths.pause_seconds(self._clock.now() - self._began_at, served=served)
+        pause = self._pauses.next_seconds(self._clock.now() - self._began_at, served=served)
         reason = f"The host ended unexpectedly ({describe_exit_code(code)})."
         if describe_exit_code(code).endswith("SIGKILL"):
             reason += " The system kills a process like this if the memory is exhausted."
@@ -187,7 +187,7 @@ class _Supervisor:
         self._console.print(f"{reason} It will start again in {pause} {unit}{or_change}.", level=LogLevel.ERROR)
         # During a short pause requests wait. What would wait longer is refused.
         refused = self._listening.sockets if pause > _LONGEST_WAIT_OF_REQUESTS else ()
-        answer = "The host process has died and will be restarted. See the console of azemu."
+        answer = "The host process has ended unexpectedly and will be started again. See the console of azemu."
         async with answering_unavailable(refused, self._clock, answer, retry_after=pause):
             waiting = self._clock.sleep(pause, upkeep=True)
             if self._watches_files:
@@ -279,7 +279,7 @@ class _Supervisor:
                 level=LogLevel.WARNING,
             )
         # The changed code may run longer.
-        self._deaths = Deaths()
+        self._pauses = RestartPauses()
 
 
 async def _result_unless(stopper: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T]) -> T | None:

@@ -59,7 +59,7 @@ def path_of(trigger: Binding) -> TriggerPath:
 
 
 def check_source(trigger: Binding) -> None:
-    """Raises InvalidSource for a value that .NET could not read."""
+    """Raise InvalidSource if the member `source` has a value that .NET could not read."""
     source = member_of(trigger.properties, "source")
     if source and str(source).lower() not in (EVENT_GRID.lower(), SCAN.lower()):
         raise InvalidSource(

@@ -125,7 +125,7 @@ def check_header(name: str, value: str) -> None:
 
 
 def check_length(response: RenderedResponse, method: str) -> None:
-    """Raises ResponseRefused if the function has set a Content-Length that differs from the length of the body."""
+    """Raise ResponseRefused if the function has set a Content-Length that differs from the length of the body."""
     # A client would wait for the missing bytes, or take the surplus ones for the next response. The response to HEAD
     # has no body and may state the length of the one that GET would get.
     value = next((value.strip() for name, value in response.headers if name.lower() == "content-length"), None)

@@ -32,7 +32,7 @@ def queue_name_of(properties: Mapping[str, object]) -> str:
 
 
 def check_queue_name(name: str) -> None:
-    """Raises InvalidQueueName if no queue can have this name (in lower case)."""
+    """Raise InvalidQueueName if no queue can have this name (in lower case)."""
     if not name:
         raise InvalidQueueName("A queue name can't be null or empty")
     if not 3 <= len(name) <= _LONGEST:

@@ -23,7 +23,7 @@ class InvalidTableName(EmulatorError):
 
 
 def check_table_name(name: str) -> None:
-    """Raises InvalidTableName."""
+    """Raise InvalidTableName if the table service allows no such name."""
     if not _TABLE_NAME.fullmatch(name):
         raise InvalidTableName(name)
 

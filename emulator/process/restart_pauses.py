@@ -1,4 +1,4 @@
-"""Rules for restarting a host process that has died: after growing pauses, and not forever."""
+"""Pauses before a host process that has ended unexpectedly is started again: growing ones, and not forever."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ MAX_USELESS_RUNS: Final = 5
 """So many runs in a row without a completed invocation, and the process is not started again."""
 
 
-class Deaths:
-    """The deaths of host processes since the start, or since the last change of the app."""
+class RestartPauses:
+    """Counts the unexpected ends of host processes since the start, or since the last change of the app."""
 
     def __init__(self) -> None:
         self._pauses = 0
         self._useless_runs = 0
 
-    def pause_seconds(self, ran_for: timedelta, *, served: bool) -> int | None:
-        """Note a death. Return the pause before the next start, or None after five runs in a row without an invocation.
+    def next_seconds(self, ran_for: timedelta, *, served: bool) -> int | None:
+        """Count an end, and return the pause before the next start.
 
-        `ran_for`: how long the process ran. `served`: whether it has completed an invocation. A process that ran for a
-        minute was healthy: counting begins again.
+        None: it was the fifth run in a row without a completed invocation. `ran_for`: how long the process ran.
+        `served`: whether it has completed an invocation. A process that ran for a minute was healthy: counting begins
+        again.
         """
         if ran_for >= _HEALTHY:
             self._pauses = self._useless_runs = 0
