@@ -21,6 +21,11 @@ from tests.waiting import eventually_sync
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
+# Without a supervisor most of the way is the same.
+MODES = pytest.mark.parametrize(
+    "mode", [pytest.param((), id="reload"), pytest.param(("--no-reload",), id="no-reload", marks=pytest.mark.soak)]
+)
+
 SLOW = """
 import time
 
@@ -128,8 +133,15 @@ def test_ctrl_c_stops_the_host_and_frees_the_port(app: Path, mode: tuple[str, ..
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("number", "mode"),
+    [
+        ("SIGTERM", ()),
+        ("SIGHUP", ("--no-reload",)),
+        pytest.param("SIGTERM", ("--no-reload",), marks=pytest.mark.soak),
+        pytest.param("SIGHUP", (), marks=pytest.mark.soak),
+    ],
+)
 def test_other_stop_signals_stop_the_host(app: Path, mode: tuple[str, ...], number: str) -> None:
     with started(app, *mode) as azemu:
         azemu.url()
@@ -138,7 +150,7 @@ def test_other_stop_signals_stop_the_host(app: Path, mode: tuple[str, ...], numb
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+@MODES
 def test_a_closed_terminal_does_not_stop_a_host_started_by_nohup(app: Path, mode: tuple[str, ...]) -> None:
     hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
     # What nohup does: the process inherits that the signal is ignored.
@@ -154,7 +166,7 @@ def test_a_closed_terminal_does_not_stop_a_host_started_by_nohup(app: Path, mode
         signal.signal(hang_up, previous)
 
 
-@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+@MODES
 def test_running_request_finishes_before_the_host_stops(tmp_path: Path, mode: tuple[str, ...]) -> None:
     with started(write_app(tmp_path, SLOW), *mode) as azemu:
         url = azemu.url()
@@ -168,7 +180,7 @@ def test_running_request_finishes_before_the_host_stops(tmp_path: Path, mode: tu
     assert results == ["done"]
 
 
-@pytest.mark.parametrize("mode", [(), ("--no-reload",)])
+@MODES
 def test_second_ctrl_c_stops_at_once(tmp_path: Path, mode: tuple[str, ...]) -> None:
     with started(write_app(tmp_path, SLOW), *mode) as azemu:
         url = azemu.url()

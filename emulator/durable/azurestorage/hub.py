@@ -232,6 +232,7 @@ class AzureStorageTaskHub:
         """See `TaskHub`."""
         await self.create()
         await self._sender.send(message)
+        self._recent.note_sent(message)
 
     async def status(self, instance_id: str, *, with_input: bool = True) -> InstanceStatus | None:
         """See `TaskHub`."""

@@ -76,12 +76,12 @@ class Store:
 
 
 @asynccontextmanager
-async def open_host(store: Store, clock: VirtualClock) -> AsyncIterator[World]:
+async def open_host(store: Store, clock: VirtualClock, *, has_lost_writes: bool = False) -> AsyncIterator[World]:
     script = SlowScript({"steps": steps, "short": short}, clock=clock)
     async with open_builtin(store.path, clock) as account:
         hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
         async with (
-            hub.working(may_lose_writes=True),
+            hub.working(may_lose_writes=True, has_lost_writes=has_lost_writes),
             engine(hub, script, OPTIONS, clock=clock),
         ):
             yield World(hub, clock)
@@ -111,6 +111,8 @@ async def test_instances_complete_after_the_storage_went_back(
         store.save()
         await clock.sleep(2)
         await world.start("steps", 2, id="late")
+        await world.raise_event("i0", "go")
+        await world.signal("@counter@a", "add")
         await clock.sleep(1.5)
         store.go_back(messages_too=messages_too)
         for id in ids:
@@ -119,6 +121,26 @@ async def test_instances_complete_after_the_storage_went_back(
         assert await world.hub.status("late") is None
     assert caplog.text.count("The storage emulator has lost writes that it had acknowledged") == 1
     assert 'Instance "late" is lost with its start. Start it again.' in caplog.text
+    assert 'if their instances still wait for them: event "go" to "i0", a signal to "@counter@a".' in caplog.text
+
+
+async def test_a_host_that_is_started_after_the_loss_repairs_the_instances(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """azemu's own Azurite was killed: the supervisor restarts both, and the new host has nothing to compare with."""
+    caplog.set_level(logging.INFO)
+    store = Store(tmp_path / "store.db")
+    ids = [f"i{number}" for number in range(3)]
+    async with open_host(store, clock) as world:
+        for id in ids:
+            await world.start("steps", 2, id=id)
+        await clock.sleep(4)
+        store.save()
+    store.go_back(messages_too=False)
+    async with open_host(store, clock, has_lost_writes=True) as world:
+        for id in ids:
+            assert (await world.becomes(id, *TERMINAL, within_seconds=900, every=2)).output == '"all"'
+    assert "The repair after the loss of writes has ended. Repaired instances: 3." in caplog.text
 
 
 async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(

@@ -13,6 +13,9 @@ from typing import Final
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.core.events import EventRaised
+from emulator.durable.core.identity import is_entity
+from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
 
 # Longer than the emulator needs to save a write.
@@ -23,13 +26,14 @@ _REMEMBERED: Final = 1_000
 
 
 class RecentCheckpoints:
-    """The last checkpoints and starts of this host, which the storage service may not have saved yet."""
+    """The last checkpoints, starts and events of this host, which the storage service may not have saved yet."""
 
     def __init__(self, history: HistoryTable, clock: Clock) -> None:
         self._history = history
         self._clock = clock
         self._written: dict[str, tuple[str, datetime]] = {}
         self._started: dict[str, datetime] = {}
+        self._sent: dict[str, datetime] = {}
 
     def note(self, history: History) -> None:
         """Note that a checkpoint was acknowledged."""
@@ -42,12 +46,22 @@ class RecentCheckpoints:
 
     def note_start(self, instance_id: str) -> None:
         """Note that the start of an instance was acknowledged to a client."""
+        self._note(self._started, instance_id)
+
+    def note_sent(self, message: TaskMessage) -> None:
+        """Note that a message of a client was acknowledged. Only external events and signals are remembered."""
+        if isinstance(message.event, EventRaised):
+            target = message.target.instance_id
+            what = "a signal" if is_entity(target) else f'event "{message.event.name}"'
+            self._note(self._sent, f'{what} to "{target}"')
+
+    def _note(self, noted: dict[str, datetime], what: str) -> None:
         now = self._clock.now()
-        # In the order of their times, also if the id was started before.
-        self._started.pop(instance_id, None)
-        self._started[instance_id] = now
-        while self._started and now - next(iter(self._started.values())) > _SAVED_AFTER:
-            del self._started[next(iter(self._started))]
+        # The entries are in the order of their times.
+        noted.pop(what, None)
+        noted[what] = now
+        while now - next(iter(noted.values())) > _SAVED_AFTER:
+            del noted[next(iter(noted))]
 
     def forget(self, instance_id: str) -> None:
         """Drop an instance that this host is about to change or to delete."""
@@ -56,6 +70,10 @@ class RecentCheckpoints:
     def starts_since(self, since: datetime) -> Sequence[str]:
         """Return the instances whose start was acknowledged from this time on."""
         return [instance_id for instance_id, at in self._started.items() if at >= since]
+
+    def sent_since(self, since: datetime) -> Sequence[str]:
+        """Describe the external events and signals that were acknowledged from this time on."""
+        return [what for what, at in self._sent.items() if at >= since]
 
     async def lost(self) -> Mapping[str, datetime]:
         """Return the instances of the checkpoints that the storage has lost, with the times of these checkpoints.

@@ -8,7 +8,9 @@ instance may wait for a message that does not exist any more. Its history shows 
 * an activity, or a child that does not exist: its event is undone, as a rewind does it, and the instance is woken. Its
   next episode schedules the same activity or child again, with its input, which the history does not have.
 
-External events and calls of entities cannot be found in a history; the log says that they may be missing.
+No history has external events and calls of entities that have not arrived. The log names the events and signals that
+this host's client has sent since the loss began. Those of other processes, those that were sent before a restart of the
+host, and those that orchestrations have sent to entities are not known.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ _log = get_logger(__name__)
 CHECK_EVERY: Final = timedelta(seconds=5)
 _SETTLE: Final = timedelta(seconds=10)
 # While the queue of activities has messages that this host does not run, it is not known which activities are lost. A
-# lock that a host has lost lasts five minutes.
+# lock that a host has lost lasts five minutes. The lease of a control queue lasts as long as this pause.
 _NEXT_ATTEMPT: Final = timedelta(seconds=30)
 _ATTEMPTS: Final = 20
 MOST_INSTANCES: Final = 1_000
@@ -61,6 +63,7 @@ MOST_INSTANCES: Final = 1_000
 _OPEN: Final = frozenset(
     (RuntimeStatus.PENDING, RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED, RuntimeStatus.CONTINUED_AS_NEW)
 )
+_NAMED_EVENTS: Final = 20
 _REASON: Final = "The storage emulator lost the message"
 
 
@@ -98,6 +101,13 @@ async def repair_lost_writes(
             with suppress(EmulatorError):
                 if await instances.row(instance_id) is None:
                     _log.warning('Instance "%s" is lost with its start. Start it again.', instance_id)
+        if sent := recent.sent_since(since):
+            more = len(sent) - _NAMED_EVENTS
+            _log.warning(
+                "These may be lost, too. Send them again if their instances still wait for them: %s%s.",
+                ", ".join(sent[:_NAMED_EVENTS]),
+                f" and {more} more" if more > 0 else "",
+            )
         await _repair(repairer, clock)
 
 
@@ -176,6 +186,7 @@ class Repairer:
         self._in_flight = in_flight
         # The instances to examine (again). True: only their activities, because all else was sent again.
         self._left: dict[str, bool] = {}
+        self._of_others: set[str] = set()
 
     async def own(self, instances: Mapping[str, datetime]) -> Mapping[str, datetime]:
         """Return those of the instances whose control queues this host owns."""
@@ -203,6 +214,7 @@ class Repairer:
         if len(found) > MOST_INSTANCES:
             _log.warning("More than %d instances are open. The others are not repaired.", MOST_INSTANCES)
         self._left = dict.fromkeys(found[:MOST_INSTANCES], False)
+        self._of_others.clear()
 
     async def repair(self) -> int:
         """Repair the instances that are left; log a line for each, and return their number.
@@ -242,6 +254,10 @@ class Repairer:
         if status is None or status.runtime_status not in _OPEN:
             return []
         if not await self._partitions.confirm(self._sender.queue_of(instance_id).name):
+            # The storage may have gone back to a lease of a host that has ended. It runs out before the next call.
+            if instance_id not in self._of_others:
+                self._of_others.add(instance_id)
+                self._left[instance_id] = only_activities
             return []
         history = await self._history.load(instance_id)
         if only_activities:
