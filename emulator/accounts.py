@@ -27,8 +27,12 @@ _CONNECTION_STRING_WORDS = ("accountname", "endpoint", "usedevelopmentstorage")
 
 
 @asynccontextmanager
-async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[StorageAccounts]:
+async def open_accounts(
+    settings: Settings, clock: Clock, *, log_outages: bool = False
+) -> AsyncIterator[StorageAccounts]:
     """Open all storage accounts of the app while entered.
+
+    `log_outages`: see `open_connection`.
 
     Raises StorageUnavailable for a built-in store whose file cannot be used.
     """
@@ -42,7 +46,9 @@ async def open_accounts(settings: Settings, clock: Clock) -> AsyncIterator[Stora
             if key in accounts or key in unusable:
                 continue
             try:
-                accounts[key] = await stack.enter_async_context(open_connection(connection, clock))
+                accounts[key] = await stack.enter_async_context(
+                    open_connection(connection, clock, log_outages=log_outages)
+                )
             except UnusablePackage as error:
                 # Many apps name accounts that only their own code uses, so this must not end the start.
                 unusable[key] = error
@@ -72,8 +78,12 @@ def _possible_connections(settings: Settings) -> Iterator[str]:
             yield section
 
 
-def open_connection(connection: Connection, clock: Clock) -> AbstractAsyncContextManager[StorageAccount]:
+def open_connection(
+    connection: Connection, clock: Clock, *, log_outages: bool = False
+) -> AbstractAsyncContextManager[StorageAccount]:
     """Return the account of one connection, not yet entered.
+
+    `log_outages`: the account logs when it stops responding, and when it responds again, as a host needs it.
 
     Emulators are reached by azemu's own REST client, real accounts by the official SDKs. An emulator runs on the same
     machine and competes for its processors, so the SDK's processing time per call matters there. For a real account
@@ -84,11 +94,11 @@ def open_connection(connection: Connection, clock: Clock) -> AbstractAsyncContex
     if isinstance(connection, BuiltinConnection):
         from emulator.storage.builtin import open_builtin
 
-        return open_builtin(connection.path, clock)
+        return open_builtin(connection.path, clock, log_outages=log_outages)
     if is_emulated(connection):
         from emulator.storage import rest
 
-        return rest.open_account(connection, clock)
+        return rest.open_account(connection, clock, log_outages=log_outages)
     from emulator.storage import azure
 
-    return azure.open_account(connection, clock)
+    return azure.open_account(connection, clock, log_outages=log_outages)

@@ -145,7 +145,9 @@ async def open_app(
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         if lasting is None:
-            lasting = LastingParts(await stack.enter_async_context(open_accounts(configuration.settings, clock)))
+            lasting = LastingParts(
+                await stack.enter_async_context(open_accounts(configuration.settings, clock, log_outages=True))
+            )
         accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs

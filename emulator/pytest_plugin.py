@@ -111,6 +111,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
     It stays one test of the report, so other plugins (pytest-xdist) see what they always see.
     """
+    # pytest has no public function that runs a test again. As plugins that repeat failed tests do, this one calls
+    # `runtestprotocol`, which gives every run new fixtures, and `teardown_exact`. Seeds as parameters would need
+    # neither, but would make as many tests of each, with other names, which do not end at the first failure.
     number = item.config.getoption(_SEEDS)
     if number is None or not isinstance(item, pytest.Function) or _FIXTURE not in item.fixturenames:
         return None
@@ -126,8 +129,6 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         reports = runtestprotocol(item, log=False, nextitem=nextitem if is_last else cast(pytest.Item, item.parent))
         if is_last or not all(report.passed for report in reports):
             break
-        # The fixtures of the next run are new ones.
-        item._initrequest()
     failed = [report for report in reports if report.failed]
     for report in failed:
         repeat = f'pytest "{item.nodeid}" {_SEED}={seed}'

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from emulator.app import App, AroundAccount, open_app
+from emulator.app import App, AroundAccount, LastingParts, ProcessResources, open_app
 from emulator.clock import Clock
 from emulator.config.start import StartOptions
 from tests.sdk_releases import skip_unless_supported
@@ -154,19 +154,27 @@ async def run_app(
     clock: Clock | None = None,
     drain_seconds: float = 10,
     around_account: AroundAccount | None = None,
+    lasting: LastingParts | None = None,
+    hosts_folder: Path | None = None,
     **options: Any,
 ) -> AsyncIterator[RunningApp]:
     """Run an app in this process, on a free port, by default on a built-in store in memory.
 
     `parts`, `host`: of `write_app`, which writes the app first; without `parts` it must be in `folder`.
-    `around_account`: wraps the storage accounts (tests/storage_calls.py). `options`: of StartOptions.
+    `around_account`: wraps the storage accounts (tests/storage_calls.py). `lasting`: storage that outlives the host.
+    `hosts_folder`: keeps the locks of a host for the next one. `options`: of StartOptions.
     """
     if parts:
         write_app(folder, *parts, host=host)
     chosen: dict[str, Any] = {"app": folder, "port": 0, "storage": "builtin:memory", **options}
     async with (
         open_app(
-            StartOptions(**chosen), clock=clock, drain_seconds=drain_seconds, around_account=around_account
+            StartOptions(**chosen),
+            clock=clock,
+            drain_seconds=drain_seconds,
+            around_account=around_account,
+            lasting=lasting,
+            process=ProcessResources(hosts_folder=hosts_folder),
         ) as app,
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):

@@ -9,11 +9,12 @@ calls.changes  # [Change("put", "orders-poison", {"body": "…"}), …]
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from emulator.storage.port import StorageAccount, StorageUnreachable
+from emulator.storage.availability import AccountAvailability
+from emulator.storage.port import StorageAccount
 
 # Methods of a queue, table, container or lease that change storage, with the operation's name in the recordings.
 _QUEUE = {"create": "create", "drop": "drop", "put": "put", "hide": "update", "delete": "delete", "clear": "clear"}
@@ -51,11 +52,21 @@ class Change:
 
 
 class StorageCalls:
-    """Changes that a host has made, in order. `cut_off` True: every call raises StorageUnreachable."""
+    """Changes that a host has made, in order.
+
+    `cut_off` True: no call gets a response, as in an outage. `before_failing`: awaited by such a call,
+    which is made after all if the storage is back then. `failing`: errors that calls raise, by operation and target;
+    target "" means any. `failed`: how many have done so.
+    """
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.cut_off = False
+        self.before_failing: Callable[[], Awaitable[None]] | None = None
+        # This is above the real account, so it notes the outage as a client would.
+        self.availability = AccountAvailability("cut off by the test", log_outages=True).service("all")
+        self.failing: dict[tuple[str, str], Exception] = {}
+        self.failed = 0
 
     def around(self, account: StorageAccount) -> StorageAccount:
         """Wrap an account (`open_app(…, around_account=…)`)."""
@@ -93,12 +104,19 @@ class _Observed:
 
     def _calling(self, name: str, method: Any) -> Any:
         async def call(*arguments: Any, **named: Any) -> Any:
-            self._check()
+            await self._check()
+            operation = self._operations.get(name)
+            given = inspect.signature(method).bind(*arguments, **named).arguments
+            blob = given.pop("blob", None)
+            target = f"{self._target}/{blob}" if blob else self._target
+            if operation:
+                failing = self._calls.failing
+                if (error := failing.get((operation, target)) or failing.get((operation, ""))) is not None:
+                    self._calls.failed += 1
+                    raise error
             answer = await method(*arguments, **named)
-            if operation := self._operations.get(name):
-                given = inspect.signature(method).bind(*arguments, **named).arguments
-                blob = given.pop("blob", None)
-                target = f"{self._target}/{blob}" if blob else self._target
+            self._calls.availability.answered()
+            if operation:
                 self._calls.changes.append(Change(operation, target, given, answer))
             return answer
 
@@ -106,12 +124,16 @@ class _Observed:
 
     def _listing(self, method: Any) -> Any:
         async def pages(*arguments: Any, **named: Any) -> Any:
-            self._check()
+            await self._check()
             async for item in method(*arguments, **named):
                 yield item
 
         return pages
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
+        availability, responses = self._calls.availability, self._calls.availability.responses
+        if self._calls.cut_off and self._calls.before_failing is not None:
+            await self._calls.before_failing()
         if self._calls.cut_off:
-            raise StorageUnreachable(f"{self._target}: the test has cut the storage off")
+            availability.unanswered(since=responses)
+            raise availability.error(f"{self._target}: the test has cut the storage off")

@@ -35,7 +35,7 @@ from emulator.storage.port import (
     QueueMessage,
     Row,
     StorageAccount,
-    StorageUnreachable,
+    StorageOutage,
     Table,
     TableOperation,
 )
@@ -62,7 +62,7 @@ class Crash:
         self._then = then
 
     def now(self, fault: Injected) -> None:
-        """Crash. Every further storage call of the host raises StorageUnreachable."""
+        """Crash. Every further storage call of the host raises StorageOutage."""
         self.fault = fault
         self.happened.set()
         self._then(fault)
@@ -106,7 +106,7 @@ class _Faults:
         return await self.end(fault, work)
 
     async def begin(self, operation: str, target: str, possible: Collection[Fault]) -> Injected | None:
-        """Return the fault of a call that is about to be made. Raises StorageUnreachable after a crash."""
+        """Return the fault of a call that is about to be made. Raises StorageOutage after a crash."""
         self._check_alive(operation)
         if not self.plan.active or self.is_spared():
             return None
@@ -136,15 +136,16 @@ class _Faults:
         """Return how long a delay is."""
         return 0.0 if injected is None else injected.amount * _MAX_DELAY_SECONDS
 
-    def _lost(self, injected: Injected | None) -> StorageUnreachable:
+    def _lost(self, injected: Injected | None) -> StorageOutage:
         assert injected is not None
         if injected.fault in CRASHES:
             self.crash.now(injected)
-        return StorageUnreachable(f"Chaos: {injected}.")
+        # An outage, which no loop logs: the report of the run has all faults.
+        return StorageOutage(f"Chaos: {injected}.")
 
     def _check_alive(self, operation: str) -> None:
         if self.crash.happened.is_set():
-            raise StorageUnreachable(f"Chaos: the host has crashed before {operation}.")
+            raise StorageOutage(f"Chaos: the host has crashed before {operation}.")
 
 
 class _Queue:

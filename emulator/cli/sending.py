@@ -40,11 +40,7 @@ def run_send(command: Send) -> int:
 
     Raises ConfigurationError, HostNotRunning, InvocationFailed, NotSent, NotStorable, and what the storage raises.
     """
-    if command.data == "-":
-        data = sys.stdin.buffer.read()
-    else:
-        # The argument of a blob is a file, that of a message or event the data itself.
-        data = read_argument(f"@{command.data}" if command.kind == "blob" else command.data)
+    data = _data(command)
     if command.kind == "eventgrid":
         return _send_event(command, data)
     if command.kind == "blob":
@@ -57,6 +53,30 @@ def run_send(command: Send) -> int:
     note = f" No host of this app answers at port {port}; for another port, add --port N." if host is None else ""
     sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
     return exit_codes.OK
+
+
+def _data(command: Send) -> bytes:
+    if command.data == "-":
+        return sys.stdin.buffer.read()
+    # The argument of a blob is a file, that of a message or event the data itself.
+    return _content_of(command.data) if command.kind == "blob" else read_argument(command.data)
+
+
+def _content_of(file: str) -> bytes:
+    """Return what a file contains. `@FILE`, as the other commands have it, is the same as `FILE`.
+
+    Raises ConfigurationError.
+    """
+    path = Path(file)
+    if file.startswith("@") and not path.exists():
+        path = Path(file[1:])
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The file '{path}' cannot be read: {error.strerror}. The content of a blob is taken from a file, or from "
+            "the standard input with -."
+        ) from None
 
 
 def _host_of_app(command: Send) -> HostClient | None:

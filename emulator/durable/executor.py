@@ -15,16 +15,21 @@ from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import EntityId, OrchestrationInstance
 from emulator.durable.core.replay.external_events import EventTrace
+from emulator.instant import Instant
 from emulator.polling.work_loop import WorkAborted as WorkAborted  # noqa: PLC0414  (the alias exports it)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrchestratorRequest:
-    """One call of an orchestrator function. `past`: the stored history; `new`: the events of this episode so far."""
+    """One call of an orchestrator function. `past`: the stored history; `new`: the events of this episode so far.
+
+    `sent_at`: time of new messages; None: the time of the episode.
+    """
 
     started: ExecutionStarted
     past: Sequence[HistoryEvent]
     new: Sequence[HistoryEvent]
+    sent_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

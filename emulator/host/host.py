@@ -32,8 +32,7 @@ from emulator.host.port import Extension, Fallback, Function, ManualBindings, Ma
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
-from emulator.polling.outage import report_outage
-from emulator.storage.port import StorageUnreachable
+from emulator.storage.port import StorageOutage
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
@@ -340,10 +339,9 @@ class _Reporter:
         self._log_restart = self._log_recovery = _startup.debug
 
     def _is_outage(self, error: Exception) -> bool:
-        # A lock that could not be renewed has the error of storage as its cause. That error is old: storage may respond
-        # again by now, so it is not reported.
-        is_outage = report_outage(error) or isinstance(error.__cause__, StorageUnreachable)
-        # While storage is away, one line for all parts reports that. The recovery from another failure is a warning,
+        # The account has logged it. A lock that could not be renewed has the error of storage as its cause.
+        is_outage = isinstance(error, StorageOutage) or isinstance(error.__cause__, StorageOutage)
+        # The recovery from another failure is a warning,
         # because the console shows the failure by default, and would not show this.
         self._log_restart = _startup.debug if is_outage else _startup.info
         self._log_recovery = _startup.debug if is_outage else _startup.warning

@@ -15,6 +15,7 @@ BlobLeaseDistributedLockManager, SingletonManager).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -25,7 +26,15 @@ from emulator.errors import EmulatorError
 from emulator.host.lease_journal import LeaseJournal
 from emulator.ids import NewId, hyphenated
 from emulator.logs import get_logger
-from emulator.storage.port import AlreadyExists, BlobContainer, LeaseState, NotFound, PreconditionFailed
+from emulator.polling.log_once import LogOnce
+from emulator.storage.port import (
+    AlreadyExists,
+    BlobContainer,
+    LeaseState,
+    NotFound,
+    PreconditionFailed,
+    StorageOutage,
+)
 
 _log = get_logger(__name__)
 
@@ -116,6 +125,7 @@ class BlobHostLocks:
                 _log.debug("Host instance '%s' released lock lease.", self._instance_id)
 
     async def _be_primary(self) -> None:
+        logged = LogOnce()
         while True:
             # Also before the first attempt, as in the Functions host: a host that is stopped right after its start
             # need not take the lock from another one.
@@ -126,9 +136,15 @@ class BlobHostLocks:
                 _log.info("Host lock lease acquired by instance ID '%s'.", self._instance_id)
                 await self._primary.renew_until_lost()
             except HostLockLost as lost:
-                _log.warning("Failed to renew host lock lease: %s", lost)
+                # If storage was away for longer than the lease, the account has logged that.
+                level = logging.DEBUG if isinstance(lost.__cause__, StorageOutage) else logging.WARNING
+                _log.log(level, "Failed to renew host lock lease: %s", lost)
             except EmulatorError as error:
                 _log.debug("The primary host lock cannot be taken: %s", error)
+            except Exception as error:
+                # A defect must not end the host, which runs without this lock, too.
+                if logged.is_first(repr(error)):
+                    _log.exception("The primary host lock cannot be taken or renewed. This is tried again.")
 
     @asynccontextmanager
     async def _holding(self, lock: _BlobLock, user: str, on_wait: Callable[[], None] | None) -> AsyncIterator[None]:

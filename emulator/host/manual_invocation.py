@@ -161,6 +161,9 @@ def read_request(body: bytes, *, structured_input: bool = True) -> ManualRequest
     for name, value in members.items():
         if not isinstance(value, dict):
             raise RequestInvalid(f'"{name}" must be a JSON object.')
+    if isinstance(data, str):
+        # JSON can escape half of a surrogate pair, which has no UTF-8. .NET makes it U+FFFD.
+        data = data.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     given: str | bytes | None = data if isinstance(data, str | None) else json.dumps(data)
     if "inputBase64" in content:
         try:

@@ -1,1 +1,1 @@
-"""Building blocks of listeners that poll a queue: work loop, back-off, outage reports, lock renewal."""
+"""Building blocks of listeners that poll a queue: work loop, back-off, failure reports, lock renewal."""

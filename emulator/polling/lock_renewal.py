@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
-from emulator.polling.outage import StorageOutage
+from emulator.polling.failures import Failures
 
 _log = get_logger(__name__)
 
@@ -45,8 +45,7 @@ class LockRenewer(Generic[Item]):
     """Renews the locks of the items that were added, while `run` runs.
 
     `shortest_lock`: the shortest time that a lock lasts when it has not been renewed yet. `on_lost`: called with an
-    item that another host may have taken. Its lock is not renewed any more. `outage`: of the loop that receives the
-    items, so that one line tells of both; None: failures of renewals have lines of their own.
+    item that another host may have taken. Its lock is not renewed any more.
     """
 
     def __init__(
@@ -55,10 +54,9 @@ class LockRenewer(Generic[Item]):
         *,
         shortest_lock: timedelta,
         on_lost: Callable[[Item], None],
-        outage: StorageOutage | None = None,
     ) -> None:
         self._clock = clock
-        self._outage = outage or StorageOutage("Renewing the locks of messages", clock)
+        self._failures = Failures("Renewing the locks of messages", clock)
         # Locks are renewed in their second half. With a quarter as interval, two of three checks can fail or be late
         # before the lock ends.
         self._interval = min(_LONGEST_INTERVAL, shortest_lock / 4)
@@ -96,9 +94,9 @@ class LockRenewer(Generic[Item]):
             failures = [error for error in await asyncio.gather(*map(self._renew, due)) if error is not None]
             if failures:
                 # One line, not one for each item and attempt.
-                self._outage.began(failures[0])
+                self._failures.note(failures[0])
             elif due:
-                self._outage.resolved()
+                self._failures.resolved()
 
     async def _renew(self, item: Item) -> EmulatorError | None:
         """Renew the lock of an item. Return the error if the service does not respond."""

@@ -26,10 +26,11 @@ from emulator.polling.backoff import Backoff
 from emulator.polling.crash_recovery.host_identity import FIRST_LOCK, HostIdentity
 from emulator.polling.crash_recovery.receipt_journal import NoReceiptJournal, ReceiptJournal
 from emulator.polling.crash_recovery.takeover import takeover
+from emulator.polling.failures import Failures
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
+from emulator.polling.log_once import LogOnce
 from emulator.polling.message_wait import MessageWait
-from emulator.polling.outage import StorageOutage
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount, StorageUnreachable
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ MESSAGE_LIFETIME: Final = timedelta(days=7)
 """The time to live of messages that triggers and outputs put: the default of the queue service."""
 
 _FIRST_PAUSE: Final = timedelta(milliseconds=100)
-_SHORTEST_OUTAGE_PAUSE: Final = timedelta(seconds=1)
+_SHORTEST_RETRY_PAUSE: Final = timedelta(seconds=1)
 
 
 class Outcome(enum.Enum):
@@ -138,15 +139,16 @@ class _MessageListener:
         self._first_lock = LOCK_TIME if identity is None else FIRST_LOCK
         self._wait = MessageWait(queue, clock)
         self._backoff = Backoff(options.max_polling_interval, first=_FIRST_PAUSE)
-        self._longest_pause = max(options.max_polling_interval, _SHORTEST_OUTAGE_PAUSE)
-        self._outage = StorageOutage(f"Reading queue {queue.name}", clock, longest_pause=self._longest_pause)
+        self._longest_pause = max(options.max_polling_interval, _SHORTEST_RETRY_PAUSE)
+        self._failures = Failures(f"Reading queue {queue.name}", clock, longest_pause=self._longest_pause)
+        self._logged = LogOnce()
         self._tasks: set[asyncio.Task[None]] = set()
         # Set by every message that ends; the loop looks at the number of tasks again then.
         self._has_ended = asyncio.Event()
         # The messages in work, also those whose lock could not be renewed.
         self._in_work: dict[str, LockedMessage] = {}
         self.renewer: LockRenewer[LockedMessage] = LockRenewer(
-            clock, shortest_lock=self._first_lock, on_lost=_note_lost, outage=self._outage
+            clock, shortest_lock=self._first_lock, on_lost=_note_lost
         )
 
     async def poll(self) -> None:
@@ -162,9 +164,9 @@ class _MessageListener:
                     is_empty = await run_to_completion(self._receive())
                 except Exception as error:
                     # A loop that ends would end the host, whose next start may meet the same error.
-                    await self._outage.wait_before_retry(error)
+                    await self._failures.wait_before_retry(error)
                     continue
-                self._outage.resolved()
+                self._failures.resolved()
                 if is_empty:
                     await self._wait.wait_for_message(self._backoff)
         finally:
@@ -236,10 +238,17 @@ class _MessageListener:
         except asyncio.CancelledError:
             await run_to_completion(self._release(lock))
             raise
-        except Exception:
-            _log.exception(
-                "The result of %s could not be stored. The message will be processed again.", lock.description
-            )
+        except Exception as error:
+            # Also at later attempts, such as for a message that the poison queue refuses.
+            if self._logged.is_first(lock.id):
+                # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
+                traceback = None if isinstance(error, EmulatorError) else error
+                _log.error(
+                    "The result of %s could not be stored. The message will be processed again. %s",
+                    lock.description,
+                    error,
+                    exc_info=traceback,
+                )
         finally:
             # A message that is visible again may have been received, and has another lock then.
             if self.renewer.get(lock.id) is lock:
@@ -306,14 +315,16 @@ class _MessageListener:
     async def _repeat(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Make a change of the message until storage answers. It may be cancelled between two attempts."""
         # The function has run. If its message were not deleted because storage is away for a while, it would run again.
-        pause = _SHORTEST_OUTAGE_PAUSE
+        operation = f"Deleting or returning a message of queue {self._queue.name}"
+        failures = Failures(operation, self._clock, longest_pause=self._longest_pause)
         while True:
             try:
-                return await run_to_completion(change())
+                result = await run_to_completion(change())
             except StorageUnreachable as error:
-                self._outage.began(error)
-                await self._clock.sleep(pause.total_seconds(), upkeep=True)
-                pause = min(pause * 2, self._longest_pause)
+                await failures.wait_before_retry(error)
+            else:
+                failures.resolved()
+                return result
 
 
 async def put_creating(queue: Queue, body: str) -> None:

@@ -16,8 +16,9 @@ from emulator.background import run_to_completion
 from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
+from emulator.polling.failures import Failures
 from emulator.polling.log_once import LogOnce
-from emulator.polling.outage import StorageOutage, report_outage
+from emulator.storage.port import StorageOutage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +69,7 @@ async def work(
     in_flight: set[asyncio.Task[None]] = set()
     # Set by every item that ends; the loop checks the limit again then.
     has_ended = asyncio.Event()
-    outage = StorageOutage(f"Fetching {processor.name} work items", clock)
+    failures = Failures(f"Fetching {processor.name} work items", clock)
     logged = LogOnce()
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -94,9 +95,9 @@ async def work(
                 begin(await processor.fetch())
             except Exception as error:
                 # A loop that ends would leave a host that looks healthy and does nothing, so every error is retried.
-                await outage.wait_before_retry(error)
+                await failures.wait_before_retry(error)
                 continue
-            outage.resolved()
+            failures.resolved()
     finally:
         await _drain(in_flight, clock, drain_seconds())
 
@@ -117,7 +118,7 @@ async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnc
             _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
         await run_to_completion(_abandon(processor, item))
     except Exception as error:
-        if logged.is_first(processor.describe(item), repr(error)):
+        if not isinstance(error, StorageOutage) and logged.is_first(processor.describe(item), repr(error)):
             _log.exception("Processing %s failed. It will be retried.", processor.describe(item))
         await run_to_completion(_abandon(processor, item))
     else:
@@ -137,7 +138,7 @@ async def _save(processor: Processor[Item, Result], item: Item, result: Result, 
         )
         await _abandon(processor, item)
     except EmulatorError as error:
-        if not report_outage(error) and logged.is_first(processor.describe(item), str(error)):
+        if not isinstance(error, StorageOutage) and logged.is_first(processor.describe(item), str(error)):
             _log.error("Saving %s failed. It will be retried. %s", processor.describe(item), error)
         await _abandon(processor, item)
     except Exception as error:

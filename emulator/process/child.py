@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 from emulator.clock import Clock
 from emulator.process.handover import STOP, Handover
 from emulator.process.listening_port import ListeningPort
+from emulator.process.thread_stacks import request_places
 from emulator.subprocesses import end_process_group, kill_process_tree, python_command, start_detached
 
 # Not imported: the supervisor does not need the modules of the host, which take long to load.
@@ -28,7 +29,8 @@ class HostProcess:
     It loads its modules at once, while the supervisor starts storage, and serves after `begin`. `environment`:
     variables of the app, which the process has from its start in addition to those of the supervisor, because the
     interpreter reads some of them only then (PYTHONPATH, PYTHONUTF8, TZ). `urgent`: set when the user does not want to
-    wait for running functions; the process is then killed.
+    wait for running functions; the process is then killed. `stacks_file`: that of the handover. `warn`: called with a
+    line if the process does not react to a stop.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class HostProcess:
         listening: ListeningPort,
         clock: Clock,
         urgent: asyncio.Event,
+        stacks_file: Path,
+        warn: Callable[[str], None],
     ) -> None:
         self._python_arguments = python_arguments
         self._app = app
@@ -46,6 +50,8 @@ class HostProcess:
         self._listening = listening
         self._clock = clock
         self._urgent = urgent
+        self._stacks_file = stacks_file
+        self._warn = warn
         self._process: asyncio.subprocess.Process | None = None
         self._group_ended = False
         self._begun = False
@@ -98,6 +104,8 @@ class HostProcess:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for wait in waits:
                     wait.cancel()
+                if process.returncode is None and seconds == STOP_SECONDS and not self._urgent.is_set():
+                    await self._report_hang(process)
             if process.returncode is None:
                 await kill_process_tree(process)
             # Once only: later, the system may have given the number of the group to other processes.
@@ -112,6 +120,14 @@ class HostProcess:
             # The user pressed Ctrl-C during a restart. The host still needs storage, which ends after this method.
             await ending
             raise
+
+    async def _report_hang(self, process: asyncio.subprocess.Process) -> None:
+        """Say where the process is, which has had enough time to end itself: only native code prevents that."""
+        places = await request_places(process.pid, self._stacks_file, self._clock)
+        self._warn(
+            "The host process did not react and is killed. Native code that does not let Python run prevents that."
+            + (f" The app's code is at: {'; '.join(places)}." if places else "")
+        )
 
     async def _send(self, line: bytes) -> None:
         stdin = self._running.stdin

@@ -32,6 +32,7 @@ class Handover:
     `chosen_port`: the port that the user has chosen; 0: azemu has chosen a free one (`options.port` is the bound port).
     `replaced_environment`: values in the supervisor's environment of the variables that it has set for this process;
     None: the variable does not exist there. `served_mark`: a file to create when the first invocation has ended.
+    `stacks_file`: see `thread_stacks.write_stacks_on_request`.
     `chaos`: faults of the host, for `azemu start --chaos`.
     `storage_restarted`: Azurite was killed since the last host process began, and may have lost its last writes.
     """
@@ -42,6 +43,7 @@ class Handover:
     chosen_port: int = 0
     replaced_environment: Mapping[str, str | None] = field(default_factory=dict)
     served_mark: Path | None = None
+    stacks_file: Path | None = None
     chaos: ChaosOptions | None = None
     storage_restarted: bool = False
 
@@ -65,6 +67,7 @@ class Handover:
                     "chosen_port": self.chosen_port,
                     "replaced_environment": dict(self.replaced_environment),
                     "served_mark": str(self.served_mark) if self.served_mark else None,
+                    "stacks_file": str(self.stacks_file) if self.stacks_file else None,
                     "chaos": self.chaos and {**asdict(self.chaos), "folder": str(self.chaos.folder)},
                     "storage_restarted": self.storage_restarted,
                 }
@@ -78,6 +81,7 @@ class Handover:
         content = json.loads(line)
         fields = content["options"]
         level, mark, chaos = fields["user_log_level"], content["served_mark"], content["chaos"]
+        stacks = content["stacks_file"]
         options = StartOptions(
             app=Path(fields["app"]),
             functions=tuple(fields["functions"]),
@@ -96,6 +100,7 @@ class Handover:
             chosen_port=content["chosen_port"],
             replaced_environment=content["replaced_environment"],
             served_mark=Path(mark) if mark else None,
+            stacks_file=Path(stacks) if stacks else None,
             chaos=ChaosOptions(**{**chaos, "folder": Path(chaos["folder"])}) if chaos else None,
             storage_restarted=content["storage_restarted"],
         )

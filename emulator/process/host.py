@@ -22,6 +22,7 @@ from emulator.process.handover import STOP, Handover
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.predecessor import serving_lock
 from emulator.process.serving import open_console, serve
+from emulator.process.thread_stacks import write_stacks_on_request
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.boundary.breakpoints import explain_breakpoints
 
@@ -61,6 +62,8 @@ def main() -> int:
     remove_checkout_from_path()
     handover = Handover.from_line(line.decode())
     _restore_environment(handover)
+    if handover.stacks_file is not None:
+        write_stacks_on_request(handover.stacks_file)
     folder = handover.options.app
     with ExitStack() as stack:
         for listener in handover.options.listeners:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
-from emulator.clock import Clock
+from emulator.background import background
+from emulator.clock import Clock, SystemClock
 from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import (
@@ -33,7 +35,9 @@ from emulator.process.freed_memory import return_freed_memory
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
+from emulator.process.pauses import report_pauses
 from emulator.process.predecessor import wait_for_predecessor
+from emulator.process.thread_stacks import write_stacks_at_quit
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.port import Worker
@@ -138,8 +142,10 @@ async def serve(
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
                 print_ready_again(console, app.host.catalog.functions)
+            pauses = report_pauses(SystemClock(), partial(console.print, level=LogLevel.WARNING))
             with nullcontext() if host_chaos is None else host_chaos.happening():
-                await asyncio.get_running_loop().create_future()
+                async with background(pauses, name="pauses"):
+                    await asyncio.get_running_loop().create_future()
 
 
 def serve_alone(
@@ -184,6 +190,7 @@ def serve_alone(
             async with reporting(chaos, lambda: complete, console.print):
                 await serve(complete, console, announce=True, app_loop=app_loop, chaos=chaos)
 
+    write_stacks_at_quit()
     use_time_zone(configuration.settings.exported)
     if late := settings_read_too_late(configuration.settings.exported):
         console.print(

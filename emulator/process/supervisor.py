@@ -11,6 +11,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -96,6 +97,7 @@ class _Supervisor:
         # Set by `run`, when the port is bound.
         self._process: HostProcess
         self._served_mark: Path
+        self._stacks_file: Path
 
     async def run(self) -> int:
         await wait_for_predecessor(self._root, self._configuration.port, self._clock)
@@ -103,7 +105,7 @@ class _Supervisor:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
-            self._served_mark = Path(folder) / "served"
+            self._served_mark, self._stacks_file = Path(folder) / "served", Path(folder) / "stacks"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
             # In this order, so that the first host process loads its modules while storage starts.
             self._process = self._new_process()
@@ -206,6 +208,8 @@ class _Supervisor:
             self._listening,
             self._clock,
             self.urgent,
+            self._stacks_file,
+            partial(self._console.print, level=LogLevel.WARNING),
         )
 
     async def _run_host(self, storage: AppStorage, *, print_functions: bool) -> int | None:
@@ -227,6 +231,7 @@ class _Supervisor:
             chosen_port=self._configuration.port,
             replaced_environment=self._process.replaced_environment,
             served_mark=self._served_mark,
+            stacks_file=self._stacks_file,
             chaos=self._chaos,
             storage_restarted=storage.restarted.is_set(),
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from emulator.errors import EmulatorError
 from emulator.storage.port import (
@@ -103,13 +102,10 @@ def check_transaction(action: str, operations: Sequence[TableOperation]) -> None
             )
 
 
-def unreachable(action: str, endpoint: str, reason: str) -> StorageUnreachable:
-    """Return the error for a request without a response."""
-    host = urlsplit(endpoint).hostname or ""
-    return StorageUnreachable(
+def no_response(action: str, endpoint: str, reason: str) -> str:
+    """Return the message for a request without a response."""
+    return (
         f"Storage at {endpoint} does not answer (tried to {action}: {reason}). "
         "Is it running, and is the connection string right? For local work start Azurite, or let azemu start it with "
-        '"AzureWebJobsStorage": "UseDevelopmentStorage=true" in local.settings.json.',
-        # The three services of an emulator differ in the port, those of an account in Azure behind the first dot.
-        account=host if host.replace(".", "").isdecimal() or ":" in host else host.partition(".")[0],
+        '"AzureWebJobsStorage": "UseDevelopmentStorage=true" in local.settings.json.'
     )

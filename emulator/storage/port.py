@@ -86,14 +86,14 @@ class InvalidRequest(StorageError):
 
 
 class StorageUnreachable(EmulatorError):
-    """The service did not answer, even after the usual retries. The operation may or may not have happened.
+    """The service did not answer, or with a status of 500 or more, even after the usual retries.
 
-    `account`: what all errors of one account have in common, so that one line reports them.
+    The operation may or may not have happened.
     """
 
-    def __init__(self, message: str, account: str = "") -> None:
-        super().__init__(message)
-        self.account = account
+
+class StorageOutage(StorageUnreachable):
+    """The service answers no request at present. The account logs that once, and the end; callers only retry."""
 
 
 # Queues ------------------------------------------------------------------------------------------------------

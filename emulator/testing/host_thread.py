@@ -223,7 +223,9 @@ class HostThread:
                 console.addFilter(self.instrumentation.logs.filter)
                 stack.enter_context(console_logging(console))
                 configuration = await self._open_storage(configuration, console, stack)
-                accounts = await stack.enter_async_context(open_accounts(configuration.settings, self.clock))
+                accounts = await stack.enter_async_context(
+                    open_accounts(configuration.settings, self.clock, log_outages=True)
+                )
                 current = await stack.enter_async_context(
                     self._hosts(configuration, LastingParts(accounts, MemorySecrets()))
                 )

@@ -58,17 +58,20 @@ class AppLoop:
         """Run `work()` as a task in a fresh context. The coroutine must catch BaseException itself."""
         future: Future[T] = Future()
 
-        def complete(task: asyncio.Task[T]) -> None:
+        async def run() -> None:
+            # Here and not when the task has ended: one that was cancelled while it returned has no result.
+            future.set_result(await work())
+
+        def complete(task: asyncio.Task[None]) -> None:
             if task.cancelled():
-                future.set_exception(asyncio.CancelledError())
+                if not future.done():
+                    future.set_exception(asyncio.CancelledError())
             elif (error := task.exception()) is not None:
                 future.set_exception(error)
-            else:
-                future.set_result(task.result())
 
         def begin() -> None:
             # Kept here too, because user code may replace the loop's task factory.
-            self._tasks.keep(self.loop.create_task(work())).add_done_callback(complete)
+            self._tasks.keep(self.loop.create_task(run())).add_done_callback(complete)
 
         # The fresh context matters: context variables that one invocation sets must not be seen by the next one.
         self.loop.call_soon_threadsafe(begin, context=contextvars.Context())

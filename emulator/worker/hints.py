@@ -40,6 +40,12 @@ _ADVICE = tuple(
             r"Annotate the parameter as func.Out, for example \1: func.Out[str], and set it with \1.set(value).",
         ),
         (
+            r"FunctionBuilder object at \w+> is not a module, class, method, or function",
+            "The script uses the decorators of the v2 programming model, but its folder has a function.json of the v1 "
+            "model. Remove the app and its decorators from the script, or move the function into a function_app.py in "
+            "the app's folder and delete the function.json.",
+        ),
+        (
             r"Could not find top level function app instances",
             "The file must create the app at module level: app = func.FunctionApp() or app = df.DFApp(). An app that "
             "only a function creates, or a Blueprint alone, is not found.",

@@ -257,8 +257,10 @@ def _is_on(settings: Mapping[str, str], name: str) -> bool:
     return settings.get(name, "").lower() in _ON
 
 
-async def _result_of(future: Future[T]) -> T:
+async def _result_of(future: Future[T]) -> T | asyncio.CancelledError:
     """Wait for a future of another thread without cancelling it when the caller is cancelled.
+
+    If user code has cancelled the future's task, the error is returned: raised, it would cancel the caller.
 
     User code cannot be stopped halfway: it runs to its end, and its result is dropped if no task waits for it any more.
     `asyncio.wrap_future` would cancel the future, and its thread would then fail to set the result.
@@ -273,4 +275,5 @@ async def _result_of(future: Future[T]) -> T:
 
     future.add_done_callback(wake)
     await arrived.wait()
-    return future.result()
+    error = future.exception()
+    return error if isinstance(error, asyncio.CancelledError) else future.result()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -53,8 +53,14 @@ def place_in_app(frame: FrameType | None) -> str | None:
 
     `frame`: the innermost frame. None: the stack has no line of the app.
     """
-    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False) if frame else []
     # `walk_stack` begins at the innermost frame.
+    return place_in_stack(
+        traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False) if frame else ()
+    )
+
+
+def place_in_stack(stack: Iterable[traceback.FrameSummary]) -> str | None:
+    """Return the same as `place_in_app`. `stack`: its frames, the innermost first."""
     summary = next((summary for summary in stack if _is_app_code(summary.filename)), None)
     if summary is None:
         return None

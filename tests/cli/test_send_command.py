@@ -132,6 +132,12 @@ def test_a_blob_is_written(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> N
     assert (sender.blob("images/sub/a b.png"), sender.blob("images/pipe.txt")) == (b"\x89PNG", b"from a pipe")
 
 
+def test_the_file_of_a_blob_may_be_written_as_in_the_other_commands(sender: Sender) -> None:
+    (sender.app / "cat.png").write_bytes(b"cat")
+    assert sender.send("blob", "images/cat.png", f"@{sender.app / 'cat.png'}").code == 0
+    assert sender.blob("images/cat.png") == b"cat"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -140,6 +146,10 @@ def test_a_blob_is_written(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> N
         (("queue", "a!", "x"), "a!"),
         (("blob", "images", "-"), "'images' is not the path of a blob. Write container/name"),
         (("blob", "images/x", "missing.png"), "The file 'missing.png' cannot be read: No such file"),
+        (
+            ("blob", "images/x", "text"),
+            "The content of a blob is taken from a file, or from the standard input with -.",
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_explained(

@@ -15,8 +15,10 @@ from emulator.background import background
 from emulator.clock import Clock, within
 from emulator.host.locks import BlobHostLocks, HostLockLost
 from emulator.ids import new_id
-from emulator.storage.port import BlobContainer, Lease, LeaseState, StorageUnreachable
+from emulator.storage.port import BlobContainer, Lease, LeaseState, StorageAccount, StorageUnreachable
+from emulator.virtual_time import VirtualClock
 from tests.storage.bench import LONG_ON_AZURITE, Bench, unique
+from tests.storage_calls import StorageCalls
 
 LISTENER = "locks/app-1/Host.Functions.Tick.Listener"
 OTHER_LEASE = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -280,6 +282,22 @@ async def test_a_primary_host_that_lost_its_lease_tries_again(bench: Bench, cont
         await passes(bench.clock, 13)
         assert primary_of(locks) is None
         await within(bench.clock, 30, passes(bench.clock, 12))
+        assert primary_of(locks) is locks
+
+
+@pytest.mark.parametrize("operation", ["lease acquire", "lease renew"])
+async def test_a_defect_beside_the_primary_lock_is_reported_once_and_ends_nothing(
+    operation: str, account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = StorageCalls()
+    calls.failing[operation, ""] = ZeroDivisionError("a defect")
+    locks = host(calls.around(account).container("hosts"), clock)
+    async with locks.running():
+        await passes(clock, 120)
+        assert calls.failed > 2
+        assert caplog.text.count("The primary host lock cannot be taken or renewed.") == 1
+        calls.failing.clear()
+        await passes(clock, 30)
         assert primary_of(locks) is locks
 
 

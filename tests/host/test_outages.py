@@ -41,10 +41,13 @@ def picture(blob: func.InputStream) -> None: ...
 
 # The second time is longer than the leases of partitions and listeners.
 @pytest.mark.parametrize("seconds", [20, 70])
+# The second client repeats its requests for this long before it gives up, as `rest` does.
+@pytest.mark.parametrize("repeats_for", [0, 9])
 async def test_an_outage_is_one_line_and_its_end_another(
-    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, seconds: float
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, seconds: float, repeats_for: float
 ) -> None:
     calls = StorageCalls()
+    calls.before_failing = lambda: clock.sleep(repeats_for, upkeep=True)
     caplog.set_level(logging.INFO)
     async with run_app(tmp_path, DURABLE_APP, APP, clock=clock, around_account=calls.around) as app:
         with clock.running(upkeep=True):
@@ -56,7 +59,7 @@ async def test_an_outage_is_one_line_and_its_end_another(
             calls.cut_off = False
             await clock.sleep(60)
             lines = [
-                record.getMessage().partition(". ")[0]
+                record.getMessage().replace(":", ".").partition(".")[0]
                 for record in caplog.records
                 if "categories.Function" not in record.name and ".durable.tracing." not in record.name
             ]

@@ -1,4 +1,4 @@
-"""Back-off, waits between polls, outage reports and lock renewal."""
+"""Back-off, waits between polls, failure reports and lock renewal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from emulator.background import background
 from emulator.clock import Clock
 from emulator.polling.backoff import Backoff
+from emulator.polling.failures import Failures
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.message_wait import MessageWait
-from emulator.polling.outage import StorageOutage
 from emulator.storage.builtin import open_builtin
-from emulator.storage.port import Queue, StorageError, StorageUnreachable
+from emulator.storage.port import Queue, StorageError, StorageOutage, StorageUnreachable
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import unique
 
@@ -85,39 +85,28 @@ async def test_an_outage_is_reported_once_and_so_is_its_end(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    outage = StorageOutage("Reading queue q", clock)
-    outage.resolved()
+    failures = Failures("Reading queue q", clock)
+    failures.resolved()
     for _ in range(3):
         async with background(clock.sleep(60)):
-            await outage.wait_before_retry(StorageError("it is forbidden", status=403, code="Forbidden"))
-    outage.resolved()
-    outage.resolved()
+            await failures.wait_before_retry(StorageError("it is forbidden", status=403, code="Forbidden"))
+    failures.resolved()
+    failures.resolved()
     assert [record.getMessage() for record in caplog.records] == [
         "Reading queue q failed and is retried until it succeeds: it is forbidden",
         "Reading queue q works again",
     ]
 
 
-async def test_one_line_reports_that_an_account_is_away_whoever_notices_it(
+async def test_an_outage_of_the_account_is_not_reported_by_its_loops(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    outages = [StorageOutage(f"Reading queue {name}", clock) for name in "qrs"]
+    failures = Failures("Reading queue q", clock)
     for _ in range(3):
-        for outage in outages:
-            async with background(clock.sleep(30)):
-                await outage.wait_before_retry(StorageUnreachable("no answer", account="azurite"))
-    for outage in outages:
-        outage.resolved()
-    # Another outage, of an account in Azure.
-    outages[0].began(StorageUnreachable("no route", account="real"))
-    outages[0].resolved()
-    assert [record.getMessage() for record in caplog.records] == [
-        "Storage does not respond. What needs it waits and is retried until it does. no answer",
-        "Storage responds again",
-        "Storage does not respond. What needs it waits and is retried until it does. no route",
-        "Storage responds again",
-    ]
+        async with background(clock.sleep(60)):
+            await failures.wait_before_retry(StorageOutage("no answer"))
+    failures.resolved()
+    assert not caplog.records
 
 
 @dataclass
@@ -165,5 +154,7 @@ async def test_locks_are_renewed_in_their_second_half_until_one_is_lost(
     assert (renewer.get("kept"), renewer.get("stolen"), len(renewer)) == (kept, None, 1)
     assert kept.renewed >= 3
     assert removed.renewed == 0
-    assert "Storage does not respond. What needs it waits and is retried until it does. no answer" in caplog.text
-    assert "Storage responds again" in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        "Renewing the locks of messages failed and is retried until it succeeds: no answer",
+        "Renewing the locks of messages works again",
+    ]

@@ -54,10 +54,8 @@ def completed(url: str, instance: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("mode", "instances"),
-    [((), 1), pytest.param((), 20, marks=pytest.mark.soak), pytest.param(("--no-reload",), 5, marks=pytest.mark.soak)],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("mode", "instances"), [((), 20), (("--no-reload",), 5)])
 def test_every_instance_completes_and_a_stop_prints_the_report(
     tmp_path: Path, mode: tuple[str, ...], instances: int
 ) -> None:

@@ -32,6 +32,7 @@ from emulator.durable.executor import (
     OrchestratorRequest,
     OrchestratorResult,
 )
+from emulator.instant import Instant
 from tests.simulation.choices import Choices
 
 LARGE = "x" * 70_000
@@ -49,6 +50,7 @@ class Orchestration:
         self._started = request.started
         self.instance_id = request.started.instance.instance_id
         self.custom_status: str | None = None
+        self.sent_at: Instant | None = None
         self.context = OrchestrationContext(lambda: run(self._program()))
         sent = {event.event_id: event for event in request.past if isinstance(event, EventSent)}
         self._entities = EntityCalls(request.started.instance, sent, _WINDOW)
@@ -93,7 +95,7 @@ class Orchestration:
 
     def _send(self, action: CallEntity | SignalEntity, lockset: tuple[EntityId, ...] = ()) -> SentRequest:
         context = self.context
-        sent = self._entities.send(action, context.next_id, now=context.now)
+        sent = self._entities.send(action, context.next_id, now=self.sent_at or context.now)
         if lockset:
             request = replace(Request.parse(sent.text), operation=None, input=None, lockset=lockset)
             sent = SentRequest(sent.id, sent.event_name, request.from_instance())
@@ -269,8 +271,11 @@ class SimulatedApp:
         await self.clock.sleep(self.choices.seconds("orchestrate", 0.05))
         orchestration = Orchestration(request)
         context = orchestration.context
-        for event in (*request.past, *request.new):
-            # A NonDeterminism is not caught: these orchestrators are deterministic, so it is a defect of the host.
+        # A NonDeterminism is not caught: these orchestrators are deterministic, so it is a defect of the host.
+        for event in request.past:
+            context.handle(event)
+        orchestration.sent_at = request.sent_at
+        for event in request.new:
             context.handle(event)
         context.conclude()
         return OrchestratorResult(

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
+from emulator.background import background
 from emulator.clock import SystemClock
 from emulator.config.connections import (
     DEVELOPMENT_ACCOUNT,
@@ -26,7 +27,7 @@ from emulator.errors import ConfigurationError
 from emulator.storage import azure, rest
 from emulator.storage.filters import eq
 from emulator.storage.paging import query_rows
-from emulator.storage.port import InvalidRequest, StorageError, StorageUnreachable
+from emulator.storage.port import InvalidRequest, NotFound, StorageError, StorageOutage, StorageUnreachable
 from tests.storage.bench import Bench, bodies, collected, insert, keys, row, take, unique
 
 CLIENTS = pytest.mark.parametrize("client", [rest, azure], ids=["rest", "sdk"])
@@ -123,8 +124,78 @@ async def test_server_that_stays_busy_is_unreachable() -> None:
         return web.Response(status=500, text="<Error><Code>InternalError</Code><Message>sorry</Message></Error>")
 
     async with serving(answer) as connection, rest.open_account(connection, CLOCK) as account:
-        with pytest.raises(StorageUnreachable, match="500 InternalError: sorry"):
+        with pytest.raises(StorageUnreachable, match="500 InternalError: sorry") as failed:
             await account.queue("q").create()
+    # It responds, so the caller has to report what.
+    assert not isinstance(failed.value, StorageOutage)
+
+
+def outage_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage()[:24] for record in caplog.records if "availability" in record.name]
+
+
+@CLIENTS
+async def test_account_reports_an_outage_of_all_its_services_once(
+    client: Any, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=404, headers={"x-ms-error-code": "QueueNotFound"})
+
+    async with client.open_account(at(unused_tcp_port), CLOCK, log_outages=True) as account:
+        for call in (account.queue("q").count(), account.table("T").read("p", "r"), account.container("c").read("b")):
+            with pytest.raises(StorageOutage):
+                await call
+        assert outage_lines(caplog) == ["Storage does not respond"]
+        async with serving(answer, unused_tcp_port):
+            for _ in range(2):
+                with pytest.raises(NotFound):
+                    await account.queue("q").count()
+    away, back = caplog.messages
+    assert away.startswith("Storage does not respond. What needs it waits")
+    assert f"Storage at http://127.0.0.1:{unused_tcp_port}/devstoreaccount1 does not answer" in away
+    assert back == f"Storage responds again: Azurite at http://127.0.0.1:{unused_tcp_port}/devstoreaccount1"
+
+
+@CLIENTS
+async def test_outage_of_one_service_lasts_although_another_one_responds(
+    client: Any, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=404, headers={"x-ms-error-code": "QueueNotFound"})
+
+    async with serving(answer) as connection:
+        mixed = replace(connection, table=at(unused_tcp_port).table)
+        async with client.open_account(mixed, CLOCK, log_outages=True) as account:
+            for _ in range(2):
+                with pytest.raises(StorageOutage):
+                    await account.table("T").read("p", "r")
+                with pytest.raises(NotFound):
+                    await account.queue("q").count()
+    assert outage_lines(caplog) == ["Storage does not respond"]
+
+
+async def test_request_that_fails_alone_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if "dropped" in str(request.rel_url):
+            others_responded.clear()
+            await others_responded.wait()
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(status=201)
+
+    others_responded = asyncio.Event()
+    async with serving(answer) as connection, rest.open_account(connection, CLOCK, log_outages=True) as account:
+
+        async def keep_responding() -> None:
+            while True:
+                await account.queue("q").create()
+                others_responded.set()
+
+        async with background(keep_responding()):
+            with pytest.raises(StorageUnreachable) as failed:
+                await account.queue("dropped").create()
+    assert not isinstance(failed.value, StorageOutage)
+    assert not outage_lines(caplog)
 
 
 async def test_response_of_another_service_is_part_of_the_error() -> None:

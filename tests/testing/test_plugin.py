@@ -29,7 +29,8 @@ ORDER = """
 """
 
 
-def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+def run(pytester: pytest.Pytester, *arguments: str, in_process: bool = False) -> pytest.RunResult:
+    """Run pytest. `in_process`: in this process, which saves the time of its imports."""
     pytester.makepyprojecttoml(
         """
         [tool.pytest.ini_options]
@@ -37,7 +38,8 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
         asyncio_default_fixture_loop_scope = "function"
         """
     )
-    return pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", *arguments)
+    run_pytest = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
+    return run_pytest(*PLUGIN, "-p", "no:cacheprovider", *arguments)
 
 
 def test_app_in_a_folder_above_the_test_is_used(pytester: pytest.Pytester) -> None:
@@ -318,13 +320,14 @@ CHECKOUT = """
 def test_each_test_runs_under_seeds_until_one_fails(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, DURABLE_APP, CHARGING)
     pytester.makepyfile(test_checkout=CHECKOUT)
-    result = run(pytester, "--azemu-chaos=40", "-k", "paid_once or real_time or without_the_app")
+    result = run(pytester, "--azemu-chaos=40", "-k", "paid_once or real_time or without_the_app", in_process=True)
     result.assert_outcomes(passed=2, failed=1)
     [found] = [line for line in result.outlines if line.startswith("The test fails under seed ")]
     seed = int(found.removeprefix("The test fails under seed ").partition(".")[0])
     command = f'pytest "test_checkout.py::test_it_is_paid_once" --azemu-chaos-seed={seed}'
     result.stdout.fnmatch_lines([command])
-    run(pytester, "test_checkout.py::test_it_is_paid_once", f"--azemu-chaos-seed={seed}").assert_outcomes(failed=1)
+    repeated = run(pytester, "test_checkout.py::test_it_is_paid_once", f"--azemu-chaos-seed={seed}", in_process=True)
+    repeated.assert_outcomes(failed=1)
 
 
 @pytest.mark.soak
@@ -336,6 +339,6 @@ def test_a_correct_test_passes_under_all_seeds_also_in_processes_of_xdist(pytest
 
 
 def test_a_wrong_number_of_seeds_is_refused(pytester: pytest.Pytester) -> None:
-    result = run(pytester, "--azemu-chaos=many")
+    result = run(pytester, "--azemu-chaos=many", in_process=True)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*'many' is not a number of seeds. Use 1 or more, for example 100."])

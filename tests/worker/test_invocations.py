@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator.virtual_time import VirtualTimeLoop
-from emulator.worker.port import Datum, FunctionFailed, RetryContext, WorkerError
+from emulator.worker.port import Datum, FunctionFailed, RetryContext, Returned, WorkerError
 from tests.worker.apps import Load, WriteApp, http_request, new_invocation, new_worker, text, value_of
 
 HEAD = """
@@ -248,6 +248,28 @@ def see(x):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert (await app.call("see", x=None)).value == text("True")
+
+
+async def test_a_function_that_cancels_all_tasks_ends(load: Load) -> None:
+    app = await load(
+        HEAD
+        + """
+import asyncio
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def waits(x):
+    await asyncio.Event().wait()
+@app.generic_trigger(arg_name="x", type="someTrigger")
+async def cancel(x):
+    for task in asyncio.all_tasks():
+        task.cancel()
+    return "done"
+"""
+    )
+    waiting = asyncio.create_task(app.call("waits", x=None))
+    await asyncio.sleep(0)
+    cancelling = [asyncio.create_task(app.call("cancel", x=None)) for _ in range(2)]
+    outcomes = await asyncio.gather(waiting, *cancelling, return_exceptions=True)
+    assert all(isinstance(outcome, FunctionFailed) or outcome == Returned(text("done")) for outcome in outcomes)
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])

@@ -154,8 +154,9 @@ class _DecisionRecorder:
         self._state = state
         self._outbox = outbox
         self._now = now
-        # The time of messages, and of the events that record them.
         self._clock = state.clock
+        # The receiver's episode has the time of its oldest message.
+        self._sent_at = state.sent_at or state.clock
         self._store_inputs = store_inputs
         self._tags: Tags = state.started.tags or {}
 
@@ -208,7 +209,7 @@ class _DecisionRecorder:
         # concerns the parent's result only: the parent waits for this child.
         inherited = {name: value for name, value in self._tags.items() if name != FIRE_AND_FORGET}
         start = ExecutionStarted(
-            timestamp=self._clock,
+            timestamp=self._sent_at,
             instance=child,
             name=decision.name,
             input=decision.input,
@@ -230,7 +231,7 @@ class _DecisionRecorder:
                     input=decision.input,
                 )
             )
-        raised = EventRaised(timestamp=self._clock, name=decision.name, input=decision.input)
+        raised = EventRaised(timestamp=self._sent_at, name=decision.name, input=decision.input)
         self._outbox.control.append(TaskMessage(raised, decision.target))
 
     def complete(self, decision: Complete) -> None:
@@ -249,12 +250,12 @@ class _DecisionRecorder:
         result: HistoryEvent
         if decision.status is RuntimeStatus.COMPLETED:
             result = SubOrchestrationInstanceCompleted(
-                timestamp=self._clock, task_scheduled_id=parent.task_schedule_id, result=decision.result
+                timestamp=self._sent_at, task_scheduled_id=parent.task_schedule_id, result=decision.result
             )
         else:
             # For its parent a terminated child has failed, with the reason of its termination.
             result = SubOrchestrationInstanceFailed(
-                timestamp=self._clock,
+                timestamp=self._sent_at,
                 task_scheduled_id=parent.task_schedule_id,
                 reason=decision.result,
                 details=decision.details,
@@ -280,4 +281,5 @@ def _next_generation(
             # so that it becomes part of the new execution.
             OrchestratorCompleted(timestamp=now),
         ],
+        sent_at=None if state.sent_at is None else state.sent_at + _GENERATION,
     )

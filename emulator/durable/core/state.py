@@ -32,12 +32,16 @@ SOURCE_INSTANCE_ID = "MS_DurableFunctions_SourceInstanceId"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeState:
-    """One execution during an episode. `past`: the stored events; `new`: the events that this episode adds."""
+    """One execution during an episode. `past`: the stored events; `new`: the events that this episode adds.
+
+    `sent_at`: time of the messages that the episode sends, the same whenever the episode is repeated; None: `clock`.
+    """
 
     started: ExecutionStarted
     past: Sequence[HistoryEvent]
     new: Sequence[HistoryEvent]
     is_suspended: bool = False
+    sent_at: Instant | None = None
 
     @property
     def instance(self) -> OrchestrationInstance:
@@ -91,25 +95,30 @@ def begin_episode(
     events = [message.event for message in accepted]
     # The time of an episode is never before that of a timer that has fired. Users and the SDK's long timers compare the
     # current time with the timer's, and the storage service may deliver up to a second early.
-    timers = (event.fire_at for event in events if isinstance(event, TimerFired))
-    clock = max(_time_of_episode(accepted, now, redelivered=redelivered), *timers, past.next_episode_from)
+    timers = [event.fire_at for event in events if isinstance(event, TimerFired)]
+    earliest = max([past.next_episode_from, *timers])
+    # Without messages, the episode makes the missing decisions of the last one.
+    oldest = min((due_at(message) or message.event.timestamp for message in accepted), default=earliest)
+    clock = max(_current_time(oldest, now, redelivered=redelivered), earliest)
     return RuntimeState(
         started=started,
         past=history,
         new=[OrchestratorStarted(timestamp=clock), *events],
         is_suspended=_is_suspended(events, before=past.is_suspended),
+        # Ids and times of requests to entities depend on it. An entity drops a request that is older than another one
+        # of the same sender, so a repeated episode must send the same ones, even if the message has waited for days.
+        sent_at=max(oldest, earliest),
     )
 
 
-def _time_of_episode(messages: Sequence[TaskMessage], now: Instant, *, redelivered: bool) -> Instant:
-    """Return the orchestrator's current time: that of the oldest message, if the message was timely, or else `now`.
+def _current_time(oldest: Instant, now: Instant, *, redelivered: bool) -> Instant:
+    """Return the orchestrator's current time: that of the `oldest` message, if the message was timely, or else `now`.
 
-    .NET always takes `now`. But ids and timestamps of requests to entities, fire times, and what users derive from the
-    current time depend on it. An episode that is repeated after a crash must have the time that it had before, so
-    that it sends the same messages; otherwise their receivers would process both. The oldest message counts, because
-    others may have arrived since.
+    .NET always takes `now`. But fire times and what users derive from the current time depend on it. An episode that
+    is repeated after a crash should have the time that it had before, so that it sends the same messages. The oldest
+    message counts, because others may have arrived since. After a message that has waited for a host, an old time
+    would let a timer of the orchestrator fire at once.
     """
-    oldest = min((due_at(message) or message.event.timestamp for message in messages), default=now)
     # A clock of another machine may be ahead.
     longest = _RECOVERY if redelivered else _TIMELY
     is_timely = now + -longest <= oldest <= now + _EARLY

@@ -44,7 +44,7 @@ class EntityRunner:
         outbox, batch = Outbox(), self._plan(state)
         while True:
             result = await self._run_batch(entity, batch, state.instance) if batch.operations else None
-            decisions, scheduler = commit(entity, batch, result, state.clock)
+            decisions, scheduler = commit(entity, batch, result, state.sent_at or state.clock)
             services.lifecycle.entities.batch_ended(entity, batch, scheduler)
             state = self._apply(state, decisions, outbox)
             # The decisions start the next generation. As for an orchestration that continues as new, it runs within

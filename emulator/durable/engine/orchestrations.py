@@ -74,7 +74,7 @@ class OrchestrationRunner:
         options, version = self._services.options, state.started.version
         if accepts(options.version_match_strategy, options.default_version, version):
             return await self._services.executor.orchestrate(
-                OrchestratorRequest(started=state.started, past=state.past, new=state.new)
+                OrchestratorRequest(started=state.started, past=state.past, new=state.new, sent_at=state.sent_at)
             )
         # The default is to abandon the item, so that a worker with a matching version can take it.
         if options.version_failure_strategy is VersionFailure.FAIL:

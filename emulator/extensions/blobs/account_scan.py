@@ -21,7 +21,7 @@ from emulator.clock import Clock
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, FoundBlob, PassingOn
 from emulator.host.locks import CONTAINER
-from emulator.polling.outage import StorageOutage
+from emulator.polling.failures import Failures
 from emulator.storage.port import BlobContainer, BlobProperties, NotFound, StorageAccount
 
 INTERVAL: Final = timedelta(seconds=10)
@@ -86,7 +86,7 @@ class AccountScan:
 
     async def run(self) -> None:
         """Scan until cancelled: a pass at once, and one 10 s after the last one."""
-        outage = StorageOutage(f"Looking for new blobs in container {self._container.name}", self._clock)
+        failures = Failures(f"Looking for new blobs in container {self._container.name}", self._clock)
         is_known = False
         while True:
             try:
@@ -97,9 +97,9 @@ class AccountScan:
             except Exception as error:
                 # From the beginning: what was listed before the error was not passed on completely.
                 self._sweep = None
-                await outage.wait_before_retry(error)
+                await failures.wait_before_retry(error)
                 continue
-            outage.resolved()
+            failures.resolved()
             await self._clock.sleep(INTERVAL.total_seconds(), upkeep=True)
 
     async def _pass(self) -> None:

@@ -17,7 +17,7 @@ from emulator.clock import Clock
 from emulator.extensions.blobs.blob_functions import BlobFunction
 from emulator.extensions.blobs.passing_on import BlobVersion, FoundBlob, PassingOn
 from emulator.host.console.categories import function_category
-from emulator.polling.outage import StorageOutage
+from emulator.polling.failures import Failures
 from emulator.storage.port import BlobContainer, NotFound
 
 INTERVAL: Final = timedelta(seconds=2)
@@ -58,16 +58,16 @@ class ContainerScan:
 
     async def run(self) -> None:
         """Scan until cancelled: at once when storage notices a new blob, and else 2 s after the last scan."""
-        outage = StorageOutage(f"Looking for new blobs in container {self._container.name}", self._clock)
+        failures = Failures(f"Looking for new blobs in container {self._container.name}", self._clock)
         while True:
             # Taken before the listing, so that a blob which is written meanwhile ends the wait below.
             changes = self._container.changes()
             try:
                 is_complete = await self._scan()
             except Exception as error:
-                await outage.wait_before_retry(error)
+                await failures.wait_before_retry(error)
                 continue
-            outage.resolved()
+            failures.resolved()
             rest = min(_PAUSE_PER_LISTING * self._listed_within, _LONGEST_PAUSE)
             if is_complete:
                 # Also when blobs are written one after the other. At most 2 s, because users wait for them.

@@ -19,8 +19,8 @@ from emulator.extensions.blobs.passing_on import PassingOn
 from emulator.host.context import ExtensionContext
 from emulator.host.locks import HostLockLost
 from emulator.logs import get_logger
-from emulator.polling.outage import StorageOutage
-from emulator.storage.port import StorageAccount, StorageUnreachable
+from emulator.polling.failures import Failures
+from emulator.storage.port import StorageAccount, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -64,19 +64,19 @@ async def scan_containers(
             for place in watched:
                 group.create_task(scan_of(place).run(), name=f"scan container {place.container}")
 
-    outage = StorageOutage("Taking the lock for the search of new blobs", context.clock)
+    failures = Failures("Taking the lock for the search of new blobs", context.clock)
     while True:
         try:
             async with context.locks.singleton(LOCK):
-                outage.resolved()
+                failures.resolved()
                 # New objects each time: meanwhile another host may have passed on blobs.
                 await scan_all()
         except HostLockLost as lost:
-            # If storage was away for longer than the lease, its own line has said so.
-            level = logging.DEBUG if isinstance(lost.__cause__, StorageUnreachable) else logging.WARNING
+            # If storage was away for longer than the lease, the account has logged that.
+            level = logging.DEBUG if isinstance(lost.__cause__, StorageOutage) else logging.WARNING
             _log.log(level, "%s Another host may look for new blobs now; this one waits for the lock.", lost)
         except Exception as error:
-            await outage.wait_before_retry(error)
+            await failures.wait_before_retry(error)
 
 
 def _by_container(functions: Sequence[BlobFunction]) -> list[_Watched]:

@@ -63,7 +63,7 @@ def read_message(stored: str) -> TriggerMessage:
         kind = _text(members, "Type")
         message = TriggerMessage(
             function=_text(members, "FunctionId").removeprefix(_FUNCTION_PREFIX),
-            container=_text(members, "ContainerName"),
+            container=_container(members),
             blob=_text(members, "BlobName"),
             etag=_text(members, "ETag"),
             blob_type=members.get("BlobType") or "BlockBlob",
@@ -73,6 +73,14 @@ def read_message(stored: str) -> TriggerMessage:
     if kind != _TYPE:
         raise NoTriggerMessage(f"its type is {kind}")
     return message
+
+
+def _container(members: dict[str, object]) -> str:
+    name = _text(members, "ContainerName")
+    # JSON can escape half of a surrogate pair, which no storage client can send.
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError("ContainerName has half of a surrogate pair")
+    return name
 
 
 def _text(members: dict[str, object], name: str) -> str:

@@ -92,6 +92,7 @@ class FunctionsExecutor:
             response,
             started=request.started,
             settings=self._settings,
+            sent_at=request.sent_at,
         )
         name = request.started.name
         for diagnostic in replayed.diagnostics:

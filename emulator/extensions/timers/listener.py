@@ -25,6 +25,7 @@ from emulator.extensions.timers.status_blob import StatusBlob
 from emulator.host.port import HostLocks, Invoke
 from emulator.instant import Instant
 from emulator.logs import get_logger
+from emulator.storage.port import StorageOutage
 
 _log = get_logger(__name__)
 
@@ -193,8 +194,10 @@ class TimerListener:
         try:
             await blob.write(status)
         except EmulatorError as error:
-            # The schedule goes on: only a later start would repeat this run, or not make up for a missed one.
-            _log.error(
+            # The schedule goes on: only a later start would repeat this run, or not make up for a missed one. In an
+            # outage this would be a line for every run, and the account has logged it.
+            _log.log(
+                logging.DEBUG if isinstance(error, StorageOutage) else logging.ERROR,
                 "Function 'Host.Functions.%s' failed to update the timer trigger status. If this host stops now, the "
                 "next start goes by the previous status: %s",
                 self._timer.function,

@@ -2,7 +2,8 @@
 
 Values and trigger metadata have the form in which the Functions host sends them to the Python worker. Facts that only
 the service knows, such as a message id, get plausible values; the caller can choose others.
-Source: docs/protocol/functions-host.md 6, 7.3 and 8.9; docs/protocol/python-worker.md 4.3 to 4.5.
+Source: docs/protocol/functions-host.md 6, 7.3 and 8.9; docs/protocol/python-worker.md 4.3 to 4.5; for MCP
+azure-functions-mcp-extension, Trigger/Mcp*TriggerBinding.cs.
 """
 
 from __future__ import annotations
@@ -50,22 +51,43 @@ def _rows(source: EventSource, expected: str) -> list[Any]:
     return rows
 
 
-def _mcp_call(name_property: str) -> Callable[[EventSource], TriggerEvent]:
+def _mcp_call(name_property: str, arguments_name: str) -> Callable[[EventSource], TriggerEvent]:
+    """Return the maker of calls of a tool or prompt. `arguments_name`: the arguments in the trigger's binding data."""
+
     def make(source: EventSource) -> TriggerEvent:
         # A call is {"name": …, "arguments": {…}}. Users may send the arguments alone.
-        content = parse_json(source.text or "{}")
-        if isinstance(content, dict) and not isinstance(content.get("arguments"), dict):
-            call = {"name": source.property(name_property) or source.function.name, "arguments": content}
-            return source.event(Datum("string", compact_json(call)), {})
-        return source.event(source.datum(), {})
+        call = parse_json(source.text or "{}")
+        if not isinstance(call, dict):
+            return source.event(source.datum(), {})
+        value = source.datum()
+        if not isinstance(call.get("arguments"), dict):
+            call = {"name": source.property(name_property) or source.function.name, "arguments": call}
+            value = Datum("string", compact_json(call))
+        # For paths such as snippets/{mcptoolargs.name}.json.
+        arguments = {name: _argument_text(argument) for name, argument in call["arguments"].items()}
+        return source.event(value, {arguments_name: json_datum(arguments)})
 
     return make
 
 
+def _argument_text(value: Any) -> str:
+    """Return an argument of a tool as text, as `JsonElement.ToString()` of .NET does."""
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+        case bool():
+            return str(value)
+        case _:
+            return compact_json(value)
+
+
 def _mcp_resource(source: EventSource) -> TriggerEvent:
-    if source.text:
-        return source.event(source.datum(), {})
-    return source.event(Datum("string", compact_json({"uri": source.property("uri")})), {})
+    value = source.datum() if source.text else Datum("string", compact_json({"uri": source.property("uri")}))
+    request = parse_json(source.text)
+    uri = request.get("uri") if isinstance(request, dict) else None
+    return source.event(value, {"mcpresourceuri": Datum("string", str(uri or source.property("uri")))})
 
 
 # By trigger type in lower case. All other triggers (RabbitMQ, SignalR, Dapr, Redis, custom extensions) get the input
@@ -77,7 +99,7 @@ _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "cosmosdbtrigger": _documents,
     "sqltrigger": _changes,
     "mysqltrigger": _changes,
-    "mcptooltrigger": _mcp_call("toolName"),
-    "mcpprompttrigger": _mcp_call("promptName"),
+    "mcptooltrigger": _mcp_call("toolName", "mcptoolargs"),
+    "mcpprompttrigger": _mcp_call("promptName", "mcppromptargs"),
     "mcpresourcetrigger": _mcp_resource,
 }

@@ -12,7 +12,7 @@ from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.crash_recovery.host_identity import HostIdentity, journals_of_dead_hosts
 from emulator.polling.crash_recovery.receipt_journal import return_messages
-from emulator.polling.outage import StorageOutage
+from emulator.polling.failures import Failures
 from emulator.storage.port import StorageAccount
 
 _log = get_logger(__name__)
@@ -32,7 +32,7 @@ async def takeover(
     if await return_messages(identity.journal, account):
         _log.warning("The previous host was killed while it was processing %s. %s", what, consequence)
 
-    outage = StorageOutage("Returning the messages of killed hosts", clock)
+    failures = Failures("Returning the messages of killed hosts", clock)
 
     async def check_other_hosts() -> None:
         while True:
@@ -47,7 +47,7 @@ async def takeover(
                     _log.debug("The messages of a killed host could not be returned to their queues yet: %s", error)
                 except Exception as error:
                     # A damaged journal must not end the listener. The locks of its messages end by themselves.
-                    outage.began(error)
+                    failures.note(error)
 
     # A host with another identity can be killed at any time, and perhaps no host is started that claims its identity.
     async with background(check_other_hosts(), name="takeover of other hosts"):

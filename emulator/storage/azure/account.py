@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import AioHttpTransport
 
 from emulator.clock import Clock
 from emulator.config.connections import Service, StorageConnection
 from emulator.logs import get_logger
 from emulator.packages import require
+from emulator.storage.availability import AccountAvailability
 from emulator.storage.azure.credentials import SdkCredential, open_credential, storage_credential
 from emulator.storage.azure.sdk_calls import SdkCalls
 from emulator.storage.blob_signal import BlobSignal
@@ -62,10 +65,24 @@ class StorageTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
 
     azure-storage-blob evaluates the option itself since 12.24. Earlier releases hand it on to the transport, which
     would fail because aiohttp does not know it.
+
+    `availability`: of the account; every attempt of a request is noted there.
     """
 
+    def __init__(self, session: aiohttp.ClientSession, availability: AccountAvailability) -> None:
+        # The account owns the session, which all clients share.
+        super().__init__(session=session, session_owner=False)
+        self._availability = availability
+
     async def send(self, request: Any, *, decompress: bool = True, **options: Any) -> Any:
-        response: Any = await super().send(request, **options)
+        service = self._availability.service(urlsplit(request.url).netloc)
+        responses = service.responses
+        try:
+            response: Any = await super().send(request, **options)
+        except (ServiceRequestError, ServiceResponseError):
+            service.unanswered(since=responses)
+            raise
+        service.answered()
         if not decompress:
             response.stream_download = partial(response.stream_download, decompress=False)
         return response
@@ -79,12 +96,18 @@ class AzureAccount:
     """
 
     def __init__(
-        self, connection: StorageConnection, credential: SdkCredential, transport: AioHttpTransport, clock: Clock
+        self,
+        connection: StorageConnection,
+        credential: SdkCredential,
+        transport: AioHttpTransport,
+        clock: Clock,
+        availability: AccountAvailability,
     ) -> None:
         self._connection = connection
         self._credential = credential
         self._transport = transport
         self._clock = clock
+        self._availability = availability
         self._queue_service: QueueServiceClient | None = None
         self._table_service: TableServiceClient | None = None
         self._blob_service: BlobServiceClient | None = None
@@ -150,7 +173,9 @@ class AzureAccount:
             yield listed.name
 
     def _calls(self, service: Service) -> SdkCalls:
-        return SdkCalls(endpoint_of(self._connection, service), self._clock)
+        endpoint = endpoint_of(self._connection, service)
+        # The transport knows the host of a request, and not its service.
+        return SdkCalls(endpoint, self._clock, self._availability.service(urlsplit(endpoint).netloc))
 
     def _queue_clients(self) -> QueueServiceClient:
         if self._queue_service is None:
@@ -193,7 +218,9 @@ class AzureAccount:
 
 
 @asynccontextmanager
-async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[AzureAccount]:
+async def open_account(
+    connection: StorageConnection, clock: Clock, *, log_outages: bool = False
+) -> AsyncIterator[AzureAccount]:
     """Open the account of a connection. Makes no request: the first call notices if the storage does not answer."""
     # No limit of connections: every polling loop of a host may have a request under way.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS)
@@ -207,8 +234,10 @@ async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIter
         ) as session,
         open_credential(connection) as credential,
     ):
-        # One session for all clients, so that they share its connections. The account owns it, not the SDK's transport.
-        yield AzureAccount(connection, credential, StorageTransport(session=session, session_owner=False), clock)
+        availability = AccountAvailability(account_description(connection), log_outages=log_outages)
+        # One session for all clients, so that they share its connections.
+        transport = StorageTransport(session, availability)
+        yield AzureAccount(connection, credential, transport, clock, availability)
 
 
 async def _all_pages(calls: SdkCalls, action: str, pages: Any) -> AsyncIterator[Any]:

@@ -10,7 +10,8 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
-from emulator.storage.error_mapping import invalid_request, service_error, unreachable
+from emulator.storage.availability import ServiceAvailability
+from emulator.storage.error_mapping import invalid_request, no_response, service_error
 
 T = TypeVar("T")
 
@@ -18,9 +19,10 @@ T = TypeVar("T")
 class SdkCalls:
     """Executes SDK calls to one endpoint."""
 
-    def __init__(self, endpoint: str, clock: Clock) -> None:
+    def __init__(self, endpoint: str, clock: Clock, availability: ServiceAvailability) -> None:
         self.endpoint = endpoint
         self._clock = clock
+        self._availability = availability
 
     async def run(self, action: str, call: Awaitable[T]) -> T:
         """Await a call. `action` completes "Storage refused to …". Raises StorageError, StorageUnreachable."""
@@ -42,7 +44,7 @@ class SdkCalls:
             index = getattr(cause, "index", None)
             return service_error(action, status=cause.status_code or 0, code=code, detail=detail, failed_index=index)
         if isinstance(cause, ServiceRequestError | ServiceResponseError):
-            return unreachable(action, self.endpoint, _first_line(str(cause)))
+            return self._availability.error(no_response(action, self.endpoint, _first_line(str(cause))))
         # The SDK itself refused an argument.
         return invalid_request(action, "InvalidInput", _first_line(str(error)))
 

@@ -69,7 +69,12 @@ class BuiltinAccount:
 
 @asynccontextmanager
 async def open_builtin(
-    path: Path | None, clock: Clock, *, new_id: NewId = new_id, synchronous: str = "FULL"
+    path: Path | None,
+    clock: Clock,
+    *,
+    new_id: NewId = new_id,
+    synchronous: str = "FULL",
+    log_outages: bool = False,
 ) -> AsyncIterator[BuiltinAccount]:
     """Open the account in the file `path`, which is created if it does not exist; None: in memory, lost at the end.
 
@@ -89,7 +94,7 @@ async def open_builtin(
             memory.close()
         return
     # It belongs to the loop, and its thread stops when the account is closed.
-    file = FileDatabase(path, clock, synchronous=synchronous)
+    file = FileDatabase(path, clock, synchronous=synchronous, log_outages=log_outages)
     try:
         async with watch_for_other_processes(file, notifications, blobs, clock):
             yield BuiltinAccount(file, notifications, blobs, clock, new_id)

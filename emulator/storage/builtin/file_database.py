@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
+from emulator.storage.availability import AccountAvailability
 from emulator.storage.builtin.database import Refused, TokenSource, Work, in_transaction
 from emulator.storage.builtin.schema import is_known_version, other_version, prepare
 from emulator.storage.builtin.sqlite import explain_errors, open_file
-from emulator.storage.port import StorageUnreachable
+from emulator.storage.port import StorageOutage, StorageUnreachable
 
 T = TypeVar("T")
 
@@ -44,9 +45,12 @@ class FileDatabase:
     What was acknowledged survives a crash of the process and of the machine. Raises StorageUnavailable when opened.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path, clock: Clock, *, synchronous: str = "FULL", log_outages: bool = False) -> None:
         self._path = path
         self._clock = clock
+        availability = AccountAvailability(self.description, log_outages=log_outages)
+        # A full or locked file can still be read.
+        self._reading, self._writing = availability.service("reading"), availability.service("writing")
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._data_version = 0
@@ -93,6 +97,26 @@ class FileDatabase:
         with suppress(sqlite3.Error):
             self._connection.close()
 
+    def _deliver(self, jobs: Iterable[_Job]) -> None:
+        """Give each caller its result."""
+        for job in jobs:
+            # Also if the caller was cancelled meanwhile: the change has happened, and others wait for it.
+            if job.error is None and job.then is not None:
+                job.then()
+            service = self._writing if job.writes else self._reading
+            if isinstance(job.error, StorageOutage):
+                # The thread executes one operation after the other, so none is older than the last response.
+                service.unanswered(since=service.responses)
+                job.error = service.error(str(job.error))
+            elif not isinstance(job.error, StorageUnreachable):
+                service.answered()
+            if job.future.done():
+                continue
+            if job.error is None:
+                job.future.set_result(job.result)
+            else:
+                job.future.set_exception(job.error)
+
     # On the thread -----------------------------------------------------------------------------------------------
 
     def _run_thread(self) -> None:
@@ -109,7 +133,7 @@ class FileDatabase:
             if jobs:
                 self._run(jobs)
                 with suppress(RuntimeError):  # The loop is closed, so no caller waits any more.
-                    self._loop.call_soon_threadsafe(_deliver, jobs)
+                    self._loop.call_soon_threadsafe(self._deliver, jobs)
             # Without this the contents that were read or written last would stay in memory until the next job.
             del group, jobs
 
@@ -139,7 +163,7 @@ class FileDatabase:
 
         # IMMEDIATE takes the write lock at the beginning. A transaction that reads first and writes later would fail
         # without waiting if another process has written in between.
-        with explain_errors(self._path, StorageUnreachable):
+        with explain_errors(self._path, StorageOutage, other=StorageUnreachable):
             in_transaction(self._connection, work, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
@@ -156,17 +180,3 @@ def _run_in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:
             connection.execute("ROLLBACK TO job")
     if job.writes:
         connection.execute("RELEASE job")
-
-
-def _deliver(jobs: Iterable[_Job]) -> None:
-    """On the event loop: give each caller its result."""
-    for job in jobs:
-        # Also if the caller was cancelled meanwhile: the change has happened, and others wait for it.
-        if job.error is None and job.then is not None:
-            job.then()
-        if job.future.done():
-            continue
-        if job.error is None:
-            job.future.set_result(job.result)
-        else:
-            job.future.set_exception(job.error)

@@ -89,8 +89,13 @@ _MESSAGES = {
 
 
 @contextmanager
-def explain_errors(path: Path, kind: type[EmulatorError]) -> Iterator[None]:
-    """Raise SQLite's errors as errors of this class, with a message that says what to do."""
+def explain_errors(
+    path: Path, kind: type[EmulatorError], *, other: type[EmulatorError] | None = None
+) -> Iterator[None]:
+    """Raise SQLite's errors as errors of this class, with a message that says what to do.
+
+    `other`: class of errors that may concern a single operation, instead of the whole file.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -98,7 +103,7 @@ def explain_errors(path: Path, kind: type[EmulatorError]) -> Iterator[None]:
         # Extended names begin with the primary one, for example SQLITE_IOERR_WRITE.
         template = next((text for known, text in _MESSAGES.items() if name.startswith(known)), None)
         if template is None:
-            template = "The built-in storage {path} failed ({reason})."
+            template, kind = "The built-in storage {path} failed ({reason}).", other or kind
         reason = f"{name}: {error}" if name else str(error)
         raise kind(template.format(path=path, reason=reason, seconds=LOCK_SECONDS)) from error
 

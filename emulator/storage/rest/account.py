@@ -18,6 +18,7 @@ from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock
 from emulator.config.connections import Identity, SasToken, Service, SharedKey, StorageConnection
 from emulator.errors import ConfigurationError
+from emulator.storage.availability import AccountAvailability
 from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.endpoints import account_description, endpoint_of, is_local
 from emulator.storage.message_signal import MessageSignal
@@ -40,10 +41,13 @@ _JSON = {"Accept": "application/json;odata=nometadata"}
 class RestAccount:
     """Implements storage.port.StorageAccount."""
 
-    def __init__(self, connection: StorageConnection, transports: _Transports, clock: Clock) -> None:
+    def __init__(
+        self, connection: StorageConnection, transports: _Transports, clock: Clock, availability: AccountAvailability
+    ) -> None:
         self._connection = connection
         self._transports = transports
         self._clock = clock
+        self._availability = availability
         self._services: dict[Service, StorageService] = {}
         # By queue name, so that all objects of a queue notice what one of them puts.
         self._signals: dict[str, MessageSignal] = {}
@@ -88,7 +92,9 @@ class RestAccount:
             # Only now: a connection may lack the endpoint of a service that the app does not use.
             endpoint = endpoint_of(self._connection, name)
             transport = self._transports.to(endpoint)
-            service = self._services[name] = StorageService(transport, endpoint, self._signature(name), self._clock)
+            service = self._services[name] = StorageService(
+                transport, endpoint, self._signature(name), self._clock, self._availability.service(name)
+            )
         return service
 
     def _signature(self, name: Service) -> Signature:
@@ -109,10 +115,13 @@ class RestAccount:
 
 
 @asynccontextmanager
-async def open_account(connection: StorageConnection, clock: Clock) -> AsyncIterator[RestAccount]:
+async def open_account(
+    connection: StorageConnection, clock: Clock, *, log_outages: bool = False
+) -> AsyncIterator[RestAccount]:
     """Open the account of a connection. Makes no request: the first call notices if the storage does not answer."""
     async with _Transports(is_local(connection)) as transports:
-        yield RestAccount(connection, transports, clock)
+        availability = AccountAvailability(account_description(connection), log_outages=log_outages)
+        yield RestAccount(connection, transports, clock, availability)
 
 
 class _Transports:

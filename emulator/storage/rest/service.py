@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 from emulator import bound_json as json
 from emulator.clock import Clock
-from emulator.errors import EmulatorError
-from emulator.storage.error_mapping import service_error, unreachable
+from emulator.storage.availability import ServiceAvailability
+from emulator.storage.error_mapping import no_response, service_error
 from emulator.storage.port import InvalidRequest
 from emulator.storage.rest.http_dates import http_date
 from emulator.storage.rest.signatures import Signature
@@ -48,13 +48,20 @@ def escaped(text: str) -> str:
 class StorageService:
     """The blob, queue or table service of an account."""
 
-    def __init__(self, transport: Transport, endpoint: str, signature: Signature, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: str,
+        signature: Signature,
+        clock: Clock,
+        availability: ServiceAvailability,
+    ) -> None:
         self.endpoint = endpoint
         self._base_path = urlsplit(endpoint).path
         self._transport = transport
         self._signature = signature
         self._clock = clock
-        self._has_answered = False
+        self._availability = availability
 
     async def request(
         self,
@@ -76,28 +83,27 @@ class StorageService:
         while True:
             # Each attempt is signed with its own date: the service refuses a date that is 15 minutes old.
             target, all_headers = self._sign(method, self._base_path + path, query, headers, body)
-            failure: EmulatorError
-            waits = _BACKOFF_SECONDS
+            responses = self._availability.responses
             try:
                 # Virtual time must not jump while a server works in real time.
                 with self._clock.busy():
                     response = await self._transport.send(method, target, all_headers, body)
-            except NotConnected as error:
-                failure = unreachable(action, self.endpoint, str(error))
-                waits = _BACKOFF_SECONDS_RESTARTING if self._has_answered else _BACKOFF_SECONDS_UNCONNECTED
-            except ResponseLost as error:
-                failure = unreachable(action, self.endpoint, str(error))
+            except (NotConnected, ResponseLost) as error:
+                self._availability.unanswered(since=responses)
+                waits = _BACKOFF_SECONDS
+                if isinstance(error, NotConnected):
+                    waits = _BACKOFF_SECONDS_RESTARTING if responses else _BACKOFF_SECONDS_UNCONNECTED
+                if attempt >= len(waits):
+                    raise self._availability.error(no_response(action, self.endpoint, str(error))) from error
             else:
-                self._has_answered = True
+                self._availability.answered()
                 if response.status < 300 or response.status in accept:
                     return response
-                code, detail = _error_details(response)
-                failure = service_error(action, status=response.status, code=code, detail=detail)
-                # The same request would be refused again.
-                if response.status not in _TRANSIENT:
-                    raise failure
-            if attempt >= len(waits):
-                raise failure
+                waits = _BACKOFF_SECONDS
+                # Any other request would be refused again.
+                if response.status not in _TRANSIENT or attempt >= len(waits):
+                    code, detail = _error_details(response)
+                    raise service_error(action, status=response.status, code=code, detail=detail)
             await self._clock.sleep(waits[attempt], upkeep=True)
             attempt += 1
 

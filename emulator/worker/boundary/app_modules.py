@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -37,7 +38,6 @@ class AppModules:
         self._root = root
         self._finder = _AppFinder(root)
         self._path_entries: list[str] = []
-        self._path_before: list[str] = []
         self._hidden: dict[str, _HiddenModule] = {}
         self._uses_own_name = False
         self._child_processes = ExitStack()
@@ -62,7 +62,7 @@ class AppModules:
         # The entries on sys.path are for code that looks there itself, such as pkgutil.
         self._path_entries = [str(path) for path in self._finder.folders]
         sys.path.extend(self._path_entries)
-        self._path_before = list(sys.path)
+        self._finder.path_before = list(sys.path)
         sys.meta_path.insert(0, self._finder)
         return self
 
@@ -77,7 +77,7 @@ class AppModules:
             name for name, module in _loaded_modules(self._finder.imported) if self._finder.has_loaded(name, module)
         ]
         if added:
-            folders = [Path(entry) for entry in added]
+            folders = [Path(entry).absolute() for entry in added]
             names += [name for name, module in sys.modules.copy().items() if _is_below(module, folders)]
         for name in names:
             sys.modules.pop(name, None)
@@ -98,8 +98,8 @@ class AppModules:
         return [
             entry
             for entry in sys.path
-            if entry not in self._path_before
-            and self._root in Path(entry).parents
+            if entry not in self._finder.path_before
+            and self._root in Path(entry).absolute().parents
             and not any(part in LIBRARY_FOLDERS for part in Path(entry).parts)
         ]
 
@@ -151,7 +151,8 @@ class _AppFinder(MetaPathFinder):
     """Finds the top-level modules in an app's folder, unless an installed package has the same name.
 
     sys.path alone is not enough: folders of other projects may come before the app's there (the tests' own folder, an
-    editable install, another open app). `imported`: the top-level names that it has found so far.
+    editable install, another open app). `imported`: the top-level names that it has found so far. `path_before`:
+    sys.path when the app was opened.
     """
 
     def __init__(self, root: Path) -> None:
@@ -159,6 +160,7 @@ class _AppFinder(MetaPathFinder):
         packages = root / ".python_packages" / "lib" / "site-packages"
         self.folders = [packages, root] if packages.is_dir() else [root]
         self.imported: set[str] = set()
+        self.path_before: list[str] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -175,7 +177,10 @@ class _AppFinder(MetaPathFinder):
             return namespace
         if not self.offers(fullname):
             return None
-        spec = PathFinder.find_spec(fullname, [str(folder) for folder in self.folders], target)
+        # What the app itself has put in front of sys.path comes first: `sys.path.insert(0, "site")` for the package
+        # site/site of a Django project, which would otherwise be the folder `site` of the app.
+        in_front = takewhile(lambda entry: entry not in self.path_before, sys.path)
+        spec = PathFinder.find_spec(fullname, [*in_front, *(str(folder) for folder in self.folders)], target)
         if spec is not None:
             self.imported.add(fullname)
         return spec

@@ -14,9 +14,11 @@ import pytest
 
 from emulator.chaos.history_checker import check_hub
 from emulator.chaos.violations import Rule
+from emulator.durable.client import DurableClient
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstanceAlreadyExists
+from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, StorageUnreachable, TableOperation
@@ -24,7 +26,7 @@ from emulator.virtual_time import VirtualClock
 
 from .apps import COUNTER, app
 from .crashing import CrashPoint, Moment
-from .world import World, messages_left, open_world
+from .world import OPTIONS, World, messages_left, open_world
 
 BIG = "x" * 70_000
 
@@ -221,11 +223,19 @@ async def completed_chain(world: World) -> None:
     await world.ended()
 
 
+async def restart(world: World) -> None:
+    status = await world.hub.status("i1")
+    assert status is not None
+    client = DurableClient(world.hub, OPTIONS, clock=world.clock, new_id=new_id)
+    await client.restart(status, "1", keep_id=True)
+
+
 QUICK = ("start", "terminate")
 OPERATIONS = [
     ClientOperation("start", nothing_more, lambda world: world.start("chain", 1), RuntimeStatus.COMPLETED),
     ClientOperation("start_large", nothing_more, lambda world: world.start("nothing", BIG), RuntimeStatus.COMPLETED),
     ClientOperation("start_again", completed_chain, lambda world: world.start("chain", 2), RuntimeStatus.COMPLETED),
+    ClientOperation("restart", completed_chain, restart, RuntimeStatus.COMPLETED),
     ClientOperation(
         "raise_event",
         lambda world: world.start("listens", 1),

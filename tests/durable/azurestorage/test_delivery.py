@@ -287,6 +287,25 @@ def test_the_history_is_reloaded_when_its_events_are_needed() -> None:
     assert plan(NOT_OURS, [raised()]).reload
 
 
+def test_the_status_row_is_checked_when_a_message_of_a_replaced_execution_comes_again() -> None:
+    """A host was killed between the history of an execution that continues as new and its status row."""
+    again = message(TaskCompleted(timestamp=NOW, task_scheduled_id=0, result="1"), "e1", times=6)
+    assert plan(NOT_OURS, [again]).reload
+    ended = history(ExecutionCompleted(timestamp=NOW, status=RuntimeStatus.COMPLETED, result="1"), execution="e2")
+    planned = plan(ended, [again])
+    assert planned.check_row
+    assert planned.discard == [again]
+
+
+@pytest.mark.parametrize("response", [result, reply, fired])
+def test_a_response_without_a_request_is_retried_for_the_time_of_all_locks(response: Any) -> None:
+    """The repeated episode has not made the request again, because other messages had arrived."""
+    request = "r1" if response is reply else 1
+    early, late = response(request, times=10), response(request, times=11)
+    assert plan(history(), [early]).too_early == [early]
+    assert plan(history(), [late]).discard == [late]
+
+
 # Nobody there ------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.recordings import GOLDEN, rows_of
 from tests.storage.bench import Bench, unique
+from tests.storage_calls import StorageCalls
 from tests.waiting import eventually
 
 from .crashing import CrashPoint
@@ -279,6 +280,23 @@ async def test_a_damaged_lease_record_is_a_free_queue(
         await leases.write(name, content)
     async with hub.host("a"):
         assert await hub.settled("a") < 1
+
+
+@pytest.mark.parametrize("new_manager", [safe_manager, legacy_manager])
+async def test_a_pass_that_fails_again_and_again_is_reported_once(
+    new_manager: NewManager, store: StorageAccount, upkeep_clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = StorageCalls()
+    hub = Hub(calls.around(store), upkeep_clock, new_manager, HubNames(hub="One", partition_count=4))
+    async with hub.host("a"):
+        await hub.settled("a")
+        calls.failing["lease renew", ""] = ZeroDivisionError("a defect")
+        await hub.until(lambda: calls.failed >= 5, seconds=600)
+        calls.failing.clear()
+        await hub.settled("a")
+        await upkeep_clock.sleep(60)
+    assert caplog.text.count("leases of the control queues failed and is retried") == 1
+    assert caplog.text.count("leases of the control queues works again") == 1
 
 
 @pytest.mark.parametrize("partitions", [4, 16])

@@ -10,13 +10,14 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.core.events import GenericEvent
 from emulator.durable.hub import InstanceNotFound
 from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
-from emulator.storage.port import Operation, StorageAccount, TableOperation, Value
+from emulator.storage.port import Operation, Row, StorageAccount, Table, TableOperation, Value
 from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN, Write
 
@@ -88,6 +89,49 @@ async def test_rewind_can_be_repeated(account: StorageAccount, clock: VirtualClo
     before = [row async for row in query_rows(account.table(f"{hub.name}History"))]
     await hub.rewind("i1", "fixed")
     assert [row async for row in query_rows(account.table(f"{hub.name}History"))] == before
+
+
+@pytest.mark.parametrize(
+    ("scenario", "event_type", "column", "value"),
+    [
+        ("rewind", "TaskFailed", "TaskScheduledId", "3"),
+        ("rewind_with_child", "SubOrchestrationInstanceCreated", "InstanceId", None),
+        ("rewind_with_child", "SubOrchestrationInstanceCreated", "InstanceId", 5),
+        ("rewind", None, "ExecutionId", None),
+    ],
+)
+async def test_a_damaged_row_is_named(
+    scenario: str,
+    event_type: str | None,
+    column: str,
+    value: Value | None,
+    account: StorageAccount,
+    clock: VirtualClock,
+) -> None:
+    hub = await as_before_the_rewind(account, clock, scenario)
+    row = await damaged(account.table(f"{hub.name}History"), event_type, column, value)
+    with pytest.raises(UnreadableRow, match=f"History row {row.row_key} of partition i1 .*column {column}"):
+        await hub.rewind("i1", "fixed")
+
+
+async def test_a_row_that_names_its_own_instance_as_child_is_harmless(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    hub = await as_before_the_rewind(account, clock, "rewind_with_child")
+    table = account.table(f"{hub.name}History")
+    await damaged(table, "SubOrchestrationInstanceCreated", "InstanceId", "i1")
+    await hub.rewind("i1", "fixed")
+    assert await status_of(hub, "i1") == "Pending"
+
+
+async def damaged(table: Table, event_type: str | None, column: str, value: Value | None) -> Row:
+    """Change a column of the row of i1 with this type, None: of its sentinel, and return it. None: no column."""
+    rows = [row async for row in query_rows(table) if row.partition_key == "i1"]
+    row = next(row for row in rows if row.properties.get("EventType") == event_type)
+    properties = {name: old for name, old in row.properties.items() if name != column}
+    changed = Row(row.partition_key, row.row_key, properties if value is None else {**properties, column: value})
+    await table.submit([TableOperation(Operation.INSERT_OR_REPLACE, changed)])
+    return changed
 
 
 async def test_unstarted_instance_cannot_be_rewound(account: StorageAccount, clock: VirtualClock) -> None:

@@ -23,6 +23,8 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.recordings import GOLDEN
+from tests.storage_calls import StorageCalls
+from tests.waiting import eventually
 
 from .apps import app
 from .crashing import CrashPoint, Moment
@@ -199,6 +201,20 @@ async def test_the_app_lease_is_taken_soon_after_storage_has_failed(
             await world.start("chain", 2, id=name)
             await world.ended(name, within_seconds=60)
         assert failing.log[taken] == "write testhub-applease"
+
+
+@pytest.mark.parametrize("operation", ["lease acquire", "lease renew"])
+async def test_a_defect_beside_the_app_lease_is_reported_once_and_ends_nothing(
+    operation: str, account: StorageAccount, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = StorageCalls()
+    calls.failing[operation, "testhub-applease"] = ZeroDivisionError("a defect")
+    async with open_world(calls.around(account), clock, app(), LEASED) as world:
+        await world.start("chain", 1)
+        await eventually(lambda: calls.failed >= 3, "attempts", clock=clock, within=600)
+        calls.failing.clear()
+        await world.ended(within_seconds=60)
+    assert caplog.text.count("Acquiring and renewing the app lease failed") == 1
 
 
 async def test_another_app_waits_until_the_lease_is_free(

@@ -8,7 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from emulator.durable.core.decisions import Complete, ScheduleTask, StartNextGeneration, StartSubOrchestration
+from emulator.durable.core.decisions import (
+    Complete,
+    ScheduleTask,
+    SendEvent,
+    StartNextGeneration,
+    StartSubOrchestration,
+)
 from emulator.durable.core.episode import AppliedDecisions, Outbox, apply_decisions, outcome_of
 from emulator.durable.core.events import (
     ExecutionStarted,
@@ -96,6 +102,23 @@ def test_the_time_of_an_episode_is_that_of_its_oldest_message() -> None:
     assert time_of(first, seconds=1) == BEGIN + timedelta(seconds=1)
     # The time never stands still.
     assert time_of(replace(first, timestamp=BEGIN), seconds=1) == BEGIN + timedelta(microseconds=1)
+
+
+def test_the_messages_of_an_episode_have_the_same_time_however_late_it_is_repeated() -> None:
+    """An entity drops a request that is older than the one of the first attempt, and its caller waits for ever."""
+    message = to(None, replace(raised("go"), timestamp=BEGIN + timedelta(seconds=3)))
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+    request = SendEvent(1, OrchestrationInstance("@counter@k", None), "op", "{}")
+
+    def sent(seconds: float, *, redelivered: bool) -> list[TaskMessage]:
+        now, outbox = BEGIN + timedelta(seconds=seconds), Outbox()
+        state = begin_episode(instance.history, [message], now, redelivered=redelivered)
+        assert state is not None
+        apply(state, request, StartSubOrchestration(2, "child", "c1", "1"), outbox=outbox)
+        return outbox.control
+
+    assert sent(30, redelivered=False) == sent(70, redelivered=True) == sent(3600, redelivered=True)
 
 
 def test_a_repeated_episode_has_the_same_ids() -> None:

@@ -103,7 +103,7 @@ def test_messages_begin_the_recorded_episode(scenario: str, number: int) -> None
         # The time of the oldest message, where the model has the time at which it processes the messages.
         assert state is not None
         assert state.clock <= clock.timestamp
-        assert state == replace(recorded, new=[state.new[0], *recorded.new[1:]])
+        assert state == replace(recorded, new=[state.new[0], *recorded.new[1:]], sent_at=state.sent_at)
 
 
 @pytest.mark.parametrize(("scenario", "number"), EPISODES)

@@ -203,6 +203,13 @@ def test_termination_wins_over_continue_as_new() -> None:
     assert ends == [Complete(1, RuntimeStatus.TERMINATED, "enough")]
 
 
+def test_nothing_is_decided_behind_a_termination() -> None:
+    """A result that arrives in the same episode does not let the function continue."""
+    instance = Instance()
+    instance.episode(waiting(A))
+    assert instance.episode(waiting(A, B), TERMINATE, done(0)) == [Complete(1, RuntimeStatus.TERMINATED, "enough")]
+
+
 def test_termination_wins_over_failure() -> None:
     assert Instance().episode(broken(), TERMINATE) == [Complete(0, RuntimeStatus.TERMINATED, "enough")]
 

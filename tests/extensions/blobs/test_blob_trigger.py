@@ -613,3 +613,44 @@ async def test_damaged_messages_of_found_blobs_do_not_keep_others_from_their_blo
     assert sorted(message.body for message in poison) == sorted(damaged)
     assert caplog.text.count("of the queue of found blobs cannot be read") == len(damaged)
     assert "Traceback" not in caplog.text
+
+
+# Members that replace those of a message of the function `each`; None: without it.
+UNUSUAL: list[dict[str, Any]] = [
+    {"BlobName": "\ud800"},
+    {"BlobName": "a\x00b"},
+    {"BlobName": ""},
+    {"BlobName": "../../x"},
+    {"BlobName": "n" * 20_000},
+    {"BlobName": None},
+    {"BlobName": 5},
+    {"ContainerName": ""},
+    {"ContainerName": "../UPPER case"},
+    {"ContainerName": "\ud800\x00"},
+    {"ContainerName": []},
+    {"ETag": ""},
+    {"ETag": '"\ud800'},
+    {"ETag": None},
+    {"BlobType": 5},
+    {"Type": "Other"},
+    {"FunctionId": "Host.Functions.\ud800"},
+    {"FunctionId": {}},
+]
+
+
+async def test_unusual_messages_of_found_blobs_end_somewhere(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = TriggerMessage(function="each", container="boxes", blob="gone.txt", etag='"1"')
+    members = json.loads(base64.b64decode(stored_text(usual)))
+    options: dict[str, Any] = {"clock": clock, "settings": SAME_HOST}
+    async with run_blob_app(tmp_path, trigger("each", "boxes/{name}"), **options) as app:
+        queue = app.account.queue(QUEUE)
+        await queue.create()
+        for changes in UNUSUAL:
+            changed = {name: value for name, value in {**members, **changes}.items() if value is not None}
+            await queue.put(base64.b64encode(json.dumps(changed).encode()).decode())
+        await app.upload("boxes/a.txt", "hello")
+        await app.wait_for_runs(1)
+        await eventually(lambda: _is_empty(queue), "an empty queue", clock=clock)
+    assert "Traceback" not in caplog.text

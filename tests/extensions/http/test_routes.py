@@ -69,6 +69,32 @@ async def test_a_shadowed_route_is_logged(tmp_path: Path, caplog: pytest.LogCapt
     assert warnings[0].startswith("Function 'c' will never be called: function 'a' takes all requests")
 
 
+async def test_a_route_with_parameters_behind_a_more_general_one_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = routes(
+        "'a', 'shop/{*rest}'",
+        "'b', 'shop/{id}/items/{item:int?}'",
+        "'c', 'users/{id:int}'",
+        "'d', 'users/{name}'",
+        "'e', 'users/{key}'",
+        "'f', 'short/{word:maxlength(5)}'",
+        "'g', 'short/{word}'",
+        "'h', 'flat/{id}'",
+        "'i', 'flat/{*path}'",
+        "'j', 'flat/{id?}'",
+        "'k', 'files/{name}.{ending}'",
+        "'l', 'files/{name}.txt'",
+    )
+    async with run_app(tmp_path, HTTP_APP, source):
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [warning.partition(" takes all")[0] for warning in warnings] == [
+        "Function 'b' will never be called: function 'a'",
+        "Function 'e' will never be called: function 'd'",
+        "Function 'j' will never be called: function 'i'",
+    ]
+
+
 async def test_a_setting_in_a_route_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = routes("'a', '%PREFIX%/x'", "'b', 'items/a%20b%20c'", "'c', '%GIVEN%'")
     async with run_app(tmp_path, HTTP_APP, source, settings={"GIVEN": "given"}) as site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import StorageAccount, StorageError
 from emulator.virtual_time import VirtualClock
 from tests.running_apps import run_app
 from tests.storage_calls import StorageCalls
@@ -313,6 +314,52 @@ async def test_a_text_that_is_not_utf8_fails_every_run(
         assert await noted(tmp_path, 1, clock) == [["hello", 1]]
     assert caplog.text.count("Exception binding parameter 'msg'. Unable to translate bytes [B5] at index 0") == 5
     assert caplog.text.count("Message decoding has failed! Check MessageEncoding settings. MessageId=") == 1
+
+
+TAKE = """
+@app.queue_trigger(arg_name="msg", queue_name="incoming", connection=STORAGE)
+def take(msg: func.QueueMessage):
+    note(len(msg.get_body()))
+"""
+
+DEEP = '{"a": ' * 5_000 + "1" + "}" * 5_000
+DIGITS = "9" * 40_000
+UNUSUAL = [
+    encoded(text) for text in (DEEP, f'{{"a": {DIGITS}}}', DIGITS, "\0" * 1000, '{"a": "\\ud800"}', "", "[" * 48_000)
+]
+NOT_BASE64 = ["=", "a", "aGVs\u00e9", "aGVsbG8", "\U0001f600"]
+NOT_UTF8 = [encoded(content) for content in (b"\xff", b"\xed\xa0\x80", b"\xc0\x80")]
+
+
+async def test_unusual_messages_are_taken_and_unreadable_ones_set_aside(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_app(tmp_path, QUEUE_APP, TAKE, clock=clock) as site:
+        queues = Queues(site)
+        await queues.put("incoming", *UNUSUAL, *NOT_BASE64, *NOT_UTF8)
+        await eventually(
+            lambda: _has(queues, "incoming-poison", len(NOT_BASE64 + NOT_UTF8)), "poison messages", clock=clock
+        )
+        found = await noted(tmp_path, len(UNUSUAL), clock)
+        assert sorted(await queues.left("incoming-poison")) == sorted(NOT_BASE64 + NOT_UTF8)
+    assert sorted(length for [length] in found) == sorted(len(base64.b64decode(text)) for text in UNUSUAL)
+    assert caplog.text.count("Message decoding has failed!") == len(NOT_BASE64)
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_message_that_the_poison_queue_refuses_is_reported_once(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = StorageCalls()
+    calls.failing["put", "incoming-poison"] = StorageError("not allowed", status=403, code="AuthorizationFailure")
+    async with run_app(tmp_path, QUEUE_APP, TAKE, clock=clock, around_account=calls.around) as site:
+        queue = site.app.accounts("AzureWebJobsStorage").queue("incoming")
+        await queue.create()
+        await queue.put("not base64!")
+        await eventually(lambda: calls.failed >= 4, "attempts", clock=clock, within=7200, every=60)
+        assert await queue.count() == 1
+    assert caplog.text.count("could not be stored. The message will be processed again.") == 1
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_listener_of_an_account_in_azure_warns_that_it_competes(

@@ -111,6 +111,28 @@ def custom_bytes(message: bytes):
 @shows
 def tool(call: str):
     return json.loads(call)
+
+@app.mcp_tool_trigger(arg_name="call", tool_name="save", description="d")
+@app.blob_output(
+    arg_name="file",
+    path="notes/{mcptoolargs.name}-{mcptoolargs.n}-{mcptoolargs.on}.txt",
+    connection="AzureWebJobsStorage",
+)
+def save(call: str, file: func.Out[str]) -> str:
+    file.set(json.loads(call)["arguments"]["text"])
+    return "saved"
+
+@app.mcp_prompt_trigger(arg_name="call", prompt_name="load")
+@app.blob_input(arg_name="file", path="notes/{mcppromptargs.name}.txt", connection="AzureWebJobsStorage")
+@shows
+def load(call: str, file: str):
+    return [file]
+
+@app.mcp_resource_trigger(arg_name="call", uri="notes", resource_name="r")
+@app.blob_input(arg_name="file", path="{mcpresourceuri}", connection="AzureWebJobsStorage")
+@shows
+def resource(call: str, file: str):
+    return [file]
 """
 
 
@@ -145,6 +167,15 @@ async def test_each_trigger_gets_the_values_that_its_service_sends(site: Running
     assert await seen(site, "custom_bytes", input="ab") == ["6162"]
     assert await seen(site, "custom_bytes", inputBase64="/w==") == ["ff"]
     assert await seen(site, "tool", input={"city": "Rome"}) == {"name": "weather", "arguments": {"city": "Rome"}}
+
+
+async def test_paths_contain_arguments_of_mcp_calls(site: RunningApp) -> None:
+    arguments = {"name": "a", "n": 7, "on": True, "text": "note"}
+    for request in (arguments, {"name": "save", "arguments": arguments}):
+        await site.request("POST", "/admin/azemu/functions/save/invoke", json={"input": request})
+    assert await seen(site, "load", input={"name": "a-7-True"}) == ["note"]
+    assert await seen(site, "load", input={"name": "load", "arguments": {"name": "a-7-True"}}) == ["note"]
+    assert await seen(site, "resource", input={"uri": "notes/a-7-True.txt"}) == ["note"]
 
 
 async def test_messages_have_the_metadata_of_their_broker(site: RunningApp) -> None:

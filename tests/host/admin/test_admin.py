@@ -26,6 +26,18 @@ def say(city: str) -> str:
     logging.info("Hello %s", city)
     return city
 """
+TRIGGERS = """
+def note(name, text):
+    logging.info("%s has %s", name, json.loads(text)["id"])
+
+@app.queue_trigger(arg_name="msg", queue_name="incoming", connection="AzureWebJobsStorage")
+def take(msg: func.QueueMessage):
+    note("take", msg.get_body())
+
+@app.event_hub_message_trigger(arg_name="event", event_hub_name="hub", connection="AzureWebJobsStorage")
+def event(event: func.EventHubEvent):
+    note("event", event.get_body())
+"""
 DEEP = pytest.param("[" * 50_000, id="deep")
 
 
@@ -96,6 +108,17 @@ async def test_a_function_is_invoked_manually(site: RunningApp, caplog: pytest.L
     )
 
 
+@pytest.mark.parametrize("function", ["take", "event"])
+async def test_an_input_with_half_of_a_surrogate_pair_has_a_replacement_character(
+    function: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with run_app(tmp_path, HTTP_APP, TRIGGERS) as site:
+        given = {"input": '{"id": "\ud800"}'}
+        assert (await site.post(f"/admin/functions/{function}", json.dumps(given))).status == 202
+        await logged(caplog, f"{function} has \ufffd")
+
+
 @pytest.mark.parametrize("body", ["", "null", "[]", "text", '{"input": {}}', '{"input": [1]}', DEEP])
 async def test_a_manual_invocation_requires_an_object(site: RunningApp, body: str) -> None:
     assert (await site.post("/admin/functions/say", body)).status == 400
@@ -148,7 +171,7 @@ async def test_other_states_are_rejected(site: RunningApp, body: str) -> None:
     [("Content-Length: 11000000\r\n\r\n", 413), ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", 400)],
 )
 async def test_invalid_bodies_are_rejected(site: RunningApp, request_line: str, body: str, status: int) -> None:
-    answer = await site.raw(f"{request_line} HTTP/1.1\r\nHost: a\r\n{body}".encode(), until=b"\r\n\r\n")
+    answer = await site.raw(f"{request_line} HTTP/1.1\r\nHost: localhost\r\n{body}".encode(), until=b"\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 

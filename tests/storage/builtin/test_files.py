@@ -24,7 +24,7 @@ from emulator.storage.builtin import sqlite as builtin_sqlite
 from emulator.storage.builtin.file_database import FileDatabase
 from emulator.storage.builtin.notifications import QueueNotifications
 from emulator.storage.paging import query_rows
-from emulator.storage.port import Queue, StorageUnreachable
+from emulator.storage.port import Queue, StorageOutage, StorageUnreachable
 from tests.storage.bench import bodies, collected, fill, row
 
 CLOCK = SystemClock()
@@ -213,18 +213,25 @@ async def fill_up(queue: Queue) -> list[str]:
     return put
 
 
-async def test_file_locked_by_another_program_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_file_locked_by_another_program_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(builtin_sqlite, "LOCK_SECONDS", 0.05)
     await filled(path)
     other = sqlite3.connect(path, isolation_level=None)
-    async with open_builtin(path, CLOCK) as account:
+    async with open_builtin(path, CLOCK, log_outages=True) as account:
         queue = account.queue("letters")
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageUnreachable, match=r"storage\.db has been locked by another program"):
-            await queue.put("lost")
+        for _ in range(2):
+            with pytest.raises(StorageOutage, match=r"storage\.db has been locked by another program"):
+                await queue.put("lost")
         assert [message.body for message in await queue.peek(limit=32)] == ["kept"]
         assert "has been locked" in await opening_error(path)
         other.execute("ROLLBACK")
         await queue.put("new")
         assert await bodies(queue) == ["kept", "new"]
     other.close()
+    # Reading was possible all the time.
+    away, back = caplog.messages
+    assert away.startswith("Storage does not respond")
+    assert back == f"Storage responds again: built-in storage in {path}"

@@ -12,6 +12,7 @@ from aiohttp import web
 from emulator.bound_aiohttp import BoundSession
 from emulator.clock import SystemClock
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY, StorageConnection
+from emulator.storage.availability import AccountAvailability
 from emulator.storage.blob_signal import BlobSignal
 from emulator.storage.rest.blobs import RestContainer
 from emulator.storage.rest.http_connection import DirectTransport
@@ -183,7 +184,8 @@ async def test_signatures_are_accepted_through_both_transports(
     assert endpoint is not None
     transport = open_transport(endpoint.removesuffix(f"/{DEVELOPMENT_ACCOUNT}"))
     signature = SharedKeySignature(DEVELOPMENT_ACCOUNT, DEVELOPMENT_KEY)
-    service = StorageService(transport, endpoint, signature, SystemClock())
+    availability = AccountAvailability("Azurite", log_outages=False).service("blob")
+    service = StorageService(transport, endpoint, signature, SystemClock(), availability)
     container = RestContainer(unique("container"), service, BlobSignal(SystemClock()))
     await container.create()
     await container.write("a b/ä", bytes(2_000_000), metadata={"Name": "x"}, only_if_new=True)

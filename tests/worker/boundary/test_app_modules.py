@@ -146,6 +146,24 @@ async def test_app_adds_its_own_folder_and_zip_file_to_the_path(tmp_path: Path) 
     assert sys.path == path
 
 
+@pytest.mark.parametrize("entry", ["{app}/shop", "shop"])
+async def test_a_folder_that_the_app_puts_first_hides_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """The layout of Django: the folder shop of the app has a package shop."""
+    path = list(sys.path)
+    code = f"import sys\nsys.path.insert(0, {entry.format(app=tmp_path.as_posix())!r})\nfrom shop.settings import WORD"
+    folder = write_app(tmp_path, HEAD, code, CALLED, "def f(x): return WORD")
+    package = folder / "shop" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "settings.py").write_text("WORD = 'inner'")
+    monkeypatch.chdir(folder)
+    assert await call(folder) == "inner"
+    assert "shop" not in sys.modules
+    assert sys.path == path
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("calendar", "module of Python"), ("yaml", "installed package")],

@@ -29,7 +29,7 @@ from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.polling.locked_message import LockedMessage
 from emulator.polling.log_once import LogOnce
 from emulator.polling.message_wait import MessageWait
-from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage
+from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -201,7 +201,7 @@ class TaskQueue:
         except Exception as error:
             # Not deleted: another version of the app may be able to read it, and a blob may be restored. A blob service
             # that does not respond is no reason to stop either: the queue has responded.
-            if self._set_aside.is_first(lock.id):
+            if not isinstance(error, StorageOutage) and self._set_aside.is_first(lock.id):
                 known = isinstance(error, EmulatorError)
                 _log.error(
                     "Message %s of queue %s cannot be read. It stays in the queue and is tried again every ten "

@@ -17,9 +17,8 @@ from emulator.dotnet.json_values import lenient_object, lenient_string
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.azurestorage.names import fnv1a32
 from emulator.durable.options import AppLeaseOptions
-from emulator.errors import EmulatorError
 from emulator.logs import get_logger
-from emulator.polling.outage import report_outage
+from emulator.polling.failures import Failures
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = get_logger(__name__)
@@ -62,6 +61,7 @@ class AppLease:
         self._app_name = app_name
         self._clock = clock
         self._options = options
+        self._failures = Failures("Acquiring and renewing the app lease", clock)
 
     async def create(self) -> None:
         """Create the container and the info blob, if they are missing."""
@@ -103,7 +103,7 @@ class AppLease:
             await self._clock.sleep(pause, upkeep=True)
 
     async def _acquire(self) -> bool | None:
-        """Acquire the lease. False: another app holds it. None: storage has failed, so that is unknown."""
+        """Acquire the lease. False: another app holds it. None: the attempt has failed, so that is unknown."""
         lease = self._container.lease()
         try:
             try:
@@ -128,9 +128,11 @@ class AppLease:
                 self._options.acquire_interval,
             )
             return False
-        except EmulatorError as error:
-            _log.warning("The app lease cannot be acquired. Next try in %d seconds. %s", _RETRY_SECONDS, error)
+        # A defect must neither end the work of this host nor be logged at every attempt.
+        except Exception as error:
+            self._failures.note(error)
             return None
+        self._failures.resolved()
         return True
 
     async def _renew_until_lost(self) -> None:
@@ -143,6 +145,7 @@ class AppLease:
                 # can be acquired again.
                 if not await self._acquire():
                     return
-            except EmulatorError as error:
-                if not report_outage(error):
-                    _log.warning("The app lease could not be renewed: %s", error)
+            except Exception as error:
+                self._failures.note(error)
+            else:
+                self._failures.resolved()

@@ -24,6 +24,8 @@ from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.instant import Instant
 from emulator.logs import get_logger
+from emulator.polling.failures import Failures
+from emulator.polling.log_once import LogOnce
 from emulator.storage.port import AlreadyExists, BlobContainer, NotFound, PreconditionFailed
 
 _log = get_logger(__name__)
@@ -105,7 +107,9 @@ class SafePartitions:
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
-        await repeat_passes(self._loop, lambda: self._pass(listener), recreate, interval=_OWNERSHIP_INTERVAL)
+        await repeat_passes(
+            self._loop, lambda: self._pass(listener), recreate, self._clock, interval=_OWNERSHIP_INTERVAL
+        )
         await hand_over(self._owned, listener, self._clock, release=(self._intents, self._owned))
         self._loop.close()
 
@@ -165,7 +169,7 @@ class LegacyPartitions:
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
-        await repeat_passes(self._loop, lambda: self._pass(listener), recreate, interval=_INTENT_INTERVAL)
+        await repeat_passes(self._loop, lambda: self._pass(listener), recreate, self._clock, interval=_INTENT_INTERVAL)
         await hand_over(self._leases, listener, self._clock, release=(self._leases,))
         self._loop.close()
 
@@ -179,17 +183,21 @@ class LegacyPartitions:
 
 
 async def repeat_passes(
-    loop: LeaseLoop, run_pass: Callable[[], Awaitable[None]], recreate: Recreate, *, interval: timedelta
+    loop: LeaseLoop, run_pass: Callable[[], Awaitable[None]], recreate: Recreate, clock: Clock, *, interval: timedelta
 ) -> None:
-    """Run a pass per interval until the loop is to stop."""
+    """Run a pass per interval until the loop is to stop. Each failure is logged once."""
+    # A pass does not make all requests, so one that succeeds does not mean that the next one will.
+    logged = LogOnce()
+    failures = Failures("Reading and renewing the leases of the control queues", clock)
     while not loop.is_stopping:
         loop.begin_pass()
         try:
             await loop.run_pass(run_pass, recreate)
         except Exception as error:
-            # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
-            traceback = None if isinstance(error, EmulatorError) else error
-            _log.warning("The leases of the control queues cannot be read or renewed: %s", error, exc_info=traceback)
+            if logged.is_first(repr(error)):
+                failures.note(error)
+        else:
+            failures.resolved()
         await loop.end_pass(interval)
 
 

@@ -21,9 +21,17 @@ from emulator.durable.azurestorage.partitioning.partition_manager import DRAIN_L
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
-from emulator.polling.outage import report_outage
 from emulator.storage.paging import query_rows
-from emulator.storage.port import AlreadyExists, Operation, PreconditionFailed, Row, Table, TableOperation, Value
+from emulator.storage.port import (
+    AlreadyExists,
+    Operation,
+    PreconditionFailed,
+    Row,
+    StorageOutage,
+    Table,
+    TableOperation,
+    Value,
+)
 
 _log = get_logger(__name__)
 
@@ -38,6 +46,9 @@ _SHORT_INTERVAL = timedelta(seconds=0.75)
 # Another host that changes rows at the same time makes a pass fail. So many failures in a row are repeated at once,
 # as in .NET; after that storage has a problem, and the normal interval applies.
 _QUICK_RETRIES = 10
+# When these have timed out, so have the leases. Then a request may take as long as the storage client repeats it: a
+# slow service is enough to get the leases back, and one that does not respond is reported by the account.
+_PATIENT_LIMIT = timedelta(seconds=12)
 
 
 # Rows --------------------------------------------------------------------------------------------------------
@@ -199,7 +210,7 @@ class TablePartitions:
         self._queue_names = queue_names
         self._worker_id = worker_id
         self._clock = clock
-        self._timeout = timeout
+        self._timeout = self._request_limit = timeout
         self._leased_until: dict[str, datetime] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
         self._has_warned = False
@@ -236,13 +247,15 @@ class TablePartitions:
         return self._loop.running(self._run(listener, recreate or self.create))
 
     async def _run(self, listener: ControlQueueListener, recreate: Recreate) -> None:
-        failures = 0
+        failures, is_logged = 0, False
         while True:
             self._loop.begin_pass()
             pause = RENEW_EVERY
+            is_patient = failures >= _QUICK_RETRIES
+            self._request_limit = _PATIENT_LIMIT if is_patient else self._timeout
             try:
                 pause = await self._loop.run_pass(lambda: self._pass(listener), recreate)
-                failures = 0
+                failures, is_logged = 0, False
             except Exception as error:
                 failures += 1
                 # These have a text for users, or none. Any other error is a defect, and needs its traceback.
@@ -250,12 +263,19 @@ class TablePartitions:
                 if isinstance(error, PreconditionFailed):
                     # Expected whenever two hosts change the same row: the loser reads the new rows and plans again.
                     _log.debug("Another host changed the partition table at the same time; its rows are read again")
-                elif failures == _QUICK_RETRIES and not report_outage(error):
+                elif (
+                    failures < _QUICK_RETRIES
+                    or is_logged
+                    or isinstance(error, StorageOutage)
+                    # The next pass will know whether the account does not respond, or is only slow.
+                    or (isinstance(error, TimeoutError) and not is_patient)
+                ):
+                    _log.debug("Reading or renewing the leases of the control queues failed: %s", error)
+                else:
+                    is_logged = True
                     # A TimeoutError has no text.
                     reason = str(error) or "storage did not respond in time"
                     _log.warning("The leases of the control queues cannot be renewed: %s", reason, exc_info=traceback)
-                else:
-                    _log.debug("Reading or renewing the leases of the control queues failed: %s", error)
                 pause = timedelta(0) if failures < _QUICK_RETRIES else RENEW_EVERY
             # A stopping host that cannot reach storage gives up; its leases run out.
             if self._loop.is_stopping and (not self._leased_until or failures >= _QUICK_RETRIES):
@@ -356,4 +376,4 @@ class TablePartitions:
 
     async def _in_time(self, request: Awaitable[T]) -> T:
         # A request that hangs must not block the renewal of the other leases until they have run out.
-        return await within(self._clock, self._timeout.total_seconds(), request, upkeep=True)
+        return await within(self._clock, self._request_limit.total_seconds(), request, upkeep=True)

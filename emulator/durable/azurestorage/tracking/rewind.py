@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.hub import InstanceNotFound
 from emulator.storage.filters import Condition, eq
 from emulator.storage.paging import query_rows
@@ -19,7 +20,8 @@ from emulator.storage.port import Operation, Row, Table, TableOperation, Value
 async def rewind(instance_id: str, *, history: Table, instances: InstanceTable) -> Sequence[str]:
     """Change the rows of the instance and of its failed children. Returns the instances that need a wake-up message.
 
-    It can be repeated after a crash, because rewound rows are no longer selected. Raises InstanceNotFound.
+    It can be repeated after a crash, because rewound rows are no longer selected. Raises InstanceNotFound, and
+    UnreadableRow for a damaged row; the rows before it may have been changed then.
     """
     return await _Rewind(history, instances).run(instance_id)
 
@@ -28,8 +30,13 @@ class _Rewind:
     def __init__(self, history: Table, instances: InstanceTable) -> None:
         self._history = history
         self._instances = instances
+        self._entered: set[str] = set()
 
     async def run(self, instance_id: str) -> list[str]:
+        # A damaged row can name the instance itself, or its parent, as the child.
+        if instance_id in self._entered:
+            return []
+        self._entered.add(instance_id)
         partition = eq("PartitionKey", escape_key(instance_id))
         execution = partition & eq("ExecutionId", await self.current_execution(instance_id, partition))
         ended = eq("OrchestrationStatus", "Failed") & eq("EventType", "ExecutionCompleted")
@@ -51,7 +58,7 @@ class _Rewind:
         ]
         if not rows:
             raise InstanceNotFound(instance_id)
-        return str(rows[-1].properties["ExecutionId"])
+        return str(_column(rows[-1], "ExecutionId", str))
 
     async def undo(self, failed: Row, execution: Condition) -> list[str]:
         """Undo a failure and the event that scheduled the task. Returns the instances below it that need a wake-up."""
@@ -64,13 +71,12 @@ class _Rewind:
                 for row in await self.scheduling(failed, execution, "SubOrchestrationInstanceCreated"):
                     # This event is kept, because the parent continues to wait for the same child.
                     await self.replace(row, {"Reason": _reason(row)})
-                    leaves += await self.run(str(row.properties["InstanceId"]))
+                    leaves += await self.run(str(_column(row, "InstanceId", str)))
         await self.undo_event(failed)
         return leaves
 
     async def scheduling(self, failed: Row, execution: Condition, event_type: str) -> list[Row]:
-        task_id = failed.properties.get("TaskScheduledId", 0)
-        assert isinstance(task_id, int)
+        task_id = _column(failed, "TaskScheduledId", int) if "TaskScheduledId" in failed.properties else 0
         where = execution & eq("EventId", task_id) & eq("EventType", event_type)
         return [row async for row in query_rows(self._history, where)]
 
@@ -82,6 +88,18 @@ class _Rewind:
         # Under the row's ETag, so that two clients that rewind at the same time cannot undo each other's changes.
         changed = Row(row.partition_key, row.row_key, {**row.properties, **changes})
         await self._history.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
+
+
+def _column(row: Row, name: str, kind: type[Value]) -> Value:
+    """Return the value of a column. Raises UnreadableRow if it is missing or has another type."""
+    value = row.properties.get(name)
+    # Not isinstance: bool is a subclass of int.
+    if type(value) is not kind:
+        raise UnreadableRow(
+            f"History row {row.row_key} of partition {row.partition_key} cannot be rewound: the column {name} has the "
+            f"value {value!r}."
+        )
+    return value
 
 
 def _reason(row: Row) -> str:

@@ -14,7 +14,7 @@ from emulator.durable.azurestorage.messaging.sender import MessageSender
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.polling.backoff import Backoff
-from emulator.polling.outage import StorageOutage
+from emulator.polling.failures import Failures
 
 _PAUSE_WITHOUT_LEASE = timedelta(seconds=1)
 
@@ -87,7 +87,7 @@ class ControlQueuePoller:
 
     async def _poll(self, queue: TaskQueue) -> None:
         backoff = Backoff(self._longest_pause)
-        outage = StorageOutage(f"Reading control queue {queue.name}", self._clock)
+        failures = Failures(f"Reading control queue {queue.name}", self._clock)
 
         async def fetch() -> int:
             messages = await queue.get(self._batch_size)
@@ -108,9 +108,9 @@ class ControlQueuePoller:
                 count = await run_to_completion(fetch())
             except Exception as error:
                 # A loop that ends would end the host, whose next start may meet the same error.
-                await outage.wait_before_retry(error)
+                await failures.wait_before_retry(error)
                 continue
-            outage.resolved()
+            failures.resolved()
             if count:
                 backoff.reset()
             # A full batch means that there are probably more messages.

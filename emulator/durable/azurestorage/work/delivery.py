@@ -37,6 +37,10 @@ _NO_ACTION = -1
 # A result can only overtake a checkpoint that is under way. After the retry delays of five deliveries (about a minute)
 # that checkpoint has been saved or given up, so the result is for no execution.
 _LAST_EARLY_DELIVERY = 5
+# An episode that was not saved is repeated as soon as the locks of its messages end, after five minutes by default, and
+# makes the same requests. A response that has waited for longer (the retry delays of ten deliveries are about 17
+# minutes) belongs to a request that the repeated episode did not make, because other messages had arrived by then.
+_LAST_UNREQUESTED_DELIVERY = 10
 
 # A client writes the status row right after the message. If the row is missing after the retry delays of ten
 # deliveries (about 17 minutes), the client crashed in between.
@@ -197,6 +201,9 @@ def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced
         return DeliveryPlan(reload=True)
     if not history.is_loaded:
         too_early, discard = _split_early(waiting, replaced)
+        # A host may have been killed after it replaced the execution, and before it wrote the status row.
+        if any(message.dequeue_count > 1 for message in discard):
+            return DeliveryPlan(reload=True)
         return DeliveryPlan(too_early=too_early, discard=discard)
     if history.status is None:
         return _plan_without_history(waiting, replaced)
@@ -257,7 +264,7 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
         elif request_id is not None and request_id not in (request_ids or ()):
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
-            too_early.append(message)
+            (too_early if message.dequeue_count <= _LAST_UNREQUESTED_DELIVERY else discard).append(message)
         else:
             known.add(event)
             if isinstance(request_id, str):

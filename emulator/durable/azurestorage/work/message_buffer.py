@@ -22,8 +22,7 @@ from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.lock_renewal import LockRenewer
-from emulator.polling.outage import report_outage
-from emulator.storage.port import ZERO
+from emulator.storage.port import ZERO, StorageOutage
 
 _log = get_logger(__name__)
 
@@ -139,7 +138,7 @@ class MessageBuffer:
         # The messages stay in the buffer until the requests have ended, so that a copy that is received in the
         # meantime is recognised as the same message.
         self.let_expire(messages)
-        failures = [outcome for outcome in outcomes if outcome is not None and not report_outage(outcome)]
+        failures = [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, StorageOutage)]
         if failures:
             # One line for the batch: its requests have the same cause of failure, the storage service. Any other error
             # is a defect, and needs its traceback. In both cases the messages are received again.

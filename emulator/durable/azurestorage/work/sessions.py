@@ -34,6 +34,7 @@ from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.log_once import LogOnce
+from emulator.storage.port import StorageOutage
 
 _log = get_logger(__name__)
 
@@ -412,7 +413,7 @@ class Sessions:
 
     def _report(self, session: Session, problem: str, error: Exception) -> None:
         """Log why the messages of an instance are retried; the same reason only once, because it may stay for days."""
-        if self._reported.is_first(session.instance_id, str(error)):
+        if not isinstance(error, StorageOutage) and self._reported.is_first(session.instance_id, str(error)):
             # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
             traceback = None if isinstance(error, EmulatorError) else error
             _log.error('Instance "%s" %s: %s', session.instance_id, problem, error, exc_info=traceback)

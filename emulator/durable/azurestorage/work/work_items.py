@@ -5,6 +5,7 @@ Source: docs/protocol/task-hub-storage.md chapter 6.7 (durabletask: AzureStorage
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -19,8 +20,9 @@ from emulator.durable.hub import ActivityWorkItem
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
+from emulator.polling.failures import Failures
 from emulator.polling.lock_renewal import LockRenewer
-from emulator.polling.outage import StorageOutage
+from emulator.storage.port import StorageOutage
 
 _log = get_logger(__name__)
 
@@ -43,7 +45,7 @@ class WorkItems:
             clock, shortest_lock=sender.work_items.first_lock, on_lost=_log_lost
         )
         self._may_have_more = True
-        self._outage = StorageOutage(f"Reading work-item queue {sender.work_items.name}", clock)
+        self._failures = Failures(f"Reading work-item queue {sender.work_items.name}", clock)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -58,9 +60,10 @@ class WorkItems:
                 try:
                     await self._sender.work_items.give_back(message)
                 except EmulatorError as error:
-                    _log.warning(
-                        "An activity could not be returned to its queue; it is retried when its lock ends: %s", error
-                    )
+                    # Not a warning in an outage: there may be many, and the account has logged the reason.
+                    level = logging.DEBUG if isinstance(error, StorageOutage) else logging.WARNING
+                    text = "An activity could not be returned to its queue; it is retried when its lock ends: %s"
+                    _log.log(level, text, error)
 
     def in_flight(self) -> Collection[tuple[str, int]]:
         """Return the activities that this host has received and not completed, as instance id and event id."""
@@ -76,9 +79,9 @@ class WorkItems:
                 # Not cancelled between the response, which has locked messages, and storing them in `_fetched`.
                 await run_to_completion(self._fetch())
             except Exception as error:
-                await self._outage.wait_before_retry(error)
+                await self._failures.wait_before_retry(error)
             else:
-                self._outage.resolved()
+                self._failures.resolved()
         message = self._fetched.popleft()
         return ActivityWorkItem(message=message.task, handle=message)
 

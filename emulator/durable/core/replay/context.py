@@ -147,6 +147,10 @@ class OrchestrationContext:
 
         Raises NonDeterminism if the event records a decision that the program did not make.
         """
+        if self._has_ended and not isinstance(event, RecordedAction):
+            # Terminated by an earlier message of this episode. The program must not continue: what it decides would be
+            # sent and recorded behind the end. What it had decided before may be recorded behind that message.
+            return
         if self._suspension is None or isinstance(event, _HANDLED_WHILE_SUSPENDED):
             self._apply(event)
         elif not isinstance(event, ExecutionSuspended):

@@ -46,7 +46,7 @@ class EntityCalls:
     def send(self, action: CallEntity | SignalEntity, number: int, *, now: Instant) -> SentRequest:
         """Return the request of the action with the id `number`.
 
-        `now`: clock of the episode at which the replay has arrived.
+        `now`: time of the requests of the episode at which the replay has arrived.
         """
         # Computed even if the history has the request: the counter is part of the name, and .NET counts every request.
         name = f"{self._caller.instance_id}_{now.text7}_{self._request_count}"

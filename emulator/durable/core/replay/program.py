@@ -47,6 +47,7 @@ from emulator.durable.core.replay.external_events import EventTrace
 from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
+from emulator.instant import Instant
 
 _NOT_STORABLE = "has half of a surrogate pair. No row or blob can be named after it. Use complete characters."
 
@@ -89,10 +90,12 @@ def replay(
     *,
     started: ExecutionStarted,
     settings: ReplaySettings,
+    sent_at: Instant | None = None,
 ) -> Replayed:
     """Replay the actions of `response` over the stored events `past` and this episode's events `new`.
 
-    `started`: the event that began the execution. A non-determinism does not raise: it fails the execution.
+    `started`: the event that began the execution. `sent_at`: time of new requests to entities; None: the time of the
+    episode. A non-determinism does not raise: it fails the execution.
     """
     # New events are messages that were received. Only the stored history records actions.
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
@@ -102,6 +105,7 @@ def replay(
     try:
         for event in past:
             context.handle(event)
+        program.sent_at = sent_at
         # Traces of past events were logged in the episodes in which they were new.
         logged = len(context.events.trace)
         for event in new:
@@ -125,7 +129,7 @@ def replay(
 class _ActionProgram:
     """List of actions that runs as a program on an orchestration context.
 
-    `recorded`: the actions of the history by id.
+    `recorded`: the actions of the history by id. `sent_at`: time of requests to entities; None: the current time.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class _ActionProgram:
         settings: ReplaySettings,
     ) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self.sent_at: Instant | None = None
         self.context = OrchestrationContext(lambda: run(self._run()), compares=response.actions is not None)
         self._response = response
         self._started = started
@@ -291,7 +296,7 @@ class _ActionProgram:
             raise Failure(f"The entity key {entity.key!a} {_NOT_STORABLE}")
         self._require(FunctionKind.ENTITY, entity.name)
         context = self.context
-        request = self._entity_calls.send(action, context.next_id, now=context.now)
+        request = self._entity_calls.send(action, context.next_id, now=self.sent_at or context.now)
         context.send_event(action.instance_id, request)
         return request.id
 

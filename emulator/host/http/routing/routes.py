@@ -14,7 +14,7 @@ from aiohttp import web
 
 from emulator.host.http.keys.authorization import Access, SystemLevel
 from emulator.host.http.routing.matching import match
-from emulator.host.http.routing.templates import Template, parse_template
+from emulator.host.http.routing.templates import Parameter, Template, parse_template
 from emulator.host.port import Webhook
 
 _WEBHOOK_METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS")
@@ -65,6 +65,32 @@ def first_match(routes: Sequence[Route], method: str, path: Sequence[str]) -> tu
     return None
 
 
+# No constraint accepts all of these values of a parameter: one is no number, one no letter, one too long, and so on.
+_SAMPLE_VALUES = ("1", "a", "\N{SNOWMAN}" * 300)
+
+
+def _sample_paths(template: Template) -> Sequence[Sequence[str]]:
+    """Return paths that match the template, among them all kinds that an earlier route might not take.
+
+    Empty for a template that has a segment of several parts.
+    """
+    paths: list[list[str]] = []
+    for value in _SAMPLE_VALUES:
+        path: list[str] = []
+        for segment in template.segments:
+            match segment.only:
+                case str() as literal:
+                    path.append(literal)
+                case Parameter() as parameter:
+                    if parameter.optional or parameter.default is not None or parameter.catch_all:
+                        paths.append(list(path))
+                    path.extend([value, value] if parameter.catch_all else [value])
+                case None:
+                    return []
+        paths.append(path)
+    return paths
+
+
 class FunctionRoutes:
     """Routes of the HTTP functions whose listeners are running, in matching order."""
 
@@ -82,17 +108,15 @@ class FunctionRoutes:
     def shadowing(self, route: Route) -> Route | None:
         """Return an earlier route that takes every request meant for this one; None if there is none.
 
-        Only templates without parameters are checked: for others it depends on the request.
+        Found for literals, and for parameters behind a parameter or catch-all without constraints. Segments of several
+        parts are not checked.
         """
-        path = [segment.only for segment in route.template.segments]
-        literals = [part for part in path if isinstance(part, str)]
-        if len(literals) < len(path):
-            return None
+        paths = _sample_paths(route.template)
         for earlier in self._routes[: self._routes.index(route)]:
             takes_methods = earlier.methods is None or (
                 route.methods is not None and set(route.methods) <= set(earlier.methods)
             )
-            if takes_methods and match(earlier.template, literals) is not None:
+            if takes_methods and paths and all(match(earlier.template, path) is not None for path in paths):
                 return earlier
         return None
 
