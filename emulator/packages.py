@@ -55,7 +55,7 @@ def require(name: str) -> None:
     except ImportError as error:
         raise UnusablePackage(name, f"The package {name} cannot be imported ({error}).") from error
     version = getattr(module, "__version__", None)
-    if version is None:
+    if not version:
         # Imported late: it takes longer than the import of most packages, and few of them have no __version__.
         from importlib import metadata
 
