@@ -100,17 +100,6 @@ def replay(
     # New events are messages that were received. Only the stored history records actions.
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
     program = _ActionProgram(response, started, recorded, settings)
-    try:
-        return _play(program, response, past, new)
-    finally:
-        # The program and its context refer to each other. Without this, input and output, which can be large, would
-        # stay in memory until the next garbage collection.
-        vars(program).clear()
-
-
-def _play(
-    program: _ActionProgram, response: OrchestratorResponse, past: Sequence[HistoryEvent], new: Sequence[HistoryEvent]
-) -> Replayed:
     context = program.context
     played = 0
     try:
@@ -123,18 +112,22 @@ def _play(
             context.handle(event)
             played += 1
         context.conclude()
+        trace = context.events.trace[logged:]
+        return Replayed(
+            decisions=context.decisions,
+            played=played,
+            trace=trace,
+            diagnostics=[*program.diagnostics, *diagnose(context, new, program.unreached, response, trace)],
+        )
     except NonDeterminism as difference:
         # The decisions made so far stay, although some have ids that the history contains: .NET records and sends them
         # too.
         context.fail(str(difference))
         return Replayed(decisions=context.decisions, played=played, diagnostics=[nondeterminism_diagnostic(difference)])
-    trace = context.events.trace[logged:]
-    return Replayed(
-        decisions=context.decisions,
-        played=played,
-        trace=trace,
-        diagnostics=[*program.diagnostics, *diagnose(context, new, program.unreached, response, trace)],
-    )
+    finally:
+        # The program and its context refer to each other. Without this, input and output, which can be large, would
+        # stay in memory until the next garbage collection.
+        vars(program).clear()
 
 
 class _ActionProgram:
