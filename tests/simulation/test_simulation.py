@@ -41,9 +41,9 @@ def failures(seeds: Sequence[int], *, scenarios: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("first", range(1, 51, 10))
+@pytest.mark.parametrize("first", range(1, 19, 6))
 def test_no_rule_is_broken(first: int) -> None:
-    assert "\n".join(failures(range(first, first + 10), scenarios=SMALL)) == ""
+    assert "\n".join(failures(range(first, first + 6), scenarios=SMALL)) == ""
 
 
 @pytest.mark.soak
