@@ -179,6 +179,11 @@ async def conversions(app: AppUnderTest) -> None:
     await eventually(is_converted, "converted amount")
 
 
+async def payments(app: AppUnderTest) -> None:
+    order = {"item": "desk", "card": new_id(), "amount": 300}
+    assert (await app.wait(app.client.start_new("checkout", client_input=order))).output.startswith("desk shipped")
+
+
 async def timer_report(app: AppUnderTest) -> None:
     assert (await app.post("/api/sales", json={"product": "tea", "amount": 4.5})).status == 202
     await app.fire("morning")
@@ -201,6 +206,7 @@ SCENARIOS: dict[str, Callable[[AppUnderTest], Awaitable[None]]] = {
     "human-interaction": human_interaction,
     "monitor": monitor,
     "order-processing": order_processing,
+    "payments": payments,
     "queue-to-blob": queue_to_blob,
     "retries-and-compensation": retries,
     "retry-policies": conversions,
@@ -229,10 +235,11 @@ Open = Callable[[Path], AbstractAsyncContextManager[AppUnderTest]]
 
 @pytest.fixture(params=["file", pytest.param("azurite", marks=pytest.mark.azurite)])
 def open_on_store(request: pytest.FixtureRequest, booking: str, tmp_path: Path) -> Open:
+    settings = {"BOOKING_URL": booking, "PAYMENTS_FILE": str(tmp_path / "payments.jsonl")}
     if request.param == "file":
-        return lambda folder: start(folder, storage=tmp_path / "store.db", settings={"BOOKING_URL": booking})
+        return lambda folder: start(folder, storage=tmp_path / "store.db", settings=settings)
     hub = {"AzureFunctionsJobHost__extensions__durableTask__hubName": f"Sample{new_id()}"}
-    settings = {"AzureWebJobsStorage": request.getfixturevalue("azurite"), "BOOKING_URL": booking, **hub}
+    settings |= {"AzureWebJobsStorage": request.getfixturevalue("azurite"), **hub}
     return lambda folder: start(folder, storage=None, clock="real", settings=settings)
 
 

@@ -158,8 +158,8 @@ class _HistorySummary:
 
 def after(episode: Instant) -> Instant:
     """Return the earliest time of the episode after one with this time."""
-    # Python has microseconds, and releases of the SDK look for the next episode by its later time.
-    return episode + timedelta(microseconds=1)
+    # One tick: Python reads the time in microseconds, and timers that are computed from it have whole ones.
+    return episode.plus_ticks(1)
 
 
 def _accepted(messages: Sequence[TaskMessage], past: _HistorySummary, started: ExecutionStarted) -> list[TaskMessage]:

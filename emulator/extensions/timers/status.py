@@ -113,13 +113,15 @@ def _time(name: str, value: Any, zone: LocalZone) -> Instant:
     if value is None:
         return UNSET
     try:
+        # Without the offset, which can move such a time out of the years 1 to 9999.
+        shown = Instant.parse(value[: len("0001-01-01T00:00:00")])
+        if shown < _UNSET_BEFORE:
+            return UNSET
+        if shown > _NEVER_FROM:
+            return NEVER
         moment = Instant.parse(value)
     except (TypeError, ValueError, AttributeError):
         raise InvalidStatus(f"{name} is {json.dumps(value)[:100]}, which is no time") from None
-    if moment < _UNSET_BEFORE:
-        return UNSET
-    if moment > _NEVER_FROM:
-        return NEVER
     # A time without an offset is local.
     has_offset = value[-1] in "Zz" or value[-6] in "+-" or value[-5] in "+-"
     return moment if has_offset else zone.instant(moment.datetime.replace(tzinfo=None))
