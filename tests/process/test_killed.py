@@ -178,11 +178,11 @@ def test_order_completes_once_if_the_host_is_killed_during_payment(shop: Shop, p
     assert provider.asked.empty()
 
 
-# All pairs take a minute.
+# Each takes many seconds; that no start is lost is also tested call by call (test_crash_anywhere.py).
 @pytest.mark.parametrize(
     ("shop", "mode"),
     [
-        pytest.param("builtin", ()),
+        pytest.param("builtin", (), marks=pytest.mark.soak),
         pytest.param("azurite", ("--no-reload",), marks=[pytest.mark.azurite, pytest.mark.soak]),
         pytest.param("builtin", ("--no-reload",), marks=pytest.mark.soak),
         pytest.param("azurite", (), marks=[pytest.mark.azurite, pytest.mark.soak]),
@@ -227,6 +227,7 @@ def test_restart_after_a_change_loses_and_repeats_nothing(shop: Shop, provider: 
 
 
 @pytest.mark.azurite
+@pytest.mark.soak
 @pytest.mark.usefixtures("usual_ports")
 def test_azurite_stops_after_the_host(tmp_path: Path, provider: Provider) -> None:
     shop = new_shop(tmp_path, AzureWebJobsStorage="UseDevelopmentStorage=true", PAYMENT_URL=provider.url)

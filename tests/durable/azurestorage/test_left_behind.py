@@ -34,6 +34,9 @@ REWOUND = {"rewind", "rewind_with_child"}
 # In these it depends on the machine how far the work was.
 SOMEWHERE_IN_BETWEEN = {"half_a_fan_out", "eternal_loop"}
 
+# Each starts and kills a host process, which takes seconds.
+EVERY_TIME = {"child_waiting", "entity_with_state", "large_payload_kept"}
+
 # What differs from run to run: times, ids, names of machines and blobs, running numbers.
 _VOLATILE = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|\+00:00)?"), "TIME"),
@@ -58,7 +61,10 @@ def test_the_strict_reader_reads_what_dotnet_finished(recordings: RecordingSet, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("scenario", GOLDEN_3_19.midflight_names)
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(name, marks=() if name in EVERY_TIME else pytest.mark.soak) for name in GOLDEN_3_19.midflight_names],
+)
 def test_a_killed_host_leaves_what_dotnet_left(scenario: str, tmp_path: Path, unused_tcp_port: int) -> None:
     recorded = GOLDEN_3_19.midflight(scenario)
     hub, theirs = recorded["hub"], as_dump(recorded["storage"])

@@ -189,6 +189,7 @@ def ids(word: str, count: int) -> list[str]:
     return [f"{word}{number}" for number in range(count)]
 
 
+@pytest.mark.soak
 async def test_two_hosts_share_the_work_and_one_hands_over(hosts: Hosts, client: World) -> None:
     hosts.start("a", "b")
     await hosts.share(("a", 2), ("b", 2))

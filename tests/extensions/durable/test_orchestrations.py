@@ -309,7 +309,14 @@ def repeat(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "check"), [("xy", True), ("xy", False), ('"/', False), ("\u2028\U0001f40d", False)], ids=ascii
+    ("text", "check"),
+    [
+        ("xy", True),
+        pytest.param("xy", False, marks=pytest.mark.soak),
+        pytest.param('"/', False, marks=pytest.mark.soak),
+        ("\u2028\U0001f40d", False),
+    ],
+    ids=ascii,
 )
 async def test_payloads_of_megabytes_arrive_unchanged(text: str, check: bool, tmp_path: Path) -> None:
     async with start(write_app(tmp_path, DURABLE_APP, LARGE), check_determinism=check) as app:

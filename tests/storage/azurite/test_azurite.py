@@ -347,6 +347,7 @@ async def test_starts_at_the_same_time_share_one_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.azurite
+@pytest.mark.soak
 async def test_an_app_with_data_of_its_own_keeps_them(tmp_path: Path, data: Path) -> None:
     """Version 0.1.0 stored the data of Azurite in the folder .azurite of each app."""
     usual = free_ports()
@@ -472,6 +473,7 @@ async def test_in_memory_azurite_ends_when_its_parent_is_killed(tmp_path: Path) 
 
 
 @pytest.mark.azurite
+@pytest.mark.soak
 @pytest.mark.usefixtures("data")
 async def test_data_is_saved_when_the_only_user_is_killed(tmp_path: Path) -> None:
     usual = free_ports()
