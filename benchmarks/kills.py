@@ -72,7 +72,7 @@ async def run(limit: int, kills: int) -> tuple[float, int]:
                     began = time.perf_counter()
                 if number < kills:
                     await asyncio.sleep(_WORKS_SECONDS)
-                    os.kill(process_id, signal.SIGKILL)
+                    os.kill(process_id, getattr(signal, "SIGKILL", signal.SIGTERM))
                 else:
                     for instance in range(_INSTANCES):
                         await host.result(f"i{instance}", every=0.05)
