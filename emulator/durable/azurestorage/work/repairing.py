@@ -261,7 +261,8 @@ class Repairer:
             return []
         history = await self._history.load(instance_id)
         if only_activities:
-            return await self._undo(history, self._lost_activities(history, activities_are_lost))
+            activities = open_actions(history.events).activities
+            return await self._undo(history, self._lost(instance_id, activities, activities_are_lost))
         if history.execution_id is None:
             return await self._start_again(status)
         if history.status is not None and history.status.is_terminal:
@@ -301,19 +302,19 @@ class Repairer:
                 sent.append(f"result of child {child.instance_id}")
             elif await self._instances.row(child.instance_id) is None:
                 undone.append(child)
-        return sent + await self._undo(history, [*undone, *self._lost_activities(history, activities_are_lost)])
+        lost = self._lost(history.instance_id, actions.activities, activities_are_lost)
+        return sent + await self._undo(history, [*undone, *lost])
 
-    def _lost_activities(self, history: History, activities_are_lost: bool) -> Sequence[TaskScheduled]:
+    def _lost(
+        self, instance_id: str, activities: Sequence[TaskScheduled], activities_are_lost: bool
+    ) -> Sequence[TaskScheduled]:
+        """Return those of the open activities that are lost; if that is not known yet, none, and keep the instance."""
         running = self._in_flight()
-        activities = [
-            activity
-            for activity in open_actions(history.events).activities
-            if (history.instance_id, activity.event_id) not in running
-        ]
-        if activities and not activities_are_lost:
-            self._left[history.instance_id] = True
+        lost = [activity for activity in activities if (instance_id, activity.event_id) not in running]
+        if lost and not activities_are_lost:
+            self._left[instance_id] = True
             return ()
-        return activities
+        return lost
 
     async def _undo(
         self, history: History, undone: Sequence[TaskScheduled | SubOrchestrationInstanceCreated]
@@ -335,9 +336,9 @@ class Repairer:
         self, child: SubOrchestrationInstanceCreated, parent: OrchestrationInstance
     ) -> HistoryEvent | None:
         """Return the result that an ended child sent to its parent; None if it has not ended, or has another parent."""
-        events = (await self._history.load(child.instance_id)).events
-        started = next((event for event in events if isinstance(event, ExecutionStarted)), None)
-        ended = next((event for event in events if isinstance(event, ExecutionCompleted)), None)
+        history = await self._history.load(child.instance_id)
+        started = history.started
+        ended = next((event for event in history.events if isinstance(event, ExecutionCompleted)), None)
         if started is None or ended is None or started.parent is None or started.parent.instance != parent:
             return None
         if ended.status is RuntimeStatus.COMPLETED:
