@@ -223,6 +223,55 @@ COMMANDS: Final = (
         run="durable_hub:run_delete_hub",
         is_alias=True,
     ),
+    Command(
+        words=(
+            "keys",
+            "list",
+        ),
+        summary="list the names of the access keys",
+        parse="keys_arguments:parse_keys_list",
+        run="keys_commands:run_keys_list",
+    ),
+    Command(
+        words=("keys",),
+        summary="list the names of the access keys",
+        parse="keys_arguments:parse_keys_list",
+        run="keys_commands:run_keys_list",
+        is_alias=True,
+    ),
+    Command(
+        words=(
+            "keys",
+            "show",
+        ),
+        summary="print the value of a key",
+        parse="keys_arguments:parse_keys_show",
+        run="keys_commands:run_keys_show",
+    ),
+    Command(
+        words=(
+            "keys",
+            "set",
+        ),
+        summary="add or replace a key",
+        parse="keys_arguments:parse_keys_set",
+        run="keys_commands:run_keys_set",
+    ),
+    Command(
+        words=(
+            "keys",
+            "delete",
+        ),
+        summary="delete a key",
+        parse="keys_arguments:parse_keys_delete",
+        run="keys_commands:run_keys_delete",
+    ),
+    Command(
+        words=("open",),
+        summary="open the dashboard of the running host in the browser",
+        parse="open_arguments:parse_open",
+        run="opening:run_open",
+    ),
     # A transfer removes unfinished files after Ctrl-C.
     Command(
         words=("storage", "export"),
@@ -248,15 +297,28 @@ COMMANDS: Final = (
         arguments=("copy",),
         cleans_up=True,
     ),
+    Command(
+        words=("completion",),
+        summary="print a script that completes commands in a shell",
+        parse="completion_arguments:parse_completion",
+        run="completing:run_completion",
+    ),
 )
 
 GROUPS: Final = {
     "host": "run the function app in the current folder",
     "send": "put data into the app's storage, or an event into one of its functions",
     "durable": "list, show, start and control orchestrations and entities",
+    "keys": "list, show, set and delete the access keys of the app",
     "storage": "export, import and copy storage accounts",
 }
 """What the commands of a group do, by the group's word."""
+
+
+def find_command(words: Sequence[str]) -> Command | None:
+    """Return the command whose words a command line begins with, the one with the most words; None: there is none."""
+    matching = [command for command in COMMANDS if tuple(words[: len(command.words)]) == command.words]
+    return max(matching, key=lambda command: len(command.words), default=None)
 
 
 def _imported(name: str) -> Callable[..., Any]:

@@ -15,8 +15,9 @@ from emulator.app_storage import open_app_storage
 from emulator.cli.durable_choice import HubChoice
 from emulator.cli.host_client import HostClient, HostNotRunning, Response, find_host
 from emulator.clock import SystemClock
+from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import find_project_root
-from emulator.config.start import StartOptions, configure
+from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.errors import EmulatorError
@@ -27,6 +28,7 @@ from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import DEFAULT
 from emulator.host.http.callers import CallerRules
 from emulator.ids import new_id
+from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
 _BASE = "/runtime/webhooks/durabletask"
@@ -64,10 +66,9 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
         else:
             yield _HostApi(host, choice)
             return
-    async with open_hub_storage(choice) as storage:
-        sys.stderr.write(f"No host of this app is running. Using the {storage.description}.\n")
-        if needs_hub:
-            await storage.require_hub()
+    async with open_hub_storage(choice, must_exist=needs_hub) as storage:
+        reason = "No host of this app is running. " if choice.storage is None else ""
+        sys.stderr.write(f"{reason}Using the {storage.description}.\n")
         yield storage
 
 
@@ -128,40 +129,17 @@ class _HostApi:
 
 
 class HubStorage:
-    """A task hub in storage that no host serves. Implements `DurableApi`.
+    """A task hub in storage that no host serves. Implements `DurableApi`."""
 
-    `instances`: account and name of its table of status rows.
-    """
-
-    def __init__(
-        self,
-        api: HttpApi,
-        account: StorageAccount,
-        *,
-        hub: str,
-        choice: HubChoice,
-        instances: tuple[StorageAccount, str],
-    ) -> None:
+    def __init__(self, api: HttpApi, account: StorageAccount, choice: HubChoice, options: DurableTaskOptions) -> None:
         self.account = account
-        self.hub = hub
-        self._instances = instances
+        self.hub = options.stored_hub_name
         self._api = api
         self._choice = choice
 
     @property
     def description(self) -> str:
         return f'task hub "{self.hub}" in {self.account.description}'
-
-    async def require_hub(self) -> None:
-        """Raise RequestRefused if the task hub does not exist."""
-        account, table = self._instances
-        async for name in account.tables():
-            if name.lower() == table.lower():
-                return
-        raise RequestRefused(
-            f"There is no {self.description}. A host creates it at its start. For another hub add --hub NAME, for "
-            "another storage --storage STORAGE."
-        )
 
     async def send(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -187,36 +165,66 @@ class HubStorage:
 
 
 @asynccontextmanager
-async def open_hub_storage(choice: HubChoice) -> AsyncIterator[HubStorage]:
-    """Open the storage of a task hub, as a start of the app would. Raises ConfigurationError and errors of storage."""
+async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncIterator[HubStorage]:
+    """Open the storage of a task hub, as a start of the app would.
+
+    `must_exist`: raise RequestRefused if the hub does not exist. Otherwise requests create it.
+    Raises ConfigurationError, and errors of storage.
+    """
     clock = SystemClock()
     options = StartOptions(app=find_project_root(choice.app), storage=choice.storage, create_host_json=False)
 
     def print_line(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
+    async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
+        configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
+        settings = configuration.settings
+        durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)
+        durable = replace(durable, hub_name=choice.hub or durable.hub_name)
+        connection = choice.connection or durable.storage_provider.connection_name
+        builtin = resolve_connection(settings, connection)
+        # Opening would create the file.
+        if must_exist and isinstance(builtin, BuiltinConnection) and builtin.path and not builtin.path.exists():
+            raise RequestRefused(
+                f"There is no built-in store at {builtin.path}. A host creates it at its start. For another one add "
+                "--storage STORAGE."
+            )
+        async with open_accounts(settings, clock) as accounts:
+            hub = HubStorage(_api(durable, accounts, configuration), accounts(connection), choice, durable)
+            if must_exist and not await _exists(durable, accounts, accounts(connection)):
+                raise RequestRefused(
+                    f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
+                    "for another storage --storage STORAGE."
+                )
+            yield hub
+
+
+def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: Configuration) -> HttpApi:
     async def no_key() -> str:
         return ""
 
-    async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
-        configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
-        durable = resolve_options(configuration.host.section(DurableTaskOptions), configuration.settings)
-        durable = replace(durable, hub_name=choice.hub or durable.hub_name)
-        provider, hub = durable.storage_provider, durable.stored_hub_name
-        async with open_accounts(configuration.settings, clock) as accounts:
-            api = HttpApi(
-                durable,
-                HubDirectory(durable, accounts, clock=clock, new_id=new_id),
-                DurableFunctions(app_is_loaded=False),
-                clock=clock,
-                profile=DEFAULT,
-                system_key=no_key,
-                callers=CallerRules.of(configuration),
-                strict_purge=True,
-            )
-            account = accounts(choice.connection or provider.connection_name)
-            tracking = provider.tracking_store_connection_name
-            prefix = provider.tracking_store_name_prefix if tracking else None
-            names = HubNames(hub=hub, partition_count=provider.partition_count, tracking_prefix=prefix)
-            instances = (accounts(tracking) if tracking else account, names.instances_table)
-            yield HubStorage(api, account, hub=hub, choice=choice, instances=instances)
+    clock = SystemClock()
+    return HttpApi(
+        durable,
+        HubDirectory(durable, accounts, clock=clock, new_id=new_id),
+        DurableFunctions(app_is_loaded=False),
+        clock=clock,
+        profile=DEFAULT,
+        system_key=no_key,
+        callers=CallerRules.of(configuration),
+        strict_purge=True,
+    )
+
+
+async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts, account: StorageAccount) -> bool:
+    """Return whether the table of the hub's status rows exists."""
+    provider = durable.storage_provider
+    tracking = provider.tracking_store_connection_name
+    prefix = provider.tracking_store_name_prefix if tracking else None
+    names = HubNames(hub=durable.stored_hub_name, partition_count=provider.partition_count, tracking_prefix=prefix)
+    async for name in (accounts(tracking) if tracking else account).tables():
+        # Azure ignores the case of table names.
+        if name.lower() == names.instances_table.lower():
+            return True
+    return False

@@ -28,7 +28,7 @@ def run_delete_hub(command: DeleteHub) -> int:
 
 
 async def _delete(command: DeleteHub) -> int:
-    async with open_hub_storage(command.where) as storage:
+    async with open_hub_storage(command.where, must_exist=False) as storage:
         items = await list_items(storage.account, hub_items(storage.hub))
         if not items:
             raise RequestRefused(

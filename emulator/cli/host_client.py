@@ -68,6 +68,11 @@ class HostClient:
         # Proxies of the environment are meant for other machines.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
+    @property
+    def used_key(self) -> str | None:
+        """The master key that requests have; None if the host does not ask for it."""
+        return self._key
+
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
