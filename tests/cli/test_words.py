@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.cli.arguments import Start, parse
+from emulator.cli.start_arguments import parse_start
 from tests.processes import run
 from tests.running_apps import write_app
 
@@ -44,10 +44,8 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
         (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
         (("--port", "8080"), "azemu: expected a command, not '--port'. Did you mean 'azemu start --port 8080'?\n"),
         (("--versoin",), "azemu: expected a command, not '--versoin'. Did you mean 'azemu --version'?\n"),
-        (
-            ("xyzzy",),
-            "azemu: unknown command 'xyzzy'. Known commands: start, invoke, send, host, storage, help, version.\n",
-        ),
+        (("xyzzy",), "azemu: unknown command 'xyzzy'. `azemu --help` lists the commands.\n"),
+        (("storage", "xyzzy"), "azemu: unknown command 'storage xyzzy'. Known commands: export, import, copy.\n"),
         (
             ("start", "--prot", "1"),
             "azemu: unknown argument '--prot'. Did you mean '--port'?\nTry 'azemu start --help'.\n",
@@ -102,6 +100,5 @@ def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path:
 
 def test_python_arguments_may_begin_with_a_dash() -> None:
     for words in (["--python-arguments", "-Xdev"], ["--language-worker", "-Xdev"], ["--python-arguments=-Xdev"]):
-        started = parse(["start", *words, "--verbose"])
-        assert isinstance(started, Start)
+        started = parse_start([*words, "--verbose"])
         assert (started.python_arguments, started.verbose) == ("-Xdev", True)
