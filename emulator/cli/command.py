@@ -10,10 +10,15 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 from emulator import exit_codes
 from emulator.cli.arguments import parse
 from emulator.errors import EmulatorError
+
+# Whose command line and console azemu follows.
+_CORE_TOOLS_VERSION: Final = "4.13.0"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The encoding of a terminal or file may lack a character (Windows). A question mark is better than a traceback.
         sys.stdout.reconfigure(errors="replace")
-    line = parse(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        arguments = sys.argv[1:]
+        # `azemu shim` installs the command as `func`. Editors read its version, and expect nothing but the number.
+        if Path(sys.argv[0]).stem.lower() == "func" and list(arguments) in (["--version"], ["-v"]):
+            sys.stdout.write(f"{_CORE_TOOLS_VERSION}\n")
+            return exit_codes.OK
+    line = parse(arguments)
     if isinstance(line, int):
         return line  # `parse` has printed the help or an error message.
     # See entry.py: until here, Ctrl-C ends the process at once.

@@ -44,6 +44,18 @@ class Command:
 COMMANDS: Final = (
     # Add a command at the place where the overview (`azemu --help`) shall list it.
     Command(
+        words=("init",),
+        summary="create an app from a template",
+        parse="scaffold_arguments:parse_init",
+        run="scaffolding:run_init",
+    ),
+    Command(
+        words=("new",),
+        summary="add a function to the app",
+        parse="scaffold_arguments:parse_new",
+        run="scaffolding:run_new",
+    ),
+    Command(
         words=("start",),
         summary="run the function app in the current folder (also: azemu host start)",
         parse="start_arguments:parse_start",
@@ -296,6 +308,12 @@ COMMANDS: Final = (
         run="transferring:run_transfer",
         arguments=("copy",),
         cleans_up=True,
+    ),
+    Command(
+        words=("shim",),
+        summary="install a command `func` that runs azemu",
+        parse="scaffold_arguments:parse_shim",
+        run="scaffolding:run_shim",
     ),
     Command(
         words=("completion",),

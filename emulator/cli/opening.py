@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from typing import Final
 from urllib.parse import quote
 
 from emulator import exit_codes
@@ -12,17 +11,21 @@ from emulator.cli.host_client import InvocationFailed, find_host
 from emulator.cli.open_arguments import Open
 from emulator.cli.printing import print_json
 
-_DASHBOARD: Final = "/azemu"
-
 
 def run_open(command: Open) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
-    if host.send("GET", _DASHBOARD).status >= 400:
-        raise InvocationFailed(f"The host at port {host.port} has no dashboard at {_DASHBOARD}.")
+    if host.dashboard is None:
+        raise InvocationFailed(f"The host at port {host.port} was started with --dashboard-path none.")
+    path = f"/{host.dashboard}/"
+    if host.send("GET", path).status >= 400:
+        raise InvocationFailed(
+            f"The host at port {host.port} has no dashboard at {path}. If it was started with --dashboard-path, leave "
+            "out --port and use the command in the folder of the app."
+        )
     # Browsers do not send the fragment of a URL to the server, so the key is in no log. The page reads it.
-    code = f"#code={quote(host.used_key, safe='')}" if host.used_key else ""
-    url = f"{host.origin}{_DASHBOARD}{code}"
+    code = f"#code={quote(host.used_key, safe='=')}" if host.used_key else ""
+    url = f"{host.origin}{path}{code}"
     if command.json:
         print_json({"url": url})
     else:

@@ -112,10 +112,15 @@ class DurableFunctions:
             f"Additional info: {additional}"
         )
 
-    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText) -> Returned:
-        """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
+    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText, *, instance_id: str) -> Returned:
+        """Run a registered function with the trigger's value. Raises what `Invoke` raises.
+
+        `instance_id`: of the orchestration or entity that runs it.
+        """
         function = self._functions[kind][name.lower()]
         # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry
         # policies do not apply: an orchestrator must run once per episode, and activities are retried by their
         # orchestrator.
-        return await function.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))
+        return await function.invoke(
+            TriggerEvent(value=Datum("string", value), reason="(null)", retried=False, instance_id=instance_id)
+        )
