@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.settings import find_project_root, load_settings
-from emulator.config.start import DEFAULT_PORT
+from emulator.config.start import DASHBOARD_PATH, DEFAULT_PORT
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.host_id import host_id
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
@@ -56,17 +56,31 @@ class HostClient:
     """A running host. Requests have the master key if the host asks for it.
 
     `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it. `name`: the
-    host's name or address in URLs.
+    host's name or address in URLs. `dashboard`: the path of its dashboard, None if it has none.
     """
 
-    def __init__(self, port: int, *, app: Path, key: str | None, name: str = LOCALHOST) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        app: Path,
+        key: str | None,
+        name: str = LOCALHOST,
+        dashboard: str | None = DASHBOARD_PATH,
+    ) -> None:
         self.port = port
+        self.dashboard = dashboard
         self.id: str | None = None
         self.origin = f"http://{name}:{port}"
         self._app = app
         self._key = key
         # Proxies of the environment are meant for other machines.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+    @property
+    def used_key(self) -> str | None:
+        """The master key that requests have; None if the host does not ask for it."""
+        return self._key
 
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
@@ -163,7 +177,8 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     found = []
     records = recorded_hosts(root)
     for record in records:
-        host = HostClient(record.port, app=root, key=key, name=reachable_name(record.address))
+        name = reachable_name(record.address)
+        host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)
         if _serves(host, own_id, key=key):
             found.append(host)
     # In a folder that cannot be written, hosts have no record.

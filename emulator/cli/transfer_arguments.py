@@ -70,7 +70,8 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
     if action != "export":
         parser.add_argument("--to", dest="target", metavar="CONNECTION", required=action == "copy", help=connection)
     if action != "copy":
-        parser.add_argument("file", type=Path, metavar="FILE")
+        meaning = "file to write" if action == "export" else "file that an export has written"
+        parser.add_argument("file", type=Path, metavar="FILE", help=meaning)
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from emulator import bound_json as json
+from emulator.config.start import Configuration
 from emulator.listening import LOCALHOST
 from emulator.private_files import make_private_folder, owner_only
 from emulator.process.predecessor import PORTS_FOLDER
@@ -21,18 +22,28 @@ from emulator.storage.gitignore import hide_from_git
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecord:
-    """A host that ran when the record was written. `started_at`: the time of its start in UTC, in ISO 8601."""
+    """A host that ran when the record was written. `started_at`: the time of its start in UTC, in ISO 8601.
+
+    `dashboard`: the path of its dashboard, one segment; None: it has none.
+    """
 
     port: int
     address: str
     started_at: str
+    dashboard: str | None
 
 
 @contextmanager
-def recorded_host(root: Path, *, address: str, port: int, started_at: datetime) -> Iterator[None]:
-    """Record the host of an app while entered. `root`: app folder. `port`: the bound port."""
+def recorded_host(configuration: Configuration, *, port: int, started_at: datetime) -> Iterator[None]:
+    """Record a host while entered. `port`: the bound port."""
+    root = configuration.root
     path = _file(root, port)
-    content = {"port": port, "address": address, "startedAt": started_at.isoformat()}
+    content = {
+        "port": port,
+        "address": configuration.address,
+        "startedAt": started_at.isoformat(),
+        "dashboard": configuration.dashboard_path,
+    }
     # In a folder that cannot be written, commands find the host by the port of local.settings.json.
     with suppress(OSError):
         make_private_folder(path.parent)
@@ -55,8 +66,14 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
     for path in (root / PORTS_FOLDER).glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
-            address, started_at = str(content["address"]), str(content["startedAt"])
-            records.append(HostRecord(port=int(content["port"]), address=address, started_at=started_at))
+            records.append(
+                HostRecord(
+                    port=int(content["port"]),
+                    address=str(content["address"]),
+                    started_at=str(content["startedAt"]),
+                    dashboard=content["dashboard"],
+                )
+            )
     return sorted(records, key=lambda record: record.started_at, reverse=True)
 
 

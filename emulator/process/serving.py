@@ -148,10 +148,7 @@ async def serve(
             with ExitStack() as stack:
                 # The supervisor records the host itself: its port answers also while the host process restarts.
                 if not configuration.listeners:
-                    address, now = configuration.address, clock.now()
-                    stack.enter_context(
-                        recorded_host(configuration.root, address=address, port=app.port, started_at=now)
-                    )
+                    stack.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
                 if host_chaos is not None:
                     stack.enter_context(host_chaos.happening())
                 async with background(pauses, name="pauses"):

@@ -105,8 +105,8 @@ class _Supervisor:
         with ExitStack() as stack:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))
-            address, port = self._configuration.address, self._listening.port
-            stack.enter_context(recorded_host(self._root, address=address, port=port, started_at=self._began_at))
+            port = self._listening.port
+            stack.enter_context(recorded_host(self._configuration, port=port, started_at=self._began_at))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
             self._served_mark, self._stacks_file = Path(folder) / "served", Path(folder) / "stacks"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)

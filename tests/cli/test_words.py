@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cli.arguments import parse
 from emulator.cli.start_arguments import parse_start
 from tests.processes import run
 from tests.running_apps import write_app
@@ -79,6 +80,26 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
 def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("azure", "functionapp", "publish", "my-app"), "Deploy with `func azure functionapp publish NAME`"),
+        (("azure", "functionapp", "logstream", "my-app"), "`azemu logs --follow` shows the log of the host"),
+        (("extensions", "install", "--package", "x"), "azemu needs no extension bundle"),
+        (("settings", "add", "Name", "value"), 'edit "Values" in local.settings.json'),
+        (("run", "greet"), "Use `azemu invoke NAME DATA`"),
+        (("pack",), "Use `func pack`"),
+    ],
+)
+def test_command_of_core_tools_that_azemu_lacks_is_answered_with_what_to_use(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], instead: str
+) -> None:
+    assert parse(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"azemu: there is no command '{words[0]}")) == ("", True)
+    assert instead in err
 
 
 def test_group_without_its_second_word_is_an_error_with_its_commands(tmp_path: Path) -> None:
