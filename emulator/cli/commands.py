@@ -83,6 +83,12 @@ COMMANDS: Final = (
         run="sending:run_send",
         arguments=("eventgrid",),
     ),
+    Command(
+        words=("check",),
+        summary="find out whether the app will run on Azure",
+        parse="check_arguments:parse_check",
+        run="check:run_check",
+    ),
     # A transfer removes unfinished files after Ctrl-C.
     Command(
         words=("storage", "export"),
