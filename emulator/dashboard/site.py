@@ -9,7 +9,11 @@ from typing import Final
 from aiohttp import web
 
 from emulator.dashboard.api.changes import changes_routes
+from emulator.dashboard.api.entities import entities_routes
 from emulator.dashboard.api.home import home_routes
+from emulator.dashboard.api.instance import instance_routes
+from emulator.dashboard.api.instances import instances_routes
+from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
 from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
@@ -41,9 +45,13 @@ _HEADERS: Final = {
 
 def api_routes(parts: DashboardParts) -> list[Route]:
     """Return the endpoints of the API, in the order of matching. Their templates begin behind `/azemu/api/`."""
+    hub = DashboardHub(parts)
     return [
         *changes_routes(parts),
         *home_routes(parts),
+        *instances_routes(parts, hub),
+        *instance_routes(parts, hub),
+        *entities_routes(hub),
     ]
 
 
