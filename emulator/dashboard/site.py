@@ -9,14 +9,14 @@ from typing import Final
 from aiohttp import web
 
 from emulator.dashboard.api.changes import changes_routes
+from emulator.dashboard.api.entities import entities_routes
 from emulator.dashboard.api.functions import functions_routes
 from emulator.dashboard.api.home import home_routes
+from emulator.dashboard.api.instance import instance_routes
+from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
-from emulator.dashboard.api.entities import entities_routes
-from emulator.dashboard.api.instance import instance_routes
-from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
