@@ -284,6 +284,12 @@ COMMANDS: Final = (
         parse="open_arguments:parse_open",
         run="opening:run_open",
     ),
+    Command(
+        words=("check",),
+        summary="find out whether the app will run on Azure",
+        parse="check_arguments:parse_check",
+        run="check:run_check",
+    ),
     # A transfer removes unfinished files after Ctrl-C.
     Command(
         words=("storage", "export"),

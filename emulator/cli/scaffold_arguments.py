@@ -116,7 +116,13 @@ def parse_new(words: Sequence[str]) -> New:
     add("-a", "--authlevel", metavar="LEVEL", help=f"HTTP triggers: {', '.join(AUTH_LEVELS)} (default: function)")
     add("--file", type=Path, metavar="FILE", help="Python file, from the folder of the app (default: function_app.py)")
     add("--no-test", dest="with_test", action="store_false", help="write no test")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    add(
+        *("--app", "--script-root", "--prefix"),
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder of the app (default: the current folder)",
+    )
     _add_common(parser)
     add("-l", "--language", help=argparse.SUPPRESS)
     options = parser.parse(words)

@@ -11,6 +11,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,8 @@ _DURABLE_FORM: Final = {f"{FUNCTIONS}.FunctionApp": "DFApp", f"{FUNCTIONS}.Bluep
 class Import:
     """An import of one name. `target`: what the name stands for, such as "datetime.timedelta". `line`: the statement.
 
-    `module`: "datetime". `is_from`: written as `from … import …`.
+    `module`: "datetime". `is_from`: written as `from … import …`. `is_own`: of a file of the app that is still to be
+    written.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Import:
     line: str
     module: str
     is_from: bool
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,16 @@ class Source:
 
     @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.text)
+        return _parsed(self.text)
 
     def content(self) -> bytes:
         """Return what to write into the file."""
         return self.text.replace("\n", self.newline).encode(self.encoding)
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def read_source(path: Path) -> Source:
@@ -277,7 +285,7 @@ def _order(entry: Import, root: Path) -> tuple[int, bool, str]:
         section = 0
     elif top in sys.stdlib_module_names:
         section = 1
-    elif not top or (root / top).is_dir() or (root / f"{top}.py").is_file():
+    elif entry.is_own or not top or (root / top).is_dir() or (root / f"{top}.py").is_file():
         section = 3
     else:
         section = 2

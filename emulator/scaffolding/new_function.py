@@ -8,7 +8,7 @@ import keyword
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -189,7 +189,7 @@ def _with_blueprint(new: NewFunction, script: Path, path: Path, text: str) -> tu
     if app is None:
         return contents, [f"Register the blueprint in the app: app.register_functions({relative.name}.bp)."]
     [imported] = imports_of(ast.parse(line))
-    source = with_imports(source, [imported])
+    source = with_imports(source, [replace(imported, is_own=True)])
     source = with_statement(source, f"{app.variable}.register_functions({relative.name}.bp)")
     return contents | {script: source.content()}, []
 

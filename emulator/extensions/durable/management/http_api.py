@@ -42,7 +42,7 @@ from emulator.extensions.durable.management.routing import (
     Orchestrators,
     find_target,
 )
-from emulator.extensions.durable.management.starts_api import StartsApi
+from emulator.extensions.durable.management.starts_api import StartsApi, check_storable
 from emulator.host.http.callers import CallerRules
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.logs import get_logger
@@ -138,6 +138,7 @@ class HttpApi:
                     return empty_response(404)
                 return await self._starts.start(request, hub, function, instance_id)
             case Operation(instance_id, "restart") if request.method == "POST":
+                check_storable(instance_id)
                 return await self._starts.restart(request, hub, instance_id)
             case Entities() | CleanEntities():
                 return await self._entities.handle(request, hub, target)
