@@ -66,8 +66,8 @@ def _spellings() -> str:
         f"| `azemu {' '.join(command.words)}` | {command.summary} |" for command in COMMANDS if command.is_alias
     )
     return (
-        "## Other spellings\n\nThese words, most of them those of `func`, are understood, too, with the options of `func`. "
-        f"For commands of `func` that azemu lacks, it says what to use instead.\n\n| | |\n|---|---|\n{rows}\n"
+        "## Other spellings\n\nThese words, most of them those of `func`, are understood, too, with the options of "
+        f"`func`. For commands of `func` that azemu lacks, it says what to use instead.\n\n| | |\n|---|---|\n{rows}\n"
     )
 
 
