@@ -1,7 +1,8 @@
 """A browser and an app with a dashboard, one of each for the whole session, and screenshots.
 
-The tests need Chromium (Debian: `apt-get install chromium`; elsewhere its path in the variable CHROMIUM). Without it they
-are skipped. `pytest -m browser --screenshots FOLDER` writes a picture of each page, light and dark, wide and narrow.
+The tests need Chromium (Debian: `apt-get install chromium`; elsewhere its path in the variable CHROMIUM). Without it
+they are skipped. `pytest -m browser --screenshots FOLDER` writes a picture of each page, light and dark, wide and
+narrow.
 """
 
 from __future__ import annotations
