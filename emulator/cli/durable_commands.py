@@ -321,15 +321,10 @@ async def _restart(api: DurableApi, command: Restart) -> None:
 
 
 async def _purge(api: DurableApi, command: Purge) -> None:
-    if command.instance_ids:
-        ids = list(command.instance_ids)
-        confirm(f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''}?", yes=command.yes)
-    else:
-        ids = await _ended_instances(api, command.filter)
-        if ids:
-            confirm(
-                f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''} of the {api.description}?", yes=command.yes
-            )
+    ids = list(command.instance_ids) or await _ended_instances(api, command.filter)
+    if ids:
+        count = "1 instance" if len(ids) == 1 else f"{len(ids)} instances"
+        confirm(f"Delete {count} of the {api.description}?", yes=command.yes)
     purged = 0
     try:
         with ProgressLine() as progress:
