@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, assert_never
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -22,7 +22,6 @@ from emulator.cli.durable_arguments import (
     Signal,
     StartInstance,
 )
-from emulator.cli.durable_choice import HubChoice
 from emulator.cli.host_client import Response, read_argument
 from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_json, shown_value
 from emulator.clock import SystemClock
@@ -39,66 +38,46 @@ _ENTITY: Final = "@"
 _ENDED: Final = frozenset(status.wire_name for status in RuntimeStatus if status.is_terminal)
 
 
-class _Command(Protocol):
-    @property
-    def where(self) -> HubChoice: ...
+DurableCommand = (
+    ListInstances | ShowInstance | StartInstance | RaiseEvent | Control | Restart | Purge | ListEntities | Signal
+)
 
 
-C = TypeVar("C", bound=_Command)
+def run_durable(command: DurableCommand) -> int:
+    """Run a command and return its exit code: 1 if an instance was awaited and has not completed.
+
+    Raises ConfigurationError, InvocationFailed, RequestRefused, HostNotRunning for a port that was given, Declined if
+    the user does not confirm a deletion, and what the storage raises.
+    """
+    return asyncio.run(_run(command))
 
 
-def _run(command: C, work: Callable[[DurableApi, C], Any], *, needs_hub: bool = True) -> int:
-    async def run() -> int:
-        async with open_durable_api(command.where, needs_hub=needs_hub) as api:
-            code: int | None = await work(api, command)
-            return exit_codes.OK if code is None else code
-
-    return asyncio.run(run())
-
-
-def run_list(command: ListInstances) -> int:
-    """Run `azemu durable list`. Returns the exit code; raises EmulatorError, as all functions here."""
-    return _run(command, _list)
-
-
-def run_show(command: ShowInstance) -> int:
-    """Run `azemu durable show`."""
-    return _run(command, _show)
-
-
-def run_start_instance(command: StartInstance) -> int:
-    """Run `azemu durable start`. The exit code is 1 if the instance was awaited and has not completed."""
-    return _run(command, _start, needs_hub=False)
-
-
-def run_raise(command: RaiseEvent) -> int:
-    """Run `azemu durable raise`."""
-    return _run(command, _raise)
-
-
-def run_control(command: Control) -> int:
-    """Run `azemu durable terminate`, `suspend`, `resume` or `rewind`."""
-    return _run(command, _control)
-
-
-def run_restart(command: Restart) -> int:
-    """Run `azemu durable restart`."""
-    return _run(command, _restart)
-
-
-def run_purge(command: Purge) -> int:
-    """Run `azemu durable purge`. Raises Declined if the user does not confirm."""
-    return _run(command, _purge)
-
-
-def run_entities(command: ListEntities) -> int:
-    """Run `azemu durable entities`."""
-    return _run(command, _entities)
-
-
-def run_signal(command: Signal) -> int:
-    """Run `azemu durable signal`."""
-    return _run(command, _signal, needs_hub=False)
+async def _run(command: DurableCommand) -> int:
+    # A start and a signal may be what creates the hub.
+    needs_hub = not isinstance(command, StartInstance | Signal)
+    async with open_durable_api(command.where, needs_hub=needs_hub) as api:
+        match command:
+            case ListInstances():
+                await _list(api, command)
+            case ShowInstance():
+                await _show(api, command)
+            case StartInstance():
+                return await _start(api, command)
+            case RaiseEvent():
+                await _raise(api, command)
+            case Control():
+                await _control(api, command)
+            case Restart():
+                await _restart(api, command)
+            case Purge():
+                await _purge(api, command)
+            case ListEntities():
+                await _entities(api, command)
+            case Signal():
+                await _signal(api, command)
+            case _:
+                assert_never(command)
+    return exit_codes.OK
 
 
 # Instances ----------------------------------------------------------------------------------------------------
@@ -342,15 +321,10 @@ async def _restart(api: DurableApi, command: Restart) -> None:
 
 
 async def _purge(api: DurableApi, command: Purge) -> None:
-    if command.instance_ids:
-        ids = list(command.instance_ids)
-        confirm(f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''}?", yes=command.yes)
-    else:
-        ids = await _ended_instances(api, command.filter)
-        if ids:
-            confirm(
-                f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''} of the {api.description}?", yes=command.yes
-            )
+    ids = list(command.instance_ids) or await _ended_instances(api, command.filter)
+    if ids:
+        count = "1 instance" if len(ids) == 1 else f"{len(ids)} instances"
+        confirm(f"Delete {count} of the {api.description}?", yes=command.yes)
     purged = 0
     try:
         with ProgressLine() as progress:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,6 +163,23 @@ def test_lists_are_filtered_and_read_page_by_page(durable: Commands, monkeypatch
     assert durable("list", "--prefix", "none").err == "No instance matches.\n"
     # Entities are stored as instances, but are listed by a command of their own.
     assert "@counter" not in durable("list", "--top", "0").out
+
+
+class Terminal(io.StringIO):
+    """Standard input at which a user types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_asked_before_instances_are_purged(durable: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert durable("start", "greet", "x", "--id", "asked-1", "--wait").code == 0
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    refused = durable("purge", "asked-1")
+    assert refused.code == 1
+    assert re.fullmatch(r"Delete 1 instance of the host at port \d+\? \[y/N\] Nothing was deleted\.\n", refused.err)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert durable("purge", "--prefix", "asked-").err.endswith("[y/N] Deleted 1 instance.\n")
 
 
 def test_instances_that_have_ended_are_purged(durable: Commands) -> None:
