@@ -5,4 +5,7 @@
 
 export const pages = [
   { path: "", nav: "Home", icon: "home", key: "h", load: () => import("./home.js") },
+  { path: "instances", nav: "Instances", icon: "instances", key: "i", load: () => import("./instances.js") },
+  { path: "instances/:id", load: () => import("./instance.js") },
+  { path: "entities", nav: "Entities", icon: "entities", key: "e", load: () => import("./entities.js") },
 ];
