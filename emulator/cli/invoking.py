@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, InvocationFailed, configured_port, read_argument
+from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument
 from emulator.cli.invoke_arguments import Invoke
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import json_value
@@ -30,8 +30,7 @@ def run_invoke(command: Invoke) -> int:
     """
     data = None if command.data is None else read_argument(command.data)
     inputs = {name: read_argument(text) for name, text in command.inputs.items()}
-    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
-    host.wait_until_started()
+    host = find_host(command.app, port=command.port, key=command.key)
     function = host.get(f"/admin/functions/{quote(command.name, safe='')}")
     url = (function.json() or {}).get("invoke_url_template") if function.status == 200 else None
     if url is not None:

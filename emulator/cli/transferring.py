@@ -13,8 +13,8 @@ from typing import TextIO
 
 from emulator import exit_codes
 from emulator.accounts import open_connection
-from emulator.cli.arguments import Transfer
 from emulator.cli.running_hosts import refuse_running_hosts
+from emulator.cli.transfer_arguments import Transfer
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import BuiltinConnection, Connection, parse_connection, resolve_connection
 from emulator.config.settings import find_project_root, load_settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ _HEADERS: Final = {
 
 
 async def send_events(
-    call: HttpCall, parts: DashboardParts, batches: AsyncIterator[list[Mapping[str, Any]]]
+    call: HttpCall, parts: DashboardParts, batches: AsyncIterator[Sequence[Mapping[str, Any]]]
 ) -> web.StreamResponse:
     """Send each element of each batch as one event (`data: {…}`), until the end of the iterator.
 
@@ -32,13 +32,15 @@ async def send_events(
     """
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(call.request)
+    # The headers alone would stay in the buffer until the first event.
+    await response.write(b": open\n\n")
 
     async def send() -> None:
         async with aclosing(batches) as source:  # type: ignore[type-var]
             async for batch in source:
                 text = "".join(f"data: {json.dumps(event, separators=(',', ':'))}\n\n" for event in batch)
-                # A batch may be empty: the first write tells the client that the stream is open.
-                await response.write(text.encode() if text else b": open\n\n")
+                if text:
+                    await response.write(text.encode())
 
     ends = [
         asyncio.ensure_future(work)

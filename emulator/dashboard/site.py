@@ -10,9 +10,13 @@ from aiohttp import web
 
 from emulator.dashboard.api.changes import changes_routes
 from emulator.dashboard.api.entities import entities_routes
+from emulator.dashboard.api.functions import functions_routes
 from emulator.dashboard.api.home import home_routes
 from emulator.dashboard.api.instance import instance_routes
 from emulator.dashboard.api.instances import instances_routes
+from emulator.dashboard.api.logs import logs_routes
+from emulator.dashboard.api.settings import settings_routes
+from emulator.dashboard.api.storage import storage_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
@@ -21,6 +25,7 @@ from emulator.host.http.routing.paths import split_path
 from emulator.host.http.routing.routes import HttpCall, Route, first_match
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.logs import get_logger
+from emulator.storage.port import StorageError, StorageUnreachable
 
 _log = get_logger(__name__)
 
@@ -49,6 +54,10 @@ def api_routes(parts: DashboardParts) -> list[Route]:
     return [
         *changes_routes(parts),
         *home_routes(parts),
+        *functions_routes(parts),
+        *storage_routes(parts),
+        *settings_routes(parts),
+        *logs_routes(parts),
         *instances_routes(parts, hub),
         *instance_routes(parts, hub),
         *entities_routes(hub),
@@ -94,8 +103,10 @@ class Dashboard:
             response = error_response(error.status, str(error))
         except (BodyTooLarge, BodyBroken):
             raise
-        except StorageUnavailable as error:
+        except (StorageUnavailable, StorageUnreachable) as error:
             response = error_response(503, str(error))
+        except StorageError as error:
+            response = error_response(error.status, str(error))
         except ConfigurationError as error:
             response = error_response(400, str(error))
         except EmulatorError as error:

@@ -216,6 +216,11 @@ class Recording:
         return self._counts.get(function) or RunCounts()
 
     @property
+    def functions(self) -> Sequence[str]:
+        """The names of the functions that have run."""
+        return list(self._counts)
+
+    @property
     def running(self) -> Sequence[Run]:
         """The attempts that are running, oldest first."""
         return list(self._running.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from emulator.loading import loading_modules
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.client_errors import quiet_client_errors
 from emulator.process.freed_memory import return_freed_memory
+from emulator.process.host_record import recorded_host
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
@@ -142,8 +143,14 @@ async def serve(
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
                 print_ready_again(console, app.host.catalog.functions)
-            pauses = report_pauses(SystemClock(), partial(console.print, level=LogLevel.WARNING))
-            with nullcontext() if host_chaos is None else host_chaos.happening():
+            clock = SystemClock()
+            pauses = report_pauses(clock, partial(console.print, level=LogLevel.WARNING))
+            with ExitStack() as stack:
+                # The supervisor records the host itself: its port answers also while the host process restarts.
+                if not configuration.listeners:
+                    stack.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
+                if host_chaos is not None:
+                    stack.enter_context(host_chaos.happening())
                 async with background(pauses, name="pauses"):
                     await asyncio.get_running_loop().create_future()
 

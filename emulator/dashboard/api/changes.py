@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -16,10 +16,9 @@ from emulator.host.http.routing.routes import HttpCall, Route
 def changes_routes(parts: DashboardParts) -> list[Route]:
     """Return the endpoint. Its events are `{"version": N}`, one after each invocation or line of the log."""
 
-    async def versions() -> AsyncIterator[list[Mapping[str, Any]]]:
+    async def versions() -> AsyncIterator[Sequence[Mapping[str, Any]]]:
         recording = parts.recording
         version = recording.version
-        yield []
         while True:
             await recording.wait_for_change(version)
             version = recording.version

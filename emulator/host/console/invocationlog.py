@@ -85,8 +85,9 @@ class InvocationLog:
             log, level = category(WORKER), min(record.level, logging.INFO)
         else:
             log = user_category(self._function)
+        fields = {**self._fields, "is_replay": True} if record.is_replay else self._fields
         # The text is an argument and not the format, because it may contain percent signs.
-        log.log(level, "%s", text, extra=self._fields)
+        log.log(level, "%s", text, extra=fields)
 
     def _ended(self, level: int, outcome: str, elapsed: timedelta) -> None:
         milliseconds = elapsed // timedelta(milliseconds=1)
