@@ -32,6 +32,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 collect_ignore = ["apps"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option for pictures of the dashboard; see tests/browser/conftest.py."""
+    parser.addoption("--screenshots", metavar="FOLDER", help="write pictures of the pages of the dashboard to FOLDER")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Escape half surrogate pairs in captured log lines: pytest-xdist cannot send them from its processes."""

@@ -326,7 +326,7 @@ function runBars(runs, position, width) {
 }
 
 function ticksOf({ from, to }, start, width) {
-  const step = STEPS.find((size) => (to - from) / size <= Math.max(2, width / 95)) ?? STEPS.at(-1);
+  const step = STEPS.find((size) => (to - from) / size <= Math.max(3, width / 90)) ?? STEPS.at(-1);
   const ticks = [];
   for (let time = start + Math.ceil((from - start) / step) * step; time <= to; time += step) {
     // The text of a tick at the right edge would be cut.

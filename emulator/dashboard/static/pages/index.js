@@ -5,7 +5,13 @@
 
 export const pages = [
   { path: "", nav: "Home", icon: "home", key: "h", load: () => import("./home.js") },
+  { path: "functions", nav: "Functions", icon: "functions", key: "f", load: () => import("./functions.js") },
+  { path: "functions/:name", load: () => import("./function.js") },
   { path: "instances", nav: "Instances", icon: "instances", key: "i", load: () => import("./instances.js") },
   { path: "instances/:id", load: () => import("./instance.js") },
   { path: "entities", nav: "Entities", icon: "entities", key: "e", load: () => import("./entities.js") },
+  { path: "storage", nav: "Storage", icon: "storage", key: "s", load: () => import("./storage.js") },
+  { path: "storage/:kind/:name", load: () => import("./storage_item.js") },
+  { path: "logs", nav: "Logs", icon: "logs", key: "l", load: () => import("./logs.js") },
+  { path: "settings", nav: "Settings", icon: "settings", key: "t", load: () => import("./settings.js") },
 ];

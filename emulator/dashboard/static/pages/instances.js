@@ -254,8 +254,10 @@ const COLUMNS = [
     key: "id",
     title: "Instance",
     render: ({ instanceId, parent }) =>
-      html`<a class="mono" href=${address(["instances", instanceId])}>${instanceId}</a>
-        ${parent && html`<div class="muted parent">part of <a href=${address(["instances", parent])}>${parent}</a></div>`}`,
+      html`<div class="instance-id">
+        <a class="mono" href=${address(["instances", instanceId])}>${instanceId}</a>
+        ${parent && html`<div class="muted parent">part of <a href=${address(["instances", parent])}>${parent}</a></div>`}
+      </div>`,
   },
   { key: "name", title: "Orchestrator" },
   { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
