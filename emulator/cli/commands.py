@@ -236,10 +236,13 @@ COMMANDS: Final = (
         is_alias=True,
     ),
     Command(
-        words=(
-            "keys",
-            "list",
-        ),
+        words=("logs",),
+        summary="show the log of the running host, and follow it",
+        parse="logs_arguments:parse_logs",
+        run="logs_command:run_logs",
+    ),
+    Command(
+        words=("keys", "list"),
         summary="list the names of the access keys",
         parse="keys_arguments:parse_keys_list",
         run="keys_commands:run_keys_list",
@@ -252,28 +255,19 @@ COMMANDS: Final = (
         is_alias=True,
     ),
     Command(
-        words=(
-            "keys",
-            "show",
-        ),
+        words=("keys", "show"),
         summary="print the value of a key",
         parse="keys_arguments:parse_keys_show",
         run="keys_commands:run_keys_show",
     ),
     Command(
-        words=(
-            "keys",
-            "set",
-        ),
+        words=("keys", "set"),
         summary="add or replace a key",
         parse="keys_arguments:parse_keys_set",
         run="keys_commands:run_keys_set",
     ),
     Command(
-        words=(
-            "keys",
-            "delete",
-        ),
+        words=("keys", "delete"),
         summary="delete a key",
         parse="keys_arguments:parse_keys_delete",
         run="keys_commands:run_keys_delete",

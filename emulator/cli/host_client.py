@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -115,6 +116,29 @@ class HostClient:
                 "folder of the app with --app DIR: the key is in .azemu/secrets/host.json there."
             )
         return response
+
+    def events(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
+
+        Raises HostNotRunning, and InvocationFailed for a status other than 200.
+        """
+        request = urllib.request.Request(f"{self.origin}{path}")
+        if self._key:
+            request.add_header(_KEY_HEADER, self._key)
+        try:
+            with self._opener.open(request) as response:
+                for line in response:
+                    if line.startswith(b"data: "):
+                        yield json.loads(line.removeprefix(b"data: "))
+        except urllib.error.HTTPError as error:
+            with error:
+                content = Response(error.code, error.read()).json()
+            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+            raise InvocationFailed(
+                message or f"The host at port {self.port} answered with status {error.code}."
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise HostNotRunning(f"The connection to the host at {self.origin} was lost ({error}).") from None
 
     def send(
         self,

@@ -43,6 +43,7 @@ class Invoke:
     parameters: Mapping[str, str] = field(default_factory=dict)
     method: str | None = None
     key: str | None = None
+    json: bool = False
 
 
 def parse_invoke(words: Sequence[str]) -> Invoke:
@@ -67,6 +68,7 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
         add(option, action="append", default=[], metavar="NAME=VALUE", help=meaning)
     add("--method", metavar="METHOD", help="HTTP functions: GET, POST, … (default: one that fits)")
     add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
 
     def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -85,4 +87,5 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
         parameters=pairs("--param", options.param),
         method=options.method.upper() if options.method else None,
         key=options.key,
+        json=options.json,
     )

@@ -41,6 +41,7 @@ class Send:
     allow_azure: bool = False
     port: int | None = None
     key: str | None = None
+    json: bool = False
 
 
 def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]) -> Send:
@@ -75,6 +76,7 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
     add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
     add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
     add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
     return Send(
         kind=kind,
@@ -86,4 +88,5 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
         allow_azure=getattr(options, "yes", False),
         port=parser.port_of(options.port, lowest=1),
         key=options.key,
+        json=options.json,
     )

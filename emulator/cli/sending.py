@@ -18,6 +18,7 @@ from emulator import exit_codes
 from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
 from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument
+from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
@@ -54,6 +55,8 @@ def run_send(command: Send) -> int:
     # The storage of a host that was started with --storage is another one.
     note = " No host of this app is running." if host is None else ""
     sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
+    if command.json:
+        print_json({"kind": command.kind, "target": command.target, "storage": storage, "byHost": host is not None})
     return exit_codes.OK
 
 
@@ -143,5 +146,7 @@ def _send_event(command: Send, data: bytes) -> int:
     if response.status >= 400:
         reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
         raise NotSent(f"The event was answered with status {response.status}. {reason}")
+    if command.json:
+        print_json({"kind": "eventgrid", "function": facts["name"], "events": len(events)})
     sys.stderr.write(f"Sent {len(events)} event{'s' if len(events) > 1 else ''} to function '{facts['name']}'.\n")
     return exit_codes.OK

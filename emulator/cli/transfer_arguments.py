@@ -50,6 +50,7 @@ class Transfer:
     file: Path | None
     hub: str | None = None
     force: bool = False
+    json: bool = False
 
 
 def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:
@@ -75,6 +76,7 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")
+    parser.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
     return Transfer(
         action=action,
@@ -84,4 +86,5 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
         file=getattr(options, "file", None),
         hub=getattr(options, "hub", None),
         force=options.force,
+        json=options.json,
     )

@@ -31,6 +31,7 @@ from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.deleted_folder import report_deleted_folder
 from emulator.process.freed_memory import return_freed_memory
 from emulator.process.host_record import recorded_host
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
@@ -143,15 +144,16 @@ async def serve(
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
                 print_ready_again(console, app.host.catalog.functions)
-            clock = SystemClock()
-            pauses = report_pauses(clock, partial(console.print, level=LogLevel.WARNING))
+            warn, clock = partial(console.print, level=LogLevel.WARNING), SystemClock()
+            pauses = report_pauses(clock, warn)
+            deletion = report_deleted_folder(configuration.root / HOSTS_FOLDER, clock, warn)
             with ExitStack() as stack:
                 # The supervisor records the host itself: its port answers also while the host process restarts.
                 if not configuration.listeners:
                     stack.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
                 if host_chaos is not None:
                     stack.enter_context(host_chaos.happening())
-                async with background(pauses, name="pauses"):
+                async with background(pauses, name="pauses"), background(deletion, name="deletion of the folder"):
                     await asyncio.get_running_loop().create_future()
 
 

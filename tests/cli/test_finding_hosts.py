@@ -46,11 +46,16 @@ def test_a_host_is_found_by_its_folder_until_it_stops(tmp_path: Path, capsys: py
         assert (code, out) == (1, "")
         assert err.startswith(f"No host of the app in {other} is running.")
 
-        with started(app, "--no-reload") as second:
+        with started(app, "--no-reload", "--dashboard-path", "none") as second:
             second_port = second.wait_for(r"http://localhost:(\d+)/")[1]
             code, out, err = where(app)
             assert (code, out) == (0, f"localhost:{second_port}")
             assert f"at the ports {second_port}, {port}. Using port {second_port}, which was started last" in err
+            for command in ("open", "logs"):
+                assert main([command, "--app", str(app)]) == 1
+                assert (
+                    f"The host at port {second_port} was started with --dashboard-path none" in capsys.readouterr().err
+                )
             second.interrupt()
             second.wait()
         assert where(app) == (0, f"localhost:{port}", "")
