@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -118,7 +118,7 @@ async def serve(
 
     raise_open_files_limit()
     return_freed_memory()
-    with console_logging(console), quiet_client_errors():
+    with console_logging(console), quiet_client_errors(), ExitStack() as records:
         async with open_app(
             replace(configuration, first_start=announce),
             process=ProcessResources(
@@ -131,6 +131,11 @@ async def serve(
             around_worker=around_worker,
             around_account=None if host_chaos is None else host_chaos.around_account,
         ) as app:
+            clock = SystemClock()
+            # Before the URLs are printed, so that commands find the host from then on. The supervisor records the host
+            # itself: its port answers also while the host process restarts.
+            if not configuration.listeners:
+                records.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
             if announce:
                 print_functions(
                     console,
@@ -144,15 +149,10 @@ async def serve(
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
                 print_ready_again(console, app.host.catalog.functions)
-            warn, clock = partial(console.print, level=LogLevel.WARNING), SystemClock()
+            warn = partial(console.print, level=LogLevel.WARNING)
             pauses = report_pauses(clock, warn)
             deletion = report_deleted_folder(configuration.root / HOSTS_FOLDER, clock, warn)
-            with ExitStack() as stack:
-                # The supervisor records the host itself: its port answers also while the host process restarts.
-                if not configuration.listeners:
-                    stack.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
-                if host_chaos is not None:
-                    stack.enter_context(host_chaos.happening())
+            with nullcontext() if host_chaos is None else host_chaos.happening():
                 async with background(pauses, name="pauses"), background(deletion, name="deletion of the folder"):
                     await asyncio.get_running_loop().create_future()
 
