@@ -30,6 +30,11 @@ examples:
 
 In an app of folders with a function.json, the function becomes such a folder.
 """
+_SHIM_EXAMPLES: Final = """\
+examples:
+  azemu shim                     func start, func host start and func new run azemu in this environment
+  azemu shim --remove
+"""
 _SHIM_DESCRIPTION: Final = """\
 Write a command `func` into the virtual environment that runs azemu, for editors and scripts that call `func start`.
 A command `func` that azemu has not written is never replaced.
@@ -146,7 +151,7 @@ def parse_new(words: Sequence[str]) -> New:
 
 def parse_shim(words: Sequence[str]) -> InstallShim:
     """Parse the arguments after `azemu shim`. Raises SystemExit after --help and for wrong arguments."""
-    parser = Parser(prog="azemu shim", description=_SHIM_DESCRIPTION, allow_abbrev=False)
+    parser = _parser("shim", _SHIM_DESCRIPTION, _SHIM_EXAMPLES)
     parser.add_argument("--remove", action="store_true", help="remove the command again")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse(words)
