@@ -60,7 +60,8 @@ AroundAccount = Callable[[StorageAccount], StorageAccount]
 class App:
     """A running host with its storage accounts. `port`: the port of the web server.
 
-    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
+    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call. `worker`: runs the
+    app's functions, without what `around_worker` puts around it.
     """
 
     configuration: Configuration
@@ -70,6 +71,7 @@ class App:
     host: Host
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
+    worker: InProcessWorker
 
     @property
     def url(self) -> str:
@@ -229,6 +231,7 @@ async def open_app(
             host=host,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
+            worker=worker,
         )
 
 
