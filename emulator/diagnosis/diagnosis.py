@@ -1,13 +1,14 @@
 """Diagnosis of a task hub: reads the facts about an instance, or about all that have not ended, and explains them.
 
 diagnosis = Diagnosis(options, account, tracking, clock)
-print("\\n".join((await diagnosis.why("order-1")).lines()))
+print((await diagnosis.why("order-1")).summary)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from emulator.clock import Clock
 from emulator.diagnosis import rules
@@ -40,6 +41,10 @@ class AllExplanations:
 
     explanations: Sequence[Explanation]
     has_more: bool
+
+    def json(self) -> Mapping[str, Any]:
+        """Return the members of the JSON object."""
+        return {"instances": [one.json() for one in self.explanations], "hasMore": self.has_more}
 
 
 class Diagnosis:
@@ -153,8 +158,3 @@ def _unreachable(error: StorageUnreachable) -> Finding:
 
 def _has_lost(finding: Finding) -> bool:
     return finding.cause in (Cause.LOST, Cause.UNREADABLE_MESSAGE) or any(map(_has_lost, finding.parts))
-
-
-def explanations_json(found: AllExplanations) -> Mapping[str, object]:
-    """Return the JSON document of several explanations."""
-    return {"version": 1, "instances": [one.json() for one in found.explanations], "hasMore": found.has_more}

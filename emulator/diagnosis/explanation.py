@@ -1,4 +1,4 @@
-"""Explanation of one instance: a finding with its texts, as JSON and as lines for a terminal."""
+"""Explanation of one instance: a finding with its texts, as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from emulator.diagnosis import texts
 from emulator.diagnosis.facts import HubFacts, InstanceFacts
 from emulator.diagnosis.finding import Cause, Finding, Severity
-from emulator.worker.yields import Place
+from emulator.instant import Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,26 +39,27 @@ class Explanation:
         """The findings at the ends of the chain."""
         return _leaves(self.finding)
 
-    def lines(self) -> Sequence[str]:
-        """Return the explanation for a terminal: the cause, then facts, then what to do."""
-        kind = f" ({self.name})" if self.name else ""
-        return [
-            f'"{self.instance_id}"{kind} {self.sentence}.',
-            *(f"  {fact}" for fact in self.facts),
-            *(f"  What to do: {advice}" for advice in self.advice),
-        ]
+    @property
+    def summary(self) -> str:
+        """The cause as a sentence about the instance."""
+        return f"It {self.sentence}."
 
     def json(self) -> Mapping[str, Any]:
-        """Return the members of the JSON object."""
+        """Return the members of the JSON object.
+
+        `causes` has the findings at the ends of the chain: with `file` and `line` of the code that waits, `until` for
+        waits that end at a known time, and the name of the `event` that is missing.
+        """
         return {
             "instanceId": self.instance_id,
             "name": self.name or None,
             "status": self.status,
             "severity": self.severity.name.lower(),
-            "sentence": self.sentence,
+            "cause": self.finding.cause.value,
+            "summary": self.summary,
             "facts": list(self.facts),
             "advice": list(self.advice),
-            **_finding_json(self.finding),
+            "causes": [_cause_json(leaf) for leaf in self.leaves],
         }
 
 
@@ -99,20 +100,16 @@ def _leaves(finding: Finding) -> Sequence[Finding]:
     return [leaf for part in finding.parts for leaf in _leaves(part)]
 
 
-def _finding_json(finding: Finding) -> dict[str, Any]:
+def _cause_json(finding: Finding) -> Mapping[str, Any]:
+    place, due = finding.place, finding.values.get("due")
+    names_event = finding.cause in (Cause.EVENT_NOT_RAISED, Cause.EVENT_OTHER_NAME)
     return {
         "cause": finding.cause.value,
-        "place": _place_json(finding.place),
-        "parts": [
-            {
-                "instanceId": part.instance_id,
-                "sentence": texts.sentence_of(part),
-                **_finding_json(part),
-            }
-            for part in finding.parts
-        ],
+        "instanceId": finding.instance_id,
+        "text": f"It {texts.sentence_of(finding)}.",
+        "hint": " ".join(texts.advice_of(finding)) or None,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "until": due.text if isinstance(due, Instant) else None,
+        "event": finding.values.get("name") if names_event else None,
     }
-
-
-def _place_json(place: Place | None) -> Mapping[str, Any] | None:
-    return None if place is None else {"file": place.file, "line": place.line}

@@ -21,7 +21,7 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.diagnosis.diagnosis import Diagnosis
 from emulator.diagnosis.explanation import Explanation
 from emulator.diagnosis.finding import Cause
-from emulator.diagnosis.opening import open_diagnosis
+from emulator.diagnosis.opening import open_diagnosis, running_host
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.ids import new_id
@@ -54,8 +54,9 @@ class Situation(World):
     @property
     def diagnosis(self) -> Diagnosis:
         """The diagnosis of the running host, or without a host the one that only reads the storage."""
-        host, worker = (self.app.host, self.app.worker) if self.app is not None else (None, None)
-        return open_diagnosis(self.configuration, self.accounts, self.clock, host=host, worker=worker)
+        app = self.app
+        host = None if app is None else running_host(app.host, app.worker, self.configuration.root)
+        return open_diagnosis(self.options, self.accounts, self.clock, host=host)
 
     def line(self, mark: str) -> str:
         """Return `file:line` of the line that ends with the comment `# mark`."""
