@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from emulator import __version__, exit_codes
-from emulator.cli.commands import COMMANDS, GROUPS, Command
+from emulator.cli.commands import COMMANDS, GROUPS, Command, find_command
+from emulator.cli.func_commands import advice_for
 
 _OVERVIEW: Final = """\
 azemu {version}: run Azure Functions and Durable Functions on your machine
@@ -27,6 +28,8 @@ Examples:
   azemu start --functions greet orders         run only these two functions
   azemu start --no-reload                      run in one process, for a debugger
   azemu invoke consume "message text"          run the function consume as if this message had arrived
+  azemu durable list --status Failed           list the orchestrations that have failed
+  azemu open                                   look at all of it in the browser
 
 `azemu <command> --help` shows all options of a command.
 """
@@ -58,7 +61,7 @@ def parse(words: Sequence[str]) -> CommandLine | int:
         suggestion = f"azemu {near[0]}" if near else f"azemu start {shlex.join(rest)}"
         sys.stderr.write(f"azemu: expected a command, not '{rest[0]}'. Did you mean '{suggestion}'?\n")
         return exit_codes.USAGE
-    command = next((command for command in COMMANDS if tuple(rest[: len(command.words)]) == command.words), None)
+    command = find_command(rest)
     if command is not None:
         try:
             return CommandLine(command, command.parse_options(rest[len(command.words) :]))
@@ -86,7 +89,7 @@ def _unknown_command(words: Sequence[str]) -> int:
         stream = sys.stdout if others else sys.stderr
         if not others:
             stream.write(f"azemu: '{prefix}' needs one more word. ")
-        commands = [command for command in COMMANDS if command.words[0] == group]
+        commands = [command for command in COMMANDS if command.words[0] == group and len(command.words) > 1]
         # A group whose commands are all other spellings is shown nevertheless: the user has asked for it.
         commands = [command for command in commands if not command.is_alias] or commands
         width = max(len(command.words[1]) for command in commands) + 2
@@ -94,8 +97,11 @@ def _unknown_command(words: Sequence[str]) -> int:
         first = " ".join(commands[0].words)
         stream.write(f"Commands:\n{lines}`azemu {first} --help` shows the options of a command.\n")
         return exit_codes.OK if others else exit_codes.USAGE
+    if not group and (lacking := advice_for(words)) is not None:
+        sys.stderr.write(f"azemu: there is no command '{lacking[0]}'. {lacking[1]}\n")
+        return exit_codes.USAGE
     if group:
-        known = [command.words[1] for command in COMMANDS if command.words[0] == group]
+        known = [command.words[1] for command in COMMANDS if command.words[0] == group and len(command.words) > 1]
     else:
         known = list(dict.fromkeys([*(command.words[0] for command in COMMANDS), "help", "version"]))
     near = difflib.get_close_matches(others[0], known, n=1)

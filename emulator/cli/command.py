@@ -10,10 +10,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 from emulator import exit_codes
 from emulator.cli.arguments import parse
 from emulator.errors import EmulatorError
+
+# Whose command line and console azemu follows.
+_CORE_TOOLS_VERSION: Final = "4.13.0"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,20 +28,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The encoding of a terminal or file may lack a character (Windows). A question mark is better than a traceback.
         sys.stdout.reconfigure(errors="replace")
-    line = parse(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        arguments = sys.argv[1:]
+        # `azemu shim` installs the command as `func`. Editors read its version, and expect nothing but the number.
+        if Path(sys.argv[0]).stem.lower() == "func" and list(arguments) in (["--version"], ["-v"]):
+            sys.stdout.write(f"{_CORE_TOOLS_VERSION}\n")
+            return exit_codes.OK
+    line = parse(arguments)
     if isinstance(line, int):
         return line  # `parse` has printed the help or an error message.
     # See entry.py: until here, Ctrl-C ends the process at once.
     if line.command.cleans_up and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return line.command.run_with(line.options)
+        code = line.command.run_with(line.options)
+        # Here, so that an error is caught: at the end of the process, Python would print it.
+        sys.stdout.flush()
     except EmulatorError as error:
         from emulator.host.console.output import use_colour
 
         red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
         sys.stderr.write(f"{red}{error}{plain}\n")
         return exit_codes.FAILED
+    except BrokenPipeError:
+        # The program that reads the output has ended, as in `azemu durable list | head -1`.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         # Only where no signal handler is installed yet, or in a command that cleans up.
         return exit_codes.INTERRUPTED
+    else:
+        return code

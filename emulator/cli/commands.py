@@ -44,6 +44,18 @@ class Command:
 COMMANDS: Final = (
     # Add a command at the place where the overview (`azemu --help`) shall list it.
     Command(
+        words=("init",),
+        summary="create an app from a template",
+        parse="scaffold_arguments:parse_init",
+        run="scaffolding:run_init",
+    ),
+    Command(
+        words=("new",),
+        summary="add a function to the app",
+        parse="scaffold_arguments:parse_new",
+        run="scaffolding:run_new",
+    ),
+    Command(
         words=("start",),
         summary="run the function app in the current folder (also: azemu host start)",
         parse="start_arguments:parse_start",
@@ -84,6 +96,189 @@ COMMANDS: Final = (
         arguments=("eventgrid",),
     ),
     Command(
+        words=("durable", "list"),
+        summary="list orchestration instances, filtered by status, name, id or time",
+        parse="durable_arguments:parse_list",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "show"),
+        summary="show an instance, its input and output, or its history",
+        parse="durable_arguments:parse_show",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "start"),
+        summary="start an orchestration; --wait prints its output",
+        parse="durable_arguments:parse_start_instance",
+        run="durable_commands:run_durable",
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "raise"),
+        summary="send an external event to an instance",
+        parse="durable_arguments:parse_raise",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "terminate"),
+        summary="end instances at once",
+        parse="durable_arguments:parse_control",
+        run="durable_commands:run_durable",
+        arguments=("terminate",),
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "suspend"),
+        summary="suspend instances",
+        parse="durable_arguments:parse_control",
+        run="durable_commands:run_durable",
+        arguments=("suspend",),
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "resume"),
+        summary="resume suspended instances",
+        parse="durable_arguments:parse_control",
+        run="durable_commands:run_durable",
+        arguments=("resume",),
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "rewind"),
+        summary="repeat the failed steps of failed instances",
+        parse="durable_arguments:parse_control",
+        run="durable_commands:run_durable",
+        arguments=("rewind",),
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "restart"),
+        summary="start an orchestration again with the same input",
+        parse="durable_arguments:parse_restart",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "purge"),
+        summary="delete instances that have ended",
+        parse="durable_arguments:parse_purge",
+        run="durable_commands:run_durable",
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "entities"),
+        summary="list entities with their states",
+        parse="durable_arguments:parse_entities",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "signal"),
+        summary="send an operation to an entity",
+        parse="durable_arguments:parse_signal",
+        run="durable_commands:run_durable",
+    ),
+    Command(
+        words=("durable", "delete-hub"),
+        summary="delete a task hub with all its instances",
+        parse="durable_arguments:parse_delete_hub",
+        run="durable_hub:run_delete_hub",
+    ),
+    # The words of `func durable`. Options of the same meaning are in the arguments of each command.
+    Command(
+        words=("durable", "get-instances"),
+        summary="list orchestration instances, filtered by status, name, id or time",
+        parse="durable_arguments:parse_list",
+        run="durable_commands:run_durable",
+        is_alias=True,
+    ),
+    Command(
+        words=("durable", "get-runtime-status"),
+        summary="show an instance, its input and output, or its history",
+        parse="durable_arguments:parse_show",
+        run="durable_commands:run_durable",
+        is_alias=True,
+    ),
+    Command(
+        words=("durable", "start-new"),
+        summary="start an orchestration; --wait prints its output",
+        parse="durable_arguments:parse_start_instance",
+        run="durable_commands:run_durable",
+        is_alias=True,
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "raise-event"),
+        summary="send an external event to an instance",
+        parse="durable_arguments:parse_raise",
+        run="durable_commands:run_durable",
+        is_alias=True,
+    ),
+    Command(
+        words=("durable", "purge-history"),
+        summary="delete instances that have ended",
+        parse="durable_arguments:parse_purge",
+        run="durable_commands:run_durable",
+        is_alias=True,
+        cleans_up=True,
+    ),
+    Command(
+        words=("durable", "get-history"),
+        summary="show an instance with its history",
+        parse="durable_arguments:parse_history",
+        run="durable_commands:run_durable",
+        is_alias=True,
+    ),
+    Command(
+        words=("durable", "delete-task-hub"),
+        summary="delete a task hub with all its instances",
+        parse="durable_arguments:parse_delete_hub",
+        run="durable_hub:run_delete_hub",
+        is_alias=True,
+    ),
+    Command(
+        words=("logs",),
+        summary="show the log of the running host, and follow it",
+        parse="logs_arguments:parse_logs",
+        run="logs_command:run_logs",
+    ),
+    Command(
+        words=("keys", "list"),
+        summary="list the names of the access keys",
+        parse="keys_arguments:parse_keys_list",
+        run="keys_commands:run_keys_list",
+    ),
+    Command(
+        words=("keys",),
+        summary="list the names of the access keys",
+        parse="keys_arguments:parse_keys_list",
+        run="keys_commands:run_keys_list",
+        is_alias=True,
+    ),
+    Command(
+        words=("keys", "show"),
+        summary="print the value of a key",
+        parse="keys_arguments:parse_keys_show",
+        run="keys_commands:run_keys_show",
+    ),
+    Command(
+        words=("keys", "set"),
+        summary="add or replace a key",
+        parse="keys_arguments:parse_keys_set",
+        run="keys_commands:run_keys_set",
+    ),
+    Command(
+        words=("keys", "delete"),
+        summary="delete a key",
+        parse="keys_arguments:parse_keys_delete",
+        run="keys_commands:run_keys_delete",
+    ),
+    Command(
+        words=("open",),
+        summary="open the dashboard of the running host in the browser",
+        parse="open_arguments:parse_open",
+        run="opening:run_open",
+    ),
+    Command(
         words=("check",),
         summary="find out whether the app will run on Azure",
         parse="check_arguments:parse_check",
@@ -114,14 +309,34 @@ COMMANDS: Final = (
         arguments=("copy",),
         cleans_up=True,
     ),
+    Command(
+        words=("shim",),
+        summary="install a command `func` that runs azemu",
+        parse="scaffold_arguments:parse_shim",
+        run="scaffolding:run_shim",
+    ),
+    Command(
+        words=("completion",),
+        summary="print a script that completes commands in a shell",
+        parse="completion_arguments:parse_completion",
+        run="completing:run_completion",
+    ),
 )
 
 GROUPS: Final = {
     "host": "run the function app in the current folder",
     "send": "put data into the app's storage, or an event into one of its functions",
+    "durable": "list, show, start and control orchestrations and entities",
+    "keys": "list, show, set and delete the access keys of the app",
     "storage": "export, import and copy storage accounts",
 }
 """What the commands of a group do, by the group's word."""
+
+
+def find_command(words: Sequence[str]) -> Command | None:
+    """Return the command whose words a command line begins with, the one with the most words; None: there is none."""
+    matching = [command for command in COMMANDS if tuple(words[: len(command.words)]) == command.words]
+    return max(matching, key=lambda command: len(command.words), default=None)
 
 
 def _imported(name: str) -> Callable[..., Any]:

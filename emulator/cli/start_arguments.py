@@ -56,6 +56,8 @@ class Start:
     log_format: Literal["text", "json"]
     no_color: bool
     chaos: int | None = None
+    dashboard_path: str | None = None
+    dashboard_writes: bool = False
 
 
 def parse_start(words: Sequence[str]) -> Start:
@@ -76,6 +78,9 @@ def parse_start(words: Sequence[str]) -> Start:
     add("--cors-credentials", action="store_true", default=None, help="allow these origins to send cookies")
     add("--host-names", metavar="NAMES", help="other names of this host, separated by commas (docs/security.md)")
     add("--enable-auth", "--enableAuth", action="store_true", help="require function and host keys, as Azure does")
+    add = parser.add_argument_group("dashboard").add_argument
+    add("--dashboard-path", metavar="NAME", help="path of the dashboard (default: azemu), or none for no dashboard")
+    add("--dashboard-writes", action="store_true", help="let it change storage accounts in Azure, too")
     add = parser.add_argument_group("app").add_argument
     # The second and third name are those of `func start`, which editors and scripts pass.
     add(
@@ -156,6 +161,8 @@ def parse_start(words: Sequence[str]) -> Start:
         log_format=options.log_format,
         no_color=options.no_color,
         chaos=_seed_of(parser, options.chaos),
+        dashboard_path=options.dashboard_path,
+        dashboard_writes=options.dashboard_writes,
     )
 
 

@@ -50,6 +50,7 @@ class Transfer:
     file: Path | None
     hub: str | None = None
     force: bool = False
+    json: bool = False
 
 
 def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:
@@ -70,10 +71,12 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
     if action != "export":
         parser.add_argument("--to", dest="target", metavar="CONNECTION", required=action == "copy", help=connection)
     if action != "copy":
-        parser.add_argument("file", type=Path, metavar="FILE")
+        meaning = "file to write" if action == "export" else "file that an export has written"
+        parser.add_argument("file", type=Path, metavar="FILE", help=meaning)
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")
+    parser.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
     return Transfer(
         action=action,
@@ -83,4 +86,5 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
         file=getattr(options, "file", None),
         hub=getattr(options, "hub", None),
         force=options.force,
+        json=options.json,
     )

@@ -53,7 +53,8 @@ class TriggerEvent:
     after it, in this order. `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace
     context. `retried`: whether retry policies apply when the function fails. `inputs`: values that the caller supplies
     for input bindings, by binding name; only bindings that azemu cannot read use them. `unusable`: why the trigger
-    parameter cannot have its value; every attempt fails with it, before the function is called.
+    parameter cannot have its value; every attempt fails with it, before the function is called. `instance_id`: the
+    orchestration or entity that runs the function.
     """
 
     value: Datum | None
@@ -68,6 +69,7 @@ class TriggerEvent:
     retried: bool = True
     inputs: Mapping[str, Datum] = field(default_factory=dict)
     unusable: EmulatorError | None = None
+    instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

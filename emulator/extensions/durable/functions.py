@@ -40,9 +40,13 @@ class _Registered:
 
 
 class DurableFunctions:
-    """Durable functions by kind and name. Names ignore letter case, as everywhere in Durable Functions."""
+    """Durable functions by kind and name. Names ignore letter case, as everywhere in Durable Functions.
 
-    def __init__(self) -> None:
+    `app_is_loaded` False: the functions of the app are not known, so none of them is missing.
+    """
+
+    def __init__(self, *, app_is_loaded: bool = True) -> None:
+        self._app_is_loaded = app_is_loaded
         self._functions: Mapping[FunctionKind, dict[str, _Registered]] = {kind: {} for kind in FunctionKind}
 
     def listen_for(self, kind: FunctionKind) -> Listen:
@@ -95,7 +99,7 @@ class DurableFunctions:
     def missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else the extension's message with the known names."""
         functions = self._functions[kind]
-        if name.lower() in functions:
+        if name.lower() in functions or not self._app_is_loaded:
             return None
         names = ", ".join(f"'{function.name}'" for function in functions.values())
         additional = (
@@ -108,10 +112,15 @@ class DurableFunctions:
             f"Additional info: {additional}"
         )
 
-    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText) -> Returned:
-        """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
+    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText, *, instance_id: str) -> Returned:
+        """Run a registered function with the trigger's value. Raises what `Invoke` raises.
+
+        `instance_id`: of the orchestration or entity that runs it.
+        """
         function = self._functions[kind][name.lower()]
         # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry
         # policies do not apply: an orchestrator must run once per episode, and activities are retried by their
         # orchestrator.
-        return await function.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))
+        return await function.invoke(
+            TriggerEvent(value=Datum("string", value), reason="(null)", retried=False, instance_id=instance_id)
+        )

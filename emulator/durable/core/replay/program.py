@@ -24,7 +24,7 @@ from typing import assert_never
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
-from emulator.durable.core.identity import EntityId, FunctionKind, has_lone_surrogate, is_entity
+from emulator.durable.core.identity import EntityId, FunctionKind, is_entity, storage_problem
 from emulator.durable.core.replay import durable_http, retries
 from emulator.durable.core.replay.actions import (
     Action,
@@ -48,8 +48,6 @@ from emulator.durable.core.replay.nondeterminism import NonDeterminism, Recorded
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
 from emulator.instant import Instant
-
-_NOT_STORABLE = "has half of a surrogate pair. No row or blob can be named after it. Use complete characters."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,8 +235,8 @@ class _ActionProgram:
         # In .NET these failures stay inside the task, which then never ends. Failing the orchestration shows the error.
         if explicit_id is not None and is_entity(explicit_id):
             raise Failure(f"The instance ID '{explicit_id}' of a sub-orchestration must not start with @.")
-        if explicit_id is not None and has_lone_surrogate(explicit_id):
-            raise Failure(f"The instance ID {explicit_id!a} of a sub-orchestration {_NOT_STORABLE}")
+        if explicit_id is not None and (problem := storage_problem(explicit_id)):
+            raise Failure(f"The instance ID {explicit_id[:100]!a} of a sub-orchestration {problem}")
         own_ids = {self._started.instance.instance_id, parent.instance.instance_id if parent else None}
         if explicit_id is not None and explicit_id in own_ids:
             raise Failure(
@@ -296,8 +294,8 @@ class _ActionProgram:
         entity = EntityId.parse(action.instance_id)
         if entity is None:
             raise Failure(f"'{action.instance_id}' is not the id of an entity (@name@key).")
-        if has_lone_surrogate(entity.key):
-            raise Failure(f"The entity key {entity.key!a} {_NOT_STORABLE}")
+        if problem := storage_problem(action.instance_id):
+            raise Failure(f"The entity id {action.instance_id[:100]!a} {problem}")
         self._require(FunctionKind.ENTITY, entity.name)
         context = self.context
         request = self._entity_calls.send(action, context.next_id, now=self.sent_at or context.now)
