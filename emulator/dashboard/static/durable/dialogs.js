@@ -1,9 +1,9 @@
 // Dialogs of actions: start an orchestration, raise an event, signal an entity, run an action on instances.
 
-import { html, useState } from "../html.js";
+import { html, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { plural } from "../format.js";
-import { Button, CopyButton, Message } from "../components/basics.js";
+import { Button, CopyButton, Message, RelativeTime } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { attempt, toast } from "../components/toast.js";
 import { raiseCommands, signalCommands, startCommands } from "./commands.js";
@@ -224,3 +224,11 @@ export function useHost() {
   return useData("home").data;
 }
 
+
+/** A time as RelativeTime shows it. `now`: time of the host, which is another one than the browser's in tests. */
+export function HostTime({ time, now }) {
+  const seen = useRef({});
+  if (seen.current.now !== now) seen.current = { now, ahead: Date.parse(now) - Date.now() };
+  const { ahead } = seen.current;
+  return html`<${RelativeTime} time=${time} now=${Math.abs(ahead) > 2000 ? new Date(Date.now() + ahead).toISOString() : undefined} />`;
+}
