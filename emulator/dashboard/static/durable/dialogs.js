@@ -112,9 +112,10 @@ export function StartDialog({ orchestrators, from, onStarted, onClose }) {
 export function RaiseDialog({ instanceId, awaited, onDone, onClose }) {
   const [name, setName] = useState(awaited[0] ?? "");
   const [input, setInput] = useState("");
+  const [asText, setAsText] = useState(false);
   const problem = jsonProblem(input);
   const action = async () => {
-    await raiseEvent(instanceId, name.trim(), input);
+    await raiseEvent(instanceId, name.trim(), input, asText);
     toast(`Raised ${name.trim()}.`, "success");
     onDone();
     return true;
@@ -124,11 +125,15 @@ export function RaiseDialog({ instanceId, awaited, onDone, onClose }) {
     button="Raise"
     action=${action}
     disabled=${!name.trim() || Boolean(problem)}
-    commands=${raiseCommands(instanceId, name.trim() || "EVENT", input)}
+    commands=${raiseCommands(instanceId, name.trim() || "EVENT", input, asText)}
     onClose=${onClose}
   >
     <${TextField} label="Event" name="event" value=${name} onInput=${setName} options=${awaited} autofocus />
     <${JsonField} label="Value" value=${input} onInput=${setInput} problem=${problem} />
+    <label class="check">
+      <input type="checkbox" checked=${asText} onChange=${(event) => setAsText(event.currentTarget.checked)} />
+      send the JSON as a string, as the Python client does
+    </label>
   </${ActionDialog}>`;
 }
 
