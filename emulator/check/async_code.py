@@ -9,7 +9,7 @@ from typing import Final
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.resolving import Scope
-from emulator.check.sources import own_nodes
+from emulator.check.syntax import own_nodes
 
 # Methods of DurableOrchestrationClient that are coroutines.
 _CLIENT_COROUTINES: Final = frozenset(

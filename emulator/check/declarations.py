@@ -11,7 +11,8 @@ from typing import Final
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared, Kind
 from emulator.check.resolving import constant_text, dotted_name
-from emulator.check.sources import AppSources, SourceFile, is_generator, own_nodes, parameters_of
+from emulator.check.sources import AppSources, SourceFile
+from emulator.check.syntax import is_generator, own_nodes, parameters_of
 
 # By method: the kind of function that its argument names.
 _CALLS: Final[Mapping[str, Kind]] = {
@@ -80,7 +81,7 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
                 f"The orchestrator '{name}' has a binding besides its trigger. Bindings are read and written at every "
                 "replay: use them in activities, and clients in the functions that start orchestrators.",
             )
-        yield from _direct_calls(declared, declared_nodes)
+        yield from direct_call_findings(declared, declared_nodes)
     elif declared.kind == "entity" and (isinstance(node, ast.AsyncFunctionDef) or is_generator(node)):
         yield source.finding(
             "AZ309",
@@ -104,7 +105,9 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
             f"The function '{name}' has a durable client, so the durable SDK awaits it. Write async def.",
         )
     for decorator, is_above in declared.outside:
-        if is_above and (shown := dotted_name(_called(decorator), source)):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        # `@something.route(…)` may be of an app object that is not recognised.
+        if is_above and isinstance(called, ast.Name) and (shown := dotted_name(called, source)):
             yield source.finding(
                 "AZ408",
                 decorator,
@@ -113,11 +116,8 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
             )
 
 
-def _called(decorator: ast.expr) -> ast.expr:
-    return decorator.func if isinstance(decorator, ast.Call) else decorator
-
-
-def _direct_calls(orchestrator: Declared, declared_nodes: Mapping[int, Declared]) -> Iterator[Finding]:
+def direct_call_findings(orchestrator: Declared, declared_nodes: Mapping[int, Declared]) -> Iterator[Finding]:
+    """Yield calls of an orchestrator that run a durable function at once, as part of the orchestrator."""
     for node in own_nodes(orchestrator.node):
         found = orchestrator.scope.app_function(node.func) if isinstance(node, ast.Call) else None
         called = None if found is None else declared_nodes.get(id(found[1]))
@@ -141,7 +141,7 @@ def name_uses(sources: AppSources) -> list[NameUse]:
             if isinstance(node.func, ast.Attribute) and (kind := _CALLS.get(node.func.attr)) is not None:
                 named = node.args[0] if node.args else _keyword(node, _NAME_KEYWORDS)
                 # The SDK also takes the decorated function itself.
-                if named is not None and not _is_function(named, source, sources):
+                if named is not None and not is_function(named, source, sources):
                     found.append(NameUse(source, named, kind, constant_text(named, source, sources)))
             elif (dotted_name(node.func, source) or "").startswith("azure.durable_functions") and (
                 getattr(node.func, "attr", getattr(node.func, "id", "")) == "EntityId"
@@ -152,7 +152,8 @@ def name_uses(sources: AppSources) -> list[NameUse]:
     return found
 
 
-def _is_function(node: ast.expr, source: SourceFile, sources: AppSources) -> bool:
+def is_function(node: ast.expr, source: SourceFile, sources: AppSources) -> bool:
+    """Whether an expression names a function of the app."""
     name = dotted_name(node, source)
     found = None if name is None else sources.definition(name)
     return found is not None and isinstance(found[1], (ast.FunctionDef, ast.AsyncFunctionDef))

@@ -128,8 +128,12 @@ RULES: Final[Mapping[str, Rule]] = {rule.code: rule for rule in sorted(_ALL, key
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without repetitions, by file, line and code."""
-    return sorted(set(findings), key=lambda each: (each.file, each.line, each.column, each.code, each.message))
+    """Return the findings by file, line and code. Of several of a rule at one place the first one is kept."""
+    first: dict[object, Finding] = {}
+    for finding in sorted(findings, key=lambda each: (each.file, each.line, each.column, each.code, each.message)):
+        # Several orchestrators may use one helper. Without a column it is the message that tells two findings apart.
+        first.setdefault((finding.code, finding.file, finding.line, finding.column or finding.message), finding)
+    return list(first.values())
 
 
 def without_suppressed(findings: Iterable[Finding], root: Path) -> list[Finding]:

@@ -6,7 +6,8 @@ import ast
 from dataclasses import dataclass
 from functools import cached_property
 
-from emulator.check.sources import AppSources, Function, SourceFile, own_nodes, parameters_of
+from emulator.check.sources import AppSources, SourceFile
+from emulator.check.syntax import Function, own_nodes, parameters_of
 
 
 @dataclass(frozen=True)

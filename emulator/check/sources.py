@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from emulator.check.findings import Finding
+from emulator.check.syntax import statements_of_module
 from emulator.config.source_scan import imported_files
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # More files than a function app has.
 _MAX_FILES = 1000
@@ -115,8 +114,10 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
     files, broken = [], []
     while waiting and len(seen) < _MAX_FILES:
         path = waiting.pop(0)
-        # Libraries in the folder of the app are not the app.
-        if path in seen or not path.is_relative_to(root) or _is_library(path.relative_to(root)):
+        if path in seen or not path.is_relative_to(root):
+            continue
+        # Libraries in the app's folder, such as `.venv` and `.python_packages`, are not the app.
+        if any(part == "site-packages" or part.startswith(".") for part in path.relative_to(root).parts):
             continue
         seen.add(path)
         file = path.relative_to(root).as_posix()
@@ -135,48 +136,3 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
         files.append(SourceFile(path, file, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree))
         waiting += imported_files(tree, path, root)
     return AppSources(root, files, broken)
-
-
-def _is_library(path: Path) -> bool:
-    return any(part == "site-packages" or (part.startswith(".") and len(part) > 1) for part in path.parts)
-
-
-def statements_of_module(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements at the top of a module, also those inside `if` and `try`."""
-    waiting: list[ast.stmt] = list(tree.body)
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        if isinstance(node, (ast.If, ast.Try, ast.With)):
-            for name in ("body", "orelse", "finalbody"):
-                waiting += getattr(node, name, ())
-            for handler in getattr(node, "handlers", ()):
-                waiting += handler.body
-
-
-def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a function's body, not those of functions and classes inside of it."""
-    waiting = list(ast.iter_child_nodes(function))
-    if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        waiting = list(function.body)
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            waiting[:0] = ast.iter_child_nodes(node)
-
-
-def inner_functions(function: ast.AST) -> Iterator[Function]:
-    """Yield the functions that are defined directly inside a function."""
-    return (node for node in own_nodes(function) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-
-
-def parameters_of(function: Function) -> list[str]:
-    """Return the names of a function's parameters, without *args and **kwargs."""
-    arguments = function.args
-    return [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-
-
-def is_generator(function: ast.AST) -> bool:
-    """Whether a function contains a `yield` of its own."""
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in own_nodes(function))

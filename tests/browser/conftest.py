@@ -1,14 +1,15 @@
 """A browser and an app with a dashboard, one of each for the whole session, and screenshots.
 
-The tests need Chromium (Debian: `apt-get install chromium`; elsewhere its path in the variable CHROMIUM). Without it they
-are skipped. `pytest -m browser --screenshots FOLDER` writes a picture of each page, light and dark, wide and narrow.
+The tests need Chromium (Debian: `apt-get install chromium`; elsewhere its path in the variable CHROMIUM), and are
+skipped without it. `pytest -m browser --screenshots FOLDER` writes a picture of each page, light and dark, wide and
+narrow.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ class Visitor:
 
     async def open(self, address: str = "") -> None:
         """Open a page by its address behind `#/` and wait for its heading."""
-        await self.page.goto(f"{self.app.dashboard_url}#/{address}")
-        await self.page.locator("main h1").wait_for()
+        # By another page, so that nothing of the last test is left.
+        for step in ("nothing", address):
+            await self.page.evaluate("address => { location.hash = '#/' + address; }", step)
+            await self.page.locator("main h1, main .message" if step == "nothing" else "main h1").first.wait_for()
 
     async def picture(self, name: str) -> None:
         """Write pictures of the open page, if the option --screenshots is given."""
@@ -84,9 +87,9 @@ async def shop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         yield app
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
-    """A new page of the browser. At the end no script may have failed, and no other host been asked for anything."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def only_visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+    """The one page of the session: loading the files of the dashboard again for each test takes half of the time."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     page = await context.new_page()
     page.set_default_timeout(8000)
@@ -99,6 +102,14 @@ async def visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureReque
     page.on("console", lambda message: note(f"console: {message.text}") if message.type == "error" else None)
     page.on("request", lambda sent: None if sent.url.startswith((shop.url, "blob:")) else note(f"request: {sent.url}"))
     folder = request.config.getoption("--screenshots")
+    await page.goto(shop.dashboard_url)
     yield Visitor(page, shop, problems, Path(folder) if folder else None)
     await context.close()
-    assert problems == []
+
+
+@pytest.fixture
+def visitor(only_visitor: Visitor) -> Iterator[Visitor]:
+    """The page. At the end no script may have failed, and no other host may have been asked for anything."""
+    only_visitor.problems.clear()
+    yield only_visitor
+    assert only_visitor.problems == []

@@ -148,3 +148,4 @@ async def test_the_theme_is_kept(visitor: Visitor) -> None:
     await page.get_by_role("button", name="Use the dark theme").click()
     await page.reload()
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+    await page.get_by_role("button", name="Use the light theme").click()

@@ -175,11 +175,7 @@ def test_requirements(tmp_path: Path) -> None:
 azure-functions>=1.20
 azure_functions_worker==1.2  # finds AZ604
 azemu  # finds AZ604
--e .  # finds AZ605
-./lib/helpers  # finds AZ605
-shop @ file:///home/me/shop  # finds AZ605
 aiohttp[speedups]>=3; python_version > "3"
-git+https://github.com/example/library
 """,
         "function_app.py": "import aiohttp\nimport multidict\nimport helpers\n" + PLAIN,
         "helpers.py": "import azure.storage.blob  # finds AZ603\nfrom azure import identity  # finds AZ603\n"
@@ -190,6 +186,20 @@ git+https://github.com/example/library
     assert places_of(found) == marks_of(files), found
 
 
+def test_local_requirements(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": """-e .  # finds AZ605
+./lib/helpers  # finds AZ605
+shop @ file:///home/me/shop  # finds AZ605
+shop @ git+https://github.com/example/shop
+--extra-index-url https://example.com/simple
+""",
+        # What these install is not known.
+        "function_app.py": "import requests\n" + PLAIN,
+    }
+    assert places_of(check(tmp_path, files)) == marks_of(files)
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -197,6 +207,9 @@ git+https://github.com/example/library
         ({"function_app.py": "import requests\n" + PLAIN, "pyproject.toml": ""}, []),
         ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "-r other.txt\n"}, []),
         ({"function_app.py": "import requests\n" + PLAIN, "requests.py": ""}, []),
+        ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "azure-functions\n"}, ["AZ603"]),
+        # A package that is not installed here may need any other.
+        ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "no-such-package-here\n"}, []),
         # The platform has azure-functions, and Python the rest.
         ({"function_app.py": "import json\n" + PLAIN}, []),
     ],

@@ -19,6 +19,7 @@ from emulator.durable.azurestorage.partitioning.table_partitions import read_par
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
+from emulator.host.recording import Line
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import NotFound, StorageAccount
@@ -59,7 +60,7 @@ def home_routes(parts: DashboardParts) -> list[Route]:
                 "failedInvocations": sum(recording.counts(name).failed for name in recording.functions),
                 "running": [run_members(run) for run in running[:_MAX_RUNNING]],
                 "runningCount": len(running),
-                "recentErrors": [line_members(line) for line in reversed(recording.errors[-_MAX_ERRORS:])],
+                "recentErrors": [line_members(line) for line in _latest_errors(parts)],
             }
         )
 
@@ -69,6 +70,13 @@ def home_routes(parts: DashboardParts) -> list[Route]:
         return json_response({**queues, **partitions})
 
     return [endpoint("GET", "home", state), endpoint("GET", "home/storage", storage)]
+
+
+def _latest_errors(parts: DashboardParts) -> Sequence[Line]:
+    """Return the last errors, the latest first."""
+    # The host logs two lines for an invocation that has failed; this one does not say why.
+    errors = [line for line in parts.recording.errors if not line.message.startswith("Executed 'Functions.")]
+    return errors[: -_MAX_ERRORS - 1 : -1]
 
 
 def _storage(parts: DashboardParts) -> str | None:

@@ -36,6 +36,7 @@ _ROWS_LIMIT: Final = 5_000
 _HISTORY_PAGE: Final = 1_000
 _MESSAGES_LIMIT: Final = 400
 _RAW_LIMIT: Final = 300
+_EPISODE_EVENTS: Final = frozenset({"OrchestratorStarted", "OrchestratorCompleted"})
 _LAST_EVENT: Final = 10_000_000
 
 
@@ -95,16 +96,24 @@ class _Instance:
         return json_response({**_timeline_members(timeline(history, now=self._now())), "events": len(history)})
 
     async def history(self, call: HttpCall) -> web.Response:
-        """Return a part of the history. `from`: index of the first event; `type`: only events of these types."""
+        """Return a part of the history. `from`: how many of the selected events to leave out.
+
+        `type`: only events of these types. `episodes=false`: not the first and last events of episodes.
+        """
         instance_id = call.values["instanceId"]
         first = number_of(call, "from", 0, highest=_LAST_EVENT)
         limit = number_of(call, "limit", 200, highest=_HISTORY_PAGE)
         types = frozenset(filter(None, call.request.query.get("type", "").split(",")))
+        hidden = _EPISODE_EVENTS if call.request.query.get("episodes") == "false" else frozenset[str]()
         history = await self._hub.reader.history(instance_id)
         if not history:
             await self._status(instance_id)
         lines = event_lines(history, payload_limit=_PAYLOAD_LIMIT)
-        selected = [line for line in lines if not types or line.event.type_name in types]
+        selected = [
+            line
+            for line in lines
+            if (not types or line.event.type_name in types) and line.event.type_name not in hidden
+        ]
         counts: dict[str, int] = {}
         for event in history:
             counts[event.type_name] = counts.get(event.type_name, 0) + 1

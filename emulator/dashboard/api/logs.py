@@ -17,6 +17,7 @@ from emulator.config.hostjson import LogLevel
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
+from emulator.host.console.output import LevelRules
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.recording import Line
 
@@ -31,15 +32,15 @@ def logs_routes(parts: DashboardParts) -> list[Route]:
 
     `after`: only lines with a higher `seq`. `last`: of the stored lines, only so many. `function`, `instance`,
     `invocation`: only lines of it. `level`: only lines of this level and higher ones. `text`: only lines that contain
-    it, in any letter case. `replay=false`: no lines of replays. `follow=true`: send new lines, too, until the client
-    disconnects.
+    it, in any letter case. `replay=false`: no lines of replays. `verbose=false`: only what the console shows without
+    --verbose. `follow=true`: send new lines, too, until the client disconnects.
     """
 
     async def logs(call: HttpCall) -> web.StreamResponse:
         after = number_of(call, "after", 0, highest=_LAST)
         last = number_of(call, "last", _LAST, highest=_LAST)
         follows = call.request.query.get("follow", "").lower() == "true"
-        return await send_events(call, parts, _events(parts, _filter(call), after, last, follows=follows))
+        return await send_events(call, parts, _events(parts, _filter(call, parts), after, last, follows=follows))
 
     return [endpoint("GET", "logs", logs)]
 
@@ -77,7 +78,7 @@ def line_members(line: Line) -> dict[str, Any]:
     }
 
 
-def _filter(call: HttpCall) -> Callable[[Line], bool]:
+def _filter(call: HttpCall, parts: DashboardParts) -> Callable[[Line], bool]:
     """Return the condition that the query states. Raises ApiError 400."""
     query = call.request.query
     level = query.get("level", "").lower()
@@ -88,6 +89,8 @@ def _filter(call: HttpCall) -> Callable[[Line], bool]:
     lowest = _LEVELS[level] if level else 0
     function, text = query.get("function", "").lower(), query.get("text", "").lower()
     instance, invocation = query.get("instance"), query.get("invocation")
+    shown = LevelRules(configured=parts.configuration.host.logging.log_level)
+    quiet = query.get("verbose", "").lower() == "false"
     without_replays = query.get("replay", "").lower() == "false"
 
     def accepts(line: Line) -> bool:
@@ -96,6 +99,7 @@ def _filter(call: HttpCall) -> Callable[[Line], bool]:
             and (not function or (line.function or "").lower() == function)
             and (not instance or _concerns(line, instance))
             and (not invocation or line.invocation_id == invocation)
+            and (not quiet or shown.allows(line.category, LogLevel(line.level_name), line.message))
             and (not text or text in line.message.lower())
             and not (without_replays and (line.is_replay or _tells_of_replay(line)))
         )

@@ -4,6 +4,7 @@ import { html, render, useEffect, useErrorBoundary, useState } from "./html.js";
 import { needsKey, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
 import { onConnection } from "./events.js";
 import { address, match, navigate, useRoute } from "./router.js";
+import { setHostTime } from "./format.js";
 import { Button, ErrorBox, IconButton, Loading, StatusBadge } from "./components/basics.js";
 import { Dialog } from "./components/dialog.js";
 import { Icon } from "./components/icons.js";
@@ -15,6 +16,7 @@ const GO_PAUSE = 1200;
 function App() {
   const route = useRoute();
   const { data: host, error } = useData("home", {}, { live: true, every: 5000 });
+  if (host) setHostTime(host.now);
   const [dialog, setDialog] = useState(null);
   const [connected, setConnected] = useState(true);
   useEffect(() => onConnection(setConnected), []);
@@ -26,6 +28,10 @@ function App() {
     const title = current?.page.nav ?? route.path.at(-1) ?? "";
     document.title = [title, host?.app, "azemu"].filter(Boolean).join(" · ");
   }, [route, host?.app]);
+  useEffect(() => {
+    // On narrow screens the navigation is a bar that scrolls.
+    document.querySelector(".sidebar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [section]);
   const lost = !connected || (error && error.status === 0);
   return html`
     <a class="skip" href="#main" onClick=${(event) => focusMain(event)}>Skip to the content</a>

@@ -72,16 +72,15 @@ export function StatusBadge({ status, tone, title }) {
   return html`<span class=${`badge ${colour}`} title=${title}>${status}</span>`;
 }
 
-/** A time as "12 s ago", with the exact time as tooltip. `now`: time of the host; default: the browser's. */
-export function RelativeTime({ time, now }) {
+/** A time as "12 s ago", with the exact time as tooltip. */
+export function RelativeTime({ time }) {
   const [, setTick] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => setTick((tick) => tick + 1), 5000);
     return () => clearInterval(timer);
   }, []);
   if (!time) return html`<span class="muted">–</span>`;
-  const reference = now === undefined ? Date.now() : Date.parse(now);
-  return html`<time dateTime=${time} title=${`${clockTime(time)} (${time})`}>${relative(time, reference)}</time>`;
+  return html`<time dateTime=${time} title=${`${clockTime(time)} (${time})`}>${relative(time)}</time>`;
 }
 
 /** An error, with a button that tries again. */

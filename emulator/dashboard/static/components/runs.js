@@ -8,8 +8,8 @@ import { JsonView } from "./json.js";
 import { LogLines } from "./log_lines.js";
 import { Table } from "./table.js";
 
-/** `runs`: of the API, newest first. `showFunction`: a column with the function. `now`: time of the host. */
-export function Runs({ runs, showFunction = false, showInput = true, now, empty }) {
+/** `runs`: of the API, newest first. `showFunction`: a column with the function. */
+export function Runs({ runs, showFunction = false, showInput = true, empty }) {
   const [open, setOpen] = useState(null);
   const keyOf = (run) => `${run.invocationId} ${run.retry}`;
   const columns = [
@@ -19,7 +19,7 @@ export function Runs({ runs, showFunction = false, showInput = true, now, empty 
       title: "Function",
       render: (run) => html`<a href=${address(["functions", run.function])}>${run.function}</a>`,
     },
-    { key: "started", title: "Started", render: (run) => html`<span class="nowrap"><${RelativeTime} time=${run.startedAt} now=${now} /></span>` },
+    { key: "started", title: "Started", render: (run) => html`<span class="nowrap"><${RelativeTime} time=${run.startedAt} /></span>` },
     {
       key: "duration",
       title: "Duration",

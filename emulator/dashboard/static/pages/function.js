@@ -43,7 +43,7 @@ export default function FunctionPage({ params, query }) {
       <${Facts}
         items=${[
           ["Average", duration(data.averageMs)],
-          ["Last run", html`<${RelativeTime} time=${data.lastRun?.startedAt} now=${host.data?.now} />`],
+          ["Last run", html`<${RelativeTime} time=${data.lastRun?.startedAt} />`],
         ]}
       />
     </div>
@@ -63,9 +63,9 @@ export default function FunctionPage({ params, query }) {
     (host.data && !host.data.mayWrite
       ? html`<${Message}>The storage is not on this machine, so functions cannot be run here (azemu start --dashboard-writes).</${Message}>`
       : html`<${RunForm} key=${data.name} data=${data} />`)}
-    ${tab === "invocations" && html`<${Panel} flush><${Runs} runs=${runs.data?.runs ?? []} showInput=${!isDurable} now=${host.data?.now} /></${Panel}>`}
+    ${tab === "invocations" && html`<${Panel} flush><${Runs} runs=${runs.data?.runs ?? []} showInput=${!isDurable} /></${Panel}>`}
     ${tab === "log" && html`<${Panel} flush><${LogLines} filter=${{ function: data.name }} showFunction=${false} /></${Panel}>`}
-    ${tab === "outputs" && html`<${Outputs} outputs=${outputs.data?.outputs ?? []} now=${host.data?.now} />`}
+    ${tab === "outputs" && html`<${Outputs} outputs=${outputs.data?.outputs ?? []} />`}
     ${tab === "bindings" && html`<${Bindings} bindings=${data.bindings} />`}
   `;
 }
@@ -333,7 +333,7 @@ const OutputValue = ({ output }) =>
       ? html`<${JsonView} text=${output.value} label="Value" />`
       : html`<${JsonView} value=${output.value} label="Value" />`;
 
-function Outputs({ outputs, now }) {
+function Outputs({ outputs }) {
   const [open, setOpen] = useState(null);
   useEffect(() => setOpen(null), [outputs.length]);
   const rows = outputs.map((output, index) => ({ ...output, key: `${output.invocationId} ${output.binding} ${index}` }));
@@ -341,7 +341,7 @@ function Outputs({ outputs, now }) {
     <${Table}
       label="Outputs"
       columns=${[
-        { key: "time", title: "Time", render: ({ capturedAt }) => html`<span class="nowrap"><${RelativeTime} time=${capturedAt} now=${now} /></span>` },
+        { key: "time", title: "Time", render: ({ capturedAt }) => html`<span class="nowrap"><${RelativeTime} time=${capturedAt} /></span>` },
         { key: "binding", title: "Binding", render: ({ binding, type }) => html`${binding} <span class="muted">${type}</span>` },
         { key: "sent", title: "State", render: ({ sent }) => html`<${StatusBadge} status=${sent ? "sent" : "captured"} tone=${sent ? "green" : "grey"} />` },
         {

@@ -39,19 +39,17 @@ export default function HomePage() {
       <${Number} label="failed" value=${data.failedInvocations} bad=${data.failedInvocations > 0} href=${address(["logs"], { level: "Error" })} />
     </div>
     <div class="grid">
+      <div class="stack">
       <${Panel} title="Host">
         <${Facts}
           items=${[
             ["Version", `azemu ${data.version}, Python ${data.python}`],
-            ["Started", html`<${RelativeTime} time=${data.startedAt} now=${data.now} />`],
+            ["Started", html`<${RelativeTime} time=${data.startedAt} />`],
             ["Time of the app", clockTime(data.now, { milliseconds: false })],
             ["Storage", data.storage ?? "none (AzureWebJobsStorage is not set)"],
             data.taskHub && ["Task hub", html`<span class="mono">${data.taskHub}</span>`],
           ]}
         />
-      </${Panel}>
-      <${Panel} title="Queues" flush>
-        <${Queues} ...${storage} />
       </${Panel}>
       ${storage.data?.partitions &&
       html`<${Panel} title="Partitions" flush>
@@ -67,23 +65,27 @@ export default function HomePage() {
                   ? html`<span class="mono">${owner}</span> ${isDraining && html`<${StatusBadge} status="draining" tone="yellow" />`}`
                   : html`<${StatusBadge} status="no owner" tone="yellow" />`,
             },
-            { key: "expires", title: "Expires", render: ({ expiresAt }) => html`<span class="nowrap"><${RelativeTime} time=${expiresAt} now=${data.now} /></span>` },
+            { key: "expires", title: "Expires", render: ({ expiresAt }) => html`<span class="nowrap"><${RelativeTime} time=${expiresAt} /></span>` },
           ]}
           rows=${storage.data.partitions}
           rowKey=${({ queue }) => queue}
           empty=${html`<${Empty} title="The task hub has not been created yet" />`}
         />
       </${Panel}>`}
+      </div>
+      <${Panel} title="Queues" flush>
+        <${Queues} ...${storage} />
+      </${Panel}>
     </div>
     ${data.running.length > 0 &&
     html`<${Panel} title="Running invocations" flush>
-      <${Runs} runs=${data.running} showFunction showInput=${false} now=${data.now} />
+      <${Runs} runs=${data.running} showFunction showInput=${false} />
     </${Panel}>`}
     <${Panel} title="Recent errors" flush>
       <${Table}
         label="Recent errors"
         columns=${[
-          { key: "time", title: "Time", render: ({ time }) => html`<span class="nowrap"><${RelativeTime} time=${time} now=${data.now} /></span>` },
+          { key: "time", title: "Time", render: ({ time }) => html`<span class="nowrap"><${RelativeTime} time=${time} /></span>` },
           {
             key: "function",
             title: "Function",
@@ -102,8 +104,8 @@ export default function HomePage() {
 
 const Number = ({ label, value, href, bad = false }) =>
   href
-    ? html`<a class=${`number ${bad ? "bad" : ""}`} href=${href}><strong>${count(value)}</strong>${label}</a>`
-    : html`<div class=${`number ${bad ? "bad" : ""}`}><strong>${count(value)}</strong>${label}</div>`;
+    ? html`<a class=${`number ${bad ? "alert" : ""}`} href=${href}><strong>${count(value)}</strong>${label}</a>`
+    : html`<div class=${`number ${bad ? "alert" : ""}`}><strong>${count(value)}</strong>${label}</div>`;
 
 function Queues({ data, error, reload }) {
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;

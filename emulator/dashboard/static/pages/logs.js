@@ -26,6 +26,7 @@ export default function LogsPage({ query }) {
     instance: query.instance ?? "",
     text: query.text ?? "",
     replay: query.replay === "true" ? "" : "false",
+    verbose: query.verbose === "true" ? "" : "false",
   };
   return html`
     <${PageHead} title="Logs" actions=${html`
@@ -49,6 +50,14 @@ export default function LogsPage({ query }) {
         value=${instance}
         onInput=${(event) => setInstance(event.currentTarget.value)}
       />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked=${query.verbose === "true"}
+          onChange=${(event) => setQuery({ verbose: event.currentTarget.checked ? "true" : "" })}
+        />
+        Lines of the host
+      </label>
       <label class="check">
         <input
           type="checkbox"

@@ -74,7 +74,7 @@ export default function SettingsPage({ query }) {
           label="Options of host.json"
           columns=${[
             { key: "path", title: "Option", sort: ({ path }) => path, render: ({ path }) => html`<span class="mono">${path}</span>` },
-            { key: "value", title: "Value", render: ({ value }) => html`<span class="mono">${value === null ? html`<span class="muted">not set</span>` : JSON.stringify(value)}</span>` },
+            { key: "value", title: "Value", render: ({ value }) => html`<div class="mono value">${value === null ? html`<span class="muted">not set</span>` : JSON.stringify(value)}</div>` },
             { key: "origin", title: "Origin", sort: ({ origin }) => origin, render: ({ origin }) => html`<${Origin} origin=${origin} />` },
           ]}
           rows=${options}
@@ -102,12 +102,12 @@ export default function SettingsPage({ query }) {
 }
 
 function Value({ setting, value, mayReveal, onReveal, onHide }) {
-  if (!setting.isMasked) return html`<span class="mono">${setting.value}</span>`;
+  if (!setting.isMasked) return html`<div class="mono value">${setting.value}</div>`;
   if (value !== undefined) {
-    return html`<span class="mono">${value}</span> <${CopyButton} text=${value} label="Copy the value" />
+    return html`<span class="mono value">${value}</span> <${CopyButton} text=${value} label="Copy the value" />
       <button type="button" class="link" onClick=${onHide}>hide</button>`;
   }
-  return html`<span class="muted" aria-label="masked">••••••••</span> ${
+  return html`<span class="muted nowrap" aria-label="masked">••••••••</span> ${
     mayReveal && html`<button type="button" class="link" aria-label=${`Show ${setting.name}`} onClick=${onReveal}>show</button>`
   }`;
 }
