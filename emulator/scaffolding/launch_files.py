@@ -42,7 +42,28 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
     suffix = "" if relative == "." else f" ({relative})"
     start_task = f"azemu: start for the debugger{suffix}"
     wanted: dict[str, dict[str, Any]] = {
-        "launch.json": {"version": "0.2.0", "configurations": _configurations(folder, suffix, start_task)},
+        "launch.json": {
+            "version": "0.2.0",
+            "configurations": [
+                {
+                    "name": f"azemu: run and debug{suffix}",
+                    "type": "debugpy",
+                    "request": "launch",
+                    # One process, which is the one that the debugger controls.
+                    "module": "azemu",
+                    "args": ["start", "--no-reload"],
+                    "cwd": folder,
+                    "console": "integratedTerminal",
+                },
+                {
+                    "name": f"azemu: start and attach{suffix}",
+                    "type": "debugpy",
+                    "request": "attach",
+                    "connect": {"host": "127.0.0.1", "port": DEBUG_PORT},
+                    "preLaunchTask": start_task,
+                },
+            ],
+        },
         "tasks.json": {"version": "2.0.0", "tasks": _tasks(folder, suffix, start_task)},
         "extensions.json": {"recommendations": ["ms-python.python", "ms-python.debugpy"]},
     }
@@ -64,27 +85,6 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
 def json_text(value: Mapping[str, Any]) -> str:
     """Return JSON as in the files of VS Code and Azure Functions, with two spaces of indentation."""
     return json.dumps(value, indent=2) + "\n"
-
-
-def _configurations(folder: str, suffix: str, start_task: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"azemu: run and debug{suffix}",
-            "type": "debugpy",
-            "request": "launch",
-            "module": "azemu",
-            "args": ["start", "--no-reload"],
-            "cwd": folder,
-            "console": "integratedTerminal",
-        },
-        {
-            "name": f"azemu: start and attach{suffix}",
-            "type": "debugpy",
-            "request": "attach",
-            "connect": {"host": "127.0.0.1", "port": DEBUG_PORT},
-            "preLaunchTask": start_task,
-        },
-    ]
 
 
 def _tasks(folder: str, suffix: str, start_task: str) -> list[dict[str, Any]]:

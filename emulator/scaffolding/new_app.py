@@ -73,7 +73,10 @@ def create_app(new: NewApp) -> Written:
             "new`, or write the files nevertheless with --force."
         )
     contents = {folder / name: text.encode() for name, text in texts.items()}
-    for name, lines in _lines_of_lists(new.template).items():
+    requirements = ["azure-functions", *([DURABLE_REQUIREMENT] if new.template.is_durable else [])]
+    # Lists, which a repository may have already. Their order does not matter, so lines can be added.
+    lists = {"requirements.txt": requirements, ".gitignore": _NOT_IN_GIT, ".funcignore": _NOT_DEPLOYED}
+    for name, lines in lists.items():
         contents[folder / name] = with_lines(read_lines(folder / name), lines).encode()
     launch = launch_files(folder, new.workspace)
     created, changed = write_all(contents | dict(launch.contents))
@@ -106,11 +109,6 @@ def _own_files(new: NewApp) -> Mapping[str, str]:
         SETTINGS_FILE: json_text({"IsEncrypted": False, "Values": settings}),
         f"tests/test_{APP_FILE}": template.test_text(),
     }
-
-
-def _lines_of_lists(template: Template) -> dict[str, list[str]]:
-    requirements = ["azure-functions", *([DURABLE_REQUIREMENT] if template.is_durable else [])]
-    return {"requirements.txt": requirements, ".gitignore": _NOT_IN_GIT, ".funcignore": _NOT_DEPLOYED}
 
 
 def _hub_name(folder: str) -> str:
