@@ -163,7 +163,9 @@ def test_folder_without_a_script_gets_one(tmp_path: Path) -> None:
 
 
 def test_names_of_methods_and_helpers_are_free(tmp_path: Path) -> None:
-    helpers = "import functools\n\nclass Box:\n    @property\n    def greet(self): ...\n\n@functools.cache\ndef hails(): ...\n"
+    helpers = (
+        "import functools\n\n@functools.cache\ndef hails(): ...\n\nclass Box:\n    @property\n    def greet(self): ..."
+    )
     app = write_app(tmp_path / "app", "import azure.functions as func\n\napp = func.FunctionApp()\n", helpers=helpers)
     azemu("new", "http", "greet", "--app", app)
     azemu("new", "durable", "hails", "--app", app)
