@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +36,14 @@ def run_init(options: Init) -> int:
     folder = options.folder.absolute().resolve()
     workspace = options.workspace.absolute().resolve() if options.workspace is not None else workspace_of(folder)
     written = create_app(NewApp(folder=folder, template=template, workspace=workspace, force=options.force))
-    steps = [] if folder == Path.cwd() else [f"cd {shlex.quote(os.path.relpath(folder))}"]
-    steps += ["azemu start", "python -m pytest"]
+    steps = (
+        []
+        if folder == Path.cwd()
+        else [f'cd "{options.folder}"' if " " in str(options.folder) else f"cd {options.folder}"]
+    )
+    steps += ["azemu start"]
+    steps += ["python -m pip install pytest"] if importlib.util.find_spec("pytest") is None else []
+    steps += ["python -m pytest"]
     if options.as_json:
         print_json(_as_json(written) | {"folder": str(folder), "template": template.name, "nextSteps": steps})
         return exit_codes.OK

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
+from emulator.scaffolding.new_files import read_text
 
 # The port that VS Code's extension for Azure Functions uses, too.
 DEBUG_PORT: Final = 9091
@@ -36,7 +37,10 @@ def workspace_of(folder: Path) -> Path:
 
 
 def launch_files(app: Path, workspace: Path) -> LaunchFiles:
-    """Return the files for an app in a folder that is opened in VS Code. `app` is that folder, or below it."""
+    """Return the files for an app in a folder that is opened in VS Code. `app` is that folder, or below it.
+
+    Raises ConfigurationError for a file that cannot be read.
+    """
     relative = app.relative_to(workspace).as_posix()
     folder = "${workspaceFolder}" if relative == "." else f"${{workspaceFolder}}/{relative}"
     suffix = "" if relative == "." else f" ({relative})"
@@ -71,7 +75,7 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
     snippets: dict[Path, str] = {}
     for name, value in wanted.items():
         path = workspace / ".vscode" / name
-        if not path.exists() or not path.read_bytes().strip():
+        if not read_text(path).strip():
             contents[path] = json_text(value).encode()
             continue
         member = _LIST_MEMBERS[name]

@@ -29,7 +29,7 @@ from emulator.scaffolding.app_source import (
     with_statement,
 )
 from emulator.scaffolding.catalogue import APP_FILE, Template
-from emulator.scaffolding.new_files import Written, read_lines, with_lines, write_all
+from emulator.scaffolding.new_files import Written, read_text, with_lines, write_all
 
 AUTH_LEVELS: Final = ("anonymous", "function", "admin")
 DURABLE_REQUIREMENT: Final = "azure-functions-durable>=1.7.0,<2"
@@ -89,7 +89,7 @@ def add_function(new: NewFunction) -> Written:
             contents[test] = new.template.renamed(new.template.test_text(), new.name).encode()
     if new.template.is_durable:
         requirements = new.root / _REQUIREMENTS
-        text = read_lines(requirements)
+        text = read_text(requirements)
         if not re.search(r"^\s*azure[-_.]functions[-_.]durable\b", text, re.MULTILINE | re.IGNORECASE):
             contents[requirements] = with_lines(text, [DURABLE_REQUIREMENT]).encode()
         notes += notes_about_durable_package()
