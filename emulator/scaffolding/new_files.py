@@ -53,8 +53,8 @@ def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[P
     return tuple(created), tuple(changed)
 
 
-def read_lines(path: Path) -> str:
-    """Return the text of a file such as .gitignore; empty if there is none. Raises ConfigurationError."""
+def read_text(path: Path) -> str:
+    """Return the text of a file; empty if there is none. Raises ConfigurationError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
