@@ -77,7 +77,11 @@ def explain_wait(
             values={"why": "its code yields something that is no durable task"},
             place=position.place,
         )
-    return Finding(cause=Cause.EVENT_NOT_RAISED, values={"name": None}, notes=[*_arrived_note(facts), *notes])
+    return Finding(
+        cause=Cause.EVENT_NOT_RAISED,
+        values={"name": None, "id": facts.instance_id},
+        notes=[*_arrived_note(facts), *notes],
+    )
 
 
 def open_events(events: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
