@@ -46,7 +46,7 @@ def _missing(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     if facts.status is not None or facts.events or facts.unreadable:
         return None
     if delivery.messages_to(facts.instance_id, hub):
-        return delivery.undelivered(facts.instance_id, hub)
+        return _episode(facts, hub) or delivery.undelivered(facts.instance_id, hub)
     return Finding(
         cause=Cause.NOT_FOUND, values={"id": facts.instance_id, "hub": hub.names.hub, "similar": facts.similar}
     )

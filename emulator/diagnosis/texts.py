@@ -104,7 +104,6 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.ENTITY_RUNS: Text(
         _R, "The entity runs an operation.", "waits for the entity {entity}{at_line}, which runs for {for_since}"
     ),
-    Cause.EPISODE_RUNS: Text(_R, "The orchestrator function runs.", "runs now"),
     Cause.RECEIVED: Text(
         _R,
         "This host has received the message and is about to process it.",
@@ -225,7 +224,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.CODE_CHANGED: Text(
         _P,
         "The code cannot be replayed on the stored history.",
-        "cannot be followed: {problem}",
+        "has code that cannot be replayed on its history: {problem}",
         "Restore the code that began this instance, or terminate it and start it again.",
     ),
     Cause.STORAGE_UNREACHABLE: Text(

@@ -22,8 +22,8 @@ from tests.recordings import GOLDEN_3_19, MIDFLIGHT, RECORDED_APP, RecordingSet
 from tests.recordings.loading import load_hub
 from tests.running_apps import OPTION, RunningApp, copy_app, run_app
 
-# By hub: the instance; its causes without a host, a minute after the kill; and, where it waited when the host was killed,
-# its causes in a host of the app.
+# By hub: the instance; its causes without a host, a minute after the kill; and, where it waited when the host was
+# killed, its causes in a host of the app at that moment.
 EXPECTED: dict[str, tuple[str, Sequence[Cause], Sequence[Cause]]] = {
     "between_retries": ("i1", [Cause.NO_HOST], [Cause.RETRY_PAUSE]),
     "child_waiting": ("i1", [Cause.TIMER], [Cause.EVENT_NOT_RAISED, Cause.TIMER]),

@@ -115,11 +115,17 @@ Work = Callable[[Situation], Awaitable[None]]
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[str]:
     """Accept connections and answer nothing."""
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    finally:
-        server.close()
+    is_over = asyncio.Event()
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server:
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        finally:
+            is_over.set()
 
 
 @dataclass(frozen=True)
@@ -493,6 +499,31 @@ async def http_request_without_a_response(s: Situation) -> None:
         await s.start("fetches", json.dumps(url))
         found = await s.why("i1", Cause.HTTP_RUNS)
         assert f"waits for the response of call_http at {s.line('fetches')}" in found.sentence
+        await s.stop()
+
+
+@arranged()
+async def entity_function_is_missing(s: Situation) -> None:
+    await s.host()
+    await s.signal("@nobody@x", "add")
+    found = await s.why("@nobody@x", Cause.EPISODE_FAILS)
+    assert "'nobody' doesn't exist" in found.sentence
+
+
+@arranged(only_virtual=True)
+async def code_was_changed(s: Situation) -> None:
+    await s.host()
+    await s.start("sleeper")
+    await s.why("i1", Cause.TIMER)
+    await s.stop()
+    code = (s.folder / "function_app.py").read_text()
+    timer = "context.create_timer(context.current_utc_datetime + timedelta(hours=2))  # sleeps"
+    (s.folder / "function_app.py").write_text(code.replace(timer, 'context.call_activity("quick", 1)'))
+    await s.host()
+    found = await s.why("i1", Cause.CODE_CHANGED, Cause.TIMER)
+    assert "has code that cannot be replayed on its history" in found.sentence
+    await s.advance(hours=3)
+    assert "does not follow its history" in (await s.why("i1", Cause.NON_DETERMINISTIC)).sentence
 
 
 @arranged()
