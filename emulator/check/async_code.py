@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.resolving import Scope
-from emulator.check.syntax import own_nodes
+from emulator.check.syntax import assigned_name, method_call, own_nodes, parents_in
 
 # Methods of DurableOrchestrationClient that are coroutines.
 _CLIENT_COROUTINES: Final = frozenset(
@@ -46,8 +46,15 @@ def async_findings(declared: Declared) -> Iterator[Finding]:
     """Yield findings about one function that is not an orchestrator."""
     if isinstance(declared.node, ast.AsyncFunctionDef):
         yield from _blocking_calls(declared.scope, declared, set(), 0)
-    if declared.clients:
-        yield from _client_calls(declared)
+    created = {
+        assigned_name(node)
+        for node in own_nodes(declared.node)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        # In the v1 model, functions create the client from a text.
+        and (declared.scope.dotted(node.value.func) or "") == "azure.durable_functions.DurableOrchestrationClient"
+    }
+    yield from lost_coroutines(declared, [*declared.clients, *(name for name in created if name is not None)])
     if any(decorator.name == "route" for decorator in declared.decorators):
         yield from _long_waits(declared)
 
@@ -75,29 +82,19 @@ def _blocking_calls(scope: Scope, declared: Declared, seen: set[int], depth: int
             )
 
 
-def _client_calls(declared: Declared) -> Iterator[Finding]:
-    parents = {id(child): node for node in ast.walk(declared.node) for child in ast.iter_child_nodes(node)}
+def lost_coroutines(declared: Declared, clients: Collection[str]) -> Iterator[Finding]:
+    """Yield calls of the durable client that nothing awaits. `clients`: variables that are durable clients."""
+    parents = parents_in(declared.node)
     for node in own_nodes(declared.node):
-        if not (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in _CLIENT_COROUTINES
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id in declared.clients
-        ):
-            continue
+        method = method_call(node, clients, _CLIENT_COROUTINES)
         parent = parents.get(id(node))
-        lost = isinstance(parent, (ast.Expr, ast.FormattedValue, ast.BinOp, ast.Compare, ast.Attribute))
-        if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
-            lost = not _may_be_awaited(parent.targets[0].id, declared)
-        if lost:
-            method = node.func.attr
-            yield declared.source.finding(
-                "AZ405",
-                node,
-                f"{method} is a coroutine and does nothing until it is awaited. Write: await "
-                f"{node.func.value.id}.{method}(…).",
-            )
+        # Passed to another function or put into a list, it may be awaited there.
+        is_lost = isinstance(parent, (ast.Expr, ast.FormattedValue, ast.BinOp, ast.Compare, ast.Attribute))
+        if (name := assigned_name(parent)) is not None:
+            is_lost = not _may_be_awaited(name, declared)
+        if method is not None and is_lost:
+            text = f"{method} is a coroutine and does nothing until it is awaited. Write: await ….{method}(…)."
+            yield declared.source.finding("AZ405", node, text)
 
 
 def _may_be_awaited(name: str, declared: Declared) -> bool:

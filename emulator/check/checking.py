@@ -42,7 +42,7 @@ from emulator.check.functions import (
 )
 from emulator.check.load_findings import load_findings
 from emulator.check.loading import Loaded, open_loader
-from emulator.check.requirements import python_findings, requirement_findings
+from emulator.check.requirements import needs_durable_2, python_findings, requirement_findings
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
 from emulator.config.start import StartOptions, configure
@@ -115,14 +115,16 @@ async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path)
 
 def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: Loaded | None) -> Iterator[Finding]:
     nodes = {id(each.node): each for each in declared}
+    durable_2 = needs_durable_2(sources)
     for each in declared:
-        yield from binding_findings(each)
-        yield from declaration_findings(each, nodes)
         if each.kind == "orchestrator":
             yield from determinism_findings(each)
-            yield from task_findings(each)
-        else:
-            yield from async_findings(each)
+        # These are rules of azure-functions-durable 1.
+        if durable_2 and (each.kind != "other" or each.clients):
+            continue
+        yield from binding_findings(each)
+        yield from declaration_findings(each, nodes)
+        yield from task_findings(each) if each.kind == "orchestrator" else async_findings(each)
     shown: dict[str, str] = {}
     known: dict[str, Kind] = {}
     for each in declared:
@@ -140,5 +142,10 @@ def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: 
                 known[name.lower()], shown[name.lower()] = kind or "other", name
     uses = name_uses(sources)
     if is_complete and not sources.broken:
-        yield from unknown_names(uses, known, shown)
+        # A client with a task hub of its own starts orchestrators of another app.
+        clients = [
+            decorator for each in declared for decorator in each.decorators if "client_name" in decorator.arguments
+        ]
+        is_own = not any({"task_hub", "connection_name"} & client.arguments.keys() for client in clients)
+        yield from unknown_names([use for use in uses if is_own or not use.is_start], known, shown)
         yield from unnamed_functions(declared, uses, sources)

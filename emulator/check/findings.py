@@ -114,6 +114,7 @@ _ALL: Final[Sequence[Rule]] = (
     *_rules(
         Level.INFO,
         {
+            "AZ107": "azemu cannot load the app, although Azure may",
             "AZ108": "A binding that azemu does not run",
             "AZ109": "A part of host.json that works differently in azemu",
             "AZ410": "An orchestrator or entity that the app does not name",

@@ -26,7 +26,7 @@ _SECRETS: Final = (
         "a client secret of Microsoft Entra ID",
         re.compile(r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}8Q~[A-Za-z0-9_~.-]{34}(?![A-Za-z0-9_~.-])"),
     ),
-    ("an API key of OpenAI", re.compile(r"\bsk-(?:proj-)?[A-Za-z0-9_-]{40,}\b")),
+    ("an API key of OpenAI", re.compile(r"\bsk-(?:[A-Za-z0-9]{48}|proj-[A-Za-z0-9_-]{40,})\b")),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,13 @@ class SourceFile:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 found.update((target.id, node) for target in targets if isinstance(target, ast.Name))
         return found
+
+    @cached_property
+    def variables(self) -> Counter[str]:
+        """How often each name is set anywhere in this file, as a variable or parameter."""
+        nodes = list(ast.walk(self.tree))
+        stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        return Counter([*stored, *(node.arg for node in nodes if isinstance(node, ast.arg))])
 
     def _base(self, node: ast.ImportFrom) -> str:
         """Return the dotted name of what a `from … import` imports from."""

@@ -61,7 +61,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *logs_routes(parts),
         *instances_routes(parts, hub),
         *instance_routes(parts, hub),
-        *entities_routes(hub),
+        *entities_routes(parts, hub),
         *why_routes(parts),
     ]
 

@@ -320,6 +320,22 @@ def test_app_that_cannot_be_loaded(source: str, line: int, text: str, tmp_path: 
     assert str(tmp_path) not in error.message
 
 
+def test_function_that_is_registered_twice(tmp_path: Path) -> None:
+    source = PLAIN + '\n\n@app.function_name("a")\n@app.route(route="b")\ndef b(req):\n    return ""\n'
+    [error] = check(tmp_path, {"function_app.py": source}, load=True)
+    assert error.code == "AZ101"
+    assert "function_app.py:6 and function_app.py:11" in error.message
+
+
+def test_app_that_only_azure_can_load(tmp_path: Path) -> None:
+    trigger = (
+        '\n\n@app.generic_trigger(arg_name="v", type="activityTrigger", durableRequiresGrpc=True)\ndef b(v): ...\n'
+    )
+    found = check(tmp_path, {"function_app.py": PLAIN + trigger}, load=True)
+    assert codes(found) == ["AZ107", "AZ409"]
+    assert "azure-functions-durable" in found[0].message
+
+
 def test_file_that_is_no_python_is_found_without_import(tmp_path: Path) -> None:
     files = {"function_app.py": "import broken\n" + PLAIN, "broken.py": "def f(:  # finds AZ103\n"}
     assert places_of(check(tmp_path, files)) == marks_of(files)
