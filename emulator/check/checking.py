@@ -46,7 +46,7 @@ from emulator.check.requirements import needs_durable_2, python_findings, requir
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
 from emulator.config.start import StartOptions, configure
-from emulator.errors import ConfigurationError
+from emulator.errors import EmulatorError
 from emulator.worker.loader import DEFAULT_SCRIPT
 
 
@@ -109,7 +109,8 @@ async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path)
         async with open_loader(configuration) as loader:
             found = extension_findings("AZ502", root, loader.typos) + extension_findings("AZ109", root, loader.notes)
             return (loader.load() if options.load else None), found
-    except ConfigurationError as error:
+    # Also what a package says that is too old. Where it comes from is in the message.
+    except EmulatorError as error:
         return None, [host_json_error(root, error)]
 
 

@@ -16,7 +16,7 @@ from emulator.config.hostjson import HostOptions, read_host_json
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.missing_settings import missing_settings
 from emulator.config.settings import LoadedSettings, Settings, load_settings
-from emulator.errors import ConfigurationError
+from emulator.errors import ConfigurationError, EmulatorError
 
 # Binding types that the host has itself, in lower case, and the decorators that make them. All others come from the
 # extension bundle.
@@ -67,7 +67,7 @@ def host_json_findings(root: Path, values: Settings) -> tuple[HostOptions | None
     return options, [*found, *(_located("AZ502", name, warning, root) for warning in warnings)]
 
 
-def host_json_error(root: Path, error: ConfigurationError) -> Finding:
+def host_json_error(root: Path, error: EmulatorError) -> Finding:
     """Return the finding about an error that an extension has raised for its section of host.json."""
     return _located("AZ501", hostjson.FILE_NAME, str(error), root)
 
