@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, field
 from logging import Handler, LogRecord
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from emulator import own_modules
 from emulator.accounts import open_accounts
@@ -167,7 +167,7 @@ async def open_loader(configuration: Configuration) -> AsyncIterator[Loader]:
             callers=CallerRules.of(configuration),
             wait_until_running=_never,
             wait_until_stopping=_never,
-            system_key=_no_key,
+            system_key=_never,
             origin=lambda: "http://localhost",
             any_port=True,
             hosts_folder=None,
@@ -196,12 +196,8 @@ def lacks_settings(function: FunctionMetadata, settings: Settings) -> bool:
     return False
 
 
-async def _never() -> None:
-    raise AssertionError("no listener and no engine runs in a check")
-
-
-async def _no_key(name: str) -> str:
-    raise AssertionError("a check has no keys")
+async def _never(*arguments: object) -> Any:
+    raise AssertionError("no listener, engine or key is used in a check")
 
 
 @contextmanager
