@@ -144,6 +144,8 @@ def test_http_and_timers_need_no_bundle(tmp_path: Path) -> None:
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', []),
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "node"}}', ["AZ506"]),
         ('{"IsEncrypted": false, "Values": {"A": "1"}}', ["AZ505"]),
+        ('{"IsEncrypted": false, "Value": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ502"]),
+        ('{"IsEncrypted": false, "values": {}, "Host": {"LocalHttPort": 7072, "Other": 1}}', ["AZ502"]),
         ('{"IsEncrypted": true, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ504"]),
         ('{"Values": ', ["AZ504"]),
     ],
