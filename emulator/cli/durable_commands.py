@@ -87,15 +87,27 @@ async def _list(api: DurableApi, command: ListInstances) -> None:
     table = Table("INSTANCE ID", "NAME", "STATUS", "CREATED", "LAST UPDATED")
     collected: list[Mapping[str, Any]] = []
     shown, more = 0, False
-    async for page, is_cut in _first(_instance_pages(api, command.filter, top=command.top), command.top):
-        shown, more = shown + len(page), is_cut
-        if command.json:
-            collected += page
-        else:
-            # Printed page by page: a large hub has more pages than a user waits for.
-            table.print(
-                [(item["instanceId"], item["name"] or "", item["runtimeStatus"], *_times(item)) for item in page]
-            )
+    with ProgressLine() as progress:
+        async for page, is_cut in _first(_instance_pages(api, command.filter, top=command.top), command.top):
+            shown, more = shown + len(page), is_cut
+            if command.json:
+                collected += page
+            else:
+                progress.clear()
+                # Printed page by page: a large hub has more pages than a user waits for.
+                table.print(
+                    [
+                        (
+                            item["instanceId"],
+                            item["name"] or "",
+                            item["runtimeStatus"],
+                            item["createdTime"],
+                            item["lastUpdatedTime"],
+                        )
+                        for item in page
+                    ]
+                )
+            progress.show(f"Reading the task hub: {shown} found …")
     if command.json:
         print_json({"instances": collected, "more": more})
     elif not shown:
@@ -164,10 +176,9 @@ async def _show(api: DurableApi, command: ShowInstance) -> None:
         print_json({"instance": instance})
         return
     _print_instance(instance)
-    if command.history:
+    if rows := [_history_row(event) for event in instance.get("historyEvents", ())]:
         sys.stdout.write("\n")
-        table = Table("TIME", "EVENT", "NAME", "DETAILS")
-        table.print([_history_row(event) for event in instance.get("historyEvents", ())])
+        Table("TIME", "EVENT", "NAME", "DETAILS").print(rows)
 
 
 async def _instance(api: DurableApi, instance_id: str, query: Mapping[str, str | None] | None = None) -> Any:
@@ -226,10 +237,6 @@ def _readable(value: Any) -> str:
     return shown_value(value)
 
 
-def _times(item: Mapping[str, Any]) -> tuple[str, str]:
-    return item["createdTime"], item["lastUpdatedTime"]
-
-
 async def _start(api: DurableApi, command: StartInstance) -> int:
     path = ["orchestrators", command.name, *([command.instance_id] if command.instance_id else [])]
     body = b"" if command.data is None else _input_body(command.data)
@@ -286,7 +293,7 @@ async def _raise(api: DurableApi, command: RaiseEvent) -> None:
     )
     if response.status == 404:
         raise _not_found(command.instance_id)
-    _report(command.json, "raise", [command.instance_id], f"Sent the event '{command.event}' to")
+    _report(api, command.json, "raise", [command.instance_id], f"Sent the event '{command.event}' to")
 
 
 async def _control(api: DurableApi, command: Control) -> None:
@@ -301,14 +308,14 @@ async def _control(api: DurableApi, command: Control) -> None:
     finally:
         # Also after an error: the user must know which instances the command has reached.
         if done:
-            _report(command.json, command.verb, done, f"Sent '{command.verb}' to")
+            _report(api, command.json, command.verb, done, f"Sent '{command.verb}' to")
 
 
-def _report(as_json: bool, operation: str, instance_ids: Sequence[str], text: str) -> None:
+def _report(api: DurableApi, as_json: bool, operation: str, instance_ids: Sequence[str], text: str) -> None:
     if as_json:
         print_json({"operation": operation, "instanceIds": instance_ids})
     else:
-        sys.stderr.write(f"{text} {', '.join(instance_ids)}.\n")
+        sys.stderr.write(f"{text} {', '.join(instance_ids)}.{api.note}\n")
 
 
 async def _restart(api: DurableApi, command: Restart) -> None:
@@ -393,7 +400,7 @@ async def _signal(api: DurableApi, command: Signal) -> None:
         entity = {"name": command.name.lower(), "key": command.key}
         print_json({"operation": "signal", "entityId": entity})
     else:
-        sys.stderr.write(f"Sent '{command.operation}' to {command.name}@{command.key}.\n")
+        sys.stderr.write(f"Sent '{command.operation}' to {command.name}@{command.key}.{api.note}\n")
 
 
 # Data ---------------------------------------------------------------------------------------------------------
