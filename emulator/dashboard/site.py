@@ -14,6 +14,7 @@ from emulator.dashboard.api.home import home_routes
 from emulator.dashboard.api.logs import logs_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
+from emulator.dashboard.api.virtual_time import time_routes
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
 from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
@@ -53,6 +54,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *storage_routes(parts),
         *settings_routes(parts),
         *logs_routes(parts),
+        *time_routes(parts),
     ]
 
 

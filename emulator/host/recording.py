@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
@@ -41,8 +41,7 @@ _MAX_RUNS: Final = 100
 _MAX_PREVIEW_CHARACTERS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the log. `seq`: 1 for the first line of this host. `level`: Python's number.
 
     `logger`: the name of the logger, of which `category` makes the log category. `is_replay`: an orchestrator has
@@ -257,12 +256,14 @@ class _Handler(logging.Handler):
         super().__init__()
         self._recording = recording
 
-    def emit(self, record: logging.LogRecord) -> None:
+    # Instead of `emit`, around which the inherited method takes a lock of its own.
+    def handle(self, record: logging.LogRecord) -> bool:
         try:
             if self._recording.belongs(record):
                 self._recording.add_line(record)
         except Exception:
             self.handleError(record)
+        return True
 
 
 def _preview(datum: Datum | None) -> str | None:

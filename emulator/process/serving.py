@@ -19,6 +19,7 @@ from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import (
     print_banner,
+    print_dashboard,
     print_functions,
     print_key_folder,
     print_manual_functions,
@@ -138,6 +139,8 @@ async def serve(
                     verbose=console.rules.verbose,
                 )
                 print_manual_functions(console, app.host.manual_bindings(), port=app.port)
+                if app.dashboard_url is not None:
+                    print_dashboard(console, app.dashboard_url)
                 if configuration.enable_auth:
                     print_key_folder(console, secrets_folder(configuration))
             elif app.host.status.state is not HostState.ERROR:
