@@ -70,7 +70,7 @@ class App:
     """A running host with its storage accounts. `port`: the port of the web server.
 
     `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call. `recording`: its last
-    log lines and invocations.
+    log lines and invocations. `worker`: runs the app's functions, without what `around_worker` puts around it.
     """
 
     configuration: Configuration
@@ -81,6 +81,7 @@ class App:
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     recording: Recording
+    worker: InProcessWorker
 
     @property
     def url(self) -> str:
@@ -236,6 +237,7 @@ async def open_app(
                 recording=recording,
                 captured_outputs=captured_outputs,
                 supplied_inputs=supplied_inputs,
+                worker=worker,
                 wait_until_stopping=drain.wait_until_begun,
                 time=lasting.time,
             )
@@ -276,6 +278,7 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             recording=recording,
+            worker=worker,
         )
 
 

@@ -20,6 +20,7 @@ from emulator.host.recording import Recording
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
+from emulator.worker.inprocess import InProcessWorker
 
 _DURABLE_TYPES: Final = frozenset(
     ("orchestrationtrigger", "activitytrigger", "entitytrigger", "durableclient", "orchestrationclient")
@@ -58,8 +59,8 @@ class DashboardParts:
     """The host that a dashboard shows.
 
     `port`: of the web server. `started_at`: when the host began to start, UTC. `recording`: log lines and invocations
-    since then. `wait_until_stopping`: returns when the host begins to stop, before it waits for open requests. `time`:
-    None: the app lives in real time.
+    since then. `worker`: runs the app's functions. `wait_until_stopping`: returns when the host begins to stop, before
+    it waits for open requests. `time`: None: the app lives in real time.
     """
 
     configuration: Configuration
@@ -72,6 +73,7 @@ class DashboardParts:
     recording: Recording
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
+    worker: InProcessWorker
     wait_until_stopping: Callable[[], Awaitable[None]]
     time: TimeControl | None = None
 

@@ -9,12 +9,17 @@ from typing import Final
 from aiohttp import web
 
 from emulator.dashboard.api.changes import changes_routes
+from emulator.dashboard.api.entities import entities_routes
 from emulator.dashboard.api.functions import functions_routes
 from emulator.dashboard.api.home import home_routes
+from emulator.dashboard.api.instance import instance_routes
+from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
 from emulator.dashboard.api.virtual_time import time_routes
+from emulator.dashboard.api.why import why_routes
+from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
 from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
@@ -47,6 +52,7 @@ _HEADERS: Final = {
 
 def api_routes(parts: DashboardParts) -> list[Route]:
     """Return the endpoints of the API, in the order of matching. Their templates begin behind `/azemu/api/`."""
+    hub = DashboardHub(parts)
     return [
         *changes_routes(parts),
         *home_routes(parts),
@@ -55,6 +61,10 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *settings_routes(parts),
         *logs_routes(parts),
         *time_routes(parts),
+        *instances_routes(parts, hub),
+        *instance_routes(parts, hub),
+        *entities_routes(parts, hub),
+        *why_routes(parts),
     ]
 
 

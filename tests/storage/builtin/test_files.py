@@ -213,6 +213,53 @@ async def fill_up(queue: Queue) -> list[str]:
     return put
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+@pytest.mark.parametrize("deleted", ["folder", "file"])
+async def test_a_deleted_file_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture, deleted: str) -> None:
+    path = tmp_path / ".azemu" / "storage.db"
+    async with open_builtin(path, CLOCK) as one, open_builtin(path, CLOCK) as other:
+        await one.queue("letters").create()
+        await one.queue("letters").put("before")
+        if deleted == "folder":
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
+        await one.queue("letters").put("after")
+        await other.queue("letters").put("of the other")
+        for account in (one, other):
+            assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == [
+                "after",
+                "before",
+                "of the other",
+            ]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert caplog.text.count("It was written again, with all that it contained.") == 1
+    async with open_builtin(path, CLOCK) as reopened:
+        assert sorted(m.body for m in await reopened.queue("letters").peek(limit=32)) == [
+            "after",
+            "before",
+            "of the other",
+        ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_deleted_file_that_cannot_be_written_again_is_an_outage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "data"
+    async with open_builtin(folder / "storage.db", CLOCK, log_outages=True) as account:
+        await account.queue("letters").create()
+        shutil.rmtree(folder)
+        folder.write_text("a file where the folder was")
+        for _ in range(2):
+            with pytest.raises(StorageOutage, match="was deleted and cannot be written again"):
+                await account.queue("letters").put("lost")
+        folder.unlink()
+        await account.queue("letters").put("kept")
+        assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == ["kept"]
+    assert caplog.text.count("Storage does not respond") == caplog.text.count("Storage responds again") == 1
+
+
 async def test_file_locked_by_another_program_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

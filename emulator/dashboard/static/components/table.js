@@ -8,12 +8,15 @@ import { html, useMemo, useState } from "../html.js";
 /**
  * `columns`: `render` default: the member `key`; `sort`: returns what to sort by, absent: not sortable.
  * `sorted`: { key, descending } the initial order; null: that of `rows`. `onRow(row)`: a click or Enter opens a row.
+ * `ordered`: { key, descending }, with `onOrder(key)`: the page sorts the rows, by any of the columns.
  * `selected`: a Set of keys, `onSelect(set)`: shows a column of check boxes. `empty`: shown instead of no rows.
  * `expanded(row)`: returns a second row with details, or null.
  */
-export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, onSelect, empty, expanded, label }) {
-  const [order, setOrder] = useState(sorted);
+export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, onSelect, empty, expanded, label, ordered, onOrder }) {
+  const [ownOrder, setOrder] = useState(sorted);
+  const order = onOrder ? ordered : ownOrder;
   const shown = useMemo(() => {
+    if (onOrder) return rows;
     const column = order && columns.find(({ key }) => key === order.key);
     if (!column || !column.sort) return rows;
     const factor = order.descending ? -1 : 1;
@@ -22,7 +25,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
 
   if (!rows.length && empty) return empty;
   const toggleOrder = (key) =>
-    setOrder((old) => ({ key, descending: old && old.key === key ? !old.descending : false }));
+    onOrder ? onOrder(key) : setOrder((old) => ({ key, descending: old && old.key === key ? !old.descending : false }));
   const all = selected && rows.length > 0 && rows.every((row) => selected.has(rowKey(row)));
   const select = (keys, on) => {
     const next = new Set(selected);
@@ -55,7 +58,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
                 style=${width ? { width } : {}}
                 aria-sort=${order && order.key === key ? (order.descending ? "descending" : "ascending") : undefined}
               >
-                ${sort
+                ${sort || onOrder
                   ? html`<button type="button" class="sort" onClick=${() => toggleOrder(key)}>
                       ${title}<span aria-hidden="true">${order && order.key === key ? (order.descending ? " ↓" : " ↑") : ""}</span>
                     </button>`

@@ -26,12 +26,12 @@ from multidict import CIMultiDict
 from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.config.start import Cors
-from emulator.host.console.categories import category
+from emulator.host.console.categories import HTTP_TRACE, category
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, hyphenated
 
-_trace = category("Microsoft.Azure.WebJobs.Script.WebHost.Middleware.SystemTraceMiddleware")
+_trace = category(HTTP_TRACE)
 
 APP_OFFLINE = "app_offline.htm"
 _START_SECONDS = 30.0
