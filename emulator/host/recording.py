@@ -29,7 +29,7 @@ from emulator.errors import EmulatorError
 from emulator.host.console.output import category_for, level_of
 from emulator.host.port import TriggerEvent
 from emulator.logs import get_logger
-from emulator.worker.port import Datum, Returned
+from emulator.worker.port import Datum, HttpRequestData, HttpResponseData, Returned
 
 _MAX_LINES: Final = 20_000
 # Of all kept lines together. A line also costs some 200 bytes beside its text.
@@ -73,8 +73,8 @@ class Line(NamedTuple):
 class Run:
     """One attempt to run a function. `retry`: 0 for the first attempt.
 
-    `input`, `result`: the beginning of the trigger's value and of the return value, if they are text. `ended_at` None:
-    it is running. `error`: why it has failed.
+    `input`, `result`: the beginning of the trigger's value and of the return value, if they are text; of HTTP requests
+    method and URL, of responses the status. `ended_at` None: it is running. `error`: why it has failed.
     """
 
     invocation_id: str
@@ -130,8 +130,10 @@ class Recording:
             logger.removeHandler(handler)
 
     def lines(self, after: int = 0) -> Sequence[Line]:
-        """Return the kept lines with a higher `seq`, oldest first."""
+        """Return the kept lines with a higher `seq`, oldest first; all of them if no line has had such a number yet."""
         with self._lock:
+            if after > self._last_seq:
+                after = 0  # It is of the host before this one, whose client is connected again.
             newest_first = list(takewhile(lambda line: line.seq > after, reversed(self._lines)))
         return newest_first[::-1]
 
@@ -267,8 +269,14 @@ class _Handler(logging.Handler):
 
 
 def _preview(datum: Datum | None) -> str | None:
-    """Return the beginning of a value that is text; None for all others."""
-    if datum is None or not isinstance(datum.value, str):
-        return None
-    text = datum.value
+    """Return the beginning of a value that is text, a line for HTTP; None for all others."""
+    match datum.value if datum is not None else None:
+        case str() as text:
+            pass
+        case HttpRequestData() as request:
+            text = f"{request.method} {request.url}"
+        case HttpResponseData() as response:
+            text = f"{response.status}, {len(response.body)} bytes"
+        case _:
+            return None
     return text if len(text) <= _MAX_PREVIEW_CHARACTERS else f"{text[:_MAX_PREVIEW_CHARACTERS]}…"

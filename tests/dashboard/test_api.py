@@ -66,6 +66,9 @@ async def test_functions_have_their_invocations_outputs_and_samples(app: AppUnde
     assert (functions["flow"]["succeeded"], functions["bus"]["isManual"]) == (2, True)
     [run] = (await read(app, "functions/double/runs"))["runs"]
     assert (run["state"], run["input"], run["result"], run["instanceId"]) == ("Succeeded", "21", "42", "one")
+    [start] = (await read(app, "functions/start/runs"))["runs"]
+    assert start["input"].startswith("POST http://")
+    assert start["result"].startswith("202, ")
     [output] = (await read(app, "functions/bus/outputs"))["outputs"]
     assert (output["value"], output["sent"]) == ("from the bus: hello", False)
     assert (await read(app, "functions/items"))["sample"]["path"] == "/api/items/1"
