@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import queue
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -34,6 +35,8 @@ _log = get_logger(__name__)
 
 # Operations per transaction. The first of them waits until the last one is executed.
 _MAX_GROUP = 200
+# With so much free space a disk is no longer full.
+_FREE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class FileDatabase:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._data_version = 0
+        self._is_full = False
         self._connection = open_file(path, synchronous)
         try:
             with explain_errors(path, StorageUnavailable):
@@ -120,8 +124,9 @@ class FileDatabase:
             if isinstance(job.error, StorageOutage):
                 # The thread executes one operation after the other, so none is older than the last response.
                 service.unanswered(since=service.responses)
+                self._is_full = self._is_full or _says_full(job.error.__cause__)
                 job.error = service.error(str(job.error))
-            elif not isinstance(job.error, StorageUnreachable):
+            elif not isinstance(job.error, StorageUnreachable) and not (job.writes and self._is_still_full()):
                 service.answered()
             if job.future.done():
                 continue
@@ -129,6 +134,13 @@ class FileDatabase:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+    def _is_still_full(self) -> bool:
+        """Return whether the disk has been full and still is. Small changes may fit into pages that the file has."""
+        if self._is_full:
+            with suppress(OSError):
+                self._is_full = shutil.disk_usage(self._path.parent).free < _FREE_BYTES
+        return self._is_full
 
     # On the thread -----------------------------------------------------------------------------------------------
 
@@ -233,6 +245,10 @@ def _inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _says_full(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
 def _write_copy(connection: sqlite3.Connection, path: Path) -> None:

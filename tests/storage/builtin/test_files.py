@@ -10,7 +10,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -200,6 +202,32 @@ async def test_full_disk_loses_nothing_that_was_acknowledged(path: Path) -> None
     database.close()
     async with open_builtin(path, CLOCK) as reopened:
         assert [message.body[:5] for message in await reopened.queue("letters").list_messages()] == texts
+
+
+async def test_a_full_disk_is_reported_once_though_small_writes_fit(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    database = FileDatabase(path, CLOCK, log_outages=True)
+    account = BuiltinAccount(database, QueueNotifications(), BlobSignal(CLOCK), CLOCK, new_id)
+    queue = account.queue("letters")
+    await queue.create()
+    await queue.put("small")
+    [pages] = database._connection.execute("PRAGMA page_count").fetchone()
+    database._connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+    await fill_up(queue)
+    for _ in range(3):
+        assert await queue.get(limit=1, hide_for=timedelta(minutes=1))
+        with pytest.raises(StorageOutage, match="is full"):
+            await queue.put("x" * 50_000)
+    assert caplog.text.count("Storage does not respond") == 1
+    assert "Storage responds again" not in caplog.text
+    free = 2**30
+    database._connection.execute("PRAGMA max_page_count = 1000000")
+    await queue.put("x" * 50_000)
+    assert caplog.text.count("Storage responds again") == 1
+    database.close()
 
 
 async def fill_up(queue: Queue) -> list[str]:
