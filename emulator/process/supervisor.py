@@ -27,6 +27,7 @@ from emulator.host.console.output import Console, Style
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.child import STOP_SECONDS, HostProcess
 from emulator.process.handover import Handover
+from emulator.process.host_record import recorded_host
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
 from emulator.process.restart_pauses import MAX_USELESS_RUNS, RestartPauses
@@ -104,6 +105,8 @@ class _Supervisor:
         with ExitStack() as stack:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))
+            port = self._listening.port
+            stack.enter_context(recorded_host(self._configuration, port=port, started_at=self._began_at))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
             self._served_mark, self._stacks_file = Path(folder) / "served", Path(folder) / "stacks"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)

@@ -312,6 +312,13 @@ class AppUnderTest:
         """The app's address, for example "http://127.0.0.1:7071"."""
         return self._running.app.url
 
+    @property
+    def dashboard_url(self) -> str:
+        """The address of the app's dashboard, to look at while a test waits in a debugger."""
+        url = self._running.app.dashboard_url
+        assert url is not None  # Only the command line can leave it out.
+        return url
+
     async def _run(self, doing: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._thread.run_async(doing, work, self._seconds)
 

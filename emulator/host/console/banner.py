@@ -65,6 +65,11 @@ def print_functions(
         console.print("For detailed output, run azemu with --verbose flag.")
 
 
+def print_dashboard(console: Console, url: str) -> None:
+    """Print where the dashboard is."""
+    console.print(f"Dashboard: {url}")
+
+
 def print_manual_functions(console: Console, manual: Sequence[ManualBindings], *, port: int) -> None:
     """Print which bindings azemu does not connect to their services, and how their functions are run all the same."""
     url = f"http://localhost:{port}/admin"
