@@ -79,7 +79,7 @@ class FileDatabase:
             self._connection.close()
             raise
         self.tokens = TokenSource(opening)
-        self._inode = _inode(path)
+        self._inode, self._beside = _inode(path), _inodes_beside(path)
         # A daemon: it must not keep a process alive that ends without closing the account.
         self._thread = threading.Thread(target=self._run_thread, name=f"storage {path.name}", daemon=True)
         self._thread.start()
@@ -197,6 +197,11 @@ class FileDatabase:
                     self._path,
                 )
             else:
+                # The old file's log would be taken for changes of the new one. If another process has written the new
+                # one, the files beside it are others.
+                for beside, old in self._beside.items():
+                    if old is not None and _inode(beside) == old:
+                        beside.unlink(missing_ok=True)
                 _log.warning(
                     "The built-in storage %s was deleted or replaced by another program while the host uses it. From "
                     "now on the host uses the new file.",
@@ -210,7 +215,7 @@ class FileDatabase:
         # SQLite deletes the `-wal` file when it closes a database, but not if that is no longer the file of its name.
         with suppress(sqlite3.Error):
             self._connection.close()
-        self._connection, self._inode = connection, _inode(self._path)
+        self._connection, self._inode, self._beside = connection, _inode(self._path), _inodes_beside(self._path)
         # No version of a new connection: what was read from the old one may be outdated.
         self._data_version = -1
 
@@ -247,6 +252,11 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _inodes_beside(path: Path) -> dict[Path, tuple[int, int] | None]:
+    """Return the files that SQLite keeps beside an open file, with what tells them from others of the same name."""
+    return {beside: _inode(beside) for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))}
+
+
 def _says_full(error: BaseException | None) -> bool:
     return getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
 
@@ -261,8 +271,8 @@ def _write_copy(connection: sqlite3.Connection, path: Path) -> None:
         if path.exists():
             return
         # What is left beside the deleted file belongs to it, and would be taken for changes of the new one.
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for beside in _inodes_beside(path):
+            beside.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
             with open(draft, "xb", opener=owner_only):

@@ -270,6 +270,25 @@ async def test_a_deleted_file_is_written_again(tmp_path: Path, caplog: pytest.Lo
         ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not replace open files")
+async def test_a_replaced_file_is_used_and_not_mixed_with_the_old_one(
+    tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(tmp_path / "copy.db", rows=200)
+    async with open_builtin(path, CLOCK) as account:
+        await account.queue("letters").create()
+        # These are in the log beside the file.
+        for number in range(50):
+            await account.queue("letters").put(f"old {number}")
+        (tmp_path / "copy.db").replace(path)
+        await account.queue("letters").put("new")
+        assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == ["kept", "new"]
+    assert "From now on the host uses the new file." in caplog.text
+    async with open_builtin(path, CLOCK) as reopened:
+        assert sorted(m.body for m in await reopened.queue("letters").peek(limit=32)) == ["kept", "new"]
+        assert len([row async for row in query_rows(reopened.table("Rows"))]) == 200
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
 async def test_a_deleted_file_that_cannot_be_written_again_is_an_outage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
