@@ -36,11 +36,9 @@ def run_init(options: Init) -> int:
     folder = options.folder.absolute().resolve()
     workspace = options.workspace.absolute().resolve() if options.workspace is not None else workspace_of(folder)
     written = create_app(NewApp(folder=folder, template=template, workspace=workspace, force=options.force))
-    steps = (
-        []
-        if folder == Path.cwd()
-        else [f'cd "{options.folder}"' if " " in str(options.folder) else f"cd {options.folder}"]
-    )
+    # Double quotes, because the shells of all systems have them.
+    quote = '"' if " " in str(options.folder) else ""
+    steps = [] if folder == Path.cwd() else [f"cd {quote}{options.folder}{quote}"]
     steps += ["azemu start"]
     steps += ["python -m pip install pytest"] if importlib.util.find_spec("pytest") is None else []
     steps += ["python -m pytest"]

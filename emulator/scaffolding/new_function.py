@@ -29,11 +29,10 @@ from emulator.scaffolding.app_source import (
     with_statement,
 )
 from emulator.scaffolding.catalogue import APP_FILE, Template
-from emulator.scaffolding.new_files import Written, read_text, with_lines, write_all
+from emulator.scaffolding.new_files import Written, read_text, with_requirements, write_all
 
 AUTH_LEVELS: Final = ("anonymous", "function", "admin")
 DURABLE_REQUIREMENT: Final = "azure-functions-durable>=1.7.0,<2"
-_REQUIREMENTS: Final = "requirements.txt"
 # What the host accepts as the name of a function (host, Utility.IsValidFunctionName), without the dash, which no Python
 # name may contain.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,126}")
@@ -88,10 +87,8 @@ def add_function(new: NewFunction) -> Written:
         else:
             contents[test] = new.template.renamed(new.template.test_text(), new.name).encode()
     if new.template.is_durable:
-        requirements = new.root / _REQUIREMENTS
-        text = read_text(requirements)
-        if not re.search(r"^\s*azure[-_.]functions[-_.]durable\b", text, re.MULTILINE | re.IGNORECASE):
-            contents[requirements] = with_lines(text, [DURABLE_REQUIREMENT]).encode()
+        requirements = new.root / "requirements.txt"
+        contents[requirements] = with_requirements(read_text(requirements), [DURABLE_REQUIREMENT]).encode()
         notes += notes_about_durable_package()
     missing = [name for name in new.template.settings if settings.get(name) is None]
     if missing:
