@@ -254,7 +254,11 @@ class AzureStorageTaskHub:
         await self._instances.repair(stored, custom_status)
         # Last: a result that arrives before the history that asks for it would be early, or dropped.
         for message in messages:
-            await self._sender.send(message, sender=instance, episode=stored.episodes)
+            if message.target.execution_id is None:
+                await self._sender.send(message)
+            else:
+                # Results of actions: the envelopes of those that the execution has sent itself.
+                await self._sender.send(message, sender=instance, episode=stored.episodes)
 
     async def send(self, message: TaskMessage) -> None:
         """See `TaskHub`."""

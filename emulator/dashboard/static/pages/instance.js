@@ -13,6 +13,7 @@ import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { Comparison } from "../durable/comparison.js";
 import { Commands, HostTime, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { ForkDialog, RecordDialog } from "../durable/fork.js";
 import { History } from "../durable/history.js";
 import { startCommands, statusCommands } from "../durable/commands.js";
 import { ACTIONS, ended } from "../durable/management.js";
@@ -76,6 +77,7 @@ function Instance({ id, query }) {
         ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
       </span>`}
       actions=${html`${host?.mayWrite && html`<${Actions} data=${data} onChoose=${setDialog} />`}
+        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, replay …</${Button}>`}
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
@@ -96,7 +98,25 @@ function Instance({ id, query }) {
         )}
     </div>
     <${Tabs} tabs=${TABS} active=${tab} label="Views of the instance" onChange=${(next) => setQuery({ tab: next })} />
-    <${Tab} tab=${tab} id=${id} path=${path} data=${data} version=${version} why=${why} query=${query} />
+    <${Tab}
+      tab=${tab}
+      id=${id}
+      path=${path}
+      data=${data}
+      version=${version}
+      why=${why}
+      query=${query}
+      onFork=${host?.mayWrite && !data.isEntity ? (event) => setDialog({ name: "fork", event }) : null}
+    />
+    ${dialog?.name === "fork" &&
+    html`<${ForkDialog}
+      instanceId=${id}
+      path=${path}
+      event=${dialog.event}
+      onForked=${(forked) => navigate(["instances", forked])}
+      onClose=${() => setDialog(null)}
+    />`}
+    ${dialog?.name === "record" && html`<${RecordDialog} instanceId=${id} path=${path} onClose=${() => setDialog(null)} />`}
     ${dialog?.name === "start" &&
     html`<${StartDialog}
       orchestrators=${[]}
@@ -213,10 +233,10 @@ function Children({ list }) {
   </span>`;
 }
 
-function Tab({ tab, id, path, data, version, why, query }) {
+function Tab({ tab, id, path, data, version, why, query, onFork }) {
   switch (tab) {
     case "history":
-      return html`<${History} path=${path} version=${version} />`;
+      return html`<${History} path=${path} version=${version} onFork=${onFork} />`;
     case "sequence":
       return html`<${SequenceDiagram} path=${path} />`;
     case "logs":
