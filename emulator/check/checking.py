@@ -42,11 +42,11 @@ from emulator.check.functions import (
 )
 from emulator.check.load_findings import load_findings
 from emulator.check.loading import Loaded, open_loader
-from emulator.check.requirements import python_findings, requirement_findings
+from emulator.check.requirements import needs_durable_2, python_findings, requirement_findings
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
 from emulator.config.start import StartOptions, configure
-from emulator.errors import ConfigurationError
+from emulator.errors import EmulatorError
 from emulator.worker.loader import DEFAULT_SCRIPT
 
 
@@ -78,6 +78,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     host, about_host = host_json_findings(root, values)
     findings += about_host
     loaded = None
+    # A host would not start with wrong files, so there is nothing more to learn from loading the app.
     if host is not None and not any(finding.code == "AZ504" for finding in findings):
         loaded, more = await _loaded(options, environ, root)
         findings += more
@@ -92,6 +93,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     findings += requirement_findings(sources)
     findings += deployment_findings(sources)
     findings += missing_setting_findings(root, values, environ)
+    # What the app has declared when it is loaded is certain; its files show most of it.
     types = binding_types(declared, root)
     if loaded is not None and loaded.error is None:
         types = {binding.type for function in loaded.functions for binding in function.bindings}
@@ -109,25 +111,29 @@ async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path)
         async with open_loader(configuration) as loader:
             found = extension_findings("AZ502", root, loader.typos) + extension_findings("AZ109", root, loader.notes)
             return (loader.load() if options.load else None), found
-    except ConfigurationError as error:
+    # Also what a package says that is too old. Where it comes from is in the message.
+    except EmulatorError as error:
         return None, [host_json_error(root, error)]
 
 
 def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: Loaded | None) -> Iterator[Finding]:
     nodes = {id(each.node): each for each in declared}
+    durable_2 = needs_durable_2(sources)
     for each in declared:
-        yield from binding_findings(each)
-        yield from declaration_findings(each, nodes)
         if each.kind == "orchestrator":
             yield from determinism_findings(each)
-            yield from task_findings(each)
-        else:
-            yield from async_findings(each)
+        # These are rules of azure-functions-durable 1.
+        if durable_2 and (each.kind != "other" or each.clients):
+            continue
+        yield from binding_findings(each)
+        yield from declaration_findings(each, nodes)
+        yield from task_findings(each) if each.kind == "orchestrator" else async_findings(each)
     shown: dict[str, str] = {}
     known: dict[str, Kind] = {}
     for each in declared:
         if each.name is not None:
             known[each.name.lower()], shown[each.name.lower()] = each.kind, each.name
+    # Without certainty about all names, none is called unknown.
     is_complete = all(each.name is not None for each in declared) and not registers_dynamically(sources)
     if loaded is not None and loaded.error is None:
         is_complete = True
@@ -140,5 +146,10 @@ def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: 
                 known[name.lower()], shown[name.lower()] = kind or "other", name
     uses = name_uses(sources)
     if is_complete and not sources.broken:
-        yield from unknown_names(uses, known, shown)
+        # A client with a task hub of its own starts orchestrators of another app.
+        clients = [
+            decorator for each in declared for decorator in each.decorators if "client_name" in decorator.arguments
+        ]
+        is_own = not any({"task_hub", "connection_name"} & client.arguments.keys() for client in clients)
+        yield from unknown_names([use for use in uses if is_own or not use.is_start], known, shown)
         yield from unnamed_functions(declared, uses, sources)

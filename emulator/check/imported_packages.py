@@ -98,7 +98,7 @@ def with_dependencies(packages: Set[str], *, extras: Set[str]) -> Set[str] | Non
     `extras`: packages that are required with an extra. Which one does not matter: all of them count.
     """
     found: set[str] = set()
-    waiting = set(packages)
+    waiting = set(packages) - {""}
     while waiting:
         name = waiting.pop()
         found.add(name)

@@ -12,6 +12,7 @@ from typing import Final
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.loading import Loaded
+from emulator.worker.durable_version import DurableVersionUnsupported
 from emulator.worker.function_json import function_folders
 from emulator.worker.loader import DEFAULT_SCRIPT
 from emulator.worker.port import FunctionMetadata
@@ -26,6 +27,10 @@ def load_findings(
     loaded: Loaded, declared: Sequence[Declared], others: Iterable[Finding], root: Path
 ) -> Iterator[Finding]:
     """Yield what loading the app has shown, unless one of the `others` says it already."""
+    if isinstance(loaded.error.__cause__ if loaded.error is not None else None, DurableVersionUnsupported):
+        text = f"{worker_text(str(loaded.error), root)} Only the app's files were checked."
+        yield Finding("AZ107", DEFAULT_SCRIPT, 1, 0, text)
+        return
     if loaded.error is not None:
         file, line = place_of_error(loaded.error.__cause__ or loaded.error, root)
         yield Finding("AZ101", file, line, 0, f"The app cannot be loaded. {worker_text(str(loaded.error), root)}")

@@ -20,6 +20,7 @@ _OTHER_LISTS: Final = ("pyproject.toml", "Pipfile", "poetry.lock", "uv.lock", "s
 # Name and extras of a requirement. What follows must be a version, a marker, a URL, a comment or nothing.
 _NAME: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(?:[=<>!~;@#]|$)")
 _LOCAL: Final = re.compile(r"(-e\b|--editable\b|\.{1,2}[/\\]|\.$|/|[A-Za-z]:\\|file:)|.*@\s*file:")
+_DURABLE_2: Final = re.compile(r"azure[-_.]functions[-_.]durable\s*(?:==|~=|>=|>)\s*[2-9]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,22 @@ class Requirement:
     has_extras: bool
     line: int
     text: str
+
+
+def needs_durable_2(sources: AppSources) -> bool:
+    """Whether the app is written for azure-functions-durable 2, where other rules apply to tasks and parameters."""
+    try:
+        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    if any(_DURABLE_2.match(each.text) for each in read_requirements(lines)):
+        return True
+    # Without a version the code tells: the package durabletask came with 2.
+    return any(
+        name.partition(".")[0] == "durabletask" or name.startswith("azure.durable_functions.DurableFunctions")
+        for source in sources.files
+        for name in source.imports.values()
+    )
 
 
 def python_findings(version: tuple[int, int], today: date) -> Iterator[Finding]:
@@ -50,7 +67,7 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about requirements.txt, and about imported packages that it lacks."""
     imported = imported_packages(sources)
     try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").splitlines()
+        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
     except OSError:
         if imported and not any((sources.root / name).is_file() for name in _OTHER_LISTS):
             names = ", ".join(sorted(imported))
@@ -71,13 +88,15 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     if any(not each.name and not each.text.startswith("--") for each in requirements):
         return
     packages = {each.name for each in requirements} - MISPLACED_PACKAGES.keys()
+    missing = imported.keys() - packages
+    # The dependencies of many packages take long to read.
     extras = {each.name for each in requirements if each.has_extras}
-    listed = with_dependencies(packages, extras=extras)
+    listed = with_dependencies(packages, extras=extras) if missing else frozenset()
     # Without the packages themselves it is not known what they need.
-    for package, (source, node) in sorted(imported.items()) if listed is not None else ():
-        if listed is not None and package not in listed:
-            text = f"The app imports a module of {package}, which {FILE_NAME} does not list. Add it there."
-            yield source.finding("AZ603", node, text)
+    for package in sorted(missing.difference(listed)) if listed is not None else ():
+        source, node = imported[package]
+        text = f"The app imports a module of {package}, which {FILE_NAME} does not list. Add it there."
+        yield source.finding("AZ603", node, text)
 
 
 def read_requirements(lines: Sequence[str]) -> list[Requirement]:

@@ -26,7 +26,7 @@ _SECRETS: Final = (
         "a client secret of Microsoft Entra ID",
         re.compile(r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}8Q~[A-Za-z0-9_~.-]{34}(?![A-Za-z0-9_~.-])"),
     ),
-    ("an API key of OpenAI", re.compile(r"\bsk-(?:proj-)?[A-Za-z0-9_-]{40,}\b")),
+    ("an API key of OpenAI", re.compile(r"\bsk-(?:[A-Za-z0-9]{48}|proj-[A-Za-z0-9_-]{40,})\b")),
 )
 
 
@@ -37,7 +37,7 @@ def secrets_in(path: Path) -> Iterator[tuple[int, int, str]]:
         text = path.read_text("utf-8-sig", errors="replace") if path.stat().st_size <= _MAX_BYTES else ""
     except OSError:
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         # The key of Azurite's account is public.
         matches = [(what, pattern.search(line)) for what, pattern in _SECRETS if DEVELOPMENT_KEY not in line]
         found = next(((match.start() + 1, what) for what, match in matches if match is not None), None)

@@ -279,6 +279,12 @@ COMMANDS: Final = (
         run="opening:run_open",
     ),
     Command(
+        words=("why",),
+        summary="explain why an orchestration does not progress",
+        parse="why_arguments:parse_why",
+        run="why:run_why",
+    ),
+    Command(
         words=("check",),
         summary="find out whether the app will run on Azure",
         parse="check_arguments:parse_check",

@@ -152,8 +152,17 @@ class _HostApi:
 class HubStorage:
     """A task hub in storage that no host serves. Implements `DurableApi`."""
 
-    def __init__(self, api: HttpApi, account: StorageAccount, choice: HubChoice, options: DurableTaskOptions) -> None:
+    def __init__(
+        self,
+        api: HttpApi,
+        accounts: StorageAccounts,
+        account: StorageAccount,
+        choice: HubChoice,
+        options: DurableTaskOptions,
+    ) -> None:
+        self.accounts = accounts
         self.account = account
+        self.options = options
         self.hub = options.stored_hub_name
         self._api = api
         self._choice = choice
@@ -217,7 +226,7 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
                 "--storage STORAGE."
             )
         async with open_accounts(settings, clock) as accounts:
-            hub = HubStorage(_api(durable, accounts, configuration), accounts(connection), choice, durable)
+            hub = HubStorage(_api(durable, accounts, configuration), accounts, accounts(connection), choice, durable)
             if must_exist and not await _exists(durable, accounts, accounts(connection)):
                 raise RequestRefused(
                     f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,13 @@ async def shop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def only_visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
     """The one page of the session: loading the files of the dashboard again for each test takes half of the time."""
+    async with visiting(browser, shop, request) as visitor:
+        yield visitor
+
+
+@asynccontextmanager
+async def visiting(browser: Any, app: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+    """Open a page of the browser on the dashboard of an app."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
     page = await context.new_page()
     page.set_default_timeout(8000)
@@ -99,11 +107,14 @@ async def only_visitor(browser: Any, shop: AppUnderTest, request: pytest.Fixture
         problems.append(text)
 
     page.on("pageerror", lambda error: note(f"script: {error}"))
-    page.on("console", lambda message: note(f"console: {message.text}") if message.type == "error" else None)
-    page.on("request", lambda sent: None if sent.url.startswith((shop.url, "blob:")) else note(f"request: {sent.url}"))
+    page.on(
+        "console",
+        lambda message: note(f"console: {message.text} {message.location}") if message.type == "error" else None,
+    )
+    page.on("request", lambda sent: None if sent.url.startswith((app.url, "blob:")) else note(f"request: {sent.url}"))
     folder = request.config.getoption("--screenshots")
-    await page.goto(shop.dashboard_url)
-    yield Visitor(page, shop, problems, Path(folder) if folder else None)
+    await page.goto(app.dashboard_url)
+    yield Visitor(page, app, problems, Path(folder) if folder else None)
     await context.close()
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from emulator.dashboard.durable.task_hub import DashboardHub
-from emulator.dashboard.routing import ApiError, endpoint, number_of
+from emulator.dashboard.parts import DashboardParts
+from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
 from emulator.durable.core.entities.scheduler import SchedulerState
 from emulator.durable.core.identity import EntityId, FunctionKind
 from emulator.durable.hub import InstanceQuery, InstanceStatus
@@ -21,14 +22,15 @@ _WHOLE_STATE_LIMIT: Final = 1_000_000
 _QUEUE_LIMIT: Final = 100
 
 
-def entities_routes(hub: DashboardHub) -> list[Route]:
+def entities_routes(parts: DashboardParts, hub: DashboardHub) -> list[Route]:
     """Return the endpoints of the page Entities."""
-    api = _Entities(hub)
+    api = _Entities(parts, hub)
     return [endpoint("GET", "entities", api.page), endpoint("GET", "entity", api.entity)]
 
 
 class _Entities:
-    def __init__(self, hub: DashboardHub) -> None:
+    def __init__(self, parts: DashboardParts, hub: DashboardHub) -> None:
+        self._parts = parts
         self._hub = hub
 
     async def page(self, call: HttpCall) -> web.Response:
@@ -54,6 +56,7 @@ class _Entities:
                 "entities": [entity for entity in entities if key in entity["key"]],
                 "continuation": page.continuation,
                 "names": self._hub.function_names(FunctionKind.ENTITY),
+                "now": utc_text(self._parts.clock.now()),
             }
         )
 
@@ -65,7 +68,7 @@ class _Entities:
         status = await self._hub.reader.status(entity_id.instance_id)
         if status is None:
             raise ApiError(404, f'There is no entity with the id "{entity_id.instance_id}" in this task hub.')
-        return json_response(_members(status, _WHOLE_STATE_LIMIT))
+        return json_response({**_members(status, _WHOLE_STATE_LIMIT), "now": utc_text(self._parts.clock.now())})
 
 
 def _members(status: InstanceStatus, state_limit: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.durable.timeline import Attempt, Kind, Row, Span, Timeline, timeline
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
-from emulator.dashboard.routing import ApiError, endpoint, number_of
+from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import FunctionKind, is_entity
 from emulator.durable.core.state import SOURCE_INSTANCE_ID
@@ -68,7 +68,8 @@ class _Instance:
         status = await self._status(instance_id)
         history = await self._hub.reader.history(instance_id)
         facts = _history_facts(history, self._now())
-        return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id)})
+        now = utc_text(self._parts.clock.now())
+        return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id), "now": now})
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
         """Send an event whenever the status row has changed, and `{"deleted": true}` when it is gone."""
@@ -78,7 +79,7 @@ class _Instance:
             seen = await self._hub.reader.row_etag(instance_id)
             yield []
             while seen is not None:
-                await self._parts.clock.sleep(self._hub.watch_pause, upkeep=True)
+                await self._hub.wait_for_next_look()
                 etag = await self._hub.reader.row_etag(instance_id)
                 if etag != seen:
                     seen = etag

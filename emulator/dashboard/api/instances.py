@@ -13,7 +13,7 @@ from emulator.dashboard.durable.payload_search import search_payloads
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
-from emulator.dashboard.routing import ApiError, endpoint, number_of
+from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -21,6 +21,7 @@ from emulator.instant import Instant
 
 # A request answers with what has been read of the table after this time.
 _READING_TIME: Final = timedelta(milliseconds=150)
+_PAUSE_WHILE_READING: Final = 0.05
 _LARGEST_PAGE: Final = 500
 _LAST_PAGE: Final = 1_000_000
 
@@ -61,6 +62,7 @@ class _Instances:
                 "counts": listing.counts,
                 "names": list(listing.names),
                 "orchestrators": self._hub.function_names(FunctionKind.ORCHESTRATOR),
+                "now": utc_text(self._parts.clock.now()),
                 **_progress(index),
             }
         )
@@ -78,8 +80,7 @@ class _Instances:
                 if sent["version"] != index.version:
                     sent = _progress(index)
                     yield [sent]
-                pause = self._hub.watch_pause if index.is_complete else 0.05
-                await self._parts.clock.sleep(pause, upkeep=True)
+                await self._hub.wait_for_next_look(None if index.is_complete else _PAUSE_WHILE_READING)
 
         return await send_events(call, self._parts, batches())
 

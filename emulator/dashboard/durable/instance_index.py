@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from heapq import nlargest, nsmallest
 from typing import Any, Final
 
@@ -114,9 +114,8 @@ class Listing:
 
 @dataclass(slots=True)
 class _Reading:
-    """A reading of the whole table that several calls share. `found`: ids of the pages that have been read."""
+    """A reading of the whole table that several calls share. `found`: ids that were read since it began."""
 
-    started_at: datetime
     continuation: str | None = None
     found: set[str] = field(default_factory=set)
     seconds: float = 0.0
@@ -136,7 +135,7 @@ class InstanceIndex:
         self._overlap = overlap
         self._entries: dict[str, Entry] = {}
         self._seen_until: Instant | None = None
-        self._reading: _Reading | None = _Reading(clock.now())
+        self._reading: _Reading | None = _Reading()
         self._read_again_at = clock.now()
         # Requests of several viewers at the same time read once.
         self._refreshing = asyncio.Lock()
@@ -158,7 +157,7 @@ class InstanceIndex:
             if self.is_complete:
                 await self._read_changes()
                 if self._reading is None and self._clock.now() >= self._read_again_at:
-                    self._reading = _Reading(self._clock.now())
+                    self._reading = _Reading()
             if self._reading is not None:
                 await self._read_on(self._reading, at_most)
 
@@ -170,7 +169,7 @@ class InstanceIndex:
     def read_again(self) -> None:
         """Let the next `refresh` calls read the whole table, because instances were deleted."""
         if self.is_complete:
-            self._reading = _Reading(self._clock.now())
+            self._reading = _Reading()
 
     def page(self, selection: Selection, *, sort: str, descending: bool, skip: int, limit: int) -> Listing:
         """Return a page of the selected instances. `sort`: a key of SORT_KEYS."""
@@ -207,7 +206,8 @@ class InstanceIndex:
         started = self._clock.now()
         while True:
             rows, reading.continuation = await self._page(ORCHESTRATIONS, reading.continuation)
-            reading.found.update(self._put(row) for row in rows)
+            for row in rows:
+                self._put(row)
             spent = self._clock.now() - started
             if reading.continuation is None or len(reading.found) >= self._limit:
                 reading.seconds += spent.total_seconds()
@@ -221,9 +221,7 @@ class InstanceIndex:
         self._reading = None
         self.is_cut = reading.continuation is not None
         for instance_id in self._entries.keys() - reading.found:
-            # Instances that were created meanwhile have ids that the reading may have passed already.
-            if self._entries[instance_id].updated_at < Instant.of(reading.started_at):
-                self.forget(instance_id)
+            self.forget(instance_id)
         # Lists say so while they are incomplete, so they change with the end of the first reading.
         self.version += not self.is_complete
         self.is_complete = True
@@ -238,15 +236,17 @@ class InstanceIndex:
             return (), None
         return page.rows, page.continuation
 
-    def _put(self, row: Row) -> str:
+    def _put(self, row: Row) -> None:
         entry = entry_of(row)
         known = self._entries.get(entry.instance_id)
         if known != entry and (known is not None or len(self._entries) < self._limit):
             self._entries[entry.instance_id] = entry
             self.version += 1
+        if self._reading is not None:
+            # Also if it was read as a change: the reading may have passed the id of a new instance already.
+            self._reading.found.add(entry.instance_id)
         if row.timestamp is not None and (self._seen_until is None or row.timestamp > self._seen_until):
             self._seen_until = row.timestamp
-        return entry.instance_id
 
 
 def entry_of(row: Row) -> Entry:

@@ -1,5 +1,8 @@
 // Actions as texts to copy: curl, the command line of azemu, and a test with emulator.testing.
 
+import { eventBody } from "./management.js";
+import { encodedBody } from "./payloads.js";
+
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 const part = encodeURIComponent;
 
@@ -24,11 +27,9 @@ function python(json) {
   }
 }
 
-function curl(method, path, json) {
+function curl(method, path, body) {
   const url = `${location.origin}/runtime/webhooks/durabletask/${path}`;
-  const body = json?.trim();
-  // Encoded twice, as the durable client of Python does.
-  const data = body ? ` \\\n  -H 'Content-Type: application/json' -d ${shell(JSON.stringify(body))}` : "";
+  const data = body ? ` \\\n  -H 'Content-Type: application/json' -d ${shell(body)}` : "";
   return `curl -X ${method} ${shell(url)}${data}`;
 }
 
@@ -51,7 +52,7 @@ export function startCommands(name, json, id, expected = null) {
   const named = id ? `, ${JSON.stringify(id)}` : "";
   const input = json.trim() ? `, client_input=${python(json)}` : "";
   return {
-    curl: curl("POST", `orchestrators/${part(name)}${id ? `/${part(id)}` : ""}`, json),
+    curl: curl("POST", `orchestrators/${part(name)}${id ? `/${part(id)}` : ""}`, encodedBody(json)),
     cli: `azemu durable start ${shell(name)}${data}${id ? ` --id ${shell(id)}` : ""}`,
     pytest: TEST(
       `instance_id = await azemu.client.start_new(${JSON.stringify(name)}${named}${input})
@@ -61,11 +62,12 @@ ${check}`,
   };
 }
 
-export function raiseCommands(id, name, json) {
-  const data = json.trim() ? ` ${shell(json.trim())}` : "";
+export function raiseCommands(id, name, json, asText) {
+  const text = asText && json.trim() ? JSON.stringify(json.trim()) : json.trim();
+  const data = text ? ` ${shell(text)}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, json.trim() ? json : "null"),
+    curl: curl("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, eventBody(json, asText)),
     cli: `azemu durable raise ${shell(id)} ${shell(name)}${data}`,
     pytest: `await azemu.client.raise_event(${JSON.stringify(id)}, ${JSON.stringify(name)}${value})`,
   };
@@ -75,7 +77,7 @@ export function signalCommands(entity, key, operation, json) {
   const data = json.trim() ? ` ${shell(json.trim())}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `entities/${part(entity)}/${part(key)}?op=${part(operation)}`, json),
+    curl: curl("POST", `entities/${part(entity)}/${part(key)}?op=${part(operation)}`, encodedBody(json)),
     cli: `azemu durable signal ${shell(`${entity}@${key}`)} ${shell(operation)}${data}`,
     pytest: `await azemu.client.signal_entity(df.EntityId(${JSON.stringify(entity)}, ${JSON.stringify(key)}), ${JSON.stringify(operation)}${value})`,
   };

@@ -1,9 +1,9 @@
 // Dialogs of actions: start an orchestration, raise an event, signal an entity, run an action on instances.
 
-import { html, useState } from "../html.js";
+import { html, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { plural } from "../format.js";
-import { Button, CopyButton, Message } from "../components/basics.js";
+import { Button, CopyButton, Message, RelativeTime } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { attempt, toast } from "../components/toast.js";
 import { raiseCommands, signalCommands, startCommands } from "./commands.js";
@@ -112,9 +112,10 @@ export function StartDialog({ orchestrators, from, onStarted, onClose }) {
 export function RaiseDialog({ instanceId, awaited, onDone, onClose }) {
   const [name, setName] = useState(awaited[0] ?? "");
   const [input, setInput] = useState("");
+  const [asText, setAsText] = useState(false);
   const problem = jsonProblem(input);
   const action = async () => {
-    await raiseEvent(instanceId, name.trim(), input);
+    await raiseEvent(instanceId, name.trim(), input, asText);
     toast(`Raised ${name.trim()}.`, "success");
     onDone();
     return true;
@@ -124,11 +125,15 @@ export function RaiseDialog({ instanceId, awaited, onDone, onClose }) {
     button="Raise"
     action=${action}
     disabled=${!name.trim() || Boolean(problem)}
-    commands=${raiseCommands(instanceId, name.trim() || "EVENT", input)}
+    commands=${raiseCommands(instanceId, name.trim() || "EVENT", input, asText)}
     onClose=${onClose}
   >
     <${TextField} label="Event" name="event" value=${name} onInput=${setName} options=${awaited} autofocus />
     <${JsonField} label="Value" value=${input} onInput=${setInput} problem=${problem} />
+    <label class="check">
+      <input type="checkbox" checked=${asText} onChange=${(event) => setAsText(event.currentTarget.checked)} />
+      send the JSON as a string, as the Python client does
+    </label>
   </${ActionDialog}>`;
 }
 
@@ -224,3 +229,11 @@ export function useHost() {
   return useData("home").data;
 }
 
+
+/** A time as RelativeTime shows it. `now`: time of the host, which is another one than the browser's in tests. */
+export function HostTime({ time, now }) {
+  const seen = useRef({});
+  if (seen.current.now !== now) seen.current = { now, ahead: Date.parse(now) - Date.now() };
+  const { ahead } = seen.current;
+  return html`<${RelativeTime} time=${time} now=${Math.abs(ahead) > 2000 ? new Date(Date.now() + ahead).toISOString() : undefined} />`;
+}

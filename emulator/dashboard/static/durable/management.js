@@ -6,11 +6,11 @@ import { encodedBody } from "./payloads.js";
 const WEBHOOK = "/runtime/webhooks/durabletask";
 const part = encodeURIComponent;
 
-async function call(method, path, { query = {}, json } = {}) {
+// `json`: a value as JSON text; it is sent as the durable client of Python does. `body`: sent as it is.
+async function call(method, path, { query = {}, json, body = json === undefined ? undefined : encodedBody(json) } = {}) {
   const given = Object.entries(query).filter(([, value]) => value);
   const text = new URLSearchParams(given).toString();
   const options = { method };
-  const body = json === undefined ? undefined : encodedBody(json);
   if (body !== undefined) {
     options.body = body;
     options.headers = { "Content-Type": "application/json" };
@@ -48,9 +48,16 @@ export async function start(name, json, id) {
   return (await response.json()).id;
 }
 
-export const raiseEvent = (id, name, json) =>
-  // Without a value, the durable client sends null.
-  call("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, { json: json.trim() ? json : "null" });
+/** The body of a request that raises an event. `asText`: as `raise_event` of the Python client sends it. */
+export function eventBody(json, asText) {
+  // Without a value, the client sends null.
+  const value = json.trim() || "null";
+  return asText ? encodedBody(value) : value;
+}
+
+/** Raise an event. An orchestrator gets the JSON value, or, `asText`, the JSON as a string. */
+export const raiseEvent = (id, name, json, asText) =>
+  call("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, { body: eventBody(json, asText) });
 
 export const signal = (entity, key, operation, json) =>
   call("POST", `entities/${part(entity)}/${part(key || "$")}`, { query: { op: operation }, json });

@@ -5,15 +5,15 @@ import { useData } from "../api.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
-import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, StatusBadge } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { JsonView } from "../components/json.js";
+import { LogLines } from "../components/log_lines.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { Comparison } from "../durable/comparison.js";
-import { Commands, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { Commands, HostTime, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
 import { History } from "../durable/history.js";
-import { InstanceLogs } from "../durable/logs.js";
 import { startCommands, statusCommands } from "../durable/commands.js";
 import { ACTIONS, ended } from "../durable/management.js";
 import { Payload, decodedText } from "../durable/payloads.js";
@@ -79,7 +79,7 @@ function Instance({ id, query }) {
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
-    ${why && html`<${Why} why=${why} />`}
+    ${why?.sentence && html`<${Why} why=${why} />`}
     <div class="instance-grid">
       <${Panel} title="Status"><${Status} data=${data} /></${Panel}>
       ${[
@@ -129,34 +129,39 @@ export function useLive(path, query, version) {
   return loaded;
 }
 
-/** Why the instance does not progress: { summary, causes }; null if it has ended or nobody can tell. */
+/** Why the instance does not progress; null if it has ended or it is not known. */
 function useWhy(id, version, data) {
   const wanted = data && !data.isEntity && !ended(data.status);
   const { data: why } = useLive(wanted ? `why/${encodeURIComponent(id)}` : null, {}, version);
-  return why?.summary ? why : null;
+  return why;
+}
+
+/** Places in the source at which the orchestrator waits: [{ file, line, text }]. */
+function placesOf(why) {
+  const places = [];
+  const add = ({ place, sentence, parts = [] }, text) => {
+    if (place) places.push({ ...place, text: sentence ?? text });
+    parts.forEach((part) => add(part, text));
+  };
+  if (why) add(why, why.sentence);
+  return places;
 }
 
 function awaitedEvents(why, data) {
-  const known = (why?.causes ?? []).map(({ event, text }) => event ?? /event ["“']([^"”']+)["”']/.exec(text ?? "")?.[1]);
-  return [...new Set([...known, ...data.raised])].filter(Boolean);
+  const names = [];
+  const add = ({ sentence = "", parts = [] }) => {
+    names.push(...[...sentence.matchAll(/event "([^"]+)"/g)].map(([, name]) => name));
+    parts.forEach(add);
+  };
+  if (why) add(why);
+  return [...new Set([...names, ...data.raised])];
 }
 
 function Why({ why }) {
-  return html`<section class="why" aria-label="Why it does not progress">
-    <strong>${why.summary}</strong>
-    <ul>
-      ${(why.causes ?? [])
-        .filter(({ text }) => text && text !== why.summary)
-        .map(
-          ({ text, hint, file, line, until }, index) =>
-            html`<li key=${index}>
-              ${text} ${file && html`<span class="mono muted">${file}${line ? `:${line}` : ""}</span>`}
-              ${until && html` <span class="muted">until ${clockTime(until, { milliseconds: false })}</span>`}
-              ${hint && html`<div class="muted">${hint}</div>`}
-            </li>`,
-        )}
-    </ul>
-    ${why.causes?.length === 1 && why.causes[0].text === why.summary && why.causes[0].hint && html`<div class="muted">${why.causes[0].hint}</div>`}
+  return html`<section class=${`why ${why.severity ?? ""}`} aria-label="Why it does not progress">
+    <strong>This instance ${why.sentence}.</strong>
+    ${why.facts?.map((fact) => html`<div key=${fact}>${fact}</div>`)}
+    ${why.advice?.map((advice) => html`<div key=${advice} class="muted">What to do: ${advice}</div>`)}
   </section>`;
 }
 
@@ -183,10 +188,10 @@ function Status({ data }) {
   const isNext = data.beganAt && Date.parse(data.beganAt) - created > 1000 && !data.isEntity;
   return html`<${Facts}
     items=${[
-      ["Created", html`<${RelativeTime} time=${data.createdAt} />`],
-      ["Updated", html`<${RelativeTime} time=${data.updatedAt} />`],
-      data.scheduledAt && ["Scheduled start", html`<${RelativeTime} time=${data.scheduledAt} />`],
-      isNext && ["Began", html`<${RelativeTime} time=${data.beganAt} /> <span class="muted">(continued as new, or the events before)</span>`],
+      ["Created", html`<${HostTime} time=${data.createdAt} now=${data.now} />`],
+      ["Updated", html`<${HostTime} time=${data.updatedAt} now=${data.now} />`],
+      data.scheduledAt && ["Scheduled start", html`<${HostTime} time=${data.scheduledAt} now=${data.now} />`],
+      isNext && ["Began", html`<${HostTime} time=${data.beganAt} now=${data.now} /> <span class="muted">(continued as new, or the events before)</span>`],
       ["Duration", end ? duration(end - created) : null],
       ["History", `${plural(data.events, "event")}, ${plural(data.episodes, "episode")}`],
       data.children.length > 0 && ["Children", html`<${Children} list=${data.children} />`],
@@ -215,7 +220,12 @@ function Tab({ tab, id, path, data, version, why, query }) {
     case "sequence":
       return html`<${SequenceDiagram} path=${path} />`;
     case "logs":
-      return html`<${InstanceLogs} id=${id} />`;
+      return html`<section class="panel">
+        <${LogLines}
+          filter=${{ instance: id, replay: "false" }}
+          empty=${html`<${Empty} title="No lines of this instance">The host keeps the lines of its own run only, the last 20,000.</${Empty}>`}
+        />
+      </section>`;
     case "source":
       return html`<${Source} path=${path} why=${why} />`;
     case "rows":
@@ -240,7 +250,7 @@ function Source({ path, why }) {
     return error.status === 404 ? html`<${Empty} title="The source is not available">${error.message}</${Empty}>` : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
   }
   const marked = new Map();
-  for (const { file, line, text } of why?.causes ?? []) {
+  for (const { file, line, text } of placesOf(why)) {
     if (line && file && (file === data.file || file.endsWith(`/${data.file}`) || data.file.endsWith(`/${file}`))) marked.set(line, text);
   }
   return html`<section class="panel">

@@ -5,10 +5,10 @@ import { apiUrl, get, request } from "../api.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
-import { Button, Empty, ErrorBox, Loading, Message, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
+import { Button, Empty, ErrorBox, Loading, Message, PageHead, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { toast } from "../components/toast.js";
-import { RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { HostTime, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
 import { ACTIONS, ended } from "../durable/management.js";
 
 const PAGE = 50;
@@ -91,7 +91,7 @@ export default function InstancesPage({ query }) {
       : data
         ? html`<section class="panel">
             <${InstanceTable}
-              rows=${data.instances}
+              rows=${data.instances.map((instance) => ({ ...instance, now: data.now }))}
               selected=${selected}
               onSelect=${setSelected}
               ordered=${sort}
@@ -261,8 +261,8 @@ const COLUMNS = [
   },
   { key: "name", title: "Orchestrator" },
   { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
-  { key: "created", title: "Created", render: ({ createdAt }) => html`<${RelativeTime} time=${createdAt} />` },
-  { key: "updated", title: "Updated", render: ({ updatedAt }) => html`<${RelativeTime} time=${updatedAt} />` },
+  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<${HostTime} time=${createdAt} now=${now} />` },
+  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<${HostTime} time=${updatedAt} now=${now} />` },
   {
     key: "duration",
     title: "Duration",
