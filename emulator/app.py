@@ -57,7 +57,7 @@ from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
 
 if TYPE_CHECKING:
-    from emulator.dashboard.parts import DashboardParts
+    from emulator.dashboard.parts import DashboardParts, TimeControl
 
 _log = get_logger(__name__)
 
@@ -124,13 +124,15 @@ class ProcessResources:
 class LastingParts:
     """What outlives a host in a test, in which the next host may use it after a crash.
 
-    `secrets`: the store of the app's keys; None: the one that its settings name.
+    `secrets`: the store of the app's keys; None: the one that its settings name. `time`: virtual time, for the
+    dashboard; None: real time.
     """
 
     accounts: StorageAccounts
     secrets: SecretsRepository | None = None
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
+    time: TimeControl | None = None
 
 
 @asynccontextmanager
@@ -237,6 +239,7 @@ async def open_app(
                 supplied_inputs=supplied_inputs,
                 worker=worker,
                 wait_until_stopping=drain.wait_until_begun,
+                time=lasting.time,
             )
 
         dashboard = configuration.dashboard_path

@@ -163,8 +163,8 @@ def _print_started(console: Console, app: App, configuration: Configuration, *, 
         route_prefix=configuration.host.section(HttpOptions).route_prefix,
         verbose=console.rules.verbose,
     )
-    if configuration.dashboard_path is not None:
-        print_dashboard(console, f"{app.url}/{configuration.dashboard_path}")
+    if app.dashboard_url is not None:
+        print_dashboard(console, app.dashboard_url)
     print_manual_functions(console, app.host.manual_bindings(), port=app.port)
     if configuration.enable_auth:
         print_key_folder(console, secrets_folder(configuration))

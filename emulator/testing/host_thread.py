@@ -235,7 +235,12 @@ class HostThread:
                     open_accounts(configuration.settings, self.clock, log_outages=True)
                 )
                 current = await stack.enter_async_context(
-                    self._hosts(configuration, LastingParts(accounts, MemorySecrets()))
+                    self._hosts(
+                        configuration,
+                        LastingParts(
+                            accounts, MemorySecrets(), time=self.clock if isinstance(self.clock, VirtualClock) else None
+                        ),
+                    )
                 )
                 app = current()
                 # `azemu start` keeps running and shows the error; a test must fail.

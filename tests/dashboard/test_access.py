@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
+from emulator.dashboard import mount
 from emulator.errors import ConfigurationError
 from emulator.host.http.keys.key_store import HOST_SYSTEM_KEYS
 from emulator.host.site import open_keys
@@ -124,3 +126,12 @@ def test_a_start_does_not_load_it() -> None:
     code = "import sys, emulator.app; print(*[name for name in sys.modules if name.startswith('emulator.dashboard')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert sorted(loaded) == ["emulator.dashboard", "emulator.dashboard.mount"]
+
+
+def test_the_vendored_library_is_the_published_file() -> None:
+    files = Path(mount.__file__).parent / "static" / "lib"
+    [library] = files.glob("*.js")
+    digest = hashlib.sha256(library.read_bytes()).hexdigest()
+    record = Path(__file__).parents[2] / "docs" / "decisions" / "0006-vendored-preact-and-htm.md"
+    assert f"`{digest}`" in record.read_text(encoding="utf-8")
+    assert sorted(path.name for path in files.glob("LICENSE-*")) == ["LICENSE-htm.txt", "LICENSE-preact.txt"]

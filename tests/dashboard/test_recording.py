@@ -38,6 +38,8 @@ async def test_old_lines_are_dropped_but_errors_stay_longer(record: Recording, m
         log.info("line %d", number)
     assert [(line.seq, line.message) for line in record.lines()] == [(4, "line 2"), (5, "line 3"), (6, "line 4")]
     assert [line.message for line in record.lines(after=5)] == ["line 4"]
+    # A client of the host before, which had logged more.
+    assert len(record.lines(after=100)) == 3
     assert [line.message for line in record.errors] == ["early error"]
 
 

@@ -65,11 +65,6 @@ def print_functions(
         console.print("For detailed output, run azemu with --verbose flag.")
 
 
-def print_dashboard(console: Console, url: str) -> None:
-    """Print where the dashboard is."""
-    console.print(f"Dashboard: {url}")
-
-
 def print_manual_functions(console: Console, manual: Sequence[ManualBindings], *, port: int) -> None:
     """Print which bindings azemu does not connect to their services, and how their functions are run all the same."""
     url = f"http://localhost:{port}/admin"
@@ -120,6 +115,11 @@ def _print_block(
     for place, example in (("in a terminal:", terminal), ("over HTTP:", http), ("in a test:", test)):
         if example:
             console.print(f"\t{place:<15} {example}")
+
+
+def print_dashboard(console: Console, url: str) -> None:
+    """Print where the dashboard is."""
+    console.print(f"Dashboard: {url}")
 
 
 def print_key_folder(console: Console, folder: Path) -> None:
