@@ -118,7 +118,7 @@ ACTIVITIES: Mapping[str, tuple[HubFacts, Cause, str]] = {
             )
         ),
         Cause.ACTIVITY_QUEUED,
-        "1 messages are before it",
+        "1 message is before it",
     ),
     "cannot be run": (
         hub(
@@ -191,7 +191,7 @@ def test_an_entity_has_others_to_process_first() -> None:
     entity = instance(id="@account@a", started={"input": state.text})
     found = why(instance(sent), hub(), entity)
     assert found.finding.cause is Cause.ENTITY_QUEUED
-    assert "1 operations are before its call of get" in found.sentence
+    assert "1 operation is before its call of get" in found.sentence
 
 
 def test_two_instances_that_wait_for_each_other_are_explained() -> None:

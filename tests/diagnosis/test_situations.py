@@ -226,7 +226,7 @@ async def all_activity_slots_used(s: Situation) -> None:
     await s.why("i1", Cause.ACTIVITY_RUNS)
     await s.start("order", "0", id="i2")
     found = await s.why("i2", Cause.ACTIVITY_SLOTS)
-    assert "all 1 activity slots of this host are in use, by charge" in found.sentence
+    assert "all activity slots of this host (1) are in use, by charge" in found.sentence
 
 
 @arranged()
@@ -377,7 +377,7 @@ async def all_orchestrator_slots_used(s: Situation) -> None:
     assert any("in spins: gate.wait(4)" in fact for fact in found.facts)
     await s.start("approval", id="i2")
     found = await s.why("i2", Cause.ORCHESTRATOR_SLOTS)
-    assert "all 1 orchestrator slots of this host are in use, by spins" in found.sentence
+    assert "all orchestrator slots of this host (1) are in use, by spins" in found.sentence
 
 
 @arranged(blocks=True)
