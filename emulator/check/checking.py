@@ -46,7 +46,7 @@ from emulator.check.requirements import needs_durable_2, python_findings, requir
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
 from emulator.config.start import StartOptions, configure
-from emulator.errors import ConfigurationError
+from emulator.errors import EmulatorError
 from emulator.worker.loader import DEFAULT_SCRIPT
 
 
@@ -78,6 +78,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     host, about_host = host_json_findings(root, values)
     findings += about_host
     loaded = None
+    # A host would not start with wrong files, so there is nothing more to learn from loading the app.
     if host is not None and not any(finding.code == "AZ504" for finding in findings):
         loaded, more = await _loaded(options, environ, root)
         findings += more
@@ -92,6 +93,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     findings += requirement_findings(sources)
     findings += deployment_findings(sources)
     findings += missing_setting_findings(root, values, environ)
+    # What the app has declared when it is loaded is certain; its files show most of it.
     types = binding_types(declared, root)
     if loaded is not None and loaded.error is None:
         types = {binding.type for function in loaded.functions for binding in function.bindings}
@@ -109,7 +111,8 @@ async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path)
         async with open_loader(configuration) as loader:
             found = extension_findings("AZ502", root, loader.typos) + extension_findings("AZ109", root, loader.notes)
             return (loader.load() if options.load else None), found
-    except ConfigurationError as error:
+    # Also what a package says that is too old. Where it comes from is in the message.
+    except EmulatorError as error:
         return None, [host_json_error(root, error)]
 
 
@@ -130,6 +133,7 @@ def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: 
     for each in declared:
         if each.name is not None:
             known[each.name.lower()], shown[each.name.lower()] = each.kind, each.name
+    # Without certainty about all names, none is called unknown.
     is_complete = all(each.name is not None for each in declared) and not registers_dynamically(sources)
     if loaded is not None and loaded.error is None:
         is_complete = True

@@ -198,53 +198,25 @@ def unknown_names(uses: Sequence[NameUse], known: Mapping[str, Kind], shown: Map
 
 def unnamed_functions(declared: Sequence[Declared], uses: Sequence[NameUse], sources: AppSources) -> Iterator[Finding]:
     """Yield findings about durable functions that no code of the app names."""
-    # Any text of the app may be a name that is passed on, such as an item of a list of activities.
-    texts = {
-        node.value.lower()
-        for source in sources.files
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    passed = {
-        node.id
-        for source in sources.files
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    } | {node.attr for source in sources.files for node in ast.walk(source.tree) if isinstance(node, ast.Attribute)}
+    nodes = [node for source in sources.files for node in ast.walk(source.tree)]
+    # The arguments of a function's own decorators do not call it.
+    own = {id(node) for each in declared for decorator in each.decorators for node in ast.walk(decorator.node)}
+    # Any other text of the app may be a name that is passed on, such as an item of a list of activities.
+    texts = {str(node.value).lower() for node in nodes if isinstance(node, ast.Constant) and id(node) not in own}
+    # The SDK also takes the function itself instead of its name.
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    # A name that is computed may be any of this kind.
     computed = {use.kind for use in uses if use.text is None}
     for each in declared:
-        if each.name is None or each.kind == "other" or each.kind in computed:
+        if each.name is None or each.kind in ("other", *computed):
             continue
-        own = {text.lower() for text in (each.name,) if _names_itself(each)}
-        if each.name.lower() in texts - own or each.node.name in passed:
+        if each.name.lower() in texts or each.node.name in read:
             continue
         if each.kind == "activity":
-            yield each.source.finding(
-                "AZ409", each.node, f"No orchestrator calls the activity '{each.name}'. Call it, or delete it."
-            )
+            text = f"No orchestrator calls the activity '{each.name}'. Call it, or delete it."
+            yield each.source.finding("AZ409", each.node, text)
         else:
             how = "with its management API" if each.kind == "orchestrator" else "by signals from outside"
-            yield each.source.finding(
-                "AZ410",
-                each.node,
-                f"The app does not name the {each.kind} '{each.name}' anywhere. It can run {how} only.",
-            )
-
-
-def _names_itself(declared: Declared) -> bool:
-    """Whether the only text with a function's name may be the one in its own decorator."""
-    return (
-        any(
-            isinstance(node, ast.Constant) and node.value == declared.name
-            for decorator in declared.decorators
-            for node in ast.walk(decorator.node)
-        )
-        and sum(
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and node.value.lower() == str(declared.name).lower()
-            for source in declared.scope.sources.files
-            for node in ast.walk(source.tree)
-        )
-        == 1
-    )
+            text = f"The app does not name the {each.kind} '{each.name}' anywhere. It can run {how} only."
+            yield each.source.finding("AZ410", each.node, text)

@@ -51,7 +51,7 @@ def _of_function(scope: Scope, way: _Way, seen: set[int]) -> Iterator[Finding]:
         return
     seen.add(id(scope.function))
     yield from set_order_findings(scope, way.who)
-    harmless = _harmless_nodes(scope)
+    harmless = harmless_nodes(scope)
     for node in own_nodes(scope.function):
         if id(node) in harmless:
             continue
@@ -87,7 +87,7 @@ def _of_call(node: ast.Call, scope: Scope, way: _Way, seen: set[int]) -> Iterato
         yield from _of_function(helper, _Way(way.orchestrator, (*way.chain, function.name)), seen)
 
 
-def _harmless_nodes(scope: Scope) -> set[int]:
+def harmless_nodes(scope: Scope) -> set[int]:
     """Return the ids of nodes that cannot change the orchestrator: arguments of log calls, code for new events only."""
     harmless: set[int] = set()
     for node in own_nodes(scope.function):

@@ -100,7 +100,7 @@ _ALL: Final[Sequence[Rule]] = (
             "AZ408": "A decorator outside of the app's decorators",
             "AZ409": "An activity that nothing calls",
             "AZ411": "An HTTP function that waits longer than 230 seconds",
-            "AZ502": "A key of host.json is probably wrong",
+            "AZ502": "A key of host.json or local.settings.json is probably wrong",
             "AZ503": "host.json is missing",
             "AZ508": "The extension bundle is old",
             "AZ509": "A setting has no value",
@@ -144,7 +144,7 @@ def without_suppressed(findings: Iterable[Finding], root: Path) -> list[Finding]
     for finding in findings:
         if finding.file not in lines:
             try:
-                lines[finding.file] = (root / finding.file).read_text("utf-8", errors="replace").splitlines()
+                lines[finding.file] = (root / finding.file).read_text("utf-8", errors="replace").split("\n")
             except OSError:
                 lines[finding.file] = ()
         of_file = lines[finding.file]

@@ -36,7 +36,7 @@ class Requirement:
 def needs_durable_2(sources: AppSources) -> bool:
     """Whether the app is written for azure-functions-durable 2, where other rules apply to tasks and parameters."""
     try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").splitlines()
+        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
     except OSError:
         lines = []
     if any(_DURABLE_2.match(each.text) for each in read_requirements(lines)):
@@ -67,7 +67,7 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about requirements.txt, and about imported packages that it lacks."""
     imported = imported_packages(sources)
     try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").splitlines()
+        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
     except OSError:
         if imported and not any((sources.root / name).is_file() for name in _OTHER_LISTS):
             names = ", ".join(sorted(imported))

@@ -37,7 +37,7 @@ def secrets_in(path: Path) -> Iterator[tuple[int, int, str]]:
         text = path.read_text("utf-8-sig", errors="replace") if path.stat().st_size <= _MAX_BYTES else ""
     except OSError:
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         # The key of Azurite's account is public.
         matches = [(what, pattern.search(line)) for what, pattern in _SECRETS if DEVELOPMENT_KEY not in line]
         found = next(((match.start() + 1, what) for what, match in matches if match is not None), None)

@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from tokenize import detect_encoding
+from warnings import catch_warnings, simplefilter
 
 from emulator.check.findings import Finding
 from emulator.check.syntax import statements_of_module
@@ -25,11 +28,14 @@ class SourceFile:
     file: str
     module: str
     tree: ast.Module
+    lines: Sequence[str]
 
     def finding(self, code: str, node: ast.AST, message: str) -> Finding:
         """Return a finding at a node of this file."""
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", -1)
-        return Finding(code, self.file, line, column + 1, message)
+        line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        # Python counts bytes of UTF-8, editors and SARIF count characters.
+        before = self.lines[line - 1].encode()[:offset].decode(errors="replace") if line <= len(self.lines) else ""
+        return Finding(code, self.file, line, len(before) + 1, message)
 
     @cached_property
     def imports(self) -> Mapping[str, str]:
@@ -132,7 +138,13 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
         try:
             if not path.is_file():
                 continue
-            tree = ast.parse(path.read_bytes())
+            content = path.read_bytes()
+            # Warnings about the syntax, such as "\d" in a plain string, are no findings, and may be errors (-W error).
+            with catch_warnings():
+                simplefilter("ignore")
+                tree = ast.parse(content)
+            encoding, _ = detect_encoding(BytesIO(content).readline)
+            lines = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         except SyntaxError as error:
             text = f"{error.msg}. Python cannot load this file."
             broken.append(Finding("AZ103", file, error.lineno or 1, error.offset or 0, text))
@@ -141,6 +153,7 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
             broken.append(Finding("AZ103", file, 1, 0, f"The file cannot be read: {error}"))
             continue
         parts = list(path.relative_to(root).with_suffix("").parts)
-        files.append(SourceFile(path, file, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree))
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        files.append(SourceFile(path, file, module, tree, lines))
         waiting += imported_files(tree, path, root)
     return AppSources(root, files, broken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emulator.diagnosis.facts import HubFacts, QueueFacts, SeenMessage
+from emulator.diagnosis.facts import HostFacts, HubFacts, QueueFacts, SeenMessage
 from emulator.diagnosis.finding import Cause, Finding, Note
 from emulator.durable.core.identity import FunctionKind, is_entity
 
@@ -62,7 +62,10 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
 
 def nobody_reads(queue: str, hub: HubFacts) -> Finding | None:
     """Return the finding if no host reads a control queue at present."""
-    lease = hub.leases.get(queue)
+    lease, host = hub.leases.get(queue), hub.host
+    if not hub.has_host and host is not None and host.load_errors:
+        # A host whose app has no functions does not work on the hub.
+        return Finding(cause=Cause.APP_BROKEN, values={"reason": load_error(host)})
     if not hub.has_host:
         gone = sorted({other.owner for other in hub.leases.values() if other.owner})
         expired = max((other.expires_at for other in hub.leases.values() if other.expires_at), default=None)
@@ -74,6 +77,13 @@ def nobody_reads(queue: str, hub: HubFacts) -> Finding | None:
         values = {"queue": queue, "owner": lease.owner, "at": lease.expires_at, "hosts": hub.owners}
         return Finding(cause=Cause.OWNER_DEAD, values=values)
     return None
+
+
+def load_error(host: HostFacts) -> str:
+    """Return why the app, or a part of it, could not be loaded, in one line."""
+    lines = [line.strip() for line in "\n".join(host.load_errors).splitlines() if line.strip()]
+    # The official worker's text: "Result: Failure", "Exception: SyntaxError: …", "Stack: …".
+    return next((line for line in lines if line.startswith("Exception: ")), lines[0]).removeprefix("Exception: ")
 
 
 def no_host_note(hub: HubFacts) -> Sequence[Note]:

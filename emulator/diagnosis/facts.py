@@ -116,14 +116,18 @@ class HostFacts:
 class Position:
     """Where the code of an orchestrator waits, from a replay. `wait` None: for no action that is known.
 
-    `place`: the line of the last yield; `places`: the lines at which actions were requested, by event id. `problem`:
-    why there is no position, such as an exception of the function; empty if there is one.
+    `place`: the line of the last yield; `places`: the lines at which actions were requested, by event id.
+    `event_names`: of the external events for which the code has waited so far, or waits now. `problem`: why there
+    is no position, such as an exception of the function; empty if there is one. `fits`: the code
+    does not contradict the history.
     """
 
     wait: OpenWait | None = None
     place: Place | None = None
     places: Mapping[int, Place] = field(default_factory=dict)
+    event_names: Collection[str] = ()
     problem: str = ""
+    fits: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,6 @@ class Cause(enum.Enum):
     ENTITY_LOCKED = "entity-locked"
     ENTITY_QUEUED = "entity-busy"
     # Work on it.
-    EPISODE_RUNS = "orchestrator-runs"
     ACTIVITY_RUNS = "activity-runs"
     HTTP_RUNS = "http-request-runs"
     ENTITY_RUNS = "entity-runs"

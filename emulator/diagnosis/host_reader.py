@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emulator.diagnosis.facts import HostFacts, InstanceFacts, Limits, Position
@@ -117,9 +117,8 @@ class RunningHost:
                 Place(path.relative_to(self.root).as_posix(), place.line) if path.is_relative_to(self.root) else place
             )
 
-        return Position(
-            wait=position.wait,
+        return replace(
+            position,
             place=relative(position.place) if position.place else None,
             places={number: relative(place) for number, place in position.places.items()},
-            problem=position.problem,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 
 from emulator.diagnosis.facts import InstanceFacts, Position
@@ -14,6 +14,7 @@ from emulator.durable.core.events import (
     TaskScheduled,
     TimerCreated,
 )
+from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.durable.core.replay.nondeterminism import NonDeterminism
 from emulator.durable.core.replay.program import ReplaySettings, open_wait
 from emulator.durable.executor import OrchestratorRequest
@@ -49,21 +50,31 @@ async def position_of(facts: InstanceFacts, trace: Trace, function: str, *, http
         response = orchestrators.response_of(traced.response)
     if response.raised is not None:
         reason = response.raised.message.partition("\n")[0]
-        return Position(
-            place=traced.yields.last, problem=f"the orchestrator raises an error when it is replayed: {reason}"
-        )
+        return Position(place=traced.yields.last, problem=f"it raises an error: {reason}", fits=False)
     settings = ReplaySettings(http_poll_interval=http_poll_interval)
     try:
         wait = open_wait(facts.events, response, started=started, settings=settings)
     except NonDeterminism as difference:
-        return Position(place=traced.yields.last, problem=f"the code does not fit the history: {difference}")
+        return Position(place=traced.yields.last, problem=str(difference), fits=False)
     numbers = _action_numbers(facts.events)
     placed = {number: traced.yields.place_of(number) for number in numbers}
     return Position(
         wait=wait,
         place=traced.yields.last,
         places={number: place for number, place in placed.items() if place is not None},
+        event_names=frozenset(_event_names(response.actions or ())),
     )
+
+
+def _event_names(actions: Sequence[Action]) -> Iterator[str]:
+    for action in actions:
+        match action:
+            case WaitForExternalEvent(name):
+                yield name
+            case WhenAny(inner) | WhenAll(inner):
+                yield from _event_names(inner)
+            case _:
+                pass
 
 
 def _action_numbers(events: Sequence[HistoryEvent]) -> Sequence[int]:

@@ -46,7 +46,7 @@ def _missing(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     if facts.status is not None or facts.events or facts.unreadable:
         return None
     if delivery.messages_to(facts.instance_id, hub):
-        return delivery.undelivered(facts.instance_id, hub)
+        return _episode(facts, hub) or delivery.undelivered(facts.instance_id, hub)
     return Finding(
         cause=Cause.NOT_FOUND, values={"id": facts.instance_id, "hub": hub.names.hub, "similar": facts.similar}
     )
@@ -119,15 +119,15 @@ def _episode(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
         )
     failed = host.failed.get(key)
     if failed is not None:
-        cause = Cause.APP_BROKEN if host.load_errors else Cause.EPISODE_FAILS
-        return failed_finding(cause, failed, hub)
+        if host.load_errors:
+            return Finding(cause=Cause.APP_BROKEN, values={"reason": delivery.load_error(host)})
+        return _failed_episode(failed, hub)
     return None
 
 
-def failed_finding(cause: Cause, failed: FailedWork, hub: HubFacts) -> Finding:
-    """Return the finding for work that is retried after a failure."""
+def _failed_episode(failed: FailedWork, hub: HubFacts) -> Finding:
     return Finding(
-        cause=cause,
+        cause=Cause.EPISODE_FAILS,
         values={
             "name": failed.name,
             "attempts": failed.attempts,
@@ -135,9 +135,6 @@ def failed_finding(cause: Cause, failed: FailedWork, hub: HubFacts) -> Finding:
             "retry": failed.at + abandoned_for(failed.attempts),
             "now": hub.now,
         },
-        notes=[Note(key="load-error", values={"error": error}) for error in (hub.host.load_errors if hub.host else ())]
-        if cause is Cause.APP_BROKEN
-        else (),
     )
 
 

@@ -104,7 +104,6 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.ENTITY_RUNS: Text(
         _R, "The entity runs an operation.", "waits for the entity {entity}{at_line}, which runs for {for_since}"
     ),
-    Cause.EPISODE_RUNS: Text(_R, "The orchestrator function runs.", "runs now"),
     Cause.RECEIVED: Text(
         _R,
         "This host has received the message and is about to process it.",
@@ -169,7 +168,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.APP_BROKEN: Text(
         _P,
         "The app, or a part of it, could not be loaded.",
-        "cannot run, because the app could not be loaded ({attempts} attempts, the next one {in_retry}): {reason}",
+        "cannot run, because the app could not be loaded: {reason}",
         "Correct the error; the host loads the app again when a file is saved.",
     ),
     Cause.EPISODE_FAILS: Text(
@@ -225,7 +224,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.CODE_CHANGED: Text(
         _P,
         "The code cannot be replayed on the stored history.",
-        "cannot be followed: {problem}",
+        "has code that cannot be replayed on its history: {problem}",
         "Restore the code that began this instance, or terminate it and start it again.",
     ),
     Cause.STORAGE_UNREACHABLE: Text(
@@ -280,7 +279,6 @@ NOTES: Mapping[str, str] = {
     "other-app": 'This host is {own}. Both work on the task hub "{hub}".',
     "other-hosts": "Other hosts on this task hub: {hosts}.",
     "at": "It is at {place}",
-    "load-error": "{error}",
     "attempt": "It is attempt {attempt} of {of}.",
     "failure": "The last attempt failed: {reason}",
     "arrived-events": "Other events have arrived: {names}.",
@@ -356,9 +354,7 @@ def _worded(values: Mapping[str, object], finding: Finding) -> Mapping[str, str]
     words = {key: _word(value) for key, value in values.items()}
     words["at_line"] = f" at {finding.place}" if finding.place else ""
     words["event"] = "an external event" if name is None else f'the event "{name}"'
-    words["raise_command"] = (
-        "azemu durable raise INSTANCE EVENT" if name is None else f"azemu durable raise {words.get('id')} {name} [DATA]"
-    )
+    words["raise_command"] = f"azemu durable raise {words.get('id')} {'EVENT' if name is None else name} [DATA]"
     words["next_attempt"] = str(int(str(values.get("attempts") or 0)) + 1)
     words["kind_title"] = str(values.get("kind") or "").title()
     words["until_text"] = f" until {words['until']}" if values.get("until") else ""

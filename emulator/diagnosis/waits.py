@@ -64,20 +64,25 @@ def explain_wait(
     if position is not None and position.wait is not None:
         return waiting.of_action(position.wait)
     found = [waiting.of_event(event) for event in open_events(facts.events)]
+    if position is not None and not position.fits:
+        values = {"problem": position.problem.partition("\n")[0].removesuffix(".")}
+        return Finding(cause=Cause.CODE_CHANGED, values=values, place=position.place, parts=found)
     notes = [_no_position_note(facts)]
     if len(found) == 1:
         return replace(found[0], notes=[*found[0].notes, *notes])
     if found:
         return Finding(cause=Cause.SEVERAL, values={"count": len(found)}, parts=found, notes=notes)
-    if position is not None and position.problem:
-        return Finding(cause=Cause.CODE_CHANGED, values={"problem": position.problem}, place=position.place)
-    if position is not None:
+    if position is not None and not position.problem:
         return Finding(
             cause=Cause.UNKNOWN_WAIT,
             values={"why": "its code yields something that is no durable task"},
             place=position.place,
         )
-    return Finding(cause=Cause.EVENT_NOT_RAISED, values={"name": None}, notes=[*_arrived_note(facts), *notes])
+    return Finding(
+        cause=Cause.EVENT_NOT_RAISED,
+        values={"name": None, "id": facts.instance_id},
+        notes=[*_arrived_note(facts), *notes, *delivery.no_host_note(hub)],
+    )
 
 
 def open_events(events: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
@@ -272,7 +277,8 @@ class _Waiting:
         if any(event.name == name for event in queued):
             return delivery.undelivered(self._id, self._hub)
         notes = [*delivery.no_host_note(self._hub)]
-        others = [event for event in (*_arrived(self._facts), *queued) if event.name != name]
+        awaited = self._facts.position.event_names if self._facts.position is not None else ()
+        others = [event for event in (*_arrived(self._facts), *queued) if event.name not in awaited]
         wrong = next((event for event in others if _is_misspelled(event.name, name)), None)
         values: dict[str, object] = {"name": name, "id": self._id}
         if wrong is not None:

@@ -144,6 +144,8 @@ def test_http_and_timers_need_no_bundle(tmp_path: Path) -> None:
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', []),
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "node"}}', ["AZ506"]),
         ('{"IsEncrypted": false, "Values": {"A": "1"}}', ["AZ505"]),
+        ('{"IsEncrypted": false, "Value": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ502"]),
+        ('{"IsEncrypted": false, "values": {}, "Host": {"LocalHttPort": 7072, "Other": 1}}', ["AZ502"]),
         ('{"IsEncrypted": true, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ504"]),
         ('{"Values": ', ["AZ504"]),
     ],
@@ -160,10 +162,22 @@ def test_settings_without_a_value(tmp_path: Path) -> None:
     files = {"function_app.py": f'import os\n{source}\nX = os.environ["TOKEN"]  # finds AZ509\n'}
     # In a checkout there is no local.settings.json, and nothing is known about the settings.
     assert check(tmp_path, files) == []
+    timer = '\n\n@app.timer_trigger(arg_name="t", schedule="%Schedule%")\ndef c(t): ...\n'
+    blob = (
+        '\n\n@app.blob_trigger(arg_name="b", path="in-files/{name}", connection="AzureWebJobsStorage")\ndef d(b): ...\n'
+    )
+    assert check(tmp_path, {"function_app.py": source + timer + blob}, load=True) == []
     files["local.settings.json"] = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}'
     found = check(tmp_path, files)
     assert places_of(found) == marks_of(files)
     assert {finding.message.split("'")[1] for finding in found} == {"Queue", "Orders", "TOKEN"}
+
+
+def test_built_in_store_is_not_created(tmp_path: Path) -> None:
+    values = '{"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "builtin:store.db"}'
+    files = {"local.settings.json": f'{{"IsEncrypted": false, "Values": {values}}}', "function_app.py": PLAIN + QUEUE}
+    assert check(tmp_path, files, load=True) == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".db" or path.name == ".azemu") == []
 
 
 # Packages --------------------------------------------------------------------------------------------------------

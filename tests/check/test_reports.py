@@ -78,6 +78,14 @@ def test_json_is_the_only_output_although_the_app_prints(app: Path, capsys: pyte
     }
 
 
+def test_columns_are_characters(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = SOURCE.replace("    yield\n", '    "\\d\x0c äöü"; yield 5\n')
+    (app / "function_app.py").write_text("# -*- coding: utf-8 -*-\r\n" + source, encoding="utf-8", newline="")
+    main(["check", "--app", str(app), "--no-import", "--json"])
+    [error] = [each for each in json.loads(capsys.readouterr().out)["findings"] if each["level"] == "error"]
+    assert (error["line"], error["column"]) == (16, 16)
+
+
 def test_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--rules"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RULES)

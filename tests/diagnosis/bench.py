@@ -23,10 +23,12 @@ from emulator.diagnosis.explanation import Explanation
 from emulator.diagnosis.finding import Cause
 from emulator.diagnosis.opening import open_diagnosis, running_host
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.azurestorage.partitioning.table_partitions import Partition, partition_row
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.ids import new_id
+from emulator.instant import Instant
 from emulator.storage.accounts import StorageAccounts
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import Operation, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.durable.azurestorage.world import World
 from tests.running_apps import DURABLE_APP, OPTION, run_app, write_app
@@ -57,6 +59,14 @@ class Situation(World):
         app = self.app
         host = None if app is None else running_host(app.host, app.worker, self.configuration.root)
         return open_diagnosis(self.options, self.accounts, self.clock, host=host)
+
+    async def own(self, queue: str, owner: str, *, expires_in: float) -> None:
+        """Write a lease of a control queue, as another host would."""
+        now = Instant.of(self.clock.now())
+        expires_at = now + timedelta(seconds=expires_in)
+        partition = Partition(queue_name=queue, owner=owner, owned_since=now, last_renewal=now, expires_at=expires_at)
+        table = self.account.table(self.hub.names.partitions_table)
+        await table.submit([TableOperation(Operation.INSERT_OR_REPLACE, partition_row(partition))])
 
     def line(self, mark: str) -> str:
         """Return `file:line` of the line that ends with the comment `# mark`."""

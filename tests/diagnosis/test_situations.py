@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +13,16 @@ from types import MappingProxyType
 
 import pytest
 
+from emulator.clock import SystemClock
 from emulator.diagnosis.finding import Cause, Severity
+from emulator.durable.core.entities.messages import Request, Timestamp
+from emulator.durable.core.events import EventRaised
+from emulator.durable.core.identity import EntityId
 from emulator.virtual_time import VirtualClock
 from tests.diagnosis.bench import Situation, in_real_time, in_virtual_time
 from tests.running_apps import OPTION
 from tests.storage.bench import unique
+from tests.waiting import eventually
 
 APP = """
     def retry(seconds):
@@ -102,6 +110,22 @@ APP = """
 GATE = "    import threading\n    gate = threading.Event()\n"
 
 Work = Callable[[Situation], Awaitable[None]]
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """Accept connections and answer nothing."""
+    is_over = asyncio.Event()
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server:
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        finally:
+            is_over.set()
 
 
 @dataclass(frozen=True)
@@ -362,6 +386,158 @@ async def entity_runs(s: Situation) -> None:
     await s.start("asks_entity")
     found = await s.why("i1", Cause.ENTITY_RUNS)
     assert f"waits for the entity @account@a at {s.line('asks')}, which runs for" in found.sentence
+
+
+@arranged()
+async def message_for_an_orchestration_that_waits_for_an_entity_locked_by_another(s: Situation) -> None:
+    await s.host()
+    await s.start("approval", id="holder")
+    await s.why("holder", Cause.EVENT_NOT_RAISED)
+    entity = EntityId("account", "a")
+    timestamp = Timestamp(s.now)
+    request = Request(
+        id="lock-1", parent="holder", parent_execution=s.executions["holder"], lockset=(entity,), timestamp=timestamp
+    )
+    await s.send(
+        entity.instance_id, EventRaised(timestamp=s.now, name=request.event_name, input=request.from_instance())
+    )
+
+    async def locked() -> bool:
+        found = await s.hub.status(entity.instance_id)
+        return found is not None and "lockedBy" in (found.custom_status or "")
+
+    await s.settle()
+    await eventually(locked, "the lock", within=30, clock=SystemClock())
+    # The answer is for a request that the history of the holder does not have.
+    await s.account.queue(s.hub.names.control_queue_of("holder")).clear()
+    await s.start("asks_entity")
+    found = await s.why("i1", Cause.ENTITY_LOCKED, Cause.EVENT_NOT_RAISED)
+    assert f'entity @account@a at {s.line("asks")}, whose lock the instance "holder" holds' in found.sentence
+    assert "which waits for the event" in found.sentence
+
+
+@arranged()
+async def owner_of_the_control_queue_is_dead(s: Situation) -> None:
+    await s.host()
+    await s.start("approval")
+    await s.why("i1", Cause.EVENT_NOT_RAISED)
+    await s.stop()
+    queue = s.hub.names.control_queue_of("i1")
+    others = [name for name in s.hub.names.control_queues if name != queue]
+    await s.own(queue, "killed-host", expires_in=-30)
+    await s.own(others[0], "other-host", expires_in=30)
+    await s.raise_event("i1", "approval")
+    found = await s.why("i1", Cause.OWNER_DEAD)
+    assert f"killed-host, the owner of its control queue {queue}, has not renewed its lease since" in found.sentence
+
+
+@arranged()
+async def nobody_owns_the_control_queue(s: Situation) -> None:
+    await s.hub.create()
+    queue = s.hub.names.control_queue_of("i1")
+    others = [name for name in s.hub.names.control_queues if name != queue]
+    await s.own(others[0], "other-host", expires_in=30)
+    await s.start("approval")
+    found = await s.why("i1", Cause.NO_OWNER)
+    assert f"no host owns its control queue {queue}" in found.sentence
+
+
+@arranged()
+async def another_host_owns_the_control_queue(s: Situation) -> None:
+    await s.hub.create()
+    for queue in s.hub.names.control_queues:
+        await s.own(queue, "host-of-another-app", expires_in=30)
+    await s.start("approval")
+    found = await s.why("i1", Cause.OTHER_HOST)
+    assert "has a message that host-of-another-app should process" in found.sentence
+
+
+@arranged()
+async def poison_message(s: Situation) -> None:
+    await s.start("approval")
+    queue = s.account.queue(s.hub.names.control_queue_of("i1"))
+    for _ in range(10):
+        [message] = await queue.get(limit=1, hide_for=timedelta(seconds=1))
+        await queue.hide(message, hide_for=timedelta(0))
+    found = await s.why("i1", Cause.POISON)
+    assert f"in {queue.name} was received 10 times without success" in found.sentence
+
+
+@arranged()
+async def message_cannot_be_read(s: Situation) -> None:
+    await s.start("approval")
+    queue = s.account.queue(s.hub.names.control_queue_of("i1"))
+    await queue.clear()
+    await queue.put("no JSON")
+    found = await s.why("i1", Cause.UNREADABLE_MESSAGE)
+    assert f"{queue.name} has one that cannot be read" in found.sentence
+
+
+@arranged()
+async def start_message_lost(s: Situation) -> None:
+    await s.start("approval")
+    await s.account.queue(s.hub.names.control_queue_of("i1")).clear()
+    found = await s.why("i1", Cause.LOST)
+    assert "its start message is lost" in found.sentence
+    assert found.severity is Severity.PROBLEM
+
+
+@arranged(only_virtual=True)
+async def app_with_a_syntax_error(s: Situation) -> None:
+    await s.start("approval")
+    (s.folder / "function_app.py").write_text("def broken(:\n")
+    await s.host()
+    found = await s.why("i1", Cause.APP_BROKEN)
+    assert "the app could not be loaded" in found.sentence
+    assert "SyntaxError" in found.sentence
+
+
+@arranged(blocks=True)
+async def http_request_without_a_response(s: Situation) -> None:
+    async with silent_server() as url:
+        await s.host()
+        await s.start("fetches", json.dumps(url))
+        found = await s.why("i1", Cause.HTTP_RUNS)
+        assert f"waits for the response of call_http at {s.line('fetches')}" in found.sentence
+        await s.stop()
+
+
+@arranged()
+async def entity_function_is_missing(s: Situation) -> None:
+    await s.host()
+    await s.signal("@nobody@x", "add")
+    found = await s.why("@nobody@x", Cause.EPISODE_FAILS)
+    assert "'nobody' doesn't exist" in found.sentence
+
+
+@arranged(only_virtual=True)
+async def code_was_changed(s: Situation) -> None:
+    await s.host()
+    await s.start("sleeper")
+    await s.why("i1", Cause.TIMER)
+    await s.stop()
+    code = (s.folder / "function_app.py").read_text()
+    timer = "context.create_timer(context.current_utc_datetime + timedelta(hours=2))  # sleeps"
+    (s.folder / "function_app.py").write_text(code.replace(timer, 'context.call_activity("quick", 1)'))
+    await s.host()
+    found = await s.why("i1", Cause.CODE_CHANGED, Cause.TIMER)
+    assert "has code that cannot be replayed on its history" in found.sentence
+    await s.advance(hours=3)
+    assert "does not follow its history" in (await s.why("i1", Cause.NON_DETERMINISTIC)).sentence
+
+
+@arranged()
+async def all_instances_worst_first(s: Situation) -> None:
+    await s.host()
+    await s.start("approval", id="a-waits")
+    await s.start("approval", id="z-wrong")
+    await s.why("a-waits", Cause.EVENT_NOT_RAISED)
+    await s.why("z-wrong", Cause.EVENT_NOT_RAISED)
+    await s.raise_event("z-wrong", "approve")
+    await s.why("z-wrong", Cause.EVENT_OTHER_NAME)
+    found = await s.diagnosis.why_all()
+    assert [one.instance_id for one in found.explanations] == ["z-wrong", "a-waits"]
+    assert not found.has_more
 
 
 @pytest.mark.parametrize("name", [name for name, each in SITUATIONS.items() if each.blocks])
