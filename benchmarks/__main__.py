@@ -19,6 +19,7 @@ NAMES = (
     "idle",
     "payloads",
     "events",
+    "dashboard",
 )
 
 for name in sys.argv[1:] or NAMES:
