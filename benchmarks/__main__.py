@@ -19,6 +19,7 @@ NAMES = (
     "idle",
     "payloads",
     "events",
+    "parsers",
     "dashboard",
 )
 

@@ -57,7 +57,7 @@ from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
 
 if TYPE_CHECKING:
-    from emulator.dashboard.parts import DashboardParts
+    from emulator.dashboard.parts import DashboardParts, TimeControl
 
 _log = get_logger(__name__)
 
@@ -70,7 +70,7 @@ class App:
     """A running host with its storage accounts. `port`: the port of the web server.
 
     `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call. `recording`: its last
-    log lines and invocations.
+    log lines and invocations. `worker`: runs the app's functions, without what `around_worker` puts around it.
     """
 
     configuration: Configuration
@@ -81,6 +81,7 @@ class App:
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     recording: Recording
+    worker: InProcessWorker
 
     @property
     def url(self) -> str:
@@ -123,13 +124,15 @@ class ProcessResources:
 class LastingParts:
     """What outlives a host in a test, in which the next host may use it after a crash.
 
-    `secrets`: the store of the app's keys; None: the one that its settings name.
+    `secrets`: the store of the app's keys; None: the one that its settings name. `time`: virtual time, for the
+    dashboard; None: real time.
     """
 
     accounts: StorageAccounts
     secrets: SecretsRepository | None = None
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
+    time: TimeControl | None = None
 
 
 @asynccontextmanager
@@ -234,7 +237,9 @@ async def open_app(
                 recording=recording,
                 captured_outputs=captured_outputs,
                 supplied_inputs=supplied_inputs,
+                worker=worker,
                 wait_until_stopping=drain.wait_until_begun,
+                time=lasting.time,
             )
 
         dashboard = configuration.dashboard_path
@@ -273,6 +278,7 @@ async def open_app(
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
             recording=recording,
+            worker=worker,
         )
 
 

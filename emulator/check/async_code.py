@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.resolving import Scope
-from emulator.check.sources import own_nodes
+from emulator.check.syntax import assigned_name, method_call, own_nodes, parents_in
 
 # Methods of DurableOrchestrationClient that are coroutines.
 _CLIENT_COROUTINES: Final = frozenset(
@@ -45,14 +45,22 @@ _MAX_DEPTH: Final = 8
 def async_findings(declared: Declared) -> Iterator[Finding]:
     """Yield findings about one function that is not an orchestrator."""
     if isinstance(declared.node, ast.AsyncFunctionDef):
-        yield from _blocking_calls(declared.scope, declared, set(), 0)
-    if declared.clients:
-        yield from _client_calls(declared)
+        yield from blocking_call_findings(declared.scope, declared, set(), 0)
+    created = {
+        assigned_name(node)
+        for node in own_nodes(declared.node)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        # In the v1 model, functions create the client from a text.
+        and (declared.scope.dotted(node.value.func) or "") == "azure.durable_functions.DurableOrchestrationClient"
+    }
+    yield from lost_coroutines(declared, [*declared.clients, *(name for name in created if name is not None)])
     if any(decorator.name == "route" for decorator in declared.decorators):
-        yield from _long_waits(declared)
+        yield from long_wait_findings(declared)
 
 
-def _blocking_calls(scope: Scope, declared: Declared, seen: set[int], depth: int) -> Iterator[Finding]:
+def blocking_call_findings(scope: Scope, declared: Declared, seen: set[int], depth: int) -> Iterator[Finding]:
+    """Yield calls that block the thread of an async function, also those in functions of the app that it calls."""
     if id(scope.function) in seen or depth > _MAX_DEPTH:
         return
     seen.add(id(scope.function))
@@ -62,8 +70,9 @@ def _blocking_calls(scope: Scope, declared: Declared, seen: set[int], depth: int
         found = scope.app_function(node.func)
         if found is not None:
             inner = scope if found[1] in list(own_nodes(scope.function)) else None
+            # A decorator may run the function on a thread.
             if not found[1].decorator_list:
-                yield from _blocking_calls(Scope(scope.sources, *found, inner), declared, seen, depth + 1)
+                yield from blocking_call_findings(Scope(scope.sources, *found, inner), declared, seen, depth + 1)
             continue
         name = scope.dotted(node.func) or ""
         if name in _BLOCKING:
@@ -75,33 +84,24 @@ def _blocking_calls(scope: Scope, declared: Declared, seen: set[int], depth: int
             )
 
 
-def _client_calls(declared: Declared) -> Iterator[Finding]:
-    parents = {id(child): node for node in ast.walk(declared.node) for child in ast.iter_child_nodes(node)}
+def lost_coroutines(declared: Declared, clients: Collection[str]) -> Iterator[Finding]:
+    """Yield calls of the durable client that nothing awaits. `clients`: variables that are durable clients."""
+    parents = parents_in(declared.node)
     for node in own_nodes(declared.node):
-        if not (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in _CLIENT_COROUTINES
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id in declared.clients
-        ):
-            continue
+        method = method_call(node, clients, _CLIENT_COROUTINES)
         parent = parents.get(id(node))
-        lost = isinstance(parent, (ast.Expr, ast.FormattedValue, ast.BinOp, ast.Compare, ast.Attribute))
-        if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
-            lost = not _may_be_awaited(parent.targets[0].id, declared)
-        if lost:
-            method = node.func.attr
-            yield declared.source.finding(
-                "AZ405",
-                node,
-                f"{method} is a coroutine and does nothing until it is awaited. Write: await "
-                f"{node.func.value.id}.{method}(…).",
-            )
+        # Passed to another function or put into a list, it may be awaited there.
+        is_lost = isinstance(parent, (ast.Expr, ast.FormattedValue, ast.BinOp, ast.Compare, ast.Attribute))
+        if (name := assigned_name(parent)) is not None:
+            is_lost = not may_be_awaited(name, declared)
+        if method is not None and is_lost:
+            text = f"{method} is a coroutine and does nothing until it is awaited. Write: await ….{method}(…)."
+            yield declared.source.finding("AZ405", node, text)
 
 
-def _may_be_awaited(name: str, declared: Declared) -> bool:
+def may_be_awaited(name: str, declared: Declared) -> bool:
     """Whether a variable that holds a coroutine is awaited, or put where somebody else may await it."""
+    # Functions inside may await it, too.
     for node in ast.walk(declared.node):
         parts: list[ast.AST | None] = []
         if isinstance(node, (ast.Await, ast.Return, ast.Yield)):
@@ -126,10 +126,12 @@ def _may_be_awaited(name: str, declared: Declared) -> bool:
     return len(stores) != 1
 
 
-def _long_waits(declared: Declared) -> Iterator[Finding]:
+def long_wait_findings(declared: Declared) -> Iterator[Finding]:
+    """Yield waits of an HTTP function that certainly last longer than the request may."""
     for node in own_nodes(declared.node):
         if not isinstance(node, ast.Call):
             continue
+        # Only constants are certain.
         seconds = None
         name = declared.scope.dotted(node.func)
         if name in ("time.sleep", "asyncio.sleep") and node.args:
@@ -138,6 +140,7 @@ def _long_waits(declared: Declared) -> Iterator[Finding]:
             node.func.attr == "wait_for_completion_or_create_check_status_response"
         ):
             timeout = next((each.value for each in node.keywords if each.arg == "timeout_in_milliseconds"), None)
+            # The third parameter, after the request and the instance.
             timeout = node.args[2] if timeout is None and len(node.args) > 2 else timeout
             milliseconds = None if timeout is None else _number(timeout)
             seconds = None if milliseconds is None else milliseconds / 1000

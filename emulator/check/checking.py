@@ -5,15 +5,11 @@ report = await check_app(CheckOptions(app=Path(".")), os.environ)
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 from emulator.check.async_code import async_findings
 from emulator.check.configuration import (
@@ -35,34 +31,23 @@ from emulator.check.deployment import deployment_findings
 from emulator.check.determinism import determinism_findings
 from emulator.check.findings import Finding, Level, sorted_findings, without_suppressed
 from emulator.check.functions import (
+    KINDS,
     Declared,
     Kind,
     binding_types,
     called_name,
+    declarations_of,
     declared_functions,
     registers_dynamically,
-    v1_script_files,
 )
+from emulator.check.load_findings import load_findings
 from emulator.check.loading import Loaded, open_loader
-from emulator.check.requirements import python_findings, requirement_findings
+from emulator.check.requirements import needs_durable_2, python_findings, requirement_findings
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
-from emulator.config.settings import Settings
 from emulator.config.start import StartOptions, configure
-from emulator.errors import ConfigurationError
-from emulator.worker.function_json import function_folders
-from emulator.worker.loader import InvalidFileNameError, script_name
-from emulator.worker.port import Binding, FunctionMetadata
-
-_KINDS: Final[Mapping[str, Kind]] = {
-    "orchestrationtrigger": "orchestrator",
-    "activitytrigger": "activity",
-    "entitytrigger": "entity",
-}
-# Beginnings of lines of the worker that a report does not need.
-_SAID_BY_THE_PLACE: Final = ("The function is ", "On Azure, the app has no functions", "The app runs on ")
-# Findings that say better why a function cannot be loaded than the message of the worker.
-_EXPLAIN_LOAD_ERRORS: Final = frozenset(("AZ401", "AZ402"))
+from emulator.errors import EmulatorError
+from emulator.worker.loader import DEFAULT_SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +78,14 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     host, about_host = host_json_findings(root, values)
     findings += about_host
     loaded = None
+    # A host would not start with wrong files, so there is nothing more to learn from loading the app.
     if host is not None and not any(finding.code == "AZ504" for finding in findings):
         loaded, more = await _loaded(options, environ, root)
         findings += more
-    sources = read_sources(root, _scripts(root, values), () if loaded is None else loaded.files)
+    # A name that is no script's is reported when the app is loaded.
+    script = values.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT
+    scripts = [root / script, *(declaration.script for declaration in declarations_of(root))]
+    sources = read_sources(root, scripts, () if loaded is None else loaded.files)
     declared = declared_functions(sources)
     findings += sources.broken
     findings += _source_findings(declared, sources, loaded)
@@ -104,12 +93,15 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     findings += requirement_findings(sources)
     findings += deployment_findings(sources)
     findings += missing_setting_findings(root, values, environ)
-    findings += bundle_findings(root, _binding_types(declared, loaded, root))
+    # What the app has declared when it is loaded is certain; its files show most of it.
+    types = binding_types(declared, root)
+    if loaded is not None and loaded.error is None:
+        types = {binding.type for function in loaded.functions for binding in function.bindings}
+    findings += bundle_findings(root, types)
     if loaded is not None:
-        findings += _load_findings(loaded, declared, findings, root)
+        findings += load_findings(loaded, declared, findings, root)
     count = len(loaded.functions) if loaded is not None and loaded.error is None else len(declared)
-    kept = without_suppressed(_first_of_each_place(sorted_findings(findings)), root)
-    return Report(root=root, findings=kept, functions=count)
+    return Report(root=root, findings=without_suppressed(sorted_findings(findings), root), functions=count)
 
 
 async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path) -> tuple[Loaded | None, list[Finding]]:
@@ -119,148 +111,45 @@ async def _loaded(options: CheckOptions, environ: Mapping[str, str], root: Path)
         async with open_loader(configuration) as loader:
             found = extension_findings("AZ502", root, loader.typos) + extension_findings("AZ109", root, loader.notes)
             return (loader.load() if options.load else None), found
-    except ConfigurationError as error:
+    # Also what a package says that is too old. Where it comes from is in the message.
+    except EmulatorError as error:
         return None, [host_json_error(root, error)]
-
-
-def _scripts(root: Path, values: Settings) -> list[Path]:
-    try:
-        script = root / script_name(dict(values.items()))
-    except InvalidFileNameError:
-        script = root / "function_app.py"
-    return [script, *v1_script_files(root)]
 
 
 def _source_findings(declared: Sequence[Declared], sources: AppSources, loaded: Loaded | None) -> Iterator[Finding]:
     nodes = {id(each.node): each for each in declared}
+    durable_2 = needs_durable_2(sources)
     for each in declared:
-        yield from binding_findings(each)
-        yield from declaration_findings(each, nodes)
         if each.kind == "orchestrator":
             yield from determinism_findings(each)
-            yield from task_findings(each)
-        else:
-            yield from async_findings(each)
+        # These are rules of azure-functions-durable 1.
+        if durable_2 and (each.kind != "other" or each.clients):
+            continue
+        yield from binding_findings(each)
+        yield from declaration_findings(each, nodes)
+        yield from task_findings(each) if each.kind == "orchestrator" else async_findings(each)
     shown: dict[str, str] = {}
     known: dict[str, Kind] = {}
     for each in declared:
         if each.name is not None:
             known[each.name.lower()], shown[each.name.lower()] = each.kind, each.name
+    # Without certainty about all names, none is called unknown.
     is_complete = all(each.name is not None for each in declared) and not registers_dynamically(sources)
     if loaded is not None and loaded.error is None:
         is_complete = True
         for function in loaded.functions:
-            trigger = _trigger(function)
+            trigger = next((binding for binding in function.bindings if binding.is_trigger), None)
             name = called_name(trigger, function.name)
-            kind = _KINDS.get("" if trigger is None else trigger.type.lower())
+            kind = KINDS.get("" if trigger is None else trigger.type.lower())
             # A function that cannot be loaded has no bindings; what its file says about it stays.
             if kind is not None or name.lower() not in known:
                 known[name.lower()], shown[name.lower()] = kind or "other", name
     uses = name_uses(sources)
     if is_complete and not sources.broken:
-        yield from unknown_names(uses, known, shown)
+        # A client with a task hub of its own starts orchestrators of another app.
+        clients = [
+            decorator for each in declared for decorator in each.decorators if "client_name" in decorator.arguments
+        ]
+        is_own = not any({"task_hub", "connection_name"} & client.arguments.keys() for client in clients)
+        yield from unknown_names([use for use in uses if is_own or not use.is_start], known, shown)
         yield from unnamed_functions(declared, uses, sources)
-
-
-def _trigger(function: FunctionMetadata) -> Binding | None:
-    return next((binding for binding in function.bindings if binding.is_trigger), None)
-
-
-def _binding_types(declared: Sequence[Declared], loaded: Loaded | None, root: Path) -> set[str]:
-    if loaded is not None and loaded.error is None:
-        return {binding.type for function in loaded.functions for binding in function.bindings}
-    return binding_types(declared, root)
-
-
-def _load_findings(
-    loaded: Loaded, declared: Sequence[Declared], others: Iterable[Finding], root: Path
-) -> Iterator[Finding]:
-    """Yield what loading the app has shown, unless a finding about its files says it already."""
-    explained = {(finding.file, finding.line) for finding in others if finding.code in _EXPLAIN_LOAD_ERRORS}
-    if loaded.error is not None:
-        yield _load_error(loaded.error, root)
-        return
-    by_name = {(each.function_name or "").lower(): each for each in declared}
-    for function in loaded.functions:
-        each = by_name.get(function.name.lower())
-        first = None if each is None else min(node.lineno for node in (each.node, *each.node.decorator_list))
-        is_explained = each is not None and any(
-            file == each.source.file and first is not None and first <= line <= each.node.lineno
-            for file, line in explained
-        )
-        messages = [problem.message for problem in loaded.catalog.problems if problem.function == function.name]
-        messages += [function.load_error] if function.load_error else []
-        for message in () if is_explained else messages:
-            file, line = _place(function, root)
-            text = f"The function '{function.name}' cannot be loaded. {_worker_text(message, root)}"
-            yield Finding("AZ102", file, line, 0, text)
-    for manual in loaded.manual:
-        file, line = _place(manual.function, root)
-        kind = "trigger" if manual.binding.is_trigger else manual.binding.direction + "put"
-        text = (
-            f"azemu does not run the {manual.binding.type} {kind} of '{manual.function.name}': it works on Azure, and "
-            "here with data of your choice."
-        )
-        yield Finding("AZ108", file, line, 0, text)
-    for message in loaded.blueprints:
-        match = re.search(r" in (.+?\.py) is not registered", message)
-        place = Path(match.group(1)) if match else root / "function_app.py"
-        file = place.relative_to(root).as_posix() if place.is_relative_to(root) else place.as_posix()
-        yield Finding("AZ106", file, 1, 0, message.replace(str(place), file))
-    folders = function_folders(root)
-    of_script = [
-        function for function in loaded.functions if function.config is None and function.directory == str(root)
-    ]
-    if folders and of_script:
-        names = ", ".join(folder.name for folder in folders)
-        text = (
-            f"The functions in folders ({names}) do not run on Azure, because {of_script[0].script_file} has functions."
-        )
-        yield Finding("AZ105", f"{folders[0].name}/function.json", 1, 0, text)
-    if not loaded.functions:
-        text = "The app declares no functions. Declare them in function_app.py, or set PYTHON_SCRIPT_FILE_NAME."
-        yield Finding("AZ104", "function_app.py", 1, 0, text)
-
-
-def _place(function: FunctionMetadata, root: Path) -> tuple[str, int]:
-    """Return the file, from the app's folder, and the line of a function."""
-    source = function.source or str(root / function.script_file)
-    path, _, line = source.rpartition(":")
-    if not line.isdecimal():
-        path, line = source, "1"
-    file = Path(path)
-    return (file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()), int(line)
-
-
-def _load_error(error: Exception, root: Path) -> Finding:
-    """Return the finding about an app that cannot be loaded, at the line of the app that failed."""
-    cause: BaseException = error.__cause__ or error
-    file, line = "function_app.py", 1
-    if isinstance(cause, SyntaxError) and cause.filename and Path(cause.filename).is_relative_to(root):
-        file, line = Path(cause.filename).relative_to(root).as_posix(), cause.lineno or 1
-    else:
-        for frame in traceback.extract_tb(cause.__traceback__):
-            if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename:
-                file, line = Path(frame.filename).relative_to(root).as_posix(), frame.lineno or 1
-    text = _worker_text("\n".join([str(error).partition("\nStack:")[0], *getattr(cause, "__notes__", ())]), root)
-    return Finding("AZ101", file, line, 0, f"The app cannot be loaded. {text}")
-
-
-def _worker_text(text: str, root: Path) -> str:
-    """Return a message of the worker without stack, search path, and what the finding's place says already."""
-    before, _, stack = text.removeprefix("Result: Failure\nException: ").partition("\nStack:")
-    # Behind the indented lines of the stack are hints.
-    hints = [line for line in stack.splitlines()[1:] if line and not line.startswith(" ")]
-    lines = [*before.partition(" Current sys.path: ")[0].splitlines(), *hints]
-    kept = [line for line in lines if not line.startswith(_SAID_BY_THE_PLACE)]
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(kept).replace(f"{root}{os.sep}", ""))
-
-
-def _first_of_each_place(findings: Iterable[Finding]) -> list[Finding]:
-    """Leave out all but the first finding of a rule at a place: a helper may be used by several orchestrators."""
-    first: dict[object, Finding] = {}
-    for finding in findings:
-        # Without a column it is the message that tells two findings apart.
-        key = (finding.code, finding.file, finding.line, finding.column or finding.message)
-        first.setdefault(key, finding)
-    return list(first.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from emulator.config.hostjson import HostOptions, read_host_json
 from emulator.config.jsonc import NotText, read_json
 from emulator.config.missing_settings import missing_settings
 from emulator.config.settings import LoadedSettings, Settings, load_settings
-from emulator.errors import ConfigurationError
+from emulator.errors import ConfigurationError, EmulatorError
 
 # Binding types that the host has itself, in lower case, and the decorators that make them. All others come from the
 # extension bundle.
@@ -26,6 +27,12 @@ _WITHOUT_BUNDLE: Final = frozenset(
         *("route", "timer_trigger", "schedule", "warm_up_trigger"),
     )
 )
+# Keys of local.settings.json by the path to their object. Names in "Values" are the app's own.
+_SETTINGS_KEYS: Final[Mapping[tuple[str, ...], Sequence[str]]] = {
+    (): ("IsEncrypted", "Values", "Host", "ConnectionStrings"),
+    ("Host",): ("LocalHttpPort", "LocalHttpAddress", "CORS", "CORSCredentials"),
+}
+_LIKENESS: Final = 0.8
 _LINE: Final = re.compile(r"[Ll]ine (\d+)(?:, column (\d+))?")
 
 
@@ -35,7 +42,7 @@ def settings_findings(root: Path, environ: Mapping[str, str]) -> tuple[Settings,
         loaded = load_settings(root, environ, overrides={})
     except ConfigurationError as error:
         return Settings(dict(environ), root=root), [_located("AZ504", settings.FILE_NAME, str(error), root)]
-    return loaded.settings, [*_odd_settings(loaded, root)]
+    return loaded.settings, [*_odd_settings(loaded, root), *misspelt_settings(root)]
 
 
 def _odd_settings(loaded: LoadedSettings, root: Path) -> Iterator[Finding]:
@@ -53,6 +60,28 @@ def _odd_settings(loaded: LoadedSettings, root: Path) -> Iterator[Finding]:
         yield Finding("AZ505", settings.FILE_NAME, 1, 0, text)
 
 
+def misspelt_settings(root: Path) -> Iterator[Finding]:
+    """Yield findings about keys of local.settings.json that resemble known ones, without which they have no effect."""
+    try:
+        content = read_json(root / settings.FILE_NAME).value
+    except (OSError, NotText, json.JSONDecodeError):
+        return
+    for path, known in _SETTINGS_KEYS.items():
+        members = content if not path else _member(content, path[0])
+        if not isinstance(members, dict):
+            return
+        present = {key.lower() for key in members}
+        for key in members:
+            near = difflib.get_close_matches(key.lower(), [name.lower() for name in known], n=1, cutoff=_LIKENESS)
+            # A key beside the one that it resembles is meant as it is written.
+            if near and near[0] not in present:
+                name = next(name for name in known if name.lower() == near[0])
+                text = f'"{key}" is not a known key and has no effect. Did you mean "{name}"?'
+                yield Finding(
+                    "AZ502", settings.FILE_NAME, line_of_member(root / settings.FILE_NAME, (*path, key)), 0, text
+                )
+
+
 def host_json_findings(root: Path, values: Settings) -> tuple[HostOptions | None, list[Finding]]:
     """Read host.json. Return its options, None if it is wrong, and findings about the file."""
     name = hostjson.FILE_NAME
@@ -67,7 +96,7 @@ def host_json_findings(root: Path, values: Settings) -> tuple[HostOptions | None
     return options, [*found, *(_located("AZ502", name, warning, root) for warning in warnings)]
 
 
-def host_json_error(root: Path, error: ConfigurationError) -> Finding:
+def host_json_error(root: Path, error: EmulatorError) -> Finding:
     """Return the finding about an error that an extension has raised for its section of host.json."""
     return _located("AZ501", hostjson.FILE_NAME, str(error), root)
 

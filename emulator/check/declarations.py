@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared, Kind
-from emulator.check.resolving import constant_text, dotted_name
-from emulator.check.sources import AppSources, SourceFile, is_generator, own_nodes, parameters_of
+from emulator.check.resolving import Scope, constant_text, dotted_name
+from emulator.check.sources import AppSources, SourceFile
+from emulator.check.syntax import is_generator, own_nodes, parameters_of
 
 # By method: the kind of function that its argument names.
 _CALLS: Final[Mapping[str, Kind]] = {
@@ -27,12 +28,16 @@ _LIKENESS: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """A place that names a durable function. `text`: None if the name is not a constant."""
+    """A place that names a durable function. `text`: None if the name is not a constant.
+
+    `is_start`: a client starts it, perhaps in the task hub of another app.
+    """
 
     source: SourceFile
     node: ast.AST
     kind: Kind
     text: str | None
+    is_start: bool = False
 
 
 def binding_findings(declared: Declared) -> Iterator[Finding]:
@@ -80,7 +85,7 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
                 f"The orchestrator '{name}' has a binding besides its trigger. Bindings are read and written at every "
                 "replay: use them in activities, and clients in the functions that start orchestrators.",
             )
-        yield from _direct_calls(declared, declared_nodes)
+        yield from direct_call_findings(declared, declared_nodes)
     elif declared.kind == "entity" and (isinstance(node, ast.AsyncFunctionDef) or is_generator(node)):
         yield source.finding(
             "AZ309",
@@ -94,6 +99,7 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
         )
     if (
         declared.clients
+        and not returns_awaitable(declared.scope)
         and declared.kind in ("activity", "other")
         and isinstance(node, ast.FunctionDef)
         and not declared.outside
@@ -104,7 +110,9 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
             f"The function '{name}' has a durable client, so the durable SDK awaits it. Write async def.",
         )
     for decorator, is_above in declared.outside:
-        if is_above and (shown := dotted_name(_called(decorator), source)):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        # `@something.route(…)` may be of an app object that is not recognised.
+        if is_above and isinstance(called, ast.Name) and (shown := dotted_name(called, source)):
             yield source.finding(
                 "AZ408",
                 decorator,
@@ -113,11 +121,15 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
             )
 
 
-def _called(decorator: ast.expr) -> ast.expr:
-    return decorator.func if isinstance(decorator, ast.Call) else decorator
+def returns_awaitable(scope: Scope) -> bool:
+    """Whether a function returns what it gets from an async function of the app, so that it can be awaited itself."""
+    values = [node.value for node in own_nodes(scope.function) if isinstance(node, ast.Return)]
+    called = [scope.app_function(value.func) for value in values if isinstance(value, ast.Call)]
+    return any(found is not None and isinstance(found[1], ast.AsyncFunctionDef) for found in called)
 
 
-def _direct_calls(orchestrator: Declared, declared_nodes: Mapping[int, Declared]) -> Iterator[Finding]:
+def direct_call_findings(orchestrator: Declared, declared_nodes: Mapping[int, Declared]) -> Iterator[Finding]:
+    """Yield calls of an orchestrator that run a durable function at once, as part of the orchestrator."""
     for node in own_nodes(orchestrator.node):
         found = orchestrator.scope.app_function(node.func) if isinstance(node, ast.Call) else None
         called = None if found is None else declared_nodes.get(id(found[1]))
@@ -138,28 +150,28 @@ def name_uses(sources: AppSources) -> list[NameUse]:
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.Call):
                 continue
-            if isinstance(node.func, ast.Attribute) and (kind := _CALLS.get(node.func.attr)) is not None:
-                named = node.args[0] if node.args else _keyword(node, _NAME_KEYWORDS)
-                # The SDK also takes the decorated function itself.
-                if named is not None and not _is_function(named, source, sources):
-                    found.append(NameUse(source, named, kind, constant_text(named, source, sources)))
-            elif (dotted_name(node.func, source) or "").startswith("azure.durable_functions") and (
-                getattr(node.func, "attr", getattr(node.func, "id", "")) == "EntityId"
-            ):
-                named = node.args[0] if node.args else _keyword(node, ("name",))
-                if named is not None:
-                    found.append(NameUse(source, named, "entity", constant_text(named, source, sources)))
+            method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            kind = _CALLS.get(method)
+            # Other objects may have a method start_new, and base classes of apps a method call_activity.
+            owner = ast.unparse(node.func.value).lower() if isinstance(node.func, ast.Attribute) else ""
+            if owner == "self" or (method == "start_new" and "client" not in owner and "starter" not in owner):
+                kind = None
+            if (dotted_name(node.func, source) or "").rpartition(".")[::2] == ("azure.durable_functions", "EntityId"):
+                kind = "entity"
+            keywords = (each.value for each in node.keywords if each.arg in _NAME_KEYWORDS)
+            named = node.args[0] if node.args else next(keywords, None)
+            # The SDK also takes the decorated function itself.
+            if kind is not None and named is not None and not is_function(named, source, sources):
+                text = constant_text(named, source, sources)
+                found.append(NameUse(source, named, kind, text, is_start=method == "start_new"))
     return found
 
 
-def _is_function(node: ast.expr, source: SourceFile, sources: AppSources) -> bool:
+def is_function(node: ast.expr, source: SourceFile, sources: AppSources) -> bool:
+    """Whether an expression names a function of the app."""
     name = dotted_name(node, source)
     found = None if name is None else sources.definition(name)
     return found is not None and isinstance(found[1], (ast.FunctionDef, ast.AsyncFunctionDef))
-
-
-def _keyword(node: ast.Call, names: Collection[str]) -> ast.expr | None:
-    return next((each.value for each in node.keywords if each.arg in names), None)
 
 
 def unknown_names(uses: Sequence[NameUse], known: Mapping[str, Kind], shown: Mapping[str, str]) -> Iterator[Finding]:
@@ -186,53 +198,25 @@ def unknown_names(uses: Sequence[NameUse], known: Mapping[str, Kind], shown: Map
 
 def unnamed_functions(declared: Sequence[Declared], uses: Sequence[NameUse], sources: AppSources) -> Iterator[Finding]:
     """Yield findings about durable functions that no code of the app names."""
-    # Any text of the app may be a name that is passed on, such as an item of a list of activities.
-    texts = {
-        node.value.lower()
-        for source in sources.files
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    passed = {
-        node.id
-        for source in sources.files
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    } | {node.attr for source in sources.files for node in ast.walk(source.tree) if isinstance(node, ast.Attribute)}
+    nodes = [node for source in sources.files for node in ast.walk(source.tree)]
+    # The arguments of a function's own decorators do not call it.
+    own = {id(node) for each in declared for decorator in each.decorators for node in ast.walk(decorator.node)}
+    # Any other text of the app may be a name that is passed on, such as an item of a list of activities.
+    texts = {str(node.value).lower() for node in nodes if isinstance(node, ast.Constant) and id(node) not in own}
+    # The SDK also takes the function itself instead of its name.
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    # A name that is computed may be any of this kind.
     computed = {use.kind for use in uses if use.text is None}
     for each in declared:
-        if each.name is None or each.kind == "other" or each.kind in computed:
+        if each.name is None or each.kind in ("other", *computed):
             continue
-        own = {text.lower() for text in (each.name,) if _names_itself(each)}
-        if each.name.lower() in texts - own or each.node.name in passed:
+        if each.name.lower() in texts or each.node.name in read:
             continue
         if each.kind == "activity":
-            yield each.source.finding(
-                "AZ409", each.node, f"No orchestrator calls the activity '{each.name}'. Call it, or delete it."
-            )
+            text = f"No orchestrator calls the activity '{each.name}'. Call it, or delete it."
+            yield each.source.finding("AZ409", each.node, text)
         else:
             how = "with its management API" if each.kind == "orchestrator" else "by signals from outside"
-            yield each.source.finding(
-                "AZ410",
-                each.node,
-                f"The app does not name the {each.kind} '{each.name}' anywhere. It can run {how} only.",
-            )
-
-
-def _names_itself(declared: Declared) -> bool:
-    """Whether the only text with a function's name may be the one in its own decorator."""
-    return (
-        any(
-            isinstance(node, ast.Constant) and node.value == declared.name
-            for decorator in declared.decorators
-            for node in ast.walk(decorator.node)
-        )
-        and sum(
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and node.value.lower() == str(declared.name).lower()
-            for source in declared.scope.sources.files
-            for node in ast.walk(source.tree)
-        )
-        == 1
-    )
+            text = f"The app does not name the {each.kind} '{each.name}' anywhere. It can run {how} only."
+            yield each.source.finding("AZ410", each.node, text)

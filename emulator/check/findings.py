@@ -100,7 +100,7 @@ _ALL: Final[Sequence[Rule]] = (
             "AZ408": "A decorator outside of the app's decorators",
             "AZ409": "An activity that nothing calls",
             "AZ411": "An HTTP function that waits longer than 230 seconds",
-            "AZ502": "A key of host.json is probably wrong",
+            "AZ502": "A key of host.json or local.settings.json is probably wrong",
             "AZ503": "host.json is missing",
             "AZ508": "The extension bundle is old",
             "AZ509": "A setting has no value",
@@ -114,6 +114,7 @@ _ALL: Final[Sequence[Rule]] = (
     *_rules(
         Level.INFO,
         {
+            "AZ107": "azemu cannot load the app, although Azure may",
             "AZ108": "A binding that azemu does not run",
             "AZ109": "A part of host.json that works differently in azemu",
             "AZ410": "An orchestrator or entity that the app does not name",
@@ -128,8 +129,12 @@ RULES: Final[Mapping[str, Rule]] = {rule.code: rule for rule in sorted(_ALL, key
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without repetitions, by file, line and code."""
-    return sorted(set(findings), key=lambda each: (each.file, each.line, each.column, each.code, each.message))
+    """Return the findings by file, line and code. Of several of a rule at one place the first one is kept."""
+    first: dict[object, Finding] = {}
+    for finding in sorted(findings, key=lambda each: (each.file, each.line, each.column, each.code, each.message)):
+        # Several orchestrators may use one helper. Without a column it is the message that tells two findings apart.
+        first.setdefault((finding.code, finding.file, finding.line, finding.column or finding.message), finding)
+    return list(first.values())
 
 
 def without_suppressed(findings: Iterable[Finding], root: Path) -> list[Finding]:
@@ -139,7 +144,7 @@ def without_suppressed(findings: Iterable[Finding], root: Path) -> list[Finding]
     for finding in findings:
         if finding.file not in lines:
             try:
-                lines[finding.file] = (root / finding.file).read_text("utf-8", errors="replace").splitlines()
+                lines[finding.file] = (root / finding.file).read_text("utf-8", errors="replace").split("\n")
             except OSError:
                 lines[finding.file] = ()
         of_file = lines[finding.file]

@@ -19,7 +19,7 @@ class IgnoreFile:
             negated = text.startswith("!")
             text = text.removeprefix("!")
             only_folders = text.endswith("/")
-            self._patterns.append((_expression(text.rstrip("/")), negated, only_folders))
+            self._patterns.append((regular_expression(text.rstrip("/")), negated, only_folders))
 
     @classmethod
     def read(cls, path: Path) -> IgnoreFile | None:
@@ -35,10 +35,6 @@ class IgnoreFile:
         # As in Git, a file cannot be included again if a folder above it is excluded.
         return any(self._matches("/".join(parts[:end]), is_folder=end < len(parts)) for end in range(1, len(parts) + 1))
 
-    def excludes_folder(self, folder: str) -> bool:
-        """Whether a folder is excluded."""
-        return self.excludes(f"{folder}/x")
-
     def _matches(self, path: str, *, is_folder: bool) -> bool:
         excluded = False
         for expression, negated, only_folders in self._patterns:
@@ -47,7 +43,8 @@ class IgnoreFile:
         return excluded
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def regular_expression(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a pattern, for whole paths with slashes."""
     # A slash in front or in the middle binds the pattern to the folder of the file.
     anchored = "/" in pattern
     parts = []

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from emulator import bound_json as json
-
 _TOKEN: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/|[{}\[\],:]', re.DOTALL)
 
 
@@ -18,10 +16,10 @@ def line_of_member(path: Path, member: Sequence[str]) -> int:
         text = path.read_text("utf-8-sig", errors="replace")
     except OSError:
         return 1
-    return _lines(text).get(tuple(name.lower() for name in member), 1)
+    return member_lines(text).get(tuple(name.lower() for name in member), 1)
 
 
-def _lines(text: str) -> Mapping[tuple[str, ...], int]:
+def member_lines(text: str) -> Mapping[tuple[str, ...], int]:
     """Return the first line of each member by its path in lower case. The text need not be valid JSON."""
     found: dict[tuple[str, ...], int] = {}
     # One entry for each open object or array: the key of the member that is being read in it.
@@ -32,7 +30,8 @@ def _lines(text: str) -> Mapping[tuple[str, ...], int]:
         position = token.start()
         match token.group()[0]:
             case '"':
-                name = _string(token.group())
+                # Escapes in names of members are rare enough to be left as they are.
+                name = token.group()[1:-1]
             case ":" if keys:
                 keys[-1] = name.lower()
                 found.setdefault(tuple(keys), line)
@@ -41,10 +40,3 @@ def _lines(text: str) -> Mapping[tuple[str, ...], int]:
             case "}" | "]" if keys:
                 keys.pop()
     return found
-
-
-def _string(token: str) -> str:
-    try:
-        return str(json.loads(token))
-    except json.JSONDecodeError:
-        return token[1:-1]

@@ -13,10 +13,15 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import dataclass, field
 from logging import Handler, LogRecord
 from pathlib import Path
+from typing import Any, Final
 
 from emulator import own_modules
 from emulator.accounts import open_accounts
 from emulator.clock import Clock, SystemClock
+from emulator.config.connections import DEFAULT_CONNECTION
+from emulator.config.missing_settings import is_connected
+from emulator.config.settings import Settings
+from emulator.config.source_scan import SETTING_REFERENCE, setting_use
 from emulator.config.start import Configuration
 from emulator.environment import PROCESS
 from emulator.errors import AppLoadError
@@ -37,6 +42,9 @@ from emulator.worker.failures import app_load_error
 from emulator.worker.loader import script_name
 from emulator.worker.mistakes import unregistered_blueprints
 from emulator.worker.port import Binding, FunctionMetadata
+
+# The value of connections: an empty store in memory.
+_NOWHERE: Final = "builtin:memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +114,21 @@ class Loader:
                 return Loaded(error=failed, files=_files_below(root, before))
             blueprints = [] if app.app is None else list(unregistered_blueprints(app.app, root))
             settings = self._configuration.settings
-            catalog = build_catalog(
-                app.metadata, self._types, expand=settings.expand_known, is_disabled=lambda function: False
-            )
+            # Without its settings a function cannot be judged: they may be set on Azure only.
+            complete = [function for function in app.metadata if not lacks_settings(function, settings)]
+            catalog = build_catalog(complete, self._types, expand=settings.expand, is_disabled=lambda function: False)
             return Loaded(
                 functions=app.metadata,
                 catalog=catalog,
                 files=_files_below(root, before),
                 blueprints=blueprints,
-                manual=list(self._manual(catalog)),
+                manual=list(self.manual_bindings(app.metadata)),
             )
 
-    def _manual(self, catalog: Catalog) -> Iterator[ManualBinding]:
-        for function in catalog.functions:
-            for binding in function.metadata.bindings:
+    def manual_bindings(self, functions: Sequence[FunctionMetadata]) -> Iterator[ManualBinding]:
+        """Yield the bindings of functions that azemu does not connect to their services."""
+        for function in functions:
+            for binding in function.bindings:
                 if binding.is_trigger:
                     is_manual = self._types.trigger(binding).is_manual
                 elif binding.direction == "in":
@@ -127,7 +136,7 @@ class Loader:
                 else:
                     is_manual = self._types.output(binding).is_captured
                 if is_manual:
-                    yield ManualBinding(function=function.metadata, binding=binding)
+                    yield ManualBinding(function=function, binding=binding)
 
 
 @asynccontextmanager
@@ -135,10 +144,15 @@ async def open_loader(configuration: Configuration) -> AsyncIterator[Loader]:
     """Create the extensions of a host, which check their options. Raises ConfigurationError."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(open_accounts(configuration.settings, clock))
+        # No storage is used, so a file of the built-in store must not be created.
+        values = {name: value for name, value in configuration.settings.items() if value.lower().startswith("builtin")}
+        # Without a value for the default storage, a host would use local storage.
+        default = [] if configuration.settings.get(DEFAULT_CONNECTION) else [DEFAULT_CONNECTION]
+        settings = configuration.settings.with_values(dict.fromkeys([*values, *default], _NOWHERE))
+        accounts = await stack.enter_async_context(open_accounts(settings, clock))
         context = ExtensionContext(
             options=configuration.host,
-            settings=configuration.settings,
+            settings=settings,
             accounts=accounts,
             clock=clock,
             new_id=new_id,
@@ -153,7 +167,7 @@ async def open_loader(configuration: Configuration) -> AsyncIterator[Loader]:
             callers=CallerRules.of(configuration),
             wait_until_running=_never,
             wait_until_stopping=_never,
-            system_key=_no_key,
+            system_key=_never,
             origin=lambda: "http://localhost",
             any_port=True,
             hosts_folder=None,
@@ -169,12 +183,21 @@ async def open_loader(configuration: Configuration) -> AsyncIterator[Loader]:
         yield Loader(configuration, types, clock, typos=list(dict.fromkeys(typos)), notes=list(dict.fromkeys(notes)))
 
 
-async def _never() -> None:
-    raise AssertionError("no listener and no engine runs in a check")
+def lacks_settings(function: FunctionMetadata, settings: Settings) -> bool:
+    """Whether a binding of a function names a setting that has no value."""
+    for binding in function.bindings:
+        for key, value in binding.properties.items():
+            if not isinstance(value, str):
+                continue
+            if any(not settings.get(name) for name in SETTING_REFERENCE.findall(value)):
+                return True
+            if setting_use(key) is not None and not is_connected(settings, value):
+                return True
+    return False
 
 
-async def _no_key(name: str) -> str:
-    raise AssertionError("a check has no keys")
+async def _never(*arguments: object) -> Any:
+    raise AssertionError("no listener, engine or key is used in a check")
 
 
 @contextmanager

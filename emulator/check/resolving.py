@@ -6,7 +6,8 @@ import ast
 from dataclasses import dataclass
 from functools import cached_property
 
-from emulator.check.sources import AppSources, Function, SourceFile, own_nodes, parameters_of
+from emulator.check.sources import AppSources, SourceFile
+from emulator.check.syntax import Function, own_nodes, parameters_of
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,20 @@ def constant_text(node: ast.AST | None, source: SourceFile, sources: AppSources)
         return node.value if isinstance(node.value, str) else None
     name = None if node is None else dotted_name(node, source)
     found = None if name is None else sources.definition(name)
-    if found is None or not isinstance(found[1], (ast.Assign, ast.AnnAssign)):
+    # A variable or parameter of the same name may be meant, with any value.
+    if (
+        found is None
+        or not isinstance(found[1], (ast.Assign, ast.AnnAssign))
+        or is_set_elsewhere(node, source, found[0])
+    ):
         return None
     value = found[1].value
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def is_set_elsewhere(node: ast.AST | None, *files: SourceFile) -> bool:
+    """Whether one of the files sets a name more than once."""
+    return isinstance(node, ast.Name) and any(file.variables[node.id] > 1 for file in files)
 
 
 def _root(node: ast.AST) -> str | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from tokenize import detect_encoding
+from warnings import catch_warnings, simplefilter
 
 from emulator.check.findings import Finding
+from emulator.check.syntax import statements_of_module
 from emulator.config.source_scan import imported_files
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 # More files than a function app has.
 _MAX_FILES = 1000
@@ -25,11 +28,14 @@ class SourceFile:
     file: str
     module: str
     tree: ast.Module
+    lines: Sequence[str]
 
     def finding(self, code: str, node: ast.AST, message: str) -> Finding:
         """Return a finding at a node of this file."""
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", -1)
-        return Finding(code, self.file, line, column + 1, message)
+        line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        # Python counts bytes of UTF-8, editors and SARIF count characters.
+        before = self.lines[line - 1].encode()[:offset].decode(errors="replace") if line <= len(self.lines) else ""
+        return Finding(code, self.file, line, len(before) + 1, message)
 
     @cached_property
     def imports(self) -> Mapping[str, str]:
@@ -57,6 +63,13 @@ class SourceFile:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 found.update((target.id, node) for target in targets if isinstance(target, ast.Name))
         return found
+
+    @cached_property
+    def variables(self) -> Counter[str]:
+        """How often each name is set anywhere in this file, as a variable or parameter."""
+        nodes = list(ast.walk(self.tree))
+        stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        return Counter([*stored, *(node.arg for node in nodes if isinstance(node, ast.arg))])
 
     def _base(self, node: ast.ImportFrom) -> str:
         """Return the dotted name of what a `from … import` imports from."""
@@ -115,15 +128,23 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
     files, broken = [], []
     while waiting and len(seen) < _MAX_FILES:
         path = waiting.pop(0)
-        # Libraries in the folder of the app are not the app.
-        if path in seen or not path.is_relative_to(root) or _is_library(path.relative_to(root)):
+        if path in seen or not path.is_relative_to(root):
+            continue
+        # Libraries in the app's folder, such as `.venv` and `.python_packages`, are not the app.
+        if any(part == "site-packages" or part.startswith(".") for part in path.relative_to(root).parts):
             continue
         seen.add(path)
         file = path.relative_to(root).as_posix()
         try:
             if not path.is_file():
                 continue
-            tree = ast.parse(path.read_bytes())
+            content = path.read_bytes()
+            # Warnings about the syntax, such as "\d" in a plain string, are no findings, and may be errors (-W error).
+            with catch_warnings():
+                simplefilter("ignore")
+                tree = ast.parse(content)
+            encoding, _ = detect_encoding(BytesIO(content).readline)
+            lines = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         except SyntaxError as error:
             text = f"{error.msg}. Python cannot load this file."
             broken.append(Finding("AZ103", file, error.lineno or 1, error.offset or 0, text))
@@ -132,51 +153,7 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
             broken.append(Finding("AZ103", file, 1, 0, f"The file cannot be read: {error}"))
             continue
         parts = list(path.relative_to(root).with_suffix("").parts)
-        files.append(SourceFile(path, file, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree))
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        files.append(SourceFile(path, file, module, tree, lines))
         waiting += imported_files(tree, path, root)
     return AppSources(root, files, broken)
-
-
-def _is_library(path: Path) -> bool:
-    return any(part == "site-packages" or (part.startswith(".") and len(part) > 1) for part in path.parts)
-
-
-def statements_of_module(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements at the top of a module, also those inside `if` and `try`."""
-    waiting: list[ast.stmt] = list(tree.body)
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        if isinstance(node, (ast.If, ast.Try, ast.With)):
-            for name in ("body", "orelse", "finalbody"):
-                waiting += getattr(node, name, ())
-            for handler in getattr(node, "handlers", ()):
-                waiting += handler.body
-
-
-def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a function's body, not those of functions and classes inside of it."""
-    waiting = list(ast.iter_child_nodes(function))
-    if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        waiting = list(function.body)
-    while waiting:
-        node = waiting.pop(0)
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            waiting[:0] = ast.iter_child_nodes(node)
-
-
-def inner_functions(function: ast.AST) -> Iterator[Function]:
-    """Yield the functions that are defined directly inside a function."""
-    return (node for node in own_nodes(function) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-
-
-def parameters_of(function: Function) -> list[str]:
-    """Return the names of a function's parameters, without *args and **kwargs."""
-    arguments = function.args
-    return [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-
-
-def is_generator(function: ast.AST) -> bool:
-    """Whether a function contains a `yield` of its own."""
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in own_nodes(function))

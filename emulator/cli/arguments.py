@@ -28,6 +28,8 @@ Examples:
   azemu start --functions greet orders         run only these two functions
   azemu start --no-reload                      run in one process, for a debugger
   azemu invoke consume "message text"          run the function consume as if this message had arrived
+  azemu durable list --status Failed           list the orchestrations that have failed
+  azemu open                                   look at all of it in the browser
 
 `azemu <command> --help` shows all options of a command.
 """

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,13 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if line.command.cleans_up and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return line.command.run_with(line.options)
+        code = line.command.run_with(line.options)
+        # Here, so that an error is caught: at the end of the process, Python would print it.
+        sys.stdout.flush()
     except EmulatorError as error:
         from emulator.host.console.output import use_colour
 
         red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
         sys.stderr.write(f"{red}{error}{plain}\n")
         return exit_codes.FAILED
+    except BrokenPipeError:
+        # The program that reads the output has ended, as in `azemu durable list | head -1`.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         # Only where no signal handler is installed yet, or in a command that cleans up.
         return exit_codes.INTERRUPTED
+    else:
+        return code

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -20,6 +21,7 @@ from emulator.config.settings import find_project_root
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.options import DurableTaskOptions, resolve_options
+from emulator.durable.tracing import hub_log
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.hubs import HubDirectory
@@ -28,6 +30,7 @@ from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import DEFAULT
 from emulator.host.http.callers import CallerRules
 from emulator.ids import new_id
+from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
@@ -39,10 +42,16 @@ class RequestRefused(EmulatorError):
 
 
 class DurableApi(Protocol):
-    """The durable HTTP API of one task hub. `description`: the hub, for users."""
+    """The durable HTTP API of one task hub. `description`: the hub, for users.
+
+    `note`: what to add to the report of a message that was sent to an instance.
+    """
 
     @property
     def description(self) -> str: ...
+
+    @property
+    def note(self) -> str: ...
 
     async def send(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -115,6 +124,10 @@ class _HostApi:
     def description(self) -> str:
         return f"host at port {self._host.port}"
 
+    @property
+    def note(self) -> str:
+        return ""
+
     async def send(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
@@ -131,8 +144,17 @@ class _HostApi:
 class HubStorage:
     """A task hub in storage that no host serves. Implements `DurableApi`."""
 
-    def __init__(self, api: HttpApi, account: StorageAccount, choice: HubChoice, options: DurableTaskOptions) -> None:
+    def __init__(
+        self,
+        api: HttpApi,
+        accounts: StorageAccounts,
+        account: StorageAccount,
+        choice: HubChoice,
+        options: DurableTaskOptions,
+    ) -> None:
+        self.accounts = accounts
         self.account = account
+        self.options = options
         self.hub = options.stored_hub_name
         self._api = api
         self._choice = choice
@@ -140,6 +162,11 @@ class HubStorage:
     @property
     def description(self) -> str:
         return f'task hub "{self.hub}" in {self.account.description}'
+
+    @property
+    def note(self) -> str:
+        """See `DurableApi`."""
+        return " It takes effect when a host of this task hub runs."
 
     async def send(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -191,13 +218,26 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
                 "--storage STORAGE."
             )
         async with open_accounts(settings, clock) as accounts:
-            hub = HubStorage(_api(durable, accounts, configuration), accounts(connection), choice, durable)
+            hub = HubStorage(_api(durable, accounts, configuration), accounts, accounts(connection), choice, durable)
             if must_exist and not await _exists(durable, accounts, accounts(connection)):
                 raise RequestRefused(
                     f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
                     "for another storage --storage STORAGE."
                 )
-            yield hub
+            with _quiet_lifecycle_log():
+                yield hub
+
+
+@contextmanager
+def _quiet_lifecycle_log() -> Iterator[None]:
+    """Show no lines such as "Function … was terminated": the command itself says what it has done."""
+    log = get_logger(hub_log.__name__)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: Configuration) -> HttpApi:

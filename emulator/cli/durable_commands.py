@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, assert_never
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -22,7 +22,6 @@ from emulator.cli.durable_arguments import (
     Signal,
     StartInstance,
 )
-from emulator.cli.durable_choice import HubChoice
 from emulator.cli.host_client import Response, read_argument
 from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_json, shown_value
 from emulator.clock import SystemClock
@@ -39,66 +38,46 @@ _ENTITY: Final = "@"
 _ENDED: Final = frozenset(status.wire_name for status in RuntimeStatus if status.is_terminal)
 
 
-class _Command(Protocol):
-    @property
-    def where(self) -> HubChoice: ...
+DurableCommand = (
+    ListInstances | ShowInstance | StartInstance | RaiseEvent | Control | Restart | Purge | ListEntities | Signal
+)
 
 
-C = TypeVar("C", bound=_Command)
+def run_durable(command: DurableCommand) -> int:
+    """Run a command and return its exit code: 1 if an instance was awaited and has not completed.
+
+    Raises ConfigurationError, InvocationFailed, RequestRefused, HostNotRunning for a port that was given, Declined if
+    the user does not confirm a deletion, and what the storage raises.
+    """
+    return asyncio.run(_run(command))
 
 
-def _run(command: C, work: Callable[[DurableApi, C], Any], *, needs_hub: bool = True) -> int:
-    async def run() -> int:
-        async with open_durable_api(command.where, needs_hub=needs_hub) as api:
-            code: int | None = await work(api, command)
-            return exit_codes.OK if code is None else code
-
-    return asyncio.run(run())
-
-
-def run_list(command: ListInstances) -> int:
-    """Run `azemu durable list`. Returns the exit code; raises EmulatorError, as all functions here."""
-    return _run(command, _list)
-
-
-def run_show(command: ShowInstance) -> int:
-    """Run `azemu durable show`."""
-    return _run(command, _show)
-
-
-def run_start_instance(command: StartInstance) -> int:
-    """Run `azemu durable start`. The exit code is 1 if the instance was awaited and has not completed."""
-    return _run(command, _start, needs_hub=False)
-
-
-def run_raise(command: RaiseEvent) -> int:
-    """Run `azemu durable raise`."""
-    return _run(command, _raise)
-
-
-def run_control(command: Control) -> int:
-    """Run `azemu durable terminate`, `suspend`, `resume` or `rewind`."""
-    return _run(command, _control)
-
-
-def run_restart(command: Restart) -> int:
-    """Run `azemu durable restart`."""
-    return _run(command, _restart)
-
-
-def run_purge(command: Purge) -> int:
-    """Run `azemu durable purge`. Raises Declined if the user does not confirm."""
-    return _run(command, _purge)
-
-
-def run_entities(command: ListEntities) -> int:
-    """Run `azemu durable entities`."""
-    return _run(command, _entities)
-
-
-def run_signal(command: Signal) -> int:
-    """Run `azemu durable signal`."""
-    return _run(command, _signal, needs_hub=False)
+async def _run(command: DurableCommand) -> int:
+    # A start and a signal may be what creates the hub.
+    needs_hub = not isinstance(command, StartInstance | Signal)
+    async with open_durable_api(command.where, needs_hub=needs_hub) as api:
+        match command:
+            case ListInstances():
+                await _list(api, command)
+            case ShowInstance():
+                await _show(api, command)
+            case StartInstance():
+                return await _start(api, command)
+            case RaiseEvent():
+                await _raise(api, command)
+            case Control():
+                await _control(api, command)
+            case Restart():
+                await _restart(api, command)
+            case Purge():
+                await _purge(api, command)
+            case ListEntities():
+                await _entities(api, command)
+            case Signal():
+                await _signal(api, command)
+            case _:
+                assert_never(command)
+    return exit_codes.OK
 
 
 # Instances ----------------------------------------------------------------------------------------------------
@@ -108,15 +87,27 @@ async def _list(api: DurableApi, command: ListInstances) -> None:
     table = Table("INSTANCE ID", "NAME", "STATUS", "CREATED", "LAST UPDATED")
     collected: list[Mapping[str, Any]] = []
     shown, more = 0, False
-    async for page, is_cut in _first(_instance_pages(api, command.filter, top=command.top), command.top):
-        shown, more = shown + len(page), is_cut
-        if command.json:
-            collected += page
-        else:
-            # Printed page by page: a large hub has more pages than a user waits for.
-            table.print(
-                [(item["instanceId"], item["name"] or "", item["runtimeStatus"], *_times(item)) for item in page]
-            )
+    with ProgressLine() as progress:
+        async for page, is_cut in _first(_instance_pages(api, command.filter, top=command.top), command.top):
+            shown, more = shown + len(page), is_cut
+            if command.json:
+                collected += page
+            else:
+                progress.clear()
+                # Printed page by page: a large hub has more pages than a user waits for.
+                table.print(
+                    [
+                        (
+                            item["instanceId"],
+                            item["name"] or "",
+                            item["runtimeStatus"],
+                            item["createdTime"],
+                            item["lastUpdatedTime"],
+                        )
+                        for item in page
+                    ]
+                )
+            progress.show(f"Reading the task hub: {shown} found …")
     if command.json:
         print_json({"instances": collected, "more": more})
     elif not shown:
@@ -185,10 +176,9 @@ async def _show(api: DurableApi, command: ShowInstance) -> None:
         print_json({"instance": instance})
         return
     _print_instance(instance)
-    if command.history:
+    if rows := [_history_row(event) for event in instance.get("historyEvents", ())]:
         sys.stdout.write("\n")
-        table = Table("TIME", "EVENT", "NAME", "DETAILS")
-        table.print([_history_row(event) for event in instance.get("historyEvents", ())])
+        Table("TIME", "EVENT", "NAME", "DETAILS").print(rows)
 
 
 async def _instance(api: DurableApi, instance_id: str, query: Mapping[str, str | None] | None = None) -> Any:
@@ -247,10 +237,6 @@ def _readable(value: Any) -> str:
     return shown_value(value)
 
 
-def _times(item: Mapping[str, Any]) -> tuple[str, str]:
-    return item["createdTime"], item["lastUpdatedTime"]
-
-
 async def _start(api: DurableApi, command: StartInstance) -> int:
     path = ["orchestrators", command.name, *([command.instance_id] if command.instance_id else [])]
     body = b"" if command.data is None else _input_body(command.data)
@@ -307,7 +293,7 @@ async def _raise(api: DurableApi, command: RaiseEvent) -> None:
     )
     if response.status == 404:
         raise _not_found(command.instance_id)
-    _report(command.json, "raise", [command.instance_id], f"Sent the event '{command.event}' to")
+    _report(api, command.json, "raise", [command.instance_id], f"Sent the event '{command.event}' to")
 
 
 async def _control(api: DurableApi, command: Control) -> None:
@@ -322,14 +308,14 @@ async def _control(api: DurableApi, command: Control) -> None:
     finally:
         # Also after an error: the user must know which instances the command has reached.
         if done:
-            _report(command.json, command.verb, done, f"Sent '{command.verb}' to")
+            _report(api, command.json, command.verb, done, f"Sent '{command.verb}' to")
 
 
-def _report(as_json: bool, operation: str, instance_ids: Sequence[str], text: str) -> None:
+def _report(api: DurableApi, as_json: bool, operation: str, instance_ids: Sequence[str], text: str) -> None:
     if as_json:
         print_json({"operation": operation, "instanceIds": instance_ids})
     else:
-        sys.stderr.write(f"{text} {', '.join(instance_ids)}.\n")
+        sys.stderr.write(f"{text} {', '.join(instance_ids)}.{api.note}\n")
 
 
 async def _restart(api: DurableApi, command: Restart) -> None:
@@ -342,15 +328,10 @@ async def _restart(api: DurableApi, command: Restart) -> None:
 
 
 async def _purge(api: DurableApi, command: Purge) -> None:
-    if command.instance_ids:
-        ids = list(command.instance_ids)
-        confirm(f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''}?", yes=command.yes)
-    else:
-        ids = await _ended_instances(api, command.filter)
-        if ids:
-            confirm(
-                f"Delete {len(ids)} instance{'s' if len(ids) > 1 else ''} of the {api.description}?", yes=command.yes
-            )
+    ids = list(command.instance_ids) or await _ended_instances(api, command.filter)
+    if ids:
+        count = "1 instance" if len(ids) == 1 else f"{len(ids)} instances"
+        confirm(f"Delete {count} of the {api.description}?", yes=command.yes)
     purged = 0
     try:
         with ProgressLine() as progress:
@@ -419,7 +400,7 @@ async def _signal(api: DurableApi, command: Signal) -> None:
         entity = {"name": command.name.lower(), "key": command.key}
         print_json({"operation": "signal", "entityId": entity})
     else:
-        sys.stderr.write(f"Sent '{command.operation}' to {command.name}@{command.key}.\n")
+        sys.stderr.write(f"Sent '{command.operation}' to {command.name}@{command.key}.{api.note}\n")
 
 
 # Data ---------------------------------------------------------------------------------------------------------

@@ -119,9 +119,15 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be printed."""
         if self._width:
             with suppress(OSError):
                 sys.stderr.write(f"\r{'':{self._width}}\r")
+                sys.stderr.flush()
+            self._width = 0
 
     def show(self, text: str) -> None:
         """Show a text instead of the last one."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.printing import print_json
 from emulator.cli.scaffold_arguments import Init, InstallShim, New
 from emulator.config.settings import find_project_root
 from emulator.scaffolding.catalogue import (
@@ -35,10 +36,15 @@ def run_init(options: Init) -> int:
     folder = options.folder.absolute().resolve()
     workspace = options.workspace.absolute().resolve() if options.workspace is not None else workspace_of(folder)
     written = create_app(NewApp(folder=folder, template=template, workspace=workspace, force=options.force))
-    steps = [] if folder == Path.cwd() else [f"cd {shlex.quote(os.path.relpath(folder))}"]
-    steps += ["azemu start", "python -m pytest"]
+    # Double quotes, because the shells of all systems have them.
+    quote = '"' if " " in str(options.folder) else ""
+    steps = [] if folder == Path.cwd() else [f"cd {quote}{options.folder}{quote}"]
+    steps += ["azemu start"]
+    steps += ["python -m pip install pytest"] if importlib.util.find_spec("pytest") is None else []
+    steps += ["python -m pytest"]
     if options.as_json:
-        return _print_json(_as_json(written) | {"folder": str(folder), "template": template.name, "nextSteps": steps})
+        print_json(_as_json(written) | {"folder": str(folder), "template": template.name, "nextSteps": steps})
+        return exit_codes.OK
     _say(f"Created an app in '{folder}' (template {template.name}).")
     _print_written(written, folder)
     _say("Next:")
@@ -64,7 +70,8 @@ def run_new(options: New) -> int:
         )
     )
     if options.as_json:
-        return _print_json(_as_json(written) | {"folder": str(root), "template": template.name})
+        print_json(_as_json(written) | {"folder": str(root), "template": template.name})
+        return exit_codes.OK
     # The sentence of `func new`.
     _say(f'The function "{options.name}" was created successfully from the "{options.template}" template.')
     if len(written.functions) > 1:
@@ -78,13 +85,15 @@ def run_shim(options: InstallShim) -> int:
     if options.remove:
         removed = remove_shim()
         if options.as_json:
-            return _print_json({"removed": str(removed) if removed else None})
-        _say(f"Removed '{removed}'." if removed else "There is no command `func` of azemu in this environment.")
+            print_json({"removed": str(removed) if removed else None})
+        else:
+            _say(f"Removed '{removed}'." if removed else "There is no command `func` of azemu in this environment.")
         return exit_codes.OK
     shim = install_shim()
     if options.as_json:
         first = str(shim.first_on_path) if shim.first_on_path else None
-        return _print_json({"installed": str(shim.path), "firstOnPath": first})
+        print_json({"installed": str(shim.path), "firstOnPath": first})
+        return exit_codes.OK
     _say(f"Wrote '{shim.path}'. It runs azemu: `func start`, `func new`, `func init`. Undo: azemu shim --remove")
     if shim.first_on_path is None:
         _say("Activate the environment, so that the shell finds it.")
@@ -95,10 +104,9 @@ def run_shim(options: InstallShim) -> int:
 
 def _print_templates(templates: Sequence[Template], *, as_json: bool) -> int:
     if as_json:
-        return _print_json(
-            {"templates": [{"name": template.name, "summary": template.summary} for template in templates]}
-        )
-    _say(list_of_templates(list(templates)))
+        print_json({"templates": [{"name": template.name, "summary": template.summary} for template in templates]})
+    else:
+        _say(list_of_templates(list(templates)))
     return exit_codes.OK
 
 
@@ -120,11 +128,6 @@ def _as_json(written: Written) -> dict[str, Any]:
         "snippets": {str(path): json.loads(snippet) for path, snippet in written.snippets.items()},
         "notes": list(written.notes),
     }
-
-
-def _print_json(document: dict[str, Any]) -> int:
-    sys.stdout.write(json.dumps({"version": 1, **document}, indent=2, ensure_ascii=False) + "\n")
-    return exit_codes.OK
 
 
 def _say(line: str) -> None:

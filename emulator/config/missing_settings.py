@@ -53,7 +53,7 @@ def missing_settings(root: Path, settings: Settings, environ: Mapping[str, str])
     connections = [use for use in (*sources.connections, *bindings) if not use.kind.startswith("%")]
     # An Event Grid topic may be empty: it is local then.
     local_topics = [use for use in connections if use.kind.lower().startswith("topic") and use.name in settings]
-    uses += [use for use in connections if use not in local_topics and not _is_connected(settings, use.name)]
+    uses += [use for use in connections if use not in local_topics and not is_connected(settings, use.name)]
     return list(dict.fromkeys(uses))
 
 
@@ -113,7 +113,8 @@ def _other_case(name: str, present: set[str]) -> str:
     return f'; the setting "{other}" is written differently' if other is not None else ""
 
 
-def _is_connected(settings: Settings, name: str) -> bool:
+def is_connected(settings: Settings, name: str) -> bool:
+    """Whether a connection of a binding has a value. The default storage has one in any case."""
     # The default storage is local storage if it is not set.
     if name in ("", "Storage", DEFAULT_CONNECTION) or "%" in name:
         return True

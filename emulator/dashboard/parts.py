@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 from emulator.clock import Clock
 from emulator.config.connections import DEFAULT_CONNECTION
@@ -20,10 +20,37 @@ from emulator.host.recording import Recording
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
+from emulator.worker.inprocess import InProcessWorker
 
 _DURABLE_TYPES: Final = frozenset(
     ("orchestrationtrigger", "activitytrigger", "entitytrigger", "durableclient", "orchestrationclient")
 )
+
+
+class Waiting(Protocol):
+    """A task that waits for a moment of virtual time. `upkeep`, `recurring`: see `emulator.clock`."""
+
+    @property
+    def due(self) -> datetime: ...
+    @property
+    def where(self) -> str: ...
+    @property
+    def upkeep(self) -> bool: ...
+    @property
+    def recurring(self) -> bool: ...
+
+
+class TimeControl(Protocol):
+    """The virtual time of a test, as the dashboard shows it and lets it pass."""
+
+    @property
+    def is_frozen(self) -> bool: ...
+
+    def sleepers(self) -> Sequence[Waiting]:
+        """Return all tasks that wait for time, the next one first."""
+
+    async def advance(self, span: timedelta) -> None:
+        """Let time pass; everything that is due in it runs."""
 
 
 # Not slotted: cached properties need an instance dictionary.
@@ -32,7 +59,8 @@ class DashboardParts:
     """The host that a dashboard shows.
 
     `port`: of the web server. `started_at`: when the host began to start, UTC. `recording`: log lines and invocations
-    since then. `wait_until_stopping`: returns when the host begins to stop, before it waits for open requests.
+    since then. `worker`: runs the app's functions. `wait_until_stopping`: returns when the host begins to stop, before
+    it waits for open requests. `time`: None: the app lives in real time.
     """
 
     configuration: Configuration
@@ -45,7 +73,9 @@ class DashboardParts:
     recording: Recording
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
+    worker: InProcessWorker
     wait_until_stopping: Callable[[], Awaitable[None]]
+    time: TimeControl | None = None
 
     @cached_property
     def durable_options(self) -> DurableTaskOptions:

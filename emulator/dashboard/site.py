@@ -17,6 +17,8 @@ from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
+from emulator.dashboard.api.virtual_time import time_routes
+from emulator.dashboard.api.why import why_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
@@ -58,9 +60,11 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *storage_routes(parts),
         *settings_routes(parts),
         *logs_routes(parts),
+        *time_routes(parts),
         *instances_routes(parts, hub),
         *instance_routes(parts, hub),
         *entities_routes(parts, hub),
+        *why_routes(parts),
     ]
 
 

@@ -281,7 +281,8 @@ class Extension:
 
     `run`: work beside the listeners, such as the durable engine or a scanner that several functions share; entered when
     the functions are loaded, before their listeners, and left after them. Its failures are treated like those of
-    `Listen`, but it is not cancelled when the host stops: it limits its own end.
+    `Listen`, but it is not cancelled when the host stops: it limits its own end. `services`: what runs in it at the
+    moment, for tools that know its class; None: nothing.
     """
 
     name: str
@@ -290,6 +291,7 @@ class Extension:
     outputs: Mapping[str, Output] = field(default_factory=dict)
     webhooks: Sequence[Webhook] = ()
     run: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    services: Callable[[], object | None] = lambda: None
 
 
 def refuse(binding: Binding) -> NoReturn:

@@ -22,14 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 from emulator.clock import Clock
 from emulator.errors import EmulatorError
 from emulator.host.console.output import category_for, level_of
 from emulator.host.port import TriggerEvent
 from emulator.logs import get_logger
-from emulator.worker.port import Datum, Returned
+from emulator.worker.port import Datum, HttpRequestData, HttpResponseData, Returned
 
 _MAX_LINES: Final = 20_000
 # Of all kept lines together. A line also costs some 200 bytes beside its text.
@@ -41,8 +41,7 @@ _MAX_RUNS: Final = 100
 _MAX_PREVIEW_CHARACTERS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the log. `seq`: 1 for the first line of this host. `level`: Python's number.
 
     `logger`: the name of the logger, of which `category` makes the log category. `is_replay`: an orchestrator has
@@ -74,8 +73,8 @@ class Line:
 class Run:
     """One attempt to run a function. `retry`: 0 for the first attempt.
 
-    `input`, `result`: the beginning of the trigger's value and of the return value, if they are text. `ended_at` None:
-    it is running. `error`: why it has failed.
+    `input`, `result`: the beginning of the trigger's value and of the return value, if they are text; of HTTP requests
+    method and URL, of responses the status. `ended_at` None: it is running. `error`: why it has failed.
     """
 
     invocation_id: str
@@ -131,8 +130,10 @@ class Recording:
             logger.removeHandler(handler)
 
     def lines(self, after: int = 0) -> Sequence[Line]:
-        """Return the kept lines with a higher `seq`, oldest first."""
+        """Return the kept lines with a higher `seq`, oldest first; all of them if no line has had such a number yet."""
         with self._lock:
+            if after > self._last_seq:
+                after = 0  # It is of the host before this one, whose client is connected again.
             newest_first = list(takewhile(lambda line: line.seq > after, reversed(self._lines)))
         return newest_first[::-1]
 
@@ -257,17 +258,25 @@ class _Handler(logging.Handler):
         super().__init__()
         self._recording = recording
 
-    def emit(self, record: logging.LogRecord) -> None:
+    # Instead of `emit`, around which the inherited method takes a lock of its own.
+    def handle(self, record: logging.LogRecord) -> bool:
         try:
             if self._recording.belongs(record):
                 self._recording.add_line(record)
         except Exception:
             self.handleError(record)
+        return True
 
 
 def _preview(datum: Datum | None) -> str | None:
-    """Return the beginning of a value that is text; None for all others."""
-    if datum is None or not isinstance(datum.value, str):
-        return None
-    text = datum.value
+    """Return the beginning of a value that is text, a line for HTTP; None for all others."""
+    match datum.value if datum is not None else None:
+        case str() as text:
+            pass
+        case HttpRequestData() as request:
+            text = f"{request.method} {request.url}"
+        case HttpResponseData() as response:
+            text = f"{response.status}, {len(response.body)} bytes"
+        case _:
+            return None
     return text if len(text) <= _MAX_PREVIEW_CHARACTERS else f"{text[:_MAX_PREVIEW_CHARACTERS]}…"

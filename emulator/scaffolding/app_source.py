@@ -153,17 +153,29 @@ def names_in(tree: ast.Module) -> set[str]:
 
 
 def function_names_in(tree: ast.Module) -> set[str]:
-    """Return the names of the functions with decorators, as the Functions host knows them."""
+    """Return the names of the app's functions in a module, as the Functions host knows them."""
     names = set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.decorator_list:
-            names.add(node.name)
-            calls = [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
-            for call in calls:
-                if isinstance(call.func, ast.Attribute) and call.func.attr == "function_name":
-                    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-                    names |= {str(value.value) for value in arguments if isinstance(value, ast.Constant)}
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        calls = {call.func.attr: call for call in _decorator_calls(node) if isinstance(call.func, ast.Attribute)}
+        if not any(_makes_function(name) for name in calls):
+            continue
+        name = node.name
+        if "function_name" in calls:
+            arguments = [*calls["function_name"].args, *(keyword.value for keyword in calls["function_name"].keywords)]
+            name = next((str(value.value) for value in arguments if isinstance(value, ast.Constant)), name)
+        names.add(name)
     return names
+
+
+def _decorator_calls(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.Call]:
+    return [decorator for decorator in node.decorator_list if isinstance(decorator, ast.Call)]
+
+
+def _makes_function(decorator: str) -> bool:
+    """Whether a method of an app with this name is the decorator of a trigger."""
+    return decorator in ("route", "schedule") or decorator.endswith("_trigger")
 
 
 def app_object_in(tree: ast.Module) -> AppObject | None:
@@ -182,18 +194,14 @@ def app_object_in(tree: ast.Module) -> AppObject | None:
         if class_name in (*_APPS, *_BLUEPRINTS):
             objects.append(AppObject(variable, class_name, call))
     objects.sort(key=lambda found: found.class_name not in _APPS)
-    return objects[0] if objects else _object_of_decorators(tree)
-
-
-def _object_of_decorators(tree: ast.Module) -> AppObject | None:
+    if objects:
+        return objects[0]
+    # The object comes from a function or another module. What the decorators of functions belong to must be it.
     for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for decorator in node.decorator_list:
-                match decorator:
-                    case ast.Call(func=ast.Attribute(value=ast.Name(id=variable), attr=name)) if (
-                        name == "route" or name.endswith("_trigger")
-                    ):
-                        return AppObject(variable, None, None)
+        for call in _decorator_calls(node) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []:
+            match call.func:
+                case ast.Attribute(value=ast.Name(id=variable), attr=name) if _makes_function(name):
+                    return AppObject(variable, None, None)
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
+from emulator.scaffolding.new_files import read_text
 
 # The port that VS Code's extension for Azure Functions uses, too.
 DEBUG_PORT: Final = 9091
@@ -36,13 +37,37 @@ def workspace_of(folder: Path) -> Path:
 
 
 def launch_files(app: Path, workspace: Path) -> LaunchFiles:
-    """Return the files for an app in a folder that is opened in VS Code. `app` is that folder, or below it."""
+    """Return the files for an app in a folder that is opened in VS Code. `app` is that folder, or below it.
+
+    Raises ConfigurationError for a file that cannot be read.
+    """
     relative = app.relative_to(workspace).as_posix()
     folder = "${workspaceFolder}" if relative == "." else f"${{workspaceFolder}}/{relative}"
     suffix = "" if relative == "." else f" ({relative})"
     start_task = f"azemu: start for the debugger{suffix}"
     wanted: dict[str, dict[str, Any]] = {
-        "launch.json": {"version": "0.2.0", "configurations": _configurations(folder, suffix, start_task)},
+        "launch.json": {
+            "version": "0.2.0",
+            "configurations": [
+                {
+                    "name": f"azemu: run and debug{suffix}",
+                    "type": "debugpy",
+                    "request": "launch",
+                    # One process, which is the one that the debugger controls.
+                    "module": "azemu",
+                    "args": ["start", "--no-reload"],
+                    "cwd": folder,
+                    "console": "integratedTerminal",
+                },
+                {
+                    "name": f"azemu: start and attach{suffix}",
+                    "type": "debugpy",
+                    "request": "attach",
+                    "connect": {"host": "127.0.0.1", "port": DEBUG_PORT},
+                    "preLaunchTask": start_task,
+                },
+            ],
+        },
         "tasks.json": {"version": "2.0.0", "tasks": _tasks(folder, suffix, start_task)},
         "extensions.json": {"recommendations": ["ms-python.python", "ms-python.debugpy"]},
     }
@@ -50,7 +75,7 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
     snippets: dict[Path, str] = {}
     for name, value in wanted.items():
         path = workspace / ".vscode" / name
-        if not path.exists() or not path.read_bytes().strip():
+        if not read_text(path).strip():
             contents[path] = json_text(value).encode()
             continue
         member = _LIST_MEMBERS[name]
@@ -64,27 +89,6 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
 def json_text(value: Mapping[str, Any]) -> str:
     """Return JSON as in the files of VS Code and Azure Functions, with two spaces of indentation."""
     return json.dumps(value, indent=2) + "\n"
-
-
-def _configurations(folder: str, suffix: str, start_task: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"azemu: run and debug{suffix}",
-            "type": "debugpy",
-            "request": "launch",
-            "module": "azemu",
-            "args": ["start", "--no-reload"],
-            "cwd": folder,
-            "console": "integratedTerminal",
-        },
-        {
-            "name": f"azemu: start and attach{suffix}",
-            "type": "debugpy",
-            "request": "attach",
-            "connect": {"host": "127.0.0.1", "port": DEBUG_PORT},
-            "preLaunchTask": start_task,
-        },
-    ]
 
 
 def _tasks(folder: str, suffix: str, start_task: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from emulator.config.settings import has_app
 from emulator.errors import ConfigurationError
 from emulator.scaffolding.catalogue import APP_FILE, Template
 from emulator.scaffolding.launch_files import json_text, launch_files
-from emulator.scaffolding.new_files import Written, read_lines, with_lines, write_all
+from emulator.scaffolding.new_files import Written, read_text, with_lines, with_requirements, write_all
 from emulator.scaffolding.new_function import DURABLE_REQUIREMENT, notes_about_durable_package
 
 # Connections and keys of the developer, and what programs create.
@@ -73,8 +73,12 @@ def create_app(new: NewApp) -> Written:
             "new`, or write the files nevertheless with --force."
         )
     contents = {folder / name: text.encode() for name, text in texts.items()}
-    for name, lines in _lines_of_lists(new.template).items():
-        contents[folder / name] = with_lines(read_lines(folder / name), lines).encode()
+    # Lists, which a repository may have already. Their order does not matter, so lines can be added.
+    for name, lines in ((".gitignore", _NOT_IN_GIT), (".funcignore", _NOT_DEPLOYED)):
+        contents[folder / name] = with_lines(read_text(folder / name), lines).encode()
+    needed = ["azure-functions", *([DURABLE_REQUIREMENT] if new.template.is_durable else [])]
+    requirements = folder / "requirements.txt"
+    contents[requirements] = with_requirements(read_text(requirements), needed).encode()
     launch = launch_files(folder, new.workspace)
     created, changed = write_all(contents | dict(launch.contents))
     notes = notes_about_durable_package() if new.template.is_durable else []
@@ -106,11 +110,6 @@ def _own_files(new: NewApp) -> Mapping[str, str]:
         SETTINGS_FILE: json_text({"IsEncrypted": False, "Values": settings}),
         f"tests/test_{APP_FILE}": template.test_text(),
     }
-
-
-def _lines_of_lists(template: Template) -> dict[str, list[str]]:
-    requirements = ["azure-functions", *([DURABLE_REQUIREMENT] if template.is_durable else [])]
-    return {"requirements.txt": requirements, ".gitignore": _NOT_IN_GIT, ".funcignore": _NOT_DEPLOYED}
 
 
 def _hub_name(folder: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,10 +54,11 @@ def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[P
     return tuple(created), tuple(changed)
 
 
-def read_lines(path: Path) -> str:
-    """Return the text of a file such as .gitignore; empty if there is none. Raises ConfigurationError."""
+def read_text(path: Path) -> str:
+    """Return the text of a file; empty if there is none. Raises ConfigurationError."""
     try:
-        return path.read_text(encoding="utf-8")
+        # Not Path.read_text, which changes the line ends.
+        return path.read_bytes().decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -69,5 +71,16 @@ def with_lines(text: str, lines: list[str]) -> str:
     missing = [line for line in lines if line not in present]
     if not missing:
         return text
-    before = f"{text.rstrip()}\n" if text.strip() else ""
-    return before + "".join(f"{line}\n" for line in missing)
+    end = "\r\n" if "\r\n" in text else "\n"
+    before = f"{text.rstrip()}{end}" if text.strip() else ""
+    return before + "".join(f"{line}{end}" for line in missing)
+
+
+def with_requirements(text: str, requirements: list[str]) -> str:
+    """Append the requirements whose package a requirements.txt does not name, in any version or spelling."""
+    missing = []
+    for requirement in requirements:
+        name = re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0].replace("-", "[-_.]")
+        if not re.search(rf"^\s*{name}(?![\w.-])", text, re.MULTILINE | re.IGNORECASE):
+            missing.append(requirement)
+    return with_lines(text, missing)

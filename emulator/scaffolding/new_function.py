@@ -17,8 +17,6 @@ from emulator.config.settings import load_settings
 from emulator.errors import ConfigurationError
 from emulator.scaffolding.app_source import (
     DURABLE,
-    AppObject,
-    Source,
     app_object_in,
     function_names_in,
     has_durable_decorators,
@@ -31,11 +29,10 @@ from emulator.scaffolding.app_source import (
     with_statement,
 )
 from emulator.scaffolding.catalogue import APP_FILE, Template
-from emulator.scaffolding.new_files import Written, read_lines, with_lines, write_all
+from emulator.scaffolding.new_files import Written, read_text, with_requirements, write_all
 
 AUTH_LEVELS: Final = ("anonymous", "function", "admin")
 DURABLE_REQUIREMENT: Final = "azure-functions-durable>=1.7.0,<2"
-_REQUIREMENTS: Final = "requirements.txt"
 # What the host accepts as the name of a function (host, Utility.IsValidFunctionName), without the dash, which no Python
 # name may contain.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,126}")
@@ -72,9 +69,8 @@ def add_function(new: NewFunction) -> Written:
         raise ConfigurationError(
             f"--authlevel is for templates with an HTTP trigger, and '{new.template.name}' has none. Leave it out."
         )
-    script = new.root / (
-        load_settings(new.root, os.environ, overrides={}).settings.get("PYTHON_SCRIPT_FILE_NAME") or APP_FILE
-    )
+    settings = load_settings(new.root, os.environ, overrides={}).settings
+    script = new.root / (settings.get("PYTHON_SCRIPT_FILE_NAME") or APP_FILE)
     if not script.exists() and any(new.root.glob("*/function.json")):
         if new.file is not None:
             raise ConfigurationError(
@@ -91,12 +87,13 @@ def add_function(new: NewFunction) -> Written:
         else:
             contents[test] = new.template.renamed(new.template.test_text(), new.name).encode()
     if new.template.is_durable:
-        requirements = new.root / _REQUIREMENTS
-        text = read_lines(requirements)
-        if not re.search(r"^\s*azure[-_.]functions[-_.]durable\b", text, re.MULTILINE | re.IGNORECASE):
-            contents[requirements] = with_lines(text, [DURABLE_REQUIREMENT]).encode()
+        requirements = new.root / "requirements.txt"
+        contents[requirements] = with_requirements(read_text(requirements), [DURABLE_REQUIREMENT]).encode()
         notes += notes_about_durable_package()
-    notes += _notes_about_settings(new)
+    missing = [name for name in new.template.settings if settings.get(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        notes.append(f'Add the connection to the "Values" of {SETTINGS_FILE}, and to the app in Azure: {names}.')
     created, changed = write_all(contents)
     return Written(created=created, changed=changed, functions=tuple(functions), notes=tuple(notes), snippets={})
 
@@ -110,14 +107,6 @@ def notes_about_durable_package() -> list[str]:
     return [] if is_installed else [f'Install the durable library: pip install "{DURABLE_REQUIREMENT}"']
 
 
-def _notes_about_settings(new: NewFunction) -> list[str]:
-    settings = load_settings(new.root, os.environ, overrides={}).settings
-    missing = [name for name in new.template.settings if settings.get(name) is None]
-    if not missing:
-        return []
-    return [f'Add the connection to the "Values" of {SETTINGS_FILE}, and to the app in Azure: {", ".join(missing)}.']
-
-
 def _in_script(new: NewFunction, script: Path) -> tuple[list[str], dict[Path, bytes], list[str]]:
     """Return the new functions, the files with their new content, and notes, for the v2 programming model."""
     path = script if new.file is None else new.root / new.file
@@ -125,8 +114,11 @@ def _in_script(new: NewFunction, script: Path) -> tuple[list[str], dict[Path, by
         raise ConfigurationError(f"--file: '{new.file}' is no Python file. Its name must end with .py.")
     if not path.resolve().is_relative_to(new.root.resolve()):
         raise ConfigurationError(f"--file: '{new.file}' is not in the folder of the app, '{new.root}'.")
-    text = _template_text(new)
-    functions = _functions_of(text)
+    text = new.template.renamed(new.template.app_text(), new.name)
+    if new.auth_level is not None:
+        text = text.replace("AuthLevel.FUNCTION", f"AuthLevel.{new.auth_level.upper()}")
+    tree = ast.parse(text)
+    functions = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     _refuse_names_of_app(new.root, functions)
     if not path.exists():
         if path == script:
@@ -156,16 +148,12 @@ def _in_script(new: NewFunction, script: Path) -> tuple[list[str], dict[Path, by
             f"'{path}' already uses the name {', '.join(sorted(taken))}. Choose another name, or another file with "
             "--file."
         )
-    source = _with_functions(source, app, text)
+    source = with_imports(source, imports_of(tree))
+    # What is left of a template without its imports and its app object, whose name occurs in decorators only.
+    end = next(node.end_lineno for node in tree.body if isinstance(node, ast.Assign))
+    body = "\n".join(text.split("\n")[end:]).lstrip("\n")
+    source = with_function(source, re.sub(r"^@app\.", f"@{app.variable}.", body, flags=re.MULTILINE))
     return functions, {path: source.content()}, []
-
-
-def _with_functions(source: Source, app: AppObject, text: str) -> Source:
-    """Add the functions and imports of a template's text to a file with an app object."""
-    source = with_imports(source, imports_of(ast.parse(text)))
-    # In a template, `app` occurs in decorators only.
-    body = re.sub(r"^@app\.", f"@{app.variable}.", _body_of(text), flags=re.MULTILINE)
-    return with_function(source, body)
 
 
 def _with_blueprint(new: NewFunction, script: Path, path: Path, text: str) -> tuple[dict[Path, bytes], list[str]]:
@@ -192,25 +180,6 @@ def _with_blueprint(new: NewFunction, script: Path, path: Path, text: str) -> tu
     source = with_imports(source, [replace(imported, is_own=True)])
     source = with_statement(source, f"{app.variable}.register_functions({relative.name}.bp)")
     return contents | {script: source.content()}, []
-
-
-def _template_text(new: NewFunction) -> str:
-    text = new.template.renamed(new.template.app_text(), new.name)
-    if new.auth_level is not None:
-        text = text.replace("AuthLevel.FUNCTION", f"AuthLevel.{new.auth_level.upper()}")
-    return text
-
-
-def _body_of(text: str) -> str:
-    """Return the part of a template below its app object."""
-    tree = ast.parse(text)
-    end = next(node.end_lineno for node in tree.body if isinstance(node, ast.Assign))
-    return "\n".join(text.split("\n")[end:]).lstrip("\n")
-
-
-def _functions_of(text: str) -> list[str]:
-    nodes = [node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return [node.name for node in nodes]
 
 
 def _refuse_names_of_app(root: Path, functions: Sequence[str]) -> None:

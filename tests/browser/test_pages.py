@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from emulator.clock import SystemClock
+from emulator.config.start import StartOptions, configure
+from emulator.host.http.keys.key_store import HOST_SYSTEM_KEYS
+from emulator.host.site import open_keys
 from tests.browser.conftest import ATTACK, Visitor
+from tests.running_apps import run_app, write_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -149,3 +156,23 @@ async def test_the_theme_is_kept(visitor: Visitor) -> None:
     await page.reload()
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
     await page.get_by_role("button", name="Use the light theme").click()
+
+
+async def test_the_page_asks_for_the_key(visitor: Visitor, tmp_path: Path) -> None:
+    folder = write_app(tmp_path)
+    keys = open_keys(configure(StartOptions(app=folder), {}), SystemClock())
+    await keys.put(HOST_SYSTEM_KEYS, "_master", "the-master-key")
+    async with run_app(folder, enable_auth=True) as app:
+        context = await visitor.page.context.browser.new_context()
+        page = await context.new_page()
+        page.set_default_timeout(8000)
+        await page.goto(f"{app.url}/azemu/")
+        await page.get_by_label("Master key").fill("the-master-key")
+        await page.get_by_role("button", name="Continue").click()
+        await page.locator("main h1").wait_for()
+        # A link with the key needs no dialog, and the key does not stay in the address.
+        linked = await context.new_page()
+        await linked.goto(f"{app.url}/azemu/#code=the-master-key")
+        await linked.locator("main h1").wait_for()
+        assert "the-master-key" not in linked.url
+        await context.close()

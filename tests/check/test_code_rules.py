@@ -296,6 +296,42 @@ def flow(context):
 def steps(context):
     yield context.call_activity("work", 1)
 """,
+    "tasks for a generator": HEADER
+    + ACTIVITY
+    + """
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    first = context.call_activity("work", 1)
+    return steps(context, first)
+
+
+def steps(context, task):
+    yield task
+""",
+    "a helper that yields plain values to the orchestrator": orchestrator(
+        """
+        for value in values(context):
+            yield context.call_activity("work", value)
+        """,
+        """
+        def values(context):
+            yield 1
+            yield context.instance_id
+        """,
+    ),
+    "a helper that keeps computed values": orchestrator(
+        """
+        yield context.call_activity("work", square(2))
+        """,
+        """
+        SQUARES = {}
+
+        def square(n):
+            if n not in SQUARES:
+                SQUARES[n] = n * n
+            return SQUARES[n]
+        """,
+    ),
     "comprehension": orchestrator(
         """
         return [(yield context.call_activity("work", each)) for each in range(3)]  # finds AZ304
@@ -402,6 +438,37 @@ def flow2(ctx):
         """,
         'NAME = "work"\nWRONG = "wark"\n',
     ),
+    "names of something else": orchestrator(
+        """
+        for NAME in context.get_input():
+            yield context.call_activity(NAME, 1)
+        jobs.start_new("job")
+        yield context.call_activity("work", Flow())
+        """,
+        """
+        import jobs
+
+        NAME = "wrok"
+
+
+        class Flow:
+            def call_activity(self, name):
+                return self.call_activity("wrok")
+        """,
+    ),
+    "a client of another task hub": HEADER
+    + """
+@app.route(route="start")
+@app.durable_client_input(client_name="client", task_hub="Other")
+async def start(req, client):
+    return client.create_check_status_response(req, await client.start_new("theirs"))
+
+
+@app.route(route="later")
+@app.durable_client_input(client_name="client")
+def later(req, client):
+    return start(req, client)
+""",
     "names in decorators": HEADER
     + """
 @app.activity_trigger(input_name="value", activity="Work")
@@ -454,6 +521,29 @@ def a(req):
 @timed
 def b(req):
     return ""
+""",
+    "parameters that a decorator binds by itself": HEADER
+    + """
+@app.mcp_tool()
+def tool(city, context):
+    return city
+""",
+    "an app that a function gets": """import azure.durable_functions as df
+
+
+def register(app, name):
+    @app.route(route=name)
+    @app.durable_client_input(client_name="client")
+    async def start(req, client):
+        return client.create_check_status_response(req, await client.start_new("flow"))
+
+    @app.orchestration_trigger(context_name="context")
+    def flow(context):
+        yield context.call_activity("wrok")  # finds AZ403
+
+    @app.activity_trigger(input_name="value")
+    def work(value):
+        return value
 """,
     "another framework": "from flask import Flask\n\nweb = Flask(__name__)\n"
     + """
@@ -551,6 +641,92 @@ async def b(timer):
         """
     ),
 }
+
+
+V1 = {
+    "Flow/function.json": '{"bindings": [{"name": "context", "type": "orchestrationTrigger", "direction": "in"}]}',
+    "Flow/__init__.py": """import time
+
+import azure.durable_functions as df
+
+
+def steps(context):
+    yield context.call_activity("Work", time.time())  # finds AZ201
+    yield context.call_activity("Wrok", 1)  # finds AZ403
+
+
+def main(context: str):
+    return df.Orchestrator.create(steps)(context)
+""",
+    "Start/function.json": """{"bindings": [
+        {"name": "req", "type": "httpTrigger", "direction": "in"},
+        {"name": "$return", "type": "http", "direction": "out"},
+        {"name": "starter", "type": "durableClient", "direction": "in"}]}""",
+    "Start/__init__.py": """import azure.durable_functions as df
+
+
+async def main(req, starter):
+    client = df.DurableOrchestrationClient(starter)
+    client.raise_event("id", "x")  # finds AZ405
+    return client.create_check_status_response(req, await client.start_new("Flow"))
+""",
+    "Other/function.json": '{"bindings": [{"name": "context", "type": "orchestrationTrigger", "direction": "in"}]}',
+    "Other/__init__.py": """import azure.durable_functions as df
+
+from ..shared.clock import now
+
+
+def steps(context):
+    context.call_activity("Work", now())  # finds AZ301
+    yield context.call_sub_orchestrator("Flow")
+
+
+main = df.Orchestrator.create(steps)
+""",
+    "shared/clock.py": "import time\n\n\ndef now():\n    return time.time()  # finds AZ201\n",
+    "Work/function.json": '{"bindings": [{"name": "value", "type": "activityTrigger", "direction": "in"}]}',
+    "Work/__init__.py": "def main(value):\n    return value\n",
+}
+
+
+def test_functions_in_folders(tmp_path: Path) -> None:
+    files = {**COMPLETE, **V1}
+    found = [each for each in found_in(write_app(tmp_path, files)) if each.code not in ("AZ409", "AZ410")]
+    assert places_of(found) == marks_of(files), found
+
+
+DURABLE_2 = """import time
+
+import azure.durable_functions as df
+
+app = df.DFApp()
+
+
+@app.route(route="start")
+@app.durable_client_input(client_name="client")
+def start(req, client):
+    return client.schedule_new_orchestration("flow")
+
+
+@app.activity_trigger(input_name="payload")
+def double(ctx, number):
+    return number * 2
+
+
+@app.orchestration_trigger(context_name="ctx")
+def flow(ctx, count):
+    ctx.call_activity("double", input=time.time())  # finds AZ201
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("requirement", ["azure-functions-durable>=2.0.0b3", "azure_functions_durable == 2.1"])
+def test_durable_2_has_other_rules_for_tasks_and_parameters(requirement: str, tmp_path: Path) -> None:
+    files = {**COMPLETE, "function_app.py": DURABLE_2, "requirements.txt": f"{requirement}\n"}
+    found = [each for each in found_in(write_app(tmp_path, files)) if each.code != "AZ410"]
+    assert places_of(found) == marks_of(files)
+    (tmp_path / "requirements.txt").write_text("azure-functions-durable<2\n")
+    assert {"AZ301", "AZ401", "AZ406"} & {each.code for each in found_in(tmp_path)} == {"AZ401", "AZ406"}
 
 
 @pytest.mark.parametrize("name", [*DETERMINISM, *TASKS, *DECLARATIONS])

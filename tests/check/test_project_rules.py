@@ -144,6 +144,8 @@ def test_http_and_timers_need_no_bundle(tmp_path: Path) -> None:
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', []),
         ('{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "node"}}', ["AZ506"]),
         ('{"IsEncrypted": false, "Values": {"A": "1"}}', ["AZ505"]),
+        ('{"IsEncrypted": false, "Value": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ502"]),
+        ('{"IsEncrypted": false, "values": {}, "Host": {"LocalHttPort": 7072, "Other": 1}}', ["AZ502"]),
         ('{"IsEncrypted": true, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}', ["AZ504"]),
         ('{"Values": ', ["AZ504"]),
     ],
@@ -160,10 +162,22 @@ def test_settings_without_a_value(tmp_path: Path) -> None:
     files = {"function_app.py": f'import os\n{source}\nX = os.environ["TOKEN"]  # finds AZ509\n'}
     # In a checkout there is no local.settings.json, and nothing is known about the settings.
     assert check(tmp_path, files) == []
+    timer = '\n\n@app.timer_trigger(arg_name="t", schedule="%Schedule%")\ndef c(t): ...\n'
+    blob = (
+        '\n\n@app.blob_trigger(arg_name="b", path="in-files/{name}", connection="AzureWebJobsStorage")\ndef d(b): ...\n'
+    )
+    assert check(tmp_path, {"function_app.py": source + timer + blob}, load=True) == []
     files["local.settings.json"] = '{"IsEncrypted": false, "Values": {"FUNCTIONS_WORKER_RUNTIME": "python"}}'
     found = check(tmp_path, files)
     assert places_of(found) == marks_of(files)
     assert {finding.message.split("'")[1] for finding in found} == {"Queue", "Orders", "TOKEN"}
+
+
+def test_built_in_store_is_not_created(tmp_path: Path) -> None:
+    values = '{"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "builtin:store.db"}'
+    files = {"local.settings.json": f'{{"IsEncrypted": false, "Values": {values}}}', "function_app.py": PLAIN + QUEUE}
+    assert check(tmp_path, files, load=True) == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".db" or path.name == ".azemu") == []
 
 
 # Packages --------------------------------------------------------------------------------------------------------
@@ -175,11 +189,7 @@ def test_requirements(tmp_path: Path) -> None:
 azure-functions>=1.20
 azure_functions_worker==1.2  # finds AZ604
 azemu  # finds AZ604
--e .  # finds AZ605
-./lib/helpers  # finds AZ605
-shop @ file:///home/me/shop  # finds AZ605
 aiohttp[speedups]>=3; python_version > "3"
-git+https://github.com/example/library
 """,
         "function_app.py": "import aiohttp\nimport multidict\nimport helpers\n" + PLAIN,
         "helpers.py": "import azure.storage.blob  # finds AZ603\nfrom azure import identity  # finds AZ603\n"
@@ -190,6 +200,20 @@ git+https://github.com/example/library
     assert places_of(found) == marks_of(files), found
 
 
+def test_local_requirements(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": """-e .  # finds AZ605
+./lib/helpers  # finds AZ605
+shop @ file:///home/me/shop  # finds AZ605
+shop @ git+https://github.com/example/shop
+--extra-index-url https://example.com/simple
+""",
+        # What these install is not known.
+        "function_app.py": "import requests\n" + PLAIN,
+    }
+    assert places_of(check(tmp_path, files)) == marks_of(files)
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -197,6 +221,9 @@ git+https://github.com/example/library
         ({"function_app.py": "import requests\n" + PLAIN, "pyproject.toml": ""}, []),
         ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "-r other.txt\n"}, []),
         ({"function_app.py": "import requests\n" + PLAIN, "requests.py": ""}, []),
+        ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "azure-functions\n"}, ["AZ603"]),
+        # A package that is not installed here may need any other.
+        ({"function_app.py": "import requests\n" + PLAIN, "requirements.txt": "no-such-package-here\n"}, []),
         # The platform has azure-functions, and Python the rest.
         ({"function_app.py": "import json\n" + PLAIN}, []),
     ],
@@ -305,6 +332,22 @@ def test_app_that_cannot_be_loaded(source: str, line: int, text: str, tmp_path: 
     assert (error.file, error.line) == ("function_app.py", line)
     assert text in error.message
     assert str(tmp_path) not in error.message
+
+
+def test_function_that_is_registered_twice(tmp_path: Path) -> None:
+    source = PLAIN + '\n\n@app.function_name("a")\n@app.route(route="b")\ndef b(req):\n    return ""\n'
+    [error] = check(tmp_path, {"function_app.py": source}, load=True)
+    assert error.code == "AZ101"
+    assert "function_app.py:6 and function_app.py:11" in error.message
+
+
+def test_app_that_only_azure_can_load(tmp_path: Path) -> None:
+    trigger = (
+        '\n\n@app.generic_trigger(arg_name="v", type="activityTrigger", durableRequiresGrpc=True)\ndef b(v): ...\n'
+    )
+    found = check(tmp_path, {"function_app.py": PLAIN + trigger}, load=True)
+    assert codes(found) == ["AZ107", "AZ409"]
+    assert "azure-functions-durable" in found[0].message
 
 
 def test_file_that_is_no_python_is_found_without_import(tmp_path: Path) -> None:

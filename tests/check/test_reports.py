@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from emulator.check.findings import RULES
+from emulator.cli.arguments import CommandLine, parse
 from emulator.cli.command import main
 from tests.check.apps import COMPLETE, HEADER, write_app
 from tests.processes import run
@@ -76,6 +78,14 @@ def test_json_is_the_only_output_although_the_app_prints(app: Path, capsys: pyte
     }
 
 
+def test_columns_are_characters(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = SOURCE.replace("    yield\n", '    "\\d\x0c äöü"; yield 5\n')
+    (app / "function_app.py").write_text("# -*- coding: utf-8 -*-\r\n" + source, encoding="utf-8", newline="")
+    main(["check", "--app", str(app), "--no-import", "--json"])
+    [error] = [each for each in json.loads(capsys.readouterr().out)["findings"] if each["level"] == "error"]
+    assert (error["line"], error["column"]) == (16, 16)
+
+
 def test_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--rules"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RULES)
@@ -126,6 +136,17 @@ def check_sarif(log: Any) -> None:
                 assert physical["artifactLocation"]["uriBaseId"] in each["originalUriBaseIds"]
                 assert physical["region"]["startLine"] >= 1
                 assert physical["region"].get("startColumn", 1) >= 1
+
+
+def test_hooks_for_pre_commit_are_commands() -> None:
+    hooks = yaml.safe_load((Path(__file__).parents[2] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert [hook["id"] for hook in hooks] == ["azemu-check", "azemu-check-import"]
+    for hook in hooks:
+        program, *words = hook["entry"].split()
+        assert program == "azemu"
+        assert isinstance(parse(words), CommandLine)
+        assert not hook["pass_filenames"]
+        assert re.search(hook["files"], "api/function_app.py")
 
 
 def test_command_ends_although_the_app_has_started_a_thread(app: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,8 +75,9 @@ def durable(served: Commands, capsys: pytest.CaptureFixture[str]) -> Commands:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """One host for all tests of this module, with keys."""
-    app = write_app(tmp_path_factory.mktemp("app"), DURABLE_APP, APP)
-    with started(app, "--storage", "builtin:memory", "--enable-auth", "--no-reload") as host:
+    folder = tmp_path_factory.mktemp("app")
+    app = write_app(folder, DURABLE_APP, APP, settings={"AzureWebJobsStorage": f"builtin:{folder / 'store.db'}"})
+    with started(app, "--enable-auth", "--no-reload") as host:
         host.wait_for("approve: ")
         host.wait_for("For detailed output")
         yield Commands(app)
@@ -163,6 +166,23 @@ def test_lists_are_filtered_and_read_page_by_page(durable: Commands, monkeypatch
     assert "@counter" not in durable("list", "--top", "0").out
 
 
+class Terminal(io.StringIO):
+    """Standard input at which a user types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_asked_before_instances_are_purged(durable: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert durable("start", "greet", "x", "--id", "asked-1", "--wait").code == 0
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    refused = durable("purge", "asked-1")
+    assert refused.code == 1
+    assert re.fullmatch(r"Delete 1 instance of the host at port \d+\? \[y/N\] Nothing was deleted\.\n", refused.err)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert durable("purge", "--prefix", "asked-").err.endswith("[y/N] Deleted 1 instance.\n")
+
+
 def test_instances_that_have_ended_are_purged(durable: Commands) -> None:
     for name in ("purge-1", "purge-2", "purge-3"):
         assert durable("start", "greet", "x", "--id", name, "--wait").code == 0
@@ -233,35 +253,38 @@ def test_what_does_not_work_is_explained(durable: Commands, words: tuple[str, ..
     assert message in done.err
 
 
-def test_a_hub_is_read_and_deleted_when_its_host_has_stopped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_hub_is_read_and_deleted_without_a_host(
+    durable: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app = write_app(
-        tmp_path / "app", DURABLE_APP, APP, settings={"AzureWebJobsStorage": f"builtin:{tmp_path / 'store.db'}"}
-    )
-    durable = Commands(app, capsys)
-    none = durable("list")
+    assert durable("start", "greet", "Ada", "--id", "old-1", "--wait").out == "Hello Ada\n"
+    refused = durable("delete-hub", "--yes")
+    assert refused.code == 1
+    assert refused.err.startswith("The host of this app runs at port ")
+    # Also with another app's folder: the leases in the hub name the host.
+    other = Commands(write_app(tmp_path / "other", DURABLE_APP, APP), capsys)
+    used = ("--storage", f"builtin:{durable.app / 'store.db'}")
+    refused = other("delete-hub", "--yes", *used)
+    assert refused.code == 1
+    assert "is used by the running host" in refused.err
+    assert other("show", "old-1", "--json", *used).json["instance"]["output"] == "Hello Ada"
+
+    own = ("--storage", f"builtin:{tmp_path / 'store.db'}")
+    none = other("list", *own)
     assert (none.code, none.err.split(" at ")[0]) == (1, "There is no built-in store")
     assert not (tmp_path / "store.db").exists()
-    with started(app, "--no-reload") as host:
-        host.wait_for("For detailed output")
-        assert durable("start", "greet", "Ada", "--id", "old-1", "--wait").out == "Hello Ada\n"
-        refused = durable("delete-hub", "--yes")
-        assert refused.code == 1
-        assert refused.err.startswith("The host of this app runs at port ")
-        host.interrupt()
-        host.wait()
-    listed = durable("list", "--json")
-    assert [item["instanceId"] for item in listed.json["instances"]] == ["old-1"]
-    assert listed.err.startswith('No host of this app is running. Using the task hub "')
-    assert durable("show", "old-1", "--json").json["instance"]["output"] == "Hello Ada"
     # The next host runs it.
-    assert durable("start", "greet", "Bob", "--id", "new-1").out == "new-1\n"
-    assert durable("show", "new-1", "--json").json["instance"]["runtimeStatus"] == "Pending"
-    assert durable("terminate", "new-1").code == 0
-    assert durable("purge", "old-1").err.endswith("Deleted 1 instance.\n")
-    unconfirmed = durable("delete-hub")
+    assert other("start", "greet", "Bob", "--id", "new-1", *own).out == "new-1\n"
+    listed = other("list", "--json", *own)
+    assert [(item["instanceId"], item["runtimeStatus"]) for item in listed.json["instances"]] == [("new-1", "Pending")]
+    assert listed.err.startswith('Using the task hub "')
+    terminated = other("terminate", "new-1", *own)
+    assert terminated.err.endswith("\nSent 'terminate' to new-1. It takes effect when a host of this task hub runs.\n")
+    unconfirmed = other("delete-hub", *own)
     assert unconfirmed.code == 1
     assert "Confirm it with --yes." in unconfirmed.err
-    assert durable("delete-hub", "--yes").code == 0
-    assert "There is no task hub" in durable("list").err
+    assert other("delete-hub", "--yes", *own).code == 0
+    assert "There is no task hub" in other("list", *own).err
+    settings = {"IsEncrypted": False, "Values": {"AzureWebJobsStorage": own[1]}}
+    (other.app / "local.settings.json").write_text(json.dumps(settings))
+    assert other("start", "greet", "Eve", "--id", "new-2").err.startswith("No host of this app is running. Using the ")
+    assert other("list", "--hub", "Other").err.endswith("for another storage --storage STORAGE.\n")

@@ -30,7 +30,7 @@ def test_a_host_is_found_by_its_folder_until_it_stops(tmp_path: Path, capsys: py
         code = main(["invoke", "where", "--app", str(folder)])
         return (code, *capsys.readouterr())
 
-    with started(app) as first:
+    with started(app, "--no-reload") as first:
         port = first.wait_for(r"http://localhost:(\d+)/")[1]
         [record] = (app / ".azemu" / "ports").glob("*.json")
         if sys.platform != "win32":
@@ -46,20 +46,6 @@ def test_a_host_is_found_by_its_folder_until_it_stops(tmp_path: Path, capsys: py
         assert (code, out) == (1, "")
         assert err.startswith(f"No host of the app in {other} is running.")
 
-        with started(app, "--no-reload", "--dashboard-path", "none") as second:
-            second_port = second.wait_for(r"http://localhost:(\d+)/")[1]
-            code, out, err = where(app)
-            assert (code, out) == (0, f"localhost:{second_port}")
-            assert f"at the ports {second_port}, {port}. Using port {second_port}, which was started last" in err
-            for command in ("open", "logs"):
-                assert main([command, "--app", str(app)]) == 1
-                assert (
-                    f"The host at port {second_port} was started with --dashboard-path none" in capsys.readouterr().err
-                )
-            second.interrupt()
-            second.wait()
-        assert where(app) == (0, f"localhost:{port}", "")
-
         # A folder that cannot be written has no records.
         record.unlink()
         (app / "local.settings.json").write_text(json.dumps(settings))
@@ -68,6 +54,28 @@ def test_a_host_is_found_by_its_folder_until_it_stops(tmp_path: Path, capsys: py
         first.wait()
     assert list((app / ".azemu" / "ports").glob("*.json")) == []
     assert where(app)[0] == 1
+
+
+@pytest.mark.soak
+def test_of_two_hosts_the_newest_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path / "app", HTTP_APP, APP)
+    # With and without a supervisor, which writes the record in another process.
+    with started(app) as first, started(app, "--no-reload", "--dashboard-path", "none") as second:
+        ports = [host.wait_for(r"http://localhost:(\d+)/")[1] for host in (first, second)]
+        assert main(["invoke", "where", "--app", str(app)]) == 0
+        out, err = capsys.readouterr()
+        assert out == f"localhost:{ports[1]}"
+        assert f"at the ports {ports[1]}, {ports[0]}. Using port {ports[1]}, which was started last" in err
+        for command in ("open", "logs"):
+            assert main([command, "--app", str(app)]) == 1
+            assert f"The host at port {ports[1]} was started with --dashboard-path none" in capsys.readouterr().err
+        second.interrupt()
+        second.wait()
+        assert main(["invoke", "where", "--app", str(app)]) == 0
+        assert capsys.readouterr() == (f"localhost:{ports[0]}", "")
+        first.interrupt()
+        first.wait()
+    assert list((app / ".azemu" / "ports").glob("*.json")) == []
 
 
 def test_a_command_outside_of_an_app_asks_for_the_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

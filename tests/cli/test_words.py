@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from emulator.cli.arguments import parse
 from emulator.cli.start_arguments import parse_start
-from tests.processes import run
+from tests.processes import environment, run
 from tests.running_apps import write_app
 
 
@@ -117,6 +119,21 @@ def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path:
     done = run(*words, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert " to ??.jsonl" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe in another way")
+def test_output_that_is_not_read_to_its_end_is_no_error(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "azemu", "completion", "fish"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_python_arguments_may_begin_with_a_dash() -> None:

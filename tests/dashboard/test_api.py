@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ async def test_functions_have_their_invocations_outputs_and_samples(app: AppUnde
     assert (functions["flow"]["succeeded"], functions["bus"]["isManual"]) == (2, True)
     [run] = (await read(app, "functions/double/runs"))["runs"]
     assert (run["state"], run["input"], run["result"], run["instanceId"]) == ("Succeeded", "21", "42", "one")
+    [start] = (await read(app, "functions/start/runs"))["runs"]
+    assert start["input"].startswith("POST http://")
+    assert start["result"].startswith("202, ")
     [output] = (await read(app, "functions/bus/outputs"))["outputs"]
     assert (output["value"], output["sent"]) == ("from the bus: hello", False)
     assert (await read(app, "functions/items"))["sample"]["path"] == "/api/items/1"
@@ -227,3 +231,30 @@ async def test_an_account_in_azure_is_only_read(tmp_path: Path) -> None:
     # With the option the request passes, to a check that sends nothing.
     async with run_app(folder, dashboard_writes=True) as app:
         assert (await app.post(path, "{}")).status == 400
+
+
+async def test_virtual_time_passes_on_demand(app: AppUnderTest) -> None:
+    await app.put_message("orders", "later", hidden=timedelta(hours=2))
+    begun = app.now
+
+    async def advance(seconds: float | None) -> int:
+        # Not a method of the app, during which time does not pass.
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(f"{app.dashboard_url}api/time/advance", json={"seconds": seconds}) as response,
+        ):
+            return response.status
+
+    assert (await advance(3600), app.now - begun) == (200, timedelta(hours=1))
+    assert [line.message for line in app.logs] == []
+    assert await advance(None) == 200
+    assert app.now - begun >= timedelta(hours=2)
+    await app.settle()
+    assert [line.message for line in app.logs] == ["received later"]
+    assert await advance(-1) == 400
+
+
+async def test_real_time_has_no_clock_to_turn(app_folder: Path) -> None:
+    async with run_app(app_folder) as app:
+        assert (await app.get("/azemu/api/home")).json()["isVirtualTime"] is False
+        assert (await app.post("/azemu/api/time/advance", "{}")).status == 404

@@ -83,6 +83,22 @@ def test_lines_are_added_to_existing_lists(tmp_path: Path) -> None:
     assert "local.settings.json" in lines
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            b"azure-functions==1.21.0\r\nrequests",
+            b"azure-functions==1.21.0\r\nrequests\r\nazure-functions-durable>=1.7.0,<2\r\n",
+        ),
+        (b"Azure_Functions_Durable >= 1.2\n", b"Azure_Functions_Durable >= 1.2\nazure-functions\n"),
+    ],
+)
+def test_packages_that_are_required_already_are_not_added(tmp_path: Path, before: bytes, after: bytes) -> None:
+    (tmp_path / "requirements.txt").write_bytes(before)
+    azemu("init", tmp_path, "--template", "durable")
+    assert (tmp_path / "requirements.txt").read_bytes() == after
+
+
 @pytest.mark.parametrize("where", ["git", "option"])
 def test_launch_files_are_in_the_workspace(tmp_path: Path, where: str) -> None:
     app = tmp_path / "services" / "mail"

@@ -162,6 +162,15 @@ def test_folder_without_a_script_gets_one(tmp_path: Path) -> None:
     passes_its_test(tmp_path, "work")
 
 
+def test_names_of_methods_and_helpers_are_free(tmp_path: Path) -> None:
+    helpers = (
+        "import functools\n\n@functools.cache\ndef hails(): ...\n\nclass Box:\n    @property\n    def greet(self): ..."
+    )
+    app = write_app(tmp_path / "app", "import azure.functions as func\n\napp = func.FunctionApp()\n", helpers=helpers)
+    azemu("new", "http", "greet", "--app", app)
+    azemu("new", "durable", "hails", "--app", app)
+
+
 def test_spellings_of_core_tools_are_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = app_with(tmp_path, "import azure.functions as func\n\napp = func.FunctionApp()\n")
     azemu("new", "--template", "HTTP trigger", "--name", "greet", "--authlevel", "Anonymous", "--script-root", app)

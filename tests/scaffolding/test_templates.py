@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from emulator.scaffolding.catalogue import app_templates, function_templates
+from emulator.scaffolding.catalogue import Template, app_templates, function_templates
 from emulator.testing import start_sync
 from tests.folders import ANSWER, http_trigger, write_function, write_host_json
 from tests.processes import environment
@@ -43,6 +44,19 @@ def test_every_new_function_passes_its_tests(tmp_path: Path, model: str) -> None
             for template in templates:
                 for test in written_tests(root / "tests" / f"test_{names[template]}.py"):
                     test(running)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("template", app_templates(), ids=lambda template: template.name)
+def test_azemu_check_finds_nothing_in_a_new_app(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: Template
+) -> None:
+    azemu("init", tmp_path, "--template", template.name)
+    capsys.readouterr()
+    azemu("check", "--app", tmp_path, "--json")
+    codes = {finding["code"] for finding in json.loads(capsys.readouterr().out)["findings"]}
+    # Functions that azemu runs by `azemu invoke` only, and connections that the user has to set.
+    assert codes <= ({"AZ108", "AZ509"} if template.settings else {"AZ104"} if template.name == "empty" else set())
 
 
 @pytest.mark.soak

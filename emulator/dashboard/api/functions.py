@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.manual_invocation import NoSuchFunction, find_function
 from emulator.host.port import Function
 from emulator.host.recording import Run
-from emulator.worker.port import Binding, member_of
+from emulator.worker.port import member_of
 
 # What says most about a trigger, by member of its binding.
 _DETAILS: Final = (
@@ -59,7 +58,19 @@ def functions_routes(parts: DashboardParts) -> list[Route]:
                 "isManual": manual is not None and manual.is_manual,
                 "suppliedInputs": [binding.name for binding in manual.inputs] if manual is not None else [],
                 "capturedOutputs": [binding.name for binding in manual.outputs] if manual is not None else [],
-                "bindings": [_binding(binding) for binding in found.metadata.bindings],
+                "bindings": [
+                    {
+                        "name": binding.name,
+                        "type": binding.type,
+                        "direction": binding.direction,
+                        "properties": {
+                            name: value
+                            for name, value in binding.properties.items()
+                            if name not in ("name", "type", "direction")
+                        },
+                    }
+                    for binding in found.metadata.bindings
+                ],
                 "sample": sample_of(found, _path(parts, found)),
             }
         )
@@ -102,7 +113,7 @@ def run_members(run: Run) -> dict[str, Any]:
 def _members(parts: DashboardParts, function: Function) -> dict[str, Any]:
     counts = parts.recording.counts(function.name)
     ended = counts.succeeded + counts.failed
-    trigger, error = function.trigger, function.metadata.load_error
+    trigger, error, source = function.trigger, function.metadata.load_error, function.metadata.source
     details = [str(value) for name in _DETAILS if (value := member_of(trigger.properties, name))]
     http = {}
     if is_http(function):
@@ -115,7 +126,8 @@ def _members(parts: DashboardParts, function: Function) -> dict[str, Any]:
         **http,
         "state": "Error" if error else "Disabled" if function.disabled else "OK",
         "reason": error,
-        "source": _source(parts, function),
+        # With a path from the app's folder.
+        "source": source and source.removeprefix(f"{parts.configuration.root}{os.sep}"),
         "succeeded": counts.succeeded,
         "failed": counts.failed,
         "running": sum(run.function == function.name for run in parts.recording.running),
@@ -131,20 +143,3 @@ def _path(parts: DashboardParts, function: Function) -> str | None:
     prefix = parts.configuration.host.section(HttpOptions).route_prefix.strip("/")
     route = str(member_of(function.trigger.properties, "route") or function.name).strip("/")
     return "/" + "/".join(part for part in (prefix, route) if part)
-
-
-def _binding(binding: Binding) -> Mapping[str, Any]:
-    return {
-        "name": binding.name,
-        "type": binding.type,
-        "direction": binding.direction,
-        "properties": {
-            name: value for name, value in binding.properties.items() if name not in ("name", "type", "direction")
-        },
-    }
-
-
-def _source(parts: DashboardParts, function: Function) -> str | None:
-    """Return `file:line` of a function, with a path from the app's folder."""
-    source = function.metadata.source
-    return source and source.removeprefix(f"{parts.configuration.root}{os.sep}")

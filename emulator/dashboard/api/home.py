@@ -19,7 +19,6 @@ from emulator.durable.azurestorage.partitioning.table_partitions import read_par
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
-from emulator.host.recording import Line
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import NotFound, StorageAccount
@@ -36,6 +35,12 @@ def home_routes(parts: DashboardParts) -> list[Route]:
     async def state(call: HttpCall) -> web.Response:
         host, configuration, recording = parts.host, parts.configuration, parts.recording
         running = recording.running
+        # The host logs two lines for an invocation that has failed; this one does not say why.
+        errors = [line for line in recording.errors if not line.message.startswith("Executed 'Functions.")]
+        try:
+            storage = parts.accounts(DEFAULT_CONNECTION).description
+        except ConfigurationError:
+            storage = None
         return json_response(
             {
                 "state": host.status.state.value,
@@ -50,7 +55,8 @@ def home_routes(parts: DashboardParts) -> list[Route]:
                 "port": parts.port,
                 "startedAt": utc_text(parts.started_at),
                 "now": utc_text(parts.clock.now()),
-                "storage": _storage(parts),
+                "isVirtualTime": parts.time is not None,
+                "storage": storage,
                 "storageIsLocal": parts.accounts.is_emulated(DEFAULT_CONNECTION),
                 "mayWrite": parts.may_write(),
                 "taskHub": parts.durable_options.hub_name if parts.is_durable else None,
@@ -60,30 +66,16 @@ def home_routes(parts: DashboardParts) -> list[Route]:
                 "failedInvocations": sum(recording.counts(name).failed for name in recording.functions),
                 "running": [run_members(run) for run in running[:_MAX_RUNNING]],
                 "runningCount": len(running),
-                "recentErrors": [line_members(line) for line in _latest_errors(parts)],
+                "recentErrors": [line_members(line) for line in errors[: -_MAX_ERRORS - 1 : -1]],
             }
         )
 
-    async def storage(call: HttpCall) -> web.Response:
+    async def storage_state(call: HttpCall) -> web.Response:
         # One that cannot be reached must not hide what is known of the others.
         queues, partitions = await asyncio.gather(_queues(parts), _partitions(parts))
         return json_response({**queues, **partitions})
 
-    return [endpoint("GET", "home", state), endpoint("GET", "home/storage", storage)]
-
-
-def _latest_errors(parts: DashboardParts) -> Sequence[Line]:
-    """Return the last errors, the latest first."""
-    # The host logs two lines for an invocation that has failed; this one does not say why.
-    errors = [line for line in parts.recording.errors if not line.message.startswith("Executed 'Functions.")]
-    return errors[: -_MAX_ERRORS - 1 : -1]
-
-
-def _storage(parts: DashboardParts) -> str | None:
-    try:
-        return parts.accounts(DEFAULT_CONNECTION).description
-    except ConfigurationError:
-        return None
+    return [endpoint("GET", "home", state), endpoint("GET", "home/storage", storage_state)]
 
 
 async def _queues(parts: DashboardParts) -> Mapping[str, Any]:

@@ -101,7 +101,7 @@ def _filter(call: HttpCall, parts: DashboardParts) -> Callable[[Line], bool]:
             and (not invocation or line.invocation_id == invocation)
             and (not quiet or shown.allows(line.category, LogLevel(line.level_name), line.message))
             and (not text or text in line.message.lower())
-            and not (without_replays and (line.is_replay or _tells_of_replay(line)))
+            and not (without_replays and (line.is_replay or (" IsReplay: True." in line.message and _is_durable(line))))
         )
 
     return accepts
@@ -110,8 +110,8 @@ def _filter(call: HttpCall, parts: DashboardParts) -> Callable[[Line], bool]:
 def _concerns(line: Line, instance: str) -> bool:
     if line.instance_id is not None:
         return line.instance_id == instance
-    return line.message.startswith(f"{instance}:") and line.category == _DURABLE
+    return line.message.startswith(f"{instance}:") and _is_durable(line)
 
 
-def _tells_of_replay(line: Line) -> bool:
-    return " IsReplay: True." in line.message and line.category == _DURABLE
+def _is_durable(line: Line) -> bool:
+    return line.category == _DURABLE

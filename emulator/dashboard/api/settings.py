@@ -48,11 +48,23 @@ def settings_routes(parts: DashboardParts) -> list[Route]:
     """Return the endpoints `settings` and `settings/value`."""
 
     async def settings(call: HttpCall) -> web.Response:
+        configuration = parts.configuration
+        start = {
+            "app": str(configuration.root),
+            "address": configuration.address,
+            "port": parts.port,
+            "enableAuth": configuration.enable_auth,
+            "cors": list(configuration.cors.origins) if configuration.cors else None,
+            "hostNames": sorted(configuration.host_names),
+            "dashboardPath": configuration.dashboard_path,
+            "dashboardWrites": configuration.dashboard_writes,
+            "processId": os.getpid(),
+        }
         return json_response(
             {
                 "hostJson": list(_host_json(parts)),
                 "settings": list(_app_settings(parts)),
-                "start": _start_options(parts),
+                "start": start,
                 "mayReveal": parts.may_write(),
             }
         )
@@ -165,18 +177,3 @@ def _referenced(parts: DashboardParts) -> Iterator[str]:
                 if name.lower().endswith("connection"):
                     yield value
                 yield from re.findall(r"%([^%]+)%", value)
-
-
-def _start_options(parts: DashboardParts) -> Mapping[str, Any]:
-    configuration = parts.configuration
-    return {
-        "app": str(configuration.root),
-        "address": configuration.address,
-        "port": parts.port,
-        "enableAuth": configuration.enable_auth,
-        "cors": list(configuration.cors.origins) if configuration.cors else None,
-        "hostNames": sorted(configuration.host_names),
-        "dashboardPath": configuration.dashboard_path,
-        "dashboardWrites": configuration.dashboard_writes,
-        "processId": os.getpid(),
-    }

@@ -30,7 +30,7 @@ from emulator.host.sending import message_encoding, put_message
 from emulator.instant import Instant
 from emulator.polling.message_listener import put_creating
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
-from emulator.storage.port import ZERO, Int64, NotFound, PopReceiptMismatch, Queue, QueueMessage, Row, StorageAccount
+from emulator.storage.port import ZERO, Int64, NotFound, PopReceiptMismatch, Queue, QueueMessage, StorageAccount
 from emulator.worker.port import member_of
 
 _PEEKED: Final = 32
@@ -129,13 +129,9 @@ class _Queues:
             if index < _MAX_COUNTED_QUEUES:
                 with suppress(NotFound):
                     count = await account.queue(name).count()
-            listed.append({"name": name, "messages": count, "kind": self._kind(name)})
+            kind = "taskHub" if self._is_of_hub(name) else "poison" if name.endswith(POISON) else "other"
+            listed.append({"name": name, "messages": count, "kind": kind})
         return json_response({"queues": listed, "isComplete": len(names) < _MAX_NAMES})
-
-    def _kind(self, name: str) -> str:
-        if self._is_of_hub(name):
-            return "taskHub"
-        return "poison" if name.endswith(POISON) else "other"
 
     def _is_of_hub(self, name: str) -> bool:
         names = self._parts.hub_names
@@ -304,16 +300,16 @@ class _Tables:
             limit=max(number_of(call, "limit", _PAGE, highest=_MAX_PAGE), 1),
             continuation=query.get("continuation") or None,
         )
-        return json_response({"rows": [_row(row) for row in page.rows], "continuation": page.continuation})
-
-
-def _row(row: Row) -> Mapping[str, Any]:
-    return {
-        "PartitionKey": row.partition_key,
-        "RowKey": row.row_key,
-        "Timestamp": None if row.timestamp is None else utc_text(row.timestamp.datetime),
-        **{name: _value(value) for name, value in row.properties.items()},
-    }
+        rows = [
+            {
+                "PartitionKey": row.partition_key,
+                "RowKey": row.row_key,
+                "Timestamp": None if row.timestamp is None else utc_text(row.timestamp.datetime),
+                **{name: _value(value) for name, value in row.properties.items()},
+            }
+            for row in page.rows
+        ]
+        return json_response({"rows": rows, "continuation": page.continuation})
 
 
 def _value(value: object) -> Any:

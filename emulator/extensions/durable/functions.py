@@ -6,7 +6,7 @@ triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRAT
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -85,6 +85,10 @@ class DurableFunctions:
     ) -> None:
         """Register a function. `source`: its `file:line`. `load_error`: why every call of it fails."""
         self._functions[kind][name.lower()] = _Registered(name, invoke, source, load_error)
+
+    def names(self, kind: FunctionKind) -> Sequence[str]:
+        """Return the names by which functions of this kind are called."""
+        return [function.name for function in self._functions[kind].values()]
 
     def source(self, kind: FunctionKind, name: str) -> str | None:
         """Return `file:line` of a function if it is known."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import queue
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -34,6 +35,8 @@ _log = get_logger(__name__)
 
 # Operations per transaction. The first of them waits until the last one is executed.
 _MAX_GROUP = 200
+# With so much free space a disk is no longer full.
+_FREE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class FileDatabase:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._data_version = 0
+        self._is_full = False
         self._connection = open_file(path, synchronous)
         try:
             with explain_errors(path, StorageUnavailable):
@@ -75,7 +79,7 @@ class FileDatabase:
             self._connection.close()
             raise
         self.tokens = TokenSource(opening)
-        self._inode = _inode(path)
+        self._inode, self._beside = _inode(path), _inodes_beside(path)
         # A daemon: it must not keep a process alive that ends without closing the account.
         self._thread = threading.Thread(target=self._run_thread, name=f"storage {path.name}", daemon=True)
         self._thread.start()
@@ -120,8 +124,9 @@ class FileDatabase:
             if isinstance(job.error, StorageOutage):
                 # The thread executes one operation after the other, so none is older than the last response.
                 service.unanswered(since=service.responses)
+                self._is_full = self._is_full or _says_full(job.error.__cause__)
                 job.error = service.error(str(job.error))
-            elif not isinstance(job.error, StorageUnreachable):
+            elif not isinstance(job.error, StorageUnreachable) and not (job.writes and self._is_still_full()):
                 service.answered()
             if job.future.done():
                 continue
@@ -129,6 +134,13 @@ class FileDatabase:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+    def _is_still_full(self) -> bool:
+        """Return whether the disk has been full and still is. Small changes may fit into pages that the file has."""
+        if self._is_full:
+            with suppress(OSError):
+                self._is_full = shutil.disk_usage(self._path.parent).free < _FREE_BYTES
+        return self._is_full
 
     # On the thread -----------------------------------------------------------------------------------------------
 
@@ -185,6 +197,11 @@ class FileDatabase:
                     self._path,
                 )
             else:
+                # The old file's log would be taken for changes of the new one. If another process has written the new
+                # one, the files beside it are others.
+                for beside, old in self._beside.items():
+                    if old is not None and _inode(beside) == old:
+                        beside.unlink(missing_ok=True)
                 _log.warning(
                     "The built-in storage %s was deleted or replaced by another program while the host uses it. From "
                     "now on the host uses the new file.",
@@ -198,7 +215,7 @@ class FileDatabase:
         # SQLite deletes the `-wal` file when it closes a database, but not if that is no longer the file of its name.
         with suppress(sqlite3.Error):
             self._connection.close()
-        self._connection, self._inode = connection, _inode(self._path)
+        self._connection, self._inode, self._beside = connection, _inode(self._path), _inodes_beside(self._path)
         # No version of a new connection: what was read from the old one may be outdated.
         self._data_version = -1
 
@@ -235,6 +252,15 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _inodes_beside(path: Path) -> dict[Path, tuple[int, int] | None]:
+    """Return the files that SQLite keeps beside an open file, with what tells them from others of the same name."""
+    return {beside: _inode(beside) for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))}
+
+
+def _says_full(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+
+
 def _write_copy(connection: sqlite3.Connection, path: Path) -> None:
     """Write the content of an open database to a file. Leaves a file alone that exists by now. Raises OSError."""
     make_private_folder(path.parent)
@@ -245,8 +271,8 @@ def _write_copy(connection: sqlite3.Connection, path: Path) -> None:
         if path.exists():
             return
         # What is left beside the deleted file belongs to it, and would be taken for changes of the new one.
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for beside in _inodes_beside(path):
+            beside.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
             with open(draft, "xb", opener=owner_only):

@@ -37,7 +37,8 @@ export function useLogLines(filter, paused = false) {
     publish.current = show;
     const stop = follow("logs", () => ({ ...JSON.parse(text), follow: true, after: last, last: MAX_LINES }), {
       onEvent: (line) => {
-        // A restarted host counts from 1 again, but the connection then begins anew, too.
+        // A restarted host counts from 1 again.
+        if (line.seq <= last) lines = [];
         last = line.seq;
         waiting += 1;
         lines.push(line);
@@ -45,8 +46,6 @@ export function useLogLines(filter, paused = false) {
         frame ??= requestAnimationFrame(show);
       },
       onState: (name, error) => {
-        if (name === "closed" && !error) last = 0;
-        if (name === "open" && last === 0) lines = [];
         setState((old) => ({ ...old, open: name === "open", error: error ?? null }));
       },
     });

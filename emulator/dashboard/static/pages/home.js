@@ -5,6 +5,7 @@ import { useData } from "../api.js";
 import { Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";
+import { VirtualTime } from "../components/virtual_time.js";
 import { clockTime, count } from "../format.js";
 import { address } from "../router.js";
 
@@ -77,6 +78,7 @@ export default function HomePage() {
         <${Queues} ...${storage} />
       </${Panel}>
     </div>
+    ${data.isVirtualTime && html`<${VirtualTime} />`}
     ${data.running.length > 0 &&
     html`<${Panel} title="Running invocations" flush>
       <${Runs} runs=${data.running} showFunction showInput=${false} />

@@ -1,21 +1,34 @@
-"""`azemu keys` and `azemu open`."""
+"""`azemu keys`, `azemu open` and `azemu logs`, for one running host."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emulator.cli.command import main
-from tests.processes import get, started
+from tests.processes import environment, get, started
 from tests.running_apps import HTTP_APP, write_app
 
 APP = """
 @app.route(route="greet", auth_level=func.AuthLevel.FUNCTION)
 def greet(req: func.HttpRequest):
+    return "hello"
+
+@app.route(route="warn")
+def warn(req: func.HttpRequest):
+    logging.warning("a\\x1b[31m line")
+    return "hello"
+
+@app.route(route="other")
+def other(req: func.HttpRequest):
+    logging.warning("of another function")
     return "hello"
 """
 
@@ -112,3 +125,56 @@ def test_the_dashboard_is_opened_with_the_key_in_the_fragment(
     assert err == "No browser could be started. Open the URL yourself.\n"
     assert json.loads(run("open", "--no-browser", "--json")[1]) == {"version": 1, "url": url}
     assert opened == [url]
+
+
+def test_log_lines_are_filtered_and_followed(run: Run, app: Path, port: str) -> None:
+    for function in ("warn", "other"):
+        assert run("invoke", function)[:2] == (0, "hello")
+    # Control characters of a message would change the terminal.
+    [line] = run("logs", "--function", "WARN", "--level", "warning")[1].splitlines()
+    assert line.endswith("] a[31m line")
+    logged = json.loads(run("logs", "--level", "Warning", "--last", "1", "--json")[1])
+    assert logged["version"] == 1
+    assert [(line["level"], line["message"]) for line in logged["lines"]] == [("Warning", "of another function")]
+    with following(app, "--function", "warn", "--level", "Warning") as lines:
+        assert next(lines)["message"] == "a\x1b[31m line"
+        run("invoke", "warn")
+        assert next(lines)["message"] == "a\x1b[31m line"
+    assert run("logs", "--level", "loud")[0] == 2
+
+
+@contextmanager
+def following(app: Path, *words: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """Run `azemu logs --follow`. Yields the lines that it prints; after them, it must have ended without an error."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azemu", "logs", "--follow", "--json", *words],
+        cwd=app,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield map(json.loads, process.stdout)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.soak
+def test_a_log_is_followed_across_a_restart_until_the_host_stops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = write_app(tmp_path / "app", HTTP_APP, APP)
+    with started(app) as host:
+        host.wait_for("For detailed output")
+        assert main(["invoke", "warn", "--app", str(app)]) == 0
+        with following(app, "--function", "warn", "--level", "Warning") as lines:
+            assert next(lines)["message"] == "a\x1b[31m line"
+            write_app(app, HTTP_APP, APP.replace("a\\x1b[31m line", "new line"))
+            host.wait_for("Restarting the host")
+            assert main(["invoke", "warn", "--app", str(app)]) == 0
+            assert next(lines)["message"] == "new line"
+            host.interrupt()
+            assert list(lines) == []
