@@ -99,7 +99,7 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
         trouble = [
             asyncio.create_task(_trouble(host, clock, Choices(seed, f"trouble of {host.name}"))) for host in hosts
         ]
-        names = choices.generator.choices(SCENARIOS, k=choices.generator.randint(2, scenarios))
+        names = choices.generator.choices(SCENARIOS, k=choices.generator.randint(min(2, scenarios), scenarios))
         try:
             problems = await _run_scenarios(client, names)
             for task in trouble:

@@ -20,7 +20,7 @@ from emulator.durable.core.known_results import KnownResults
 from emulator.storage.port import Operation, Row, TableOperation
 from tests.simulation.simulation import simulate
 
-SMALL = 2
+SMALL = 1
 COUNT = int(os.environ.get("AZEMU_SIMULATIONS", "2000"))
 FIRST = int(os.environ.get("AZEMU_FIRST_SEED", "1"))
 AT_ONCE = 50
