@@ -19,6 +19,7 @@ NAMES = (
     "idle",
     "payloads",
     "events",
+    "parsers",
 )
 
 for name in sys.argv[1:] or NAMES:

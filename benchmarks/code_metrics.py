@@ -17,6 +17,8 @@ from pathlib import Path
 
 MIN_COMMENT_SHARE = 0.05
 MAX_SINGLE_USE_SHARE = 0.13
+# Code that is written into apps of users.
+TEMPLATES = Path("emulator/scaffolding/templates")
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ def main(paths: list[Path], *, all_packages: bool, verbose: bool) -> int:
     total = Totals()
     for root in paths or [Path("emulator")]:
         for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            if TEMPLATES in path.parents:
+                continue
             measured = measure(path)
             packages[path.parent].add(measured)
             total.add(measured)

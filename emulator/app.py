@@ -18,11 +18,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, a
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator.accounts import open_accounts
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.config.start import Configuration, StartOptions, configure
+from emulator.dashboard.mount import mounted_routes
 from emulator.environment import PROCESS
 from emulator.extensions.registry import fallback, open_extensions
 from emulator.forking import hidden_from_forks
@@ -41,16 +43,23 @@ from emulator.host.local_locks import LocalHostLocks
 from emulator.host.locks import CONTAINER as LOCK_CONTAINER
 from emulator.host.locks import BlobHostLocks
 from emulator.host.port import HostLocks
+from emulator.host.recording import Recording
 from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
 from emulator.listening import listening_sockets
+from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
+
+if TYPE_CHECKING:
+    from emulator.dashboard.parts import DashboardParts, TimeControl
+
+_log = get_logger(__name__)
 
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 AroundAccount = Callable[[StorageAccount], StorageAccount]
@@ -60,7 +69,8 @@ AroundAccount = Callable[[StorageAccount], StorageAccount]
 class App:
     """A running host with its storage accounts. `port`: the port of the web server.
 
-    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call.
+    `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call. `recording`: its last
+    log lines and invocations. `worker`: runs the app's functions, without what `around_worker` puts around it.
     """
 
     configuration: Configuration
@@ -70,11 +80,19 @@ class App:
     host: Host
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
+    recording: Recording
+    worker: InProcessWorker
 
     @property
     def url(self) -> str:
         """The URL of the web server, without a slash at the end."""
         return f"http://localhost:{self.port}"
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """The URL of the dashboard; None if there is none."""
+        path = self.configuration.dashboard_path
+        return None if path is None else f"{self.url}/{path}/"
 
     @property
     def storage(self) -> str | None:
@@ -106,13 +124,15 @@ class ProcessResources:
 class LastingParts:
     """What outlives a host in a test, in which the next host may use it after a crash.
 
-    `secrets`: the store of the app's keys; None: the one that its settings name.
+    `secrets`: the store of the app's keys; None: the one that its settings name. `time`: virtual time, for the
+    dashboard; None: real time.
     """
 
     accounts: StorageAccounts
     secrets: SecretsRepository | None = None
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
+    time: TimeControl | None = None
 
 
 @asynccontextmanager
@@ -137,11 +157,14 @@ async def open_app(
     settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
     """
     clock = clock or SystemClock()
+    started_at = clock.now()
     configuration = options if isinstance(options, Configuration) else configure(options, os.environ)
     async with AsyncExitStack() as stack:
         listeners = stack.enter_context(_listening(configuration))
         port = listeners[0].getsockname()[1]
         stack.enter_context(hidden_from_forks(partial(_open_descriptors, asyncio.get_running_loop(), listeners)))
+        recording = Recording(clock)
+        stack.enter_context(recording.recording_lines())
         # User code reads its settings from the environment, also while its modules are imported.
         stack.enter_context(PROCESS.containing(configuration.environment(port)))
         if lasting is None:
@@ -196,8 +219,30 @@ async def open_app(
             status=status,
             fallback=fallback(context),
             captured_outputs=captured_outputs,
+            recording=recording,
         )
         host = Host(parts, clock=clock, new_id=new_id)
+
+        def dashboard_parts() -> DashboardParts:
+            from emulator.dashboard.parts import DashboardParts  # Loaded only if somebody opens the dashboard.
+
+            return DashboardParts(
+                configuration=configuration,
+                port=port,
+                host=host,
+                accounts=accounts,
+                clock=clock,
+                new_id=new_id,
+                started_at=started_at,
+                recording=recording,
+                captured_outputs=captured_outputs,
+                supplied_inputs=supplied_inputs,
+                worker=worker,
+                wait_until_stopping=drain.wait_until_begun,
+                time=lasting.time,
+            )
+
+        dashboard = configuration.dashboard_path
         commands = HostCommands(drain=host.drain, restart=process.restart)
         site = SiteParts(
             host=host,
@@ -209,6 +254,7 @@ async def open_app(
             supplied_inputs=supplied_inputs,
             commands=commands,
             accounts=accounts,
+            dashboard=() if dashboard is None else mounted_routes(dashboard, dashboard_parts),
         )
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.
@@ -216,6 +262,8 @@ async def open_app(
             open_site(configuration, site, sockets=listeners, clock=clock, new_id=new_id)
         )
         await stack.enter_async_context(host.running(drain))
+        if dashboard is not None:
+            _warn_of_hidden_routes(routes, dashboard)
         # Requests end before the host stops, because they still need its functions.
         stack.push_async_callback(server.listener.drain, drain_seconds)
         stack.callback(drain.begin)
@@ -229,7 +277,22 @@ async def open_app(
             host=host,
             captured_outputs=captured_outputs,
             supplied_inputs=supplied_inputs,
+            recording=recording,
+            worker=worker,
         )
+
+
+def _warn_of_hidden_routes(routes: FunctionRoutes, dashboard: str) -> None:
+    """Warn about functions that cannot be called, because the dashboard has their path."""
+    for route in routes.all:
+        first = route.template.segments[0].only if route.template.segments else None
+        if isinstance(first, str) and first.lower() == dashboard.lower():
+            _log.warning(
+                "The function '%s' cannot be called: its route begins with /%s, the path of azemu's dashboard. Choose "
+                "another path for the dashboard (azemu start --dashboard-path NAME).",
+                route.name,
+                dashboard,
+            )
 
 
 def _open_locks(context: ExtensionContext) -> HostLocks:

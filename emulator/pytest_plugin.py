@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _FIXTURE = "azemu"
 _SEEDS, _SEED = "--azemu-chaos", "--azemu-chaos-seed"
+_HOLD = "--azemu-hold"
+_failed = pytest.StashKey[bool]()
 _seed_of_run = pytest.StashKey[int]()
 _APP_FILES = ("host.json", "function_app.py")
 
@@ -48,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_number_of_seeds,
         metavar="NUMBER",
         help="run each test that uses the azemu fixture under so many seeds of faults, until one fails",
+    )
+    group.addoption(
+        _HOLD,
+        action="store_true",
+        help="keep the app of a failed test that uses the azemu fixture open, and print the address of its dashboard",
     )
     group.addoption(
         _SEED, type=int, metavar="SEED", help="run the tests that use the azemu fixture under this seed of faults"
@@ -99,6 +107,8 @@ def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnde
         # A sync fixture for both kinds of tests: an async one would need a plugin, and would run on that plugin's loop.
         with _without_host_logs(request.config), start_sync(path, **options) as app:
             yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
+            if request.config.getoption(_HOLD) and request.node.stash.get(_failed, False):
+                _hold(request.node, app.dashboard_url)
     except EmulatorError as error:
         # The app cannot start, or an orchestrator is not deterministic. The message is for the user; a traceback
         # through azemu would only hide it.
@@ -162,10 +172,29 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the app's console to the report of a failed test."""
     report = yield
+    if report.when == "call":
+        item.stash[_failed] = report.failed
     app = getattr(item, "funcargs", {}).get(_FIXTURE)
     if report.failed and app is not None:
         report.sections.append(("azemu console", app.console))
     return report
+
+
+def _hold(item: pytest.Item, url: str) -> None:
+    """Wait until the user presses Enter. The app runs on a thread of its own meanwhile."""
+    capture = item.config.pluginmanager.get_plugin("capturemanager")
+    # As pytest's debugger does it. Without captured output (-s) there is nothing to suspend.
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        sys.stdout.write(f"\n{item.nodeid} has failed. Its app is open: {url}\nPress Enter to continue. ")
+        sys.stdout.flush()
+        # Without a terminal, as with pytest-xdist, nobody could press a key.
+        if sys.stdin.readline() == "":
+            sys.stdout.write("There is no input, so the app is closed.\n")
+    finally:
+        if capture is not None:
+            capture.resume()
 
 
 def _number_of_seeds(text: str) -> int:

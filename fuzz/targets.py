@@ -12,12 +12,16 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
+from aiohttp.test_utils import make_mocked_request
 from azure.functions import meta
+from multidict import CIMultiDict
 
+from emulator.clock import SystemClock
 from emulator.config.connections import parse_connection
 from emulator.config.hostjson import read_host_json
 from emulator.config.missing_settings import missing_settings_message
@@ -35,18 +39,32 @@ from emulator.durable.azurestorage.messaging.wire import decode as decode_messag
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow, read_event, read_tags
 from emulator.durable.core.entities.messages import Release, Request
 from emulator.durable.core.entities.scheduler import SchedulerState
+from emulator.durable.core.replay.actions import CallHttp
+from emulator.durable.core.replay.durable_http import next_poll
 from emulator.durable.options import DurableTaskOptions
 from emulator.errors import AppLoadError, ConfigurationError
 from emulator.extensions.blobs.binding_paths import InvalidBlobPath, parse_blob_path
 from emulator.extensions.blobs.trigger_messages import NoTriggerMessage, read_message
 from emulator.extensions.blobs.trigger_path import InvalidTriggerPath, parse_trigger_path
+from emulator.extensions.durable.management.api_request import ApiRequest, Query
+from emulator.extensions.durable.management.list_query import (
+    CONTINUATION_HEADER,
+    page_headers,
+    read_paging,
+    read_statuses,
+)
 from emulator.extensions.durable.management.routing import find_target
+from emulator.extensions.durable.protocol.orchestrators import UnreadableResponse, response_of
+from emulator.extensions.http.response import ResponseRefused, check_length, text_response
+from emulator.extensions.tables.entities import DefaultKeys, InvalidEntity, table_operation
+from emulator.extensions.tables.filter_template import render_filter
 from emulator.extensions.timers.local_time import local_zone
 from emulator.extensions.timers.schedule import InvalidSchedule, occurrences, parse_schedule
 from emulator.extensions.timers.status import InvalidStatus
 from emulator.extensions.timers.status import decode as decode_status
 from emulator.host.event_grid_requests import InvalidEvents, events_in, validation_response
-from emulator.host.expressions import ExpressionError, parse_template
+from emulator.host.expressions import BindingData, ExpressionError, parse_template
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.easyauth import principal_headers
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_function_keys, read_host_secrets
 from emulator.host.http.routing.constraints import parse_constraint
@@ -54,12 +72,16 @@ from emulator.host.http.routing.matching import match
 from emulator.host.http.routing.paths import normalized_path, split_path
 from emulator.host.http.routing.templates import TemplateError
 from emulator.host.http.routing.templates import parse_template as parse_route
+from emulator.host.http.server.limits import kestrel_rejection, origin_form
 from emulator.host.http.server.requests import RequestBindingData, query_parameters
 from emulator.host.http_options import HttpOptions
+from emulator.ids import new_id
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.polling.crash_recovery.receipt_journal import read_journal
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
-from emulator.storage.port import Row
+from emulator.storage.filters import Compare
+from emulator.storage.port import InvalidRequest, Row
+from emulator.storage.rest.response_parser import ResponseParser
 from emulator.storage.transfer.export_file import TransferFileError, read_header, read_records
 from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.worker.cookie_dates import http_date
@@ -206,6 +228,33 @@ def client_principal(data: bytes) -> None:
 # Functions ----------------------------------------------------------------------------------------------------
 
 
+@target("ab|c", "x' or true or 'a|1", "'|'", "{b}|-1.5e3")
+def table_filter_value(data: bytes) -> None:
+    """A value in quotes stays the value of the comparison, whatever it is; one without them is no text."""
+    quoted, _, plain = data.decode("utf-8", "replace").partition("|")
+    values = BindingData({"a": quoted, "b": plain}, None, function="F", clock=SystemClock(), new_id=new_id)
+    found = parse_filter(render_filter(_QUOTED, values)).parsed
+    assert found == Compare("Name", "eq", quoted), found
+    try:
+        text = render_filter(_PLAIN, values)
+    except ExpressionError:
+        return
+    assert "'" not in text
+    assert " or " not in text.lower()
+
+
+_QUOTED, _PLAIN = parse_template("Name eq '{a}'"), parse_template("Age gt {b}")
+
+
+@target(
+    '{"PartitionKey": "p", "RowKey": "r", "A": 1, "B": 1.5, "C": {"d": []}, "ETag": "*"}',
+    '{"partitionkey": "p", "D": "2026-01-01T00:00:00Z", "E": 12345678901}',
+    allowed=(InvalidEntity,),
+)
+def table_entity(data: bytes) -> None:
+    table_operation(data, DefaultKeys("p", "r"))
+
+
 @target("0 */5 * * * *", "0 0 9-17/2,20 * Jan,Feb Mon-Fri", "* * * * *", "1.02:03:04.5", allowed=(InvalidSchedule,))
 def schedule(data: bytes) -> None:
     occurrences(parse_schedule(_text(data), local_zone("UTC")), Instant.parse("2026-02-28T23:59:59Z"), 3)
@@ -265,6 +314,48 @@ def constraint(data: bytes) -> None:
     except Exception as error:
         # Only the constraint may be wrong; a request has any value.
         raise AssertionError(f"{value[:40]!r} raises {error!r}") from error
+
+
+_CALLERS = CallerRules({"localhost", "127.0.0.1"}, {"app.example"})
+
+
+@target(
+    "GET /api/a?b=c\nHost: localhost:7071\nAccept: text/html;q=0.9,*/*\nRange: bytes=0-9,-5\nOrigin: http://localhost:7071",
+    "POST http://localhost/x\nHost: localhost\nX-Forwarded-Host: app.example:443\nOrigin: https://app.example\nX-Forwarded-Proto: https",
+    'POST *\nHost: [::1]:7071\nSec-Fetch-Site: cross-site\nCookie: a=b; c="d"\nContent-Type: text/plain; charset=x',
+)
+def request_head(data: bytes) -> None:
+    first, *lines = data.decode("utf-8", "surrogateescape").split("\n")
+    method, _, path = first.partition(" ")
+    fields = [line.partition(":") for line in lines]
+    headers = CIMultiDict((name.strip() or "x", value.strip()) for name, _, value in fields)
+    try:
+        request = make_mocked_request(method, path or "/", headers)
+    except ValueError:  # aiohttp refuses the target before azemu gets the request.
+        return
+    if kestrel_rejection(request) is None:
+        _CALLERS.refusal(request)
+        origin_form(request)
+
+
+@target(
+    '{"statusCode": 201, "headers": {"Content-Type": "text/html; charset=utf-8", "X-A": "b"}, "body": {"a": [1]}}',
+    '{"body": null, "status": " 404 ", "headers": {"Set-Cookie": "a=b", "Content-Length": "3"}}',
+    "text",
+    allowed=(ResponseRefused,),
+)
+def function_response(data: bytes) -> None:
+    check_length(text_response(data.decode("utf-8", "replace")), "GET")
+
+
+@target("runtimeStatus=Failed,Running&top=5|MTI=", "top=-1&runtimeStatus=99|", allowed=(InvalidRequest,))
+def list_query(data: bytes) -> None:
+    text, _, token = _text(data).partition("|")
+    query = Query.parse(text)
+    read_statuses(query.all("runtimeStatus"))
+    headers = {CONTINUATION_HEADER: token}
+    paging = read_paging(ApiRequest("GET", "instances", query, headers, "http://x", "http://x/instances", ""))
+    page_headers(paging.same_page)
 
 
 @target("a=1&b=%20&a=2", "x=%FF;y")
@@ -410,6 +501,18 @@ def payload_reference(data: bytes) -> None:
     blob_name_of(_text(data))
 
 
+@target(
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: x\r\n\r\nabc",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    allowed=(ValueError,),
+)
+def storage_response(data: bytes) -> None:
+    parser = ResponseParser(bodiless=False)
+    # In two parts, as a network may deliver them.
+    if parser.feed(data[: len(data) // 2]) is None and parser.feed(data[len(data) // 2 :]) is None:
+        parser.end_of_connection()
+
+
 # The task hub -------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +527,25 @@ def payload_reference(data: bytes) -> None:
 )
 def task_message(data: bytes) -> None:
     decode_message(_text(data), received_at=MIN_INSTANT)
+
+
+@target(
+    '{"isDone": false, "actions": [[{"actionType": 0, "functionName": "A", "input": "1"}]], "output": null}',
+    '{"isDone": true, "actions": [], "output": 1, "customStatus": {"a": 1}, "error": "x"}',
+    '{"isDone": false, "actions": [{"actionType": 8, "httpRequest": {"method": "GET", "uri": "http://x"}}]}',
+    allowed=(UnreadableResponse,),
+)
+def orchestrator_response(data: bytes) -> None:
+    response_of(data.decode("utf-8", "replace"))
+
+
+@target(
+    '{"statusCode": 202, "headers": {"Location": "/a?b", "Retry-After": ["5"]}, "content": "x"}',
+    '{"statusCode": 202, "headers": {"location": "http://[::1]/"}}',
+)
+def http_poll(data: bytes) -> None:
+    call = CallHttp(method="GET", uri="http://localhost/x", headers={}, content=None, token_source=None, polls=True)
+    next_poll(call, data.decode("utf-8", "replace"), timedelta(seconds=1))
 
 
 @target(

@@ -32,6 +32,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 collect_ignore = ["apps"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option for pictures of the dashboard; see tests/browser/conftest.py."""
+    parser.addoption("--screenshots", metavar="FOLDER", help="write pictures of the pages of the dashboard to FOLDER")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Escape half surrogate pairs in captured log lines: pytest-xdist cannot send them from its processes."""
@@ -67,7 +72,12 @@ def azurite_connection(azurite: str) -> StorageConnection:
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     """All async tests run on a loop that a virtual clock can live by. For real clocks it is a loop like any other."""
-    return {"virtual": lambda: VirtualClock().new_loop()}
+    # One object for all tests: another factory would end the fixtures that live for the session.
+    return {"virtual": _new_virtual_loop}
+
+
+def _new_virtual_loop() -> asyncio.AbstractEventLoop:
+    return VirtualClock().new_loop()
 
 
 @pytest.fixture

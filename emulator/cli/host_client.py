@@ -1,22 +1,27 @@
-"""Client of a running host for the commands `azemu invoke` and `azemu send`, and the data of their arguments."""
+"""Client of a running host for the commands that need one, and the data of their arguments."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator.config.settings import find_project_root, load_settings
-from emulator.config.start import DEFAULT_PORT
+from emulator.config.start import DASHBOARD_PATH, DEFAULT_PORT
 from emulator.errors import ConfigurationError, EmulatorError
+from emulator.host.host_id import host_id
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
+from emulator.listening import LOCALHOST
+from emulator.process.host_record import reachable_name, recorded_hosts
 
 _KEY_HEADER: Final = "x-functions-key"
 # How long a host may take to start, and to answer a question about itself. A function may run for any time.
@@ -34,10 +39,11 @@ class InvocationFailed(EmulatorError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Response of a host."""
+    """Response of a host. `headers`: by names in lower case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """Return what the body contains as JSON; None if it is not JSON."""
@@ -50,16 +56,32 @@ class Response:
 class HostClient:
     """A running host. Requests have the master key if the host asks for it.
 
-    `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it.
+    `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it. `name`: the
+    host's name or address in URLs. `dashboard`: the path of its dashboard, None if it has none.
     """
 
-    def __init__(self, port: int, *, app: Path, key: str | None) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        app: Path,
+        key: str | None,
+        name: str = LOCALHOST,
+        dashboard: str | None = DASHBOARD_PATH,
+    ) -> None:
         self.port = port
+        self.dashboard = dashboard
         self.id: str | None = None
+        self.origin = f"http://{name}:{port}"
         self._app = app
         self._key = key
         # Proxies of the environment are meant for other machines.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+    @property
+    def used_key(self) -> str | None:
+        """The master key that requests have; None if the host does not ask for it."""
+        return self._key
 
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
@@ -71,7 +93,7 @@ class HostClient:
             status = response.json()
             if response.status != 200 or not isinstance(status, dict) or "state" not in status:
                 raise InvocationFailed(
-                    f"The server at http://localhost:{self.port} is not azemu. Name its port with --port N."
+                    f"The server at {self.origin} is not azemu. Name the port of a host with --port N."
                 )
             self.id = str(status.get("id"))
             problems = "\n".join(status.get("errors") or ())
@@ -95,6 +117,29 @@ class HostClient:
             )
         return response
 
+    def events(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
+
+        Raises HostNotRunning, and InvocationFailed for a status other than 200.
+        """
+        request = urllib.request.Request(f"{self.origin}{path}")
+        if self._key:
+            request.add_header(_KEY_HEADER, self._key)
+        try:
+            with self._opener.open(request) as response:
+                for line in response:
+                    if line.startswith(b"data: "):
+                        yield json.loads(line.removeprefix(b"data: "))
+        except urllib.error.HTTPError as error:
+            with error:
+                content = Response(error.code, error.read()).json()
+            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+            raise InvocationFailed(
+                message or f"The host at port {self.port} answered with status {error.code}."
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise HostNotRunning(f"The connection to the host at {self.origin} was lost ({error}).") from None
+
     def send(
         self,
         method: str,
@@ -108,21 +153,25 @@ class HostClient:
 
         Raises HostNotRunning.
         """
-        request = urllib.request.Request(f"http://localhost:{self.port}{path}", data=body, method=method)
+        request = urllib.request.Request(f"{self.origin}{path}", data=body, method=method)
         for name, value in {**(headers or {}), **({_KEY_HEADER: self._key} if self._key else {})}.items():
             request.add_header(name, value)
         try:
             with self._opener.open(request, timeout=seconds) as response:
-                return Response(response.status, response.read())
+                return Response(response.status, response.read(), _lower(response.headers))
         except urllib.error.HTTPError as error:
             with error:
-                return Response(error.code, error.read())
+                return Response(error.code, error.read(), _lower(error.headers))
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise HostNotRunning(
-                f"No host answers at http://localhost:{self.port} ({reason}). Start it with `azemu start` in the "
+                f"No host answers at {self.origin} ({reason}). Start it with `azemu start` in the "
                 "folder of the app, or name its port with --port N."
             ) from None
+
+
+def _lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -132,14 +181,62 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def configured_port(app: Path) -> int:
-    """Return the port of the app's host: LocalHttpPort of local.settings.json, or 7071."""
+def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
+    """Return the running host of an app folder, or of a port if the user has given one.
+
+    It answers requests. Several hosts of one folder: the one that was started last, and a note for the user.
+    Raises HostNotRunning; InvocationFailed if the host refuses the key or could not load the app.
+    """
+    if port is not None:
+        host = HostClient(port, app=app, key=key)
+        host.wait_until_started()
+        return host
     try:
-        root = find_project_root(app)
-    except ConfigurationError:
-        # The command works anywhere: only the port would have been read from the app's settings.
-        return DEFAULT_PORT
-    return load_settings(root, os.environ, overrides={}).host.port or DEFAULT_PORT
+        root = find_project_root(app).resolve()
+    except ConfigurationError as error:
+        raise HostNotRunning(f"{error}\nTo use a running host from any folder, name its port with --port N.") from None
+    loaded = load_settings(root, os.environ, overrides={})
+    own_id = host_id(root, loaded.settings)
+    default_port = loaded.host.port or DEFAULT_PORT
+    found = []
+    records = recorded_hosts(root)
+    for record in records:
+        name = reachable_name(record.address)
+        host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)
+        if _serves(host, own_id, key=key):
+            found.append(host)
+    # In a folder that cannot be written, hosts have no record.
+    if not found and default_port not in [record.port for record in records]:
+        host = HostClient(default_port, app=root, key=key)
+        if _serves(host, own_id, key=key):
+            found.append(host)
+    if not found:
+        raise HostNotRunning(
+            f"No host of the app in {root} is running. Start it with `azemu start`, or name the port of another host "
+            "with --port N."
+        )
+    if len(found) > 1:
+        ports = ", ".join(str(host.port) for host in found)
+        sys.stderr.write(
+            f"Several hosts of this folder are running, at the ports {ports}. Using port {found[0].port}, which was "
+            "started last. Choose with --port N.\n"
+        )
+    return found[0]
+
+
+def _serves(host: HostClient, own_id: str, *, key: str | None) -> bool:
+    """Return whether a host answers and runs the app with this host id. Raises InvocationFailed if it cannot."""
+    try:
+        host.wait_until_started()
+    except HostNotRunning:
+        return False
+    except InvocationFailed:
+        # Without an id it is another server, or the host of another app that refuses the key of this one. A key that
+        # the user has given is for this host.
+        if host.id == own_id or key is not None:
+            raise
+        return False
+    return host.id == own_id
 
 
 def _master_key(app: Path) -> str | None:

@@ -29,7 +29,7 @@ if the function has succeeded, and 1 if it has failed or cannot be run.
 class Invoke:
     """Options of `azemu invoke`. `data`: as on the command line, None if it is not given.
 
-    `port` None: that of local.settings.json, or 7071. `metadata`, `inputs`, `parameters`: values by name, unparsed.
+    `port` None: the running host of the folder. `metadata`, `inputs`, `parameters`: values by name, unparsed.
     `method` None: one that the HTTP function accepts. `key` None: the master key in the app's folder, if keys are
     checked.
     """
@@ -43,6 +43,7 @@ class Invoke:
     parameters: Mapping[str, str] = field(default_factory=dict)
     method: str | None = None
     key: str | None = None
+    json: bool = False
 
 
 def parse_invoke(words: Sequence[str]) -> Invoke:
@@ -57,7 +58,7 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
     add = parser.add_argument
     add("name", metavar="NAME", help="name of the function")
     add("data", metavar="DATA", nargs="?", help="text of the event or body of the request; @FILE: from a file")
-    add("-p", "--port", metavar="N", help="port of the host (default: LocalHttpPort of local.settings.json, or 7071)")
+    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
     add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
     for option, meaning in (
         ("--metadata", "a member of the trigger metadata, such as MessageId=7; repeat it for more"),
@@ -67,6 +68,7 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
         add(option, action="append", default=[], metavar="NAME=VALUE", help=meaning)
     add("--method", metavar="METHOD", help="HTTP functions: GET, POST, … (default: one that fits)")
     add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
 
     def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -85,4 +87,5 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
         parameters=pairs("--param", options.param),
         method=options.method.upper() if options.method else None,
         key=options.key,
+        json=options.json,
     )

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, InvocationFailed, configured_port, read_argument
+from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument
 from emulator.cli.invoke_arguments import Invoke
+from emulator.cli.printing import print_json
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import json_value
 from emulator.host.http.routing.templates import Parameter, parse_template
@@ -30,8 +31,7 @@ def run_invoke(command: Invoke) -> int:
     """
     data = None if command.data is None else read_argument(command.data)
     inputs = {name: read_argument(text) for name, text in command.inputs.items()}
-    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
-    host.wait_until_started()
+    host = find_host(command.app, port=command.port, key=command.key)
     function = host.get(f"/admin/functions/{quote(command.name, safe='')}")
     url = (function.json() or {}).get("invoke_url_template") if function.status == 200 else None
     if url is not None:
@@ -51,6 +51,10 @@ def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[
     if response.status != 200 or not isinstance(content, dict):
         message = content.get("error") if isinstance(content, dict) else None
         raise InvocationFailed(message or f"The host at port {host.port} answered with status {response.status}.")
+    if command.json:
+        result = {name: content[name] for name in ("result", "resultBase64") if name in content}
+        print_json({"function": command.name, "result": None, **result, "outputs": content["outputs"]})
+        return exit_codes.OK
     for output in content["outputs"]:
         shown = _shown(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
         sys.stderr.write(f"output {output['binding']} ({output['type']}): {shown}\n")
@@ -88,6 +92,10 @@ def _call_http(
         # The values are meant for this call only.
         for binding in inputs:
             host.send("DELETE", f"/admin/azemu/functions/{name}/inputs/{quote(binding, safe='')}")
+    if command.json:
+        result = json_value(response.body, "body")
+        print_json({"function": function["name"], "method": method, "path": path, "status": response.status, **result})
+        return exit_codes.OK if response.status < 400 else exit_codes.FAILED
     sys.stdout.flush()
     sys.stdout.buffer.write(response.body)
     # A prompt or the next line of a script must not continue the last line of the body.

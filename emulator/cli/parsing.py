@@ -5,10 +5,28 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
 
 from emulator import exit_codes
+
+_PARSER_ONLY: Final = ("\0",)
+"""Words for which `Parser.parse` parses nothing. No command line can contain them."""
+
+
+class _ParserFound(Exception):
+    def __init__(self, parser: Parser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
+def parser_of(parse_options: Callable[[Sequence[str]], object]) -> Parser:
+    """Return the parser that a command's parse function creates, for completion and the reference."""
+    try:
+        parse_options(_PARSER_ONLY)
+    except _ParserFound as found:
+        return found.parser
+    raise AssertionError(f"{parse_options} does not use Parser.parse")
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,6 +34,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words after the command."""
+        if tuple(words) == _PARSER_ONLY:
+            raise _ParserFound(self)
         namespace, unknown = self.parse_known_args(words)
         if unknown:
             options = [

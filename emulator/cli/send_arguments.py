@@ -29,7 +29,7 @@ class Send:
     """Options of `azemu send`. `target`: a queue, the path of a blob, or a function. `data`: as on the command line.
 
     `connection`: the setting of the storage account. `content_type`: of a blob. `allow_azure`: the account may be in
-    Azure. `port` None: that of local.settings.json, or 7071. `key` None: the master key in the app's folder.
+    Azure. `port` None: the running host of the folder. `key` None: the master key in the app's folder.
     """
 
     kind: Literal["queue", "blob", "eventgrid"]
@@ -41,6 +41,7 @@ class Send:
     allow_azure: bool = False
     port: int | None = None
     key: str | None = None
+    json: bool = False
 
 
 def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]) -> Send:
@@ -72,9 +73,10 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
     if kind != "eventgrid":
         add("--connection", default=DEFAULT_CONNECTION, metavar="NAME", help="setting of the storage account")
         add("--yes", action="store_true", help="allow an account that is not on this machine")
-    add("-p", "--port", metavar="N", help="port of the host (default: LocalHttpPort of local.settings.json, or 7071)")
+    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
     add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
     add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     options = parser.parse(words)
     return Send(
         kind=kind,
@@ -86,4 +88,5 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
         allow_azure=getattr(options, "yes", False),
         port=parser.port_of(options.port, lowest=1),
         key=options.key,
+        json=options.json,
     )

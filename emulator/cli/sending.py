@@ -17,7 +17,8 @@ from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, configured_port, read_argument
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument
+from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
@@ -25,7 +26,6 @@ from emulator.config.start import Configuration, StartOptions, configure
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.storage import sending_account
 from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
-from emulator.host.host_id import host_id
 from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
 from emulator.ids import new_id
 from emulator.worker.port import member_of
@@ -52,10 +52,11 @@ def run_send(command: Send) -> int:
     host = _host_of_app(command)
     storage = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
     what = f"message into queue '{command.target}'" if command.kind == "queue" else f"blob '{command.target}'"
-    # A host at another port may use another storage, and then its functions do not get what was sent.
-    port = configured_port(command.app)
-    note = f" No host of this app answers at port {port}; for another port, add --port N." if host is None else ""
+    # The storage of a host that was started with --storage is another one.
+    note = " No host of this app is running." if host is None else ""
     sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
+    if command.json:
+        print_json({"kind": command.kind, "target": command.target, "storage": storage, "byHost": host is not None})
     return exit_codes.OK
 
 
@@ -78,13 +79,10 @@ def _content_of(file: str) -> bytes:
 
 def _host_of_app(command: Send) -> HostClient | None:
     """Return the running host of the app; None if there is none. Raises HostNotRunning for a port that was given."""
-    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
     try:
-        host.wait_until_started()
-        if command.port is not None or host.id == _App(command.app).host_id:
-            return host
+        return find_host(command.app, port=command.port, key=command.key)
     except (HostNotRunning, InvocationFailed):
-        # A port that the user has not given may belong to another app, or to another program.
+        # Storage is there also for a host that could not load the app.
         if command.port is not None:
             raise
     return None
@@ -112,11 +110,6 @@ class _App:
         self._options = StartOptions(app=find_project_root(folder), create_host_json=False)
         self.configuration = configure(self._options, os.environ)
 
-    @property
-    def host_id(self) -> str:
-        """The host id, which differs from app to app."""
-        return host_id(self.configuration.root, self.configuration.settings)
-
     def with_storage(self, settings: dict[str, str]) -> Configuration:
         """Return the configuration with the settings of a storage that was opened."""
         return configure(replace(self._options, settings=settings), os.environ)
@@ -141,8 +134,7 @@ async def _store(command: Send, data: bytes) -> str:
 
 def _send_event(command: Send, data: bytes) -> int:
     events = completed_events(data, now=SystemClock().now(), new_id=new_id)
-    host = HostClient(command.port or configured_port(command.app), app=command.app, key=command.key)
-    host.wait_until_started()
+    host = find_host(command.app, port=command.port, key=command.key)
     function = host.get(f"/admin/functions/{quote(command.target, safe='')}")
     if function.status != 200:
         raise ConfigurationError(f"The app at port {host.port} has no function '{command.target}'.")
@@ -154,5 +146,7 @@ def _send_event(command: Send, data: bytes) -> int:
     if response.status >= 400:
         reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
         raise NotSent(f"The event was answered with status {response.status}. {reason}")
+    if command.json:
+        print_json({"kind": "eventgrid", "function": facts["name"], "events": len(events)})
     sys.stderr.write(f"Sent {len(events)} event{'s' if len(events) > 1 else ''} to function '{facts['name']}'.\n")
     return exit_codes.OK

@@ -13,8 +13,9 @@ from typing import TextIO
 
 from emulator import exit_codes
 from emulator.accounts import open_connection
-from emulator.cli.arguments import Transfer
+from emulator.cli.printing import print_json
 from emulator.cli.running_hosts import refuse_running_hosts
+from emulator.cli.transfer_arguments import Transfer
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import BuiltinConnection, Connection, parse_connection, resolve_connection
 from emulator.config.settings import find_project_root, load_settings
@@ -231,10 +232,21 @@ class _ProgressLine:
 def _conclude(command: Transfer, result: TransferResult) -> int:
     verb = {"export": "Exported", "import": "Imported", "copy": "Copied"}[command.action]
     into = f" to {command.file}" if command.action == "export" else ""
-    sys.stdout.write(
-        f"{verb} {result.items} queues, tables and containers{into}: {result.messages} messages, {result.rows} rows, "
-        f"{result.blobs} blobs.\n"
-    )
+    if command.json:
+        print_json(
+            {
+                "items": result.items,
+                "messages": result.messages,
+                "rows": result.rows,
+                "blobs": result.blobs,
+                "hiddenMessages": dict(result.unreadable),
+            }
+        )
+    else:
+        sys.stdout.write(
+            f"{verb} {result.items} queues, tables and containers{into}: {result.messages} messages, "
+            f"{result.rows} rows, {result.blobs} blobs.\n"
+        )
     if not result.unreadable:
         return exit_codes.OK
     queues = ", ".join(f"{name} ({count})" for name, count in sorted(result.unreadable.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ def read_json(path: Path) -> JsonFile:
 
     Raises OSError, NotText, and json.JSONDecodeError, whose line and column are those of the file.
     """
+    # Reading a pipe would wait for its writer.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "Not a regular file")
     content = path.read_bytes()
     # .NET detects the encoding by the byte order mark. PowerShell 5 and some Windows editors write UTF-16.
     mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")

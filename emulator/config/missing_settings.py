@@ -29,8 +29,8 @@ _DOTENV: Final = ".env"
 _MAX_PLACES: Final = 3
 
 
-def missing_settings_message(root: Path, settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """Return a message with all settings that the app in `root` needs and that have no value; None if all have one.
+def missing_settings(root: Path, settings: Settings, environ: Mapping[str, str]) -> list[Use]:
+    """Return the places in the app in `root` that need a setting which has no value.
 
     `environ`: the variables that the app's code will find besides `settings`.
     """
@@ -53,12 +53,19 @@ def missing_settings_message(root: Path, settings: Settings, environ: Mapping[st
     connections = [use for use in (*sources.connections, *bindings) if not use.kind.startswith("%")]
     # An Event Grid topic may be empty: it is local then.
     local_topics = [use for use in connections if use.kind.lower().startswith("topic") and use.name in settings]
-    uses += [use for use in connections if use not in local_topics and not _is_connected(settings, use.name)]
+    uses += [use for use in connections if use not in local_topics and not is_connected(settings, use.name)]
+    return list(dict.fromkeys(uses))
+
+
+def missing_settings_message(root: Path, settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Return a message with all settings of `missing_settings` and the places that need them; None without any."""
+    uses = missing_settings(root, settings, environ)
     if not uses:
         return None
     by_name: dict[str, list[Use]] = {}
-    for use in dict.fromkeys(uses):
+    for use in uses:
         by_name.setdefault(use.name, []).append(use)
+    present = {DEFAULT_CONNECTION, *environ, *(name for name, _ in settings.items())}
     width = max(map(len, by_name))
     lines = [f"  {name:{width}}  {_places(group)}{_other_case(name, present)}" for name, group in by_name.items()]
     count = "1 setting that the app uses has" if len(lines) == 1 else f"{len(lines)} settings that the app uses have"
@@ -106,7 +113,8 @@ def _other_case(name: str, present: set[str]) -> str:
     return f'; the setting "{other}" is written differently' if other is not None else ""
 
 
-def _is_connected(settings: Settings, name: str) -> bool:
+def is_connected(settings: Settings, name: str) -> bool:
+    """Whether a connection of a binding has a value. The default storage has one in any case."""
     # The default storage is local storage if it is not set.
     if name in ("", "Storage", DEFAULT_CONNECTION) or "%" in name:
         return True

@@ -151,7 +151,7 @@ def read_value(section: Section, key: str, kind: Any, rule: Rule = NO_RULE) -> A
         # An array that app settings define alone, element by element, arrives as an object of indexes, because the
         # names of such settings (a__0, a__1) do not say that `a` is an array. .NET configuration makes no difference
         # either.
-        if isinstance(value, Mapping) and all(name.isdecimal() for name in value):
+        if isinstance(value, Mapping) and all(name.isdecimal() and len(name) < 10 for name in value):
             items = [value[name] for name in sorted(value, key=int)]
         if not isinstance(items, list):
             raise section.error(key, value, "an array")

@@ -6,6 +6,7 @@ docs/protocol/functions-host.md 1.4 and 2.1.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import ItemsView, Mapping
 from dataclasses import dataclass, field
@@ -148,10 +149,23 @@ class _WrongShape(Exception):
 def find_project_root(start: Path) -> Path:
     """Return the nearest folder, from `start` upwards, that contains a function app. Raises ConfigurationError."""
     start = start.absolute()
+    try:
+        return _find_project_root(start)
+    except PermissionError as error:
+        raise ConfigurationError(
+            f"The app folder '{start}' cannot be searched: {error.strerror} ('{error.filename}'). Allow this user to "
+            "read and to enter the folder."
+        ) from error
+
+
+def _find_project_root(start: Path) -> Path:
     if not start.is_dir():
         problem = "is not a folder" if start.exists() else "does not exist"
         raise ConfigurationError(f"The app folder '{start}' {problem}. Pass the folder that contains host.json.")
     for folder in (start, *start.parents):
+        # Not for the folders above: the user may have no rights there, and the app need not be in them.
+        if folder != start and not os.access(folder, os.X_OK):
+            continue
         if (folder / "host.json").is_file() or (folder / FILE_NAME).is_file():
             return folder
     # Core Tools would fail here. But the Functions host creates a missing host.json itself, so an app is enough.

@@ -81,7 +81,7 @@ def scan_sources(root: Path, scripts: Sequence[Path]) -> SourceUses:
             continue
         file = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         _File(tree, file, uses).scan()
-        waiting += _imported_files(tree, path, root)
+        waiting += imported_files(tree, path, root)
     return uses
 
 
@@ -184,7 +184,7 @@ def _last_name(node: ast.AST) -> str | None:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
 
 
-def _imported_files(tree: ast.Module, path: Path, root: Path) -> Iterator[Path]:
+def imported_files(tree: ast.Module, path: Path, root: Path) -> Iterator[Path]:
     """Files of the app that a file may import: packages, and their modules."""
     for node in ast.walk(tree):
         names: Mapping[str, Path] = {}

@@ -8,6 +8,7 @@ The command line, the host process and the tests all use `configure`, so the sam
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from emulator.listening import LOCALHOST, is_loopback
 
 DEFAULT_PORT = 7071
 DEFAULT_ADDRESS = LOCALHOST
+DASHBOARD_PATH = "azemu"
 
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 
@@ -41,6 +43,8 @@ class StartOptions:
     and every development connection; "azurite", "builtin", "builtin:PATH", "builtin:memory" or a connection string.
     `settings`: app settings that win over environment and local.settings.json. `create_host_json`: create a missing
     host.json, as the Functions host does. `host_names`: see `config.host_names`; separated by commas.
+    `dashboard_path`: the path of the dashboard, one segment, or "none". `dashboard_writes`: the dashboard may change
+    accounts in Azure.
     """
 
     app: Path
@@ -57,6 +61,8 @@ class StartOptions:
     verbose: bool = False
     user_log_level: LogLevel | None = None
     create_host_json: bool = True
+    dashboard_path: str | None = None
+    dashboard_writes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +101,8 @@ class Configuration:
     `root`: app folder, absolute. `address`: an IP address, or "localhost" for both loopback addresses. `port`: 0 means
     any free port. `cors`: None disables CORS. `host_names`: names of this host that the user has given.
     `wants_azurite`: the user asked for Azurite with --storage, so the built-in store must not replace it. `warnings`:
-    for the user, in order. `first_start`: False if the supervisor has restarted the host.
+    for the user, in order. `first_start`: False if the supervisor has restarted the host. `dashboard_path`: None: no
+    dashboard.
     """
 
     root: Path
@@ -110,6 +117,8 @@ class Configuration:
     wants_azurite: bool = False
     warnings: Sequence[str] = ()
     first_start: bool = True
+    dashboard_path: str | None = DASHBOARD_PATH
+    dashboard_writes: bool = False
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Return the variables that os.environ must contain before user code is imported. `port`: the bound port.
@@ -193,7 +202,22 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         listeners=options.listeners,
         wants_azurite=options.storage is not None and options.storage.lower() == "azurite",
         warnings=(*warnings, *host_warnings),
+        dashboard_path=_dashboard_path(options.dashboard_path or DASHBOARD_PATH),
+        dashboard_writes=options.dashboard_writes,
     )
+
+
+def _dashboard_path(text: str) -> str | None:
+    """Return the first segment of the dashboard's paths; None for "none". Raises ConfigurationError."""
+    name = text.strip("/")
+    if name.lower() == "none":
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name.lower() in ("admin", "runtime"):
+        raise ConfigurationError(
+            f"--dashboard-path '{text}' is no path for the dashboard. Use one segment of letters, digits, '-' and '_', "
+            "such as /azemu, other than /admin and /runtime; or none, for no dashboard."
+        )
+    return name
 
 
 def storage_value(storage: str, root: Path) -> str:

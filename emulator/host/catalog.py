@@ -56,12 +56,13 @@ class Catalog:
     """All functions that can run, and why the others cannot.
 
     `functions`: sorted by name, ordinal, case ignored; listeners, lists and HTTP routes all have this order.
-    `prepared`: their prepared bindings by function name.
+    `prepared`: their prepared bindings by function name. `unselected`: functions that the allow list leaves out.
     """
 
     functions: Sequence[Function] = ()
     problems: Sequence[Problem] = ()
     prepared: Mapping[str, PreparedFunction] = field(default_factory=dict)
+    unselected: Sequence[str] = ()
 
     def find(self, name: str) -> Function | None:
         """Return the function of that name in any letter case; None if there is none."""
@@ -92,11 +93,13 @@ def build_catalog(
     functions: list[Function] = []
     problems: list[Problem] = []
     prepared: dict[str, PreparedFunction] = {}
+    unselected: list[str] = []
     allowed = None if only is None else {name.lower() for name in only}
     # .NET's OrdinalIgnoreCase compares upper-case letters, so "_" comes after them. The order matters to users: HTTP
     # routes are matched in it (docs/protocol/functions-host.md 4.1).
     for metadata in sorted(indexed, key=lambda metadata: metadata.name.upper()):
         if allowed is not None and metadata.name.lower() not in allowed:
+            unselected.append(metadata.name)
             continue
         try:
             _check_metadata(metadata, types)
@@ -111,7 +114,7 @@ def build_catalog(
         else:
             functions.append(function)
             prepared[metadata.name] = ready
-    return Catalog(functions, problems, prepared)
+    return Catalog(functions, problems, prepared, unselected)
 
 
 def _explained(metadata: FunctionMetadata, error: EmulatorError, types: BindingTypes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,11 +21,17 @@ class Drain:
         self._clock = clock
         self._seconds = seconds
         self._began_at: datetime | None = None
+        self._begun = asyncio.Event()
 
     def begin(self) -> None:
         """Note that the host stops. Later calls change nothing."""
         if self._began_at is None:
             self._began_at = self._clock.now()
+            self._begun.set()
+
+    async def wait_until_begun(self) -> None:
+        """Return when the host begins to stop. Responses without an end should end then."""
+        await self._begun.wait()
 
     def left_seconds(self) -> float:
         """Return what is left of the time; negative if it is over."""

@@ -29,6 +29,7 @@ from emulator.host.console.categories import GENERAL, STARTUP, assign_category, 
 from emulator.host.drain import Drain
 from emulator.host.invoker import Invoker
 from emulator.host.port import Extension, Fallback, Function, ManualBindings, ManualInput, TriggerEvent
+from emulator.host.recording import Recording
 from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
@@ -53,7 +54,10 @@ _NO_FUNCTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostParts:
-    """The parts of a host. `worker`: not entered yet. `fallback`: for binding types that no extension serves."""
+    """The parts of a host. `worker`: not entered yet. `fallback`: for binding types that no extension serves.
+
+    `recording`: notes each invocation; None: nothing does.
+    """
 
     worker: AbstractAsyncContextManager[Worker]
     extensions: Sequence[Extension]
@@ -62,6 +66,7 @@ class HostParts:
     status: HostStatus
     fallback: Fallback = field(default_factory=Fallback)
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
+    recording: Recording | None = None
 
 
 class UnknownFunction(LookupError):
@@ -173,6 +178,7 @@ class Host:
                 new_id=self._new_id,
                 timeout=self._parts.options.function_timeout,
                 retry=policy_of_options(self._parts.options.retry),
+                recording=self._parts.recording,
             )
             stack.push_async_callback(self._wait_until_idle, invoker, drain)
             engines = [

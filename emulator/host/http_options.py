@@ -5,12 +5,17 @@ Source: docs/protocol/functions-host.md 1.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from emulator.config.schema import option
+from emulator.config.schema import Section, option
+
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+BAD_IN_HEADER_VALUE: Final = re.compile(r"[^\t\x20-\x7e]")
+"""What a value of a response header must not have: Kestrel sends ASCII only, and no control characters but tabs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +44,14 @@ class HttpOptions:
     # Names and values of headers that the server adds to responses.
     custom_headers: Mapping[str, str] = field(default_factory=dict)
     hsts: HstsOptions = HstsOptions()
+
+    @classmethod
+    def relevant(cls, section: Section) -> Section:
+        """Return the section. Raises ConfigurationError for a custom header that no response can have."""
+        headers = section.section("customHeaders")
+        for name, value in headers.members.items():
+            if not HEADER_NAME.fullmatch(name):
+                raise headers.error(name, value, "a header whose name has letters, digits and hyphens only")
+            if BAD_IN_HEADER_VALUE.search(str(value)):
+                raise headers.error(name, value, "a text of printable ASCII characters")
+        return section

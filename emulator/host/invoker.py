@@ -25,6 +25,7 @@ from emulator.host.bindings import QUEUE_OUTPUT, RETURN, BindingTypes, PreparedB
 from emulator.host.console.invocationlog import InvocationLog
 from emulator.host.expressions import BindingData, TriggerMetadata
 from emulator.host.port import BindingContext, Function, RenderMember, TriggerEvent
+from emulator.host.recording import Recording
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.random_numbers import uniform
@@ -76,10 +77,10 @@ class Invoker:
     """Runs functions of the catalog.
 
     `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `spread(a, b)`: a random
-    number from a to b, for exponential delays.
+    number from a to b, for exponential delays. `recording`: notes each attempt.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts of a host, each by its name)
         self,
         worker: Worker,
         types: BindingTypes,
@@ -89,6 +90,7 @@ class Invoker:
         new_id: NewId,
         timeout: timedelta | None = None,
         retry: RetryPolicy | None = None,
+        recording: Recording | None = None,
         spread: Callable[[float, float], float] = uniform,
     ) -> None:
         self._worker = worker
@@ -98,6 +100,7 @@ class Invoker:
         self._new_id = new_id
         self._timeout = timeout
         self._retry = retry
+        self._recording = recording or Recording(clock)
         self._spread = spread
         self._running = 0
         self._started = 0
@@ -155,7 +158,7 @@ class Invoker:
         self, function: Function, event: TriggerEvent, invocation_id: str, policy: RetryPolicy
     ) -> Returned:
         retries, delay, failure = 0, 0.0, None
-        log = InvocationLog(function.name, invocation_id)
+        log = InvocationLog(function.name, invocation_id, event.instance_id)
         while True:
             try:
                 return await self._attempt(
@@ -199,9 +202,10 @@ class Invoker:
             ),
             retry=retry,
         )
-        log = InvocationLog(function.name, attempt.id)
+        log = InvocationLog(function.name, attempt.id, event.instance_id)
         prepared = self._prepared[function.name]
         started = self._clock.now()
+        run = self._recording.begin(function.name, attempt.id, event, retry.retry_count if retry else 0)
         log.executing(event.reason, event.details)
         try:
             async with attempt.resources:
@@ -212,8 +216,14 @@ class Invoker:
                 await self._write(attempt, prepared.outputs, returned)
         except (WorkerError, FunctionTimedOut, BindingFailed) as error:
             log.failed(self._clock.now() - started, error)
+            self._recording.end(run, None, error)
+            raise
+        except BaseException as error:
+            # Cancelled, or a defect, which the listener reports.
+            self._recording.end(run, None, error)
             raise
         log.succeeded(self._clock.now() - started)
+        self._recording.end(run, returned, None)
         return returned
 
     async def _call(self, attempt: _Attempt, inputs: Mapping[str, Datum | None], log: InvocationLog) -> Returned:

@@ -53,7 +53,8 @@ class TriggerEvent:
     after it, in this order. `invocation_id` None: the invoker creates one. `trace_parent`, `trace_state`: W3C trace
     context. `retried`: whether retry policies apply when the function fails. `inputs`: values that the caller supplies
     for input bindings, by binding name; only bindings that azemu cannot read use them. `unusable`: why the trigger
-    parameter cannot have its value; every attempt fails with it, before the function is called.
+    parameter cannot have its value; every attempt fails with it, before the function is called. `instance_id`: the
+    orchestration or entity that runs the function.
     """
 
     value: Datum | None
@@ -68,6 +69,7 @@ class TriggerEvent:
     retried: bool = True
     inputs: Mapping[str, Datum] = field(default_factory=dict)
     unusable: EmulatorError | None = None
+    instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +281,8 @@ class Extension:
 
     `run`: work beside the listeners, such as the durable engine or a scanner that several functions share; entered when
     the functions are loaded, before their listeners, and left after them. Its failures are treated like those of
-    `Listen`, but it is not cancelled when the host stops: it limits its own end.
+    `Listen`, but it is not cancelled when the host stops: it limits its own end. `services`: what runs in it at the
+    moment, for tools that know its class; None: nothing.
     """
 
     name: str
@@ -288,6 +291,7 @@ class Extension:
     outputs: Mapping[str, Output] = field(default_factory=dict)
     webhooks: Sequence[Webhook] = ()
     run: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    services: Callable[[], object | None] = lambda: None
 
 
 def refuse(binding: Binding) -> NoReturn:

@@ -61,7 +61,7 @@ def secrets_folder(configuration: Configuration) -> Path:
 class SiteParts:
     """The parts of the web server. `routes`: the route table that the http extension fills.
 
-    `accounts` None: the admin API does not send to the app's storage.
+    `accounts` None: the admin API does not send to the app's storage. `dashboard`: the routes of the dashboard.
     """
 
     host: RunningHost
@@ -73,6 +73,7 @@ class SiteParts:
     supplied_inputs: SuppliedInputs = field(default_factory=SuppliedInputs)
     commands: HostCommands = field(default_factory=HostCommands)
     accounts: StorageAccounts | None = None
+    dashboard: Sequence[Route] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ async def open_site(
             cors=configuration.cors,
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
+            dashboard_path=configuration.dashboard_path,
         )
         async with serve(site, clock, sockets=sockets, new_request_id=new_id) as listener:
             yield OpenSite(listener, site.builtin)
@@ -132,13 +134,14 @@ async def open_site(
 def builtin_routes(parts: SiteParts, facts: HostFacts, clock: Clock, spawn: Spawn, new_id: NewId) -> list[Route]:
     """Return the routes that exist without the user's functions, in the order of matching."""
     host = parts.host
-    # Before the routes of functions, which may not begin with `admin` or `runtime`.
+    # Before the routes of functions, which may not begin with `admin`, `runtime` or the path of the dashboard.
     return [
         *HostApi(host, facts, parts.commands, clock).routes(),
         *FunctionsApi(host, facts, clock, spawn=spawn).routes(),
         *ManualApi(host, parts.captured_outputs, parts.supplied_inputs, clock, new_id).routes(),
         *(StorageApi(parts.accounts, facts.options, clock).routes() if parts.accounts is not None else ()),
         *KeysApi(host, parts.keys, clock).routes(),
+        *parts.dashboard,
         *webhook_routes(_webhooks(parts)),
     ]
 

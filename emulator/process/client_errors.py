@@ -33,6 +33,9 @@ def quiet_client_errors() -> Iterator[None]:
         elif isinstance(error, ConnectionError) and "_call_connection_lost" in message:
             # The Windows event loop reports a client that closed its connection as an error of a callback.
             logger.debug("A client closed its connection: %s", error)
+        elif isinstance(error, ValueError) and "_start_serving" in message:
+            # A second after an error of accept, asyncio listens again, also if the host has closed its sockets by then.
+            logger.debug("Nothing listens any longer: %s", error)
         else:
             (previous_handler or type(loop).default_exception_handler)(loop, context)
 

@@ -22,7 +22,10 @@ from emulator.process.chaos_options import ChaosOptions
 STOP: Final = b"stop\n"
 
 # Fields of StartOptions whose values JSON can express without a conversion.
-_JSON_FIELDS = ("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose")
+_JSON_FIELDS = (
+    *("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose"),
+    *("dashboard_path", "dashboard_writes"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from emulator.clock import Clock
 from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
 
-_FOLDER = Path(".azemu") / "ports"
+PORTS_FOLDER: Final = Path(".azemu") / "ports"
 _WAIT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
 
@@ -57,8 +58,8 @@ def _locked(app: Path, port: int, process: str) -> Iterator[bool]:
             yield True
             return
         try:
-            held = stack.enter_context(try_lock(app / _FOLDER / f"{port}.{process}")) is not None
-            hide_from_git(app / _FOLDER.parent)
+            held = stack.enter_context(try_lock(app / PORTS_FOLDER / f"{port}.{process}")) is not None
+            hide_from_git(app / PORTS_FOLDER.parent)
         except OSError:
             # A folder that cannot be written. Then a new start does not wait, and says that the port is in use.
             held = True

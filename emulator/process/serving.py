@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from emulator import exit_codes
 from emulator.app_storage import open_app_storage
@@ -19,6 +19,7 @@ from emulator.config.hostjson import LogLevel
 from emulator.config.start import Configuration, StartOptions, configure
 from emulator.host.console.banner import (
     print_banner,
+    print_dashboard,
     print_functions,
     print_key_folder,
     print_manual_functions,
@@ -31,7 +32,9 @@ from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.client_errors import quiet_client_errors
+from emulator.process.deleted_folder import report_deleted_folder
 from emulator.process.freed_memory import return_freed_memory
+from emulator.process.host_record import recorded_host
 from emulator.process.late_settings import settings_read_too_late, use_time_zone
 from emulator.process.main_thread import LONGEST_STOP_SECONDS, HostRunner, exit_after
 from emulator.process.open_files import raise_open_files_limit
@@ -41,6 +44,9 @@ from emulator.process.thread_stacks import write_stacks_at_quit
 from emulator.signals import HANG_UP
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.port import Worker
+
+if TYPE_CHECKING:
+    from emulator.app import App
 
 # Shorter than that of the Functions host: azemu ends within ten seconds after Ctrl-C, whatever user code does, and the
 # time that follows is for returning messages, releasing leases and stopping Azurite.
@@ -100,7 +106,6 @@ async def serve(
     # Imported here because it loads most of the program, which `azemu --help` does not need.
     with loading_modules():
         from emulator.app import ProcessResources, open_app
-        from emulator.host.site import secrets_folder
         from emulator.process.first_invocation import marking_first_invocation
 
     host_chaos = None
@@ -129,23 +134,40 @@ async def serve(
             around_worker=around_worker,
             around_account=None if host_chaos is None else host_chaos.around_account,
         ) as app:
-            if announce:
-                print_functions(
-                    console,
-                    app.host.catalog.functions,
-                    port=app.port,
-                    route_prefix=configuration.host.section(HttpOptions).route_prefix,
-                    verbose=console.rules.verbose,
-                )
-                print_manual_functions(console, app.host.manual_bindings(), port=app.port)
-                if configuration.enable_auth:
-                    print_key_folder(console, secrets_folder(configuration))
-            elif app.host.status.state is not HostState.ERROR:
-                print_ready_again(console, app.host.catalog.functions)
-            pauses = report_pauses(SystemClock(), partial(console.print, level=LogLevel.WARNING))
-            with nullcontext() if host_chaos is None else host_chaos.happening():
-                async with background(pauses, name="pauses"):
+            warn, clock = partial(console.print, level=LogLevel.WARNING), SystemClock()
+            with ExitStack() as stack:
+                # The supervisor records the host itself: its port answers also while the host process restarts. Before
+                # the URLs are printed, which scripts wait for.
+                if not configuration.listeners:
+                    stack.enter_context(recorded_host(configuration, port=app.port, started_at=clock.now()))
+                _print_started(console, app, configuration, announce=announce)
+                if host_chaos is not None:
+                    stack.enter_context(host_chaos.happening())
+                pauses = report_pauses(clock, warn)
+                deletion = report_deleted_folder(configuration.root / HOSTS_FOLDER, clock, warn)
+                async with background(pauses, name="pauses"), background(deletion, name="deletion of the folder"):
                     await asyncio.get_running_loop().create_future()
+
+
+def _print_started(console: Console, app: App, configuration: Configuration, *, announce: bool) -> None:
+    if not announce:
+        if app.host.status.state is not HostState.ERROR:
+            print_ready_again(console, app.host.catalog.functions)
+        return
+    from emulator.host.site import secrets_folder
+
+    print_functions(
+        console,
+        app.host.catalog.functions,
+        port=app.port,
+        route_prefix=configuration.host.section(HttpOptions).route_prefix,
+        verbose=console.rules.verbose,
+    )
+    if app.dashboard_url is not None:
+        print_dashboard(console, app.dashboard_url)
+    print_manual_functions(console, app.host.manual_bindings(), port=app.port)
+    if configuration.enable_auth:
+        print_key_folder(console, secrets_folder(configuration))
 
 
 def serve_alone(

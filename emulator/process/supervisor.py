@@ -27,11 +27,12 @@ from emulator.host.console.output import Console, Style
 from emulator.process.chaos_options import ChaosOptions
 from emulator.process.child import STOP_SECONDS, HostProcess
 from emulator.process.handover import Handover
+from emulator.process.host_record import recorded_host
 from emulator.process.listening_port import ListeningPort
 from emulator.process.predecessor import supervising_lock, wait_for_predecessor
 from emulator.process.restart_pauses import MAX_USELESS_RUNS, RestartPauses
 from emulator.process.unavailable import answering_unavailable
-from emulator.process.watch import FileWatcher, WatchRules
+from emulator.process.watch import LOCAL_SETTINGS, FileWatcher, WatchRules
 from emulator.signals import interruptible
 from emulator.subprocesses import describe_exit_code
 
@@ -104,6 +105,8 @@ class _Supervisor:
         with ExitStack() as stack:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))
+            port = self._listening.port
+            stack.enter_context(recorded_host(self._configuration, port=port, started_at=self._began_at))
             folder = stack.enter_context(TemporaryDirectory(prefix="azemu-", ignore_cleanup_errors=True))
             self._served_mark, self._stacks_file = Path(folder) / "served", Path(folder) / "stacks"
             opening = open_app_storage(self._configuration, clock=self._clock, print_line=self._console.print)
@@ -136,7 +139,7 @@ class _Supervisor:
                 # Without a host process, requests would wait without end.
                 reason = "The host cannot start. See the console of azemu."
                 async with answering_unavailable(self._listening.sockets, self._clock, reason):
-                    await self._wait_for_change()
+                    await self._wait_for_change(with_settings=True)
             elif code not in (None, *_WANTED_ENDS) and not await self._recover(code):
                 return exit_codes.FAILED
             started_before = True
@@ -191,7 +194,7 @@ class _Supervisor:
         async with answering_unavailable(refused, self._clock, answer, retry_after=pause):
             waiting = self._clock.sleep(pause, upkeep=True)
             if self._watches_files:
-                await _result_unless(waiting, self._wait_for_change())
+                await _result_unless(waiting, self._wait_for_change(with_settings=True))
             else:
                 await waiting
         return True
@@ -248,13 +251,15 @@ class _Supervisor:
 
         Until then the host process continues, so that instances are processed and can be managed.
         """
+        invalid = False
         while True:
-            await self._wait_for_change()
+            await self._wait_for_change(with_settings=invalid)
             if not self._root.is_dir():
                 return  # The next host process reports it.
             try:
                 configure(self._options.start, os.environ)
             except ConfigurationError as error:
+                invalid = True
                 self._console.print(
                     f"{error}\nThe host continues with the configuration and the code that it has loaded. It will "
                     "restart when this is repaired.",
@@ -263,9 +268,22 @@ class _Supervisor:
             else:
                 return
 
-    async def _wait_for_change(self) -> None:
-        """Wait until a file of the app changes, and print which one."""
-        changes = await self._files.next_changes()
+    async def _wait_for_change(self, *, with_settings: bool = False) -> None:
+        """Wait until a file of the app changes, and print which one.
+
+        `with_settings`: a change of local.settings.json counts, because no host runs that would use other settings.
+        """
+        while True:
+            found = await self._files.next_changes()
+            changes = [change for change in found if with_settings or self._files.restarts(change)]
+            if changes:
+                break
+            self._console.print(
+                f"{LOCAL_SETTINGS} has changed. As with func, the running host keeps its settings. It reads them when "
+                f'another file of the app changes; storage settings need a new start. With "watchFiles": '
+                f'["{LOCAL_SETTINGS}"] in host.json it restarts at once.',
+                level=LogLevel.WARNING,
+            )
         change, *others = changes
         more = f" (and {len(others)} more)" if others else ""
         path = change.path.relative_to(self._root)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
@@ -25,6 +25,7 @@ SCAN_INTERVAL_SECONDS = 0.5
 # Editors write a file in several steps. A restart between two of them would load half a file.
 SETTLE_SECONDS = 0.3
 
+LOCAL_SETTINGS: Final = "local.settings.json"
 _ALWAYS_WATCHED = ("host.json", "function.json", "proxies.json")
 # The Functions host watches these, too. Here they are ignored: the app's own run writes some of them, and the user
 # edits none of them.
@@ -98,7 +99,10 @@ class FileWatcher:
         self._began_at = self._clock.now()
 
     async def next_changes(self) -> Sequence[Change]:
-        """Wait until files differ from their noted states and are no longer being written. Return the differences."""
+        """Wait until files differ from their noted states and are no longer being written. Return the differences.
+
+        local.settings.json in the app's folder is always among the files; see `restarts`.
+        """
         while True:
             await self._clock.sleep(SCAN_INTERVAL_SECONDS, upkeep=True)
             now = await asyncio.to_thread(scan, self._root, self._rules, self._files)
@@ -116,6 +120,13 @@ class FileWatcher:
             self._files = now
             if changes:
                 return changes
+
+    def restarts(self, change: Change) -> bool:
+        """Return whether a change restarts a running host, as in the Functions host.
+
+        That does not watch local.settings.json, unless `watchFiles` in host.json names it.
+        """
+        return change.path != self._root / LOCAL_SETTINGS or LOCAL_SETTINGS in self._rules.files
 
     def written_by_app(self, changes: Sequence[Change]) -> Path | None:
         """Return a file that has changed soon after each of the last starts, so that the app itself seems to write it.
@@ -168,7 +179,9 @@ def _scan(
             if entry.is_dir(follow_symlinks=False):
                 if watched or not (entry.name.startswith(".") or entry.name in _IGNORED_FOLDERS):
                     yield from _scan(Path(entry.path), rules, in_watched_folder=watched)
-            elif rules.watches(entry.name, in_watched_folder=in_watched_folder):
+            elif rules.watches(entry.name, in_watched_folder=in_watched_folder) or (
+                top and entry.name == LOCAL_SETTINGS
+            ):
                 status = entry.stat()
                 yield Path(entry.path), status.st_mtime_ns, status.st_size
         except OSError:

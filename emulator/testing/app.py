@@ -75,9 +75,8 @@ class AppUnderTest:
         end within that time, or cannot end: nothing is left that could continue it, or nothing but timer functions,
         whose runs do not.
         """
-        tools = self._thread.instrumentation
         patience = _CHAOS_PATIENCE if self._thread.has_chaos else timedelta(0)
-        work = wait_for_end(self._running.hub, self._thread.clock, tools.awaited_events, instance_id, within, patience)
+        work = wait_for_end(self._running.hub, self._thread.clock, self._running.explain, instance_id, within, patience)
         await self._run(f'wait for the end of instance "{instance_id}"', work)
         # Through the client, not from the hub: the test gets the class that its own code would get.
         return await self.client.get_status(instance_id, show_input=True)
@@ -311,6 +310,13 @@ class AppUnderTest:
     def url(self) -> str:
         """The app's address, for example "http://127.0.0.1:7071"."""
         return self._running.app.url
+
+    @property
+    def dashboard_url(self) -> str:
+        """The address of the app's dashboard, to look at while a test waits in a debugger."""
+        url = self._running.app.dashboard_url
+        assert url is not None  # Only the command line can leave it out.
+        return url
 
     async def _run(self, doing: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._thread.run_async(doing, work, self._seconds)

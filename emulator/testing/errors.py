@@ -12,7 +12,7 @@ class NothingLeft(EmulatorError):
     """The instance that a test waits for has not ended and cannot end without the test doing something.
 
     `status`: its runtime status; None if the instance does not exist. `reason`: why it cannot end, and `advice`: what
-    the test can do, both as parts of the message. `pending`: what the instance waits for.
+    the test can do, both as parts of the message. `pending`: sentences about what the instance waits for.
     """
 
     def __init__(
@@ -21,7 +21,7 @@ class NothingLeft(EmulatorError):
         self.instance_id = instance_id
         self.status = status
         state = f"is {status}" if status is not None else "does not exist"
-        waits = f" It waits for: {'; '.join(pending)}." if pending else ""
+        waits = "".join(f" {sentence}" for sentence in pending)
         super().__init__(
             f'Waited for the end of instance "{instance_id}", but it {state}, and {reason}.{waits} {advice}'
         )

@@ -27,6 +27,8 @@ from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock, SystemClock, new_event_loop
 from emulator.config.connections import DEFAULT_CONNECTION, BuiltinConnection, resolve_connection
 from emulator.config.start import Configuration, StartOptions, configure
+from emulator.diagnosis.explanation import Explanation
+from emulator.diagnosis.opening import open_diagnosis, running_host
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.hub import TaskHub
 from emulator.durable.options import DurableTaskOptions, resolve_options
@@ -39,7 +41,6 @@ from emulator.testing.chaos import Chaos, ChaosRun
 from emulator.testing.errors import AppBroken, FunctionsInError, TookTooLong
 from emulator.testing.http import HttpClient
 from emulator.testing.observers.app_files import AppFiles
-from emulator.testing.observers.awaited_events import AwaitedEvents
 from emulator.testing.observers.determinism import DeterminismCheck, NotDeterministic, with_determinism_check
 from emulator.testing.observers.leftover_work import LeftoverWork
 from emulator.testing.observers.log_capture import LogCapture
@@ -77,6 +78,14 @@ class RunningApp:
         """The running host."""
         return self.current()
 
+    async def explain(self, instance_id: str) -> Explanation:
+        """Explain why an instance does not progress."""
+        app = self.app
+        settings = app.configuration.settings
+        options = resolve_options(app.configuration.host.section(DurableTaskOptions), settings)
+        host = running_host(app.host, app.worker, app.configuration.root)
+        return await open_diagnosis(options, self.accounts, app.clock, host=host).why(instance_id)
+
 
 class HostThread:
     """A host on its own thread: `open` it, `run` coroutines on its loop from any other thread, `close` it."""
@@ -94,7 +103,6 @@ class HostThread:
             logs=LogCapture(),
             real_waits=RealWaits(files),
             leftover_work=LeftoverWork(files),
-            awaited_events=AwaitedEvents(),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -227,7 +235,12 @@ class HostThread:
                     open_accounts(configuration.settings, self.clock, log_outages=True)
                 )
                 current = await stack.enter_async_context(
-                    self._hosts(configuration, LastingParts(accounts, MemorySecrets()))
+                    self._hosts(
+                        configuration,
+                        LastingParts(
+                            accounts, MemorySecrets(), time=self.clock if isinstance(self.clock, VirtualClock) else None
+                        ),
+                    )
                 )
                 app = current()
                 # `azemu start` keeps running and shows the error; a test must fail.

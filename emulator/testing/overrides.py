@@ -12,7 +12,6 @@ from typing import Any
 
 from emulator.clock import Clock
 from emulator.testing.errors import UnknownActivity
-from emulator.testing.observers.awaited_events import AwaitedEvents
 from emulator.testing.observers.leftover_work import LeftoverWork
 from emulator.testing.observers.log_capture import LogCapture
 from emulator.testing.observers.real_waits import RealWaits
@@ -81,7 +80,6 @@ class Instrumentation:
     logs: LogCapture
     real_waits: RealWaits
     leftover_work: LeftoverWork
-    awaited_events: AwaitedEvents
 
 
 class OverridingWorker:
@@ -96,7 +94,6 @@ class OverridingWorker:
         """See Worker.load."""
         functions = await self._worker.load()
         self._instrumentation.overrides.functions_loaded(functions)
-        self._instrumentation.awaited_events.functions_loaded(functions)
         self._instrumentation.leftover_work.app_loaded()
         return functions
 
@@ -121,11 +118,9 @@ class OverridingWorker:
         tools.leftover_work.function_begins()
         try:
             with tools.real_waits.observe(invocation.function):
-                returned = await self._worker.invoke(invocation)
+                return await self._worker.invoke(invocation)
         finally:
             tools.leftover_work.function_ended()
-        tools.awaited_events.function_returned(invocation, returned)
-        return returned
 
 
 def with_overrides(

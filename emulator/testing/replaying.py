@@ -51,7 +51,6 @@ from emulator.extensions.durable.functions import DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
 from emulator.host.port import TriggerEvent
 from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
-from emulator.testing.observers.yields import Place, Yields
 from emulator.worker.app_loading import load_app
 from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
@@ -59,6 +58,7 @@ from emulator.worker.indexing import LoadedFunction
 from emulator.worker.loader import script_name
 from emulator.worker.port import Returned
 from emulator.worker.user_functions import orchestrator_function
+from emulator.worker.yields import Place, Yields
 
 _KINDS = {
     "orchestrationtrigger": FunctionKind.ORCHESTRATOR,

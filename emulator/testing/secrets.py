@@ -12,7 +12,7 @@ class MemorySecrets:
     async def read(self, name: str) -> str | None:
         return self._texts.get(name)
 
-    async def write(self, name: str, text: str) -> None:
+    async def write(self, name: str, text: str, *, or_keep: bool) -> None:
         self._texts[name] = text
 
     async def back_up_unreadable(self, name: str) -> None:

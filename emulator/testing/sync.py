@@ -190,6 +190,11 @@ class SyncAppUnderTest:
         """See AppUnderTest.url."""
         return self._app.url
 
+    @property
+    def dashboard_url(self) -> str:
+        """See AppUnderTest.dashboard_url."""
+        return self._app.dashboard_url
+
     def _run(self, doing: str, work: Any) -> Any:
         # The async method itself runs on the host's loop here, and submits its work to the same loop. This is safe,
         # because it waits without blocking.

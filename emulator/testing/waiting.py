@@ -6,27 +6,14 @@ Virtual time jumps to one due time after the other, and the status is read after
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from emulator import bound_json as json
 from emulator.clock import Clock
-from emulator.durable.core.events import (
-    EventRaised,
-    EventSent,
-    HistoryEvent,
-    SubOrchestrationInstanceCompleted,
-    SubOrchestrationInstanceCreated,
-    SubOrchestrationInstanceFailed,
-    TaskCompleted,
-    TaskFailed,
-    TaskScheduled,
-    TimerCreated,
-    TimerFired,
-)
+from emulator.diagnosis.explanation import Explanation
+from emulator.diagnosis.finding import Cause
 from emulator.durable.hub import TaskHub
 from emulator.testing.errors import NothingLeft
-from emulator.testing.observers.awaited_events import AwaitedEvents
 from emulator.virtual_time import VirtualClock
 
 # How often the status is read with a real clock. With a virtual clock it is read after every jump.
@@ -37,17 +24,20 @@ _POLL_SECONDS = 0.02
 _RUNS = 100
 _MOST_RUNS = 1000
 
+_EVENTS = frozenset({Cause.EVENT_NOT_RAISED, Cause.EVENT_OTHER_NAME})
+
 
 async def wait_for_end(
     hub: TaskHub,
     clock: Clock,
-    awaited_events: AwaitedEvents,
+    explain: Callable[[str], Awaitable[Explanation]],
     instance_id: str,
     within: timedelta | None,
     patience: timedelta = timedelta(0),
 ) -> None:
     """Return when the instance has ended. Virtual time jumps as far as needed, but not further than `within`.
 
+    `explain`: says of an instance why it does not progress.
     `patience`: when nothing is due, how long to wait for upkeep, such as the pause before a failed call is repeated.
     Raises NothingLeft if the instance does not end within that time, or cannot end.
     """
@@ -87,8 +77,10 @@ async def wait_for_end(
             await clock.sleep(_POLL_SECONDS)
             time_passes = limit is None or clock.now() < limit
     name = None if status is None else status.wire_name
-    pending = await _pending_with_events(hub, awaited_events, instance_id)
-    reason, advice = _explain(clock, limit, instance_id, name, pending, runs)
+    explanation = None if name is None else await explain(instance_id)
+    misses_event = explanation is not None and not _EVENTS.isdisjoint(explanation.causes)
+    reason, advice = _explain(clock, limit, instance_id, name, runs, misses_event=misses_event)
+    pending = [] if explanation is None else [explanation.summary, *explanation.facts]
     raise NothingLeft(instance_id, name, reason=reason, advice=advice, pending=pending)
 
 
@@ -97,8 +89,9 @@ def _explain(
     limit: datetime | None,
     instance_id: str,
     status: str | None,
-    pending: Sequence[str],
     runs: Counter[str],
+    *,
+    misses_event: bool,
 ) -> tuple[str, str]:
     """Return why the instance does not end, and what the test can do."""
     if isinstance(clock, VirtualClock) and clock.is_frozen:
@@ -114,7 +107,7 @@ def _explain(
         schedules = ", ".join(sorted(name.removeprefix("schedule of ") for name in runs))
         reason = f"only timer functions are left ({schedules}), whose {runs.total()} runs since then have not ended it"
         advice = "If one of them will, allow it a time with within=…."
-        if any('event "' in description for description in pending):
+        if misses_event:
             advice += " Otherwise raise the missing event: client.raise_event(instance_id, name, data)."
         return reason, advice
     if status is None:
@@ -124,55 +117,6 @@ def _explain(
         reason = "it continues only when it is resumed"
         return reason, f'Resume it: client.resume("{instance_id}", "reason").'
     reason = "no timer, message or running function is left that would continue it"
-    if any('event "' in description for description in pending):
+    if misses_event:
         return reason, "Raise the missing event: client.raise_event(instance_id, name, data)."
     return reason, "See app.console for what has run, and app.history(instance_id) for what has happened."
-
-
-async def _pending_with_events(hub: TaskHub, awaited_events: AwaitedEvents, instance_id: str) -> Sequence[str]:
-    """Describe what an instance waits for, including what its sub-orchestrations wait for."""
-    history = await hub.history(instance_id)
-    waits = [f'event "{name}"' for name in awaited_events.names(instance_id, history)]
-    for description, child in pending_operations(history):
-        inner = [] if child is None else await _pending_with_events(hub, awaited_events, child)
-        waits.append(f"{description}, which waits for {', '.join(inner)}" if inner else description)
-    return waits
-
-
-def pending_operations(history: Sequence[HistoryEvent]) -> Sequence[tuple[str, str | None]]:
-    """Return what an instance has started and got no result of: a description, and the ID of a sub-orchestration."""
-    waiting: dict[int | str, tuple[str, str | None]] = {}
-    for event in history:
-        match event:
-            case TaskScheduled(name=name, event_id=number):
-                waiting[number] = f"activity {name}", None
-            case TimerCreated(fire_at=fire_at, event_id=number):
-                waiting[number] = f"timer at {fire_at.text}", None
-            case SubOrchestrationInstanceCreated(name=name, instance_id=child, event_id=number):
-                waiting[number] = f'sub-orchestration {name} "{child}"', child
-            case EventSent(instance_id=target, input=text) if (request_id := _request_id(text)) is not None:
-                waiting[request_id] = f"response of the entity {target}", None
-            case (
-                TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed()
-            ):
-                waiting.pop(event.task_scheduled_id, None)
-            case TimerFired(timer_id=number):
-                waiting.pop(number, None)
-            case EventRaised(name=name):
-                # The response of an entity arrives as an event whose name is the ID of the request.
-                waiting.pop(name, None)
-            case _:
-                pass
-    return list(waiting.values())
-
-
-def _request_id(sent: str | None) -> str | None:
-    # EventSent is written for calls of entities, for signals, and for events to other instances. Only a call is
-    # answered.
-    try:
-        request = json.loads(sent or "null")
-    except ValueError:
-        return None
-    if not isinstance(request, dict) or request.get("signal"):
-        return None
-    return request.get("id")

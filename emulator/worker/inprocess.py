@@ -40,6 +40,8 @@ from emulator.worker.running_calls import RunningCalls
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
 from emulator.worker.streaming import HttpStreaming
 from emulator.worker.threads import FunctionThreadPool, thread_limit
+from emulator.worker.tracing import Traced, trace
+from emulator.worker.user_functions import orchestrator_function
 from emulator.worker.user_logs import UserLogs
 from emulator.worker.worker_extensions import WorkerExtensions
 
@@ -85,6 +87,8 @@ class InProcessWorker:
         self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
         self._app: func.FunctionRegister | None = None
         self._functions: Mapping[str, LoadedFunction] = {}
+        # Without the wrappers of tests, which observe invocations.
+        self._orchestrators: Mapping[str, Callable[..., Any]] = {}
         self._failures: Mapping[str, FunctionFailed] = {}
         self._wrap: WrapFunction | None = None
 
@@ -133,6 +137,8 @@ class InProcessWorker:
         if isinstance(loaded, BaseException):
             raise app_load_error(loaded, list(sys.path)) from loaded
         functions, wrap = loaded.functions, self._wrap
+        found = {function.metadata.name: orchestrator_function(function.call) for function in functions}
+        self._orchestrators = {name: function for name, function in found.items() if function is not None}
         if wrap is not None:
             functions = [replace(function, call=wrap(function.metadata, function.call)) for function in functions]
         self._functions = {function.metadata.name: function for function in functions}
@@ -163,6 +169,22 @@ class InProcessWorker:
         if isinstance(outcome, BaseException):
             raise function_failed(outcome, function.metadata.source)
         return outcome
+
+    def running_at(self, function: str) -> Sequence[str]:
+        """Return where each running call of a function is now, such as "function_app.py, line 8, in flow: …"."""
+        return self._running.places_of(function)
+
+    async def trace(self, function: str, context: str, *, seconds: float) -> Traced | None:
+        """Replay an orchestrator function of the SDK beside its invocations, to see where it waits.
+
+        `context`: the trigger's value with the history. What the function logs is dropped, and its response is stored
+        nowhere. None: there is no such function, or it has not returned within `seconds` of real time.
+        """
+        user_function = self._orchestrators.get(function)
+        if user_function is None:
+            return None
+        with self._clock.busy():
+            return await trace(user_function, context, function, self._logs, seconds=seconds)
 
     # On the app's threads ------------------------------------------------------------------------------------------
     #

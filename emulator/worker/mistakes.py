@@ -23,8 +23,7 @@ import azure.functions as func
 from emulator.worker.port import FunctionMetadata
 from emulator.worker.user_functions import user_function
 
-# Methods of the orchestration context whose tasks do nothing until they are yielded.
-_TASKS = frozenset(
+TASK_METHODS = frozenset(
     (
         "call_activity",
         "call_activity_with_retry",
@@ -38,6 +37,7 @@ _TASKS = frozenset(
         "wait_for_external_event",
     )
 )
+"""Methods of the orchestration context whose tasks do nothing until they are yielded."""
 
 _CREATES_APP = re.compile(r"\b(?:FunctionApp|DFApp|AsgiFunctionApp|WsgiFunctionApp)\(")
 
@@ -55,7 +55,7 @@ def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | No
                 f"{place} is an orchestrator with 'async def', which will fail, as on Azure. Write 'def', and 'yield' "
                 "instead of 'await'."
             )
-        case "orchestrationtrigger" if not is_generator and (tasks := _TASKS & _names_in(function)):
+        case "orchestrationtrigger" if not is_generator and (tasks := TASK_METHODS & _names_in(function)):
             return (
                 f"{place} is an orchestrator that uses {', '.join(sorted(tasks))}, but has no 'yield'. A task does "
                 "nothing until it is yielded: write 'result = yield context.…'."
@@ -82,7 +82,7 @@ def mistake_of(metadata: FunctionMetadata, call: Callable[..., Any]) -> str | No
 def _dropped_tasks(function: Callable[..., Any]) -> list[str]:
     """The calls that are statements of their own, as "call_activity in line 12"."""
     # Most helpers have no tasks at all.
-    if not _TASKS & _names_in(function):
+    if not TASK_METHODS & _names_in(function):
         return []
     code = function.__code__
     # Empty if there is no such file.
@@ -107,7 +107,7 @@ def _task_statements(source: str) -> Sequence[tuple[int, str]]:
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Attribute)
-        and node.value.func.attr in _TASKS
+        and node.value.func.attr in TASK_METHODS
     ]
 
 

@@ -224,7 +224,7 @@ class LogRecord:
     """A line that user code has logged or printed (RpcLog). `level`: Python's number (10, 20, …).
 
     `category`: the logger's name, None for print. `invocation_id`: None outside invocations. `exception`: the formatted
-    traceback.
+    traceback. `is_replay`: an orchestrator has logged it while it was replayed, so an earlier line says the same.
     """
 
     level: int
@@ -232,6 +232,7 @@ class LogRecord:
     category: str | None
     invocation_id: str | None
     exception: str | None = None
+    is_replay: bool = False
 
     @property
     def is_system(self) -> bool:

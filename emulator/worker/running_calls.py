@@ -1,6 +1,6 @@
 """The calls of user code that run now: which function, and at which line of the app it is.
 
-When the host stops, it names the functions that do not end.
+When the host stops, it names the functions that do not end; `azemu why` shows where they are.
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ class RunningCalls:
             yield
         finally:
             del self._calls[call]
+
+    def places_of(self, function: str) -> list[str]:
+        """Return where the running calls of a function are in the app's code; empty if none is in it."""
+        places = (place_in_app(call.frame()) for call in list(self._calls) if call.function == function)
+        return [place for place in places if place is not None]
 
     def describe(self) -> list[str]:
         """Return a line for each call, such as "Function 'flow' still runs (function_app.py, line 8, in flow: …)"."""

@@ -18,6 +18,7 @@ from types import TracebackType
 from emulator.logs import HostRecord
 from emulator.worker.boundary.user_streams import UserStream
 from emulator.worker.port import Invocation, LogRecord
+from emulator.worker.replay_state import is_replaying
 
 # How the official host finds the level of a line that its worker writes to stderr (docs/protocol/python-worker.md 7.4;
 # azure-functions-host, src/WebJobs.Script/Workers/ProcessManagement/WorkerProcess.cs).
@@ -58,7 +59,11 @@ class RunningInvocation:
         elif stream == "stderr" and any(word in text for word in _ERROR_WORDS):
             level = logging.ERROR
         record = LogRecord(
-            level=level, message=line.removesuffix("\r"), category=None, invocation_id=self.invocation.id
+            level=level,
+            message=line.removesuffix("\r"),
+            category=None,
+            invocation_id=self.invocation.id,
+            is_replay=is_replaying(),
         )
         self.logs.deliver(record, self)
 
@@ -184,6 +189,7 @@ class UserLogs:
             category=record.name,
             invocation_id=None if running is None else running.invocation.id,
             exception=exception,
+            is_replay=running is not None and is_replaying(),
         )
         self.deliver(delivered, running)
 

@@ -152,12 +152,6 @@ def test_a_failure_is_explained(host: Host, words: tuple[str, ...], message: str
     assert message in done.stderr
 
 
-def test_the_port_is_that_of_local_settings(host: Host) -> None:
-    settings = {"Values": {}, "IsEncrypted": False, "Host": {"LocalHttpPort": int(host.port)}}
-    (host.app / "local.settings.json").write_text(json.dumps(settings))
-    assert host.invoke("tick", port=False).returncode == 0
-
-
 def test_a_host_that_does_not_run_is_reported(tmp_path: Path) -> None:
     # Nothing can listen on port 1 without privileges, and the command must work outside of an app, too.
     done = run("invoke", "tick", "--port", "1", cwd=tmp_path)

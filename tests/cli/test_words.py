@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from emulator.cli.arguments import Start, parse
-from tests.processes import run
+from emulator.cli.arguments import parse
+from emulator.cli.start_arguments import parse_start
+from tests.processes import environment, run
 from tests.running_apps import write_app
 
 
@@ -44,10 +47,8 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
         (("storage", "exprot"), "azemu: unknown command 'storage exprot'. Did you mean 'azemu storage export'?\n"),
         (("--port", "8080"), "azemu: expected a command, not '--port'. Did you mean 'azemu start --port 8080'?\n"),
         (("--versoin",), "azemu: expected a command, not '--versoin'. Did you mean 'azemu --version'?\n"),
-        (
-            ("xyzzy",),
-            "azemu: unknown command 'xyzzy'. Known commands: start, invoke, send, host, storage, help, version.\n",
-        ),
+        (("xyzzy",), "azemu: unknown command 'xyzzy'. `azemu --help` lists the commands.\n"),
+        (("storage", "xyzzy"), "azemu: unknown command 'storage xyzzy'. Known commands: export, import, copy.\n"),
         (
             ("start", "--prot", "1"),
             "azemu: unknown argument '--prot'. Did you mean '--port'?\nTry 'azemu start --help'.\n",
@@ -83,6 +84,26 @@ def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tup
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("azure", "functionapp", "publish", "my-app"), "Deploy with `func azure functionapp publish NAME`"),
+        (("azure", "functionapp", "logstream", "my-app"), "`azemu logs --follow` shows the log of the host"),
+        (("extensions", "install", "--package", "x"), "azemu needs no extension bundle"),
+        (("settings", "add", "Name", "value"), 'edit "Values" in local.settings.json'),
+        (("run", "greet"), "Use `azemu invoke NAME DATA`"),
+        (("pack",), "Use `func pack`"),
+    ],
+)
+def test_command_of_core_tools_that_azemu_lacks_is_answered_with_what_to_use(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], instead: str
+) -> None:
+    assert parse(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"azemu: there is no command '{words[0]}")) == ("", True)
+    assert instead in err
+
+
 def test_group_without_its_second_word_is_an_error_with_its_commands(tmp_path: Path) -> None:
     done = run("storage", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -100,8 +121,22 @@ def test_characters_that_the_console_cannot_show_become_question_marks(tmp_path:
     assert " to ??.jsonl" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a closed pipe in another way")
+def test_output_that_is_not_read_to_its_end_is_no_error(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "azemu", "completion", "fish"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 def test_python_arguments_may_begin_with_a_dash() -> None:
     for words in (["--python-arguments", "-Xdev"], ["--language-worker", "-Xdev"], ["--python-arguments=-Xdev"]):
-        started = parse(["start", *words, "--verbose"])
-        assert isinstance(started, Start)
+        started = parse_start([*words, "--verbose"])
         assert (started.python_arguments, started.verbose) == ("-Xdev", True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -352,3 +354,39 @@ def test_a_wrong_override_names_the_setting(read: Read) -> None:
 
 def test_the_logged_text_has_only_known_sections(read: Read) -> None:
     assert json.loads(read({"logging": {}, "secrets": "s"}).text) == {"version": "2.0", "logging": {}}
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"X A": "b"}, 'X A is "b"; allowed: a header whose name has letters, digits and hyphens only.'),
+        ({"X-A": "b\r\nX-B: c"}, 'X-A is "b\\r\\nX-B: c"; allowed: a text of printable ASCII characters.'),
+        ({"X-A": "\ud800"}, 'X-A is "\ud800"; allowed: a text of printable ASCII characters.'),
+    ],
+)
+def test_custom_headers_that_no_response_can_have_are_refused(
+    read: Read, headers: dict[str, str], message: str
+) -> None:
+    """They ended the connection of every request."""
+    options = read({"extensions": {"http": {"customHeaders": headers}}})
+    with pytest.raises(ConfigurationError) as raised:
+        options.section(HttpOptions)
+    assert f"extensions.http.customHeaders.{message}" in str(raised.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """Reading a pipe waits for a writer."""
+    path = tmp_path / "host.json"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.symlink_to(path)
+    with pytest.raises(
+        ConfigurationError, match=r"Unable to read host configuration file .*It must be a readable file"
+    ):
+        read_host_json(tmp_path, Settings({}, exported={}, root=tmp_path), create=False)

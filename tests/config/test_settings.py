@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -293,3 +298,22 @@ def test_missing_project_names_the_apps_below(tmp_path: Path) -> None:
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         find_project_root(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_an_app_folder_without_access_is_named(mode: int) -> None:
+    folder = Path(tempfile.mkdtemp())
+    (folder / "host.json").write_text("{}")
+    folder.chmod(mode)
+    as_root = sys.platform != "win32" and os.getuid() == 0  # Root may read everything.
+    try:
+        if as_root:
+            os.seteuid(65534)
+        with pytest.raises(ConfigurationError, match=re.escape(f"The app folder '{folder}' cannot be searched")):
+            find_project_root(folder)
+    finally:
+        if as_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

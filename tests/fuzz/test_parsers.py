@@ -19,7 +19,10 @@ FOUND = [
     ("payload-reference", "https://[::(1]/a"),
     ("query-value", 8000 * "9" + "x"),
     ("query-value", "Wed, 21 Oct 1013 8:44444444444400 GMT"),
+    ("function-response", '{"body": 1, "status": "' + 5000 * "9" + '"}'),
+    ("host-json", '{"version": "2.0", "watchFiles": {"' + 5000 * "9" + '": "x"}}'),
     ("recorded-history", 8000 * "["),
+    ("storage-response", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-6\r\nabc\r\n"),
     ("source-scan", 8000 * "{"),
     ("source-scan", "import " + 5000 * "m"),
 ]

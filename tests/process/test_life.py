@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from tests.folders import hello, write_function, write_host_json
 from tests.processes import Running, get, get_json, started
-from tests.running_apps import HELLO, write_app
+from tests.running_apps import DURABLE_APP, HELLO, write_app
 from tests.waiting import eventually_sync
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -57,6 +58,17 @@ def who(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="die", auth_level=func.AuthLevel.ANONYMOUS)
 def die(req: func.HttpRequest) -> func.HttpResponse:
     os._exit(7)
+"""
+
+WAITS = """
+@app.route(route="url")
+def url(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("")
+
+
+@app.orchestration_trigger(context_name="context")
+def waits(context):
+    yield context.wait_for_external_event("go")
 """
 
 
@@ -315,7 +327,45 @@ def test_the_host_goes_on_while_host_json_is_invalid(tmp_path: Path) -> None:
         assert get(url) == first
         (app / "host.json").write_text('{"version": "2.0"}')
         azemu.wait_for("^The host is ready again")
+        second = get(url)
+        assert second not in (first, "")
+        stop(azemu)
+
+
+def test_changed_settings_are_named_and_restart_the_host_once_they_are_valid(tmp_path: Path) -> None:
+    app = write_app(tmp_path, WHO)
+    settings = app / "local.settings.json"
+    with started(app, "--storage", "builtin:memory") as azemu:
+        url = azemu.url().replace("/die", "/who")
+        first = get(url)
+        settings.write_text("{")
+        azemu.wait_for("^.*local.settings.json has changed. As with func, the running host keeps its settings.")
+        assert get(url) == first
+        (app / "new.py").touch()
+        azemu.wait_for("^.*The host continues with the configuration and the code that it has loaded")
+        # The repair is what the host waits for.
+        settings.write_text('{"IsEncrypted": false, "Values": {}}')
+        azemu.wait_for("^The host is ready again")
         assert get(url) not in (first, "")
+        stop(azemu)
+
+
+@POSIX_ONLY
+def test_the_deletion_of_the_hosts_own_folder_is_named(tmp_path: Path) -> None:
+    app = write_app(tmp_path, DURABLE_APP, WAITS)
+    with started(app, "--storage", "builtin") as azemu:
+        url = azemu.url().partition("/api/")[0] + "/runtime/webhooks/durabletask"
+        get(f"{url}/orchestrators/waits/one", method="POST")
+        # The host may delete one of the files, or make one, at the same moment.
+        while (app / ".azemu").exists():
+            shutil.rmtree(app / ".azemu", ignore_errors=True)
+        get(f"{url}/orchestrators/waits/two", method="POST")
+        azemu.wait_for(r"storage\.db was deleted while the host uses it. It was written again")
+        azemu.wait_for(r"^.*The folder .*hosts was deleted\. The host goes on")
+        stop(azemu)
+    with started(app, "--storage", "builtin") as azemu:
+        url = azemu.url().partition("/api/")[0] + "/runtime/webhooks/durabletask"
+        assert {instance["instanceId"] for instance in get_json(f"{url}/instances")} == {"one", "two"}
         stop(azemu)
 
 

@@ -19,5 +19,4 @@ pytestmark = [
 async def test_a_payload_of_60_megabytes_needs_a_few_times_its_size(scenario: str) -> None:
     memory = await measured(scenario, 60, "file")
     assert memory.peak <= 4 * 60
-    # One copy of an input may stay until the next collection.
-    assert memory.left <= (30 + 60 if scenario == "input over HTTP" else 30)
+    assert memory.left <= 30

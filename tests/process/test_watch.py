@@ -25,7 +25,8 @@ from emulator.process.watch import Change, FileState, FileWatcher, WatchRules, d
         ("Shared/deep/data.bin", True),
         ("other/Shared/template.html", False),
         ("requirements.txt", False),
-        ("local.settings.json", False),
+        ("local.settings.json", True),
+        ("package/local.settings.json", False),
         ("README.md", False),
         (".venv/lib/module.py", False),
         (".git/hook.py", False),
@@ -67,6 +68,20 @@ def test_large_files_are_compared_by_time_and_size(tmp_path: Path) -> None:
     before = scan(tmp_path, WatchRules())
     os.utime(path, ns=(0, 0))
     assert differences(before, scan(tmp_path, WatchRules(), before)) == [Change("Changed", path)]
+
+
+@pytest.mark.parametrize("files", [(), ("local.settings.json",)])
+async def test_settings_restart_a_running_host_only_if_host_json_says_so(
+    tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    watcher = FileWatcher(tmp_path, SystemClock())
+    await watcher.begin(WatchRules.of(HostOptions(watch_files=files)))
+    (tmp_path / "local.settings.json").touch()
+    [change] = await watcher.next_changes()
+    assert watcher.restarts(change) is bool(files)
+    (tmp_path / "function_app.py").touch()
+    [change] = await watcher.next_changes()
+    assert watcher.restarts(change)
 
 
 async def test_only_a_different_content_is_a_change(tmp_path: Path) -> None:

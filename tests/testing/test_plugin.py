@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from importlib.metadata import entry_points
 from textwrap import dedent
+from urllib.request import urlopen
 
 import pytest
 
@@ -342,3 +345,29 @@ def test_a_wrong_number_of_seeds_is_refused(pytester: pytest.Pytester) -> None:
     result = run(pytester, "--azemu-chaos=many", in_process=True)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*'many' is not a number of seeds. Use 1 or more, for example 100."])
+
+
+def test_the_app_of_a_failed_test_is_held_open(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path)
+    pytester.makepyfile(
+        """
+        def test_passes(azemu):
+            pass
+
+        def test_fails(azemu):
+            assert azemu.get("/api/hello").text == "goodbye"
+        """
+    )
+    command = (sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", "--azemu-hold")
+    process = pytester.popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    line = next(line for line in process.stdout if "Its app is open" in line)
+    assert "test_fails has failed" in line
+    url = line.rpartition(" ")[2].strip()
+    with urlopen(f"{url}api/home") as response:
+        home = json.load(response)
+    assert (home["state"], home["startedInvocations"], home["isVirtualTime"]) == ("Running", 1, True)
+    rest, _ = process.communicate("\n", timeout=60)
+    assert "1 failed, 1 passed" in rest
+    assert "Its app is open" not in rest

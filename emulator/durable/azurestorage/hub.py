@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -80,7 +80,7 @@ class AzureStorageTaskHub:
         provider = options.storage_provider
         self._options = options
         self._clock = clock
-        self._account = account
+        self.account = account
         self._identity = identity
         names = HubNames(
             hub=options.stored_hub_name,
@@ -88,6 +88,8 @@ class AzureStorageTaskHub:
             tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
         )
         tracking = tracking or account
+        self.names = names
+        self.tracking = tracking
         self._large = LargePayloads(
             tracking.container(names.large_message_container), clock, new_id, max_bytes=options.max_payload_bytes
         )
@@ -124,11 +126,12 @@ class AzureStorageTaskHub:
             clock=clock,
             buffer_limit=provider.control_queue_buffer_threshold,
         )
+        self.worker_id = worker_id or (identity.name if identity else new_host_name(new_id))
         self._partitions = _partition_manager(
             provider,
             names,
             tracking,
-            worker_id or (identity.name if identity else new_host_name(new_id)),
+            self.worker_id,
             clock,
             new_id,
         )
@@ -294,7 +297,7 @@ class AzureStorageTaskHub:
                 await stack.enter_async_context(
                     takeover(
                         self._identity,
-                        self._account,
+                        self.account,
                         self._clock,
                         what="work items",
                         consequence="They are retried; activities that were running are run again.",
@@ -328,6 +331,18 @@ class AzureStorageTaskHub:
                 )
                 await stack.enter_async_context(background(repairing, name="lost writes"))
             yield
+
+    def has_messages(self, instance_id: str) -> bool:
+        """Whether this host has received messages to the instance that it has not processed yet, or runs it."""
+        return self._sessions.is_busy(instance_id)
+
+    def activities_in_flight(self) -> Collection[tuple[str, int]]:
+        """Return the activities that this host has received and not completed, as instance id and event id."""
+        return self._work_items.in_flight()
+
+    def owned_queues(self) -> Collection[str]:
+        """Return the names of the control queues that this host reads."""
+        return self._sessions.open_queues
 
     def _repairer(self) -> Repairer:
         return Repairer(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from emulator.durable.core.identity import ESCAPED_IN_KEYS
+
 SENTINEL = "sentinel"
 """RowKey of the row whose ETag guards a history. It sorts behind all event rows, whose keys are upper-case hex."""
 
@@ -101,15 +103,13 @@ def fnv1a32(text: str) -> int:
 _ESCAPES = {"^": "^^", "/": "^0", "\\": "^1", "#": "^2", "?": "^3"} | {
     chr(code): "^" + chr(0xC0 + code) for code in (*range(0x20), *range(0x7F, 0xA0))
 }
-# The same characters as a pattern, because nearly all ids need no escaping and one search tells that.
-_MUST_ESCAPE = re.compile(r"[\^/\\#?\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(r"\^(.)", re.DOTALL)
 _UNESCAPES = {"0": "/", "1": "\\", "2": "#", "3": "?"}
 
 
 def escape_key(instance_id: str) -> str:
     """Return the partition key of an instance id. Escape exactly once: the escape character is escaped, too."""
-    return _MUST_ESCAPE.sub(lambda match: _ESCAPES[match[0]], instance_id)
+    return ESCAPED_IN_KEYS.sub(lambda match: _ESCAPES[match[0]], instance_id)
 
 
 def unescape_key(partition_key: str) -> str:

@@ -97,12 +97,33 @@ class EntityId:
         return cls(name, key) if instance_id.startswith("@") and separator else None
 
 
+MAX_KEY_UNITS = 512
+"""Length of a table key in UTF-16 code units: 1 KiB."""
+
+ESCAPED_IN_KEYS = re.compile(r"[\^/\\#?\x00-\x1f\x7f-\x9f]")
+"""A character of an instance id that takes two characters in a table key: one that keys must not contain, or `^`."""
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def has_lone_surrogate(instance_id: str) -> bool:
     """Whether half of a surrogate pair makes the id unfit for storage: rows and blobs are named in UTF-8."""
     return not instance_id.isascii() and _LONE_SURROGATE.search(instance_id) is not None
+
+
+def storage_problem(instance_id: str) -> str | None:
+    """Return why no row or blob can be named after an instance id, as a predicate without a subject; None: it can."""
+    if has_lone_surrogate(instance_id):
+        return "has half of a surrogate pair. No row or blob can be named after it. Use complete characters."
+    # Nearly all ids are short.
+    if 2 * len(instance_id) > MAX_KEY_UNITS:
+        units = len(instance_id.encode("utf-16-le")) // 2 + len(ESCAPED_IN_KEYS.findall(instance_id))
+        if units > MAX_KEY_UNITS:
+            return (
+                f"is too long: it needs {units} characters in a key of a table, which has at most {MAX_KEY_UNITS}. "
+                "The characters ^ / \\ # ? count twice."
+            )
+    return None
 
 
 def is_entity(instance_id: str) -> bool:

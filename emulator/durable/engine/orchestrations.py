@@ -58,7 +58,9 @@ class OrchestrationRunner:
                 store_inputs=services.options.store_inputs_in_orchestration_history,
             )
             state = applied.state
-            if not applied.continues:
+            if applied.continues:
+                services.work_log.continued_as_new(state.instance.instance_id)
+            else:
                 return outcome_of(state, outbox, custom_status)
 
     async def _restored_status(self, item: OrchestrationWorkItem) -> EpisodeOutcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emulator.clock import Clock
+from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.executor import Executor
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
@@ -13,12 +14,13 @@ from emulator.instant import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineServices:
-    """Services of the runners. `lifecycle` logs what happens to instances and functions."""
+    """Services of the runners. `lifecycle` logs what happens to instances and functions; `work_log` notes what runs."""
 
     executor: Executor
     options: DurableTaskOptions
     clock: Clock
     lifecycle: LifecycleLog
+    work_log: WorkLog
 
     def now(self) -> Instant:
         """Return the current time, UTC."""

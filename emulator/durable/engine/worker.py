@@ -15,18 +15,22 @@ from typing import Any, TypeVar
 
 from emulator.background import background
 from emulator.clock import Clock
+from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine import activities, entities, orchestrations
 from emulator.durable.engine.activities import ActivityRunner
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.engine.services import EngineServices
+from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.executor import Executor
-from emulator.durable.hub import WorkSource
+from emulator.durable.hub import ActivityWorkItem, OrchestrationWorkItem, WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.polling.work_loop import Processor, work
 
 T = TypeVar("T")
+Item = TypeVar("Item", OrchestrationWorkItem, ActivityWorkItem)
+Result = TypeVar("Result")
 
 DRAIN_SECONDS = 8.0
 """How long a stopping host waits for running work items.
@@ -44,38 +48,40 @@ async def engine(
     *,
     clock: Clock,
     lifecycle: LifecycleLog | None = None,
+    work_log: WorkLog | None = None,
     drain_seconds: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
     """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
     `lifecycle` logs what happens to the instances of the hub. Clients in this process must use the same object,
-    because it numbers the lines.
+    because it numbers the lines. `work_log` notes the work items that run or have failed.
     """
     lifecycle = lifecycle or LifecycleLog.of_hub(options)
-    services = EngineServices(executor=executor, options=options, clock=clock, lifecycle=lifecycle)
+    log = work_log or WorkLog(clock)
+    services = EngineServices(executor=executor, options=options, clock=clock, lifecycle=lifecycle, work_log=log)
     # Three loops instead of one, because host.json has a limit per kind of work item.
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
         fetch=_fetch_one(source.next_orchestration),
-        run=OrchestrationRunner(services).run,
-        save=source.complete_orchestration,
+        run=_logged_run(log, FunctionKind.ORCHESTRATOR, OrchestrationRunner(services).run),
+        save=_logged_save(log, FunctionKind.ORCHESTRATOR, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     entity = Processor(
         name="entity",
         describe=entities.describe,
         fetch=_fetch_one(source.next_entity),
-        run=EntityRunner(services).run,
-        save=source.complete_orchestration,
+        run=_logged_run(log, FunctionKind.ENTITY, EntityRunner(services).run),
+        save=_logged_save(log, FunctionKind.ENTITY, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     activity = Processor(
         name="activity",
         describe=activities.describe,
         fetch=_fetch_one(source.next_activity),
-        run=ActivityRunner(services).run,
-        save=source.complete_activity,
+        run=_logged_run(log, FunctionKind.ACTIVITY, ActivityRunner(services).run),
+        save=_logged_save(log, FunctionKind.ACTIVITY, source.complete_activity),
         abandon=source.abandon_activity,
     )
 
@@ -100,6 +106,30 @@ async def engine(
             # Logged before the drain, which may take several seconds.
             lifecycle.worker_stopping()
     lifecycle.worker_stopped()
+
+
+def _logged_run(
+    log: WorkLog, kind: FunctionKind, run: Callable[[Item], Awaitable[Result]]
+) -> Callable[[Item], Awaitable[Result]]:
+    async def run_and_log(item: Item) -> Result:
+        with log.running_work(kind, item):
+            return await run(item)
+
+    return run_and_log
+
+
+def _logged_save(
+    log: WorkLog, kind: FunctionKind, save: Callable[[Item, Result], Awaitable[None]]
+) -> Callable[[Item, Result], Awaitable[None]]:
+    async def save_and_log(item: Item, result: Result) -> None:
+        try:
+            await save(item, result)
+        except Exception as error:
+            log.note_failure(kind, item, str(error) or type(error).__name__)
+            raise
+        log.completed(item)
+
+    return save_and_log
 
 
 def _fetch_one(next_item: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[Sequence[T]]]:

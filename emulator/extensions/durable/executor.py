@@ -109,7 +109,7 @@ class FunctionsExecutor:
         )
 
     async def _call(self, request: OrchestratorRequest) -> OrchestratorResponse:
-        name = request.started.name
+        name, instance_id = request.started.name, request.started.instance.instance_id
         missing = self._missing(FunctionKind.ORCHESTRATOR, name)
         if missing is not None:
             return orchestrators.cannot_run(missing)
@@ -118,9 +118,11 @@ class FunctionsExecutor:
                 request, http_poll_interval=self._settings.http_poll_interval, once_from=LARGE_CHARACTERS
             )
             if is_large(pieces):
-                returned = await self._invoke_large(name, LargeText.of(pieces))
+                returned = await self._invoke_large(name, LargeText.of(pieces), instance_id)
             else:
-                returned = await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, "".join(pieces))
+                returned = await self._functions.invoke(
+                    FunctionKind.ORCHESTRATOR, name, "".join(pieces), instance_id=instance_id
+                )
         except JsonReaderError:
             # The .NET extension fails before it calls the function, and its message contains nothing else.
             return orchestrators.cannot_run(
@@ -133,9 +135,9 @@ class FunctionsExecutor:
             raise WorkAborted(str(error)) from error
         return orchestrators.response_of(_text(returned))
 
-    async def _invoke_large(self, name: str, context: LargeText) -> Returned:
+    async def _invoke_large(self, name: str, context: LargeText, instance_id: str) -> Returned:
         try:
-            return await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context)
+            return await self._functions.invoke(FunctionKind.ORCHESTRATOR, name, context, instance_id=instance_id)
         finally:
             # The objects of the SDK refer to each other, so the payloads would stay until the next full collection,
             # which may be minutes away.
@@ -153,7 +155,9 @@ class FunctionsExecutor:
             return activities.failure_without_details(name, f"Activity function '{name}' does not exist.")
         try:
             value = activities.trigger_value(request.input)
-            returned = await self._functions.invoke(FunctionKind.ACTIVITY, name, value)
+            returned = await self._functions.invoke(
+                FunctionKind.ACTIVITY, name, value, instance_id=request.instance.instance_id
+            )
         except FunctionFailed as failure:
             return activities.failure_of(name, failure)
         except (FunctionTimedOut, BindingFailed, activities.UnreadableInput) as error:
@@ -173,7 +177,12 @@ class FunctionsExecutor:
         if missing is not None:
             raise WorkAborted(missing)
         try:
-            returned = await self._functions.invoke(FunctionKind.ENTITY, batch.entity.name, entities.batch_text(batch))
+            returned = await self._functions.invoke(
+                FunctionKind.ENTITY,
+                batch.entity.name,
+                entities.batch_text(batch),
+                instance_id=batch.entity.instance_id,
+            )
             return entities.result_of(_text(returned), batch)
         except FunctionTimedOut as error:
             # Retrying would time out again. So, as in TaskEntityShim, every operation of the batch fails.

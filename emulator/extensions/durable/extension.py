@@ -89,6 +89,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
         inputs={client: Input(read=read_client) for client in _CLIENTS},
         webhooks=[Webhook("durabletask", handle_webhook)],
         run=run,
+        services=lambda: services() if has_durable_functions() or context.load_errors() else None,
     )
 
 

@@ -6,7 +6,7 @@ triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRAT
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,9 +40,13 @@ class _Registered:
 
 
 class DurableFunctions:
-    """Durable functions by kind and name. Names ignore letter case, as everywhere in Durable Functions."""
+    """Durable functions by kind and name. Names ignore letter case, as everywhere in Durable Functions.
 
-    def __init__(self) -> None:
+    `app_is_loaded` False: the functions of the app are not known, so none of them is missing.
+    """
+
+    def __init__(self, *, app_is_loaded: bool = True) -> None:
+        self._app_is_loaded = app_is_loaded
         self._functions: Mapping[FunctionKind, dict[str, _Registered]] = {kind: {} for kind in FunctionKind}
 
     def listen_for(self, kind: FunctionKind) -> Listen:
@@ -82,6 +86,10 @@ class DurableFunctions:
         """Register a function. `source`: its `file:line`. `load_error`: why every call of it fails."""
         self._functions[kind][name.lower()] = _Registered(name, invoke, source, load_error)
 
+    def names(self, kind: FunctionKind) -> Sequence[str]:
+        """Return the names by which functions of this kind are called."""
+        return [function.name for function in self._functions[kind].values()]
+
     def source(self, kind: FunctionKind, name: str) -> str | None:
         """Return `file:line` of a function if it is known."""
         function = self._functions[kind].get(name.lower())
@@ -95,7 +103,7 @@ class DurableFunctions:
     def missing(self, kind: FunctionKind, name: str) -> str | None:
         """Return None if there is such a function, else the extension's message with the known names."""
         functions = self._functions[kind]
-        if name.lower() in functions:
+        if name.lower() in functions or not self._app_is_loaded:
             return None
         names = ", ".join(f"'{function.name}'" for function in functions.values())
         additional = (
@@ -108,10 +116,15 @@ class DurableFunctions:
             f"Additional info: {additional}"
         )
 
-    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText) -> Returned:
-        """Run a registered function with the trigger's value. Raises what `Invoke` raises."""
+    async def invoke(self, kind: FunctionKind, name: str, value: str | LargeText, *, instance_id: str) -> Returned:
+        """Run a registered function with the trigger's value. Raises what `Invoke` raises.
+
+        `instance_id`: of the orchestration or entity that runs it.
+        """
         function = self._functions[kind][name.lower()]
         # The .NET extension starts functions without a reason, and the host's log line shows "(null)" for it. Retry
         # policies do not apply: an orchestrator must run once per episode, and activities are retried by their
         # orchestrator.
-        return await function.invoke(TriggerEvent(value=Datum("string", value), reason="(null)", retried=False))
+        return await function.invoke(
+            TriggerEvent(value=Datum("string", value), reason="(null)", retried=False, instance_id=instance_id)
+        )

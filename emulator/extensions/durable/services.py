@@ -12,6 +12,8 @@ from typing import Final
 
 from emulator.background import background
 from emulator.config.connections import BuiltinConnection, resolve_connection
+from emulator.durable.azurestorage.hub import AzureStorageTaskHub
+from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions
 from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
@@ -42,6 +44,7 @@ class DurableServices:
     """The services of an app with durable functions. `functions`: filled by the listeners of their triggers.
 
     `handle_webhook`: responds to requests below /runtime/webhooks/durabletask. `read_client`: reads a client binding.
+    `work_log`: what the engine runs.
     """
 
     def __init__(
@@ -52,8 +55,6 @@ class DurableServices:
         profile: HttpProfile,
     ) -> None:
         self._context = context
-        self._options = options
-        self._functions = functions
         provider = options.storage_provider
         claim_identity = no_identity
         # A host that takes over the name of a killed one owns its leases. With storage in Azure, a host with that name
@@ -79,12 +80,20 @@ class DurableServices:
             callers=context.callers,
             strict_purge=context.settings.flag(STRICT_PURGE_SETTING),
         )
+        self.options = options
+        self.functions = functions
+        self.work_log = WorkLog(context.clock)
         self._rpc = RpcListener(api.handle, context.callers, context.clock, any_port=context.any_port)
         self._serves_rpc = options.local_rpc_endpoint_enabled is not False
         self.handle_webhook = api.handle_webhook
         self.read_client = ClientBinding(
             self._hubs, origin=context.origin, system_key=self._system_key, rpc_base_url=self._rpc_base_url
         ).read
+
+    @property
+    def own_hub(self) -> AzureStorageTaskHub:
+        """The app's own task hub. Raises ConnectionNotConfigured."""
+        return self._hubs.own().hub
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -95,13 +104,13 @@ class DurableServices:
                 await stack.enter_async_context(self._rpc.serve())
             own_hub = self._hubs.own()
             if self._context.hosts_folder is not None:
-                stack.enter_context(_recorded_use(self._context, self._options))
-            connection = self._options.storage_provider.connection_name
+                stack.enter_context(_recorded_use(self._context, self.options))
+            connection = self.options.storage_provider.connection_name
             may_lose_writes = self._context.accounts.may_lose_writes(connection)
             await stack.enter_async_context(
                 own_hub.hub.working(may_lose_writes=may_lose_writes, has_lost_writes=self._context.storage_restarted)
             )
-            work = _run_engine(self._context, self._options, self._functions, own_hub)
+            work = _run_engine(self._context, self.options, self.functions, own_hub, self.work_log)
             await stack.enter_async_context(background(work, name="durable engine"))
             yield
 
@@ -141,7 +150,11 @@ def _recorded_use(context: ExtensionContext, options: DurableTaskOptions) -> Ite
 
 
 async def _run_engine(
-    context: ExtensionContext, options: DurableTaskOptions, functions: DurableFunctions, own_hub: OpenedHub
+    context: ExtensionContext,
+    options: DurableTaskOptions,
+    functions: DurableFunctions,
+    own_hub: OpenedHub,
+    work_log: WorkLog,
 ) -> None:
     # Work items that need a function which is not registered yet would fail, so the engine waits for all listeners.
     await context.wait_until_running()
@@ -155,6 +168,7 @@ async def _run_engine(
             options,
             clock=context.clock,
             lifecycle=own_hub.lifecycle,
+            work_log=work_log,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
             drain_seconds=lambda: context.stop_seconds() * 0.8,

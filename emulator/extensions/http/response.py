@@ -19,6 +19,7 @@ from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.token_text import indented, scalar_text
 from emulator.errors import EmulatorError
 from emulator.host.bindings import RETURN
+from emulator.host.http_options import BAD_IN_HEADER_VALUE, HEADER_NAME
 from emulator.worker.port import Datum, HttpCookie, HttpResponseData, Returned
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -27,10 +28,7 @@ JSON = "application/json; charset=utf-8"
 # Headers about the connection are set by the web server. A function that set them could break the framing of the
 # response, so they are dropped.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding", "upgrade"))
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FILE_NAME = re.compile(r"\bfilename\s*=\s*\"?([^\";]+)", re.IGNORECASE)
-# Kestrel sends ASCII only, and no control characters but tabs.
-_BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 
 
 class ResponseRefused(EmulatorError):
@@ -102,12 +100,12 @@ def _checked(response: RenderedResponse) -> RenderedResponse:
 
 def check_header(name: str, value: str) -> None:
     """Raise ResponseRefused if a header cannot be sent: its name is no token, or its value is not printable ASCII."""
-    if not _TOKEN.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise ResponseRefused(
             f"The function returned an HTTP header with the name {name!r}, which cannot be sent. Use letters, digits "
             "and hyphens."
         )
-    wrong = _BAD_VALUE.search(value)
+    wrong = BAD_IN_HEADER_VALUE.search(value)
     if wrong is None:
         return
     if ord(wrong[0]) < 0x80:
@@ -184,7 +182,7 @@ def _response_object(members: Mapping[str, Any], body: Any) -> RenderedResponse:
     text = newtonsoft_text(body) if isinstance(body, dict | list) else scalar_text(body)
     types = [] if any(name.lower() == "content-type" for name, _ in named) else [("Content-Type", PLAIN_TEXT)]
     status = _member(members, "statusCode", missing=_member(members, "status"))
-    if isinstance(status, str) and re.fullmatch(r"\s*[-+]?[0-9]+\s*", status):
+    if isinstance(status, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", status):
         status = int(status)
     elif not isinstance(status, int) or isinstance(status, bool):
         status = 200

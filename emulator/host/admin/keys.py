@@ -13,12 +13,22 @@ from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.host.admin.api import RunningHost, admin_route, json_response
 from emulator.host.http.keys.authorization import AdminApi
-from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyScope, KeyStore
+from emulator.host.http.keys.key_store import (
+    HOST_FUNCTION_KEYS,
+    HOST_SYSTEM_KEYS,
+    MASTER,
+    KeyScope,
+    KeyStore,
+    SecretsNotSaved,
+)
 from emulator.host.http.keys.secret_format import Key, KeyKind
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body
+from emulator.logs import get_logger
 
 _MAX_BODY_BYTES = 64 * 1024
+
+_log = get_logger(__name__)
 
 KeyHandler = Callable[[HttpCall, KeyScope], Awaitable[web.Response]]
 
@@ -101,11 +111,20 @@ class KeysApi:
 def _with_scope(
     scope_of: Callable[[HttpCall], KeyScope | None], handler: KeyHandler
 ) -> Callable[[HttpCall], Awaitable[web.Response]]:
-    """Return a route handler that passes the scope to a key handler, or responds with 404 if there is none."""
+    """Return a route handler that passes the scope to a key handler, or responds with 404 if there is none.
+
+    A change that cannot be saved is 500 with the reason.
+    """
 
     async def handle(call: HttpCall) -> web.Response:
         scope = scope_of(call)
-        return web.Response(status=404) if scope is None else await handler(call, scope)
+        if scope is None:
+            return web.Response(status=404)
+        try:
+            return await handler(call, scope)
+        except SecretsNotSaved as error:
+            _log.error("%s %s: %s", call.request.method, call.request.path, error)
+            return web.Response(status=500, text=str(error))
 
     return handle
 

@@ -117,6 +117,11 @@ def _print_block(
             console.print(f"\t{place:<15} {example}")
 
 
+def print_dashboard(console: Console, url: str) -> None:
+    """Print where the dashboard is."""
+    console.print(f"Dashboard: {url}")
+
+
 def print_key_folder(console: Console, folder: Path) -> None:
     """Print where the keys are that requests need with --enable-auth. `folder`: that of the secrets files."""
     console.print(

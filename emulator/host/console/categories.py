@@ -11,7 +11,8 @@ from emulator.logs import get_logger
 
 # All categories are loggers below one name. So one handler on the logger `emulator` receives them all, and a category
 # such as `Host.General` cannot collide with a logger of user code.
-_PREFIX = "emulator.categories."
+PREFIX = "emulator.categories."
+"""Beginning of the names of the loggers of categories."""
 
 # Categories of extensions by the package of their modules, as their triggers name them (host/port.py, log_category).
 ASSIGNED: dict[str, str] = {}
@@ -20,11 +21,12 @@ STARTUP = "Host.Startup"
 GENERAL = "Host.General"
 CONSOLE = "Host.Function.Console"
 WORKER = "Worker.python"
+HTTP_TRACE = "Microsoft.Azure.WebJobs.Script.WebHost.Middleware.SystemTraceMiddleware"
 
 
 def category(name: str) -> logging.Logger:
     """Return the logger of a category, for example `Function.F`."""
-    return get_logger(_PREFIX + name)
+    return get_logger(PREFIX + name)
 
 
 def function_category(function: str) -> logging.Logger:
@@ -39,7 +41,7 @@ def user_category(function: str) -> logging.Logger:
 
 def category_of(logger_name: str) -> str | None:
     """Return the category of a logger; None if it is an ordinary module logger."""
-    return logger_name.removeprefix(_PREFIX) if logger_name.startswith(_PREFIX) else None
+    return logger_name.removeprefix(PREFIX) if logger_name.startswith(PREFIX) else None
 
 
 def assign_category(module: str, category: str) -> None:

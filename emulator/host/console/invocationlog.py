@@ -18,12 +18,12 @@ from emulator.worker.port import FunctionFailed, LogRecord
 class InvocationLog:
     """Logger of one invocation. `user` may be called on any thread, all other methods on the host's."""
 
-    def __init__(self, function: str, invocation_id: str | None = None) -> None:
+    def __init__(self, function: str, invocation_id: str | None = None, instance_id: str | None = None) -> None:
         self._function = function
         self._id = invocation_id
         self._log = function_category(function)
         # Members of JSON lines; see `output.JSON_FIELDS`.
-        self._fields = {"invocation_id": invocation_id, "function": function}
+        self._fields = {"invocation_id": invocation_id, "function": function, "instance_id": instance_id}
 
     def executing(self, reason: str, details: Mapping[str, str]) -> None:
         """Log the start. `reason`: what triggered the function. `details`: trigger details, such as a message id."""
@@ -85,8 +85,9 @@ class InvocationLog:
             log, level = category(WORKER), min(record.level, logging.INFO)
         else:
             log = user_category(self._function)
+        fields = {**self._fields, "is_replay": True} if record.is_replay else self._fields
         # The text is an argument and not the format, because it may contain percent signs.
-        log.log(level, "%s", text, extra=self._fields)
+        log.log(level, "%s", text, extra=fields)
 
     def _ended(self, level: int, outcome: str, elapsed: timedelta) -> None:
         milliseconds = elapsed // timedelta(milliseconds=1)

@@ -34,7 +34,7 @@ from emulator import bound_json as json
 from emulator.clock import Clock
 from emulator.config.hostjson import LogLevel
 from emulator.errors import EmulatorError
-from emulator.host.console.categories import ASSIGNED, category_of
+from emulator.host.console.categories import ASSIGNED, HTTP_TRACE, PREFIX, category_of
 from emulator.logs import get_logger
 
 # The longest prefix wins. Modules that are not named here are Host.General; extensions name their own category.
@@ -60,6 +60,17 @@ _ALWAYS_SHOWN: Final = ("Worker process started and initialized.", "Host lock le
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ORDER: Final = {level: rank for rank, level in enumerate(LogLevel)}
+_PYTHON_LEVELS: Final = {
+    LogLevel.TRACE: 1,
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFORMATION: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+    LogLevel.CRITICAL: logging.CRITICAL,
+    LogLevel.NONE: logging.CRITICAL + 1,
+}
+# Loggers with several lines for each request or message. Most hosts show none of them, and then none is created.
+_FREQUENT: Final = (f"{PREFIX}{HTTP_TRACE}", "emulator.durable")
 _RED, _YELLOW, _CYAN, _GREEN, _GREY, _PLAIN = "\x1b[91m", "\x1b[33m", "\x1b[36m", "\x1b[32m", "\x1b[90m", "\x1b[0m"
 # Colours of ColoredConsoleLogger.
 _LINE_COLOURS: Final = {LogLevel.WARNING: _YELLOW, LogLevel.ERROR: _RED, LogLevel.CRITICAL: _RED}
@@ -120,7 +131,11 @@ class LevelRules:
         # The level of the logger: Python drops records below it before it creates them, which is much cheaper than
         # asking the rules for each.
         levels = [LogLevel.INFORMATION, *self.configured.values(), *([self.user_level] if self.user_level else [])]
-        return {LogLevel.TRACE: 1, LogLevel.DEBUG: logging.DEBUG}.get(min(levels, key=_ORDER.__getitem__), logging.INFO)
+        return _PYTHON_LEVELS[min(levels, key=_ORDER.__getitem__)]
+
+    def python_level(self, category: str) -> int:
+        """Return the Python level below which nothing of a category is shown."""
+        return _PYTHON_LEVELS[self.minimum(category)]
 
 
 def _is_user(category: str) -> bool:
@@ -243,21 +258,24 @@ def console_logging(console: Console) -> Iterator[Console]:
     console.addFilter(own_thread)
     for logger in loggers:
         logger.addHandler(console)
-    _set_level(loggers[0])
+    _set_levels(loggers[0])
     try:
         yield console
     finally:
         for logger in loggers:
             logger.removeHandler(console)
         console.removeFilter(own_thread)
-        _set_level(loggers[0])
+        _set_levels(loggers[0])
 
 
-def _set_level(host: logging.Logger) -> None:
-    """Set the level of the host's logger to the lowest that one of its consoles shows."""
+def _set_levels(host: logging.Logger) -> None:
+    """Set the levels of the host's loggers to the lowest that one of its consoles shows."""
     consoles = [handler for handler in host.handlers if isinstance(handler, Console)]
     host.setLevel(min((console.rules.lowest_python_level() for console in consoles), default=logging.NOTSET))
     host.propagate = not consoles
+    for name in _FREQUENT:
+        shown = (console.rules.python_level(category_for(name)) for console in consoles)
+        get_logger(name).setLevel(min(shown, default=logging.NOTSET))
 
 
 class _OwnThread(logging.Filter):

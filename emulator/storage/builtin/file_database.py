@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import queue
+import shutil
 import sqlite3
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import StorageUnavailable
+from emulator.logs import get_logger
+from emulator.private_files import make_private_folder, owner_only
 from emulator.storage.availability import AccountAvailability
 from emulator.storage.builtin.database import Refused, TokenSource, Work, in_transaction
 from emulator.storage.builtin.schema import is_known_version, other_version, prepare
 from emulator.storage.builtin.sqlite import explain_errors, open_file
+from emulator.storage.file_lock import try_lock
+from emulator.storage.gitignore import hide_from_git
 from emulator.storage.port import StorageOutage, StorageUnreachable
 
 T = TypeVar("T")
 
+_log = get_logger(__name__)
+
 # Operations per transaction. The first of them waits until the last one is executed.
 _MAX_GROUP = 200
+# With so much free space a disk is no longer full.
+_FREE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -42,11 +55,13 @@ class _Job:
 class FileDatabase:
     """A file in WAL mode, which several processes may have open.
 
-    What was acknowledged survives a crash of the process and of the machine. Raises StorageUnavailable when opened.
+    What was acknowledged survives a crash of the process and of the machine. If the file is deleted while it is open,
+    it is written again with all that it contained. Raises StorageUnavailable when opened.
     """
 
     def __init__(self, path: Path, clock: Clock, *, synchronous: str = "FULL", log_outages: bool = False) -> None:
         self._path = path
+        self._synchronous = synchronous
         self._clock = clock
         availability = AccountAvailability(self.description, log_outages=log_outages)
         # A full or locked file can still be read.
@@ -54,6 +69,7 @@ class FileDatabase:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._data_version = 0
+        self._is_full = False
         self._connection = open_file(path, synchronous)
         try:
             with explain_errors(path, StorageUnavailable):
@@ -63,6 +79,7 @@ class FileDatabase:
             self._connection.close()
             raise
         self.tokens = TokenSource(opening)
+        self._inode, self._beside = _inode(path), _inodes_beside(path)
         # A daemon: it must not keep a process alive that ends without closing the account.
         self._thread = threading.Thread(target=self._run_thread, name=f"storage {path.name}", daemon=True)
         self._thread.start()
@@ -107,8 +124,9 @@ class FileDatabase:
             if isinstance(job.error, StorageOutage):
                 # The thread executes one operation after the other, so none is older than the last response.
                 service.unanswered(since=service.responses)
+                self._is_full = self._is_full or _says_full(job.error.__cause__)
                 job.error = service.error(str(job.error))
-            elif not isinstance(job.error, StorageUnreachable):
+            elif not isinstance(job.error, StorageUnreachable) and not (job.writes and self._is_still_full()):
                 service.answered()
             if job.future.done():
                 continue
@@ -116,6 +134,13 @@ class FileDatabase:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+
+    def _is_still_full(self) -> bool:
+        """Return whether the disk has been full and still is. Small changes may fit into pages that the file has."""
+        if self._is_full:
+            with suppress(OSError):
+                self._is_full = shutil.disk_usage(self._path.parent).free < _FREE_BYTES
+        return self._is_full
 
     # On the thread -----------------------------------------------------------------------------------------------
 
@@ -139,15 +164,60 @@ class FileDatabase:
 
     def _run(self, jobs: list[_Job]) -> None:
         try:
+            self._open_again_if_deleted()
             self._transact(jobs)
         except BaseException:
             # The group was rolled back. One operation may have caused it (a value that SQLite refuses), so each is
             # executed alone and gets its own result.
             for job in jobs:
                 try:
+                    self._open_again_if_deleted()
                     self._transact([job])
                 except BaseException as error:
                     job.error = error
+
+    def _open_again_if_deleted(self) -> None:
+        """Write the file again if it was deleted, or open it if another process has done that. Raises StorageOutage."""
+        inode = _inode(self._path)
+        if inode == self._inode:
+            return
+        with explain_errors(self._path, StorageOutage):
+            if inode is None:
+                try:
+                    _write_copy(self._connection, self._path)
+                except OSError as error:
+                    raise StorageOutage(
+                        f"The built-in storage {self._path} was deleted and cannot be written again "
+                        f"({error.strerror}). Make its folder writable; what was written before is kept while azemu "
+                        "runs."
+                    ) from error
+                _log.warning(
+                    "The built-in storage %s was deleted while the host uses it. It was written again, with all that "
+                    "it contained. To begin with an empty one, stop azemu before you delete the file.",
+                    self._path,
+                )
+            else:
+                # The old file's log would be taken for changes of the new one. If another process has written the new
+                # one, the files beside it are others.
+                for beside, old in self._beside.items():
+                    if old is not None and _inode(beside) == old:
+                        beside.unlink(missing_ok=True)
+                _log.warning(
+                    "The built-in storage %s was deleted or replaced by another program while the host uses it. From "
+                    "now on the host uses the new file.",
+                    self._path,
+                )
+            try:
+                connection = open_file(self._path, self._synchronous)
+            except StorageUnavailable as error:
+                raise StorageOutage(str(error)) from error
+            in_transaction(connection, lambda c: prepare(c, self._path), "BEGIN IMMEDIATE")
+        # SQLite deletes the `-wal` file when it closes a database, but not if that is no longer the file of its name.
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection, self._inode, self._beside = connection, _inode(self._path), _inodes_beside(self._path)
+        # No version of a new connection: what was read from the old one may be outdated.
+        self._data_version = -1
 
     def _transact(self, jobs: list[_Job]) -> None:
         writes = any(job.writes for job in jobs)
@@ -158,6 +228,10 @@ class FileDatabase:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if not is_known_version(version):
                     raise StorageUnavailable(other_version(self._path, version))
+                # Before the lock was taken another process may have written the deleted file again. What is written
+                # into the old one would be lost.
+                if self._inode != _inode(self._path):
+                    raise StorageUnreachable(f"{self._path} was deleted or replaced.")
             for job in jobs:
                 _run_in_savepoint(connection, job)
 
@@ -165,6 +239,47 @@ class FileDatabase:
         # without waiting if another process has written in between.
         with explain_errors(self._path, StorageOutage, other=StorageUnreachable):
             in_transaction(self._connection, work, "BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of the same name; None if there is no file."""
+    if sys.platform == "win32":
+        return 0, 0  # An open file cannot be deleted or replaced there.
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _inodes_beside(path: Path) -> dict[Path, tuple[int, int] | None]:
+    """Return the files that SQLite keeps beside an open file, with what tells them from others of the same name."""
+    return {beside: _inode(beside) for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))}
+
+
+def _says_full(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+
+
+def _write_copy(connection: sqlite3.Connection, path: Path) -> None:
+    """Write the content of an open database to a file. Leaves a file alone that exists by now. Raises OSError."""
+    make_private_folder(path.parent)
+    hide_from_git(path.parent)
+    with try_lock(path.with_name(path.name + ".lock")) as lock:
+        if lock is None:
+            raise BlockingIOError(errno.EAGAIN, "another process writes it at this moment")
+        if path.exists():
+            return
+        # What is left beside the deleted file belongs to it, and would be taken for changes of the new one.
+        for beside in _inodes_beside(path):
+            beside.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            with open(draft, "xb", opener=owner_only):
+                pass
+            with closing(sqlite3.connect(draft)) as copy:
+                connection.backup(copy)
+            draft.rename(path)
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, job: _Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from emulator.storage.rest.transport import Response
@@ -87,7 +88,7 @@ class ResponseParser:
         version, _, rest = status_line.partition(" ")
         if not version.startswith("HTTP/1."):
             raise ValueError(f"{status_line[:80]!r} is not a status line")
-        status = int(rest[:3])
+        status = _number(rest[:3], 10)
         if status < 200:
             return  # An interim response, such as 100 Continue: the final one follows.
         self._status = status
@@ -98,13 +99,13 @@ class ResponseParser:
         elif self._headers.get("transfer-encoding", "").lower() == "chunked":
             self._chunks = []
         elif length := self._headers.get("content-length"):
-            self._length = int(length)
+            self._length = _number(length, 10)
 
     def _parse_chunks(self, chunks: list[bytes]) -> Response | None:
         buffer = self._buffer
         while (end := buffer.find(b"\r\n", self._chunk_start)) >= 0:
             # A size may have extensions behind a semicolon.
-            size = int(buffer[self._chunk_start : end].partition(b";")[0], 16)
+            size = _number(buffer[self._chunk_start : end].partition(b";")[0].strip().decode("latin-1"), 16)
             start = end + 2
             if size == 0:
                 # Trailer fields, if there are any, end with an empty line as a head does.
@@ -112,9 +113,19 @@ class ResponseParser:
                 return Response(self._status, self._headers, b"".join(chunks)) if complete else None
             if len(buffer) < start + size + 2:
                 break
+            if buffer[start + size : start + size + 2] != b"\r\n":
+                raise ValueError("a chunk is longer than its size")
             chunks.append(buffer[start : start + size])
             self._chunk_start = start + size + 2
         # Drop what is parsed once per call instead of once per chunk: each time copies the rest of the buffer.
         if self._chunk_start:
             self._buffer, self._chunk_start = buffer[self._chunk_start :], 0
         return None
+
+
+def _number(text: str, base: int) -> int:
+    """Return a number of ASCII digits. Raises ValueError: `int` alone accepts signs, blanks and underscores."""
+    # Fifteen digits are more than any size, and a limit for the time of `int`.
+    if not re.fullmatch("[0-9A-Fa-f]{1,15}", text, re.ASCII):
+        raise ValueError(f"{text[:40]!r} is no number")
+    return int(text, base)

@@ -20,10 +20,10 @@ from typing import Any
 from emulator.errors import EmulatorError
 from emulator.testing.observers.app_files import AppFiles
 from emulator.testing.observers.side_effects import IO, forbidden_call, side_effect_of_app
-from emulator.testing.observers.yields import Place, Yields
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, Returned, Worker
 from emulator.worker.user_functions import orchestrator_function
+from emulator.worker.yields import Place, Yields
 
 _DEPEND_ON_HISTORY = "make every decision depend only on the input, on the results of durable tasks and on events"
 # The memory address of an object differs in every run. In the text of an error it decides nothing.

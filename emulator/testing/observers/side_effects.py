@@ -28,7 +28,7 @@ from types import BuiltinFunctionType, FrameType
 from typing import Any
 
 from emulator.testing.observers.app_files import AppFiles
-from emulator.testing.observers.yields import Place
+from emulator.worker.yields import Place
 
 # What to do instead, for each kind of call.
 _CLOCK = "use context.current_utc_datetime"

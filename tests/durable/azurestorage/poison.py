@@ -155,6 +155,7 @@ CONTROL: Mapping[str, str] = {
     "instance id of an object": target_with(InstanceId={}),
     "instance id with a surrogate": target_with(InstanceId="victim\udc00"),
     "entity key with a surrogate": target_with(InstanceId="@counter@\ud800"),
+    "instance id that is too long": target_with(InstanceId="v" * 513),
     "execution id of a list": target_with(ExecutionId=[1]),
     # Event.
     "no type": without("$type"),

@@ -273,6 +273,8 @@ def test_child_has_own_version_or_default_version() -> None:
         ("p1", "must be different than the instance ID of a parent orchestration"),
         ("@counter@k", "must not start with @"),
         ("child\ud800", "The instance ID 'child\\ud800' of a sub-orchestration has half of a surrogate pair"),
+        ("c" * 513, "of a sub-orchestration is too long: it needs 513 characters in a key of a table"),
+        ("/" * 257, "of a sub-orchestration is too long: it needs 514 characters in a key of a table"),
     ],
 )
 def test_invalid_child_id_fails_orchestration(child_id: str, why: str) -> None:
@@ -423,6 +425,20 @@ def test_unknown_function_fails_orchestration(action: Action, why: str) -> None:
     if instance.status is RuntimeStatus.RUNNING:
         instance.episode(waiting(action), done(0))
     assert instance.result == f"Orchestrator function 'flow' failed: {why}"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [("\ud800", "'@e@\\ud800' has half of a surrogate pair"), ("k" * 510, "needs 513 characters in a key")],
+)
+@pytest.mark.parametrize("action", [SignalEntity, CallEntity])
+def test_entity_key_that_cannot_be_stored_fails_orchestration(
+    action: type[SignalEntity | CallEntity], key: str, why: str
+) -> None:
+    instance = Instance()
+    instance.episode(waiting(action(f"@e@{key}", "op", "1")))
+    assert instance.status is RuntimeStatus.FAILED
+    assert why in instance.result
 
 
 def test_recorded_action_of_a_removed_function_is_accepted() -> None:

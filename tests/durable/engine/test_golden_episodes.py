@@ -33,6 +33,7 @@ from emulator.durable.core.status import status_after
 from emulator.durable.engine.entities import EntityRunner
 from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.engine.services import EngineServices
+from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.hub_log import HubLog
@@ -98,6 +99,7 @@ class Stage:
         options = DurableTaskOptions()
         executor = FunctionsExecutor(functions, None, options)  # type: ignore[arg-type]
         services = EngineServices(
+            work_log=WorkLog(SystemClock()),
             executor=executor,
             options=options,
             clock=self._clock,

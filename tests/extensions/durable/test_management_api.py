@@ -295,3 +295,24 @@ async def test_unusual_texts_of_clients_get_a_response(tmp_path: Path) -> None:
         assert (status, refused["Message"]) == (400, "Invalid JSON content")
         await ask(app, "POST", "instances/i/terminate", params={"reason": "²"})
         assert (await answers(app, "GET", "instances/i", 200))["output"] == "²"
+
+
+@pytest.mark.parametrize("profile", ["default", pytest.param("e26", marks=pytest.mark.soak)])
+async def test_ids_that_no_table_can_have_are_refused_before_anything_is_sent(tmp_path: Path, profile: str) -> None:
+    """The extension answers 500 when storage refuses the row. The message that it has sent then fails for ever."""
+    async with run_app(copy_app(CONFORMANCE_APP, tmp_path / "app"), settings={PROFILE: profile}) as app:
+        for id in ("i" * 2000, "%C3%A9" * 513, "i" * 480 + "^" * 17):
+            requests = [
+                ("GET", f"instances/{id}"),
+                ("DELETE", f"instances/{id}"),
+                ("POST", f"orchestrators/echo_input/{id}"),
+            ]
+            requests += [("POST", f"instances/{id}/{name}") for name in ("terminate", "rewind", "restart", "suspend")]
+            requests += [("POST", f"instances/{id}/raiseEvent/x"), ("GET", f"entities/counter/{id}")]
+            requests += [("POST", f"entities/counter/{id}?op=add"), ("DELETE", f"entities/counter/{id}")]
+            for method, path in requests:
+                answer = await app.request(method, f"/runtime/webhooks/durabletask/{path}", json=1)
+                assert answer.status == 400, (method, path)
+                assert "too long" in answer.text or "must not exceed 256 characters" in answer.text
+        assert (await ask(app, "GET", "instances/" + "i" * 512))[0] == 404
+        assert (await ask(app, "GET", "instances"))[1] == []

@@ -232,6 +232,41 @@ async def test_a_rewound_instance_runs_and_the_log_says_what_azure_would_show(tm
     assert [line for line in story if "rew" in line] == [rewound, goes_on]
 
 
+HEALING_CHILD = """
+ill = [True]
+
+@app.orchestration_trigger(context_name="context")
+def family(context):
+    first = yield context.call_sub_orchestrator("child", 1, "first")
+    second = yield context.call_sub_orchestrator("child", 2, "second")
+    return [first, second]
+
+@app.orchestration_trigger(context_name="context")
+def child(context):
+    return (yield context.call_activity("double", context.get_input()))
+
+@app.activity_trigger(input_name="number")
+def double(number: int):
+    if number == 2 and ill:
+        ill.clear()
+        raise ValueError("fever")
+    return 2 * number
+"""
+
+
+@needs(DURABLE, "1.3.0")
+async def test_a_rewound_instance_calls_a_child_again_that_was_purged(tmp_path: Path) -> None:
+    """The extension answers 500 and leaves the parent half rewound."""
+    async with start(write_app(tmp_path, DURABLE_APP, HEALING_CHILD)) as app:
+        instance = await app.client.start_new("family")
+        assert (await app.wait(instance)).runtime_status.name == "Failed"
+        await app.client.purge_instance_history("second")
+        await app.client.rewind(instance, "again")
+        healed = await app.wait(instance)
+        assert (healed.runtime_status.name, healed.output) == ("Completed", [2, 4])
+        assert (await app.client.get_status("second")).runtime_status.name == "Completed"
+
+
 BUSY = """
 import threading
 running, most, gate, pair = set(), [0], threading.Lock(), threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -213,6 +214,18 @@ async def test_a_key_is_created_replaced_and_deleted(site: RunningApp, folder: s
     assert (await site.request("DELETE", f"{folder}/ci")).status == 204
     assert (await site.request("DELETE", f"{folder}/ci")).status == 404
     assert (await site.get(f"{folder}/ci")).status == 404
+
+
+async def test_a_key_that_cannot_be_saved_is_refused_with_the_reason(site: RunningApp) -> None:
+    before = (await site.get("/admin/host/keys")).json()
+    secrets = site.app.configuration.root / ".azemu" / "secrets"
+    shutil.rmtree(secrets)
+    secrets.write_text("a file where the folder should be")
+    for method in ("PUT", "POST"):
+        answer = await site.request(method, "/admin/host/keys/ci", data='{"value": "mine"}')
+        assert answer.status == 500
+        assert f"cannot be saved in {secrets / 'host.json'}" in answer.text
+    assert (await site.get("/admin/host/keys")).json() == before
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"value": ""}', '{"value": 5}', '{"value": "\\ud800"}', "[]", DEEP])

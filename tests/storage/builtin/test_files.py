@@ -10,7 +10,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,6 +204,32 @@ async def test_full_disk_loses_nothing_that_was_acknowledged(path: Path) -> None
         assert [message.body[:5] for message in await reopened.queue("letters").list_messages()] == texts
 
 
+async def test_a_full_disk_is_reported_once_though_small_writes_fit(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    database = FileDatabase(path, CLOCK, log_outages=True)
+    account = BuiltinAccount(database, QueueNotifications(), BlobSignal(CLOCK), CLOCK, new_id)
+    queue = account.queue("letters")
+    await queue.create()
+    await queue.put("small")
+    [pages] = database._connection.execute("PRAGMA page_count").fetchone()
+    database._connection.execute(f"PRAGMA max_page_count = {pages + 40}")
+    await fill_up(queue)
+    for _ in range(3):
+        assert await queue.get(limit=1, hide_for=timedelta(minutes=1))
+        with pytest.raises(StorageOutage, match="is full"):
+            await queue.put("x" * 50_000)
+    assert caplog.text.count("Storage does not respond") == 1
+    assert "Storage responds again" not in caplog.text
+    free = 2**30
+    database._connection.execute("PRAGMA max_page_count = 1000000")
+    await queue.put("x" * 50_000)
+    assert caplog.text.count("Storage responds again") == 1
+    database.close()
+
+
 async def fill_up(queue: Queue) -> list[str]:
     """Put large messages until the disk is full. Return those that were acknowledged."""
     put: list[str] = []
@@ -211,6 +239,72 @@ async def fill_up(queue: Queue) -> list[str]:
             await queue.put(name + "x" * 50_000)
             put.append(name)
     return put
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+@pytest.mark.parametrize("deleted", ["folder", "file"])
+async def test_a_deleted_file_is_written_again(tmp_path: Path, caplog: pytest.LogCaptureFixture, deleted: str) -> None:
+    path = tmp_path / ".azemu" / "storage.db"
+    async with open_builtin(path, CLOCK) as one, open_builtin(path, CLOCK) as other:
+        await one.queue("letters").create()
+        await one.queue("letters").put("before")
+        if deleted == "folder":
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
+        await one.queue("letters").put("after")
+        await other.queue("letters").put("of the other")
+        for account in (one, other):
+            assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == [
+                "after",
+                "before",
+                "of the other",
+            ]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert caplog.text.count("It was written again, with all that it contained.") == 1
+    async with open_builtin(path, CLOCK) as reopened:
+        assert sorted(m.body for m in await reopened.queue("letters").peek(limit=32)) == [
+            "after",
+            "before",
+            "of the other",
+        ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not replace open files")
+async def test_a_replaced_file_is_used_and_not_mixed_with_the_old_one(
+    tmp_path: Path, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(tmp_path / "copy.db", rows=200)
+    async with open_builtin(path, CLOCK) as account:
+        await account.queue("letters").create()
+        # These are in the log beside the file.
+        for number in range(50):
+            await account.queue("letters").put(f"old {number}")
+        (tmp_path / "copy.db").replace(path)
+        await account.queue("letters").put("new")
+        assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == ["kept", "new"]
+    assert "From now on the host uses the new file." in caplog.text
+    async with open_builtin(path, CLOCK) as reopened:
+        assert sorted(m.body for m in await reopened.queue("letters").peek(limit=32)) == ["kept", "new"]
+        assert len([row async for row in query_rows(reopened.table("Rows"))]) == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not delete open files")
+async def test_a_deleted_file_that_cannot_be_written_again_is_an_outage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "data"
+    async with open_builtin(folder / "storage.db", CLOCK, log_outages=True) as account:
+        await account.queue("letters").create()
+        shutil.rmtree(folder)
+        folder.write_text("a file where the folder was")
+        for _ in range(2):
+            with pytest.raises(StorageOutage, match="was deleted and cannot be written again"):
+                await account.queue("letters").put("lost")
+        folder.unlink()
+        await account.queue("letters").put("kept")
+        assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == ["kept"]
+    assert caplog.text.count("Storage does not respond") == caplog.text.count("Storage responds again") == 1
 
 
 async def test_file_locked_by_another_program_is_refused(

@@ -25,7 +25,7 @@ from emulator.durable.core.events import (
     TaskScheduled,
     TimerFired,
 )
-from emulator.durable.core.identity import has_lone_surrogate, is_entity
+from emulator.durable.core.identity import is_entity, storage_problem
 from emulator.durable.core.messages import TaskMessage
 from emulator.storage.port import FIRST_ROW_INSTANT
 
@@ -66,9 +66,8 @@ def check(message: TaskMessage, accepted: Accepted) -> None:
         raise UnreadableMessage(f"A {event.type_name} is no message of this queue.")
     if not instance_id:
         raise UnreadableMessage(f"The {event.type_name} names no instance.")
-    # It has no UTF-8, so neither a row nor a blob can be named after it.
-    if has_lone_surrogate(instance_id):
-        raise UnreadableMessage(f"The instance id {instance_id!a} has half of a surrogate pair.")
+    if problem := storage_problem(instance_id):
+        raise UnreadableMessage(f"The instance id {instance_id[:100]!a} {problem}")
     if isinstance(event, ExecutionStarted) and event.instance.instance_id != instance_id:
         raise UnreadableMessage(f'The start of "{event.instance.instance_id!a}" was sent to "{instance_id}".')
     for name in _TIMES[type(event)]:

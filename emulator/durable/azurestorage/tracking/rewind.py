@@ -44,7 +44,7 @@ class _Rewind:
         failed = [row async for row in query_rows(self._history, execution & (ended | task | child))]
         leaves: list[str] = []
         for row in failed:
-            leaves += await self.undo(row, execution)
+            leaves += await self.undo(instance_id, row, execution)
         await self._instances.mark_rewound(instance_id)
         # A parent is woken by the result of its child. Only instances without failed children need a message.
         return leaves or [instance_id]
@@ -60,7 +60,7 @@ class _Rewind:
             raise InstanceNotFound(instance_id)
         return str(_column(rows[-1], "ExecutionId", str))
 
-    async def undo(self, failed: Row, execution: Condition) -> list[str]:
+    async def undo(self, instance_id: str, failed: Row, execution: Condition) -> list[str]:
         """Undo a failure and the event that scheduled the task. Returns the instances below it that need a wake-up."""
         leaves: list[str] = []
         match failed.properties.get("EventType"):
@@ -71,7 +71,13 @@ class _Rewind:
                 for row in await self.scheduling(failed, execution, "SubOrchestrationInstanceCreated"):
                     # This event is kept, because the parent continues to wait for the same child.
                     await self.replace(row, {"Reason": _reason(row)})
-                    leaves += await self.run(str(_column(row, "InstanceId", str)))
+                    try:
+                        leaves += await self.run(str(_column(row, "InstanceId", str)))
+                    except InstanceNotFound:
+                        # The child was purged. The parent is woken to call it again, as it does with an activity.
+                        for changed in await self.scheduling(failed, execution, "SubOrchestrationInstanceCreated"):
+                            await self.undo_event(changed)
+                        leaves.append(instance_id)
         await self.undo_event(failed)
         return leaves
 

@@ -100,6 +100,7 @@ class Sessions:
     """The sessions of all control queues that this host owns.
 
     `buffer_limit`: the number of messages in memory from which on no more are fetched (controlQueueBufferThreshold).
+    `open_queues`: the names of the queues that this host owns.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Sessions:
             deliver=self._deliver,
             on_lost=self._drop_lost,
         )
-        self._open_queues: set[str] = set()
+        self.open_queues: set[str] = set()
         self._sessions: dict[str, Session] = {}
         # Entities have a queue of their own, because their limit of concurrent work items is another one.
         self._ready: dict[bool, asyncio.Queue[Session]] = {True: asyncio.Queue(), False: asyncio.Queue()}
@@ -143,11 +144,11 @@ class Sessions:
 
     def open(self, queue_name: str) -> None:
         """Process the queue's messages: this host owns it now."""
-        self._open_queues.add(queue_name)
+        self.open_queues.add(queue_name)
 
     async def close(self, queue_name: str) -> None:
         """Return the messages that are in no episode yet: another host will own the queue."""
-        self._open_queues.discard(queue_name)
+        self.open_queues.discard(queue_name)
         unstarted = self._buffer.withdraw_not_yet_due(queue_name)
         # A copy, because `_end` removes sessions. A session in an episode stays until the episode has ended; it only
         # gets no more messages.
@@ -191,7 +192,7 @@ class Sessions:
         self._buffer.accept(messages)
 
     def _deliver(self, message: ReceivedMessage) -> None:
-        if message.queue.name not in self._open_queues:
+        if message.queue.name not in self.open_queues:
             # The queue was closed while the message was not yet due, or while it was being received.
             self._buffer.start(self._buffer.give_back([message]))
             return
@@ -397,7 +398,7 @@ class Sessions:
     def release(self, session: Session) -> None:
         """Continue with the messages that arrived in the meantime, or end the session."""
         # The queue went to another host during the episode. Only that host may process the remaining messages.
-        if session.is_closed or session.queue_name not in self._open_queues:
+        if session.is_closed or session.queue_name not in self.open_queues:
             messages, session.waiting = session.waiting, []
             self._end(session)
             if messages:

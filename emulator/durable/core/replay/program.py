@@ -24,7 +24,7 @@ from typing import assert_never
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.decisions import Decision
 from emulator.durable.core.events import EventSent, ExecutionStarted, HistoryEvent
-from emulator.durable.core.identity import EntityId, FunctionKind, has_lone_surrogate, is_entity
+from emulator.durable.core.identity import EntityId, FunctionKind, is_entity, storage_problem
 from emulator.durable.core.replay import durable_http, retries
 from emulator.durable.core.replay.actions import (
     Action,
@@ -48,8 +48,6 @@ from emulator.durable.core.replay.nondeterminism import NonDeterminism, Recorded
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
 from emulator.instant import Instant
-
-_NOT_STORABLE = "has half of a surrogate pair. No row or blob can be named after it. Use complete characters."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +128,43 @@ def replay(
         vars(program).clear()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenWait:
+    """An action that an orchestration waits for. `number`: the id of the event that records its latest step, if any.
+
+    `steps`: how many events have recorded steps of it so far: the attempts and pauses of a call with a retry policy,
+    the polls of an HTTP request. `children`: of a compound action, all of them. `has_ended`: only children may have.
+    """
+
+    action: Action
+    number: int | None = None
+    steps: int = 0
+    children: Sequence[OpenWait] = ()
+    has_ended: bool = False
+
+
+def open_wait(
+    past: Sequence[HistoryEvent],
+    response: OrchestratorResponse,
+    *,
+    started: ExecutionStarted,
+    settings: ReplaySettings,
+) -> OpenWait | None:
+    """Return the action that an execution with the history `past` waits for; None if there is none.
+
+    `response`: of the function on this history. The execution may have none because it has ended, because the response
+    has an error, or because the function waits for something that is no action. Raises NonDeterminism.
+    """
+    recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
+    program = _ActionProgram(response, started, recorded, settings)
+    try:
+        for event in past:
+            program.context.handle(event)
+        return program.waits_for
+    finally:
+        vars(program).clear()
+
+
 class _ActionProgram:
     """List of actions that runs as a program on an orchestration context.
 
@@ -154,6 +189,35 @@ class _ActionProgram:
         self._actions_invoked = 0
         sent = {number: event for number, event in recorded.items() if isinstance(event, EventSent)}
         self._entity_calls = EntityCalls(started.instance, sent, settings.reorder_window)
+        # The task of each action that has begun, and the ids of its steps. By identity: equal actions may be requested.
+        self._tasks: dict[int, Task] = {}
+        self._numbers: dict[int, list[int]] = {}
+
+    @property
+    def waits_for(self) -> OpenWait | None:
+        """The action at which the function waits; None if it waits for none."""
+        actions, response = self._response.actions or (), self._response
+        current = actions[self._steps_begun - 1] if self._steps_begun else None
+        if current is None or id(current) not in self._tasks or response.raised is not None:
+            return None
+        # The function may wait for an action that has ended here: for an event whose name differs in letter case.
+        return None if self._tasks[id(current)].ended and response.is_done else self._open_wait(current)
+
+    def _open_wait(self, action: Action) -> OpenWait:
+        numbers = self._numbers.get(id(action), ())
+        return OpenWait(
+            action,
+            number=numbers[-1] if numbers else None,
+            steps=len(numbers),
+            children=[self._open_wait(child) for child in action.actions]
+            if isinstance(action, WhenAll | WhenAny)
+            else (),
+            has_ended=self._tasks[id(action)].ended,
+        )
+
+    def _note_step(self, action: Action) -> None:
+        """Note that the next decision is a step of the action."""
+        self._numbers.setdefault(id(action), []).append(self.context.next_id)
 
     @property
     def unreached(self) -> Sequence[Action]:
@@ -181,6 +245,11 @@ class _ActionProgram:
         return self._response.output
 
     def _invoke(self, action: Action) -> Task:
+        """Begin an action and note its task. Raises what `_begin` raises."""
+        task = self._tasks[id(action)] = self._begin(action)
+        return task
+
+    def _begin(self, action: Action) -> Task:
         """Begin an action and continue until it has to wait. Return its task.
 
         Raises Failure if the action cannot begin, which fails the orchestration. A failure of an action that has begun
@@ -200,6 +269,7 @@ class _ActionProgram:
             case CallSubOrchestrator():
                 return self._call_sub_orchestrator(action)
             case CreateTimer():
+                self._note_step(action)
                 return self.context.create_timer(action.fire_at, is_canceled=action.is_canceled)
             case WaitForExternalEvent():
                 # Takes no id, because the history does not record waits.
@@ -225,10 +295,11 @@ class _ActionProgram:
         self._require(FunctionKind.ACTIVITY, action.name)
 
         def call() -> Task:
+            self._note_step(action)
             # An array of arguments with one element, as .NET's TaskOrchestrationContext serialises them.
             return self.context.schedule_task(action.name, json_text([action.input]))
 
-        return run(self._retrying(action.retry, call)) if action.retry else call()
+        return run(self._retrying(action, action.retry, call)) if action.retry else call()
 
     def _call_sub_orchestrator(self, action: CallSubOrchestrator) -> Task:
         self._require(FunctionKind.ORCHESTRATOR, action.name)
@@ -237,8 +308,8 @@ class _ActionProgram:
         # In .NET these failures stay inside the task, which then never ends. Failing the orchestration shows the error.
         if explicit_id is not None and is_entity(explicit_id):
             raise Failure(f"The instance ID '{explicit_id}' of a sub-orchestration must not start with @.")
-        if explicit_id is not None and has_lone_surrogate(explicit_id):
-            raise Failure(f"The instance ID {explicit_id!a} of a sub-orchestration {_NOT_STORABLE}")
+        if explicit_id is not None and (problem := storage_problem(explicit_id)):
+            raise Failure(f"The instance ID {explicit_id[:100]!a} of a sub-orchestration {problem}")
         own_ids = {self._started.instance.instance_id, parent.instance.instance_id if parent else None}
         if explicit_id is not None and explicit_id in own_ids:
             raise Failure(
@@ -249,14 +320,15 @@ class _ActionProgram:
         version = self._settings.default_version if action.version is None else action.version
 
         def call() -> Task:
+            self._note_step(action)
             # Computed per attempt, because a derived id contains the id of the action.
             child = explicit_id or f"{self._started.instance.execution_id}:{self.context.next_id}"
             # The SDK's JSON text becomes a JSON string, like the input of an orchestration that a Python client starts.
             return self.context.start_sub_orchestration(action.name, child, json_text(action.input), version)
 
-        return run(self._retrying(action.retry, call)) if action.retry else call()
+        return run(self._retrying(action, action.retry, call)) if action.retry else call()
 
-    def _retrying(self, options: RetryOptions, call: Callable[[], Task]) -> Program:
+    def _retrying(self, action: Action, options: RetryOptions, call: Callable[[], Task]) -> Program:
         # Times are those of the episodes, not of a clock: a replay must compute the same delays.
         first_try = self.context.now
         failure: Failure | None = None
@@ -271,6 +343,7 @@ class _ActionProgram:
             # In these two cases .NET creates no timer, not even the useless one after the last attempt.
             if pause is None or not failure.retriable:
                 raise failure
+            self._note_step(action)
             yield self.context.create_timer(now + pause)
         if failure is not None:
             raise failure
@@ -281,6 +354,7 @@ class _ActionProgram:
         request = action
         # Every poll takes two ids, one for the timer and one for the activity.
         while True:
+            self._note_step(action)
             task = self.context.schedule_task(durable_http.HTTP_ACTIVITY, durable_http.activity_input(request))
             yield task
             if task.failure is not None:
@@ -289,6 +363,7 @@ class _ActionProgram:
             if poll is None:
                 return task.result
             pause, request = poll
+            self._note_step(action)
             yield self.context.create_timer(self.context.now + pause)
 
     def _send_request(self, action: CallEntity | SignalEntity) -> str:
@@ -296,9 +371,10 @@ class _ActionProgram:
         entity = EntityId.parse(action.instance_id)
         if entity is None:
             raise Failure(f"'{action.instance_id}' is not the id of an entity (@name@key).")
-        if has_lone_surrogate(entity.key):
-            raise Failure(f"The entity key {entity.key!a} {_NOT_STORABLE}")
+        if problem := storage_problem(action.instance_id):
+            raise Failure(f"The entity id {action.instance_id[:100]!a} {problem}")
         self._require(FunctionKind.ENTITY, entity.name)
+        self._note_step(action)
         context = self.context
         request = self._entity_calls.send(action, context.next_id, now=self.sent_at or context.now)
         context.send_event(action.instance_id, request)

@@ -26,7 +26,7 @@ from emulator.extensions.durable.management.list_query import checked_pages, pag
 from emulator.extensions.durable.management.plain_input import operation_input_problem
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import CleanEntities, Entities
-from emulator.extensions.durable.management.starts_api import has_forbidden_characters
+from emulator.extensions.durable.management.starts_api import check_storable, has_forbidden_characters
 from emulator.logs import get_logger
 
 # A path cannot have an empty segment, so the empty entity key has this placeholder.
@@ -60,7 +60,9 @@ class EntitiesApi:
 
     async def get(self, client: DurableClient, name: str, key: str) -> web.Response:
         """Return the state of an entity."""
-        state = await client.entity_state(EntityId(name.lower(), "" if key == _EMPTY_KEY else key))
+        entity = EntityId(name.lower(), "" if key == _EMPTY_KEY else key)
+        check_storable(entity.instance_id)
+        state = await client.entity_state(entity)
         return empty_response(404) if state is None else json_response(200, lenient_value(state))
 
     async def query(self, request: ApiRequest, client: DurableClient, name: str | None) -> web.Response:
@@ -145,4 +147,6 @@ class EntitiesApi:
         # The functions of another app's task hub are unknown here.
         if hub.is_own and (problem := self._functions.missing(FunctionKind.ENTITY, name.lower())):
             raise InvalidArgument(problem)
-        return EntityId(name.lower(), key or "")
+        entity = EntityId(name.lower(), key or "")
+        check_storable(entity.instance_id)
+        return entity

@@ -42,7 +42,7 @@ from emulator.extensions.durable.management.routing import (
     Orchestrators,
     find_target,
 )
-from emulator.extensions.durable.management.starts_api import StartsApi
+from emulator.extensions.durable.management.starts_api import StartsApi, check_storable
 from emulator.host.http.callers import CallerRules
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
 from emulator.logs import get_logger
@@ -95,11 +95,16 @@ class HttpApi:
         """Respond to a request. `base_length`: length of the base path. `body_limit`: in bytes."""
         try:
             api_request = await read_request(request, self._clock, base_length=base_length, body_limit=body_limit)
-            return await self._dispatch(api_request)
         except BodyTooLarge:
             return empty_response(413)
         except BodyBroken:
             return empty_response(400)
+        return await self.respond(api_request)
+
+    async def respond(self, request: ApiRequest) -> web.Response:
+        """Respond to a request that has been read."""
+        try:
+            return await self._dispatch(request)
         except InvalidArgument as error:
             return argument_error_response(error)
         # The subclasses of EmulatorError come first; all others are unexpected here.
@@ -110,7 +115,7 @@ class HttpApi:
         except (StorageError, StorageUnreachable) as error:
             # The client gets no detail of the storage, as in the extension; the console shows it.
             # Without the base path, in which the RPC listener has its token.
-            _log.error("%s /%s: %s", request.method, request.raw_path[base_length:].lstrip("/"), error)
+            _log.error("%s /%s: %s", request.method, request.path.lstrip("/"), error)
             return server_error_response(
                 "An error occurred while communicating with Azure Storage",
                 "DurableTask.AzureStorage.Storage.DurableTaskStorageException",
@@ -133,6 +138,7 @@ class HttpApi:
                     return empty_response(404)
                 return await self._starts.start(request, hub, function, instance_id)
             case Operation(instance_id, "restart") if request.method == "POST":
+                check_storable(instance_id)
                 return await self._starts.restart(request, hub, instance_id)
             case Entities() | CleanEntities():
                 return await self._entities.handle(request, hub, target)

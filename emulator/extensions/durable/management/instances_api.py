@@ -28,6 +28,7 @@ from emulator.extensions.durable.management.api_request import (
 from emulator.extensions.durable.management.list_query import checked_pages, page_headers, read_paging, read_statuses
 from emulator.extensions.durable.management.profiles import HttpProfile
 from emulator.extensions.durable.management.routing import Event, Instance, Instances, Operation
+from emulator.extensions.durable.management.starts_api import check_storable
 from emulator.extensions.durable.management.status_payload import full_status_payload, status_payload
 from emulator.logs import get_logger
 
@@ -50,6 +51,8 @@ class InstancesApi:
         self, request: ApiRequest, hub: SelectedHub, target: Instances | Instance | Operation | Event
     ) -> web.Response:
         """Respond to a request for instances; 404 for other methods than those of the endpoint."""
+        if not isinstance(target, Instances):
+            check_storable(target.instance_id)
         match request.method, target:
             case "GET", Instances():
                 with checked_pages(self._profile):

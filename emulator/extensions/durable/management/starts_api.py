@@ -14,7 +14,7 @@ from emulator.dotnet.json_writer import newtonsoft_text
 from emulator.dotnet.query_values import parse_bool, parse_double
 from emulator.durable.client import TimeoutTooShort
 from emulator.durable.core.events import TraceContext
-from emulator.durable.core.identity import FunctionKind, RuntimeStatus, has_lone_surrogate
+from emulator.durable.core.identity import FunctionKind, RuntimeStatus, has_lone_surrogate, storage_problem
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.durable.tracing.hub_log import orchestrator_label
 from emulator.extensions.durable.functions import DurableFunctions
@@ -70,6 +70,7 @@ class StartsApi:
             problem = _input_problem(body)
             if self._profile.checks_starts:
                 self._check_start(hub, function, instance_id)
+            check_storable(instance_id or "")
             # As in the extension, a trace context is stored only if distributed tracing is on.
             parent = request.headers.get("traceparent") if self._takes_traces else None
             trace = TraceContext(parent, request.headers.get("tracestate")) if parent else None
@@ -173,6 +174,15 @@ def check_instance_id(instance_id: str) -> None:
         )
     if len(instance_id) > MAX_ID_LENGTH:
         raise InvalidArgument(f"Instance ID lengths must not exceed {MAX_ID_LENGTH} characters.")
+
+
+def check_storable(instance_id: str) -> None:
+    """Raise InvalidArgument if storage cannot have an instance with this id.
+
+    The extension sends the message first and responds with 500 when storage refuses the row. The message then stays.
+    """
+    if problem := storage_problem(instance_id):
+        raise InvalidArgument(f"The instance ID {instance_id[:100]!a} {problem}")
 
 
 def has_forbidden_characters(text: str) -> bool:

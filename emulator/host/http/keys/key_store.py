@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from emulator.clock import Clock
+from emulator.errors import EmulatorError
 from emulator.host.http.keys.secret_format import (
     HostSecrets,
     Key,
@@ -44,13 +45,18 @@ MASTER = "_master"
 """The name under which the master key appears among the system keys."""
 
 
+class SecretsNotSaved(EmulatorError):
+    """A key that a request sets or deletes cannot be saved."""
+
+
 class SecretsRepository(Protocol):
     """Storage of secrets files by name: `host`, or a function's name in lower case."""
 
     async def read(self, name: str) -> str | None:
         """Return the text; None if there is none. Raises SecretsUnreadable."""
 
-    async def write(self, name: str, text: str) -> None: ...
+    async def write(self, name: str, text: str, *, or_keep: bool) -> None:
+        """Save a text. `or_keep`: keep it until the process ends if it cannot be saved, else raise SecretsNotSaved."""
 
     async def back_up_unreadable(self, name: str) -> None:
         """Move an unreadable text to another name before new keys are written, so that its keys are not lost."""
@@ -59,7 +65,7 @@ class SecretsRepository(Protocol):
 class FileSecrets:
     """Secrets files in a folder, readable for the current user only.
 
-    If the folder is not writable, secrets are kept in memory only, and a warning is logged.
+    If the folder is not writable, generated secrets are kept in memory only, and a warning is logged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,10 +85,15 @@ class FileSecrets:
         except UnicodeDecodeError:
             raise SecretsUnreadable("it is not UTF-8 text") from None
 
-    async def write(self, name: str, text: str) -> None:
+    async def write(self, name: str, text: str, *, or_keep: bool) -> None:
         try:
             self._replace(self._path(name), text)
         except OSError as error:
+            if not or_keep:
+                raise SecretsNotSaved(
+                    f"The keys cannot be saved in {self._path(name)} ({error.strerror}), and are not changed. Free "
+                    "some space, or make the folder writable."
+                ) from error
             # One warning is enough, however many functions get keys.
             if not self._unsaved:
                 logger.warning(
@@ -139,6 +150,9 @@ class KeyStore:
         self._origin = origin
         self._host: HostSecrets | None = None
         self._functions: dict[str, Sequence[Key]] = {}
+        # The keys before the cache was dropped. They stay valid if their file is gone.
+        self._last_host: HostSecrets | None = None
+        self._last_functions: dict[str, Sequence[Key]] = {}
         # Held while keys are read too: reading may generate and save them, and two requests must not do that at once.
         self._lock = asyncio.Lock()
         self._cache_dropped_at: datetime | None = None
@@ -160,11 +174,19 @@ class KeyStore:
 
     async def system_key(self, name: str) -> str:
         """Return the value of a system key; generate and save it if it does not exist."""
-        known = next((key for key in await self.keys(HOST_SYSTEM_KEYS) if key.name == name), None)
-        return known.value if known else (await self.put(HOST_SYSTEM_KEYS, name))[0].value
+        async with self._lock:
+            keys = await self._load(HOST_SYSTEM_KEYS)
+            known = next((key for key in keys if key.name == name), None)
+            if known is None:
+                known = Key(name, generate_key(KeyKind.SYSTEM))
+                await self._save(HOST_SYSTEM_KEYS, [*keys, known], generated=True)
+            return known.value
 
     async def put(self, scope: KeyScope, name: str, value: str | None = None) -> tuple[Key, bool]:
-        """Add or replace a key and return it, and whether the name is new. Without a value generate one."""
+        """Add or replace a key and return it, and whether the name is new. Without a value generate one.
+
+        Raises SecretsNotSaved.
+        """
         async with self._lock:
             if scope == HOST_SYSTEM_KEYS and name == MASTER:
                 # The admin API lists the master key as `_master`; in the file its name is `master`.
@@ -179,7 +201,7 @@ class KeyStore:
             return new, len(others) == len(before)
 
     async def delete(self, scope: KeyScope, name: str) -> bool:
-        """Delete a key. Return False if it does not exist."""
+        """Delete a key. Return False if it does not exist. Raises SecretsNotSaved."""
         async with self._lock:
             before = await self._load(scope)
             others = [key for key in before if not _has_name(key, name)]
@@ -193,7 +215,9 @@ class KeyStore:
         if self._cache_dropped_at is not None and now - self._cache_dropped_at < _RELOAD_EVERY:
             return False
         self._cache_dropped_at = now
-        self._host = None
+        if self._host is not None:
+            self._last_host, self._host = self._host, None
+        self._last_functions.update(self._functions)
         self._functions.clear()
         return True
 
@@ -205,7 +229,7 @@ class KeyStore:
         if name not in self._functions:
             keys = await self._read(name, read_function_keys)
             if keys is None:
-                await self._save(scope, new_function_keys())
+                await self._save(scope, self._last_functions.get(name) or new_function_keys(), generated=True)
             else:
                 self._functions[name] = keys
         return self._functions[name]
@@ -214,7 +238,7 @@ class KeyStore:
         if self._host is None:
             self._host = await self._read(_HOST, read_host_secrets)
         if self._host is None:
-            await self._save_host(new_host_secrets())
+            await self._save_host(self._last_host or new_host_secrets(), generated=True)
         assert self._host is not None
         return self._host
 
@@ -226,25 +250,30 @@ class KeyStore:
             # Like SecretManager, which replaces secrets that it cannot decrypt: a damaged file must not lock the user
             # out of the admin API.
             logger.warning(
-                "The access keys of '%s' cannot be read: %s. Their file is renamed, and new keys are generated.",
+                "The access keys of '%s' cannot be read: %s. Their file is renamed, and %s.",
                 name,
                 error,
+                "the keys in use are saved again" if self._is_known(name) else "new keys are generated",
             )
             await self._repository.back_up_unreadable(name)
             return None
 
-    async def _save(self, scope: KeyScope, keys: Sequence[Key]) -> None:
+    def _is_known(self, name: str) -> bool:
+        return self._last_host is not None if name == _HOST else name in self._last_functions
+
+    async def _save(self, scope: KeyScope, keys: Sequence[Key], *, generated: bool = False) -> None:
         if scope.function is not None:
             name = scope.function.lower()
-            await self._repository.write(name, function_keys_text(keys, self._origin))
+            await self._repository.write(name, function_keys_text(keys, self._origin), or_keep=generated)
             self._functions[name] = keys
         elif scope.kind is KeyKind.SYSTEM:
-            await self._save_host(replace(await self._load_host(), system_keys=keys))
+            await self._save_host(replace(await self._load_host(), system_keys=keys), generated=generated)
         else:
-            await self._save_host(replace(await self._load_host(), function_keys=keys))
+            await self._save_host(replace(await self._load_host(), function_keys=keys), generated=generated)
 
-    async def _save_host(self, host: HostSecrets) -> None:
-        await self._repository.write(_HOST, host_secrets_text(host, self._origin))
+    async def _save_host(self, host: HostSecrets, *, generated: bool = False) -> None:
+        # A host must be able to start without a writable folder. What a user sets must not be lost silently.
+        await self._repository.write(_HOST, host_secrets_text(host, self._origin), or_keep=generated)
         # After the write: if it fails, the cache must not contain keys that the next start does not have.
         self._host = host
 

@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from multidict import CIMultiDict
 from emulator import bound_json as json
 from emulator.clock import Clock, within
 from emulator.config.start import Cors
-from emulator.host.console.categories import category
+from emulator.host.console.categories import HTTP_TRACE, category
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, hyphenated
 
-_trace = category("Microsoft.Azure.WebJobs.Script.WebHost.Middleware.SystemTraceMiddleware")
+_trace = category(HTTP_TRACE)
 
 APP_OFFLINE = "app_offline.htm"
 _START_SECONDS = 30.0
@@ -39,16 +39,17 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request with its normalised path (see `routing.paths`)."""
+    """A request with its normalised path (see `routing.paths`). `for_dashboard`: it is for the dashboard or its API."""
 
     request: web.Request
     path: str
+    for_dashboard: bool = False
 
     @property
     def is_admin(self) -> bool:
-        """Whether the path is below /admin."""
+        """Whether the host answers in every state and under any load: below /admin, and to the dashboard."""
         first, _, _ = self.path[1:].partition("/")
-        return first.lower() == "admin"
+        return self.for_dashboard or first.lower() == "admin"
 
 
 Stage = Callable[[Incoming], Awaitable[web.StreamResponse]]
@@ -95,8 +96,9 @@ def tracing(then: Stage, clock: Clock, new_id: NewId) -> Stage:
 
     async def stage(incoming: Incoming) -> web.StreamResponse:
         request = incoming.request
-        # Most hosts run without --verbose; they save ids and JSON texts for every request.
-        if not _trace.isEnabledFor(logging.INFO):
+        # Most hosts run without --verbose; they save ids and JSON texts for every request. An open dashboard would fill
+        # the log that it shows with its own requests.
+        if incoming.for_dashboard or not _trace.isEnabledFor(logging.INFO):
             return await then(incoming)
         # The front end of App Service numbers requests with this header.
         request_id = request.headers.get("X-ARR-LOG-ID") or hyphenated(new_id())
@@ -200,6 +202,6 @@ def easyauth_headers(then: Stage, principal: Mapping[str, str] | None) -> Stage:
             return await then(incoming)
         headers: CIMultiDict[str] = CIMultiDict(request.headers)
         headers.update(principal)
-        return await then(Incoming(request.clone(headers=headers), incoming.path))
+        return await then(replace(incoming, request=request.clone(headers=headers)))
 
     return stage

@@ -46,7 +46,8 @@ class Site:
     """Configuration of the HTTP server.
 
     `root`: the app folder. `builtin`: routes of admin API and webhooks. `homepage`: whether GET / shows the start page.
-    `principal`: request headers of App Service authentication; see `keys.easyauth`.
+    `principal`: request headers of App Service authentication; see `keys.easyauth`. `dashboard_path`: the first segment
+    of the paths of the dashboard; None: there is no dashboard.
     """
 
     root: Path
@@ -59,6 +60,7 @@ class Site:
     cors: Cors | None = None
     homepage: bool = True
     principal: Mapping[str, str] | None = None
+    dashboard_path: str | None = None
 
 
 @asynccontextmanager
@@ -75,15 +77,16 @@ async def serve(
     stage = pipeline.availability(stage, site.status, clock, site.root)
     stage = pipeline.tracing(stage, clock, new_request_id)
     stage = pipeline.cors(stage, site.cors)
-    async with listen(_Server(stage).handle, clock, sockets=sockets) as listener:
+    async with listen(_Server(stage, site.dashboard_path).handle, clock, sockets=sockets) as listener:
         yield listener
 
 
 class _Server:
     """Entry point of requests: normalises the path and turns exceptions into responses."""
 
-    def __init__(self, first: Stage) -> None:
+    def __init__(self, first: Stage, dashboard_path: str | None) -> None:
         self._first = first
+        self._dashboard = dashboard_path.lower() if dashboard_path is not None else None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = request.rel_url.raw_path
@@ -98,7 +101,8 @@ class _Server:
             )
             request = request.clone(rel_url=clean)
         try:
-            return await self._first(Incoming(request, path))
+            for_dashboard = path[1:].partition("/")[0].lower() == self._dashboard
+            return await self._first(Incoming(request, path, for_dashboard))
         except web.HTTPException:
             raise
         except (BodyTooLarge, BodyBroken) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 import stat
 import sys
 from datetime import timedelta
@@ -20,6 +21,7 @@ from emulator.host.http.keys.key_store import (
     FileSecrets,
     KeyScope,
     KeyStore,
+    SecretsNotSaved,
 )
 from emulator.host.http.keys.secret_format import (
     Key,
@@ -133,11 +135,32 @@ async def test_keys_are_kept_in_memory_if_the_folder_is_not_writable(
     (tmp_path / "secrets").write_text("a file where the folder should be")
     keys = ring(tmp_path / "secrets")
     secrets = await keys.host_secrets()
-    key, _ = await keys.put(HOST_FUNCTION_KEYS, "ci", None)
+    system = await keys.system_key("durabletask_extension")
     keys.drop_cache()
     assert (await keys.host_secrets()).master == secrets.master
-    assert key in await keys.keys(HOST_FUNCTION_KEYS)
+    assert await keys.system_key("durabletask_extension") == system
     assert caplog.text.count("Access keys cannot be saved in") == 1
+
+
+async def test_a_key_that_cannot_be_saved_is_not_set_or_deleted(tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("a file where the folder should be")
+    keys = ring(tmp_path / "secrets")
+    before = await keys.host_secrets()
+    for change in (keys.put(HOST_FUNCTION_KEYS, "ci"), keys.delete(HOST_FUNCTION_KEYS, "default")):
+        with pytest.raises(SecretsNotSaved, match=r"cannot be saved in .*secrets"):
+            await change
+    assert await keys.host_secrets() == before
+
+
+async def test_keys_stay_valid_when_their_folder_is_deleted(tmp_path: Path) -> None:
+    """The host reads the files again after a request with a wrong key."""
+    keys = ring(tmp_path / "secrets")
+    host, own = await keys.host_secrets(), await keys.function_keys("Greet")
+    shutil.rmtree(tmp_path / "secrets")
+    keys.drop_cache()
+    assert await keys.host_secrets() == host
+    assert await keys.function_keys("Greet") == own
+    assert (await ring(tmp_path / "secrets").host_secrets()).master == host.master
 
 
 async def test_a_new_key_of_another_process_works_within_a_minute(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Check of an app before its deployment: will it run on Azure? See docs/check.md."""

@@ -1,0 +1,66 @@
+"""Arguments of `azemu check`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from emulator.cli.parsing import Parser
+
+_EXAMPLES: Final = """\
+examples:
+  azemu check                         load the app, read its files, and print what would fail on Azure
+  azemu check --no-import             only read the files: for a machine without the app's packages
+  azemu check --strict                also fail for warnings
+  azemu check --json                  the report as one JSON document
+  azemu check --sarif check.sarif     also write the report for code scanning
+  azemu check --rules                 list all rules
+
+A comment `# azemu: ignore[AZ201]` at the end of a line suppresses the findings of this rule there. The exit code is 1
+if there are errors, with --strict also for warnings. docs/check.md explains each rule.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Options of `azemu check`. `load`: import the app. `sarif`: the file to write, None: none.
+
+    `rules`: list the rules instead of checking.
+    """
+
+    app: Path
+    load: bool = True
+    strict: bool = False
+    json: bool = False
+    sarif: Path | None = None
+    rules: bool = False
+
+
+def parse_check(words: Sequence[str]) -> Check:
+    """Parse the arguments after `azemu check`. Ends the process (SystemExit) after --help and for wrong arguments."""
+    parser = Parser(
+        prog="azemu check",
+        description="Find out whether the app will run on Azure: wrong orchestrators, names, settings and packages.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    add("--no-import", dest="load", action="store_false", help="read the app's files only, without importing them")
+    add("--strict", action="store_true", help="exit code 1 also for warnings")
+    add("--json", action="store_true", help="print the report as JSON")
+    add("--sarif", type=Path, metavar="FILE", help="also write the report in the format SARIF 2.1.0")
+    add("--rules", action="store_true", help="list the rules with their codes and levels")
+    options = parser.parse(words)
+    return Check(
+        app=options.app,
+        load=options.load,
+        strict=options.strict,
+        json=options.json,
+        sarif=options.sarif,
+        rules=options.rules,
+    )

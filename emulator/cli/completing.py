@@ -1,0 +1,180 @@
+"""Command `azemu completion`: scripts for shells, generated from the table of commands and their parsers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from emulator import exit_codes
+from emulator.cli.commands import COMMANDS, GROUPS
+from emulator.cli.completion_arguments import Completion
+from emulator.cli.parsing import parser_of
+
+
+def run_completion(command: Completion) -> int:
+    """Print the script and return the exit code."""
+    write = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script, "powershell": powershell_script}
+    sys.stdout.write(write[command.shell](_contexts()))
+    return exit_codes.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word that may follow, with its meaning."""
+
+    word: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What may follow the words of a command; or, directly, the word of a group (`is_group`), such as `durable`."""
+
+    words: tuple[str, ...]
+    candidates: Sequence[Candidate]
+    is_group: bool = False
+
+
+def _contexts() -> list[Context]:
+    """Return what may follow `azemu` and each command; other spellings of commands are left out."""
+    commands = [command for command in COMMANDS if not command.is_alias]
+    first = {command.words[0]: GROUPS.get(command.words[0], command.summary) for command in commands}
+    first |= {"help": "show the options of a command", "version": "print the version"}
+    contexts = [Context((), [Candidate(word, meaning) for word, meaning in first.items()], is_group=True)]
+    for group in dict.fromkeys(command.words[0] for command in commands if len(command.words) > 1):
+        members = [command for command in commands if command.words[0] == group]
+        second = [Candidate(command.words[1], command.summary) for command in members]
+        contexts.append(Context((group,), second, is_group=True))
+    for command in commands:
+        parser = parser_of(command.parse_options)
+        contexts.append(Context(command.words, list(_arguments(parser))))
+    return contexts
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
+        meaning = " ".join((action.help or "").split())
+        # The long spelling says more than the short one. Several long ones are the same option.
+        names = [name for name in action.option_strings if name.startswith("--")] or action.option_strings
+        if names:
+            yield Candidate(names[0], meaning)
+        elif action.choices is not None:
+            yield from (Candidate(str(choice), meaning) for choice in action.choices)
+
+
+# Where nothing fits, shells complete names of files: options such as --app, and @FILE.
+
+
+def bash_script(contexts: Sequence[Context]) -> str:
+    """Return the script for bash."""
+    cases = "".join(f"    {_pattern(context)}) words={_quoted(_words(context))} ;;\n" for context in contexts[::-1])
+    return f"""\
+# Completion of azemu for bash.
+_azemu() {{
+  local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
+  case "${{COMP_WORDS[*]:1:COMP_CWORD-1}} " in
+{cases}  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o default -F _azemu azemu
+"""
+
+
+def zsh_script(contexts: Sequence[Context]) -> str:
+    """Return the script for zsh."""
+    cases = ""
+    for context in contexts[::-1]:
+        described = " ".join(
+            _quoted(f"{candidate.word}:{candidate.meaning}".replace("\\", "\\\\")) for candidate in context.candidates
+        )
+        cases += f"    {_pattern(context)}) candidates=({described}) ;;\n"
+    return f"""\
+#compdef azemu
+# Completion of azemu for zsh.
+_azemu() {{
+  local -a candidates
+  case "${{words[2,CURRENT-1]}} " in
+{cases}  esac
+  _describe azemu candidates || _files
+}}
+if [ "$funcstack[1]" = "_azemu" ]; then _azemu "$@"; else compdef _azemu azemu; fi
+"""
+
+
+def fish_script(contexts: Sequence[Context]) -> str:
+    """Return the script for fish."""
+    lines = [
+        "# Completion of azemu for fish.",
+        "function __azemu_follows",
+        "  set -l words (commandline -opc)",
+        "  set -e words[1]",
+        "  set -l count (count $argv)",
+        "  test (count $words) -ge $count; or return 1",
+        '  test $count -eq 0; or test "$words[1..$count]" = "$argv"',
+        "end",
+        "function __azemu_is_at",
+        "  __azemu_follows $argv; and test (count (commandline -opc)) -eq (math (count $argv) + 1)",
+        "end",
+    ]
+    for context in contexts:
+        after = " ".join(context.words)
+        for candidate in context.candidates:
+            meaning = _quoted_for_fish(candidate.meaning)
+            if candidate.word.startswith("--"):
+                condition = f"__azemu_follows {after}"
+                lines.append(f"complete -c azemu -n '{condition}' -l {candidate.word[2:]} -d {meaning}")
+            else:
+                condition = f"__azemu_is_at {after}".strip()
+                lines.append(f"complete -c azemu -n '{condition}' -f -a {candidate.word} -d {meaning}")
+    return "\n".join(lines) + "\n"
+
+
+def powershell_script(contexts: Sequence[Context]) -> str:
+    """Return the script for PowerShell."""
+    cases = ""
+    for context in contexts[::-1]:
+        described = ",\n".join(
+            f"      @({_quoted_for_powershell(candidate.word)}, {_quoted_for_powershell(candidate.meaning)})"
+            for candidate in context.candidates
+        )
+        before = " ".join((*context.words, "")) or " "
+        after = _quoted_for_powershell(before if context.is_group else f"{before}*")
+        cases += f'    if ("$before " -like {after}) {{ return @(\n{described}\n    ) }}\n'
+    return f"""\
+# Completion of azemu for PowerShell.
+Register-ArgumentCompleter -Native -CommandName azemu -ScriptBlock {{
+  param($current, $line, $position)
+  function Find-Candidates($before) {{
+{cases}  }}
+  $words = @($line.CommandElements | Where-Object {{ $_.Extent.EndOffset -lt $position }} | Select-Object -Skip 1)
+  Find-Candidates ($words -join ' ') | Where-Object {{ $_[0] -like "$current*" }} | ForEach-Object {{
+    [System.Management.Automation.CompletionResult]::new($_[0], $_[0], 'ParameterValue', $_[1])
+  }}
+}}
+"""
+
+
+def _pattern(context: Context) -> str:
+    """Return the pattern of `case` that the words before the cursor match, which end with a space."""
+    before = " ".join((*context.words, "")) or " "
+    return _quoted(before) if context.is_group else f"{_quoted(before)}*"
+
+
+def _words(context: Context) -> str:
+    return " ".join(candidate.word for candidate in context.candidates)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _quoted_for_fish(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted_for_powershell(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

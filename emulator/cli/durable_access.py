@@ -1,0 +1,270 @@
+"""The durable HTTP API for commands: that of the running host, or the same handlers on storage if no host runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+from emulator.accounts import open_accounts
+from emulator.app_storage import open_app_storage
+from emulator.cli.durable_choice import HubChoice
+from emulator.cli.host_client import HostClient, HostNotRunning, Response, find_host
+from emulator.clock import SystemClock
+from emulator.config.connections import BuiltinConnection, resolve_connection
+from emulator.config.settings import find_project_root
+from emulator.config.start import Configuration, StartOptions, configure
+from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.options import DurableTaskOptions, resolve_options
+from emulator.durable.tracing import hub_log
+from emulator.errors import EmulatorError
+from emulator.extensions.durable.functions import DurableFunctions
+from emulator.extensions.durable.hubs import HubDirectory
+from emulator.extensions.durable.management.api_request import ApiRequest, Query
+from emulator.extensions.durable.management.http_api import HttpApi
+from emulator.extensions.durable.management.profiles import DEFAULT
+from emulator.host.http.callers import CallerRules
+from emulator.ids import new_id
+from emulator.logs import get_logger
+from emulator.storage.accounts import StorageAccounts
+from emulator.storage.port import StorageAccount
+
+_BASE = "/runtime/webhooks/durabletask"
+
+
+class RequestRefused(EmulatorError):
+    """The durable API has refused a request."""
+
+
+class DurableApi(Protocol):
+    """The durable HTTP API of one task hub. `description`: the hub, for users.
+
+    `note`: what to add to the report of a message that was sent to an instance.
+    """
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def note(self) -> str: ...
+
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        """Send a request, whose path begins below the base path of the API. Return the response of any status."""
+
+
+@asynccontextmanager
+async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> AsyncIterator[DurableApi]:
+    """Open the API of the running host, or of the storage that the app's settings name if no host runs.
+
+    `needs_hub`: refuse a task hub that does not exist; requests to storage would create it.
+    Raises ConfigurationError, InvocationFailed, RequestRefused; HostNotRunning for a port that was given.
+    """
+    if choice.storage is None:
+        try:
+            host = find_host(choice.app, port=choice.port, key=choice.key)
+        except HostNotRunning:
+            if choice.port is not None:
+                raise
+        else:
+            yield _HostApi(host, choice)
+            return
+    async with open_hub_storage(choice, must_exist=needs_hub) as storage:
+        reason = "No host of this app is running. " if choice.storage is None else ""
+        sys.stderr.write(f"{reason}Using the {storage.description}.\n")
+        yield storage
+
+
+async def call(
+    api: DurableApi,
+    method: str,
+    path: Sequence[str],
+    query: Mapping[str, str | None] | None = None,
+    *,
+    body: bytes = b"",
+    continuation: str = "",
+    instance_id: str = "",
+) -> Response:
+    """Send a request to the durable API. `path`: segments, as they are. A query parameter None is left out.
+
+    `instance_id`: for the message of status 410. Raises RequestRefused for a status above 299 other than 404.
+    """
+    # The API decodes a path twice: management/routing.py.
+    encoded = "".join("/" + quote(quote(segment, safe=""), safe="") for segment in path)
+    headers = {"Content-Type": "application/json"} if body else {}
+    headers |= {"x-ms-continuation-token": continuation} if continuation else {}
+    parameters = {name: value for name, value in (query or {}).items() if value is not None}
+    response = await api.send(method, encoded, parameters, headers, body)
+    if response.status == 404 or response.status < 300:
+        return response
+    if response.status == 410:
+        raise RequestRefused(f"Instance '{instance_id}' has ended. `azemu durable show {instance_id}` shows how.")
+    raise RequestRefused(_reason(response) or f"The {api.description} answered with status {response.status}.")
+
+
+def _reason(response: Response) -> str | None:
+    content: Any = response.json()
+    if isinstance(content, dict):
+        return content.get("ExceptionMessage") or content.get("Message")
+    return content if isinstance(content, str) else None
+
+
+class _HostApi:
+    def __init__(self, host: HostClient, choice: HubChoice) -> None:
+        self._host = host
+        self._choice = {"taskHub": choice.hub, "connection": choice.connection}
+
+    @property
+    def description(self) -> str:
+        return f"host at port {self._host.port}"
+
+    @property
+    def note(self) -> str:
+        return ""
+
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        chosen = {name: value for name, value in self._choice.items() if value is not None}
+        text = urlencode({**query, **chosen})
+        # Nothing else runs in the event loop of a command, so it may wait here.
+        response = self._host.send(method, f"{_BASE}{path}{f'?{text}' if text else ''}", body or None, headers)
+        # Without durable functions the API does not exist, as on Azure. An empty page always does.
+        if response.status == 404 and self._host.send("GET", f"{_BASE}/instances?top=0").status == 404:
+            raise RequestRefused(f"The app of the {self.description} has no durable functions.")
+        return response
+
+
+class HubStorage:
+    """A task hub in storage that no host serves. Implements `DurableApi`."""
+
+    def __init__(
+        self,
+        api: HttpApi,
+        accounts: StorageAccounts,
+        account: StorageAccount,
+        choice: HubChoice,
+        options: DurableTaskOptions,
+    ) -> None:
+        self.accounts = accounts
+        self.account = account
+        self.options = options
+        self.hub = options.stored_hub_name
+        self._api = api
+        self._choice = choice
+
+    @property
+    def description(self) -> str:
+        return f'task hub "{self.hub}" in {self.account.description}'
+
+    @property
+    def note(self) -> str:
+        """See `DurableApi`."""
+        return " It takes effect when a host of this task hub runs."
+
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        """See `DurableApi`."""
+        pairs = [(name.lower(), value) for name, value in query.items()]
+        if self._choice.hub is not None:
+            pairs.append(("taskhub", self._choice.hub))
+        if self._choice.connection is not None:
+            pairs.append(("connection", self._choice.connection))
+        request = ApiRequest(
+            method=method,
+            path=path,
+            query=Query(pairs),
+            headers=headers,
+            origin="http://localhost",
+            url="http://localhost" + path,
+            text=body.decode(),
+        )
+        response = await self._api.respond(request)
+        content = response.body if isinstance(response.body, bytes) else b""
+        return Response(response.status, content, {name.lower(): value for name, value in response.headers.items()})
+
+
+@asynccontextmanager
+async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncIterator[HubStorage]:
+    """Open the storage of a task hub, as a start of the app would.
+
+    `must_exist`: raise RequestRefused if the hub does not exist. Otherwise requests create it.
+    Raises ConfigurationError, and errors of storage.
+    """
+    clock = SystemClock()
+    options = StartOptions(app=find_project_root(choice.app), storage=choice.storage, create_host_json=False)
+
+    def print_line(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+    async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
+        configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
+        settings = configuration.settings
+        durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)
+        durable = replace(durable, hub_name=choice.hub or durable.hub_name)
+        connection = choice.connection or durable.storage_provider.connection_name
+        builtin = resolve_connection(settings, connection)
+        # Opening would create the file.
+        if must_exist and isinstance(builtin, BuiltinConnection) and builtin.path and not builtin.path.exists():
+            raise RequestRefused(
+                f"There is no built-in store at {builtin.path}. A host creates it at its start. For another one add "
+                "--storage STORAGE."
+            )
+        async with open_accounts(settings, clock) as accounts:
+            hub = HubStorage(_api(durable, accounts, configuration), accounts, accounts(connection), choice, durable)
+            if must_exist and not await _exists(durable, accounts, accounts(connection)):
+                raise RequestRefused(
+                    f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
+                    "for another storage --storage STORAGE."
+                )
+            with _quiet_lifecycle_log():
+                yield hub
+
+
+@contextmanager
+def _quiet_lifecycle_log() -> Iterator[None]:
+    """Show no lines such as "Function … was terminated": the command itself says what it has done."""
+    log = get_logger(hub_log.__name__)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: Configuration) -> HttpApi:
+    async def no_key() -> str:
+        return ""
+
+    clock = SystemClock()
+    return HttpApi(
+        durable,
+        HubDirectory(durable, accounts, clock=clock, new_id=new_id),
+        DurableFunctions(app_is_loaded=False),
+        clock=clock,
+        profile=DEFAULT,
+        system_key=no_key,
+        callers=CallerRules.of(configuration),
+        strict_purge=True,
+    )
+
+
+async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts, account: StorageAccount) -> bool:
+    """Return whether the table of the hub's status rows exists."""
+    provider = durable.storage_provider
+    tracking = provider.tracking_store_connection_name
+    prefix = provider.tracking_store_name_prefix if tracking else None
+    names = HubNames(hub=durable.stored_hub_name, partition_count=provider.partition_count, tracking_prefix=prefix)
+    async for name in (accounts(tracking) if tracking else account).tables():
+        # Azure ignores the case of table names.
+        if name.lower() == names.instances_table.lower():
+            return True
+    return False

@@ -1,0 +1,82 @@
+"""Command `azemu logs`: the log of the running host, from the dashboard's API."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from emulator import bound_json as json
+from emulator import exit_codes
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.logs_arguments import Logs
+from emulator.cli.printing import print_json
+from emulator.host.console.output import use_colour
+
+_COLOURS: Final = {"Warning": "\x1b[33m", "Error": "\x1b[91m", "Critical": "\x1b[91m"}
+_PLAIN: Final = "\x1b[0m"
+_LAST_OF_ALL: Final = 2**53
+# A host that is stopping still answers, and ends each response at once.
+_PAUSE_SECONDS: Final = 0.5
+
+
+def run_logs(command: Logs) -> int:
+    """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
+    host = find_host(command.app, port=command.port, key=command.key)
+    if not command.follow:
+        lines = list(host.events(_path(host, command, last=command.last)))
+        if command.json:
+            print_json({"lines": lines})
+        else:
+            _print(lines, as_json=False)
+        return exit_codes.OK
+    last, shown, before = command.last, "", ""
+    while True:
+        # The connection ends when the host stops or restarts.
+        with suppress(HostNotRunning):
+            for line in host.events(_path(host, command, last=last)):
+                # A restarted host process numbers its lines anew, so that only their times tell which ones are new.
+                if line["time"] > before:
+                    _print([line], as_json=command.json)
+                    shown = line["time"]
+        last, before = _LAST_OF_ALL, shown
+        try:
+            time.sleep(_PAUSE_SECONDS)
+            host.wait_until_started()
+        except HostNotRunning:
+            sys.stderr.write("The host has stopped.\n")
+            return exit_codes.OK
+
+
+def _path(host: HostClient, command: Logs, *, last: int) -> str:
+    if host.dashboard is None:
+        raise InvocationFailed(
+            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu logs`."
+        )
+    query = {
+        "last": str(last),
+        "follow": "true" if command.follow else "",
+        "function": command.function or "",
+        "instance": command.instance or "",
+        "level": command.level.value if command.level else "",
+        "replay": "" if command.replay else "false",
+    }
+    return f"/{host.dashboard}/api/logs?{urlencode({name: value for name, value in query.items() if value})}"
+
+
+def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    colours = _COLOURS if use_colour(sys.stdout, os.environ) else {}
+    for line in lines:
+        if as_json:
+            sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+            continue
+        colour = colours.get(line["level"], "")
+        # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the
+        # terminal.
+        message = "".join(letter for letter in line["message"] if letter.isprintable() or letter in "\n\t")
+        sys.stdout.write(f"{colour}[{line['time']}] {message}{_PLAIN if colour else ''}\n")
+    sys.stdout.flush()

@@ -1,0 +1,140 @@
+"""Output of commands: tables, JSON documents, questions, and progress at a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+from emulator import bound_json as json
+from emulator.errors import EmulatorError
+from emulator.host.console.output import use_colour
+
+JSON_VERSION: Final = 1
+"""Version of the JSON documents. It changes only when a member is removed or changes its meaning."""
+
+_COLOURS: Final = {
+    "Completed": "\x1b[32m",
+    "Running": "\x1b[36m",
+    "Failed": "\x1b[91m",
+    "Terminated": "\x1b[91m",
+    "Canceled": "\x1b[91m",
+    "Suspended": "\x1b[33m",
+    "Pending": "\x1b[33m",
+}
+_PLAIN: Final = "\x1b[0m"
+_GAP: Final = "  "
+# Progress is shown for what takes longer than this.
+_QUIET_SECONDS: Final = 1.0
+_PROGRESS_SECONDS: Final = 0.2
+
+
+class Declined(EmulatorError):
+    """The user has not confirmed a deletion."""
+
+
+def print_json(members: Mapping[str, Any]) -> None:
+    """Print one JSON document: the version and the members."""
+    text = json.dumps({"version": JSON_VERSION, **members}, indent=2, ensure_ascii=False)
+    sys.stdout.write(f"{text}\n")
+
+
+class Table:
+    """Table that is printed in parts. The first part decides the widths of the columns; longer cells stay whole.
+
+    The texts of statuses have colours at a terminal.
+    """
+
+    def __init__(self, *titles: str) -> None:
+        self._titles = titles
+        self._widths: list[int] | None = None
+        self._colours = _COLOURS if use_colour(sys.stdout, os.environ) else {}
+
+    def print(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print rows; before the first ones, the titles."""
+        if not rows:
+            return
+        if self._widths is None:
+            self._widths = [max(map(len, column)) for column in zip(self._titles, *rows, strict=True)]
+            self._line(self._titles)
+        for row in rows:
+            self._line([one_line(cell) for cell in row])
+        sys.stdout.flush()
+
+    def _line(self, cells: Sequence[str]) -> None:
+        assert self._widths is not None
+        padded = [f"{cell:{width}}" for cell, width in zip(cells, self._widths, strict=True)]
+        # The last column needs no spaces behind it.
+        padded[-1] = cells[-1]
+        coloured = [
+            f"{self._colours[cell]}{text}{_PLAIN}" if cell in self._colours else text
+            for cell, text in zip(cells, padded, strict=True)
+        ]
+        sys.stdout.write(f"{_GAP.join(coloured).rstrip()}\n")
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Return a text without control characters, which could change the terminal; cut to `limit` characters."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def shown_value(value: Any) -> str:
+    """Return a value of JSON as text for users: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def confirm(question: str, *, yes: bool, always: bool = False) -> None:
+    """Ask the user at a terminal. Return if the answer is yes or `yes` (the option --yes) is given.
+
+    Without a terminal nothing is asked, unless `always`: then --yes is required. Raises Declined.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        if always:
+            raise Declined(f"{question} There is no terminal to ask at. Confirm it with --yes.")
+        return
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Declined("Nothing was deleted.")
+
+
+class ProgressLine:
+    """Progress of a command: one line of the standard error that is overwritten. At a terminal only, after a second."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + _QUIET_SECONDS
+        self._width = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be printed."""
+        if self._width:
+            with suppress(OSError):
+                sys.stderr.write(f"\r{'':{self._width}}\r")
+                sys.stderr.flush()
+            self._width = 0
+
+    def show(self, text: str) -> None:
+        """Show a text instead of the last one."""
+        now = time.monotonic()
+        if not self._is_terminal or now < self._next:
+            return
+        self._next = now + _PROGRESS_SECONDS
+        sys.stderr.write(f"\r{text:{self._width}}")
+        sys.stderr.flush()
+        self._width = len(text)

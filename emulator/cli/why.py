@@ -1,0 +1,97 @@
+"""Command `azemu why`: asks the running host why an instance does not progress, or reads the task hub itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from emulator import exit_codes
+from emulator.cli.durable_access import RequestRefused, open_hub_storage
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.printing import one_line, print_json
+from emulator.cli.why_arguments import Why
+from emulator.clock import SystemClock
+from emulator.diagnosis.opening import open_diagnosis
+
+
+def run_why(command: Why) -> int:
+    """Run the command and return its exit code: 1 if there is no such instance.
+
+    Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused.
+    """
+    members = _of_host(command) or asyncio.run(_of_storage(command))
+    if command.json:
+        print_json(members)
+    elif command.instance_id is None:
+        _print_all(members)
+    else:
+        _print_one(members)
+    return exit_codes.FAILED if members.get("cause") == "does-not-exist" else exit_codes.OK
+
+
+def _of_host(command: Why) -> Mapping[str, Any] | None:
+    """Return what the running host answers; None if none runs, or if the command is to read storage."""
+    where = command.where
+    if where.storage is not None or where.hub is not None:
+        return None
+    try:
+        host = find_host(where.app, port=where.port, key=where.key)
+    except HostNotRunning:
+        if where.port is not None:
+            raise
+        return None
+    if host.dashboard is None:
+        raise InvocationFailed(
+            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu why`. To "
+            "read the task hub without it, name its storage with --storage."
+        )
+    return _asked(host, command.instance_id)
+
+
+def _asked(host: HostClient, instance_id: str | None) -> Mapping[str, Any]:
+    end = "" if instance_id is None else f"/{quote(instance_id, safe='')}"
+    response = host.get(f"/{host.dashboard}/api/why{end}")
+    members = response.json()
+    if response.status != 200 or not isinstance(members, dict):
+        message = members.get("error", {}).get("message") if isinstance(members, dict) else None
+        raise RequestRefused(message or f"The host at port {host.port} answered with status {response.status}.")
+    return members
+
+
+async def _of_storage(command: Why) -> Mapping[str, Any]:
+    async with open_hub_storage(command.where, must_exist=True) as storage:
+        asked = command.where.storage is not None or command.where.hub is not None
+        reason = "" if asked else "No host of this app is running. "
+        sys.stderr.write(f"{reason}Reading the {storage.description}.\n")
+        diagnosis = open_diagnosis(storage.options, storage.accounts, SystemClock())
+        if command.instance_id is None:
+            return (await diagnosis.why_all()).json()
+        return (await diagnosis.why(command.instance_id)).json()
+
+
+def _print_one(members: Mapping[str, Any]) -> None:
+    kind = f" ({members['name']})" if members["name"] else ""
+    summary = str(members["summary"]).removeprefix("It ")
+    _print_lines([f'"{members["instanceId"]}"{kind} {summary}'])
+    _print_lines([f"  {fact}" for fact in members["facts"]])
+    _print_lines([f"  What to do: {advice}" for advice in members["advice"]])
+
+
+def _print_all(members: Mapping[str, Any]) -> None:
+    instances = members["instances"]
+    if not instances:
+        _print_lines(["No instance waits: all have ended."])
+    for number, instance in enumerate(instances):
+        if number:
+            _print_lines([""])
+        _print_one(instance)
+    if members["hasMore"]:
+        sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        sys.stdout.write(f"{one_line(line)}\n")

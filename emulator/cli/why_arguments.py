@@ -1,0 +1,66 @@
+"""Arguments of `azemu why`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from emulator.cli.durable_choice import HubChoice
+from emulator.cli.parsing import Parser
+
+_EXAMPLES: Final = """\
+examples:
+  azemu why order-17         why the instance order-17 does not progress
+  azemu why                  all instances that have not ended, problems first
+  azemu why order-17 --json
+
+The command asks the running host of the app, which knows the line of code that waits. If none runs, it reads the
+storage that the app's settings name, or that of --storage. Nothing is changed: messages are only looked at.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Options of `azemu why`. `instance_id` None: all instances that have not ended."""
+
+    where: HubChoice
+    instance_id: str | None
+    json: bool
+
+
+def parse_why(words: Sequence[str]) -> Why:
+    """Parse the arguments of `azemu why`. Raises SystemExit after --help and for wrong arguments."""
+    parser = Parser(
+        prog="azemu why",
+        description="Explain why an orchestration does not progress.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("instance_id", metavar="ID", nargs="?", help="the instance (default: all that have not ended)")
+    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
+    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    add("--hub", metavar="NAME", help="do not ask a host, but read this task hub")
+    add(
+        "--storage",
+        metavar="STORAGE",
+        help="do not ask a host, but read this storage: azurite, builtin, builtin:PATH or a connection string",
+    )
+    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    options = parser.parse(words)
+    return Why(
+        where=HubChoice(
+            app=options.app,
+            port=parser.port_of(options.port, lowest=1),
+            key=options.key,
+            hub=options.hub,
+            storage=options.storage,
+        ),
+        instance_id=options.instance_id,
+        json=options.json,
+    )

@@ -1,0 +1,41 @@
+"""Endpoints that explain why instances do not progress: one, or all that have not ended."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from emulator.dashboard.parts import DashboardParts
+from emulator.dashboard.routing import ApiError, endpoint, number_of
+from emulator.diagnosis.diagnosis import MOST_INSTANCES, Diagnosis
+from emulator.diagnosis.opening import open_diagnosis, running_host
+from emulator.host.admin.api import json_response
+from emulator.host.http.routing.routes import HttpCall, Route
+
+_MOST_AT_ONCE = 1000
+
+
+def why_routes(parts: DashboardParts) -> list[Route]:
+    """Return the endpoints `why` and `why/{instanceId}`."""
+    api = _Why(parts)
+    return [endpoint("GET", "why", api.all), endpoint("GET", "why/{*instance}", api.one)]
+
+
+class _Why:
+    def __init__(self, parts: DashboardParts) -> None:
+        self._parts = parts
+
+    def _diagnosis(self) -> Diagnosis:
+        parts = self._parts
+        host = running_host(parts.host, parts.worker, parts.configuration.root)
+        if host.services is None:
+            raise ApiError(404, "The app has no durable functions.")
+        return open_diagnosis(parts.durable_options, parts.accounts, parts.clock, host=host)
+
+    async def all(self, call: HttpCall) -> web.Response:
+        """Explain the orchestrations that have not ended, the most urgent first. `limit`: this many at most."""
+        limit = number_of(call, "limit", MOST_INSTANCES, highest=_MOST_AT_ONCE)
+        return json_response((await self._diagnosis().why_all(max(limit, 1))).json())
+
+    async def one(self, call: HttpCall) -> web.Response:
+        """Explain one instance. One that does not exist is explained, too."""
+        return json_response((await self._diagnosis().why(call.values["instance"])).json())

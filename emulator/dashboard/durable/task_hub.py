@@ -1,0 +1,82 @@
+"""The app's task hub as the dashboard shows it: its tables, the index of its instances and the app's functions."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import cached_property
+from typing import Final
+
+from emulator.dashboard.durable.hub_reader import HubReader
+from emulator.dashboard.durable.instance_index import CLOCK_DIFFERENCE, InstanceIndex
+from emulator.dashboard.parts import DashboardParts
+from emulator.durable.core.identity import FunctionKind
+from emulator.extensions.durable.functions import name_of
+from emulator.host.port import Function
+
+_TRIGGERS: Final = {
+    FunctionKind.ORCHESTRATOR: "orchestrationtrigger",
+    FunctionKind.ACTIVITY: "activitytrigger",
+    FunctionKind.ENTITY: "entitytrigger",
+}
+# Each look is one request, which costs money in Azure.
+_LOCAL_PAUSE: Final = 0.7
+_AZURE_PAUSE: Final = 10.0
+
+
+class DashboardHub:
+    """The task hub of the host that the dashboard shows."""
+
+    def __init__(self, parts: DashboardParts) -> None:
+        self._parts = parts
+
+    @property
+    def connection(self) -> str:
+        """The connection whose account has the tables of the hub."""
+        provider = self._parts.durable_options.storage_provider
+        return provider.tracking_store_connection_name or provider.connection_name
+
+    @cached_property
+    def reader(self) -> HubReader:
+        """The tables. Raises ConnectionNotConfigured."""
+        options = self._parts.durable_options
+        return HubReader(options, self._parts.accounts(self.connection), self._parts.clock)
+
+    @cached_property
+    def index(self) -> InstanceIndex:
+        """The index of all orchestrations, which is read at its first use. Raises ConnectionNotConfigured."""
+        overlap = timedelta(0) if self.is_local else CLOCK_DIFFERENCE
+        return InstanceIndex(self.reader.instances, self._parts.clock, overlap=overlap)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the hub is in emulated storage."""
+        return self._parts.accounts.is_emulated(self.connection)
+
+    async def wait_for_next_look(self, seconds: float | None = None) -> None:
+        """Wait between two looks for changes while somebody watches. None: as long as storage of that kind needs."""
+        # In real time, also in a test that is held open: a viewer must neither move virtual time nor wait for it. The
+        # loop's own timers do that, see `virtual_time.clock`.
+        interval_over = asyncio.Event()
+        pause = seconds or (_LOCAL_PAUSE if self.is_local else _AZURE_PAUSE)
+        timer = asyncio.get_running_loop().call_later(pause, interval_over.set)
+        try:
+            await interval_over.wait()
+        finally:
+            timer.cancel()
+
+    def functions(self, kind: FunctionKind) -> list[Function]:
+        """Return the app's functions of a kind."""
+        functions = self._parts.host.catalog.functions
+        return [function for function in functions if function.trigger.type.lower() == _TRIGGERS[kind]]
+
+    def function_names(self, kind: FunctionKind) -> list[str]:
+        """Return the names by which orchestrations and clients call the functions of a kind."""
+        return sorted(name_of(kind, function.name, function.trigger) for function in self.functions(kind))
+
+    def source_of(self, kind: FunctionKind, name: str) -> str | None:
+        """Return `file:line` of a function if it is known."""
+        for function in self.functions(kind):
+            if name_of(kind, function.name, function.trigger).lower() == name.lower():
+                return function.metadata.source
+        return None

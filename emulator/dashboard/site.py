@@ -1,0 +1,128 @@
+"""The dashboard of one host: its static files, and its API below `/azemu/api/`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from emulator.dashboard.api.changes import changes_routes
+from emulator.dashboard.api.entities import entities_routes
+from emulator.dashboard.api.functions import functions_routes
+from emulator.dashboard.api.home import home_routes
+from emulator.dashboard.api.instance import instance_routes
+from emulator.dashboard.api.instances import instances_routes
+from emulator.dashboard.api.logs import logs_routes
+from emulator.dashboard.api.settings import settings_routes
+from emulator.dashboard.api.storage import storage_routes
+from emulator.dashboard.api.virtual_time import time_routes
+from emulator.dashboard.api.why import why_routes
+from emulator.dashboard.durable.task_hub import DashboardHub
+from emulator.dashboard.parts import DashboardParts
+from emulator.dashboard.routing import ApiError, error_response
+from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
+from emulator.host.http.routing.paths import split_path
+from emulator.host.http.routing.routes import HttpCall, Route, first_match
+from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
+from emulator.logs import get_logger
+from emulator.storage.port import StorageError, StorageUnreachable
+
+_log = get_logger(__name__)
+
+_FILES: Final = Path(__file__).parent / "static"
+_TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+_HEADERS: Final = {
+    # Everything comes from this host, and no text of the app can become script or style.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # A host of another version may be behind the same URL tomorrow.
+    "Cache-Control": "no-cache",
+}
+
+
+def api_routes(parts: DashboardParts) -> list[Route]:
+    """Return the endpoints of the API, in the order of matching. Their templates begin behind `/azemu/api/`."""
+    hub = DashboardHub(parts)
+    return [
+        *changes_routes(parts),
+        *home_routes(parts),
+        *functions_routes(parts),
+        *storage_routes(parts),
+        *settings_routes(parts),
+        *logs_routes(parts),
+        *time_routes(parts),
+        *instances_routes(parts, hub),
+        *instance_routes(parts, hub),
+        *entities_routes(parts, hub),
+        *why_routes(parts),
+    ]
+
+
+class Dashboard:
+    """Handler of the requests that `mount.mounted_routes` passes on."""
+
+    def __init__(self, parts: DashboardParts) -> None:
+        self._routes = api_routes(parts)
+
+    def serve_file(self, call: HttpCall) -> web.Response:
+        """Return a file of the pages; 404 if there is none."""
+        name = call.values.get("file")
+        if name is None:
+            # The URLs in index.html are relative, so that the pages work below any path.
+            if not call.path.endswith("/"):
+                last = call.path.rpartition("/")[2]
+                return web.Response(status=307, headers={"Location": f"{last}/", **_HEADERS})
+            name = "index.html"
+        file = (_FILES / name.removeprefix("static/")).resolve()
+        content_type = _TYPES.get(file.suffix)
+        if content_type is None or not file.is_relative_to(_FILES.resolve()) or not file.is_file():
+            return web.Response(status=404, headers=_HEADERS)
+        content = file.read_bytes()
+        tag = hashlib.sha256(content).hexdigest()[:32]
+        headers = {**_HEADERS, "ETag": f'"{tag}"'}
+        if any(known.value == tag for known in call.request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=content, content_type=content_type, charset="utf-8", headers=headers)
+
+    async def call_api(self, call: HttpCall) -> web.StreamResponse:
+        """Answer a request of the API; errors are JSON objects with `error`."""
+        path = split_path("/" + call.values.get("endpoint", ""))
+        matched = first_match(self._routes, call.request.method.upper(), path) if path is not None else None
+        if matched is None:
+            return self._answered(error_response(404, f"The dashboard has no {call.request.method} {call.path}."))
+        route, values = matched
+        try:
+            response = await route.handler(HttpCall(request=call.request, path=call.path, values=values))
+        except ApiError as error:
+            response = error_response(error.status, str(error))
+        except (BodyTooLarge, BodyBroken):
+            raise
+        except (StorageUnavailable, StorageUnreachable) as error:
+            response = error_response(503, str(error))
+        except StorageError as error:
+            response = error_response(error.status, str(error))
+        except ConfigurationError as error:
+            response = error_response(400, str(error))
+        except EmulatorError as error:
+            response = error_response(500, str(error))
+        except Exception as error:
+            _log.exception("The dashboard's %s failed.", route.name)
+            response = error_response(500, f"{type(error).__name__}: {error}")
+        return self._answered(response)
+
+    def _answered(self, response: web.StreamResponse) -> web.StreamResponse:
+        # A stream has been sent with its own headers already.
+        if not response.prepared:
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response

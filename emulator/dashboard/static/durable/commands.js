@@ -1,0 +1,92 @@
+// Actions as texts to copy: curl, the command line of azemu, and a test with emulator.testing.
+
+import { eventBody } from "./management.js";
+import { encodedBody } from "./payloads.js";
+
+const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+const part = encodeURIComponent;
+
+/** The JSON text as a Python literal. */
+function python(json) {
+  const literal = (value, indent) => {
+    if (value === null) return "None";
+    if (value === true) return "True";
+    if (value === false) return "False";
+    if (typeof value === "string") return JSON.stringify(value);
+    if (typeof value !== "object") return String(value);
+    const isList = Array.isArray(value);
+    const items = isList
+      ? value.map((item) => literal(item, indent))
+      : Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${literal(item, indent)}`);
+    return isList ? `[${items.join(", ")}]` : `{${items.join(", ")}}`;
+  };
+  try {
+    return literal(JSON.parse(json));
+  } catch {
+    return JSON.stringify(json);
+  }
+}
+
+function curl(method, path, body) {
+  const url = `${location.origin}/runtime/webhooks/durabletask/${path}`;
+  const data = body ? ` \\\n  -H 'Content-Type: application/json' -d ${shell(body)}` : "";
+  return `curl -X ${method} ${shell(url)}${data}`;
+}
+
+const TEST = (body) => `import pytest
+
+from emulator.testing import AppUnderTest
+
+
+async def test_run(azemu: AppUnderTest) -> None:
+${body
+  .split("\n")
+  .map((line) => `    ${line}`)
+  .join("\n")}
+`;
+
+/** Texts for a start: { curl, cli, pytest }. `expected`: JSON text of the output of an earlier run, or null. */
+export function startCommands(name, json, id, expected = null) {
+  const data = json.trim() ? ` ${shell(json.trim())}` : "";
+  const check = expected === null ? 'assert status.runtime_status.name == "Completed"' : `assert status.output == ${python(expected)}`;
+  const named = id ? `, ${JSON.stringify(id)}` : "";
+  const input = json.trim() ? `, client_input=${python(json)}` : "";
+  return {
+    curl: curl("POST", `orchestrators/${part(name)}${id ? `/${part(id)}` : ""}`, encodedBody(json)),
+    cli: `azemu durable start ${shell(name)}${data}${id ? ` --id ${shell(id)}` : ""}`,
+    pytest: TEST(
+      `instance_id = await azemu.client.start_new(${JSON.stringify(name)}${named}${input})
+status = await azemu.wait(instance_id)
+${check}`,
+    ).replace("import pytest\n\n", ""),
+  };
+}
+
+export function raiseCommands(id, name, json, asText) {
+  const text = asText && json.trim() ? JSON.stringify(json.trim()) : json.trim();
+  const data = text ? ` ${shell(text)}` : "";
+  const value = json.trim() ? `, ${python(json)}` : "";
+  return {
+    curl: curl("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, eventBody(json, asText)),
+    cli: `azemu durable raise ${shell(id)} ${shell(name)}${data}`,
+    pytest: `await azemu.client.raise_event(${JSON.stringify(id)}, ${JSON.stringify(name)}${value})`,
+  };
+}
+
+export function signalCommands(entity, key, operation, json) {
+  const data = json.trim() ? ` ${shell(json.trim())}` : "";
+  const value = json.trim() ? `, ${python(json)}` : "";
+  return {
+    curl: curl("POST", `entities/${part(entity)}/${part(key)}?op=${part(operation)}`, encodedBody(json)),
+    cli: `azemu durable signal ${shell(`${entity}@${key}`)} ${shell(operation)}${data}`,
+    pytest: `await azemu.client.signal_entity(df.EntityId(${JSON.stringify(entity)}, ${JSON.stringify(key)}), ${JSON.stringify(operation)}${value})`,
+  };
+}
+
+export function statusCommands(id) {
+  return {
+    curl: curl("GET", `instances/${part(id)}?showHistory=true&showHistoryOutput=true`),
+    cli: `azemu durable show ${shell(id)} --history`,
+    pytest: `status = await azemu.client.get_status(${JSON.stringify(id)}, show_history=True)`,
+  };
+}

@@ -1,0 +1,91 @@
+// Server-sent events, read with fetch: EventSource cannot send the access key as a header.
+//
+//   const stop = follow("logs", { follow: true }, { onEvent, onState });
+//   const stop = onChange(() => …);     // something has happened in the host: an invocation, a line of the log
+
+import { apiUrl, request } from "./api.js";
+
+const LONGEST_PAUSE = 10000;
+
+/**
+ * Read a stream of events and connect again when it ends. Returns a function that stops.
+ *
+ * `query`: an object, or a function that returns one for each connection (to continue behind the last event).
+ * `onEvent(event)`: for each event, parsed. `onState("open" | "closed", error)`.
+ */
+export function follow(path, query, { onEvent, onState = () => {} }) {
+  const abort = new AbortController();
+  (async () => {
+    let pause = 500;
+    while (!abort.signal.aborted) {
+      try {
+        const url = apiUrl(path, typeof query === "function" ? query() : query);
+        const response = await request(url, { signal: abort.signal });
+        onState("open");
+        pause = 500;
+        for await (const event of eventsOf(response)) onEvent(event);
+        onState("closed");
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        onState("closed", error);
+        pause = Math.min(pause * 2, LONGEST_PAUSE);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  })();
+  return () => abort.abort();
+}
+
+async function* eventsOf(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += value;
+    const blocks = text.split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const data = block
+        .split("\n")
+        .filter((line) => line.startsWith("data: "))
+        .map((line) => line.slice(6))
+        .join("\n");
+      if (data) yield JSON.parse(data);
+    }
+  }
+}
+
+// One stream for all parts of a page, open while at least one of them listens.
+const listeners = new Set();
+const stateListeners = new Set();
+let stop = null;
+let connected = true;
+
+/** Call `callback` when something has changed in the host. Returns a function that ends it. */
+export function onChange(callback) {
+  listeners.add(callback);
+  stop ??= follow("changes", {}, {
+    onEvent: (event) => listeners.forEach((listener) => listener(event)),
+    onState: (state) => {
+      // What has happened while there was no connection is not known.
+      if (state === "open" && !connected) listeners.forEach((listener) => listener({}));
+      connected = state === "open";
+      stateListeners.forEach((listener) => listener(connected));
+    },
+  });
+  return () => {
+    listeners.delete(callback);
+    if (!listeners.size && stop) {
+      stop();
+      stop = null;
+      connected = true;
+    }
+  };
+}
+
+/** Call `callback(connected)` when the connection to the host is lost or found again. */
+export function onConnection(callback) {
+  stateListeners.add(callback);
+  return () => stateListeners.delete(callback);
+}

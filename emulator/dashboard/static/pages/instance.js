@@ -1,0 +1,328 @@
+// Instance: one orchestration (or entity) with its status, what it waits for, and everything that is stored of it.
+
+import { html, useEffect, useRef, useState } from "../html.js";
+import { useData } from "../api.js";
+import { follow } from "../events.js";
+import { clockTime, count, duration, plural } from "../format.js";
+import { address, navigate, setQuery } from "../router.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, StatusBadge } from "../components/basics.js";
+import { Dialog } from "../components/dialog.js";
+import { JsonView } from "../components/json.js";
+import { LogLines } from "../components/log_lines.js";
+import { Table } from "../components/table.js";
+import { Tabs } from "../components/tabs.js";
+import { Comparison } from "../durable/comparison.js";
+import { Commands, HostTime, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { History } from "../durable/history.js";
+import { startCommands, statusCommands } from "../durable/commands.js";
+import { ACTIONS, ended } from "../durable/management.js";
+import { Payload, decodedText } from "../durable/payloads.js";
+import { SequenceDiagram } from "../durable/sequence.js";
+import { Timeline } from "../durable/timeline.js";
+import { ReadOnly } from "./instances.js";
+
+const TABS = [
+  { id: "timeline", title: "Timeline" },
+  { id: "history", title: "History" },
+  { id: "sequence", title: "Sequence" },
+  { id: "logs", title: "Logs" },
+  { id: "source", title: "Source" },
+  { id: "rows", title: "Stored rows" },
+  { id: "comparison", title: "Compare" },
+];
+
+export default function InstancePage({ params, query }) {
+  // Another instance is another page: nothing of the old one may be shown meanwhile.
+  return html`<${Instance} key=${params.id} id=${params.id} query=${query} />`;
+}
+
+function Instance({ id, query }) {
+  const host = useHost();
+  const path = `instances/${encodeURIComponent(id)}`;
+  const [version, setVersion] = useState(0);
+  const { data, error, reload } = useLive(path, {}, version);
+  const why = useWhy(id, version, data);
+  const [dialog, setDialog] = useState(null);
+  const exists = Boolean(data);
+  useEffect(() => {
+    if (!exists) return undefined;
+    return follow(`${path}/changes`, {}, { onEvent: () => setVersion((old) => old + 1) });
+  }, [path, exists]);
+  if (!data) {
+    if (!error) return html`<${Loading} />`;
+    return error.status === 404
+      ? html`<${PageHead} title=${id} />
+          <${Empty} title="There is no such instance">
+            It was purged, or it has not been stored yet. <button type="button" class="link" onClick=${reload}>Look again</button> or
+            <a href=${address(["instances"])}> show all instances</a>.
+          </${Empty}>`
+      : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
+  }
+  const tab = TABS.some(({ id: known }) => known === query.tab) ? query.tab : "timeline";
+  const update = () => setVersion((old) => old + 1);
+  const done = (results) => {
+    update();
+    const [first] = results;
+    if (dialog.name === "restart" && first?.[1]) navigate(["instances", first[1]]);
+    else if (dialog.name === "purge" && first) navigate(["instances"]);
+  };
+  const input = data.input ? decodedText(data.input.text) : "";
+  return html`
+    <${PageHead}
+      title=${html`<span class="mono">${id}</span> <${CopyButton} text=${id} label="Copy the id" />`}
+      subtitle=${html`<span class="row">
+        <${StatusBadge} status=${data.status} /> <span>${data.name}</span>
+        ${data.parent && html`<span>part of <a href=${address(["instances", data.parent])}>${data.parent}</a></span>`}
+        ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
+      </span>`}
+      actions=${html`${host?.mayWrite && html`<${Actions} data=${data} onChoose=${setDialog} />`}
+        <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
+    />
+    ${host && !host.mayWrite && html`<${ReadOnly} />`}
+    ${why?.sentence && html`<${Why} why=${why} />`}
+    <div class="instance-grid">
+      <${Panel} title="Status"><${Status} data=${data} /></${Panel}>
+      ${[
+        ["input", "Input"],
+        ["output", data.status === "Failed" ? "Error" : "Output"],
+        ["customStatus", "Custom status"],
+      ]
+        .filter(([name]) => data[name])
+        .map(
+          ([name, title]) =>
+            html`<${Panel} key=${name} title=${title}>
+              <div class="payload"><${Payload} payload=${data[name]} label=${title} path=${`${path}/payload`} query=${{ name }} /></div>
+            </${Panel}>`,
+        )}
+    </div>
+    <${Tabs} tabs=${TABS} active=${tab} label="Views of the instance" onChange=${(next) => setQuery({ tab: next })} />
+    <${Tab} tab=${tab} id=${id} path=${path} data=${data} version=${version} why=${why} query=${query} />
+    ${dialog?.name === "start" &&
+    html`<${StartDialog}
+      orchestrators=${[]}
+      from=${{ name: data.name, input }}
+      onStarted=${(started) => navigate(["instances", started])}
+      onClose=${() => setDialog(null)}
+    />`}
+    ${dialog?.name === "raise" &&
+    html`<${RaiseDialog} instanceId=${id} awaited=${awaitedEvents(why, data)} onDone=${update} onClose=${() => setDialog(null)} />`}
+    ${dialog?.name === "commands" &&
+    html`<${CopyDialog} data=${data} input=${input} onClose=${() => setDialog(null)} />`}
+    ${dialog && ACTIONS[dialog.name] &&
+    html`<${RunDialog}
+      action=${ACTIONS[dialog.name]}
+      instances=${[{ instanceId: id, status: data.status }]}
+      onDone=${done}
+      onClose=${() => setDialog(null)}
+    />`}
+  `;
+}
+
+/** Load an endpoint, and load it again when `version` changes; the old data stays meanwhile. */
+export function useLive(path, query, version) {
+  const loaded = useData(path, query);
+  const first = useRef(version);
+  useEffect(() => {
+    if (version !== first.current) loaded.reload();
+    first.current = version;
+  }, [version]);
+  return loaded;
+}
+
+/** Why the instance does not progress; null if it has ended or it is not known. */
+function useWhy(id, version, data) {
+  const wanted = data && !data.isEntity && !ended(data.status);
+  const { data: why } = useLive(wanted ? `why/${encodeURIComponent(id)}` : null, {}, version);
+  return why;
+}
+
+/** Places in the source at which the orchestrator waits: [{ file, line, text }]. */
+function placesOf(why) {
+  const places = [];
+  const add = ({ place, sentence, parts = [] }, text) => {
+    if (place) places.push({ ...place, text: sentence ?? text });
+    parts.forEach((part) => add(part, text));
+  };
+  if (why) add(why, why.sentence);
+  return places;
+}
+
+function awaitedEvents(why, data) {
+  const names = [];
+  const add = ({ sentence = "", parts = [] }) => {
+    names.push(...[...sentence.matchAll(/event "([^"]+)"/g)].map(([, name]) => name));
+    parts.forEach(add);
+  };
+  if (why) add(why);
+  return [...new Set([...names, ...data.raised])];
+}
+
+function Why({ why }) {
+  return html`<section class=${`why ${why.severity ?? ""}`} aria-label="Why it does not progress">
+    <strong>This instance ${why.sentence}.</strong>
+    ${why.facts?.map((fact) => html`<div key=${fact}>${fact}</div>`)}
+    ${why.advice?.map((advice) => html`<div key=${advice} class="muted">What to do: ${advice}</div>`)}
+  </section>`;
+}
+
+function Actions({ data, onChoose }) {
+  if (data.isEntity) return null;
+  const open = !ended(data.status);
+  return html`
+    ${open && html`<${Button} kind="primary" onClick=${() => onChoose({ name: "raise" })}>Raise event</${Button}>`}
+    ${["suspend", "resume", "rewind", "restart", "terminate", "purge"]
+      .filter((name) => ACTIONS[name].allowed(data.status) && !(open && name === "restart"))
+      .map(
+        (name) =>
+          html`<${Button} key=${name} kind=${ACTIONS[name].danger ? "danger" : ""} onClick=${() => onChoose({ name })}>
+            ${ACTIONS[name].title}
+          </${Button}>`,
+      )}
+    <${Button} onClick=${() => onChoose({ name: "start" })}>Start again …</${Button}>
+  `;
+}
+
+function Status({ data }) {
+  const created = Date.parse(data.createdAt);
+  const end = data.completedAt && ended(data.status) ? Date.parse(data.completedAt) : null;
+  const isNext = data.beganAt && Date.parse(data.beganAt) - created > 1000 && !data.isEntity;
+  return html`<${Facts}
+    items=${[
+      ["Created", html`<${HostTime} time=${data.createdAt} now=${data.now} />`],
+      ["Updated", html`<${HostTime} time=${data.updatedAt} now=${data.now} />`],
+      data.scheduledAt && ["Scheduled start", html`<${HostTime} time=${data.scheduledAt} now=${data.now} />`],
+      isNext && ["Began", html`<${HostTime} time=${data.beganAt} now=${data.now} /> <span class="muted">(continued as new, or the events before)</span>`],
+      ["Duration", end ? duration(end - created) : null],
+      ["History", `${plural(data.events, "event")}, ${plural(data.episodes, "episode")}`],
+      data.children.length > 0 && ["Children", html`<${Children} list=${data.children} />`],
+      data.raised.length > 0 && ["Events", [...new Set(data.raised)].join(", ")],
+      data.version && ["Version", data.version],
+      data.tags && Object.keys(data.tags).length > 0 && ["Tags", Object.entries(data.tags).map(([name, value]) => `${name}=${value}`).join(", ")],
+      ["Execution", html`<div class="mono ellipsis" title=${data.executionId}>${data.executionId}</div>`],
+    ]}
+  />`;
+}
+
+function Children({ list }) {
+  const [all, setAll] = useState(false);
+  return html`<span class="children">
+    ${(all ? list : list.slice(0, 4)).map(
+      ({ instanceId, name }) => html`<a key=${instanceId} class="mono ellipsis" title=${`${name} ${instanceId}`} href=${address(["instances", instanceId])}>${instanceId}</a>`,
+    )}
+    ${!all && list.length > 4 && html`<button type="button" class="link" onClick=${() => setAll(true)}>and ${count(list.length - 4)} more</button>`}
+  </span>`;
+}
+
+function Tab({ tab, id, path, data, version, why, query }) {
+  switch (tab) {
+    case "history":
+      return html`<${History} path=${path} version=${version} />`;
+    case "sequence":
+      return html`<${SequenceDiagram} path=${path} />`;
+    case "logs":
+      return html`<section class="panel">
+        <${LogLines}
+          filter=${{ instance: id, replay: "false" }}
+          empty=${html`<${Empty} title="No lines of this instance">The host keeps the lines of its own run only, the last 20,000.</${Empty}>`}
+        />
+      </section>`;
+    case "source":
+      return html`<${Source} path=${path} why=${why} />`;
+    case "rows":
+      return html`<${Rows} path=${path} version=${version} />`;
+    case "comparison":
+      return html`<${Comparison} path=${path} id=${id} name=${data.name} other=${query.with ?? ""} />`;
+    default:
+      return html`<${LiveTimeline} id=${id} path=${path} version=${version} running=${!ended(data.status)} />`;
+  }
+}
+
+function LiveTimeline({ id, path, version }) {
+  const { data, error, reload } = useLive(`${path}/timeline`, {}, version);
+  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  return html`<${Timeline} instanceId=${id} data=${data} />`;
+}
+
+function Source({ path, why }) {
+  const { data, error, reload } = useData(`${path}/source`);
+  if (!data) {
+    if (!error) return html`<${Loading} />`;
+    return error.status === 404 ? html`<${Empty} title="The source is not available">${error.message}</${Empty}>` : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
+  }
+  const marked = new Map();
+  for (const { file, line, text } of placesOf(why)) {
+    if (line && file && (file === data.file || file.endsWith(`/${data.file}`) || data.file.endsWith(`/${file}`))) marked.set(line, text);
+  }
+  return html`<section class="panel">
+    <header><h2 class="mono">${data.file}:${data.firstLine}</h2></header>
+    <div class="source" tabindex="0" aria-label=${`Source of ${data.file}`}>
+      ${data.lines.map((line, index) => {
+        const number = data.firstLine + index;
+        const note = marked.get(number);
+        return html`<div key=${number} class=${marked.has(number) ? "line current" : "line"}>
+          <span class="line-number">${number}</span><code>${line || " "}</code>${note && html`<span class="note">◂ ${note}</span>`}
+        </div>`;
+      })}
+    </div>
+    ${!marked.size && html`<div class="body muted">The dashboard shows the source as it is now, which may be newer than the run.</div>`}
+  </section>`;
+}
+
+function Rows({ path, version }) {
+  const [limit, setLimit] = useState(300);
+  const [open, setOpen] = useState(new Set());
+  const { data, error, reload } = useLive(`${path}/rows`, { limit }, version);
+  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  const toggle = ({ rowKey }) =>
+    setOpen((old) => {
+      const next = new Set(old);
+      if (!next.delete(rowKey)) next.add(rowKey);
+      return next;
+    });
+  return html`<div class="stack">
+    <${Panel} title=${`Table ${data.instancesTable}`}>
+      ${data.status ? html`<${JsonView} value=${whole(data.status)} label="Status row" />` : html`<${Message}>There is no status row.</${Message}>`}
+    </${Panel}>
+    <${Panel} title=${`Table ${data.historyTable}: ${plural(data.history.length, "row")}${data.cut ? " and more" : ""}`} flush>
+      <${Table}
+        label="Rows of the history"
+        rows=${data.history}
+        rowKey=${({ rowKey }) => rowKey}
+        onRow=${toggle}
+        expanded=${(row) => open.has(row.rowKey) && html`<${JsonView} value=${whole(row)} label="Row" />`}
+        empty=${html`<${Empty} title="The instance has no history" />`}
+        columns=${[
+          { key: "rowKey", title: "RowKey", render: ({ rowKey }) => html`<span class="mono">${rowKey}</span>` },
+          { key: "type", title: "EventType", render: ({ columns }) => columns.EventType ?? "" },
+          { key: "name", title: "Name", render: ({ columns }) => columns.Name ?? "" },
+          { key: "id", title: "EventId", align: "right", render: ({ columns }) => columns.EventId ?? "" },
+          { key: "execution", title: "ExecutionId", render: ({ columns }) => html`<span class="mono">${columns.ExecutionId}</span>` },
+        ]}
+      />
+    </${Panel}>
+    ${data.cut && html`<div class="pages"><${Button} onClick=${() => setLimit(Math.min(limit * 4, 5000))}>Show more rows</${Button}></div>`}
+  </div>`;
+}
+
+const whole = ({ partitionKey, rowKey, timestamp, etag, columns }) => ({
+  PartitionKey: partitionKey,
+  RowKey: rowKey,
+  Timestamp: timestamp,
+  ETag: etag,
+  ...columns,
+});
+
+function CopyDialog({ data, input, onClose }) {
+  const output = data.status === "Completed" && data.output && data.output.length < 20000 ? data.output.text : null;
+  return html`<${Dialog} title="Copy as" wide onClose=${onClose}>
+    <div>
+      <h3>Address of this page</h3>
+      <div class="json"><pre>${location.href}</pre><${CopyButton} text=${location.href} /></div>
+    </div>
+    <h2>Look at this instance</h2>
+    <${Commands} commands=${statusCommands(data.instanceId)} open />
+    ${!data.isEntity &&
+    html`<h2>Start ${data.name} with the same input</h2>
+      <${Commands} commands=${startCommands(data.name, input, "", output)} open />`}
+  </${Dialog}>`;
+}

@@ -1,0 +1,351 @@
+// Instances: a list that the host filters, sorts and keeps up to date, with actions on the selected ones.
+
+import { html, useEffect, useRef, useState } from "../html.js";
+import { apiUrl, get, request } from "../api.js";
+import { follow } from "../events.js";
+import { count, duration, plural } from "../format.js";
+import { address, navigate, setQuery } from "../router.js";
+import { Button, Empty, ErrorBox, Loading, Message, PageHead, SearchField, StatusBadge } from "../components/basics.js";
+import { Table } from "../components/table.js";
+import { toast } from "../components/toast.js";
+import { HostTime, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { ACTIONS, ended } from "../durable/management.js";
+
+const PAGE = 50;
+const STATUSES = ["Running", "Pending", "Suspended", "Completed", "Failed", "Terminated", "Canceled", "ContinuedAsNew"];
+const PERIODS = { "": "any time", 15: "last 15 minutes", 60: "last hour", 1440: "last 24 hours", 10080: "last 7 days" };
+const MOST_SELECTED = 10000;
+
+export default function InstancesPage({ query }) {
+  const host = useHost();
+  const filter = filterOf(query);
+  const skip = Number(query.skip) || 0;
+  const sort = { key: query.sort ?? "updated", descending: query.order !== "asc" };
+  const listing = useListing({ ...filter, sort: sort.key, order: sort.descending ? "desc" : "asc", skip, limit: PAGE });
+  const [selected, setSelected] = useState(new Set());
+  const [dialog, setDialog] = useState(null);
+  const [search, setSearch] = useState(null);
+  const known = useRef(new Map());
+  const { data, error } = listing;
+  data?.instances.forEach((instance) => known.current.set(instance.instanceId, instance));
+
+  const change = (changes) => {
+    setSelected(new Set());
+    setSearch(null);
+    setQuery({ skip: "", ...changes });
+  };
+  const order = (key) =>
+    setQuery({ skip: "", sort: key, order: sort.key === key && sort.descending ? "asc" : "desc" });
+  const selectAll = async () => {
+    const all = new Set();
+    for (let from = 0; from < Math.min(data.total, MOST_SELECTED); from += 500) {
+      const page = await get("instances", { ...filter, sort: "id", order: "asc", skip: from, limit: 500 });
+      page.instances.forEach((instance) => {
+        known.current.set(instance.instanceId, instance);
+        all.add(instance.instanceId);
+      });
+    }
+    setSelected(all);
+  };
+  const instances = [...selected].map((id) => known.current.get(id)).filter(Boolean);
+  const done = (results) => {
+    setSelected(new Set());
+    listing.reload({ reread: results.length > 0 });
+  };
+
+  return html`
+    <${PageHead}
+      title="Instances"
+      subtitle=${host && `Task hub ${host.taskHub}`}
+      actions=${host?.mayWrite &&
+      html`<${Button} kind="primary" icon="play" onClick=${() => setDialog({ kind: "start" })}>Start</${Button}>`}
+    />
+    ${host && !host.mayWrite && html`<${ReadOnly} />`}
+    <${Filters} query=${query} data=${data} onChange=${change} onSearch=${setSearch} />
+    ${selected.size > 0 &&
+    html`<div class="selection" role="region" aria-label="Selected instances">
+      <strong>${count(selected.size)} selected</strong>
+      ${data && selected.size < data.total && selected.size < MOST_SELECTED &&
+      html`<button type="button" class="link" onClick=${selectAll}>Select all ${count(Math.min(data.total, MOST_SELECTED))}</button>`}
+      ${host?.mayWrite &&
+      Object.entries(ACTIONS).map(
+        ([name, action]) =>
+          html`<${Button}
+            key=${name}
+            kind=${action.danger ? "danger" : ""}
+            disabled=${!instances.some(({ status }) => action.allowed(status))}
+            onClick=${() => setDialog({ kind: "run", action })}
+          >${action.title}</${Button}>`,
+      )}
+      <button type="button" class="link" onClick=${() => setSelected(new Set())}>Clear</button>
+    </div>`}
+    ${error && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
+    ${data && !data.complete &&
+    html`<div class="muted" role="status">Reading the task hub: ${count(data.read)} instances so far …</div>`}
+    ${data?.cut &&
+    html`<${Message} kind="warning">
+      The task hub has more instances than are listed (${count(data.read)}). Those with greater ids are missing.
+    </${Message}>`}
+    ${search
+      ? html`<${PayloadSearch} key=${search} text=${search} filter=${filter} onClose=${() => setSearch(null)} />`
+      : data
+        ? html`<section class="panel">
+            <${InstanceTable}
+              rows=${data.instances.map((instance) => ({ ...instance, now: data.now }))}
+              selected=${selected}
+              onSelect=${setSelected}
+              ordered=${sort}
+              onOrder=${order}
+              empty=${html`<${NothingFound} filter=${filter} complete=${data.complete} onReset=${() => navigate(["instances"])} />`}
+            />
+          </section>
+          <${Pages} skip=${skip} total=${data.total} shown=${data.instances.length} />`
+        : !error && html`<${Loading} />`}
+    ${dialog?.kind === "start" &&
+    html`<${StartDialog}
+      orchestrators=${data?.orchestrators ?? []}
+      onStarted=${(id) => navigate(["instances", id])}
+      onClose=${() => setDialog(null)}
+    />`}
+    ${dialog?.kind === "run" &&
+    html`<${RunDialog} action=${dialog.action} instances=${instances} onDone=${done} onClose=${() => setDialog(null)} />`}
+  `;
+}
+
+export const ReadOnly = () =>
+  html`<${Message}>
+    This task hub is in an account that is not on this machine, so the dashboard only reads it. Start azemu with
+    <code>--dashboard-writes</code> to allow actions.
+  </${Message}>`;
+
+function filterOf(query) {
+  const { status, name, text, roots, period, from, to, prefix } = query;
+  // Whole minutes, so that the address of the request is the same for a while.
+  const since = period ? new Date(Math.floor(Date.now() / 60000) * 60000 - period * 60000).toISOString() : "";
+  const utc = (local) => (local ? new Date(local).toISOString() : "");
+  return { status, name, text, roots, prefix, from: utc(from) || since, to: utc(to) };
+}
+
+/** Load a page of the list, keep the old rows meanwhile, and load it again when the host reports changes. */
+function useListing(query) {
+  const [state, setState] = useState({ data: null, error: null });
+  const url = apiUrl("instances", query);
+  const load = useRef(null);
+  const version = useRef(0);
+  useEffect(() => {
+    const abort = new AbortController();
+    let running = false;
+    let again = false;
+    load.current = async ({ reread = false } = {}) => {
+      if (running) {
+        again = true;
+        return;
+      }
+      running = true;
+      try {
+        const data = await (await request(reread ? `${url}&reread=true` : url, { signal: abort.signal })).json();
+        version.current = data.version;
+        setState({ data, error: null });
+      } catch (error) {
+        if (error.name !== "AbortError") setState((old) => ({ ...old, error }));
+      }
+      running = false;
+      if (again && !abort.signal.aborted) {
+        again = false;
+        load.current();
+      }
+    };
+    load.current();
+    // One stream that says only that something has changed: the host reads what is new once for all viewers.
+    const stop = follow("instances-changes", () => ({ version: version.current }), {
+      onEvent: (event) => {
+        if (event.version !== version.current && !document.hidden) load.current();
+      },
+    });
+    const onShow = () => document.hidden || load.current();
+    document.addEventListener("visibilitychange", onShow);
+    return () => {
+      abort.abort();
+      stop();
+      document.removeEventListener("visibilitychange", onShow);
+    };
+  }, [url]);
+  return { ...state, reload: (options) => load.current?.(options) };
+}
+
+function Filters({ query, data, onChange, onSearch }) {
+  const [text, setText] = useState(query.text ?? "");
+  const pause = useRef(null);
+  useEffect(() => setText(query.text ?? ""), [query.text]);
+  const chosen = new Set((query.status ?? "").split(",").filter(Boolean));
+  const toggle = (status) => {
+    const next = new Set(chosen);
+    if (!next.delete(status)) next.add(status);
+    onChange({ status: [...next].join(",") });
+  };
+  const typed = (value) => {
+    setText(value);
+    clearTimeout(pause.current);
+    pause.current = setTimeout(() => onChange({ text: value }), 200);
+  };
+  const counts = data?.counts ?? {};
+  const names = [...new Set([...(data?.names ?? []), ...(query.name ? [query.name] : [])])];
+  const custom = Boolean(query.from || query.to);
+  const [showsTimes, setShowsTimes] = useState(custom);
+  return html`<div class="filters">
+    <div class="toolbar">
+      <${SearchField} value=${text} onInput=${typed} placeholder="Id or name" label="Search ids and names" />
+      <${Button}
+        disabled=${!text.trim()}
+        title="Search inputs, outputs and custom statuses, too. This reads the whole table."
+        onClick=${() => onSearch(text.trim())}
+      >Search payloads</${Button}>
+      <select aria-label="Orchestrator" value=${query.name ?? ""} onChange=${(event) => onChange({ name: event.currentTarget.value })}>
+        <option value="">all orchestrators</option>
+        ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+      </select>
+      <select
+        aria-label="Created"
+        value=${showsTimes ? "custom" : (query.period ?? "")}
+        onChange=${({ currentTarget: { value } }) => {
+          setShowsTimes(value === "custom");
+          onChange({ period: value === "custom" ? "" : value, from: "", to: "" });
+        }}
+      >
+        ${Object.entries(PERIODS).map(([minutes, title]) => html`<option key=${minutes} value=${minutes}>created: ${title}</option>`)}
+        <option value="custom">created: from … to …</option>
+      </select>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked=${query.roots === "true"}
+          onChange=${(event) => onChange({ roots: event.currentTarget.checked ? "true" : "" })}
+        />
+        hide sub-orchestrations
+      </label>
+    </div>
+    ${showsTimes &&
+    html`<div class="toolbar">
+      ${["from", "to"].map(
+        (bound) =>
+          html`<label key=${bound} class="check">
+            ${bound}
+            <input type="datetime-local" value=${query[bound] ?? ""} onChange=${(event) => onChange({ [bound]: event.currentTarget.value })} />
+          </label>`,
+      )}
+    </div>`}
+    <div class="chips" role="group" aria-label="Status">
+      ${STATUSES.filter((status) => counts[status] || chosen.has(status)).map(
+        (status) =>
+          html`<button
+            key=${status}
+            type="button"
+            class="chip"
+            aria-pressed=${chosen.has(status)}
+            onClick=${() => toggle(status)}
+          ><${StatusBadge} status=${status} /><span class="muted">${count(counts[status] ?? 0)}</span></button>`,
+      )}
+    </div>
+  </div>`;
+}
+
+const COLUMNS = [
+  {
+    key: "id",
+    title: "Instance",
+    render: ({ instanceId, parent }) =>
+      html`<div class="instance-id">
+        <a class="mono" href=${address(["instances", instanceId])}>${instanceId}</a>
+        ${parent && html`<div class="muted parent">part of <a href=${address(["instances", parent])}>${parent}</a></div>`}
+      </div>`,
+  },
+  { key: "name", title: "Orchestrator" },
+  { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
+  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<${HostTime} time=${createdAt} now=${now} />` },
+  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<${HostTime} time=${updatedAt} now=${now} />` },
+  {
+    key: "duration",
+    title: "Duration",
+    align: "right",
+    render: ({ status, createdAt, completedAt }) =>
+      ended(status) && completedAt ? html`<span class="nowrap">${duration(Date.parse(completedAt) - Date.parse(createdAt))}</span>` : "",
+  },
+];
+
+const InstanceTable = ({ rows, columns = COLUMNS, ...others }) =>
+  html`<${Table}
+    label="Instances"
+    columns=${columns}
+    rows=${rows}
+    rowKey=${({ instanceId }) => instanceId}
+    onRow=${({ instanceId }) => navigate(["instances", instanceId])}
+    ...${others}
+  />`;
+
+function NothingFound({ filter, complete, onReset }) {
+  if (!complete) return html`<${Empty} title="Nothing found yet" />`;
+  const filtered = Object.values(filter).some(Boolean);
+  return filtered
+    ? html`<${Empty} title="No instance matches"><button type="button" class="link" onClick=${onReset}>Reset the filter</button></${Empty}>`
+    : html`<${Empty} title="No instances yet">Instances appear here when an orchestration is started.</${Empty}>`;
+}
+
+function Pages({ skip, total, shown }) {
+  if (!total) return null;
+  const go = (to) => setQuery({ skip: to > 0 ? to : "" });
+  return html`<div class="pages">
+    <span class="muted">${count(skip + 1)} to ${count(skip + shown)} of ${plural(total, "instance")}</span>
+    ${total > PAGE &&
+    html`<${Button} disabled=${skip === 0} onClick=${() => go(skip - PAGE)}>Previous</${Button}>
+      <${Button} disabled=${skip + PAGE >= total} onClick=${() => go(skip + PAGE)}>Next</${Button}>`}
+  </div>`;
+}
+
+/** Results of a search in payloads, which the host sends as it finds them. Leaving the page stops the search. */
+function PayloadSearch({ text, filter, onClose }) {
+  const [found, setFound] = useState([]);
+  const [progress, setProgress] = useState({ searched: 0, ended: null });
+  const stop = useRef(() => {});
+  useEffect(() => {
+    const { text: ignored, ...others } = filter;
+    stop.current = follow("instances-search", { ...others, payload: text }, {
+      onEvent: (event) => {
+        if (event.match) setFound((old) => [...old, { ...event.match, place: event.place }]);
+        else setProgress(event);
+        if (event.ended) stop.current();
+      },
+      onState: (state, error) => {
+        if (!error) return;
+        stop.current();
+        toast(error.message, "error");
+      },
+    });
+    return () => stop.current();
+  }, [text]);
+  const cancel = () => {
+    stop.current();
+    setProgress((old) => ({ ...old, ended: "cancelled" }));
+  };
+  const columns = [...COLUMNS.slice(0, 3), { key: "place", title: "Found in", render: ({ place }) => PLACES[place] }, ...COLUMNS.slice(3)];
+  return html`<section class="panel">
+    <header>
+      <h2>“${text}” in payloads</h2>
+      <div class="actions">
+        <span class="muted" role="status">
+          ${count(found.length)} found, ${count(progress.searched)} searched${ENDS[progress.ended] ?? " …"}
+        </span>
+        ${progress.ended === null && html`<${Button} onClick=${cancel}>Stop</${Button}>`}
+        <${Button} onClick=${onClose}>Close</${Button}>
+      </div>
+    </header>
+    <${InstanceTable}
+      rows=${found}
+      columns=${columns}
+      empty=${progress.ended &&
+      html`<${Empty} title="Nothing found">Payloads that are so large that they are stored as blobs are not searched.</${Empty}>`}
+    />
+  </section>`;
+}
+
+const PLACES = { Input: "input", Output: "output", CustomStatus: "custom status" };
+const ENDS = { end: "", limit: "; stopped at the first 1,000", cancelled: "; stopped" };

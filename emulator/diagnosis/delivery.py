@@ -1,0 +1,148 @@
+"""Rules for messages that wait for a host: who should receive them, and why that does not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emulator.diagnosis.facts import HostFacts, HubFacts, QueueFacts, SeenMessage
+from emulator.diagnosis.finding import Cause, Finding, Note
+from emulator.durable.core.identity import FunctionKind, is_entity
+
+
+def messages_to(instance_id: str, hub: HubFacts) -> Sequence[SeenMessage]:
+    """Return the messages of the instance's control queue that are for it, the oldest first."""
+    return [message for message in hub.control_queue(instance_id).messages if message.target == instance_id]
+
+
+def undelivered(instance_id: str, hub: HubFacts) -> Finding:
+    """Return why the messages to an instance are not processed."""
+    queue = hub.control_queue(instance_id)
+    messages = messages_to(instance_id, hub)
+    first = messages[0] if messages else None
+    waiting = (
+        [
+            Note(
+                key="message",
+                values={
+                    "kind": first.event.type_name if first.event else "",
+                    "queue": queue.name,
+                    "since": first.inserted_at,
+                },
+            )
+        ]
+        if first is not None
+        else []
+    )
+    finding = nobody_reads(queue.name, hub)
+    if finding is not None:
+        return Finding(cause=finding.cause, values=finding.values, notes=[*waiting, *finding.notes])
+    host, lease = hub.host, hub.leases.get(queue.name)
+    if host is None or queue.name not in host.owned_queues:
+        owner = lease.owner if lease else None
+        return Finding(
+            cause=Cause.OTHER_HOST,
+            values={"queue": queue.name, "owner": owner or "another host", "now": hub.now},
+            notes=[*waiting, *_elsewhere(hub)],
+        )
+    kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
+    limit = host.limits.entities if kind is FunctionKind.ENTITY else host.limits.orchestrators
+    if host.count(kind) >= limit:
+        names = sorted({work.name for work in host.running if work.kind is kind})
+        return Finding(
+            cause=Cause.ORCHESTRATOR_SLOTS,
+            values={"kind": kind.value, "limit": limit, "running": names},
+            notes=waiting,
+        )
+    if instance_id in host.received:
+        return Finding(cause=Cause.RECEIVED, values={"queue": queue.name}, notes=waiting)
+    if first is not None and first.is_hidden(hub.now):
+        return Finding(cause=Cause.HIDDEN, values=_hidden_values(first, "the message"), notes=waiting)
+    return Finding(cause=Cause.QUEUED, values={"queue": queue.name, "ahead": ahead_of(first, queue)}, notes=waiting)
+
+
+def nobody_reads(queue: str, hub: HubFacts) -> Finding | None:
+    """Return the finding if no host reads a control queue at present."""
+    lease, host = hub.leases.get(queue), hub.host
+    if not hub.has_host and host is not None and host.load_errors:
+        # A host whose app has no functions does not work on the hub.
+        return Finding(cause=Cause.APP_BROKEN, values={"reason": load_error(host)})
+    if not hub.has_host:
+        gone = sorted({other.owner for other in hub.leases.values() if other.owner})
+        expired = max((other.expires_at for other in hub.leases.values() if other.expires_at), default=None)
+        notes = [Note(key="last-host", values={"hosts": gone, "at": expired})] if gone else []
+        return Finding(cause=Cause.NO_HOST, values={"hub": hub.names.hub}, notes=notes)
+    if lease is None or lease.owner is None:
+        return Finding(cause=Cause.NO_OWNER, values={"queue": queue, "hosts": hub.owners})
+    if not lease.is_live:
+        values = {"queue": queue, "owner": lease.owner, "at": lease.expires_at, "hosts": hub.owners}
+        return Finding(cause=Cause.OWNER_DEAD, values=values)
+    return None
+
+
+def load_error(host: HostFacts) -> str:
+    """Return why the app, or a part of it, could not be loaded, in one line."""
+    lines = [line.strip() for line in "\n".join(host.load_errors).splitlines() if line.strip()]
+    # The official worker's text: "Result: Failure", "Exception: SyntaxError: …", "Stack: …".
+    return next((line for line in lines if line.startswith("Exception: ")), lines[0]).removeprefix("Exception: ")
+
+
+def no_host_note(hub: HubFacts) -> Sequence[Note]:
+    """Return a note if no host works on the hub: what the instance waits for will not be noticed."""
+    return () if hub.has_host else (Note(key="no-host", values={"hub": hub.names.hub}),)
+
+
+def _elsewhere(hub: HubFacts) -> Sequence[Note]:
+    if hub.host is None:
+        return ()
+    return [Note(key="other-app", values={"own": hub.host.name, "hub": hub.names.hub})]
+
+
+def ahead_of(message: SeenMessage | None, queue: QueueFacts) -> int:
+    """Return how many of the known messages of a queue were put before this one."""
+    if message is None:
+        return queue.count
+    return next((number for number, other in enumerate(queue.messages) if other.id == message.id), len(queue.messages))
+
+
+def poison(message: SeenMessage, queue: str, hub: HubFacts) -> Finding:
+    """Return the finding for a message that was received too often."""
+    return Finding(
+        cause=Cause.POISON,
+        values={
+            "id": message.id,
+            "queue": queue,
+            "count": message.dequeue_count,
+            "until": message.visible_at if message.is_hidden(hub.now) else None,
+        },
+    )
+
+
+def unreadable_in(queue: QueueFacts) -> SeenMessage | None:
+    """Return a message of the queue that cannot be read."""
+    return next((message for message in queue.messages if message.problem), None)
+
+
+def unreadable(message: SeenMessage, queue: str) -> Finding:
+    """Return the finding for a message that cannot be read, and that may be the one that is missing."""
+    values = {"id": message.id, "queue": queue, "count": message.dequeue_count, "problem": message.problem}
+    return Finding(cause=Cause.UNREADABLE_MESSAGE, values=values)
+
+
+def lost(what: str, hub: HubFacts) -> Finding:
+    """Return the finding for a message that is in no queue. `what`: such as "the message of activity charge"."""
+    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
+
+
+def missing_message(what: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding | None:
+    """Return the finding if a message is in none of these queues; None: a hidden message may be it."""
+    if not all(queue.is_complete for queue in queues):
+        return None
+    for queue in queues:
+        broken = unreadable_in(queue)
+        if broken is not None:
+            return unreadable(broken, queue.name)
+    return lost(what, hub)
+
+
+def _hidden_values(message: SeenMessage, what: str) -> dict[str, object]:
+    return {"what": what, "until": message.visible_at, "count": message.dequeue_count}

@@ -1,0 +1,160 @@
+"""Diagnosis of a task hub: reads the facts about an instance, or about all that have not ended, and explains them.
+
+diagnosis = Diagnosis(options, account, tracking, clock)
+print((await diagnosis.why("order-1")).summary)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.clock import Clock
+from emulator.diagnosis import rules
+from emulator.diagnosis.explanation import Explanation, explanation_of
+from emulator.diagnosis.facts import HubFacts, InstanceFacts
+from emulator.diagnosis.finding import Cause, Finding
+from emulator.diagnosis.host_reader import RunningHost
+from emulator.diagnosis.instance_reader import InstanceReader
+from emulator.diagnosis.lease_reader import read_leases
+from emulator.diagnosis.queue_reader import control_queue_count, read_queues
+from emulator.diagnosis.waits import lock_holder, needed_instances
+from emulator.durable.azurestorage.large import LargePayloads
+from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.core.identity import is_entity
+from emulator.durable.options import DurableTaskOptions
+from emulator.ids import new_id
+from emulator.instant import Instant
+from emulator.storage.port import StorageAccount, StorageUnreachable
+
+MOST_INSTANCES = 100
+"""The largest number of instances that `why_all` explains."""
+
+# Children of children, and holders of locks, are read up to this number.
+_MOST_RELATED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AllExplanations:
+    """The instances that have not ended, the most urgent first. `has_more`: there are more of them."""
+
+    explanations: Sequence[Explanation]
+    has_more: bool
+
+    def json(self) -> Mapping[str, Any]:
+        """Return the members of the JSON object."""
+        return {"instances": [one.json() for one in self.explanations], "hasMore": self.has_more}
+
+
+class Diagnosis:
+    """Explains instances of one task hub. Nothing is written, and no message is received.
+
+    `account` has the queues, `tracking` the tables. `host`: a host of the hub in this process; None: there is none, so
+    the lines of code are not known. `may_lose_writes`: see `HubFacts`.
+    """
+
+    def __init__(
+        self,
+        options: DurableTaskOptions,
+        account: StorageAccount,
+        tracking: StorageAccount | None,
+        clock: Clock,
+        *,
+        host: RunningHost | None = None,
+        may_lose_writes: bool = False,
+    ) -> None:
+        self._options = options
+        self._account = account
+        self._tracking = tracking or account
+        self._clock = clock
+        self._host = host
+        self._may_lose_writes = may_lose_writes
+        provider = options.storage_provider
+        self._names = HubNames(
+            hub=options.stored_hub_name,
+            partition_count=provider.partition_count,
+            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
+        )
+        self._large = LargePayloads(
+            self._tracking.container(self._names.large_message_container),
+            clock,
+            new_id,
+            max_bytes=options.max_payload_bytes,
+        )
+        self._instances = InstanceReader(self._tracking, self._names, self._large, clock)
+
+    async def why(self, instance_id: str) -> Explanation:
+        """Explain one instance."""
+        try:
+            return (await self._explain([instance_id]))[0]
+        except StorageUnreachable as error:
+            facts = InstanceFacts(instance_id=instance_id)
+            return explanation_of(facts, _unreachable(error), None)
+
+    async def why_all(self, limit: int = MOST_INSTANCES) -> AllExplanations:
+        """Explain the orchestrations that have not ended, `limit` at most. Raises StorageUnreachable."""
+        ids, has_more = await self._instances.open_instances(limit)
+        explained = await self._explain(ids) if ids else []
+        return AllExplanations(sorted(explained, key=lambda one: (one.severity, one.instance_id)), has_more)
+
+    async def _explain(self, instance_ids: Sequence[str]) -> list[Explanation]:
+        instances, hub = await self._read(instance_ids)
+        found = {id: rules.explain(id, hub, instances) for id in instance_ids}
+        doubtful = [id for id, finding in found.items() if _has_lost(finding)]
+        if doubtful:
+            # A message may have moved while one thing after the other was read: from a queue into a history, or back.
+            again, hub = await self._read(doubtful)
+            instances |= again
+            found |= {id: rules.explain(id, hub, instances) for id in doubtful}
+        return [explanation_of(instances[id], found[id], hub) for id in instance_ids]
+
+    async def _read(self, instance_ids: Sequence[str]) -> tuple[dict[str, InstanceFacts], HubFacts]:
+        """Read these instances, those that they wait for, and the hub."""
+        instances = await self._read_instances(instance_ids)
+        count = await control_queue_count(self._account, self._names.hub)
+        names = replace(self._names, partition_count=count or self._names.partition_count)
+        queues = await read_queues(self._account, names, self._large)
+        now = Instant.of(self._clock.now())
+        hub = HubFacts(
+            now=now,
+            names=names,
+            storage=self._account.description,
+            queues=queues,
+            leases=await read_leases(self._tracking, names, now),
+            host=None if self._host is None else self._host.facts(list(instances)),
+            may_lose_writes=self._may_lose_writes,
+        )
+        return instances, hub
+
+    async def _read_instances(self, instance_ids: Iterable[str]) -> dict[str, InstanceFacts]:
+        asked, found = list(dict.fromkeys(instance_ids)), dict[str, InstanceFacts]()
+        waiting = list(asked)
+        while waiting and len(found) < len(asked) + _MOST_RELATED:
+            instance_id = waiting.pop(0)
+            if instance_id in found:
+                continue
+            facts = await self._instances.read(instance_id)
+            if instance_id in asked and facts.status is None and not facts.events:
+                facts = replace(facts, similar=await self._instances.similar(instance_id))
+            found[instance_id] = await self._with_position(facts)
+            waiting += needed_instances(facts)
+            holder = lock_holder(facts) if is_entity(instance_id) else None
+            if holder is not None:
+                waiting.append(holder)
+        return found
+
+    async def _with_position(self, facts: InstanceFacts) -> InstanceFacts:
+        status = facts.status.runtime_status if facts.status else None
+        has_ended = status is not None and status.is_terminal
+        if self._host is None or has_ended or not facts.events or is_entity(facts.instance_id):
+            return facts
+        return replace(facts, position=await self._host.position(facts))
+
+
+def _unreachable(error: StorageUnreachable) -> Finding:
+    return Finding(cause=Cause.STORAGE_UNREACHABLE, values={"reason": str(error).removesuffix(".")})
+
+
+def _has_lost(finding: Finding) -> bool:
+    return finding.cause in (Cause.LOST, Cause.UNREADABLE_MESSAGE) or any(map(_has_lost, finding.parts))

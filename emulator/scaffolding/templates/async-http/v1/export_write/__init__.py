@@ -1,0 +1,2 @@
+def main(row: int) -> str:
+    return f"row {row}"

@@ -1,0 +1,192 @@
+"""What a user sees and does on the pages Instances, Instance and Entities."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from emulator.testing import AppUnderTest, start
+from tests.browser.conftest import ATTACK, Visitor, visiting
+from tests.running_apps import DURABLE_APP, write_app
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+APP = """
+@app.orchestration_trigger(context_name="context")
+def order(context):
+    item = context.get_input()
+    retry = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=3)
+    receipt = yield context.call_activity_with_retry("charge", retry, item)
+    left = yield context.call_entity(df.EntityId("stock", "tea"), "take", 1)
+    packed = yield context.task_all([context.call_activity("pack", box) for box in range(3)])
+    label = yield context.call_sub_orchestrator("ship", item, "shipment-of-" + context.instance_id)
+    return {"receipt": receipt, "left": left, "label": label}
+
+
+@app.orchestration_trigger(context_name="context")
+def ship(context):
+    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=4))
+    return (yield context.call_activity("pack", 1))
+
+
+@app.orchestration_trigger(context_name="context")
+def approval(context):
+    return (yield context.wait_for_external_event("decision"))
+
+
+attempts = []
+
+
+@app.activity_trigger(input_name="item")
+def charge(item: dict) -> str:
+    attempts.append(item)
+    if len(attempts) == 1:
+        raise ValueError("the card was declined")
+    return "receipt for " + item["name"]
+
+
+@app.activity_trigger(input_name="box")
+def pack(box: int) -> str:
+    return f"box {box}"
+
+
+@app.entity_trigger(context_name="context")
+def stock(context):
+    left = context.get_state(lambda: 10) - context.get_input()
+    context.set_state(left)
+    context.set_result(left)
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AppUnderTest]:
+    """An app with two orders that have ended, of which the first one has retried."""
+    folder = write_app(tmp_path_factory.mktemp("durable") / "orders", DURABLE_APP, APP)
+    async with start(folder) as app:
+        for number, name in ((1, "tea"), (2, ATTACK)):
+            await app.client.start_new("order", f"order-{number}", {"name": name})
+            await app.wait(f"order-{number}")
+        yield app
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def only_visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
+    """A page of the browser for all tests of this module, which have an app of their own."""
+    async with visiting(browser, shop, request) as visitor:
+        yield visitor
+
+
+async def test_instances_are_filtered_sorted_and_searched(visitor: Visitor) -> None:
+    await visitor.open("instances")
+    page = visitor.page
+    table = page.get_by_role("table", name="Instances")
+    await table.get_by_role("link", name="shipment-of-order-1").wait_for()
+    assert await table.get_by_role("row").count() == 5
+    await visitor.picture("instances")
+    await page.get_by_label("hide sub-orchestrations").check()
+    await table.get_by_role("link", name="shipment-of-order-1").wait_for(state="detached")
+    await table.get_by_role("button", name="Instance").click()
+    assert await table.locator("tbody a").all_inner_texts() == ["order-2", "order-1"]
+    await page.keyboard.press("/")
+    await page.keyboard.type("order-1")
+    await table.get_by_role("link", name="order-2").wait_for(state="detached")
+    await page.get_by_label("Search ids and names").fill("onerror")
+    await page.get_by_text("No instance matches").wait_for()
+    await page.get_by_role("button", name="Search payloads").click()
+    await page.get_by_text("1 found, 4 searched").wait_for()
+    await table.get_by_role("link", name="order-2").click()
+    await page.get_by_role("heading", name="order-2").wait_for()
+
+
+async def test_an_instance_is_shown_from_all_sides(visitor: Visitor) -> None:
+    await visitor.open("instances/order-1")
+    page = visitor.page
+    rows = page.get_by_role("listbox")
+    await rows.get_by_role("option", name="activity charge, completed, 2 attempts").click()
+    await page.get_by_role("region", name="Chosen task").get_by_text("the card was declined").first.wait_for()
+    await visitor.picture("instance")
+    # Only with the keyboard: to the sub-orchestration, open it, zoom and show all.
+    await rows.focus()
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")
+    await rows.get_by_role("option", name="timer 4 s, completed").wait_for()
+    await page.keyboard.press("+")
+    await page.get_by_role("button", name="Fit").click()
+    await page.get_by_role("button", name="Table", exact=True).click()
+    assert await page.get_by_role("table", name="Tasks").get_by_text("entity call").count() == 1
+
+    await page.get_by_role("tab", name="History").click()
+    history = page.get_by_role("table", name="History")
+    await history.get_by_text("TaskFailed").click()
+    await history.get_by_text("Scheduled by").wait_for()
+    assert await history.get_by_text("OrchestratorStarted").count() == 0
+    await visitor.picture("instance-history")
+    await page.get_by_role("tab", name="Sequence").click()
+    await page.get_by_role("img", name="order to shipment-of-order-1: start").wait_for()
+    await visitor.picture("instance-sequence")
+    await page.get_by_role("tab", name="Source").click()
+    await page.get_by_text("receipt = yield context.call_activity_with_retry").wait_for()
+    await page.get_by_role("tab", name="Stored rows").click()
+    await page.get_by_label("Status row", exact=True).get_by_text("LastUpdatedTime").wait_for()
+    await page.get_by_role("tab", name="Compare").click()
+    await page.get_by_label("Compare with").fill("order-2")
+    await page.get_by_role("button", name="Compare", exact=True).click()
+    await page.get_by_text("1 of 6 steps differ; the first is charge.").wait_for()
+    # The payload of the other run is a text, whatever it contains.
+    assert ATTACK in await page.get_by_role("table", name="Both runs").inner_text()
+    await visitor.picture("instance-comparison")
+    await page.get_by_role("button", name="Copy as").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_text("azemu durable show order-1 --history").wait_for()
+    assert 'client_input={"name": "tea"}' in await dialog.inner_text()
+
+
+async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visitor) -> None:
+    await visitor.open("instances")
+    page = visitor.page
+    await page.get_by_role("button", name="Start").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Orchestrator").select_option("approval")
+    await dialog.get_by_label("Instance id").fill("asked")
+    await dialog.get_by_label("Input (JSON)").fill("{not json")
+    await dialog.get_by_text("This is not JSON").wait_for()
+    await dialog.get_by_label("Input (JSON)").fill("")
+    await visitor.picture("instance-start")
+    await dialog.get_by_role("button", name="Start", exact=True).click()
+    await page.get_by_role("heading", name="asked").wait_for()
+    await page.get_by_text("Running", exact=True).first.wait_for()
+    await page.get_by_role("button", name="Raise event").click()
+    await dialog.get_by_label("Event").fill("decision")
+    await dialog.get_by_label("Value (JSON)").fill('{"by": "ada"}')
+    await dialog.get_by_role("button", name="Raise").click()
+    # The page follows the instance without a reload.
+    await page.get_by_role("button", name="Purge").wait_for()
+    status = await visitor.app.client.get_status("asked")
+    assert status.output == {"by": "ada"}
+
+    await visitor.open("instances?text=asked")
+    await page.get_by_label("Select asked").check()
+    await page.get_by_role("region", name="Selected instances").get_by_role("button", name="Purge").click()
+    await dialog.get_by_role("button", name="Purge").click()
+    await page.get_by_text("1 instance purged.").wait_for()
+    await page.get_by_text("No instance matches").wait_for()
+    # The page also asks why a running instance waits. A host without that endpoint answers 404.
+    visitor.problems[:] = [problem for problem in visitor.problems if "/api/why/" not in problem]
+
+
+async def test_an_entity_is_signalled(visitor: Visitor) -> None:
+    await visitor.open("entities")
+    page = visitor.page
+    row = page.get_by_role("table", name="Entities").get_by_role("row", name="stock tea")
+    assert "8" in await row.inner_text()
+    await visitor.picture("entities")
+    await row.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Signal").click()
+    dialog = page.get_by_role("dialog", name="Signal an entity")
+    await dialog.get_by_label("Operation").fill("take")
+    await dialog.get_by_label("Input (JSON)").fill("3")
+    await dialog.get_by_role("button", name="Send").click()
+    await row.get_by_text("5", exact=True).wait_for()
