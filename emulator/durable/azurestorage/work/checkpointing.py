@@ -21,7 +21,7 @@ from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
 from emulator.durable.azurestorage.tracking.rows import StoredEvent
-from emulator.durable.azurestorage.work.sessions import Episode, Sessions
+from emulator.durable.azurestorage.work.sessions import Episode, Session, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
 
@@ -80,19 +80,21 @@ class Checkpointer:
         if episode.history.events and not episode.history.is_row_current:
             # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row.
             # The columns of this episode alone would make a row without a name.
-            await self._instances.repair(episode.history)
+            await self._instances.repair(episode.history, self._history)
         await self._send(episode, outcome)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
         self._recent.note(after)
-        await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
-        if not await self._partitions.confirm(queue_name):
-            # Another host may have stored an episode since the history was appended, and its row was overwritten.
-            await self._instances.repair(await self._history.load(instance_id))
-            self._cache.forget(instance_id)
-        else:
+        if await self._is_latest(after, episode.session):
+            # Without a history in the cache, another host may have written the row since this one did.
+            is_known = before.is_row_current and before.execution_id == after.execution_id
+            await self._write_row(after, stored, outcome.custom_status, is_known=is_known)
+        if not await self._is_latest(after, episode.session):
+            # The row of the other host may have been overwritten.
+            await self._instances.repair(await self._history.load(instance_id), self._history)
+        elif await self._partitions.confirm(queue_name):
             self._cache.keep(replace(after, is_row_current=True))
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
@@ -101,8 +103,15 @@ class Checkpointer:
             await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
 
+    async def _is_latest(self, history: History, session: Session) -> bool:
+        """Return whether no other host has stored an episode after `history`, which this episode has stored."""
+        # Another host may have owned the queue for a while, even if this one owns it now.
+        if await self._partitions.confirm(session.queue_name) and not session.is_interrupted:
+            return True
+        return await self._history.is_latest(history)
+
     async def _write_row(
-        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_new: bool
+        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_known: bool
     ) -> None:
         if not self._guard_row:
             await self._instances.checkpoint(history, stored, custom_status)
@@ -110,7 +119,7 @@ class Checkpointer:
         instance_id = history.instance_id
         # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
         # because the client that started it has replaced the row.
-        etag = None if is_new else self._row_etags.get(instance_id)
+        etag = self._row_etags.get(instance_id) if is_known else None
         if etag is None:
             row = await self._instances.row(instance_id)
             etag = row.etag if row else None
