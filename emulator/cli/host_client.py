@@ -52,6 +52,12 @@ class Response:
         except ValueError:
             return None
 
+    def refusal(self) -> str | None:
+        """Return the message of an error of the dashboard's API (`{"error": {"message": …}}`); None for others."""
+        content = self.json()
+        error = content.get("error") if isinstance(content, dict) else None
+        return error.get("message") if isinstance(error, dict) else None
+
 
 class HostClient:
     """A running host. Requests have the master key if the host asks for it.
@@ -82,6 +88,16 @@ class HostClient:
     def used_key(self) -> str | None:
         """The master key that requests have; None if the host does not ask for it."""
         return self._key
+
+    def dashboard_path(self, command: str, *, advice: str = "") -> str:
+        """Return the path of the dashboard, with a slash at both ends. Raises InvocationFailed if the host has none.
+
+        `command`, `advice`: for the error, the command that needs it, and what else to do.
+        """
+        if self.dashboard is None:
+            reason = f"was started with --dashboard-path none, which also ends `azemu {command}`."
+            raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
+        return f"/{self.dashboard}/"
 
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
@@ -132,8 +148,7 @@ class HostClient:
                         yield json.loads(line.removeprefix(b"data: "))
         except urllib.error.HTTPError as error:
             with error:
-                content = Response(error.code, error.read()).json()
-            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+                message = Response(error.code, error.read()).refusal()
             raise InvocationFailed(
                 message or f"The host at port {self.port} answered with status {error.code}."
             ) from None

@@ -22,6 +22,17 @@ _HEADERS: Final = {
     "X-Accel-Buffering": "no",
 }
 
+# Between two batches. A host that logs thousands of lines in a second must not send as many events.
+_PAUSE_SECONDS: Final = 0.1
+
+
+async def pause() -> None:
+    """Wait a moment of real time, so that what happens in it becomes one batch."""
+    over = asyncio.Event()
+    # Not the clock: in a test of an app its time stands still.
+    asyncio.get_running_loop().call_later(_PAUSE_SECONDS, over.set)
+    await over.wait()
+
 
 async def send_events(
     call: HttpCall, parts: DashboardParts, batches: AsyncIterator[Sequence[Mapping[str, Any]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, error_response
 from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.routing.paths import split_path
 from emulator.host.http.routing.routes import HttpCall, Route, first_match
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
@@ -72,6 +74,8 @@ class Dashboard:
     """Handler of the requests that `mount.mounted_routes` passes on."""
 
     def __init__(self, parts: DashboardParts) -> None:
+        # Origins that the app's CORS rules allow may call its functions, but change nothing here.
+        self._callers = CallerRules.of(replace(parts.configuration, cors=None))
         self._routes = api_routes(parts)
 
     def serve_file(self, call: HttpCall) -> web.Response:
@@ -96,6 +100,8 @@ class Dashboard:
 
     async def call_api(self, call: HttpCall) -> web.StreamResponse:
         """Answer a request of the API; errors are JSON objects with `error`."""
+        if (refusal := self._callers.refusal(call.request)) is not None:
+            return refusal
         path = split_path("/" + call.values.get("endpoint", ""))
         matched = first_match(self._routes, call.request.method.upper(), path) if path is not None else None
         if matched is None:

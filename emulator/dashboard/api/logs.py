@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from emulator.config.hostjson import LogLevel
-from emulator.dashboard.event_stream import send_events
+from emulator.dashboard.event_stream import pause, send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
 from emulator.host.console.output import LevelRules
@@ -61,6 +61,7 @@ async def _events(
             return
         last = _LAST
         await recording.wait_for_change(version)
+        await pause()
 
 
 def line_members(line: Line) -> dict[str, Any]:
