@@ -20,6 +20,7 @@ NAMES = (
     "payloads",
     "events",
     "parsers",
+    "dashboard",
 )
 
 for name in sys.argv[1:] or NAMES:

@@ -97,6 +97,7 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
         yield source.finding(
             "AZ310", node, f"The activity '{name}' has a yield, and a generator is no JSON. Return a list instead."
         )
+    # The wrapper that the SDK puts around such a function is a coroutine function, which awaits the result.
     if (
         declared.clients
         and not returns_awaitable(declared.scope)
@@ -182,6 +183,7 @@ def unknown_names(uses: Sequence[NameUse], known: Mapping[str, Kind], shown: Map
     for use in uses:
         if use.text is None or use.text.startswith("BuiltIn::"):
             continue
+        # The extension compares names of functions without letter case.
         kind = known.get(use.text.lower())
         if kind is None:
             names = [name for name, of_kind in known.items() if of_kind == use.kind]

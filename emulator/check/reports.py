@@ -93,7 +93,7 @@ def sarif_report(report: Report) -> dict[str, Any]:
                         ],
                     }
                 },
-                "columnKind": "utf16CodeUnits",
+                "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {"ROOT": {"uri": f"{base.as_uri()}/"}},
                 "results": [
                     _result(finding, report.root, base, codes.index(finding.code)) for finding in report.findings

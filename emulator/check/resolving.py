@@ -22,6 +22,7 @@ class Scope:
     @cached_property
     def _own_names(self) -> frozenset[str]:
         """Names that are variables or inner functions of this function, which hide those of the module."""
+        # Names that are imported inside the function are not among them: what they stand for is known.
         names = set(parameters_of(self.function))
         names |= {each.arg for each in (self.function.args.vararg, self.function.args.kwarg) if each is not None}
         shared: set[str] = set()
@@ -54,6 +55,7 @@ class Scope:
         if found is None:
             return None
         source, definition = found
+        # Creating an object runs the code of its class.
         if isinstance(definition, ast.ClassDef):
             definition = next((each for each in definition.body if getattr(each, "name", "") == "__init__"), definition)
         return (source, definition) if isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
@@ -61,6 +63,7 @@ class Scope:
     def _inner(self, name: str) -> Function | None:
         scope: Scope | None = self
         while scope is not None:
+            # Inner functions hide those of the functions around, as variables do.
             for node in own_nodes(scope.function):
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
                     return node

@@ -42,6 +42,7 @@ class SourceFile:
         """What the names that this file imports stand for: `now` → `datetime.datetime.now`."""
         found: dict[str, str] = {}
         for node in ast.walk(self.tree):
+            # Also inside functions: a name that stands for different things in one file is rare.
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     top = alias.name.partition(".")[0]

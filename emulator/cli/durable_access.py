@@ -115,6 +115,14 @@ def _reason(response: Response) -> str | None:
     return content if isinstance(content, str) else None
 
 
+def content_of(response: Response) -> Any:
+    """Return the JSON of a response. Raises RequestRefused if it is none."""
+    content = response.json()
+    if content is None:
+        raise RequestRefused("The response of the durable API is not JSON.")
+    return content
+
+
 class _HostApi:
     def __init__(self, host: HostClient, choice: HubChoice) -> None:
         self._host = host

@@ -199,16 +199,12 @@ def parse_pytest(words: Sequence[str]) -> MakeTests:
 
 def _parser(name: str, description: str, examples: str) -> Parser:
     parser = Parser(
-        prog=f"azemu history {name}",
+        f"azemu history {name}",
         description=description,
         epilog=f"examples:\n{examples}\n{_SOURCE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
+    parser.add_host_options()
     add = parser.add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
     add("--hub", metavar="NAME", help="do not ask a host, but use this task hub")
     add("--connection", metavar="NAME", help="setting of its storage account (default: that of host.json)")
     add(

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from emulator import bound_json as json
@@ -176,7 +176,9 @@ class _HostKeys:
     def delete(self, scope: KeyScope, name: str) -> bool:
         return self._host.send("DELETE", self._path(scope, name)).status == 204
 
-    def _request(self, method: str, scope: KeyScope, name: str | None = None, value: str | None = None) -> dict:  # type: ignore[type-arg]
+    def _request(
+        self, method: str, scope: KeyScope, name: str | None = None, value: str | None = None
+    ) -> dict[str, Any]:
         body = None if value is None else json.dumps({"name": name, "value": value}).encode()
         response = self._host.send(method, self._path(scope, name), body, {"Content-Type": "application/json"})
         content = response.json()

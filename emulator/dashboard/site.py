@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -22,15 +23,11 @@ from emulator.dashboard.api.virtual_time import time_routes
 from emulator.dashboard.api.why import why_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
-from emulator.dashboard.routing import ApiError, error_response
-from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
+from emulator.dashboard.routing import error_members, error_response
+from emulator.host.http.callers import CallerRules
 from emulator.host.http.routing.paths import split_path
 from emulator.host.http.routing.routes import HttpCall, Route, first_match
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
-from emulator.logs import get_logger
-from emulator.storage.port import StorageError, StorageUnreachable
-
-_log = get_logger(__name__)
 
 _FILES: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
@@ -74,6 +71,8 @@ class Dashboard:
     """Handler of the requests that `mount.mounted_routes` passes on."""
 
     def __init__(self, parts: DashboardParts) -> None:
+        # Origins that the app's CORS rules allow may call its functions, but change nothing here.
+        self._callers = CallerRules.of(replace(parts.configuration, cors=None))
         self._routes = api_routes(parts)
 
     def serve_file(self, call: HttpCall) -> web.Response:
@@ -98,6 +97,8 @@ class Dashboard:
 
     async def call_api(self, call: HttpCall) -> web.StreamResponse:
         """Answer a request of the API; errors are JSON objects with `error`."""
+        if (refusal := self._callers.refusal(call.request)) is not None:
+            return refusal
         path = split_path("/" + call.values.get("endpoint", ""))
         matched = first_match(self._routes, call.request.method.upper(), path) if path is not None else None
         if matched is None:
@@ -105,21 +106,10 @@ class Dashboard:
         route, values = matched
         try:
             response = await route.handler(HttpCall(request=call.request, path=call.path, values=values))
-        except ApiError as error:
-            response = error_response(error.status, str(error))
         except (BodyTooLarge, BodyBroken):
             raise
-        except (StorageUnavailable, StorageUnreachable) as error:
-            response = error_response(503, str(error))
-        except StorageError as error:
-            response = error_response(error.status, str(error))
-        except ConfigurationError as error:
-            response = error_response(400, str(error))
-        except EmulatorError as error:
-            response = error_response(500, str(error))
         except Exception as error:
-            _log.exception("The dashboard's %s failed.", route.name)
-            response = error_response(500, f"{type(error).__name__}: {error}")
+            response = error_response(*error_members(error, call.path))
         return self._answered(response)
 
     def _answered(self, response: web.StreamResponse) -> web.StreamResponse:

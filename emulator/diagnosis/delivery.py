@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from emulator.diagnosis.facts import HostFacts, HubFacts, QueueFacts, SeenMessage
 from emulator.diagnosis.finding import Cause, Finding, Note
 from emulator.durable.core.identity import FunctionKind, is_entity
+
+# A host that polls with the longest interval of .NET receives a message within this time.
+_NORMAL_WAIT = timedelta(seconds=30)
 
 
 def messages_to(instance_id: str, hub: HubFacts) -> Sequence[SeenMessage]:
@@ -37,8 +41,11 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
     if finding is not None:
         return Finding(cause=finding.cause, values=finding.values, notes=[*waiting, *finding.notes])
     host, lease = hub.host, hub.leases.get(queue.name)
-    if host is None or queue.name not in host.owned_queues:
-        owner = lease.owner if lease else None
+    owner = lease.owner if lease else None
+    if host is None or (queue.name not in host.owned_queues and owner != host.name):
+        if first is not None and hub.now - first.inserted_at < _NORMAL_WAIT:
+            values = {"queue": queue.name, "ahead": ahead_of(first, queue)}
+            return Finding(cause=Cause.QUEUED, values=values, notes=waiting)
         return Finding(
             cause=Cause.OTHER_HOST,
             values={"queue": queue.name, "owner": owner or "another host", "now": hub.now},

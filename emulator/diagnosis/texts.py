@@ -5,6 +5,7 @@ A sentence continues "Instance "order-1" …". `{…}` names a value of the find
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -88,7 +89,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.ENTITY_QUEUED: Text(
         _R,
         "The entity has other operations to process first.",
-        "waits for the entity {entity}{at_line}: {ahead} operations are before its call of {operation}",
+        "waits for the entity {entity}{at_line}: {ahead_operations} before its call of {operation}",
     ),
     Cause.ACTIVITY_RUNS: Text(
         _R,
@@ -112,12 +113,12 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.QUEUED: Text(
         _R,
         "The message waits in its control queue for a moment.",
-        "has a message in {queue} that will be processed next; {ahead} are before it",
+        "has a message in {queue} that will be processed next; {ahead_messages} before it",
     ),
     Cause.ACTIVITY_QUEUED: Text(
         _R,
         "The activity waits in the queue for a host.",
-        'waits for the activity "{name}"{at_line}, which waits in {queue}; {ahead} messages are before it',
+        'waits for the activity "{name}"{at_line}, which waits in {queue}; {ahead_messages} before it',
     ),
     Cause.HIDDEN: Text(
         _R,
@@ -129,14 +130,14 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.ORCHESTRATOR_SLOTS: Text(
         _P,
         "As many functions run in this host as host.json allows (maxConcurrentOrchestratorFunctions).",
-        "waits for a free slot: all {limit} {kind} slots of this host are in use, by {running}",
+        "waits for a free slot: all {kind} slots of this host ({limit}) are in use, by {running}",
         "See why those do not return, or increase maxConcurrent{kind_title}Functions in host.json.",
     ),
     Cause.ACTIVITY_SLOTS: Text(
         _P,
         "As many activities run in this host as host.json allows (maxConcurrentActivityFunctions).",
-        'waits for the activity "{name}"{at_line}, which waits in {queue} behind {ahead} others: all {limit} activity '
-        "slots of this host are in use, by {running}",
+        'waits for the activity "{name}"{at_line}, which waits in {queue} behind {ahead} others: all activity slots '
+        "of this host ({limit}) are in use, by {running}",
         "See why those take long, or increase maxConcurrentActivityFunctions in host.json.",
     ),
     Cause.NO_HOST: Text(
@@ -174,7 +175,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.EPISODE_FAILS: Text(
         _P,
         "The orchestrator function could not be run, or its result not be stored; it is retried.",
-        "cannot run {name}: {attempts} attempts failed, the next one is {in_retry}. Last error: {reason}",
+        "cannot run {name}: {attempts_failed}, the next one is {in_retry}. Last error: {reason}",
         "Correct the error; nothing is lost meanwhile.",
     ),
     Cause.ACTIVITY_FAILS: Text(
@@ -187,7 +188,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.ENTITY_FAILS: Text(
         _P,
         "The entity function could not be run; it is retried.",
-        "waits for the entity {entity}{at_line}, which cannot run: {attempts} attempts failed, the next one is "
+        "waits for the entity {entity}{at_line}, which cannot run: {attempts_failed}, the next one is "
         "{in_retry}. Last error: {reason}",
         "Correct the error; nothing is lost meanwhile.",
     ),
@@ -200,13 +201,13 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.POISON: Text(
         _P,
         "A message was received ten times or more and never processed.",
-        "has a poison message: {id} in {queue} was received {count} times without success{until_text}",
+        "has a poison message: {id} in {queue} was received {times} without success{until_text}",
         "The log of the host has the error. The message is retried every ten minutes; delete it if it cannot succeed.",
     ),
     Cause.UNREADABLE_MESSAGE: Text(
         _P,
         "The expected message is missing, and its queue has one that cannot be read.",
-        "misses a message, and {queue} has one that cannot be read ({id}, received {count} times): {problem}",
+        "misses a message, and {queue} has one that cannot be read ({id}, received {times}): {problem}",
         "It stays in the queue, for a version that can read it. Delete it if there is none, and restart the instance.",
     ),
     Cause.UNREADABLE_HISTORY: Text(
@@ -272,7 +273,7 @@ TEXTS: Mapping[Cause, Text] = {
 
 NOTES: Mapping[str, str] = {
     "message": "The message {kind} is in {queue} since {since}.",
-    "queued": 'The activity "{name}" waits in {queue}; {ahead} messages are before it.',
+    "queued": 'The activity "{name}" waits in {queue}; {ahead_messages} before it.',
     "locked": "A host had received {what}{until_text}.",
     "no-host": 'At present no host runs on the task hub "{hub}".',
     "last-host": "The last host was {hosts}; its leases ended at {at}.",
@@ -352,13 +353,18 @@ def _worded(values: Mapping[str, object], finding: Finding) -> Mapping[str, str]
     """Return the values as texts, and the phrases that are made of several values."""
     now, name = values.get("now"), values.get("name")
     words = {key: _word(value) for key, value in values.items()}
+    words["ahead_messages"] = _counted(values.get("ahead"), "message is", "messages are")
+    words["ahead_operations"] = _counted(values.get("ahead"), "operation is", "operations are")
+    words["attempts_failed"] = _counted(values.get("attempts"), "attempt has failed", "attempts have failed")
+    words["times"] = _counted(values.get("count"), "time", "times")
     words["at_line"] = f" at {finding.place}" if finding.place else ""
     words["event"] = "an external event" if name is None else f'the event "{name}"'
-    words["raise_command"] = f"azemu durable raise {words.get('id')} {'EVENT' if name is None else name} [DATA]"
+    event = "EVENT" if name is None else shlex.quote(words["name"])
+    words["raise_command"] = f"azemu durable raise {shlex.quote(words.get('id', ''))} {event} [DATA]"
     words["next_attempt"] = str(int(str(values.get("attempts") or 0)) + 1)
     words["kind_title"] = str(values.get("kind") or "").title()
     words["until_text"] = f" until {words['until']}" if values.get("until") else ""
-    words["count_text"] = f", received {words['count']} times" if values.get("count") else ""
+    words["count_text"] = f", received {words['times']}" if values.get("count") else ""
     words["similar_text"] = f"; similar ones are {words['similar']}" if values.get("similar") else ""
     words["no_position"] = str(values.get("problem") or "it needs a running host of this app")
     words["repair"] = (
@@ -375,6 +381,10 @@ def _worded(values: Mapping[str, object], finding: Finding) -> Mapping[str, str]
         if isinstance(since, Instant):
             words["for_since"] = span_text(now - since)
     return words
+
+
+def _counted(number: object, one: str, several: str) -> str:
+    return f"no {one}" if number == 0 else f"{number} {one if number == 1 else several}"
 
 
 def _word(value: object) -> str:

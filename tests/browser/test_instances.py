@@ -158,8 +158,14 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await dialog.get_by_role("button", name="Start", exact=True).click()
     await page.get_by_role("heading", name="asked").wait_for()
     await page.get_by_text("Running", exact=True).first.wait_for()
+    # The page tells what the instance waits for, marks the line, and offers the name of the event.
+    reason = page.get_by_role("region", name="Why it does not progress")
+    await reason.get_by_text('waits for the event "decision"').first.wait_for()
+    await page.get_by_role("tab", name="Source").click()
+    await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
+    await visitor.picture("instance-waiting")
     await page.get_by_role("button", name="Raise event").click()
-    await dialog.get_by_label("Event").fill("decision")
+    assert await dialog.get_by_label("Event").input_value() == "decision"
     await dialog.get_by_label("Value (JSON)").fill('{"by": "ada"}')
     await dialog.get_by_role("button", name="Raise").click()
     # The page follows the instance without a reload.
@@ -173,8 +179,18 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await dialog.get_by_role("button", name="Purge").click()
     await page.get_by_text("1 instance purged.").wait_for()
     await page.get_by_text("No instance matches").wait_for()
-    # The page also asks why a running instance waits. A host without that endpoint answers 404.
-    visitor.problems[:] = [problem for problem in visitor.problems if "/api/why/" not in problem]
+
+
+async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> None:
+    await visitor.app.client.start_new("approval", "short-lived")
+    await visitor.app.client.terminate("short-lived", "not needed")
+    await visitor.app.settle()
+    await visitor.open("instances/short-lived")
+    await visitor.page.get_by_text("Terminated", exact=True).wait_for()
+    await visitor.app.client.purge_instance_history("short-lived")
+    await visitor.page.get_by_text("There is no such instance").wait_for()
+    # The browser reports the 404 of the deleted instance.
+    visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
 
 
 async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visitor: Visitor) -> None:

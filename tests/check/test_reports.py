@@ -123,6 +123,7 @@ def check_sarif(log: Any) -> None:
     for each in log["runs"]:
         driver = each["tool"]["driver"]
         assert driver["name"]
+        assert each["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
         ids = [rule["id"] for rule in driver["rules"]]
         assert len(set(ids)) == len(ids)
         assert all(rule["shortDescription"]["text"] for rule in driver["rules"])

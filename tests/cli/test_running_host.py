@@ -127,6 +127,11 @@ def test_the_dashboard_is_opened_with_the_key_in_the_fragment(
     assert opened == [url]
 
 
+def test_an_app_without_durable_functions_is_named(run: Run, port: str) -> None:
+    code, out, err = run("durable", "list")
+    assert (code, out, err) == (1, "", f"The app of the host at port {port} has no durable functions.\n")
+
+
 def test_log_lines_are_filtered_and_followed(run: Run, app: Path, port: str) -> None:
     for function in ("warn", "other"):
         assert run("invoke", function)[:2] == (0, "hello")

@@ -39,6 +39,18 @@ async def test_without_keys_everyone_but_web_pages_may_use_it(tmp_path: Path) ->
         assert (await app.post(put, '{"text": "x"}')).status == 201
 
 
+async def test_cors_of_the_app_does_not_open_it(tmp_path: Path) -> None:
+    async with run_app(write_app(tmp_path), cors="*") as app:
+        assert (await app.get("/api/hello", headers=CROSS_SITE)).headers["Access-Control-Allow-Origin"] == "*"
+        read = await app.get("/azemu/api/settings", headers=CROSS_SITE)
+        assert (read.status, "Access-Control-Allow-Origin" in read.headers) == (200, False)
+        put = "/azemu/api/storage/queues/orders/messages"
+        assert (await app.post(put, '{"text": "x"}', headers=CROSS_SITE)).status == 403
+        preflight = {**CROSS_SITE, "Access-Control-Request-Method": "POST"}
+        answer = await app.request("OPTIONS", put, headers=preflight)
+        assert "Access-Control-Allow-Methods" not in answer.headers
+
+
 async def test_with_keys_the_api_needs_the_master_key(tmp_path: Path) -> None:
     folder = write_app(tmp_path)
     keys = open_keys(configure(StartOptions(app=folder), {}), SystemClock())

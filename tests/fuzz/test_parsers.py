@@ -20,6 +20,7 @@ FOUND = [
     ("query-value", 8000 * "9" + "x"),
     ("query-value", "Wed, 21 Oct 1013 8:44444444444400 GMT"),
     ("function-response", '{"body": 1, "status": "' + 5000 * "9" + '"}'),
+    ("function-response", '{"body": 1, "status": " 40\x1d "}'),
     ("host-json", '{"version": "2.0", "watchFiles": {"' + 5000 * "9" + '": "x"}}'),
     ("recorded-history", 8000 * "["),
     ("storage-response", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-6\r\nabc\r\n"),

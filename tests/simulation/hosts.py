@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from emulator.chaos.plan import CRASHES, FaultPlan, Injected, Intensities
 from emulator.chaos.storage import Crash, around_account
@@ -49,11 +50,16 @@ class Trace:
         self.lines: list[str] = []
         self.calls = 0
 
-    def add(self, who: str, text: str) -> None:
-        line = f"{self._clock.now():%H:%M:%S.%f} {who} {text}"
+    def add(self, who: str, what: str, details: Callable[[], str] = str) -> None:
+        """Note what happened. `details`: only for the lines, because the texts of arguments take much time."""
+        line = f"{self._clock.now():%H:%M:%S.%f} {who} {what}"
         self._digest.update(line.encode())
         if self._keep:
-            self.lines.append(line)
+            self.lines.append(f"{line} {details()}")
+
+    def note_end(self, text: str) -> None:
+        """Add what is stored in the end to the digest."""
+        self._digest.update(text.encode())
 
     @property
     def digest(self) -> str:
@@ -68,8 +74,13 @@ class HostClock:
         self._frozen_until: datetime | None = None
 
     def freeze(self, span: timedelta) -> None:
-        """Let nothing of the host go on for `span`, as if its process was stopped."""
-        self._frozen_until = self._clock.now() + span
+        """Let nothing of the host go on for `span`, as if its process was stopped. Nothing if it is frozen already."""
+        if not self.is_frozen:
+            self._frozen_until = self._clock.now() + span
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen_until is not None and self._clock.now() < self._frozen_until
 
     async def thawed(self) -> None:
         """Wait until the host is not frozen."""
@@ -87,68 +98,138 @@ class HostClock:
         return self._clock.busy()
 
 
+class Freezes:
+    """Decides at which storage calls a host freezes, for how long, and that no call begins or ends meanwhile.
+
+    A host that freezes between two calls of a checkpoint does the rest of it when another host has taken over its
+    partition and its messages. `probability`: of a freeze before, and after, each call that changes something.
+    `spared`: a table before whose writes it does not freeze.
+    """
+
+    def __init__(
+        self, clock: HostClock, trace: Trace, host: str, choices: Choices, probability: float, *, spared: str
+    ) -> None:
+        self._clock, self._trace, self._host = clock, trace, host
+        self._generator = choices.generator
+        self._probability = probability
+        self._spared = spared
+        self._left = _FREEZES
+        self.happened: list[str] = []
+
+    def end(self) -> None:
+        """Let the host not freeze again."""
+        self._left = 0
+
+    async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
+        """Freeze, or not, before or after a call; wait while the host is frozen."""
+        # Another call may have frozen the host.
+        await self._clock.thawed()
+        if operation not in _CHANGES or not self._left or (is_before and target == self._spared):
+            return
+        if self._generator.random() < self._probability:
+            self._left -= 1
+            seconds = self._generator.uniform(*self._generator.choice(_FREEZE_SECONDS))
+            self._clock.freeze(timedelta(seconds=seconds))
+            where = f"{'before' if is_before else 'after'} {operation} {target}"
+            self.happened.append(f"{self._host} froze for {seconds:.0f} s {where}")
+            self._trace.add(self._host, f"freezes for {seconds:.0f} s {where}")
+            await self._clock.thawed()
+
+
+_FREEZES = 8
+# Short; longer than a lease; longer than a lease and the lock of a message.
+_FREEZE_SECONDS = ((1, 25), (31, 45), (75, 150))
+_CHANGES = frozenset(("put", "hide", "delete", "submit", "write"))
+
+
 def traced(account: StorageAccount, who: str, trace: Trace) -> StorageAccount:
     """Return an account whose calls are in the trace when they have been done."""
 
     def done(name: str, target: str, arguments: tuple[Any, ...], named: dict[str, Any], result: object) -> None:
         trace.calls += 1
-        trace.add(who, f"{name} {target} {arguments}{named} -> {result}")
+        what = f"{name} {target} {type(result).__name__}"
+        trace.add(who, what, lambda: f"{arguments}{named} -> {result}")
 
-    async def at_once() -> None:
-        pass
-
-    return cast(StorageAccount, _Around(account, at_once, done))
+    return cast(StorageAccount, _Around(account, None, done))
 
 
-def freezing(account: StorageAccount, clock: HostClock) -> StorageAccount:
+class Gate(Protocol):
+    """What calls pass before and after they are done."""
+
+    async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
+        """Return when the call may go on."""
+
+
+def freezing(account: StorageAccount, freezes: Gate) -> StorageAccount:
     """Return an account whose calls neither begin nor end while the host is frozen."""
-    return cast(StorageAccount, _Around(account, clock.thawed, None))
+    return cast(StorageAccount, _Around(account, freezes, None))
 
 
 _Done = Callable[[str, str, tuple[Any, ...], dict[str, Any], object], None]
 
 
 class _Around:
-    def __init__(self, real: Any, gate: Callable[[], Any], done: _Done | None) -> None:
+    """An object of the storage port whose calls pass a gate before and after they are done, and are noted then."""
+
+    def __init__(self, real: Any, gate: Gate | None, done: _Done | None) -> None:
         self._real, self._gate, self._done = real, gate, done
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._real, name)
         if name in ("queue", "table", "container", "lease"):
             return lambda *arguments, **named: _Around(member(*arguments, **named), self._gate, self._done)
-        if inspect.isasyncgenfunction(member):
-            return self._listing(name, member)
-        if inspect.iscoroutinefunction(member):
-            return self._calling(name, member)
-        return member
+        match _kind(cast(Hashable, type(self._real)), name):
+            case "listing":
+                wrapped = self._listing(name, member)
+            case "call":
+                wrapped = self._calling(name, member)
+            case _:
+                return member
+        # Found without this method the next time.
+        self.__dict__[name] = wrapped
+        return wrapped
 
     def _calling(self, name: str, method: Any) -> Any:
+        target = getattr(self._real, "name", "")
+
         async def call(*arguments: Any, **named: Any) -> Any:
-            await self._gate()
+            if self._gate is not None:
+                await self._gate.gate(name, target, is_before=True)
+            result: object
             try:
                 result = await method(*arguments, **named)
             except EmulatorError as error:
-                self._note(name, arguments, named, error)
-                await self._gate()
-                raise
-            self._note(name, arguments, named, result)
-            await self._gate()
+                result = error
+            if self._done is not None and name != "wait":
+                self._done(name, target, arguments, named, result)
+            if self._gate is not None:
+                await self._gate.gate(name, target, is_before=False)
+            if isinstance(result, EmulatorError):
+                raise result
             return result
 
         return call
 
     def _listing(self, name: str, method: Any) -> Any:
+        target = getattr(self._real, "name", "")
+
         async def items(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
-            await self._gate()
+            if self._gate is not None:
+                await self._gate.gate(name, target, is_before=True)
             async for item in method(*arguments, **named):
                 yield item
-            self._note(name, arguments, named, None)
+            if self._done is not None:
+                self._done(name, target, arguments, named, None)
 
         return items
 
-    def _note(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], result: object) -> None:
-        if self._done is not None and name != "wait":
-            self._done(name, getattr(self._real, "name", ""), arguments, named, result)
+
+@functools.cache
+def _kind(owner: Hashable, name: str) -> str:
+    member = inspect.getattr_static(owner, name, None)
+    if inspect.isasyncgenfunction(member):
+        return "listing"
+    return "call" if inspect.iscoroutinefunction(member) else ""
 
 
 @dataclass
@@ -162,10 +243,17 @@ class SimulatedHost:
     app: Callable[[Clock], Executor]
     trace: Trace
     intensities: Intensities
-    stop_at: list[float] = field(default_factory=list)
+    freeze_probability: float
+    options: DurableTaskOptions
 
     def __post_init__(self) -> None:
         self.host_clock = HostClock(self.clock)
+        freezes = Choices(self.seed, f"freezes of {self.name}")
+        # By default .NET and azemu write a status row whatever it contains. A host that freezes in that moment, and
+        # crashes before it has seen that others have continued, leaves an old row.
+        is_guarded = self.options.storage_provider.use_instance_table_etag
+        spared = "" if is_guarded else f"{self.options.hub_name}Instances"
+        self.freezes = Freezes(self.host_clock, self.trace, self.name, freezes, self.freeze_probability, spared=spared)
         self._choices = Choices(self.seed, self.name)
         self._new_id = Choices(self.seed, f"ids of {self.name}").new_id()
         self._stop = asyncio.Event()
@@ -215,13 +303,13 @@ class SimulatedHost:
     async def _process(self, crash: Crash) -> None:
         storage = traced(self.account, self.name, self.trace)
         storage = around_account(storage, self.plan, clock=self.clock, crash=crash, host=self.name)
-        storage = freezing(storage, self.host_clock)
+        storage = freezing(storage, self.freezes)
         # The name stays: it is that of a machine.
         hub = AzureStorageTaskHub(
-            OPTIONS, storage, clock=self.host_clock, new_id=self._new_id, worker_id=f"{self.name}-{self.plan.run}"
+            self.options, storage, clock=self.host_clock, new_id=self._new_id, worker_id=f"{self.name}-{self.plan.run}"
         )
         async with (
             hub.working(),
-            engine(hub, self.app(self.host_clock), OPTIONS, clock=self.host_clock),
+            engine(hub, self.app(self.host_clock), self.options, clock=self.host_clock),
         ):
             await asyncio.Event().wait()

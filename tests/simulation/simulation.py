@@ -26,6 +26,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 # Time stops at least so often, so that renewals of locks and leases are not late because of virtual time.
 _STEP_SECONDS = 4.0
 _FAULTY_MINUTES = 3.0
+# In some runs, hosts freeze at no storage call.
+_FREEZE_PROBABILITIES = (0, 0.02, 0.06, 0.15)
 # Longer than a function runs and than a storage call is delayed.
 _IN_FLIGHT_SECONDS = 15
 
@@ -74,6 +76,9 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
             Choices(seed, "client"),
             set(),
         )
+        freeze_probability = choices.generator.choice(_FREEZE_PROBABILITIES)
+        provider = replace(OPTIONS.storage_provider, use_instance_table_etag=choices.generator.choice([False, True]))
+        options = replace(OPTIONS, storage_provider=provider)
         hosts = [
             SimulatedHost(
                 f"host{number}",
@@ -83,6 +88,8 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
                 lambda clock: SimulatedApp(clock, Choices(seed, "app"), client.repaired),
                 trace,
                 intensities(choices),
+                freeze_probability,
+                options,
             )
             for number in range(choices.generator.choice([2, 2, 3]))
         ]
@@ -92,13 +99,14 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
         trouble = [
             asyncio.create_task(_trouble(host, clock, Choices(seed, f"trouble of {host.name}"))) for host in hosts
         ]
-        names = choices.generator.choices(SCENARIOS, k=choices.generator.randint(2, scenarios))
+        names = choices.generator.choices(SCENARIOS, k=choices.generator.randint(min(2, scenarios), scenarios))
         try:
             problems = await _run_scenarios(client, names)
             for task in trouble:
                 task.cancel()
             for host in hosts:
                 host.plan.active = False
+                host.freezes.end()
             # A frozen host may still send the result of an activity that another one has repeated.
             await asyncio.gather(*(host.host_clock.thawed() for host in hosts))
             await clock.sleep(_IN_FLIGHT_SECONDS)
@@ -114,7 +122,9 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
         problems += client.problems
         problems += [report(violations)] if violations else []
         problems += [f"Messages are left: {left}"] if left else []
-        faults = [f"{host.name}: {fault}" for host in hosts for fault in host.happened]
+        faults = [
+            str(fault) for host in hosts for fault in (*host.happened, *host.plan.happened, *host.freezes.happened)
+        ]
         return Outcome(seed, trace.digest, "\n".join(problems), faults, trace.lines, trace.calls, clock.now())
 
 

@@ -199,8 +199,10 @@ async def signals(it: Client, id: str) -> None:
         await it.pause(10)
 
 
-# Not `transfers`: a lock request that an entity has forwarded twice is granted twice, and nobody releases the second
-# grant (seed 6). Python's SDK has no locks.
+# Not `transfers`: a lock request that an entity has forwarded, and that comes after the release again, is granted again
+# and nobody releases the second grant. That is the protocol: entities do not sort forwarded requests, in .NET as here
+# (docs/protocol/durable-orchestration.md 11.6), and nothing that is stored tells the two apart. CleanEntityStorage
+# releases such a lock. Python's SDK has no locks.
 SCENARIOS: list[Callable[[Client, str], Awaitable[None]]] = [
     chain,
     fan_out,

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.dashboard.event_stream import send_events
+from emulator.dashboard.event_stream import pause, send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import endpoint
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -23,6 +23,7 @@ def changes_routes(parts: DashboardParts) -> list[Route]:
             await recording.wait_for_change(version)
             version = recording.version
             yield [{"version": version}]
+            await pause()
 
     async def changes(call: HttpCall) -> web.StreamResponse:
         return await send_events(call, parts, versions())

@@ -5,6 +5,7 @@ A look at a hub of an account in Azure must not create one, as every call of `du
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from emulator.clock import Clock
@@ -49,6 +50,9 @@ class HubReader:
             fetch_large=provider.fetch_large_messages_automatically,
         )
         self._history = HistoryTable(self.history_table, large, clock)
+        # The history that was read last, with its instance and the ETag of the status row before the reading.
+        self._last: tuple[str, str | None, Sequence[HistoryEvent]] = ("", None, ())
+        self._reading = asyncio.Lock()
 
     async def status(self, instance_id: str) -> InstanceStatus | None:
         """Return the status row with input and output; None: there is no such instance."""
@@ -71,6 +75,15 @@ class HubReader:
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """Return the events of the current execution; empty if there is none."""
+        # A page shows one history in several ways at the same time. Every checkpoint writes the status row after the
+        # history, so a history that was read behind a row is not older than the row.
+        async with self._reading:
+            etag = await self.row_etag(instance_id)
+            if etag is None or self._last[:2] != (instance_id, etag):
+                self._last = (instance_id, etag, await self._load(instance_id))
+            return self._last[2]
+
+    async def _load(self, instance_id: str) -> Sequence[HistoryEvent]:
         try:
             return (await self._history.load(instance_id)).events
         except NotFound:

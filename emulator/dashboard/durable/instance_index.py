@@ -42,6 +42,7 @@ ORCHESTRATIONS: Final[Condition] = lt("PartitionKey", "@") | ge("PartitionKey", 
 CLOCK_DIFFERENCE: Final = timedelta(seconds=5)
 # A reading of the whole table may take this part of the time, so that large hubs are read again less often.
 _READING_SHARE: Final = 0.02
+_LONGEST_HEAD: Final = 2_000
 _SHORTEST_PAUSE: Final = timedelta(seconds=10)
 
 
@@ -180,10 +181,16 @@ class InstanceIndex:
         _, counts, names = self._facts
         selected = self.select(selection)
         key = SORT_KEYS[sort]
-        # Sorting only the head is much cheaper than sorting all, and the first pages are those that are asked for.
-        head = (nlargest if descending else nsmallest)(
-            skip + limit, selected, key=lambda entry: (key(entry), entry.instance_id)
-        )
+
+        def order(entry: Entry) -> tuple[Any, str]:
+            return key(entry), entry.instance_id
+
+        last = skip + limit
+        # Sorting only the head is cheaper than sorting all, unless a page far behind is asked for.
+        if last > _LONGEST_HEAD:
+            head = sorted(selected, key=order, reverse=descending)[:last]
+        else:
+            head = (nlargest if descending else nsmallest)(last, selected, key=order)
         return Listing(head[skip:], len(selected), counts, names)
 
     def select(self, selection: Selection) -> Sequence[Entry]:

@@ -251,7 +251,7 @@ class AzureStorageTaskHub:
             )
         except LockLost:
             raise InstanceAlreadyExists(instance.instance_id, RuntimeStatus.RUNNING) from None
-        await self._instances.repair(stored, custom_status)
+        await self._instances.repair(stored, self._history, custom_status)
         # Last: a result that arrives before the history that asks for it would be early, or dropped.
         for message in messages:
             if message.target.execution_id is None:

@@ -65,6 +65,8 @@ class RuntimeState:
 _TIMELY = timedelta(seconds=10)
 # A message that a killed host had received is received again within this time: locks last five minutes by default.
 _RECOVERY = timedelta(minutes=10)
+# Much less than entities remember requests by default (`entityMessageReorderWindowInMinutes`, 30).
+_REMEMBERED = timedelta(minutes=10)
 # Storage services deliver delayed messages up to a second early.
 _EARLY = timedelta(seconds=1)
 
@@ -105,9 +107,7 @@ def begin_episode(
         past=history,
         new=[OrchestratorStarted(timestamp=clock), *events],
         is_suspended=_is_suspended(events, before=past.is_suspended),
-        # Ids and times of requests to entities depend on it. An entity drops a request that is older than another one
-        # of the same sender, so a repeated episode must send the same ones, even if the message has waited for days.
-        sent_at=max(oldest, earliest),
+        sent_at=_sending_time(oldest, past.next_episode_from, earliest),
     )
 
 
@@ -123,6 +123,17 @@ def _current_time(oldest: Instant, now: Instant, *, redelivered: bool) -> Instan
     longest = _RECOVERY if redelivered else _TIMELY
     is_timely = now + -longest <= oldest <= now + _EARLY
     return oldest if is_timely else now
+
+
+def _sending_time(oldest: Instant, next_episode_from: Instant, earliest: Instant) -> Instant:
+    """Return the time of the messages that an episode sends.
+
+    Ids and times of requests to entities depend on it. An entity drops a request that is older than another one of the
+    same sender, so a repeated episode must send the same ones, even if its message has waited for days. It may get
+    other messages than before: a response that an entity has sent twice has two times. So the history decides, unless
+    it is so old that entities do not remember what came before it.
+    """
+    return next_episode_from if oldest + -_REMEMBERED <= next_episode_from else max(oldest, earliest)
 
 
 @dataclass(frozen=True, slots=True)

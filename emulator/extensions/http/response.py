@@ -182,7 +182,7 @@ def _response_object(members: Mapping[str, Any], body: Any) -> RenderedResponse:
     text = newtonsoft_text(body) if isinstance(body, dict | list) else scalar_text(body)
     types = [] if any(name.lower() == "content-type" for name, _ in named) else [("Content-Type", PLAIN_TEXT)]
     status = _member(members, "statusCode", missing=_member(members, "status"))
-    if isinstance(status, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", status):
+    if isinstance(status, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", status, re.ASCII):
         status = int(status)
     elif not isinstance(status, int) or isinstance(status, bool):
         status = 200

@@ -191,10 +191,9 @@ class FileDatabase:
                         f"({error.strerror}). Make its folder writable; what was written before is kept while azemu "
                         "runs."
                     ) from error
-                _log.warning(
+                what_happened = (
                     "The built-in storage %s was deleted while the host uses it. It was written again, with all that "
-                    "it contained. To begin with an empty one, stop azemu before you delete the file.",
-                    self._path,
+                    "it contained. To begin with an empty one, stop azemu before you delete the file."
                 )
             else:
                 # The old file's log would be taken for changes of the new one. If another process has written the new
@@ -202,16 +201,22 @@ class FileDatabase:
                 for beside, old in self._beside.items():
                     if old is not None and _inode(beside) == old:
                         beside.unlink(missing_ok=True)
-                _log.warning(
+                what_happened = (
                     "The built-in storage %s was deleted or replaced by another program while the host uses it. From "
-                    "now on the host uses the new file.",
-                    self._path,
+                    "now on the host uses the new file."
                 )
+            connection = None
             try:
                 connection = open_file(self._path, self._synchronous)
-            except StorageUnavailable as error:
-                raise StorageOutage(str(error)) from error
-            in_transaction(connection, lambda c: prepare(c, self._path), "BEGIN IMMEDIATE")
+                in_transaction(connection, lambda c: prepare(c, self._path), "BEGIN IMMEDIATE")
+            except BaseException as error:
+                if connection is not None:
+                    connection.close()
+                if isinstance(error, StorageUnavailable):
+                    raise StorageOutage(str(error)) from error
+                raise
+        # Once: until it succeeds, the outage is logged.
+        _log.warning(what_happened, self._path)
         # SQLite deletes the `-wal` file when it closes a database, but not if that is no longer the file of its name.
         with suppress(sqlite3.Error):
             self._connection.close()

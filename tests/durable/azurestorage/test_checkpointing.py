@@ -12,7 +12,13 @@ import pytest
 
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.core.episode import EpisodeOutcome
-from emulator.durable.core.events import ExecutionCompleted, OrchestratorCompleted, OrchestratorStarted, TaskScheduled
+from emulator.durable.core.events import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    TaskScheduled,
+)
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.hub import LockLost, OrchestrationWorkItem
@@ -21,10 +27,11 @@ from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
+from tests.simulation.hosts import HostClock, freezing
 
 from .apps import app
 from .crashing import CrashPoint
-from .world import OPTIONS, World, messages_left, open_world
+from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 
 @asynccontextmanager
@@ -90,6 +97,86 @@ async def test_nothing_is_stored_if_another_host_changed_the_history(
         await world.hub.abandon_orchestration(item)
         assert [row.row_key async for row in query_rows(account.table("TestHubHistory"))] == ["sentinel"]
         assert (await world.status()).runtime_status is RuntimeStatus.PENDING
+
+
+async def test_a_status_row_is_not_repaired_from_an_old_history(account: StorageAccount, clock: VirtualClock) -> None:
+    """A host is suspended after it has loaded a history, and another one completes the instance."""
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        await world.hub.complete_orchestration(item, first_turn(item, world.now))
+    async with workplace(account, clock) as world:
+        await world.raise_event("i1", "word")
+        item = await world.hub.next_orchestration()
+        history, instances = account.table("TestHubHistory"), account.table("TestHubInstances")
+        sentinel = replace(await history.read("i1", "sentinel"), properties={"CheckpointCompletedTimestamp": world.now})
+        await history.submit([TableOperation(Operation.MERGE, sentinel, sentinel.etag)])
+        completed = Row("i1", "", {"RuntimeStatus": "Completed"})
+        await instances.submit([TableOperation(Operation.INSERT_OR_MERGE, completed)])
+        with pytest.raises(LockLost, match='history of instance "i1" was changed by another host'):
+            await world.hub.complete_orchestration(item, first_turn(item, world.now))
+        assert (await world.status()).runtime_status is RuntimeStatus.COMPLETED
+
+
+@pytest.mark.parametrize("guards_row", [False, True])
+async def test_a_host_that_was_suspended_writes_no_old_status_row(
+    account: StorageAccount, clock: VirtualClock, guards_row: bool
+) -> None:
+    """It is suspended between the history and the row of an episode, and another host completes the instance."""
+    host_clock, written, suspended = HostClock(clock), asyncio.Event(), asyncio.Event()
+    options = with_provider(use_instance_table_etag=guards_row)
+
+    class Gate:
+        async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
+            if (operation, target, is_before) == ("submit", "TestHubHistory", False):
+                written.set()
+            # A host that guards the row reads its ETag first.
+            is_next = (operation, target, is_before) == ("read", "TestHubInstances", True) or not guards_row
+            if written.is_set() and is_next and not suspended.is_set():
+                suspended.set()
+                host_clock.freeze(timedelta(minutes=20))
+            await host_clock.thawed()
+
+    async with (
+        open_world(account, clock) as client,
+        open_world(freezing(account, Gate()), host_clock, app(), options),
+    ):
+        await client.start("chain", 1)
+        await suspended.wait()
+        async with open_world(account, clock, app()):
+            await client.ended()
+            row = await account.table("TestHubInstances").read("i1", "")
+            await clock.sleep(3600)
+        assert not host_clock.is_frozen
+        assert (await account.table("TestHubInstances").read("i1", "")).etag == row.etag
+    assert await messages_left(account) == {}
+
+
+async def test_a_repeated_start_does_not_replace_the_execution_that_follows_its_own(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """The host has crashed after the history of an instance that continues as new, and before its status row."""
+    async with workplace(account, clock) as world:
+        await world.start("chain", 1)
+        item = await world.hub.next_orchestration()
+        outcome = first_turn(item, world.now)
+        await world.hub.complete_orchestration(item, outcome)
+        before = await account.table("TestHubInstances").read("i1", "")
+        await world.raise_event("i1", "word")
+        again = await world.hub.next_orchestration()
+        following = replace(item.instance, execution_id="following")
+        started = item.messages[0].event
+        assert isinstance(started, ExecutionStarted)
+        events = [outcome.new_events[0], replace(started, instance=following), outcome.new_events[-1]]
+        await world.hub.complete_orchestration(
+            again, replace(outcome, instance=following, past_count=0, new_events=events, activities=[])
+        )
+        await account.table("TestHubInstances").submit([TableOperation(Operation.INSERT_OR_REPLACE, before)])
+    async with open_world(account, clock, app()) as world:
+        await world.hub.send(TaskMessage(started, item.instance))
+        await clock.sleep(3600)
+        history = await world.hub.history("i1")
+        assert [each.instance.execution_id for each in history if isinstance(each, ExecutionStarted)] == ["following"]
 
 
 async def test_an_abandoned_item_is_retried_after_a_growing_delay(account: StorageAccount, clock: VirtualClock) -> None:

@@ -344,7 +344,7 @@ def test_events_wait_for_the_start_of_a_pending_instance() -> None:
         pytest.param(
             start("E1"), status_row(RuntimeStatus.PENDING), Disposition.ACCEPT, id="letter case does not count"
         ),
-        pytest.param(start(), status_row(RuntimeStatus.RUNNING), Disposition.ACCEPT, id="runs already"),
+        pytest.param(start(), status_row(RuntimeStatus.RUNNING), Disposition.BEGUN, id="runs already"),
         pytest.param(
             start(), status_row(RuntimeStatus.TERMINATED), Disposition.DISCARD, id="terminated before it began"
         ),

@@ -121,6 +121,22 @@ def test_the_messages_of_an_episode_have_the_same_time_however_late_it_is_repeat
     assert sent(30, redelivered=False) == sent(70, redelivered=True) == sent(3600, redelivered=True)
 
 
+def test_a_message_that_comes_again_with_another_time_does_not_change_what_is_sent() -> None:
+    """An entity that repeats its episode sends a response again, with the time of a message that came in between."""
+    first, second = (to(None, replace(raised("go"), timestamp=BEGIN + timedelta(seconds=at))) for at in (7, 3))
+    instance = Instance()
+    instance.episode(waiting(CallActivity("A", "1")))
+
+    def sent(*messages: TaskMessage) -> list[TaskMessage]:
+        outbox = Outbox()
+        state = begin_episode(instance.history, messages, BEGIN + timedelta(seconds=30))
+        assert state is not None
+        apply(state, SendEvent(1, OrchestrationInstance("@counter@k", None), "op", "{}"), outbox=outbox)
+        return outbox.control
+
+    assert sent(first) == sent(first, second) == sent(second)
+
+
 def test_a_repeated_episode_has_the_same_ids() -> None:
     def sent() -> list[TaskMessage]:
         outbox = Outbox()

@@ -280,10 +280,15 @@ async def test_a_replaced_file_is_used_and_not_mixed_with_the_old_one(
         # These are in the log beside the file.
         for number in range(50):
             await account.queue("letters").put(f"old {number}")
+        (tmp_path / "garbage").write_bytes(b"no database" * 1000)
+        (tmp_path / "garbage").replace(path)
+        for _ in range(2):
+            with pytest.raises(StorageOutage, match="is not a file of azemu's built-in storage"):
+                await account.queue("letters").put("lost")
         (tmp_path / "copy.db").replace(path)
         await account.queue("letters").put("new")
         assert sorted(m.body for m in await account.queue("letters").peek(limit=32)) == ["kept", "new"]
-    assert "From now on the host uses the new file." in caplog.text
+    assert caplog.text.count("From now on the host uses the new file.") == 1
     async with open_builtin(path, CLOCK) as reopened:
         assert sorted(m.body for m in await reopened.queue("letters").peek(limit=32)) == ["kept", "new"]
         assert len([row async for row in query_rows(reopened.table("Rows"))]) == 200

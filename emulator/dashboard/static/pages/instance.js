@@ -49,7 +49,8 @@ function Instance({ id, query }) {
     if (!exists) return undefined;
     return follow(`${path}/changes`, {}, { onEvent: () => setVersion((old) => old + 1) });
   }, [path, exists]);
-  if (!data) {
+  // After a purge the data from before is still there.
+  if (!data || error?.status === 404) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404
       ? html`<${PageHead} title=${id} />
@@ -81,7 +82,7 @@ function Instance({ id, query }) {
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
-    ${why?.sentence && html`<${Why} why=${why} />`}
+    ${why?.summary && html`<${Why} why=${why} />`}
     <div class="instance-grid">
       <${Panel} title="Status"><${Status} data=${data} /></${Panel}>
       ${[
@@ -156,30 +157,14 @@ function useWhy(id, version, data) {
   return why;
 }
 
-/** Places in the source at which the orchestrator waits: [{ file, line, text }]. */
-function placesOf(why) {
-  const places = [];
-  const add = ({ place, sentence, parts = [] }, text) => {
-    if (place) places.push({ ...place, text: sentence ?? text });
-    parts.forEach((part) => add(part, text));
-  };
-  if (why) add(why, why.sentence);
-  return places;
-}
-
-function awaitedEvents(why, data) {
-  const names = [];
-  const add = ({ sentence = "", parts = [] }) => {
-    names.push(...[...sentence.matchAll(/event "([^"]+)"/g)].map(([, name]) => name));
-    parts.forEach(add);
-  };
-  if (why) add(why);
-  return [...new Set([...names, ...data.raised])];
-}
+/** Names of events for which the instance waits, and of those that it has received. */
+const awaitedEvents = (why, data) => [
+  ...new Set([...(why?.causes ?? []).map(({ event }) => event).filter(Boolean), ...data.raised]),
+];
 
 function Why({ why }) {
   return html`<section class=${`why ${why.severity ?? ""}`} aria-label="Why it does not progress">
-    <strong>This instance ${why.sentence}.</strong>
+    <strong>${why.summary}</strong>
     ${why.facts?.map((fact) => html`<div key=${fact}>${fact}</div>`)}
     ${why.advice?.map((advice) => html`<div key=${advice} class="muted">What to do: ${advice}</div>`)}
   </section>`;
@@ -270,7 +255,7 @@ function Source({ path, why }) {
     return error.status === 404 ? html`<${Empty} title="The source is not available">${error.message}</${Empty}>` : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
   }
   const marked = new Map();
-  for (const { file, line, text } of placesOf(why)) {
+  for (const { file, line, text } of why?.causes ?? []) {
     if (line && file && (file === data.file || file.endsWith(`/${data.file}`) || data.file.endsWith(`/${file}`))) marked.set(line, text);
   }
   return html`<section class="panel">

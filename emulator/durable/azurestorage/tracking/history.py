@@ -206,6 +206,15 @@ class HistoryTable:
             # Another host has appended to the history, or it was purged. In both cases this host must not continue.
             raise LockLost(f'The history of instance "{instance_id}" was changed by another host.') from refused
 
+    async def is_latest(self, history: History) -> bool:
+        """Return whether no host has stored an episode of the instance after `history`, and nobody has purged it."""
+        try:
+            sentinel = await self._table.read(escape_key(history.instance_id), SENTINEL, select=["ExecutionId"])
+        except NotFound:
+            # A history of old hosts of .NET may have none.
+            return history.etag is None
+        return sentinel.etag == history.etag
+
     async def sentinels(self, instance_ids: Iterable[str]) -> Mapping[str, Row]:
         """Return the sentinel rows of these instances, with one request for a few dozen of them."""
         sought = [eq("PartitionKey", escape_key(instance_id)) for instance_id in instance_ids]

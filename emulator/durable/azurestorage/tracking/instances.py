@@ -19,7 +19,7 @@ from emulator.durable.azurestorage.large import (
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
-from emulator.durable.azurestorage.tracking.history import History
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated, Tags
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
@@ -228,7 +228,7 @@ class InstanceTable:
         try:
             return (await self._table.submit([TableOperation(Operation.MERGE, row, if_match)]))[0]
         except (PreconditionFailed, NotFound) as moved:
-            raise LockLost(f'The status row of instance "{instance_id}" was changed by another host.') from moved
+            raise LockLost(_moved_row(instance_id)) from moved
 
     async def terminate_unstarted(self, instance_id: str, terminated: ExecutionTerminated) -> bool:
         """Set the status of an instance that has not run to Terminated. Returns False if it has no row."""
@@ -251,11 +251,11 @@ class InstanceTable:
             return False
         return True
 
-    async def repair(self, history: History, custom_status: str | None = None) -> bool:
+    async def repair(self, history: History, stored: HistoryTable, custom_status: str | None = None) -> bool:
         """Update the row from the history if a crash prevented its last update. Returns whether it was outdated.
 
-        `custom_status`: the one that the history implies; None leaves it as it is. The row of a newer execution is not
-        changed.
+        `stored`: the table of the history. `custom_status`: the one that the history implies; None leaves it as it is.
+        The row of a newer execution is not changed. Raises LockLost if the history or the row was changed meanwhile.
         """
         row = await self.row(history.instance_id)
         status, started, execution_id = history.status, history.started, history.execution_id or ""
@@ -286,7 +286,16 @@ class InstanceTable:
         for column in ("Input", "Output"):
             if isinstance(text := columns.get(column), str):
                 columns[column] = await self._column_text(history.instance_id, column, text)
-        await self._merge(history.instance_id, columns, None)
+        # After the row was read: this host may have been suspended since it loaded the history, and the row may be that
+        # of a later episode of another host. Its ETag tells of what is written from now on.
+        if not await stored.is_latest(history):
+            raise LockLost(f'The history of instance "{history.instance_id}" was changed by another host.')
+        repaired = Row(escape_key(history.instance_id), "", columns)
+        operation = Operation.INSERT if row is None else Operation.MERGE
+        try:
+            await self._table.submit([TableOperation(operation, repaired, None if row is None else row.etag)])
+        except (AlreadyExists, PreconditionFailed, NotFound) as moved:
+            raise LockLost(_moved_row(history.instance_id)) from moved
         return True
 
     async def _column_text(self, instance_id: str, column: str, text: str) -> str:
@@ -318,6 +327,10 @@ class InstanceTable:
 
     def _now(self) -> Instant:
         return Instant.of(self._clock.now())
+
+
+def _moved_row(instance_id: str) -> str:
+    return f'The status row of instance "{instance_id}" was changed by another host.'
 
 
 def execution_of(row: Row) -> str | None:

@@ -21,7 +21,7 @@ from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
 from emulator.durable.azurestorage.tracking.rows import StoredEvent
-from emulator.durable.azurestorage.work.sessions import Episode, Sessions
+from emulator.durable.azurestorage.work.sessions import Episode, Session, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
 
@@ -80,19 +80,23 @@ class Checkpointer:
         if episode.history.events and not episode.history.is_row_current:
             # Loaded and not from the cache: the host that stored it may have crashed before it wrote the status row.
             # The columns of this episode alone would make a row without a name.
-            await self._instances.repair(episode.history)
+            await self._instances.repair(episode.history, self._history)
         await self._send(episode, outcome)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
         self._recent.note(after)
-        await self._write_row(after, stored, outcome.custom_status, is_new=before.execution_id != after.execution_id)
-        if not await self._partitions.confirm(queue_name):
-            # Another host may have stored an episode since the history was appended, and its row was overwritten.
-            await self._instances.repair(await self._history.load(instance_id))
-            self._cache.forget(instance_id)
-        else:
+        # Without a history in the cache, another host may have written the row since this one did.
+        is_known = before.is_row_current and before.execution_id == after.execution_id
+        # Read before it is known that the history is the latest: who writes the row after that changes its ETag.
+        etag = await self._row_etag(instance_id, is_known=is_known) if self._guard_row else None
+        if await self._is_latest(after, episode.session):
+            await self._write_row(after, stored, outcome.custom_status, etag)
+        if not await self._is_latest(after, episode.session):
+            # The row of the other host may have been overwritten.
+            await self._instances.repair(await self._history.load(instance_id), self._history)
+        elif await self._partitions.confirm(queue_name):
             self._cache.keep(replace(after, is_row_current=True))
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
@@ -101,24 +105,29 @@ class Checkpointer:
             await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
 
-    async def _write_row(
-        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_new: bool
-    ) -> None:
-        if not self._guard_row:
-            await self._instances.checkpoint(history, stored, custom_status)
-            return
-        instance_id = history.instance_id
+    async def _is_latest(self, history: History, session: Session) -> bool:
+        """Return whether no other host has stored an episode after `history`, which this episode has stored."""
+        # Another host may have owned the queue for a while, even if this one owns it now.
+        if await self._partitions.confirm(session.queue_name) and not session.is_interrupted:
+            return True
+        return await self._history.is_latest(history)
+
+    async def _row_etag(self, instance_id: str, *, is_known: bool) -> str | None:
         # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
         # because the client that started it has replaced the row.
-        etag = None if is_new else self._row_etags.get(instance_id)
-        if etag is None:
-            row = await self._instances.row(instance_id)
-            etag = row.etag if row else None
+        etag = self._row_etags.get(instance_id) if is_known else None
+        if etag is None and (row := await self._instances.row(instance_id)) is not None:
+            etag = row.etag
         # Forgotten until the write has succeeded. An outdated ETag would make all later checkpoints fail as well.
         self._row_etags.forget(instance_id)
+        return etag
+
+    async def _write_row(
+        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, etag: str | None
+    ) -> None:
         new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
-        if new_etag is not None:
-            self._row_etags[instance_id] = new_etag
+        if self._guard_row and new_etag is not None:
+            self._row_etags[history.instance_id] = new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""

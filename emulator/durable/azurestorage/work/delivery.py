@@ -51,9 +51,13 @@ _LAST_UNCONFIRMED_DELIVERY = 10
 
 
 class Disposition(enum.Enum):
-    """Treatment of a client's ExecutionStarted message."""
+    """Treatment of a client's ExecutionStarted message.
+
+    BEGUN: its execution has begun, so the message is a duplicate unless the history says something else.
+    """
 
     ACCEPT = "accept"
+    BEGUN = "begun"
     DISCARD = "discard"
     RETRY = "retry"
 
@@ -69,7 +73,9 @@ def disposition_of_start(message: ReceivedMessage, row: Row | None) -> Dispositi
         status, execution_id = instances.status_of(row), instances.execution_of(row)
         if execution_id is None or execution_id.lower() == (started.instance.execution_id or "").lower():
             # In a terminal state it was terminated before it ran, or it ran and the message could not be deleted.
-            return Disposition.DISCARD if status is not None and status.is_terminal else Disposition.ACCEPT
+            if status is not None and status.is_terminal:
+                return Disposition.DISCARD
+            return Disposition.ACCEPT if status in (None, RuntimeStatus.PENDING) else Disposition.BEGUN
         # The row is that of another start. Starts with different generations replace one another on purpose; among
         # those with the same generation, the writer of the row has won. As in .NET, "newer than the row" compares the
         # event's time while the row is pending, and otherwise the time of this delivery. The first delivery does not
@@ -141,7 +147,8 @@ def _repeated_first(planned: DeliveryPlan) -> DeliveryPlan:
 
 
 def _plan(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
-    position = next((at for at, message in enumerate(waiting) if _starts_new_execution(history, message)), None)
+    starts = (at for at, message in enumerate(waiting) if _starts_new_execution(history, message, replaced))
+    position = next(starts, None)
     if position is None:
         return _plan_current(history, waiting, replaced)
     before, start, after = waiting[:position], waiting[position], waiting[position + 1 :]
@@ -157,13 +164,14 @@ def _plan(history: History, waiting: Sequence[ReceivedMessage], replaced: Collec
     return _plan_new_execution(history, start, (*before, *after), replaced)
 
 
-def _starts_new_execution(history: History, message: ReceivedMessage) -> bool:
+def _starts_new_execution(history: History, message: ReceivedMessage, replaced: Collection[str]) -> bool:
     started = message.task.event
     if not isinstance(started, ExecutionStarted):
         return False
     if history.is_loaded and history.status is None:
         return True
-    if history.execution_id == started.instance.execution_id:
+    # The start of a replaced execution is a duplicate: the message was sent twice, or could not be deleted.
+    if started.instance.execution_id == history.execution_id or started.instance.execution_id in replaced:
         return False
     # A parent that repeats an episode after a crash starts its child again, with the same action id but a fresh
     # execution id. That is a duplicate and must not restart a child that is running.

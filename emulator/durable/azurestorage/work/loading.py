@@ -66,7 +66,8 @@ class InstanceLoader:
             self._history.load(instance_id, expected=None if whole else _expected_execution(messages)),
             self._check_starts(instance_id, starts),
         )
-        return LoadedInstance(history, dispositions)
+        decided = {message.id: _decided(dispositions[message.id], message, history) for message in starts}
+        return LoadedInstance(history, decided)
 
     async def _check_starts(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Disposition]:
         if not starts:
@@ -99,11 +100,23 @@ class InstanceLoader:
         """
         if history.is_row_current:
             return
-        if await self._instances.repair(history, custom_status):
+        if await self._instances.repair(history, self._history, custom_status):
             _log.info(
                 'The status row of instance "%s" was older than its history and was corrected', history.instance_id
             )
         self._cache.keep(history)
+
+
+def _decided(disposition: Disposition, start: ReceivedMessage, history: History) -> Disposition:
+    """Accept or discard a start whose execution has begun.
+
+    The row lags behind a history that has continued as new if the host crashed between the two writes. The start must
+    not replace the execution that follows its own.
+    """
+    if disposition is not Disposition.BEGUN:
+        return disposition
+    is_replaced = history.execution_id not in (None, start.task.target.execution_id)
+    return Disposition.DISCARD if is_replaced else Disposition.ACCEPT
 
 
 def _expected_execution(messages: Sequence[ReceivedMessage]) -> str | None:

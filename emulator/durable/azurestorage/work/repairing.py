@@ -236,7 +236,7 @@ class Repairer:
         if history.execution_id is None:
             return await self._start_again(status)
         if history.status is not None and history.status.is_terminal:
-            repaired = await self._instances.repair(history)
+            repaired = await self._instances.repair(history, self._history)
             return ["its end in the status row"] if repaired else []
         return await self._send_again(history, activities_are_lost)
 

@@ -51,6 +51,8 @@ class Session:
 
     `needs_whole_history`: see `DeliveryPlan.reload`.
 
+    `is_interrupted`: this host has lost the queue since the episode began, and may own it again.
+
     A closed session is not in the table of sessions any more, but a load or an episode of it may still be running.
     """
 
@@ -62,6 +64,7 @@ class Session:
     history: History | None = None
     needs_whole_history: bool = False
     is_closed: bool = False
+    is_interrupted: bool = False
 
     def unchecked_starts(self) -> list[ReceivedMessage]:
         """Return the starts by clients that were not compared with the status row yet.
@@ -152,7 +155,9 @@ class Sessions:
         for session in [session for session in self._sessions.values() if session.queue_name == queue_name]:
             unstarted += session.waiting
             session.waiting = []
-            if session.phase is not _Phase.ACTIVE:
+            if session.phase is _Phase.ACTIVE:
+                session.is_interrupted = True
+            else:
                 self._end(session)
         # The next owner changes these histories, and this host may own the queue again later. The ETag would reveal
         # an outdated history only after the orchestrator has run on it.
@@ -293,7 +298,7 @@ class Sessions:
         return self._work_item(session, session.history, planned)
 
     def _work_item(self, session: Session, history: History, planned: DeliveryPlan) -> OrchestrationWorkItem:
-        session.phase = _Phase.ACTIVE
+        session.phase, session.is_interrupted = _Phase.ACTIVE, False
         is_new = planned.begins_execution or planned.auto_start
         messages = [message.task for message in planned.run]
         execution_id = (messages[0].target.execution_id or None) if is_new else history.execution_id
@@ -321,7 +326,7 @@ class Sessions:
     def _status_item(
         self, session: Session, history: History, messages: Sequence[ReceivedMessage]
     ) -> OrchestrationWorkItem:
-        session.phase = _Phase.ACTIVE
+        session.phase, session.is_interrupted = _Phase.ACTIVE, False
         instance = OrchestrationInstance(session.instance_id, history.execution_id)
         return OrchestrationWorkItem(
             instance=instance,

@@ -72,7 +72,8 @@ def cors(then: Stage, settings: Cors | None) -> Stage:
     async def stage(incoming: Incoming) -> web.StreamResponse:
         headers = incoming.request.headers
         origin = headers.get("Origin")
-        if origin is None:
+        # The rules are those of the app, for its functions. No page of another origin may read the dashboard.
+        if origin is None or incoming.for_dashboard:
             return await then(incoming)
         allowed = allowed_origin(origin)
         if incoming.request.method == "OPTIONS" and "Access-Control-Request-Method" in headers:

@@ -1,0 +1,33 @@
+"""Data arguments of durable commands, as bodies of requests."""
+
+from __future__ import annotations
+
+from emulator import bound_json as json
+from emulator.cli.host_client import read_argument
+from emulator.errors import ConfigurationError
+
+
+def input_body(text: str) -> bytes:
+    """Return the body for an input, encoded as the client of azure-functions-durable does it. See `json_body`."""
+    # JSON text in a JSON string: functions in Python decode their input twice (management/plain_input.py).
+    return json.dumps(json_body(text).decode()).encode()
+
+
+def json_body(text: str) -> bytes:
+    """Return the JSON of a data argument.
+
+    A text that does not look like JSON becomes a JSON string. Raises ConfigurationError.
+    """
+    data = read_argument(text)
+    try:
+        content = data.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("The data is not text in UTF-8. Durable functions take JSON.") from None
+    try:
+        json.loads(content)
+    except ValueError as error:
+        # A mistake in an object must not become a string silently.
+        if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
+            raise ConfigurationError(f"The data is not JSON: {error}.") from None
+        content = json.dumps(content)
+    return content.encode()
