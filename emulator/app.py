@@ -52,6 +52,7 @@ from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
+from emulator.telemetry.spans import Tracer
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
@@ -172,6 +173,11 @@ async def open_app(
                 await stack.enter_async_context(open_accounts(configuration.settings, clock, log_outages=True))
             )
         accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
+        tracer = None
+        if configuration.otlp is not None:
+            from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.
+
+            tracer = Tracer(clock, new_id, await stack.enter_async_context(exporting(configuration.otlp, clock)))
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
         keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
@@ -200,6 +206,7 @@ async def open_app(
             hosts_folder=process.hosts_folder,
             storage_restarted=process.storage_restarted,
             first_start=configuration.first_start,
+            tracer=tracer,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )
@@ -220,6 +227,7 @@ async def open_app(
             fallback=fallback(context),
             captured_outputs=captured_outputs,
             recording=recording,
+            tracer=tracer,
         )
         host = Host(parts, clock=clock, new_id=new_id)
 
@@ -255,6 +263,7 @@ async def open_app(
             commands=commands,
             accounts=accounts,
             dashboard=() if dashboard is None else mounted_routes(dashboard, dashboard_parts),
+            tracer=tracer,
         )
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.

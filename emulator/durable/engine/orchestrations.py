@@ -9,12 +9,14 @@ from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decision
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_episode
+from emulator.durable.core.traces import orchestration_span
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import VersionFailure
 from emulator.durable.tracing.hub_log import orchestrator_label
+from emulator.telemetry.span_context import working_in
 
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
@@ -41,11 +43,16 @@ class OrchestrationRunner:
         state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if state is None:
             return without_new_events(item)
+        if services.spans is not None:
+            state = services.spans.begun(state, services.now())
         outbox, custom_status = Outbox(), None
         while True:
             services.lifecycle.episode_started(state)
-            result = await self._decide(state)
+            with working_in(orchestration_span(state.started) if services.spans is not None else None):
+                result = await self._decide(state)
             services.lifecycle.episode_decided(state, result)
+            if services.spans is not None:
+                services.spans.episode_decided(state, result.decisions)
             # A generation that sets no custom status keeps that of the one before, but only within this work item:
             # the status is not part of the state that continue-as-new hands over.
             custom_status = custom_status if result.custom_status is None else result.custom_status

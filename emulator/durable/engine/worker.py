@@ -26,6 +26,7 @@ from emulator.durable.executor import Executor
 from emulator.durable.hub import ActivityWorkItem, OrchestrationWorkItem, WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
+from emulator.durable.tracing.spans import DurableSpans
 from emulator.polling.work_loop import Processor, work
 
 T = TypeVar("T")
@@ -49,16 +50,20 @@ async def engine(
     clock: Clock,
     lifecycle: LifecycleLog | None = None,
     work_log: WorkLog | None = None,
+    spans: DurableSpans | None = None,
     drain_seconds: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
     """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
     `lifecycle` logs what happens to the instances of the hub. Clients in this process must use the same object,
-    because it numbers the lines. `work_log` notes the work items that run or have failed.
+    because it numbers the lines. `work_log` notes the work items that run or have failed. `spans` records
+    spans of them.
     """
     lifecycle = lifecycle or LifecycleLog.of_hub(options)
     log = work_log or WorkLog(clock)
-    services = EngineServices(executor=executor, options=options, clock=clock, lifecycle=lifecycle, work_log=log)
+    services = EngineServices(
+        executor=executor, options=options, clock=clock, lifecycle=lifecycle, work_log=log, spans=spans
+    )
     # Three loops instead of one, because host.json has a limit per kind of work item.
     orchestration = Processor(
         name="orchestration",
