@@ -51,6 +51,7 @@ from emulator.ids import NewId, new_id
 from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
+from emulator.storage.counting import RequestCounts, counted
 from emulator.storage.port import StorageAccount
 from emulator.telemetry.spans import Tracer
 from emulator.worker.app_loop import AppLoop
@@ -178,6 +179,7 @@ async def open_app(
             from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.
 
             tracer = Tracer(clock, new_id, await stack.enter_async_context(exporting(configuration.otlp, clock)))
+        requests = RequestCounts()
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
         keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
@@ -185,7 +187,7 @@ async def open_app(
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
-            accounts=accounts,
+            accounts=accounts.around(partial(counted, counts=requests)),
             clock=clock,
             new_id=new_id,
             host_id=host_id(configuration.root, configuration.settings),
@@ -243,6 +245,7 @@ async def open_app(
                 new_id=new_id,
                 started_at=started_at,
                 recording=recording,
+                requests=requests,
                 captured_outputs=captured_outputs,
                 supplied_inputs=supplied_inputs,
                 worker=worker,

@@ -16,6 +16,7 @@ from emulator.dashboard.api.home import home_routes
 from emulator.dashboard.api.instance import instance_routes
 from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
+from emulator.dashboard.api.report import report_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
 from emulator.dashboard.api.virtual_time import time_routes
@@ -67,6 +68,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *instance_routes(parts, hub),
         *entities_routes(parts, hub),
         *why_routes(parts),
+        *report_routes(parts),
     ]
 
 

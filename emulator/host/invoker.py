@@ -28,6 +28,7 @@ from emulator.host.recording import Recording
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.random_numbers import uniform
+from emulator.storage.counting import caused_by
 from emulator.telemetry.span_context import SpanContext, current_span, working_in
 from emulator.telemetry.spans import SpanKind, Tracer
 from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
@@ -211,7 +212,7 @@ class Invoker:
         run = self._recording.begin(function.name, attempt.id, event, retry.retry_count if retry else 0)
         log.executing(event.reason, event.details)
         try:
-            with self._span(attempt):
+            with self._span(attempt), caused_by(function.name):
                 async with attempt.resources:
                     inputs = await self._read(attempt, prepared.inputs)
                     returned = await self._call(attempt, inputs, log)

@@ -16,11 +16,15 @@ from emulator.durable.hub import ActivityWorkItem
 from emulator.durable.tracing.hub_log import activity_label
 
 
+def function_of(item: ActivityWorkItem) -> str:
+    """Return the name of the activity function; for a message that is none, the type of its event."""
+    event = item.message.event
+    return event.name if isinstance(event, TaskScheduled) else type(event).__name__
+
+
 def describe(item: ActivityWorkItem) -> str:
     """Name the activity function and its instance, for the log."""
-    event = item.message.event
-    name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
-    return activity_label(item.message.target.instance_id, name)
+    return activity_label(item.message.target.instance_id, function_of(item))
 
 
 class ActivityRunner:

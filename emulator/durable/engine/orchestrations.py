@@ -21,12 +21,16 @@ from emulator.telemetry.span_context import working_in
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
 
-def describe(item: OrchestrationWorkItem) -> str:
-    """Name the orchestrator function and its instance, for the log."""
+def function_of(item: OrchestrationWorkItem) -> str:
+    """Return the name of the orchestrator function; empty if the item does not have it."""
     # ExecutionStarted is the second event of a stored history, after OrchestratorStarted, or among the messages.
     events = (*item.history[:2], *(message.event for message in item.messages))
-    name = next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
-    return orchestrator_label(item.instance.instance_id, name)
+    return next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
+
+
+def describe(item: OrchestrationWorkItem) -> str:
+    """Name the orchestrator function and its instance, for the log."""
+    return orchestrator_label(item.instance.instance_id, function_of(item))
 
 
 class OrchestrationRunner:

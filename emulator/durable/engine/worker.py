@@ -28,6 +28,7 @@ from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.durable.tracing.spans import DurableSpans
 from emulator.polling.work_loop import Processor, work
+from emulator.storage.counting import caused_by
 
 T = TypeVar("T")
 Item = TypeVar("Item", OrchestrationWorkItem, ActivityWorkItem)
@@ -70,7 +71,7 @@ async def engine(
         describe=orchestrations.describe,
         fetch=_fetch_one(source.next_orchestration),
         run=_logged_run(log, FunctionKind.ORCHESTRATOR, OrchestrationRunner(services).run),
-        save=_logged_save(log, FunctionKind.ORCHESTRATOR, source.complete_orchestration),
+        save=_logged_save(log, FunctionKind.ORCHESTRATOR, orchestrations.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     entity = Processor(
@@ -78,7 +79,7 @@ async def engine(
         describe=entities.describe,
         fetch=_fetch_one(source.next_entity),
         run=_logged_run(log, FunctionKind.ENTITY, EntityRunner(services).run),
-        save=_logged_save(log, FunctionKind.ENTITY, source.complete_orchestration),
+        save=_logged_save(log, FunctionKind.ENTITY, entities.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     activity = Processor(
@@ -86,7 +87,7 @@ async def engine(
         describe=activities.describe,
         fetch=_fetch_one(source.next_activity),
         run=_logged_run(log, FunctionKind.ACTIVITY, ActivityRunner(services).run),
-        save=_logged_save(log, FunctionKind.ACTIVITY, source.complete_activity),
+        save=_logged_save(log, FunctionKind.ACTIVITY, activities.function_of, source.complete_activity),
         abandon=source.abandon_activity,
     )
 
@@ -124,11 +125,15 @@ def _logged_run(
 
 
 def _logged_save(
-    log: WorkLog, kind: FunctionKind, save: Callable[[Item, Result], Awaitable[None]]
+    log: WorkLog,
+    kind: FunctionKind,
+    function_of: Callable[[Item], str],
+    save: Callable[[Item, Result], Awaitable[None]],
 ) -> Callable[[Item, Result], Awaitable[None]]:
     async def save_and_log(item: Item, result: Result) -> None:
         try:
-            await save(item, result)
+            with caused_by(function_of(item)):
+                await save(item, result)
         except Exception as error:
             log.note_failure(kind, item, str(error) or type(error).__name__)
             raise
