@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
+_APPLICATION_INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 AroundAccount = Callable[[StorageAccount], StorageAccount]
 
@@ -174,6 +176,13 @@ async def open_app(
                 await stack.enter_async_context(open_accounts(configuration.settings, clock, log_outages=True))
             )
         accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
+        if configuration.first_start and configuration.settings.get(_APPLICATION_INSIGHTS):
+            # Not a warning: the setting is there for Azure.
+            _log.info(
+                "The setting %s is not used: azemu sends nothing to Application Insights. To see traces of this host, "
+                "start it with --otlp and the URL of an OpenTelemetry collector.",
+                _APPLICATION_INSIGHTS,
+            )
         tracer = None
         if configuration.otlp is not None:
             from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.

@@ -226,3 +226,15 @@ async def test_without_traces_messages_have_no_trace_context(tmp_path: Path) -> 
         await ended(app, "bad2")
         text = (await app.get("/runtime/webhooks/durabletask/instances/bad2?showHistory=true")).text
         assert CALLER not in text
+
+
+async def test_application_insights_is_named_for_those_who_ask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=secret"}
+    with caplog.at_level(logging.INFO, logger="emulator"):
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, settings=settings):
+            pass
+    lines = [record for record in caplog.records if "APPLICATIONINSIGHTS" in record.getMessage()]
+    assert [record.levelno for record in lines] == [logging.INFO]
+    assert "secret" not in caplog.text
