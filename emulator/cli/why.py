@@ -43,7 +43,7 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
         if where.port is not None:
             raise
         return None
-    # Not done by itself: storage does not know the code that waits, so the answer would say less without a reason.
+    # Only if the user asks for it: storage does not show the line of code that waits, and the host knows it.
     advice = " To read the task hub without it, name its storage with --storage."
     path = host.dashboard_path("why", advice=advice)
     end = "" if command.instance_id is None else f"/{quote(command.instance_id, safe='')}"
