@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final, Literal
 
 from emulator.cli.durable_choice import HubChoice
@@ -174,7 +173,7 @@ def parse_list(words: Sequence[str]) -> ListInstances:
     return ListInstances(
         where=_choice(parser, options),
         filter=_filter(parser, options),
-        top=_number(parser, "--top", options.top),
+        top=parser.number_of("--top", options.top),
         json=options.json,
     )
 
@@ -243,7 +242,7 @@ def parse_start_instance(words: Sequence[str]) -> StartInstance:
         instance_id=options.id,
         version=options.version,
         wait=options.wait or options.timeout is not None,
-        timeout=None if options.timeout is None else float(_number(parser, "--timeout", options.timeout)),
+        timeout=None if options.timeout is None else float(parser.number_of("--timeout", options.timeout)),
         json=options.json,
     )
 
@@ -366,7 +365,7 @@ def parse_entities(words: Sequence[str]) -> ListEntities:
     return ListEntities(
         where=_choice(parser, options),
         name=options.name,
-        top=_number(parser, "--top", options.top),
+        top=parser.number_of("--top", options.top),
         json=options.json,
     )
 
@@ -421,17 +420,16 @@ def parse_delete_hub(words: Sequence[str]) -> DeleteHub:
 
 def _parser(word: str, description: str, examples: str, *, asks_host: bool = True) -> Parser:
     parser = Parser(
-        prog=f"azemu durable {word}",
+        f"azemu durable {word}",
         description=description,
         epilog=f"examples:\n{examples}" + (f"\n{_SOURCE}" if asks_host else ""),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    add = parser.add_argument_group("task hub").add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    group = parser.add_argument_group("task hub")
     if asks_host:
-        add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-        add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+        parser.add_host_options(group)
+    else:
+        parser.add_app_option(group=group)
+    add = group.add_argument
     add("--hub", "--task-hub-name", metavar="NAME", help="task hub (default: that of host.json)")
     add(
         *("--connection", "--connection-string-setting"),
@@ -443,7 +441,7 @@ def _parser(word: str, description: str, examples: str, *, asks_host: bool = Tru
         metavar="STORAGE",
         help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     return parser
 
 
@@ -519,12 +517,6 @@ def _time(parser: Parser, option: str, text: str | None, now: Callable[[], datet
     except ValueError:
         parser.error(f"{option}: '{text}' is not a time. Use {_TIME_HELP}.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _number(parser: Parser, option: str, text: str) -> int:
-    if not text.isdecimal():
-        parser.error(f"{option}: '{text}' is not a whole number.")
-    return int(text)
 
 
 def _one_of(parser: Parser, positional: str | None, named: str | None, option: str) -> str | None:

@@ -49,8 +49,14 @@ class Response:
         """Return what the body contains as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
+
+    def refusal(self) -> str | None:
+        """Return the message of an error of the dashboard's API (`{"error": {"message": …}}`); None for others."""
+        content = self.json()
+        error = content.get("error") if isinstance(content, dict) else None
+        return error.get("message") if isinstance(error, dict) else None
 
 
 class HostClient:
@@ -83,6 +89,16 @@ class HostClient:
         """The master key that requests have; None if the host does not ask for it."""
         return self._key
 
+    def dashboard_path(self, command: str, *, advice: str = "") -> str:
+        """Return the path of the dashboard, with a slash at both ends. Raises InvocationFailed if the host has none.
+
+        `command`, `advice`: for the error, the command that needs it, and what else to do.
+        """
+        if self.dashboard is None:
+            reason = f"was started with --dashboard-path none, which also ends `azemu {command}`."
+            raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
+        return f"/{self.dashboard}/"
+
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
@@ -91,12 +107,12 @@ class HostClient:
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
             response = self.get("/admin/host/status")
             status = response.json()
-            if response.status != 200 or not isinstance(status, dict) or "state" not in status:
+            if response.status != 200 or not isinstance(status, dict) or not isinstance(status.get("state"), str):
                 raise InvocationFailed(
                     f"The server at {self.origin} is not azemu. Name the port of a host with --port N."
                 )
             self.id = str(status.get("id"))
-            problems = "\n".join(status.get("errors") or ())
+            problems = "\n".join(map(str, _list(status.get("errors"))))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
                 raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
@@ -120,20 +136,25 @@ class HostClient:
     def events(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
 
-        Raises HostNotRunning, and InvocationFailed for a status other than 200.
+        Raises HostNotRunning, and InvocationFailed for a status other than 200 and an event of the type `error`.
         """
         request = urllib.request.Request(f"{self.origin}{path}")
         if self._key:
             request.add_header(_KEY_HEADER, self._key)
         try:
             with self._opener.open(request) as response:
+                is_error = False
                 for line in response:
-                    if line.startswith(b"data: "):
-                        yield json.loads(line.removeprefix(b"data: "))
+                    if line.startswith(b"event: "):
+                        is_error = line.strip() == b"event: error"
+                    elif line.startswith(b"data: "):
+                        event = json.loads(line.removeprefix(b"data: "))
+                        if is_error:
+                            raise InvocationFailed(event["error"]["message"])
+                        yield event
         except urllib.error.HTTPError as error:
             with error:
-                content = Response(error.code, error.read()).json()
-            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+                message = Response(error.code, error.read()).refusal()
             raise InvocationFailed(
                 message or f"The host at port {self.port} answered with status {error.code}."
             ) from None
@@ -162,12 +183,17 @@ class HostClient:
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, error.read(), _lower(error.headers))
-        except (OSError, ValueError) as error:
+        # HTTPException: what came is no HTTP, or ended too early.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise HostNotRunning(
                 f"No host answers at {self.origin} ({reason}). Start it with `azemu start` in the "
                 "folder of the app, or name its port with --port N."
             ) from None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _lower(headers: Message) -> dict[str, str]:

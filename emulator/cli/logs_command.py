@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, find_host
 from emulator.cli.logs_arguments import Logs
 from emulator.cli.printing import print_json
 from emulator.host.console.output import use_colour
@@ -53,10 +53,6 @@ def run_logs(command: Logs) -> int:
 
 
 def _path(host: HostClient, command: Logs, *, last: int) -> str:
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu logs`."
-        )
     query = {
         "last": str(last),
         "follow": "true" if command.follow else "",
@@ -65,7 +61,7 @@ def _path(host: HostClient, command: Logs, *, last: int) -> str:
         "level": command.level.value if command.level else "",
         "replay": "" if command.replay else "false",
     }
-    return f"/{host.dashboard}/api/logs?{urlencode({name: value for name, value in query.items() if value})}"
+    return f"{host.dashboard_path('logs')}api/logs?{urlencode({name: value for name, value in query.items() if value})}"
 
 
 def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from emulator import exit_codes
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostNotRunning, find_host
 from emulator.cli.printing import one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
@@ -43,21 +43,15 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
         if where.port is not None:
             raise
         return None
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu why`. To "
-            "read the task hub without it, name its storage with --storage."
-        )
-    return _asked(host, command.instance_id)
-
-
-def _asked(host: HostClient, instance_id: str | None) -> Mapping[str, Any]:
-    end = "" if instance_id is None else f"/{quote(instance_id, safe='')}"
-    response = host.get(f"/{host.dashboard}/api/why{end}")
+    # Not done by itself: storage does not know the code that waits, so the answer would say less without a reason.
+    advice = " To read the task hub without it, name its storage with --storage."
+    path = host.dashboard_path("why", advice=advice)
+    end = "" if command.instance_id is None else f"/{quote(command.instance_id, safe='')}"
+    response = host.get(f"{path}api/why{end}")
     members = response.json()
     if response.status != 200 or not isinstance(members, dict):
-        message = members.get("error", {}).get("message") if isinstance(members, dict) else None
-        raise RequestRefused(message or f"The host at port {host.port} answered with status {response.status}.")
+        refusal = response.refusal() or f"The host at port {host.port} answered with status {response.status}."
+        raise RequestRefused(refusal)
     return members
 
 

@@ -181,6 +181,18 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await page.get_by_text("No instance matches").wait_for()
 
 
+async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> None:
+    await visitor.app.client.start_new("approval", "short-lived")
+    await visitor.app.client.terminate("short-lived", "not needed")
+    await visitor.app.settle()
+    await visitor.open("instances/short-lived")
+    await visitor.page.get_by_text("Terminated", exact=True).wait_for()
+    await visitor.app.client.purge_instance_history("short-lived")
+    await visitor.page.get_by_text("There is no such instance").wait_for()
+    # The browser reports the 404 of the deleted instance.
+    visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
+
+
 async def test_an_entity_is_signalled(visitor: Visitor) -> None:
     await visitor.open("entities")
     page = visitor.page

@@ -48,7 +48,8 @@ function Instance({ id, query }) {
     if (!exists) return undefined;
     return follow(`${path}/changes`, {}, { onEvent: () => setVersion((old) => old + 1) });
   }, [path, exists]);
-  if (!data) {
+  // After a purge the data from before is still there.
+  if (!data || error?.status === 404) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404
       ? html`<${PageHead} title=${id} />

@@ -315,6 +315,8 @@ function PayloadSearch({ text, filter, onClose }) {
         if (event.ended) stop.current();
       },
       onState: (state, error) => {
+        // A new connection searches from the beginning.
+        if (state === "open") setFound([]);
         if (!error) return;
         stop.current();
         toast(error.message, "error");
