@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from emulator import exit_codes
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, url_segment
 from emulator.cli.printing import one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
@@ -52,7 +51,7 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
 
 
 def _asked(host: HostClient, instance_id: str | None) -> Mapping[str, Any]:
-    end = "" if instance_id is None else f"/{quote(instance_id, safe='')}"
+    end = "" if instance_id is None else f"/{url_segment(instance_id)}"
     response = host.get(f"/{host.dashboard}/api/why{end}")
     members = response.json()
     if response.status != 200 or not isinstance(members, dict):
