@@ -95,8 +95,8 @@ async def call(
 
     `instance_id`: for the message of status 410. Raises RequestRefused for a status above 299 other than 404.
     """
-    # The API decodes a path twice: management/routing.py.
-    encoded = "".join("/" + quote(quote(segment, safe=""), safe="") for segment in path)
+    # The API decodes a path twice: management/routing.py. A dot would make an id such as ".." a folder.
+    encoded = "".join("/" + quote(quote(segment, safe="").replace(".", "%2E"), safe="") for segment in path)
     headers = {"Content-Type": "application/json"} if body else {}
     headers |= {"x-ms-continuation-token": continuation} if continuation else {}
     parameters = {name: value for name, value in (query or {}).items() if value is not None}
