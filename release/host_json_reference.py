@@ -118,7 +118,10 @@ def reference() -> str:
     chapters = []
     for heading, path, options in _CHAPTERS:
         rows = "\n".join(_rows(options, path, unused))
-        chapters.append(f"## {heading}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}\n")
+        # Short keys fit into the table.
+        below = f"Keys below `{path}`:\n\n" if path else ""
+        rows = rows.replace(f"| `{path}.", "| `") if path else rows
+        chapters.append(f"## {heading}\n\n{below}| Key | Type | Default | Meaning |\n|---|---|---|---|\n{rows}\n")
     rows = "\n".join(f"| `{row.path}` | {row.reason} |" for row in UNUSED_OPTIONS)
     chapters.append(
         "## Checked, without effect\n\nA wrong value is an error as on Azure. More: [differences from Azure]("

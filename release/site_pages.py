@@ -36,6 +36,15 @@ _LINK_OR_CODE: Final = re.compile(
 )
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the samples to the navigation."""
+    assert config.nav is not None
+    [start] = [section["Start"] for section in config.nav if "Start" in section]
+    [samples] = [entry["Samples"] for entry in start if isinstance(entry, dict) and "Samples" in entry]
+    samples += [f"samples/{name}.md" for name in _SAMPLES]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     for source, page in _ADDED.items():

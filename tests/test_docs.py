@@ -72,6 +72,13 @@ def test_what_does_not_exist_is_found(line: str) -> None:
     assert len(list(_unknown_in(line))) == 1
 
 
+def test_pictures_are_shown_and_small() -> None:
+    pictures = sorted((ROOT / "docs" / "pictures").iterdir())
+    text = "\n".join(page.read_text(encoding="utf-8") for page in GUIDES)
+    assert [picture.name for picture in pictures if f"pictures/{picture.name})" not in text] == []
+    assert sum(picture.stat().st_size for picture in pictures) < 1_500_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_short)
 def test_every_target_of_make_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

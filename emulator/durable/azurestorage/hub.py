@@ -12,7 +12,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import HubNames, hub_names
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
@@ -83,11 +83,7 @@ class AzureStorageTaskHub:
         self._clock = clock
         self.account = account
         self._identity = identity
-        names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
-        )
+        names = hub_names(options)
         tracking = tracking or account
         self.names = names
         self.tracking = tracking

@@ -1,6 +1,6 @@
 // Instance: one orchestration (or entity) with its status, what it waits for, and everything that is stored of it.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
@@ -238,18 +238,21 @@ function Tab({ tab, id, path, data, version, why, query, onFork }) {
     case "comparison":
       return html`<${Comparison} path=${path} id=${id} name=${data.name} other=${query.with ?? ""} />`;
     default:
-      return html`<${LiveTimeline} id=${id} path=${path} version=${version} running=${!ended(data.status)} />`;
+      return html`<${LiveTimeline} id=${id} path=${path} version=${version} why=${ended(data.status) ? null : why} />`;
   }
 }
 
-function LiveTimeline({ id, path, version }) {
+function LiveTimeline({ id, path, version, why }) {
   const { data, error, reload } = useLive(`${path}/timeline`, {}, version);
+  const awaited = useMemo(() => (why?.causes ?? []).filter(({ event, instanceId }) => event && (!instanceId || instanceId === id)), [why, id]);
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
-  return html`<${Timeline} instanceId=${id} data=${data} />`;
+  return html`<${Timeline} instanceId=${id} data=${data} awaited=${awaited} />`;
 }
 
 function Source({ path, why }) {
-  const { data, error, reload } = useData(`${path}/source`);
+  // The wait may be in a helper of the orchestrator.
+  const places = [...new Set((why?.causes ?? []).filter(({ file, line }) => file && line).map(({ file, line }) => `${file}:${line}`))].join(",");
+  const { data, error, reload } = useData(`${path}/source`, places ? { places } : {});
   if (!data) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404 ? html`<${Empty} title="The source is not available">${error.message}</${Empty}>` : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
