@@ -10,13 +10,7 @@ from typing import Any
 from emulator.chaos.hub_snapshot import HubSnapshot, StoredInstance
 from emulator.chaos.violations import Rule, Violation
 from emulator.dotnet.json_values import json_object, json_string
-from emulator.durable.core.entities.messages import (
-    NO_TIMESTAMP,
-    OPERATION,
-    Request,
-    Timestamp,
-    read_timestamp,
-)
+from emulator.durable.core.entities.messages import NO_TIMESTAMP, Request, Timestamp, read_timestamp, request_in
 from emulator.durable.core.entities.scheduler import SchedulerState
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import EntityId, RuntimeStatus, is_entity
@@ -151,12 +145,8 @@ def operations_sent(sender: StoredInstance, entity_id: str | None = None) -> Ite
     """Yield the requests in the history of an orchestration, to one entity or to all."""
     for stored in sender.events:
         event = stored.event
-        if not isinstance(event, EventSent) or not (event.name or "").startswith(OPERATION):
+        if not isinstance(event, EventSent) or entity_id not in (None, event.instance_id):
             continue
-        if entity_id is not None and event.instance_id != entity_id:
-            continue
-        try:
-            yield Request.parse(event.input or "")
-        except ValueError:
-            # An event of another kind with this name.
-            continue
+        request = request_in(event)
+        if request is not None:
+            yield request

@@ -309,6 +309,12 @@ COMMANDS: Final = (
         run="opening:run_open",
     ),
     Command(
+        words=("report",),
+        summary="show storage requests and estimated cost of the running host",
+        parse="report_arguments:parse_report",
+        run="reporting:run_report",
+    ),
+    Command(
         words=("why",),
         summary="explain why an orchestration does not progress",
         parse="why_arguments:parse_why",

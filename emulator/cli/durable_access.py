@@ -19,7 +19,7 @@ from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import find_project_root
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.durable.tracing import hub_log
 from emulator.errors import EmulatorError
@@ -95,8 +95,8 @@ async def call(
 
     `instance_id`: for the message of status 410. Raises RequestRefused for a status above 299 other than 404.
     """
-    # The API decodes a path twice: management/routing.py.
-    encoded = "".join("/" + quote(quote(segment, safe=""), safe="") for segment in path)
+    # The API decodes a path twice: management/routing.py. A dot would make an id such as ".." a folder.
+    encoded = "".join("/" + quote(quote(segment, safe="").replace(".", "%2E"), safe="") for segment in path)
     headers = {"Content-Type": "application/json"} if body else {}
     headers |= {"x-ms-continuation-token": continuation} if continuation else {}
     parameters = {name: value for name, value in (query or {}).items() if value is not None}
@@ -271,10 +271,7 @@ def _api(durable: DurableTaskOptions, hubs: HubDirectory, configuration: Configu
 
 async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts, account: StorageAccount) -> bool:
     """Return whether the table of the hub's status rows exists."""
-    provider = durable.storage_provider
-    tracking = provider.tracking_store_connection_name
-    prefix = provider.tracking_store_name_prefix if tracking else None
-    names = HubNames(hub=durable.stored_hub_name, partition_count=provider.partition_count, tracking_prefix=prefix)
+    tracking, names = durable.storage_provider.tracking_store_connection_name, hub_names(durable)
     async for name in (accounts(tracking) if tracking else account).tables():
         # Azure ignores the case of table names.
         if name.lower() == names.instances_table.lower():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator.config.settings import find_project_root, load_settings
@@ -190,6 +191,13 @@ class HostClient:
                 f"No host answers at {self.origin} ({reason}). Start it with `azemu start` in the "
                 "folder of the app, or name its port with --port N."
             ) from None
+
+
+def url_segment(text: str) -> str:
+    """Return an id or a name as one segment of a URL's path. Raises ConfigurationError for "." and ".."."""
+    if text in (".", ".."):
+        raise ConfigurationError(f'"{text}" cannot be named here, because in a URL it means a folder.')
+    return quote(text, safe="")
 
 
 def _list(value: object) -> list[Any]:

@@ -16,6 +16,7 @@ from emulator.dashboard.api.home import home_routes
 from emulator.dashboard.api.instance import instance_routes
 from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
+from emulator.dashboard.api.report import report_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
 from emulator.dashboard.api.transfer import transfer_routes
@@ -64,6 +65,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *entities_routes(parts, hub),
         *transfer_routes(parts),
         *why_routes(parts),
+        *report_routes(parts),
     ]
 
 

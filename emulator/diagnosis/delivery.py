@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from emulator.diagnosis.facts import HostFacts, HubFacts, QueueFacts, SeenMessage
 from emulator.diagnosis.finding import Cause, Finding, Note
+from emulator.durable.azurestorage.messaging.visibility import abandoned_for
 from emulator.durable.core.identity import FunctionKind, is_entity
+from emulator.durable.engine.work_log import FailedWork
 
 # A host that polls with the longest interval of .NET receives a message within this time.
 _NORMAL_WAIT = timedelta(seconds=30)
@@ -37,7 +39,7 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
         if first is not None
         else []
     )
-    finding = nobody_reads(queue.name, hub)
+    finding = queue_without_reader(queue.name, hub)
     if finding is not None:
         return Finding(cause=finding.cause, values=finding.values, notes=[*waiting, *finding.notes])
     host, lease = hub.host, hub.leases.get(queue.name)
@@ -46,28 +48,27 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
         if first is not None and hub.now - first.inserted_at < _NORMAL_WAIT:
             values = {"queue": queue.name, "ahead": ahead_of(first, queue)}
             return Finding(cause=Cause.QUEUED, values=values, notes=waiting)
+        # A host that diagnoses the hub, and does not own the queue, may be of another app than the owner.
+        other_app = [Note(key="other-app", values={"own": host.name, "hub": hub.names.hub})] if host is not None else []
         return Finding(
             cause=Cause.OTHER_HOST,
             values={"queue": queue.name, "owner": owner or "another host", "now": hub.now},
-            notes=[*waiting, *_elsewhere(hub)],
+            notes=[*waiting, *other_app],
         )
     kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
     limit = host.limits.entities if kind is FunctionKind.ENTITY else host.limits.orchestrators
     if host.count(kind) >= limit:
-        names = sorted({work.name for work in host.running if work.kind is kind})
-        return Finding(
-            cause=Cause.ORCHESTRATOR_SLOTS,
-            values={"kind": kind.value, "limit": limit, "running": names},
-            notes=waiting,
-        )
+        values = {"kind": kind.value, "limit": limit, "running": host.names_of(kind)}
+        return Finding(cause=Cause.ORCHESTRATOR_SLOTS, values=values, notes=waiting)
     if instance_id in host.received:
         return Finding(cause=Cause.RECEIVED, values={"queue": queue.name}, notes=waiting)
     if first is not None and first.is_hidden(hub.now):
-        return Finding(cause=Cause.HIDDEN, values=_hidden_values(first, "the message"), notes=waiting)
+        values = {"what": "the message", "until": first.visible_at, "count": first.dequeue_count}
+        return Finding(cause=Cause.HIDDEN, values=values, notes=waiting)
     return Finding(cause=Cause.QUEUED, values={"queue": queue.name, "ahead": ahead_of(first, queue)}, notes=waiting)
 
 
-def nobody_reads(queue: str, hub: HubFacts) -> Finding | None:
+def queue_without_reader(queue: str, hub: HubFacts) -> Finding | None:
     """Return the finding if no host reads a control queue at present."""
     lease, host = hub.leases.get(queue), hub.host
     if not hub.has_host and host is not None and host.load_errors:
@@ -96,12 +97,6 @@ def load_error(host: HostFacts) -> str:
 def no_host_note(hub: HubFacts) -> Sequence[Note]:
     """Return a note if no host works on the hub: what the instance waits for will not be noticed."""
     return () if hub.has_host else (Note(key="no-host", values={"hub": hub.names.hub}),)
-
-
-def _elsewhere(hub: HubFacts) -> Sequence[Note]:
-    if hub.host is None:
-        return ()
-    return [Note(key="other-app", values={"own": hub.host.name, "hub": hub.names.hub})]
 
 
 def ahead_of(message: SeenMessage | None, queue: QueueFacts) -> int:
@@ -151,5 +146,20 @@ def missing_message(what: str, queues: Sequence[QueueFacts], hub: HubFacts) -> F
     return lost(what, hub)
 
 
-def _hidden_values(message: SeenMessage, what: str) -> dict[str, object]:
-    return {"what": what, "until": message.visible_at, "count": message.dequeue_count}
+def undelivered_or_lost(what: str, instance_id: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding:
+    """Return why a message that must be in one of these queues does not arrive at an instance. `what`: see `lost`."""
+    # A message that nothing can bring back is worse than a queue without a host, which the next start ends.
+    queue = hub.control_queue(instance_id).name
+    return missing_message(what, queues, hub) or queue_without_reader(queue, hub) or undelivered(instance_id, hub)
+
+
+def failed_values(failed: FailedWork, hub: HubFacts) -> dict[str, object]:
+    """Return what the texts need about a work item that could not be completed."""
+    return {
+        "name": failed.name,
+        "attempts": failed.attempts,
+        # Reasons may have a stack behind the first line.
+        "reason": failed.reason.partition("\n")[0],
+        "retry": failed.at + abandoned_for(failed.attempts),
+        "now": hub.now,
+    }

@@ -21,7 +21,7 @@ from emulator.diagnosis.lease_reader import read_leases
 from emulator.diagnosis.queue_reader import control_queue_count, read_queues
 from emulator.diagnosis.waits import lock_holder, needed_instances
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.core.identity import is_entity
 from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
@@ -64,18 +64,12 @@ class Diagnosis:
         host: RunningHost | None = None,
         may_lose_writes: bool = False,
     ) -> None:
-        self._options = options
         self._account = account
         self._tracking = tracking or account
         self._clock = clock
         self._host = host
         self._may_lose_writes = may_lose_writes
-        provider = options.storage_provider
-        self._names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
-        )
+        self._names = hub_names(options)
         self._large = LargePayloads(
             self._tracking.container(self._names.large_message_container),
             clock,

@@ -24,7 +24,6 @@ class SeenMessage:
 
     id: str
     target: str | None = None
-    execution_id: str | None = None
     event: HistoryEvent | None = None
     problem: str = ""
     inserted_at: Instant
@@ -110,6 +109,10 @@ class HostFacts:
     def count(self, kind: FunctionKind) -> int:
         """Return how many functions of this kind run here."""
         return sum(work.kind is kind for work in self.running)
+
+    def names_of(self, kind: FunctionKind) -> Sequence[str]:
+        """Return the names of the functions of this kind that run here, each once."""
+        return sorted({work.name for work in self.running if work.kind is kind})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,16 +10,10 @@ from emulator.diagnosis.facts import HostFacts, InstanceFacts, Limits, Position
 from emulator.diagnosis.positions import Trace, position_of
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.work_log import WorkKey
-from emulator.extensions.durable.functions import name_of
+from emulator.extensions.durable.functions import TRIGGERS, find_function, name_of
 from emulator.extensions.durable.services import DurableServices
 from emulator.host.host import Host
 from emulator.worker.yields import Place
-
-_TRIGGERS = {
-    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
-    "activitytrigger": FunctionKind.ACTIVITY,
-    "entitytrigger": FunctionKind.ENTITY,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,34 +64,26 @@ class RunningHost:
 
     async def position(self, facts: InstanceFacts) -> Position | None:
         """Return where the code of an instance waits; None if this host does not have its orchestrator."""
-        services, function = self.services, self._function_of(FunctionKind.ORCHESTRATOR, facts.name)
+        services = self.services
+        function = find_function(self.host.catalog.functions, FunctionKind.ORCHESTRATOR, facts.name)
         if services is None or function is None:
             return None
         # A function that blocks would block the replay, too.
         if services.work_log.running_of(WorkKey(facts.instance_id)) is not None:
             return None
         interval = services.options.http_settings.default_async_request_sleep_time
-        position = await position_of(facts, self.trace, function, http_poll_interval=interval)
+        position = await position_of(facts, self.trace, function.name, http_poll_interval=interval)
         return self._relative(position)
 
     def _places(self, kind: FunctionKind, name: str) -> Sequence[str]:
-        function = self._function_of(kind, name)
-        return () if function is None else self.places(function)
-
-    def _function_of(self, kind: FunctionKind, name: str) -> str | None:
-        """Return the name of the function that orchestrations and clients call `name`."""
-        for function in self.host.catalog.functions:
-            if _TRIGGERS.get(function.trigger.type.lower()) is not kind:
-                continue
-            if name_of(kind, function.name, function.trigger).lower() == name.lower():
-                return function.name
-        return None
+        function = find_function(self.host.catalog.functions, kind, name)
+        return () if function is None else self.places(function.name)
 
     def _switched_off(self) -> Mapping[str, str]:
         """Return the durable functions that the app declares and that do not run, and why."""
         off: dict[str, str] = {}
         for function in self.host.catalog.functions:
-            kind = _TRIGGERS.get(function.trigger.type.lower())
+            kind = TRIGGERS.get(function.trigger.type.lower())
             if kind is not None and function.disabled:
                 off[name_of(kind, function.name, function.trigger).lower()] = (
                     f"it is disabled (app setting AzureWebJobs.{function.name}.Disabled)"

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from emulator.diagnosis import delivery, waits
 from emulator.diagnosis.facts import HubFacts, InstanceFacts, SeenMessage
-from emulator.diagnosis.finding import Cause, Finding, Note
-from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for
+from emulator.diagnosis.finding import Cause, Finding, Note, notes_of_places
+from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT
 from emulator.durable.core.events import ExecutionStarted, ExecutionSuspended, OrchestratorStarted, TimerFired
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus, is_entity
-from emulator.durable.engine.work_log import FailedWork, WorkKey
+from emulator.durable.engine.work_log import WorkKey
 from emulator.instant import Instant
 
 # An episode of this length is no longer normal: orchestrators only decide, activities work.
@@ -31,7 +31,7 @@ def explain(instance_id: str, hub: HubFacts, instances: Mapping[str, InstanceFac
     return (
         _missing(facts, hub)
         or _ended(facts, hub)
-        or _unreadable(facts)
+        or (Finding(cause=Cause.UNREADABLE_HISTORY, values={"reason": facts.unreadable}) if facts.unreadable else None)
         or _episode(facts, hub)
         or _suspended(facts)
         or _undelivered(facts, hub)
@@ -64,7 +64,7 @@ def _ended(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     output = status.output or ""
     return _unknown_function(output, hub) or Finding(
         cause=Cause.NON_DETERMINISTIC if _NON_DETERMINISTIC in output else Cause.FAILED,
-        values={"at": at, "reason": output.partition("\n")[0] or "no reason"},
+        values={"at": at, "reason": output.partition("\n")[0].strip() or "no reason"},
     )
 
 
@@ -95,12 +95,6 @@ def _unknown_function(reason: str, hub: HubFacts) -> Finding | None:
     )
 
 
-def _unreadable(facts: InstanceFacts) -> Finding | None:
-    if not facts.unreadable:
-        return None
-    return Finding(cause=Cause.UNREADABLE_HISTORY, values={"reason": facts.unreadable})
-
-
 # Episodes ----------------------------------------------------------------------------------------------------
 
 
@@ -112,30 +106,14 @@ def _episode(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     running = host.running_of(key)
     if running is not None and (hub.now - running.since).total_seconds() >= _LONG_EPISODE_SECONDS:
         values = {"name": running.name, "since": running.since, "now": hub.now}
-        return Finding(
-            cause=Cause.BLOCKED,
-            values=values,
-            notes=[Note(key="at", values={"place": place}) for place in host.places.get(running.name.lower(), ())],
-        )
+        notes = notes_of_places(host.places.get(running.name.lower(), ()))
+        return Finding(cause=Cause.BLOCKED, values=values, notes=notes)
     failed = host.failed.get(key)
     if failed is not None:
         if host.load_errors:
             return Finding(cause=Cause.APP_BROKEN, values={"reason": delivery.load_error(host)})
-        return _failed_episode(failed, hub)
+        return Finding(cause=Cause.EPISODE_FAILS, values=delivery.failed_values(failed, hub))
     return None
-
-
-def _failed_episode(failed: FailedWork, hub: HubFacts) -> Finding:
-    return Finding(
-        cause=Cause.EPISODE_FAILS,
-        values={
-            "name": failed.name,
-            "attempts": failed.attempts,
-            "reason": failed.reason.partition("\n")[0],
-            "retry": failed.at + abandoned_for(failed.attempts),
-            "now": hub.now,
-        },
-    )
 
 
 def _suspended(facts: InstanceFacts) -> Finding | None:
@@ -172,10 +150,8 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
         )
     if not facts.events:
         return _unstarted(facts, hub, messages)
-    due = [message for message in messages if _is_due(message, hub.now)]
-    if due:
-        return delivery.undelivered(facts.instance_id, hub)
-    return None
+    is_late = any(_is_due(message, hub.now) for message in messages)
+    return delivery.undelivered(facts.instance_id, hub) if is_late else None
 
 
 def _unstarted(facts: InstanceFacts, hub: HubFacts, messages: Sequence[SeenMessage]) -> Finding:

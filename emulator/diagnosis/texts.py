@@ -29,7 +29,7 @@ _P, _W, _R, _E = Severity.PROBLEM, Severity.WAITING, Severity.WORKING, Severity.
 TEXTS: Mapping[Cause, Text] = {
     Cause.EVENT_NOT_RAISED: Text(
         _W,
-        "The code waits for an external event that nobody has raised.",
+        "The code waits for an external event that was never raised.",
         "waits for {event}{at_line}, which was never raised",
         "Raise it: {raise_command}",
     ),
@@ -37,7 +37,7 @@ TEXTS: Mapping[Cause, Text] = {
         _P,
         "An event with a similar name was raised. The Python SDK compares names exactly, letter case included.",
         'waits for the event "{name}"{at_line}, but the event was raised as "{raised}" at {at}',
-        'Raise it again under the name "{name}": {raise_command} Then correct the sender, or the name in the code.',
+        'Correct the sender, or the name in the code, and raise it again under the name "{name}": {raise_command}',
     ),
     Cause.TIMER: Text(_W, "A durable timer is not due yet.", "waits for a timer{at_line} that is due {in_due} ({due})"),
     Cause.SCHEDULED_START: Text(
@@ -63,7 +63,7 @@ TEXTS: Mapping[Cause, Text] = {
     ),
     Cause.SUSPENDED: Text(
         _W,
-        "Somebody has suspended the instance.",
+        "The instance was suspended.",
         "is suspended since {since} (reason: {reason})",
         "Resume it: azemu durable resume {id}",
     ),
@@ -262,7 +262,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.FAILED: Text(
         _E, "The instance has failed.", "failed at {at}: {reason}", "Correct the cause, and rewind or restart it."
     ),
-    Cause.TERMINATED: Text(_E, "Somebody has terminated the instance.", "was terminated at {at} (reason: {reason})"),
+    Cause.TERMINATED: Text(_E, "The instance was terminated.", "was terminated at {at} (reason: {reason})"),
     Cause.NOT_FOUND: Text(
         _E,
         "There is no such instance.",

@@ -47,7 +47,7 @@ from emulator.durable.core.replay.program import replay as replay_answer
 from emulator.durable.executor import OrchestratorRequest
 from emulator.environment import PROCESS
 from emulator.errors import EmulatorError
-from emulator.extensions.durable.functions import DurableFunctions, name_of
+from emulator.extensions.durable.functions import TRIGGERS, DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
 from emulator.histories.document import UnreadableHistory
 from emulator.histories.reading import History, Recorded, read_histories
@@ -61,11 +61,6 @@ from emulator.worker.port import Returned
 from emulator.worker.user_functions import orchestrator_function
 from emulator.worker.yields import Place, Yields
 
-_KINDS = {
-    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
-    "activitytrigger": FunctionKind.ACTIVITY,
-    "entitytrigger": FunctionKind.ENTITY,
-}
 # The default of host.json (httpSettings.defaultAsyncRequestSleepTimeMilliseconds).
 _HTTP_POLL_INTERVAL = timedelta(seconds=30)
 
@@ -266,7 +261,7 @@ class _Orchestrator:
         orchestrator = None
         for function in functions:
             trigger = next(binding for binding in function.metadata.bindings if binding.is_trigger)
-            kind = _KINDS.get(trigger.type.lower())
+            kind = TRIGGERS.get(trigger.type.lower())
             if kind is None:
                 continue
             name = name_of(kind, function.metadata.name, trigger)

@@ -193,6 +193,39 @@ async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> Non
     visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
 
 
+async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visitor: Visitor) -> None:
+    app, page = visitor.app, visitor.page
+    await app.client.start_new("approval", "to-fork")
+    await app.run_until_idle()
+    await app.client.raise_event("to-fork", "decision", {"by": "ada"})
+    await app.wait("to-fork")
+    await visitor.open("instances/to-fork?tab=history")
+    await page.get_by_role("table", name="History").get_by_text("EventRaised").click()
+    await page.get_by_role("button", name="Fork from here").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_text("azemu history fork to-fork --at").wait_for(state="attached")
+    assert await dialog.get_by_label("Input (JSON)").input_value() == '{"by": "ada"}'
+    await dialog.get_by_label("Input (JSON)").fill('{"by": "bob"}')
+    await dialog.get_by_label("Instance id").fill("forked")
+    await visitor.picture("instance-fork")
+    await dialog.get_by_role("button", name="Fork", exact=True).click()
+    await page.get_by_role("heading", name="forked").wait_for()
+    await page.get_by_role("link", name="to-fork").first.wait_for()
+    # The SDK gives the events of its own client to an orchestrator as JSON texts.
+    assert (await app.wait("forked")).output == '{"by": "bob"}'
+    assert (await app.wait("to-fork")).output == '{"by": "ada"}'
+
+    await page.get_by_role("button", name="Export, replay").click()
+    await dialog.get_by_role("button", name="Replay", exact=True).click()
+    # The replay is a process of its own.
+    await dialog.get_by_text("The code follows the history: 2 episodes agree.").wait_for(timeout=60_000)
+    await dialog.get_by_role("button", name="Make a test").click()
+    async with page.expect_download() as download:
+        await dialog.get_by_role("button", name="tests/test_forked.py").click()
+    assert (await download.value).suggested_filename == "test_forked.py"
+    await visitor.picture("instance-replay")
+
+
 async def test_an_entity_is_signalled(visitor: Visitor) -> None:
     await visitor.open("entities")
     page = visitor.page

@@ -31,12 +31,20 @@ from emulator.instant import Instant
 from emulator.logs import get_logger
 from emulator.polling.message_listener import put_creating
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
-from emulator.storage.port import ZERO, Int64, NotFound, PopReceiptMismatch, Queue, QueueMessage, StorageAccount
+from emulator.storage.port import (
+    MAX_MESSAGES,
+    ZERO,
+    Int64,
+    NotFound,
+    PopReceiptMismatch,
+    Queue,
+    QueueMessage,
+    StorageAccount,
+)
 from emulator.worker.port import member_of
 
 _log = get_logger(__name__)
 
-_PEEKED: Final = 32
 # Long enough to look for a message among those received, short enough if this process ends meanwhile.
 _LOCK: Final = timedelta(seconds=30)
 _MAX_NAMES: Final = 1000
@@ -146,7 +154,7 @@ class _Queues:
     async def messages(self, call: HttpCall) -> web.Response:
         account, _ = _account(self._parts, call)
         queue = account.queue(call.values["name"].lower())
-        messages, count = await queue.peek(limit=_PEEKED), await queue.count()
+        messages, count = await queue.peek(limit=MAX_MESSAGES), await queue.count()
         return json_response(
             {
                 "messages": [_message(message, self._encoding) for message in messages],
@@ -219,7 +227,7 @@ async def _received(queue: Queue, message_id: str) -> QueueMessage:
 
     Messages before it in the queue are received, too, and made visible again; their dequeue counts have grown then.
     """
-    peeked = [message.id for message in await queue.peek(limit=_PEEKED)]
+    peeked = [message.id for message in await queue.peek(limit=MAX_MESSAGES)]
     received: Sequence[QueueMessage] = ()
     if message_id in peeked:
         received = await queue.get(limit=peeked.index(message_id) + 1, hide_for=_LOCK)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.names import HubNames, escape_key
+from emulator.durable.azurestorage.names import escape_key, hub_names
 from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.core.events import HistoryEvent
@@ -30,11 +30,7 @@ class HubReader:
 
     def __init__(self, options: DurableTaskOptions, account: StorageAccount, clock: Clock) -> None:
         provider = options.storage_provider
-        names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if provider.tracking_store_connection_name else None,
-        )
+        names = hub_names(options)
         large = LargePayloads(
             account.container(names.large_message_container), clock, new_id, max_bytes=options.max_payload_bytes
         )

@@ -9,7 +9,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emulator.dashboard.durable.timeline import entity_request, is_failed_response
+from emulator.dashboard.durable.timeline import is_failed_response
+from emulator.durable.core.entities.messages import request_in
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -156,7 +157,7 @@ class _Reading:
     def _send(self, index: int, event: EventSent) -> None:
         role = Role.ENTITY if is_entity(event.instance_id) else Role.INSTANCE
         receiver = self._lifeline(role, event.instance_id, event.instance_id)
-        request = entity_request(event)
+        request = request_in(event)
         if request is None:
             self._to(index, event, receiver, event.name or "event", Style.ONE_WAY)
         elif request.is_lock_request:

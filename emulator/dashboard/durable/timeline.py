@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emulator.dotnet.json_values import lenient_object
-from emulator.durable.core.entities.messages import OPERATION, RELEASE, Release, Request
+from emulator.durable.core.entities.messages import RELEASE, Release, request_in
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -292,7 +292,7 @@ class _Reading:
         if event.name == RELEASE and is_entity(event.instance_id):
             self._release(event)
             return
-        request = entity_request(event)
+        request = request_in(event)
         kind, name = Kind.SIGNAL, event.name or ""
         if request is not None:
             name = request.operation or "lock"
@@ -336,17 +336,6 @@ def _end(attempt: Attempt, at: Instant, index: int, seen_at: Instant, outcome: O
     attempt.ended_index = index
     attempt.seen_at = max(seen_at, attempt.ended_at)
     attempt.outcome = outcome
-
-
-def entity_request(event: EventSent) -> Request | None:
-    """Return the entity operation or lock request that an event carries; None for other events."""
-    name = event.name or ""
-    if not is_entity(event.instance_id) or not (name == OPERATION or name.startswith(f"{OPERATION}@")):
-        return None
-    try:
-        return Request.parse(event.input or "")
-    except ValueError:
-        return None
 
 
 def is_failed_response(text: str | None) -> bool:

@@ -12,7 +12,7 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import HubNames, hub_names
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
@@ -83,11 +83,7 @@ class AzureStorageTaskHub:
         self._clock = clock
         self.account = account
         self._identity = identity
-        names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
-        )
+        names = hub_names(options)
         tracking = tracking or account
         self.names = names
         self.tracking = tracking
@@ -254,7 +250,11 @@ class AzureStorageTaskHub:
         await self._instances.repair(stored, self._history, custom_status)
         # Last: a result that arrives before the history that asks for it would be early, or dropped.
         for message in messages:
-            await self._sender.send(message, sender=instance, episode=stored.episodes)
+            if message.target.execution_id is None:
+                await self._sender.send(message)
+            else:
+                # Results of actions: the envelopes of those that the execution has sent itself.
+                await self._sender.send(message, sender=instance, episode=stored.episodes)
 
     async def send(self, message: TaskMessage) -> None:
         """See `TaskHub`."""

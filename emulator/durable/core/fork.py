@@ -252,7 +252,7 @@ def _continued(
     history = [started if isinstance(event, ExecutionStarted) else event for event in history]
     messages = [replace(message, event=_with_ids(message.event, ids, request.instance)) for message in waits.messages]
     if not past:
-        messages.insert(0, TaskMessage(replace(started, timestamp=request.now), request.instance))
+        messages.insert(0, TaskMessage(replace(started, timestamp=request.now, is_played=False), request.instance))
     elif undone or all(isinstance(message.event, TimerFired) for message in messages):
         wake = GenericEvent(timestamp=request.now, data=f"Forked from {source.instance.instance_id}")
         messages.append(TaskMessage(wake, OrchestrationInstance(request.instance.instance_id, None)))

@@ -255,14 +255,14 @@ const COLUMNS = [
     title: "Instance",
     render: ({ instanceId, parent }) =>
       html`<div class="instance-id">
-        <a class="mono" href=${address(["instances", instanceId])}>${instanceId}</a>
-        ${parent && html`<div class="muted parent">part of <a href=${address(["instances", parent])}>${parent}</a></div>`}
+        <a class="mono ellipsis" title=${instanceId} href=${address(["instances", instanceId])}>${instanceId}</a>
+        ${parent && html`<div class="muted parent ellipsis">part of <a title=${parent} href=${address(["instances", parent])}>${parent}</a></div>`}
       </div>`,
   },
   { key: "name", title: "Orchestrator" },
   { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
-  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<${HostTime} time=${createdAt} now=${now} />` },
-  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<${HostTime} time=${updatedAt} now=${now} />` },
+  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<span class="nowrap"><${HostTime} time=${createdAt} now=${now} /></span>` },
+  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<span class="nowrap"><${HostTime} time=${updatedAt} now=${now} /></span>` },
   {
     key: "duration",
     title: "Duration",
