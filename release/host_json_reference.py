@@ -56,6 +56,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "watchDirectories": "folders whose changes restart the host, besides the code",
     "watchFiles": "files whose changes restart the host",
     "fileWatchingEnabled": "restart the host after changes of files",
+    "telemetryMode": "`OpenTelemetry`: send traces to the collector that the settings name",
     "singleton.lockPeriod": "lease of the lock of a singleton",
     "singleton.listenerLockPeriod": "lease of the lock of a listener, such as that of a timer",
     "extensionBundle.id": "read for checks and the admin API; nothing is downloaded",

@@ -24,7 +24,10 @@ _IN_STYLES: Final = re.compile(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)
 def main() -> None:
     # The theme would advertise another program.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--quiet"], cwd=ROOT, env=environment, check=True)
+    # Without --quiet, which would also hide warnings from `strict`.
+    built = subprocess.run([sys.executable, "-m", "mkdocs", "build"], cwd=ROOT, env=environment, check=False)
+    if built.returncode != 0:
+        sys.exit(built.returncode)  # MkDocs has printed the reasons.
     foreign = [
         f"{file.relative_to(SITE)}: {address}"
         for file in sorted(SITE.rglob("*"))

@@ -66,7 +66,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         found = _page_of(path, known)
         if found is None:
-            return match["text"]
+            # MkDocs reports links that lead nowhere.
+            return match["text"] if (ROOT / path).exists() else match[0]
         address = posixpath.relpath(found, posixpath.dirname(name))
         return f"{match['image']}[{match['text']}]({address}{match['anchor'] or ''})"
 

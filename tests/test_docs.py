@@ -72,6 +72,12 @@ def test_what_does_not_exist_is_found(line: str) -> None:
     assert len(list(_unknown_in(line))) == 1
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in GUIDES]
+    assert [page for page in pages if not re.search(rf"[:-] {re.escape(page)}$", navigation, re.MULTILINE)] == []
+
+
 def test_pictures_are_shown_and_small() -> None:
     pictures = sorted((ROOT / "docs" / "pictures").iterdir())
     text = "\n".join(page.read_text(encoding="utf-8") for page in GUIDES)

@@ -38,8 +38,7 @@ def parse_report(words: Sequence[str]) -> Report:
         epilog=_EXAMPLES,
     )
     parser.add_host_options()
-    add = parser.add_argument
-    add("--memory", metavar="MB", help="assumed memory of an execution on Azure (default: 256)")
+    parser.add_argument("--memory", metavar="MB", help="assumed memory of an execution on Azure (default: 256)")
     parser.add_json_option()
     options = parser.parse(words)
     memory = options.memory
