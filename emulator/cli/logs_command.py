@@ -43,6 +43,7 @@ def run_logs(command: Logs) -> int:
                 if line["time"] > before:
                     _print([line], as_json=command.json)
                     shown = line["time"]
+        # After a reconnection all lines are wanted that were not shown yet, not only the last ones.
         last, before = _LAST_OF_ALL, shown
         try:
             time.sleep(_PAUSE_SECONDS)

@@ -123,6 +123,7 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Remove the line, so that something else can be printed."""
+        # Spaces instead of an escape sequence, which older consoles of Windows would show.
         if self._width:
             with suppress(OSError):
                 sys.stderr.write(f"\r{'':{self._width}}\r")

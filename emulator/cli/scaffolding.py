@@ -40,6 +40,7 @@ def run_init(options: Init) -> int:
     quote = '"' if " " in str(options.folder) else ""
     steps = [] if folder == Path.cwd() else [f"cd {quote}{options.folder}{quote}"]
     steps += ["azemu start"]
+    # The app has tests, but azemu does not depend on pytest.
     steps += ["python -m pip install pytest"] if importlib.util.find_spec("pytest") is None else []
     steps += ["python -m pytest"]
     if options.as_json:

@@ -29,6 +29,7 @@ def run_why(command: Why) -> int:
         _print_all(members)
     else:
         _print_one(members)
+    # For scripts: a misspelled id is an error, an instance that waits is none.
     return exit_codes.FAILED if members.get("cause") == "does-not-exist" else exit_codes.OK
 
 
@@ -88,4 +89,5 @@ def _print_all(members: Mapping[str, Any]) -> None:
 
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
+        # Names and reasons come from the app, and may contain control characters.
         sys.stdout.write(f"{one_line(line)}\n")

@@ -111,6 +111,7 @@ class Dashboard:
             response = await route.handler(HttpCall(request=call.request, path=call.path, values=values))
         except ApiError as error:
             response = error_response(error.status, str(error))
+        # The web server answers these itself, and closes the connection.
         except (BodyTooLarge, BodyBroken):
             raise
         except (StorageUnavailable, StorageUnreachable) as error:
@@ -121,6 +122,7 @@ class Dashboard:
             response = error_response(400, str(error))
         except EmulatorError as error:
             response = error_response(500, str(error))
+        # A defect of the dashboard must not look like one of the app, nor end the host.
         except Exception as error:
             _log.exception("The dashboard's %s failed.", route.name)
             response = error_response(500, f"{type(error).__name__}: {error}")

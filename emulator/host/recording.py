@@ -108,8 +108,10 @@ class Recording:
         self._host_thread = threading.get_ident()
         self._lines: deque[Line] = deque()
         self._characters = 0
+        # Apart from the others, so that a log with many lines does not displace its errors.
         self._errors: deque[Line] = deque(maxlen=_MAX_ERRORS)
         self._last_seq = 0
+        # Of the lines only. Invocations begin and end on the host's loop.
         self._lock = threading.Lock()
         self._counts: dict[str, RunCounts] = {}
         # By invocation id. All attempts of an event have the same id, but run one after the other.

@@ -37,7 +37,7 @@ class HostRecord:
 def recorded_host(configuration: Configuration, *, port: int, started_at: datetime) -> Iterator[None]:
     """Record a host while entered. `port`: the bound port."""
     root = configuration.root
-    path = _file(root, port)
+    path = root / PORTS_FOLDER / f"{port}.json"
     content = {
         "port": port,
         "address": configuration.address,
@@ -83,7 +83,3 @@ def reachable_name(address: str) -> str:
     if address in (LOCALHOST, "0.0.0.0", "::"):
         return LOCALHOST
     return f"[{address}]" if ":" in address else address
-
-
-def _file(root: Path, port: int) -> Path:
-    return root / PORTS_FOLDER / f"{port}.json"

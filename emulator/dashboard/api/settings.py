@@ -141,6 +141,7 @@ def _app_settings(parts: DashboardParts) -> Iterator[Mapping[str, Any]]:
     referenced = {name.lower() for name in _referenced(parts)}
     for name, value in sorted(settings.items(), key=lambda item: item[0].lower()):
         lower = name.lower()
+        # An environment has many variables that have nothing to do with the app.
         if not (lower in file or lower in referenced or lower.startswith(_PREFIXES) or name in settings.exported):
             continue
         if file.get(lower) == value and name in settings.exported:
@@ -162,6 +163,7 @@ def _app_settings(parts: DashboardParts) -> Iterator[Mapping[str, Any]]:
 
 def is_secret(name: str, value: str) -> bool:
     """Return whether the value of a setting should not be shown."""
+    # Such values are harmless, whatever the name suggests.
     if _PLAIN_VALUE.fullmatch(value):
         return False
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))

@@ -186,7 +186,10 @@ class _Reading:
         result = self._result
         match event:
             case OrchestratorStarted(timestamp=at):
-                self._begin_episode(at)
+                result.episodes += 1
+                self._episode = at
+                # A pause before a retry is created, and its end is received, within one episode.
+                self._failed, self._fired = [], []
             case OrchestratorCompleted(timestamp=at):
                 result.runs.append(Span(self._episode, max(at, self._episode)))
             case ExecutionStarted():
@@ -222,12 +225,6 @@ class _Reading:
     def _append(self, row: Row) -> Row:
         self._result.rows.append(row)
         return row
-
-    def _begin_episode(self, at: Instant) -> None:
-        self._episode = at
-        self._result.episodes += 1
-        self._failed = []
-        self._fired = []
 
     def _end_suspension(self, at: Instant) -> None:
         spans = self._result.suspended

@@ -6,7 +6,6 @@ import { clockTime, count, duration } from "../format.js";
 import { address } from "../router.js";
 import { Button, Empty, ErrorBox, Facts, Loading } from "../components/basics.js";
 import { Table } from "../components/table.js";
-import { attempt } from "../components/toast.js";
 import { Payload, preview } from "./payloads.js";
 
 const PART = 200;
@@ -79,7 +78,7 @@ export function History({ path, version }) {
           },
           { key: "type", title: "Event", render: ({ type }) => html`<span class=${`event-type ${toneOf(type)}`}>${type}</span>` },
           { key: "subject", title: "Name", render: (event) => html`<${Subject} event=${event} />` },
-          { key: "took", title: "Took", align: "right", render: ({ took }) => (took === null ? "" : html`<span class="nowrap">${duration(took)}</span>`) },
+          { key: "tookMs", title: "Took", align: "right", render: ({ tookMs }) => (tookMs === null ? "" : html`<span class="nowrap">${duration(tookMs)}</span>`) },
           {
             key: "payload",
             title: "Payload",
