@@ -2,8 +2,8 @@
 
 A private function counts as used once if its name occurs in one place of its module beside its definition. A comment
 line is a line that holds a comment token. `--all` prints a line per package, `-v` the private functions with one use.
-Without a path, all of `emulator` is counted. If it misses a limit (those of CONTRIBUTING.md), the exit code is 1 and the
-packages that miss it are printed.
+Without a path, all of `emulator` is counted. If it misses a limit (those of CONTRIBUTING.md), the exit code is 1 and
+the packages that miss it are printed.
 """
 
 from __future__ import annotations

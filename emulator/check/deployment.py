@@ -64,6 +64,7 @@ def deployed_files(root: Path, ignored: IgnoreFile) -> Iterator[Path]:
                     # Virtual environments may have any name.
                     waiting += [] if (entry / "pyvenv.cfg").is_file() else [entry]
                 elif entry.suffix in _TEXT_FILES or entry.name.startswith(".env"):
+                    # A folder of data must not make the check slow.
                     count += 1
                     yield entry
         if count > _MAX_FILES:

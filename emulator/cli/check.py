@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import threading
-from pathlib import Path
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -41,7 +40,13 @@ def run_check(command: Check) -> int:
     else:
         sys.stdout.write(text_report(report, colour=use_colour(sys.stdout, os.environ)))
     if command.sarif is not None:
-        _write(command.sarif, json.dumps(sarif_report(report), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(sarif_report(report), indent=2, ensure_ascii=False) + "\n"
+        try:
+            command.sarif.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"--sarif {command.sarif}: the file cannot be written: {error.strerror}."
+            ) from error
     failed = report.count(Level.ERROR) or (command.strict and report.count(Level.WARNING))
     code = exit_codes.FAILED if failed else exit_codes.OK
     # Python would wait at its end for threads that the app has started when it was imported.
@@ -49,10 +54,3 @@ def run_check(command: Check) -> int:
         sys.stdout.flush()
         exit_after(_THREADS_END_SECONDS, code)
     return code
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"--sarif {path}: the file cannot be written: {error.strerror}.") from error

@@ -39,7 +39,7 @@ def run_logs(command: Logs) -> int:
         # The connection ends when the host stops or restarts.
         with suppress(HostNotRunning):
             for line in host.events(_path(host, command, last=last)):
-                # A restarted host process numbers its lines anew, so that only their times tell which ones are new.
+                # A restarted host process numbers its lines from 1, so that only their times tell which ones are new.
                 if line["time"] > before:
                     _print([line], as_json=command.json)
                     shown = line["time"]

@@ -133,6 +133,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Show a text instead of the last one."""
         now = time.monotonic()
+        # A fast command shows nothing, and a log file has no line that is overwritten.
         if not self._is_terminal or now < self._next:
             return
         self._next = now + _PROGRESS_SECONDS

@@ -125,37 +125,26 @@ def poison(message: SeenMessage, queue: str, hub: HubFacts) -> Finding:
     )
 
 
-def unreadable_in(queue: QueueFacts) -> SeenMessage | None:
-    """Return a message of the queue that cannot be read."""
-    return next((message for message in queue.messages if message.problem), None)
-
-
-def unreadable(message: SeenMessage, queue: str) -> Finding:
-    """Return the finding for a message that cannot be read, and that may be the one that is missing."""
-    values = {"id": message.id, "queue": queue, "count": message.dequeue_count, "problem": message.problem}
-    return Finding(cause=Cause.UNREADABLE_MESSAGE, values=values)
-
-
-def lost(what: str, hub: HubFacts) -> Finding:
-    """Return the finding for a message that is in no queue. `what`: such as "the message of activity charge"."""
-    # `work.repairing` sends such messages again, on storage that may lose writes and only in a running host.
-    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
-
-
 def missing_message(what: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding | None:
-    """Return the finding if a message is in none of these queues; None: a hidden message may be it."""
+    """Return the finding if a message is in none of these queues; None: a hidden message may be it.
+
+    `what`: such as "the message of the activity charge".
+    """
     # A message that the store does not show may be hidden, and must not be called lost.
     if not all(queue.is_complete for queue in queues):
         return None
     for queue in queues:
-        broken = unreadable_in(queue)
-        if broken is not None:
-            return unreadable(broken, queue.name)
-    return lost(what, hub)
+        for message in queue.messages:
+            # A message that cannot be read may be the one that is missing.
+            if message.problem:
+                values = {"id": message.id, "queue": queue.name, "count": message.dequeue_count}
+                return Finding(cause=Cause.UNREADABLE_MESSAGE, values={**values, "problem": message.problem})
+    # `work.repairing` sends such messages again, on storage that may lose writes and only in a running host.
+    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
 
 
 def undelivered_or_lost(what: str, instance_id: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding:
-    """Return why a message that must be in one of these queues does not arrive at an instance. `what`: see `lost`."""
+    """Return why a message that must be in one of these queues does not arrive. `what`: see `missing_message`."""
     # A message that nothing can bring back is worse than a queue without a host, which the next start ends.
     queue = hub.control_queue(instance_id).name
     return missing_message(what, queues, hub) or queue_without_reader(queue, hub) or undelivered(instance_id, hub)

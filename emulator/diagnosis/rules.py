@@ -7,7 +7,7 @@ messages that wait for a host; the suspension; and last, what the code waits for
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from emulator.diagnosis import delivery, waits
 from emulator.diagnosis.facts import HubFacts, InstanceFacts, SeenMessage
@@ -143,8 +143,7 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     messages = delivery.messages_to(facts.instance_id, hub)
     poison = next((message for message in messages if message.dequeue_count >= POISON_COUNT), None)
     if poison is not None:
-        queue = hub.control_queue(facts.instance_id).name
-        return delivery.poison(poison, queue, hub)
+        return delivery.poison(poison, hub.control_queue(facts.instance_id).name, hub)
     start = facts.status.scheduled_start_at if facts.status else None
     if not facts.events and start is not None and start > hub.now:
         return Finding(
@@ -153,21 +152,12 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
             notes=delivery.no_host_note(hub),
         )
     if not facts.events:
-        return _unstarted(facts, hub, messages)
+        is_received = hub.host is not None and facts.instance_id in hub.host.received
+        queues = [hub.control_queue(facts.instance_id)]
+        lost = None if messages or is_received else delivery.missing_message("its start message", queues, hub)
+        return lost or delivery.undelivered(facts.instance_id, hub)
     is_late = any(_is_due(message, hub.now) for message in messages)
     return delivery.undelivered(facts.instance_id, hub) if is_late else None
-
-
-def _unstarted(facts: InstanceFacts, hub: HubFacts, messages: Sequence[SeenMessage]) -> Finding:
-    """Return the finding for an instance without a history."""
-    queue = hub.control_queue(facts.instance_id)
-    is_received = hub.host is not None and facts.instance_id in hub.host.received
-    if messages or is_received or not queue.is_complete:
-        return delivery.undelivered(facts.instance_id, hub)
-    broken = delivery.unreadable_in(queue)
-    if broken is not None:
-        return delivery.unreadable(broken, queue.name)
-    return delivery.lost("its start message", hub)
 
 
 def _is_due(message: SeenMessage, now: Instant) -> bool:

@@ -239,7 +239,7 @@ class Recording:
     async def wait_for_change(self, version: int) -> None:
         """Return when `version` of this object is another one than the given."""
         while self.version == version:
-            # Threads that log set the event only if somebody waits, because waking the loop costs a system call.
+            # Threads that log set the event only if a task waits, because waking the loop costs a system call.
             self._changed = self._changed or asyncio.Event()
             await self._changed.wait()
 

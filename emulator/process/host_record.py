@@ -64,6 +64,7 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
     """Return the records of an app folder, the newest first. Files that cannot be read are left out."""
     records = []
     for path in (root / PORTS_FOLDER).glob("*.json"):
+        # It may be of another version of azemu, or have been removed meanwhile.
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
             records.append(

@@ -14,7 +14,7 @@ from emulator.dashboard.durable.event_table import EventLine, event_lines
 from emulator.dashboard.durable.function_source import function_source
 from emulator.dashboard.durable.sequence import sequence
 from emulator.dashboard.durable.task_hub import DashboardHub
-from emulator.dashboard.durable.timeline import Kind, Row, Span, Timeline, timeline
+from emulator.dashboard.durable.timeline import Kind, Row, Span, timeline
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
@@ -92,7 +92,21 @@ class _Instance:
         if not history:
             await self._status(instance_id)
             return json_response({"rows": [], "episodes": 0, "events": 0})
-        return json_response({**_timeline_members(timeline(history, now=self._now())), "events": len(history)})
+        result = timeline(history, now=self._now())
+        return json_response(
+            {
+                "name": result.name,
+                "start": result.start.text,
+                "end": result.end.text,
+                "status": None if result.status is None else result.status.wire_name,
+                "episodes": result.episodes,
+                "events": len(history),
+                "suspended": [_span_members(span) for span in result.suspended],
+                "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
+                "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
+                "isCut": len(result.rows) > _ROWS_LIMIT,
+            }
+        )
 
     async def history(self, call: HttpCall) -> web.Response:
         """Return a part of the history. `from`: how many of the selected events to leave out.
@@ -281,20 +295,6 @@ def _history_facts(history: Sequence[HistoryEvent], now: Instant) -> dict[str, A
         "events": len(history),
         # Later than the creation of the instance after continue-as-new, which begins a new history.
         "beganAt": None if started is None else started.timestamp.text,
-    }
-
-
-def _timeline_members(result: Timeline) -> dict[str, Any]:
-    return {
-        "name": result.name,
-        "start": result.start.text,
-        "end": result.end.text,
-        "status": None if result.status is None else result.status.wire_name,
-        "episodes": result.episodes,
-        "suspended": [_span_members(span) for span in result.suspended],
-        "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
-        "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
-        "isCut": len(result.rows) > _ROWS_LIMIT,
     }
 
 

@@ -211,6 +211,7 @@ class _Reading:
     def finish(self, last: Instant, now: Instant) -> Timeline:
         result = self._result
         has_ended = self._ended_at is not None
+        # The clock of the host that wrote the history may be ahead of this one.
         result.end = max(result.start, last if has_ended else max(now, last))
         if self._ended_at is not None:
             self._end_suspension(self._ended_at)
