@@ -47,7 +47,6 @@ _CHAPTERS: Final = (
 _MEANINGS: Final[Mapping[str, str]] = {
     "functionTimeout": "longest run of a function; `-1`: no limit",
     "functions": "run only these functions",
-    "telemetryMode": "`OpenTelemetry`: send traces if a setting names an endpoint",
     "retry.strategy": "retry policy of functions without their own: fixed or growing intervals",
     "retry.maxRetryCount": "attempts after the first one; -1: without an end",
     "retry.delayInterval": "interval of `fixedDelay`",

@@ -80,9 +80,9 @@ export default function InstancesPage({ query }) {
       <button type="button" class="link" onClick=${() => setSelected(new Set())}>Clear</button>
     </div>`}
     ${error && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
-    ${data && !data.complete &&
+    ${data && !data.isComplete &&
     html`<div class="muted" role="status">Reading the task hub: ${count(data.read)} instances so far …</div>`}
-    ${data?.cut &&
+    ${data?.isCut &&
     html`<${Message} kind="warning">
       The task hub has more instances than are listed (${count(data.read)}). Those with greater ids are missing.
     </${Message}>`}
@@ -96,7 +96,7 @@ export default function InstancesPage({ query }) {
               onSelect=${setSelected}
               ordered=${sort}
               onOrder=${order}
-              empty=${html`<${NothingFound} filter=${filter} complete=${data.complete} onReset=${() => navigate(["instances"])} />`}
+              empty=${html`<${NothingFound} filter=${filter} isComplete=${data.isComplete} onReset=${() => navigate(["instances"])} />`}
             />
           </section>
           <${Pages} skip=${skip} total=${data.total} shown=${data.instances.length} />`
@@ -282,8 +282,8 @@ const InstanceTable = ({ rows, columns = COLUMNS, ...others }) =>
     ...${others}
   />`;
 
-function NothingFound({ filter, complete, onReset }) {
-  if (!complete) return html`<${Empty} title="Nothing found yet" />`;
+function NothingFound({ filter, isComplete, onReset }) {
+  if (!isComplete) return html`<${Empty} title="Nothing found yet" />`;
   const filtered = Object.values(filter).some(Boolean);
   return filtered
     ? html`<${Empty} title="No instance matches"><button type="button" class="link" onClick=${onReset}>Reset the filter</button></${Empty}>`
