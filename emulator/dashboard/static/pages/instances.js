@@ -53,6 +53,7 @@ export default function InstancesPage({ query }) {
     listing.reload({ reread: results.length > 0 });
   };
 
+  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" />`;
   return html`
     <${PageHead}
       title="Instances"
@@ -111,6 +112,16 @@ export default function InstancesPage({ query }) {
     html`<${RunDialog} action=${dialog.action} instances=${instances} onDone=${done} onClose=${() => setDialog(null)} />`}
   `;
 }
+
+/** The page of an app without Durable Functions. */
+export const NotDurable = ({ title }) =>
+  html`<${PageHead} title=${title} />
+    <section class="panel">
+      <${Empty} title="The app has no durable functions">
+        <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
+        all templates.
+      </${Empty}>
+    </section>`;
 
 export const ReadOnly = () =>
   html`<${Message}>
