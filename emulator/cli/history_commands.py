@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +22,12 @@ from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
 from emulator.histories.generated_tests import generated_tests
 from emulator.histories.report import replay_report
+from emulator.process.main_thread import exit_after
 
 _SHOWN_NAMES: Final = 100
 _TEST_SECONDS: Final = 300
+# Time for threads that the app has started when it was imported. None of them is needed any more.
+_THREADS_END_SECONDS: Final = 0.5
 
 
 def run_export(command: ExportHistory) -> int:
@@ -142,6 +146,7 @@ def run_replay(command: ReplayHistory) -> int:
     root = find_project_root(command.where.app)
     file = Path(command.source)
     recorded = file if file.is_file() else asyncio.run(_exported(command))
+    threads = set(threading.enumerate())
     report = replay_report(root, recorded)
     if command.json:
         print_json(report)
@@ -150,7 +155,15 @@ def run_replay(command: ReplayHistory) -> int:
             sys.stdout.write(f"{divergence['text']}\n")
         if not report["divergences"]:
             sys.stdout.write(f"The code follows the history: {report['episodes']} episodes agree.\n")
-    return exit_codes.FAILED if report["divergences"] else exit_codes.OK
+    return _ended(exit_codes.FAILED if report["divergences"] else exit_codes.OK, threads)
+
+
+def _ended(code: int, threads: set[threading.Thread]) -> int:
+    """Return the exit code; end the process if the app has started threads, which would keep it running."""
+    if any(not thread.daemon for thread in set(threading.enumerate()) - threads):
+        sys.stdout.flush()
+        exit_after(_THREADS_END_SECONDS, code)
+    return code
 
 
 async def _exported(command: ReplayHistory | MakeTests) -> Any:
@@ -177,6 +190,7 @@ def run_pytest(command: MakeTests) -> int:
     for path in (test, history):
         if path.exists():
             raise RequestRefused(f"{path} exists already, and is left as it is. Choose another file with -o.")
+    threads = set(threading.enumerate())
     report = replay_report(root, document)
     if report["divergences"]:
         raise RequestRefused(
@@ -199,7 +213,7 @@ def run_pytest(command: MakeTests) -> int:
             sys.stderr.write("The tests pass.\n")
     if passed is False:
         sys.stderr.write(f"{output}\nThe tests were written, but do not pass yet; see above.\n")
-    return exit_codes.FAILED if passed is False else exit_codes.OK
+    return _ended(exit_codes.FAILED if passed is False else exit_codes.OK, threads)
 
 
 def _run_tests(test: Path, root: Path) -> tuple[bool | None, str]:

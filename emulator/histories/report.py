@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from emulator import bound_json as json
 from emulator.errors import EmulatorError
@@ -42,11 +43,13 @@ def _members(divergence: Divergence) -> dict[str, Any]:
     }
 
 
-def main(app: str, file: str) -> int:
-    """Print the members of a replay as JSON, or `{"error": …}`. For the dashboard."""
+def main(app: str, file: str) -> NoReturn:
+    """Print the members of a replay as JSON, or `{"error": …}`. For the dashboard; ends the process."""
     try:
         members = replay_report(Path(app), Path(file))
     except EmulatorError as error:
         members = {"error": str(error)}
     sys.stdout.write(json.dumps(members) + "\n")
-    return OK
+    sys.stdout.flush()
+    # Threads that the app has started when it was imported would keep the process running.
+    os._exit(OK)

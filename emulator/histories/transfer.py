@@ -22,7 +22,7 @@ from emulator.durable.core.fork import (
     episodes,
     fork,
     imported,
-    subject_of,
+    received_names,
 )
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, is_entity, storage_problem
 from emulator.durable.core.open_actions import open_actions
@@ -182,6 +182,7 @@ class HistoryTransfer:
     async def places(self, instance_id: str) -> Members:
         """Return the events at which an instance can be forked. Raises TransferRefused."""
         history = await self._history(instance_id)
+        names = received_names(history)
         return {
             "instanceId": instance_id,
             "events": len(history),
@@ -190,7 +191,7 @@ class HistoryTransfer:
                     "at": episode.start,
                     "time": history[episode.start].timestamp.text,
                     "received": [
-                        {"at": number, "type": history[number].type_name, "name": subject_of(history, number)}
+                        {"at": number, "type": history[number].type_name, "name": names.get(number)}
                         for number in episode.received
                     ],
                 }

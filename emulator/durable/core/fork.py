@@ -119,17 +119,22 @@ def episodes(events: Sequence[HistoryEvent]) -> Sequence[Episode]:
     return found
 
 
-def subject_of(events: Sequence[HistoryEvent], number: int) -> str | None:
-    """Return the name of what an event is about: the event that was raised, or the activity that has a result."""
-    event = events[number]
-    if isinstance(event, EventRaised | ExecutionStarted):
-        return event.name
-    if isinstance(event, TaskResult):
-        for other in events[:number]:
-            match other:
-                case TaskScheduled() | SubOrchestrationInstanceCreated() if other.event_id == event.task_scheduled_id:
-                    return other.name
-    return None
+def received_names(events: Sequence[HistoryEvent]) -> Mapping[int, str]:
+    """Return what received events are about, by their numbers: the name of an event, or of what has a result."""
+    calls: dict[int, str] = {}
+    names: dict[int, str] = {}
+    for number, event in enumerate(events):
+        match event:
+            case TaskScheduled() | SubOrchestrationInstanceCreated():
+                calls[event.event_id] = event.name
+            case EventRaised() | ExecutionStarted():
+                names[number] = event.name
+            case (
+                TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed()
+            ):
+                if event.task_scheduled_id in calls:
+                    names[number] = calls[event.task_scheduled_id]
+    return names
 
 
 def episode_at(events: Sequence[HistoryEvent], at: int) -> Episode:
