@@ -100,6 +100,7 @@ async def read_hub(
     Of each queue, at most 32 visible messages are read. Missing tables and queues count as empty. Raises
     StorageUnreachable.
     """
+    # As many as there are: the hub may have been created with another number than host.json has now.
     queues = [name async for name in account.queues(f"{hub.lower()}-control-")]
     names = HubNames(hub=hub, partition_count=max(len(queues), 1), tracking_prefix=prefix if tracking else None)
     tables = tracking or account

@@ -278,6 +278,7 @@ COMMANDS: Final = (
         run="keys_commands:run_keys_list",
     ),
     Command(
+        # Without a second word it is the list, which is what users need first.
         words=("keys",),
         summary="list the names of the access keys",
         parse="keys_arguments:parse_keys_list",
@@ -378,6 +379,7 @@ GROUPS: Final = {
 
 def find_command(words: Sequence[str]) -> Command | None:
     """Return the command whose words a command line begins with, the one with the most words; None: there is none."""
+    # `keys` and `keys list` are both commands.
     matching = [command for command in COMMANDS if tuple(words[: len(command.words)]) == command.words]
     return max(matching, key=lambda command: len(command.words), default=None)
 

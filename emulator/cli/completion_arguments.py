@@ -36,5 +36,6 @@ def parse_completion(words: Sequence[str]) -> Completion:
         description="Print a script that lets a shell complete the commands and options of azemu.",
         epilog=_EXAMPLES,
     )
+    # Not guessed from the environment: the script is usually written for another session.
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     return Completion(shell=parser.parse(words).shell)

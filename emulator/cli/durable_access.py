@@ -66,10 +66,12 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
     `needs_hub`: refuse a task hub that does not exist; requests to storage would create it.
     Raises ConfigurationError, InvocationFailed, RequestRefused; HostNotRunning for a port that was given.
     """
+    # A running host is preferred: it knows the app's functions, and processes at once what is sent.
     if choice.storage is None:
         try:
             host = find_host(choice.app, port=choice.port, key=choice.key)
         except HostNotRunning:
+            # A port names a host, so storage would be the answer to another question.
             if choice.port is not None:
                 raise
         else:
@@ -101,18 +103,16 @@ async def call(
     headers |= {"x-ms-continuation-token": continuation} if continuation else {}
     parameters = {name: value for name, value in (query or {}).items() if value is not None}
     response = await api.send(method, encoded, parameters, headers, body)
+    # What 404 means depends on the request: no instance, no function, or an empty entity.
     if response.status == 404 or response.status < 300:
         return response
     if response.status == 410:
         raise RequestRefused(f"Instance '{instance_id}' has ended. `azemu durable show {instance_id}` shows how.")
-    raise RequestRefused(_reason(response) or f"The {api.description} answered with status {response.status}.")
-
-
-def _reason(response: Response) -> str | None:
+    # The API has errors of three forms, as the extension in .NET: an exception, a message, and a plain string.
     content: Any = response.json()
-    if isinstance(content, dict):
-        return content.get("ExceptionMessage") or content.get("Message")
-    return content if isinstance(content, str) else None
+    members = content if isinstance(content, dict) else {}
+    reason = content if isinstance(content, str) else members.get("ExceptionMessage") or members.get("Message")
+    raise RequestRefused(reason or f"The {api.description} answered with status {response.status}.")
 
 
 def content_of(response: Response) -> Any:
@@ -182,6 +182,7 @@ class HubStorage:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
         """See `DurableApi`."""
+        # The web server does the same for requests over HTTP.
         pairs = [(name.lower(), value) for name, value in query.items()]
         if self._choice.hub is not None:
             pairs.append(("taskhub", self._choice.hub))
@@ -192,6 +193,7 @@ class HubStorage:
             path=path,
             query=Query(pairs),
             headers=headers,
+            # Only for the URLs in responses, which no command shows.
             origin="http://localhost",
             url="http://localhost" + path,
             text=body.decode(),
@@ -215,6 +217,7 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
         sys.stderr.write(f"{text}\n")
 
     async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
+        # Read again with the connection of the opened storage, whose port may differ from that in the settings.
         configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
         settings = configuration.settings
         durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)

@@ -229,6 +229,7 @@ def parse_start_instance(words: Sequence[str]) -> StartInstance:
     add("--timeout", metavar="SECONDS", help="how long to wait at most (default: without a limit)")
     options = parser.parse(words)
     name, data = options.name, options.data
+    # `func durable start-new --function-name NAME` needs no word for the name, so the first word is the data.
     if options.function_name:
         if data is not None:
             parser.error(f"the orchestrator is named twice: '{options.function_name}' and '{name}'.")
@@ -241,6 +242,7 @@ def parse_start_instance(words: Sequence[str]) -> StartInstance:
         data=_one_of(parser, data, options.input, "--input"),
         instance_id=options.id,
         version=options.version,
+        # A time limit has a meaning only for a wait.
         wait=options.wait or options.timeout is not None,
         timeout=None if options.timeout is None else float(parser.number_of("--timeout", options.timeout)),
         json=options.json,
@@ -257,6 +259,7 @@ def parse_raise(words: Sequence[str]) -> RaiseEvent:
   azemu durable raise order-17 payment @payment.json
 """,
     )
+    # argparse would show the three words as one that can be repeated.
     parser.usage = "azemu durable raise ID EVENT [DATA] [options]"
     add = parser.add_argument
     add("words", metavar="ID EVENT DATA", nargs="*", help="instance id, name of the event, and its data as JSON")
@@ -264,6 +267,7 @@ def parse_raise(words: Sequence[str]) -> RaiseEvent:
     add("--event-name", metavar="EVENT", help=argparse.SUPPRESS)
     add("--event-data", metavar="DATA", help="data of the event (default: null)")
     options = parser.parse(words)
+    # What an option of `func` gives is not expected among the words, so those after it move up.
     rest = list(options.words)
     named = {"ID": options.id, "EVENT": options.event_name}
     named = {name: rest.pop(0) if value is None and rest else value for name, value in named.items()}
@@ -340,6 +344,7 @@ def parse_purge(words: Sequence[str]) -> Purge:
     options = parser.parse(words)
     ids = [*options.ids, *([options.id] if options.id else [])]
     chosen = _filter(parser, options)
+    # Both together could delete more than was meant.
     if ids and (options.all or not chosen.is_empty):
         parser.error("choose instances either by their ids or by a filter.")
     if not ids and not options.all and chosen.is_empty:
@@ -493,6 +498,7 @@ def _add_filter(parser: Parser) -> None:
 
 def _filter(parser: Parser, options: argparse.Namespace) -> InstanceFilter:
     known = {status.lower(): status for status in STATUSES}
+    # Core Tools separates statuses by spaces, the durable API by commas.
     words = [word for text in options.status for word in text.replace(",", " ").split()]
     for word in words:
         if word.lower() not in known:

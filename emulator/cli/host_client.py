@@ -78,6 +78,7 @@ class HostClient:
     ) -> None:
         self.port = port
         self.dashboard = dashboard
+        # The host id of the app that the host runs. Known after `wait_until_started`.
         self.id: str | None = None
         self.origin = f"http://{name}:{port}"
         self._app = app
@@ -123,6 +124,7 @@ class HostClient:
 
     def get(self, path: str) -> Response:
         """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
+        # Most hosts check no keys, so the key of the folder is looked up only when one asks for it.
         response = self.send("GET", path, seconds=_START_SECONDS)
         if response.status in (401, 403) and self._key is None:
             self._key = _master_key(self._app)
@@ -234,6 +236,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     default_port = loaded.host.port or DEFAULT_PORT
     found = []
     records = recorded_hosts(root)
+    # A killed host leaves its record behind, and another app may have its port by now.
     for record in records:
         name = reachable_name(record.address)
         host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)

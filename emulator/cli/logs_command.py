@@ -38,10 +38,11 @@ def run_logs(command: Logs) -> int:
         # The connection ends when the host stops or restarts.
         with suppress(HostNotRunning):
             for line in host.events(_path(host, command, last=last)):
-                # A restarted host process numbers its lines anew, so that only their times tell which ones are new.
+                # A restarted host process numbers its lines from 1, so that only their times tell which ones are new.
                 if line["time"] > before:
                     _print([line], as_json=command.json)
                     shown = line["time"]
+        # After a reconnection all lines are wanted that were not shown yet, not only the last ones.
         last, before = _LAST_OF_ALL, shown
         try:
             time.sleep(_PAUSE_SECONDS)

@@ -69,6 +69,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words after the command."""
+        # Parse functions create their parser and use it at once, so this is the only place to get at it.
         if tuple(words) == _PARSER_ONLY:
             raise _ParserFound(self)
         namespace, unknown = self.parse_known_args(words)

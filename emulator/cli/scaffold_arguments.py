@@ -93,6 +93,7 @@ def parse_init(words: Sequence[str]) -> Init:
         add(flag, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse(words)
     _refuse_other_languages(parser, options.worker_runtime)
+    # A new app in folders would begin with the model that Microsoft no longer recommends.
     if options.model is not None and options.model.lower() != "v2":
         parser.error(
             f"--model: azemu creates apps of the model V2 only, not '{options.model}'. `azemu new` adds to both."
@@ -128,6 +129,7 @@ def parse_new(words: Sequence[str]) -> New:
     options = parser.parse(words)
     _refuse_other_languages(parser, options.language)
     rest = list(options.words)
+    # What an option of `func new` gives is not expected as a word.
     template = options.template if options.template is not None else (rest.pop(0) if rest else None)
     name = options.name if options.name is not None else (rest.pop(0) if rest else None)
     if rest:

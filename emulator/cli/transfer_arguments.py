@@ -70,6 +70,7 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
     if action != "copy":
         meaning = "file to write" if action == "export" else "file that an export has written"
         parser.add_argument("file", type=Path, metavar="FILE", help=meaning)
+    # An import takes what the file contains, which the export has chosen.
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")

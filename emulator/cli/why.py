@@ -24,10 +24,19 @@ def run_why(command: Why) -> int:
     members = _of_host(command) or asyncio.run(_of_storage(command))
     if command.json:
         print_json(members)
-    elif command.instance_id is None:
-        _print_all(members)
-    else:
+    elif command.instance_id is not None:
         _print_one(members)
+    else:
+        instances = members["instances"]
+        if not instances:
+            _print_lines(["No instance waits: all have ended."])
+        for number, instance in enumerate(instances):
+            # An empty line between two of them.
+            _print_lines([""] * (number > 0))
+            _print_one(instance)
+        if members["hasMore"]:
+            sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
+    # For scripts: a misspelled id is an error, an instance that waits is none.
     return exit_codes.FAILED if members.get("cause") == "does-not-exist" else exit_codes.OK
 
 
@@ -73,18 +82,7 @@ def _print_one(members: Mapping[str, Any]) -> None:
     _print_lines([f"  What to do: {advice}" for advice in members["advice"]])
 
 
-def _print_all(members: Mapping[str, Any]) -> None:
-    instances = members["instances"]
-    if not instances:
-        _print_lines(["No instance waits: all have ended."])
-    for number, instance in enumerate(instances):
-        if number:
-            _print_lines([""])
-        _print_one(instance)
-    if members["hasMore"]:
-        sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
-
-
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
+        # Names and reasons come from the app, and may contain control characters.
         sys.stdout.write(f"{one_line(line)}\n")

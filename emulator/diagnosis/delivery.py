@@ -24,6 +24,7 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
     """Return why the messages to an instance are not processed."""
     queue = hub.control_queue(instance_id)
     messages = messages_to(instance_id, hub)
+    # A host processes all messages of an instance together, so the oldest one tells how long they wait.
     first = messages[0] if messages else None
     waiting = (
         [
@@ -44,7 +45,9 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
         return Finding(cause=finding.cause, values=finding.values, notes=[*waiting, *finding.notes])
     host, lease = hub.host, hub.leases.get(queue.name)
     owner = lease.owner if lease else None
+    # Nothing is known of what another host does with the messages that it has received.
     if host is None or (queue.name not in host.owned_queues and owner != host.name):
+        # Too early to call it a problem of the owner.
         if first is not None and hub.now - first.inserted_at < _NORMAL_WAIT:
             values = {"queue": queue.name, "ahead": ahead_of(first, queue)}
             return Finding(cause=Cause.QUEUED, values=values, notes=waiting)
@@ -57,6 +60,7 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
         )
     kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
     limit = host.limits.entities if kind is FunctionKind.ENTITY else host.limits.orchestrators
+    # Before what was received: messages stay received while their instance waits for a slot.
     if host.count(kind) >= limit:
         values = {"kind": kind.value, "limit": limit, "running": host.names_of(kind)}
         return Finding(cause=Cause.ORCHESTRATOR_SLOTS, values=values, notes=waiting)
@@ -75,6 +79,7 @@ def queue_without_reader(queue: str, hub: HubFacts) -> Finding | None:
         # A host whose app has no functions does not work on the hub.
         return Finding(cause=Cause.APP_BROKEN, values={"reason": load_error(host)})
     if not hub.has_host:
+        # Rows of leases stay behind, and say who worked on the hub last.
         gone = sorted({other.owner for other in hub.leases.values() if other.owner})
         expired = max((other.expires_at for other in hub.leases.values() if other.expires_at), default=None)
         notes = [Note(key="last-host", values={"hosts": gone, "at": expired})] if gone else []
@@ -101,6 +106,7 @@ def no_host_note(hub: HubFacts) -> Sequence[Note]:
 
 def ahead_of(message: SeenMessage | None, queue: QueueFacts) -> int:
     """Return how many of the known messages of a queue were put before this one."""
+    # It is not among the messages that could be read, so all of them may come first.
     if message is None:
         return queue.count
     return next((number for number, other in enumerate(queue.messages) if other.id == message.id), len(queue.messages))
@@ -119,35 +125,26 @@ def poison(message: SeenMessage, queue: str, hub: HubFacts) -> Finding:
     )
 
 
-def unreadable_in(queue: QueueFacts) -> SeenMessage | None:
-    """Return a message of the queue that cannot be read."""
-    return next((message for message in queue.messages if message.problem), None)
-
-
-def unreadable(message: SeenMessage, queue: str) -> Finding:
-    """Return the finding for a message that cannot be read, and that may be the one that is missing."""
-    values = {"id": message.id, "queue": queue, "count": message.dequeue_count, "problem": message.problem}
-    return Finding(cause=Cause.UNREADABLE_MESSAGE, values=values)
-
-
-def lost(what: str, hub: HubFacts) -> Finding:
-    """Return the finding for a message that is in no queue. `what`: such as "the message of activity charge"."""
-    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
-
-
 def missing_message(what: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding | None:
-    """Return the finding if a message is in none of these queues; None: a hidden message may be it."""
+    """Return the finding if a message is in none of these queues; None: a hidden message may be it.
+
+    `what`: such as "the message of the activity charge".
+    """
+    # A message that the store does not show may be hidden, and must not be called lost.
     if not all(queue.is_complete for queue in queues):
         return None
     for queue in queues:
-        broken = unreadable_in(queue)
-        if broken is not None:
-            return unreadable(broken, queue.name)
-    return lost(what, hub)
+        for message in queue.messages:
+            # A message that cannot be read may be the one that is missing.
+            if message.problem:
+                values = {"id": message.id, "queue": queue.name, "count": message.dequeue_count}
+                return Finding(cause=Cause.UNREADABLE_MESSAGE, values={**values, "problem": message.problem})
+    # `work.repairing` sends such messages again, on storage that may lose writes and only in a running host.
+    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
 
 
 def undelivered_or_lost(what: str, instance_id: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding:
-    """Return why a message that must be in one of these queues does not arrive at an instance. `what`: see `lost`."""
+    """Return why a message that must be in one of these queues does not arrive. `what`: see `missing_message`."""
     # A message that nothing can bring back is worse than a queue without a host, which the next start ends.
     queue = hub.control_queue(instance_id).name
     return missing_message(what, queues, hub) or queue_without_reader(queue, hub) or undelivered(instance_id, hub)

@@ -84,7 +84,8 @@ class Diagnosis:
             return (await self._explain([instance_id]))[0]
         except StorageUnreachable as error:
             facts = InstanceFacts(instance_id=instance_id)
-            return explanation_of(facts, _unreachable(error), None)
+            values = {"reason": str(error).removesuffix(".")}
+            return explanation_of(facts, Finding(cause=Cause.STORAGE_UNREACHABLE, values=values), None)
 
     async def why_all(self, limit: int = MOST_INSTANCES) -> AllExplanations:
         """Explain the orchestrations that have not ended, `limit` at most. Raises StorageUnreachable."""
@@ -107,6 +108,7 @@ class Diagnosis:
         """Read these instances, those that they wait for, and the hub."""
         instances = await self._read_instances(instance_ids)
         count = await control_queue_count(self._account, self._names.hub)
+        # The hub may have been created with another number than host.json has now.
         names = replace(self._names, partition_count=count or self._names.partition_count)
         queues = await read_queues(self._account, names, self._large)
         now = Instant.of(self._clock.now())
@@ -124,6 +126,7 @@ class Diagnosis:
     async def _read_instances(self, instance_ids: Iterable[str]) -> dict[str, InstanceFacts]:
         asked, found = list(dict.fromkeys(instance_ids)), dict[str, InstanceFacts]()
         waiting = list(asked)
+        # Limited, because a chain of instances that wait for each other may be long.
         while waiting and len(found) < len(asked) + _MOST_RELATED:
             instance_id = waiting.pop(0)
             if instance_id in found:
@@ -131,23 +134,17 @@ class Diagnosis:
             facts = await self._instances.read(instance_id)
             if instance_id in asked and facts.status is None and not facts.events:
                 facts = replace(facts, similar=await self._instances.similar(instance_id))
-            found[instance_id] = await self._with_position(facts)
+            status = facts.status.runtime_status if facts.status else None
+            has_ended = status is not None and status.is_terminal
+            # An entity has no code that waits.
+            if self._host is not None and facts.events and not has_ended and not is_entity(instance_id):
+                facts = replace(facts, position=await self._host.position(facts))
+            found[instance_id] = facts
             waiting += needed_instances(facts)
             holder = lock_holder(facts) if is_entity(instance_id) else None
             if holder is not None:
                 waiting.append(holder)
         return found
-
-    async def _with_position(self, facts: InstanceFacts) -> InstanceFacts:
-        status = facts.status.runtime_status if facts.status else None
-        has_ended = status is not None and status.is_terminal
-        if self._host is None or has_ended or not facts.events or is_entity(facts.instance_id):
-            return facts
-        return replace(facts, position=await self._host.position(facts))
-
-
-def _unreachable(error: StorageUnreachable) -> Finding:
-    return Finding(cause=Cause.STORAGE_UNREACHABLE, values={"reason": str(error).removesuffix(".")})
 
 
 def _has_lost(finding: Finding) -> bool:

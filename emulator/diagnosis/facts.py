@@ -6,13 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent
+from emulator.durable.core.events import (
+    EventSent,
+    ExecutionStarted,
+    HistoryEvent,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+)
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.program import OpenWait
 from emulator.durable.engine.work_log import FailedWork, Generations, RunningWork, WorkKey
 from emulator.durable.hub import InstanceStatus
 from emulator.instant import Instant
 from emulator.worker.yields import Place
+
+ACTIONS = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
+"""Events that record an action of an orchestrator, with its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ class RunningHost:
         if services is None:
             return None
         log, hub, options = services.work_log, services.own_hub, services.options
+        functions = self.host.catalog.functions
+        called = {work.name.lower(): find_function(functions, work.kind, work.name) for work in log.running}
         return HostFacts(
             name=hub.worker_id,
             owned_queues=frozenset(hub.owned_queues()),
@@ -53,7 +55,7 @@ class RunningHost:
                 kind: frozenset(name.lower() for name in services.functions.names(kind)) for kind in FunctionKind
             },
             switched_off=self._switched_off(),
-            places={work.name.lower(): self._places(work.kind, work.name) for work in log.running},
+            places={name: self.places(function.name) for name, function in called.items() if function is not None},
             load_errors=self.host.load_errors,
             limits=Limits(
                 activities=options.max_concurrent_activity_functions,
@@ -73,11 +75,19 @@ class RunningHost:
             return None
         interval = services.options.http_settings.default_async_request_sleep_time
         position = await position_of(facts, self.trace, function.name, http_poll_interval=interval)
-        return self._relative(position)
 
-    def _places(self, kind: FunctionKind, name: str) -> Sequence[str]:
-        function = find_function(self.host.catalog.functions, kind, name)
-        return () if function is None else self.places(function.name)
+        def relative(place: Place) -> Place:
+            # Findings show paths from the app's folder; code of libraries keeps its whole path.
+            path = Path(place.file)
+            if not path.is_relative_to(self.root):
+                return place
+            return Place(path.relative_to(self.root).as_posix(), place.line)
+
+        return replace(
+            position,
+            place=relative(position.place) if position.place else None,
+            places={number: relative(place) for number, place in position.places.items()},
+        )
 
     def _switched_off(self) -> Mapping[str, str]:
         """Return the durable functions that the app declares and that do not run, and why."""
@@ -95,16 +105,3 @@ class RunningHost:
         for problem in self.host.catalog.problems:
             off[problem.function.lower()] = problem.message
         return off
-
-    def _relative(self, position: Position) -> Position:
-        def relative(place: Place) -> Place:
-            path = Path(place.file)
-            return (
-                Place(path.relative_to(self.root).as_posix(), place.line) if path.is_relative_to(self.root) else place
-            )
-
-        return replace(
-            position,
-            place=relative(position.place) if position.place else None,
-            places={number: relative(place) for number, place in position.places.items()},
-        )

@@ -19,6 +19,7 @@ from emulator.storage.port import (
     StorageError,
 )
 
+# Large messages are read from their blobs, so a full queue would take minutes.
 _MAX_LISTED = 1000
 
 
@@ -26,6 +27,7 @@ async def control_queue_count(account: StorageAccount, hub: str) -> int:
     """Return how many control queues the hub has; 0 if it does not exist. Raises StorageUnreachable."""
     prefix = f"{hub.lower()}-control-"
     names = [name async for name in account.queues(prefix)]
+    # Another hub may have a name that begins with this prefix.
     return sum(name.removeprefix(prefix).isdecimal() for name in names)
 
 

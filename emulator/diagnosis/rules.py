@@ -7,7 +7,7 @@ messages that wait for a host; the suspension; and last, what the code waits for
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from emulator.diagnosis import delivery, waits
 from emulator.diagnosis.facts import HubFacts, InstanceFacts, SeenMessage
@@ -45,6 +45,7 @@ def explain(instance_id: str, hub: HubFacts, instances: Mapping[str, InstanceFac
 def _missing(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     if facts.status is not None or facts.events or facts.unreadable:
         return None
+    # A client sends the start message before it writes the row.
     if delivery.messages_to(facts.instance_id, hub):
         return _episode(facts, hub) or delivery.undelivered(facts.instance_id, hub)
     return Finding(
@@ -76,6 +77,7 @@ def _unknown_function(reason: str, hub: HubFacts) -> Finding | None:
     name = unknown[1]
     kind = FunctionKind(unknown[2]) if unknown.re is _UNKNOWN_FUNCTION else FunctionKind.ACTIVITY
     host = hub.host
+    # The reason why it is missing now is probably why it was missing then.
     off = None if host is None else host.switched_off.get(name.lower())
     if off is not None:
         return Finding(cause=Cause.SWITCHED_OFF, values={"name": name, "kind": kind.value, "why": off})
@@ -110,6 +112,7 @@ def _episode(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
         return Finding(cause=Cause.BLOCKED, values=values, notes=notes)
     failed = host.failed.get(key)
     if failed is not None:
+        # The error of the app is the cause of that of the episode.
         if host.load_errors:
             return Finding(cause=Cause.APP_BROKEN, values={"reason": delivery.load_error(host)})
         return Finding(cause=Cause.EPISODE_FAILS, values=delivery.failed_values(failed, hub))
@@ -119,6 +122,7 @@ def _episode(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
 def _suspended(facts: InstanceFacts) -> Finding | None:
     if facts.status is None or facts.status.runtime_status is not RuntimeStatus.SUSPENDED:
         return None
+    # The row has the status, and only the history has time and reason.
     last = next((event for event in reversed(facts.events) if isinstance(event, ExecutionSuspended)), None)
     return Finding(
         cause=Cause.SUSPENDED,
@@ -139,8 +143,7 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     messages = delivery.messages_to(facts.instance_id, hub)
     poison = next((message for message in messages if message.dequeue_count >= POISON_COUNT), None)
     if poison is not None:
-        queue = hub.control_queue(facts.instance_id).name
-        return delivery.poison(poison, queue, hub)
+        return delivery.poison(poison, hub.control_queue(facts.instance_id).name, hub)
     start = facts.status.scheduled_start_at if facts.status else None
     if not facts.events and start is not None and start > hub.now:
         return Finding(
@@ -149,21 +152,12 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
             notes=delivery.no_host_note(hub),
         )
     if not facts.events:
-        return _unstarted(facts, hub, messages)
+        is_received = hub.host is not None and facts.instance_id in hub.host.received
+        queues = [hub.control_queue(facts.instance_id)]
+        lost = None if messages or is_received else delivery.missing_message("its start message", queues, hub)
+        return lost or delivery.undelivered(facts.instance_id, hub)
     is_late = any(_is_due(message, hub.now) for message in messages)
     return delivery.undelivered(facts.instance_id, hub) if is_late else None
-
-
-def _unstarted(facts: InstanceFacts, hub: HubFacts, messages: Sequence[SeenMessage]) -> Finding:
-    """Return the finding for an instance without a history."""
-    queue = hub.control_queue(facts.instance_id)
-    is_received = hub.host is not None and facts.instance_id in hub.host.received
-    if messages or is_received or not queue.is_complete:
-        return delivery.undelivered(facts.instance_id, hub)
-    broken = delivery.unreadable_in(queue)
-    if broken is not None:
-        return delivery.unreadable(broken, queue.name)
-    return delivery.lost("its start message", hub)
 
 
 def _is_due(message: SeenMessage, now: Instant) -> bool:
@@ -195,6 +189,7 @@ def _waiting(facts: InstanceFacts, hub: HubFacts, instances: Mapping[str, Instan
 
 def _loop(facts: InstanceFacts, hub: HubFacts, inner: Finding) -> Finding:
     """Return the finding of an orchestration that continues as new again and again, around what it waits for now."""
+    # A generation begins a new history, so only a host that has seen several knows that it is a loop.
     generations = None if hub.host is None else hub.host.generations.get(facts.instance_id)
     if generations is None or generations.count < 2 or inner.cause not in (Cause.TIMER, Cause.ANY_OF):
         return inner

@@ -292,6 +292,7 @@ NOTES: Mapping[str, str] = {
 
 def severity_of(finding: Finding) -> Severity:
     """Return how urgent a finding is: as the most urgent cause of its parts."""
+    # One task of a task_any is enough, so the others may well have problems.
     own = TEXTS[finding.cause].severity
     return min([own, *(severity_of(part) for part in finding.parts)]) if finding.cause is not Cause.ANY_OF else own
 
@@ -352,6 +353,7 @@ def time_text(instant: Instant) -> str:
 def _worded(values: Mapping[str, object], finding: Finding) -> Mapping[str, str]:
     """Return the values as texts, and the phrases that are made of several values."""
     now, name = values.get("now"), values.get("name")
+    # A format may use any phrase, so all are made. Most values are missing for most causes.
     words = {key: _word(value) for key, value in values.items()}
     words["ahead_messages"] = _counted(values.get("ahead"), "message is", "messages are")
     words["ahead_operations"] = _counted(values.get("ahead"), "operation is", "operations are")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from emulator.diagnosis import delivery
-from emulator.diagnosis.facts import HubFacts, InstanceFacts
+from emulator.diagnosis.facts import ACTIONS, HubFacts, InstanceFacts
 from emulator.diagnosis.finding import Cause, Finding, Note, notes_of_places
 from emulator.dotnet.json_values import read_object
 from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT
@@ -49,7 +49,6 @@ from emulator.durable.engine.work_log import WorkKey
 
 ExplainOther = Callable[[str], Finding]
 
-_RECORDED = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
 # How similar two names of events must be to count as a misspelling.
 _SIMILAR = 0.75
 
@@ -62,6 +61,7 @@ def explain_wait(
     position = facts.position
     if position is not None and position.wait is not None:
         return waiting.of_action(position.wait)
+    # No replay, or one that does not fit: the history tells which tasks are open, not how the code combines them.
     found = [waiting.of_event(event) for event in open_events(facts.events)]
     if position is not None and not position.fits:
         values = {"problem": position.problem.partition("\n")[0].removesuffix(".")}
@@ -77,6 +77,7 @@ def explain_wait(
             values={"why": "its code yields something that is no durable task"},
             place=position.place,
         )
+    # External events are the only wait that leaves no event in the history.
     return Finding(
         cause=Cause.EVENT_NOT_RAISED,
         values={"name": None, "id": facts.instance_id},
@@ -174,7 +175,7 @@ class _Waiting:
         self._instances = instances
         self._explain_other = explain_other
         self._id = facts.instance_id
-        self._by_number = {event.event_id: event for event in facts.events if isinstance(event, _RECORDED)}
+        self._by_number = {event.event_id: event for event in facts.events if isinstance(event, ACTIONS)}
         self._own_queue = hub.control_queue(self._id)
 
     # Actions of the code -----------------------------------------------------------------------------------------
@@ -183,7 +184,14 @@ class _Waiting:
         """Return the finding for an action that the position names."""
         action = wait.action
         if isinstance(action, WhenAll | WhenAny):
-            return self._of_compound(wait, action)
+            parts = [self.of_action(child) for child in wait.children if not self._has_ended(child)]
+            # The first release of the SDK's protocol has a list per yield, also for a single task.
+            if len(wait.children) == 1 and parts:
+                return parts[0]
+            place = self._facts.position.place if self._facts.position else None
+            values = {"done": len(wait.children) - len(parts), "total": len(wait.children)}
+            cause = Cause.ALL_OF if isinstance(action, WhenAll) else Cause.ANY_OF
+            return Finding(cause=cause, values=values, place=place, parts=parts)
         finding = self._of_single(wait, action)
         position = self._facts.position
         if position is None or finding.place is not None:
@@ -191,16 +199,6 @@ class _Waiting:
         # The line that requested the action; for an external event, which has no number, that of the yield.
         known = None if wait.number is None else position.places.get(wait.number)
         return replace(finding, place=known or position.place)
-
-    def _of_compound(self, wait: OpenWait, action: WhenAll | WhenAny) -> Finding:
-        parts = [self.of_action(child) for child in wait.children if not self._has_ended(child)]
-        # The first release of the SDK's protocol has a list per yield, also for a single task.
-        if len(wait.children) == 1 and parts:
-            return parts[0]
-        place = self._facts.position.place if self._facts.position else None
-        values = {"done": len(wait.children) - len(parts), "total": len(wait.children)}
-        cause = Cause.ALL_OF if isinstance(action, WhenAll) else Cause.ANY_OF
-        return Finding(cause=cause, values=values, place=place, parts=parts)
 
     def _has_ended(self, wait: OpenWait) -> bool:
         if not isinstance(wait.action, WaitForExternalEvent):
@@ -340,6 +338,7 @@ class _Waiting:
 
     def _activity_in_queue(self, task: TaskScheduled) -> Finding:
         hub, queue = self._hub, self._hub.work_items
+        # The activity may have ended, with its result on the way.
         results = [message.event for message in self._own_queue.messages if message.target == self._id]
         if any(isinstance(event, TaskResult) and event.task_scheduled_id == task.event_id for event in results):
             return delivery.undelivered(self._id, hub)
@@ -397,10 +396,12 @@ class _Waiting:
     def _child(self, created: SubOrchestrationInstanceCreated) -> Finding:
         child = self._instances.get(created.instance_id)
         values: dict[str, object] = {"name": created.name, "id": created.instance_id}
+        # The child may have ended, with its result on the way.
         responses = [message.event for message in self._own_queue.messages if message.target == self._id]
         if any(isinstance(event, TaskResult) and event.task_scheduled_id == created.event_id for event in responses):
             return delivery.undelivered(self._id, self._hub)
         queue = self._hub.control_queue(created.instance_id)
+        # Only so many related instances are read.
         if child is None:
             inner = Finding(cause=Cause.UNKNOWN_WAIT, values={"why": "it was not read"})
         elif child.status is None and not child.events:
@@ -438,6 +439,7 @@ class _Waiting:
             "operation": request.operation or "lock",
             "now": hub.now,
         }
+        # An entity keeps the operations of others in its queue until its lock is released.
         if holder is not None and holder != self._id:
             inner = self._explain_other(holder) if holder in self._instances else None
             parts = [] if inner is None else [replace(inner, instance_id=inner.instance_id or holder)]
@@ -446,6 +448,7 @@ class _Waiting:
         if host is not None and (failed := host.failed.get(WorkKey(target))) is not None:
             return Finding(cause=Cause.ENTITY_FAILS, values={**delivery.failed_values(failed, hub), **values})
         if host is not None and (running := host.running_of(WorkKey(target))) is not None:
+            # Ids of entities are written @name@key.
             name = target[1:].partition("@")[0]
             notes = notes_of_places(host.places.get(name.lower(), ()))
             return Finding(cause=Cause.ENTITY_RUNS, values={**values, "since": running.since}, notes=notes)
@@ -478,6 +481,7 @@ def _activity_text(task: TaskScheduled) -> str:
 def _uri_of(task: TaskScheduled) -> str:
     """Return the address of a durable HTTP call, from its input if the history has it."""
     try:
+        # The SDK puts the input of an activity into a list.
         members = read_object((task.input or "").removeprefix("[").removesuffix("]"))
     except ValueError:
         return ""

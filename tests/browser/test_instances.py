@@ -161,6 +161,8 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     # The page tells what the instance waits for, marks the line, and offers the name of the event.
     reason = page.get_by_role("region", name="Why it does not progress")
     await reason.get_by_text('waits for the event "decision"').first.wait_for()
+    await page.get_by_role("option", name="awaited event decision, not raised yet").click()
+    await page.get_by_role("region", name="Chosen task").get_by_text("which was never raised").wait_for()
     await page.get_by_role("tab", name="Source").click()
     await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
     await visitor.picture("instance-waiting")
@@ -239,3 +241,21 @@ async def test_an_entity_is_signalled(visitor: Visitor) -> None:
     await dialog.get_by_label("Input (JSON)").fill("3")
     await dialog.get_by_role("button", name="Send").click()
     await row.get_by_text("5", exact=True).wait_for()
+
+
+async def test_nothing_is_outside_of_a_narrow_screen(visitor: Visitor) -> None:
+    long = "x" * 100
+    await visitor.app.client.start_new("approval", instance_id=long)
+    page = visitor.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for address in ("", "functions", "instances", f"instances/{long}", "entities", "storage", "logs", "settings"):
+        await visitor.open(address)
+        if address == "instances":
+            row = page.get_by_role("row").filter(has_text=long)
+            await row.get_by_text("Running", exact=True).wait_for()
+            box = await row.get_by_text("Running", exact=True).bounding_box()
+            assert box["x"] + box["width"] <= 390
+        elif long in address:
+            await page.get_by_role("region", name="Why it does not progress").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, address
+    await page.set_viewport_size({"width": 1280, "height": 800})

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from emulator.dashboard.api import storage
+from emulator.dashboard.api.settings import is_secret
 from emulator.testing import AppUnderTest
 from tests.running_apps import DURABLE_APP, run_app, write_app
 from tests.storage_calls import StorageCalls
@@ -91,3 +92,33 @@ async def test_a_download_of_a_blob_that_changes_ends_early(
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
     assert "The download of the blob files/big has ended early" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DB_PASS", "hunter2"),
+        ("PRIVATE_PEM", "x"),
+        ("SLACK_WEBHOOK", "https://hooks.slack.example/T0/B0/x"),
+        ("SIGNER", "-----BEGIN PRIVATE KEY-----"),
+        ("USER", "eyJhbGciOiJIUzI1NiJ9.e30.x"),
+        ("GH", "ghp_0123456789abcdef"),
+        ("CALLBACK", "https://app.example/api/f?code=abc"),
+        ("DATABASE", "postgres://user:pw@db/shop"),
+    ],
+)
+def test_secrets_are_recognised(name: str, value: str) -> None:
+    assert is_secret(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AzureWebJobsStorage", "UseDevelopmentStorage=true"),
+        ("WEBSITE_AUTH_ENABLED", "False"),
+        ("TIME_ZONE", "Europe/Berlin"),
+        ("TASK_URL", "https://app.example/task-one?page=2"),
+    ],
+)
+def test_other_values_are_shown(name: str, value: str) -> None:
+    assert not is_secret(name, value)

@@ -189,7 +189,7 @@ async def test_only_the_start_of_an_episode_is_a_place_for_a_fork(app: AppUnderT
     at = await number_of(app, TaskScheduled, 1)
     error = await fork(app, "o-1", 400, at=at)
     episode = next(place["at"] for place in reversed(await places(app)) if place["at"] < at)
-    assert error["message"].startswith(f"Event {at} (TaskScheduled) is a decision of an episode")
+    assert error["message"].startswith(f"Event {at} (TaskScheduled) is in the middle of an episode")
     assert f"Fork at event {episode}, the start of this episode, or event " in error["message"]
     assert "The history has the events 0 to" in (await fork(app, "o-1", 400, at=999))["message"]
     assert "has ended" in (await fork(app, "o-1", 400, at=len(await app.history("o-1"))))["message"]

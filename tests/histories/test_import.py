@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from emulator.durable.core.events import OrchestratorCompleted
 from emulator.histories.document import UnreadableHistory, read_document
 from emulator.testing import AppUnderTest, replay, start
 from tests.histories.test_fork import APP, IMPORTS
 from tests.running_apps import DURABLE_APP, write_app
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -147,3 +149,31 @@ async def test_what_cannot_be_exported_is_named(folder: Path) -> None:
 async def test_damaged_files_are_refused(folder: Path, content: Any, text: str) -> None:
     with pytest.raises(UnreadableHistory, match=text):
         read_document(content)
+
+
+@pytest.mark.soak
+async def test_a_fork_continues_on_azurite(folder: Path, azurite: str) -> None:
+    settings = {"AzureWebJobsStorage": azurite, "AzureFunctionsJobHost__extensions__durableTask__hubName": "ForkHub"}
+    async with start(folder, storage=None, clock="real", settings=settings) as app:
+        await app.client.start_new("large", instance_id="big", client_input=100_000)
+        assert (await app.wait("big")).output == 100_000
+        await app.client.start_new("order", instance_id="o-1", client_input="apple")
+        await eventually_waiting(app, "o-1")
+        at = len(await app.history("o-1"))
+        for instance, members in (("o-1", {"at": at, "id": "o-2"}), ("big", {"at": 0, "input": 7, "id": "small"})):
+            answer = await app.post(f"/azemu/api/instances/{instance}/forks", json=members)
+            assert answer.status == 201, answer.text
+        file = await export(app, "big")
+        await import_file(app, file, id="copy")
+        assert (await app.wait("copy")).output == 100_000
+        await app.client.raise_event("o-2", "approve", 1)
+        assert (await app.wait("o-2")).output == ["apple", 5, 1, "paid 5"]
+        assert (await app.wait("small")).output == 7
+        assert (await app.client.get_status("o-1")).runtime_status.name == "Running"
+
+
+async def eventually_waiting(app: AppUnderTest, instance: str) -> None:
+    async def waits() -> bool:
+        return sum(isinstance(event, OrchestratorCompleted) for event in await app.history(instance)) == 2
+
+    await eventually(waits, "the second episode")

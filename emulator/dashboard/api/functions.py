@@ -44,6 +44,7 @@ def functions_routes(parts: DashboardParts) -> list[Route]:
             {**_members(parts, function), "isManual": function.name in manual}
             for function in parts.host.catalog.functions
         ]
+        # The catalog leaves out functions that cannot run, and users look for exactly these.
         listed += [
             {"name": problem.function, "state": "Error", "reason": problem.message}
             for problem in parts.host.catalog.problems

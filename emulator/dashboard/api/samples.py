@@ -32,6 +32,7 @@ def sample_of(function: Function, path: str | None, example: Mapping[str, Any] |
     match trigger.type.lower():
         case "httptrigger":
             methods = [str(method).upper() for method in member_of(trigger.properties, "methods") or ()]
+            # A sample with a body shows more than one without.
             method = "POST" if "POST" in methods else methods[0] if methods else "GET"
             body = json.dumps(payload, indent=2) if method not in ("GET", "HEAD", "DELETE") else ""
             return {"kind": "http", "methods": methods, "method": method, "path": _example(path or ""), "body": body}

@@ -80,8 +80,10 @@ def event_lines(history: Sequence[HistoryEvent], *, payload_limit: int) -> list[
             case _ if isinstance(event, TaskResult):
                 origin = scheduled.get(event.task_scheduled_id)
         if origin is not None:
+            # Results have no name of their own.
             subject = lines[origin].subject
         took = None
+        # TimerFired has the timestamp of the timer's creation.
         if origin is not None and not isinstance(event, TimerFired):
             took = max(event.timestamp - history[origin].timestamp, timedelta(0))
         lines.append(_line(index, event, subject, origin, took, payload_limit))

@@ -76,14 +76,12 @@ class HubReader:
         async with self._reading:
             etag = await self.row_etag(instance_id)
             if etag is None or self._last[:2] != (instance_id, etag):
-                self._last = (instance_id, etag, await self._load(instance_id))
+                try:
+                    events = (await self._history.load(instance_id)).events
+                except NotFound:
+                    events = ()
+                self._last = (instance_id, etag, events)
             return self._last[2]
-
-    async def _load(self, instance_id: str) -> Sequence[HistoryEvent]:
-        try:
-            return (await self._history.load(instance_id)).events
-        except NotFound:
-            return ()
 
     async def raw_rows(self, instance_id: str, *, limit: int) -> tuple[Row | None, Sequence[Row], bool]:
         """Return the status row, up to `limit` rows of the history as stored, and whether there are more."""

@@ -186,7 +186,10 @@ class _Reading:
         result = self._result
         match event:
             case OrchestratorStarted(timestamp=at):
-                self._begin_episode(at)
+                result.episodes += 1
+                self._episode = at
+                # A pause before a retry is created, and its end is received, within one episode.
+                self._failed, self._fired = [], []
             case OrchestratorCompleted(timestamp=at):
                 result.runs.append(Span(self._episode, max(at, self._episode)))
             case ExecutionStarted():
@@ -208,6 +211,7 @@ class _Reading:
     def finish(self, last: Instant, now: Instant) -> Timeline:
         result = self._result
         has_ended = self._ended_at is not None
+        # The clock of the host that wrote the history may be ahead of this one.
         result.end = max(result.start, last if has_ended else max(now, last))
         if self._ended_at is not None:
             self._end_suspension(self._ended_at)
@@ -222,12 +226,6 @@ class _Reading:
     def _append(self, row: Row) -> Row:
         self._result.rows.append(row)
         return row
-
-    def _begin_episode(self, at: Instant) -> None:
-        self._episode = at
-        self._result.episodes += 1
-        self._failed = []
-        self._fired = []
 
     def _end_suspension(self, at: Instant) -> None:
         spans = self._result.suspended

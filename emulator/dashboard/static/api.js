@@ -13,14 +13,14 @@ import { decoded } from "./router.js";
 const KEY = "azemu.key";
 
 /** An error response. `status`: 0 if the host could not be reached. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-export const accessKey = () => sessionStorage.getItem(KEY) || "";
+const accessKey = () => sessionStorage.getItem(KEY) || "";
 
 export function setAccessKey(key) {
   sessionStorage.setItem(KEY, key);

@@ -156,7 +156,7 @@ def episode_at(events: Sequence[HistoryEvent], at: int) -> Episode:
             following = all_episodes[number + 1 : number + 2]
             after = f", or event {following[0].start}, the start of the next one" if following else ""
             raise ForkRefused(
-                f"Event {at} ({events[at].type_name}) is a decision of an episode, and an episode is repeated as a "
+                f"Event {at} ({events[at].type_name}) is in the middle of an episode, and an episode is repeated as a "
                 f"whole. Fork at {before}{after}."
             )
     raise ForkRefused(f"Event {at} ({events[at].type_name}) is in no episode. Fork at event {all_episodes[0].start}.")

@@ -70,10 +70,10 @@ function Result({ path, other }) {
   const steps = data.steps.map((step, index) => ({ ...step, index }));
   const different = steps.filter(({ change }) => change !== "same");
   const shown = all || different.length === 0 || steps.length <= 200 ? steps : different;
-  const longest = Math.max(1, ...steps.flatMap((step) => [step.left?.took ?? 0, step.right?.took ?? 0]));
+  const longest = Math.max(1, ...steps.flatMap((step) => [step.left?.tookMs ?? 0, step.right?.tookMs ?? 0]));
   const facts = [
     ["Status", (side) => html`<${StatusBadge} status=${side.status} />`],
-    ["Duration", (side) => duration(side.took)],
+    ["Duration", (side) => duration(side.tookMs)],
     ["Input", (side) => html`<span class="mono">${preview(side.input, 300)}</span>`],
     ["Output", (side) => html`<span class="mono">${preview(side.output, 300)}</span>`],
     ["Version", (side) => side.version],
@@ -126,7 +126,7 @@ function Side({ side, longest }) {
   if (!side) return html`<span class="muted">–</span>`;
   const attempts = side.attempts > 1 ? `, ${side.attempts} attempts` : "";
   return html`<div class="took">
-    <span>${side.took === null ? side.outcome : duration(side.took)}${attempts}</span>
-    ${side.took !== null && html`<i class=${side.outcome} style=${{ width: `${Math.max(1, (side.took / longest) * 100)}%` }} />`}
+    <span>${side.tookMs === null ? side.outcome : duration(side.tookMs)}${attempts}</span>
+    ${side.tookMs !== null && html`<i class=${side.outcome} style=${{ width: `${Math.max(1, (side.tookMs / longest) * 100)}%` }} />`}
   </div>`;
 }

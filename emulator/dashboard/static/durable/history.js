@@ -81,7 +81,7 @@ export function History({ path, version, onFork }) {
           },
           { key: "type", title: "Event", render: ({ type }) => html`<span class=${`event-type ${toneOf(type)}`}>${type}</span>` },
           { key: "subject", title: "Name", render: (event) => html`<${Subject} event=${event} />` },
-          { key: "took", title: "Took", align: "right", render: ({ took }) => (took === null ? "" : html`<span class="nowrap">${duration(took)}</span>`) },
+          { key: "tookMs", title: "Took", align: "right", render: ({ tookMs }) => (tookMs === null ? "" : html`<span class="nowrap">${duration(tookMs)}</span>`) },
           {
             key: "payload",
             title: "Payload",

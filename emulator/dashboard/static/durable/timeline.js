@@ -77,7 +77,7 @@ export function Timeline({ instanceId, data, awaited = [] }) {
     <div class="toolbar">
       <span class="muted">
         ${plural(rows.length - 1, "task")}, ${plural(data.episodes, "episode")}, ${duration(whole.to - whole.from)}
-        ${data.cut && html` (the first ${count(data.rows.length)} tasks)`}
+        ${data.isCut && html` (the first ${count(data.rows.length)} tasks)`}
       </span>
       <span class="grow"></span>
       ${!asTable &&

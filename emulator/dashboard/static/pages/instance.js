@@ -140,7 +140,7 @@ function Instance({ id, query }) {
 }
 
 /** Load an endpoint, and load it again when `version` changes; the old data stays meanwhile. */
-export function useLive(path, query, version) {
+function useLive(path, query, version) {
   const loaded = useData(path, query);
   const first = useRef(version);
   useEffect(() => {
@@ -291,7 +291,7 @@ function Rows({ path, version }) {
     <${Panel} title=${`Table ${data.instancesTable}`}>
       ${data.status ? html`<${JsonView} value=${whole(data.status)} label="Status row" />` : html`<${Message}>There is no status row.</${Message}>`}
     </${Panel}>
-    <${Panel} title=${`Table ${data.historyTable}: ${plural(data.history.length, "row")}${data.cut ? " and more" : ""}`} flush>
+    <${Panel} title=${`Table ${data.historyTable}: ${plural(data.history.length, "row")}${data.isCut ? " and more" : ""}`} flush>
       <${Table}
         label="Rows of the history"
         rows=${data.history}
@@ -308,7 +308,7 @@ function Rows({ path, version }) {
         ]}
       />
     </${Panel}>
-    ${data.cut && html`<div class="pages"><${Button} onClick=${() => setLimit(Math.min(limit * 4, 5000))}>Show more rows</${Button}></div>`}
+    ${data.isCut && html`<div class="pages"><${Button} onClick=${() => setLimit(Math.min(limit * 4, 5000))}>Show more rows</${Button}></div>`}
   </div>`;
 }
 
