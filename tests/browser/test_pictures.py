@@ -74,5 +74,5 @@ async def test_pictures_of_the_documentation(
 
 
 async def _picture(visitor: Visitor, folder: str, name: str, *, height: int = 640) -> None:
-    await visitor.page.set_viewport_size({"width": 1120, "height": height})
+    await visitor.page.set_viewport_size({"width": 1200, "height": height})
     await visitor.page.screenshot(path=Path(folder) / f"{name}.png")
