@@ -333,8 +333,9 @@ class DurableClient:
         """Send a one-way operation. An entity that does not exist is created by it."""
         # A GUID with hyphens, as .NET writes it. Receivers recognise a repeated request by it.
         request = Request(id=hyphenated(self._new_id()), operation=operation, is_signal=True, input=input)
-        event = EventRaised(timestamp=self._now(), name=request.event_name, input=request.from_client())
-        await self._send(entity.instance_id, event)
+        with nullcontext(request) if self._spans is None else self._spans.signalling(entity, request) as traced:
+            event = EventRaised(timestamp=self._now(), name=traced.event_name, input=traced.from_client())
+            await self._send(entity.instance_id, event)
 
     async def entity_state(self, entity: EntityId) -> str | None:
         """Return the entity's state after its last batch, as JSON text; None: it has none or never ran."""

@@ -13,7 +13,7 @@ from emulator.errors import ConfigurationError
 from tests.running_apps import DURABLE_APP, RunningApp, run_app
 from tests.telemetry.collector import ReceivedSpan, collecting
 
-INTERNAL, SERVER, CLIENT, PRODUCER = 1, 2, 3, 4
+INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
 
@@ -52,6 +52,31 @@ def counting(context):
     yield context.call_activity("parent_of", "z")
     if number < 2:
         context.continue_as_new(number + 1)
+
+@app.orchestration_trigger(context_name="context")
+def counter_user(context):
+    entity = df.EntityId("counter", "a")
+    context.signal_entity(entity, "add", 1)
+    yield context.call_entity(entity, "get")
+    try:
+        yield context.call_entity(entity, "explode")
+    except Exception:
+        pass
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    state = context.get_state(lambda: 0)
+    if context.operation_name == "explode":
+        raise ValueError("boom")
+    if context.operation_name == "add":
+        context.set_state(state + 1)
+    context.set_result(state)
+
+@app.route(route="signal")
+@app.durable_client_input(client_name="client")
+async def signal(req, client):
+    await client.signal_entity(df.EntityId("counter", "b"), "add", 1)
+    return "ok"
 
 @app.route(route="broken")
 def broken(req):
@@ -149,6 +174,44 @@ async def test_failures_are_errors_of_their_spans(tmp_path: Path) -> None:
         assert collector.only("GET api/broken").status["code"] == 2
 
 
+async def test_calls_and_signals_of_entities_belong_to_the_trace_of_their_sender(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+            await app.post("/runtime/webhooks/durabletask/orchestrators/counter_user/user", json={})
+            assert (await ended(app, "user"))["runtimeStatus"] == "Completed"
+            await app.get("/api/signal")
+            while (await app.get("/runtime/webhooks/durabletask/entities/counter/b")).status != 200:
+                await asyncio.sleep(0.02)
+        orchestration = collector.only("orchestration:counter_user")
+        adds = [span for span in collector.named("entity:counter:add") if span.trace_id == orchestration.trace_id]
+        sent, processed = sorted(adds, key=lambda span: span.kind)
+        assert (sent.kind, processed.kind) == (PRODUCER, CONSUMER)
+        assert is_child(sent, orchestration)
+        assert is_child(processed, sent)
+        assert sent.attributes == {
+            "durabletask.type": "entity",
+            "durabletask.task.operation": "signal_entity",
+            "durabletask.event.target_instance_id": "@counter@a",
+        }
+        served, called = sorted(collector.named("entity:counter:get"), key=lambda span: span.kind)
+        assert (called.kind, served.kind) == (CLIENT, SERVER)
+        assert is_child(called, orchestration)
+        assert is_child(served, called)
+        assert served.attributes == {
+            "durabletask.type": "entity",
+            "durabletask.task.operation": "call_entity",
+            "durabletask.task.instance_id": "@counter@a",
+        }
+        failed, _ = sorted(collector.named("entity:counter:explode"), key=lambda span: span.kind)
+        assert failed.status["code"] == 2
+        assert "boom" in failed.attributes["durabletask.entity.error_message"]
+        # The SDK does not name the invocation that signals, so the trace begins here.
+        (from_client,) = [span for span in collector.named("entity:counter:add") if span.parent_id is None]
+        assert from_client.kind == PRODUCER
+        (received,) = [span for span in collector.spans if is_child(span, from_client)]
+        assert (received.name, received.kind) == ("entity:counter:add", CONSUMER)
+
+
 async def test_generations_of_an_instance_are_one_span(tmp_path: Path) -> None:
     async with collecting() as collector:
         async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
@@ -232,7 +295,7 @@ async def test_application_insights_is_named_for_those_who_ask(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=secret"}
-    with caplog.at_level(logging.INFO, logger="emulator"):
+    with caplog.at_level(logging.INFO):
         async with run_app(tmp_path / "app", DURABLE_APP, APP, settings=settings):
             pass
     lines = [record for record in caplog.records if "APPLICATIONINSIGHTS" in record.getMessage()]

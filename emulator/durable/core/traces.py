@@ -53,6 +53,24 @@ def task_trace(started: ExecutionStarted, task_id: int) -> TraceContext | None:
     return TraceContext(task.trace_parent, span.trace_state or None)
 
 
+def request_trace(trace: TraceContext | None, request_id: str, *, is_signal: bool) -> TraceContext | None:
+    """Return the context for a request to an entity. `trace`: of the span that sends it; None: it has none.
+
+    For a signal that is a span of its own. The receiver of a call makes that span, as in .NET.
+    """
+    span = context_of(trace)
+    if span is None or not is_signal:
+        return trace
+    sending = replace(span, span_id=derived_id("span", request_id)[-16:])
+    return TraceContext(sending.trace_parent, span.trace_state or None)
+
+
+def own_trace(started: ExecutionStarted) -> TraceContext | None:
+    """Return the span of an orchestration as the context for its requests; None: it is not traced."""
+    span = orchestration_span(started)
+    return None if span is None else TraceContext(span.trace_parent, span.trace_state or None)
+
+
 def context_of(trace: TraceContext | None) -> SpanContext | None:
     """Return the span that a trace context names as the parent; None if it names none."""
     return None if trace is None else SpanContext.parse(trace.trace_parent, trace.trace_state)

@@ -14,7 +14,7 @@ from emulator.durable.core.identity import EntityId, OrchestrationInstance, deri
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import without_new_events
 from emulator.durable.engine.services import EngineServices
-from emulator.durable.executor import EntityBatch, EntityOperation, WorkAborted
+from emulator.durable.executor import EntityBatch, EntityBatchResult, EntityOperation, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.tracing.hub_log import entity_label
 from emulator.ids import hyphenated
@@ -89,7 +89,7 @@ class EntityRunner:
                 for request in batch.operations
             ],
         )
-        result = await self._services.executor.operate(call)
+        result = await self._operate(call, batch.operations)
         self._services.lifecycle.entities.operations_ended(call, result)
         return BatchResult(
             exists=result.exists,
@@ -111,6 +111,15 @@ class EntityRunner:
                 for number, signal in enumerate(result.signals)
             ],
         )
+
+    async def _operate(self, call: EntityBatch, requests: Sequence[Request]) -> EntityBatchResult:
+        spans, executor = self._services.spans, self._services.executor
+        if spans is None:
+            return await executor.operate(call)
+        with spans.operations(call.entity, requests) as note_results:
+            result = await executor.operate(call)
+            note_results(result.results)
+            return result
 
 
 def _restored_status(item: OrchestrationWorkItem) -> EpisodeOutcome:

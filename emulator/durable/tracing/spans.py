@@ -1,4 +1,4 @@
-"""Spans of orchestrations, activities, timers and events, as distributed tracing V2 of the extension has them.
+"""Spans of orchestrations, activities, timers, events and entities, as the Durable extension has them (tracing V2).
 
 Source: DurableTask.Core, Tracing/TraceHelper.cs; durable-extension, Correlation/TraceHelper.cs.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from emulator.durable.core.decisions import Complete, Decision, SendEvent
+from emulator.durable.core.entities.messages import OPERATION, Request
 from emulator.durable.core.events import (
     ExecutionStarted,
     HistoryEvent,
@@ -25,9 +26,10 @@ from emulator.durable.core.events import (
     TimerFired,
     TraceContext,
 )
-from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus, is_entity
+from emulator.durable.core.identity import EntityId, OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.state import RuntimeState
 from emulator.durable.core.traces import context_of, orchestration_span, with_span
+from emulator.durable.executor import OperationResult
 from emulator.instant import Instant
 from emulator.telemetry.span_context import SpanContext, current_span, working_in
 from emulator.telemetry.spans import Attribute, Span, SpanKind, Tracer
@@ -35,6 +37,9 @@ from emulator.telemetry.spans import Attribute, Span, SpanKind, Tracer
 _CORE: Final = "DurableTask.Core"
 _EXTENSION: Final = "WebJobs.Extensions.DurableTask"
 _SCHEDULED: Final = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)
+# Values of `durabletask.task.operation`.
+_CALL: Final = "call_entity"
+_SIGNAL: Final = "signal_entity"
 _RESULTS: Final = (TaskCompleted, TaskFailed, SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
 
 
@@ -89,6 +94,98 @@ class DurableSpans:
         )
         with self._recorded(span):
             yield
+
+    @contextmanager
+    def signalling(self, entity: EntityId, request: Request) -> Iterator[Request]:
+        """Record that a client signals an entity. Yields the request with the trace context for the entity."""
+        span = self._signal_span(entity, request, _EXTENSION, current_span(), None)
+        context = span.context
+        with self._recorded(span):
+            yield replace(request, trace=TraceContext(context.trace_parent, context.trace_state or None))
+
+    def _signal_span(
+        self, entity: EntityId, request: Request, scope: str, parent: SpanContext | None, span_id: str | None
+    ) -> Span:
+        return self._tracer.begin(
+            _entity_name(entity, request),
+            SpanKind.PRODUCER,
+            scope=scope,
+            parent=parent,
+            attributes={
+                "durabletask.type": "entity",
+                "durabletask.task.operation": _SIGNAL,
+                "durabletask.event.target_instance_id": entity.instance_id,
+                "durabletask.task.scheduled_time": None if request.due is None else request.due.text7,
+            },
+            span_id=span_id,
+        )
+
+    # Entities --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def operations(
+        self, entity: EntityId, requests: Sequence[Request]
+    ) -> Iterator[Callable[[Sequence[OperationResult]], None]]:
+        """Record the operations of a batch. Yields a function that notes their results.
+
+        A call has two spans, that of the caller from the request to the response and that of the operation, because the
+        entity is the first to know both its ends. Requests without a trace context have none.
+        """
+        calls, operations = [], []
+        for request in requests:
+            parent, call = context_of(request.trace), None
+            if parent is not None and not request.is_signal:
+                call = self._tracer.begin(
+                    _entity_name(entity, request),
+                    SpanKind.CLIENT,
+                    scope=_EXTENSION,
+                    parent=parent,
+                    attributes={
+                        "durabletask.type": "entity",
+                        "durabletask.task.operation": _CALL,
+                        "durabletask.event.target_instance_id": entity.instance_id,
+                    },
+                    started_at=None if request.requested_at is None else request.requested_at.datetime,
+                )
+                parent = call.context
+            calls.append(call)
+            operations.append(
+                None
+                if parent is None
+                else self._tracer.begin(
+                    _entity_name(entity, request),
+                    SpanKind.CONSUMER if request.is_signal else SpanKind.SERVER,
+                    scope=_EXTENSION,
+                    parent=parent,
+                    attributes={
+                        "durabletask.type": "entity",
+                        "durabletask.task.operation": _SIGNAL if request.is_signal else _CALL,
+                        "durabletask.task.instance_id": entity.instance_id,
+                    },
+                )
+            )
+        outcomes: Sequence[OperationResult] = ()
+
+        def note(results: Sequence[OperationResult]) -> None:
+            nonlocal outcomes
+            outcomes = results
+
+        # One call of the function runs the whole batch, so its invocation can belong to one of the spans only.
+        first = next((span for span in operations if span is not None), None)
+        with working_in(None if first is None else first.context):
+            yield note
+        elapsed = timedelta(0)
+        for call, operation, outcome in zip(calls, operations, outcomes, strict=True):
+            # They ran one after the other, for as long as the function has measured.
+            began, elapsed = elapsed, elapsed + timedelta(milliseconds=outcome.duration_ms)
+            if operation is not None:
+                start = operation.started_at
+                operation.started_at = start + began
+                if outcome.is_error:
+                    operation.attributes["durabletask.entity.error_message"] = outcome.result
+                self._tracer.end(operation, outcome.result if outcome.is_error else None, ended_at=start + elapsed)
+            if call is not None:
+                self._tracer.end(call)
 
     # Activities ------------------------------------------------------------------------------------------------
 
@@ -206,8 +303,10 @@ class DurableSpans:
 
     def _event_sent(self, state: RuntimeState, parent: SpanContext, sent: SendEvent) -> None:
         target = sent.target.instance_id
-        # Messages of entities have no such span. Source: TraceHelper.StartTraceActivityForEventRaisedFromWorker.
-        if is_entity(target):
+        # Messages to entities have no such span. Source: TraceHelper.StartTraceActivityForEventRaisedFromWorker.
+        if (entity := EntityId.parse(target)) is not None:
+            if sent.name.startswith(OPERATION):
+                self._signal_sent(parent, entity, sent.input)
             return
         span = self._tracer.begin(
             f"orchestration_event:{sent.name}",
@@ -223,6 +322,13 @@ class DurableSpans:
             },
         )
         self._tracer.end(span)
+
+    def _signal_sent(self, parent: SpanContext, entity: EntityId, text: str | None) -> None:
+        request = Request.parse(text or "")
+        context = context_of(request.trace)
+        # The entity records both spans of a call.
+        if request.is_signal and context is not None:
+            self._tracer.end(self._signal_span(entity, request, _CORE, parent, context.span_id))
 
     def _orchestration_ended(self, state: RuntimeState, own: SpanContext, end: Complete) -> None:
         started = state.started
@@ -250,6 +356,10 @@ class DurableSpans:
             raise
         finally:
             self._tracer.end(span, error)
+
+
+def _entity_name(entity: EntityId, request: Request) -> str:
+    return f"entity:{entity.name}:{request.operation}"
 
 
 def _name(kind: str, name: str, version: str | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from emulator.dotnet.json_values import json_int, json_list, json_object, json_string, read_object
 from emulator.dotnet.json_writer import json_text
-from emulator.durable.core.events import EventSent
+from emulator.durable.core.events import EventSent, TraceContext
 from emulator.durable.core.identity import EntityId, is_entity
 from emulator.instant import MIN_INSTANT, Instant
 
@@ -67,7 +67,8 @@ class Request:
     `position`: index in `lockset` of the entity that receives the request. `input`: JSON text or None. `parent`: the
     caller's instance id, None for clients. `parent_execution`: only for callers that are orchestrations. `due`: time at
     which a delayed signal is to be delivered. `predecessor`: `timestamp` of the request that the same caller sent to
-    the same entity before. `requested_at`: the caller's wall clock.
+    the same entity before. `requested_at`: the caller's wall clock. `trace`: of a call, the span of the caller; of a
+    signal, the span of the sending.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Request:
     lockset: Sequence[EntityId] = ()
     position: int = 0
     requested_at: Instant | None = None
+    trace: TraceContext | None = None
 
     @classmethod
     def parse(cls, text: str) -> Request:
@@ -135,6 +137,11 @@ class Request:
             members["lockset"] = [{"name": entity.name, "key": entity.key} for entity in self.lockset]
         if self.position:
             members["pos"] = self.position
+        if self.trace is not None:
+            members["parentTraceContext"] = {
+                "TraceParent": self.trace.trace_parent,
+                "TraceState": self.trace.trace_state,
+            }
         if self.requested_at is not None:
             # A DateTimeOffset in .NET, unlike the other times, so it is written with an offset.
             members["requestTime"] = self.requested_at.text.removesuffix("Z") + "+00:00"
@@ -227,6 +234,7 @@ def request_from_members(value: object) -> Request:
         ),
         position=json_int(members.get("pos")),
         requested_at=_instant(members.get("requestTime")),
+        trace=_trace(members.get("parentTraceContext")),
     )
 
 
@@ -234,6 +242,13 @@ def read_timestamp(value: object) -> Timestamp:
     """Read a member that holds a timestamp; a missing one is NO_TIMESTAMP. Raises ValueError."""
     text = json_string(value)
     return NO_TIMESTAMP if text is None else Timestamp.parse(text)
+
+
+def _trace(value: object) -> TraceContext | None:
+    # Nothing but a trace depends on it, so what cannot be read is left out.
+    members = value if isinstance(value, dict) else {}
+    parent, state = members.get("TraceParent"), members.get("TraceState")
+    return TraceContext(parent, state if isinstance(state, str) else None) if isinstance(parent, str) else None
 
 
 def _instant(value: object) -> Instant | None:

@@ -16,9 +16,10 @@ from uuid import UUID, uuid5
 from emulator.dotnet.json_writer import json_text
 from emulator.durable.core.entities.messages import OPERATION, Request
 from emulator.durable.core.entities.sorter import MessageSorter
-from emulator.durable.core.events import EventSent
+from emulator.durable.core.events import EventSent, TraceContext
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.replay.actions import CallEntity, SignalEntity
+from emulator.durable.core.traces import request_trace
 from emulator.instant import Instant
 
 # The extension's namespace for name-based GUIDs. With the same ids, a .NET host can continue the execution.
@@ -35,11 +36,21 @@ class SentRequest:
 
 
 class EntityCalls:
-    """Creates the requests. `recorded`: the EventSent events of the history by action id. `window`: of the sorter."""
+    """Creates the requests. `recorded`: the EventSent events of the history by action id. `window`: of the sorter.
 
-    def __init__(self, caller: OrchestrationInstance, recorded: Mapping[int, EventSent], window: timedelta) -> None:
+    `trace`: of the caller; None: it is not traced.
+    """
+
+    def __init__(
+        self,
+        caller: OrchestrationInstance,
+        recorded: Mapping[int, EventSent],
+        window: timedelta,
+        trace: TraceContext | None = None,
+    ) -> None:
         self._caller = caller
         self._recorded = recorded
+        self._trace = trace
         self._sorter = MessageSorter(window)
         self._request_count = 0
 
@@ -59,10 +70,12 @@ class EntityCalls:
                 sent = Request.parse(recorded.input)
                 self._sorter.note_sent(action.instance_id, sent.timestamp)
                 return SentRequest(sent.id, recorded.name or OPERATION, recorded.input)
+        request_id, is_signal = str(uuid5(_NAMESPACE, name)), isinstance(action, SignalEntity)
         request = Request(
-            id=str(uuid5(_NAMESPACE, name)),
+            id=request_id,
             operation=action.operation,
-            is_signal=isinstance(action, SignalEntity),
+            is_signal=is_signal,
+            trace=request_trace(self._trace, request_id, is_signal=is_signal),
             # The SDK's JSON text becomes a JSON string, since entity inputs are encoded twice.
             input=None if action.input is None else json_text(action.input),
             parent=self._caller.instance_id,

@@ -47,6 +47,7 @@ from emulator.durable.core.replay.external_events import EventTrace
 from emulator.durable.core.replay.nondeterminism import NonDeterminism, RecordedAction
 from emulator.durable.core.replay.retries import RetryOptions
 from emulator.durable.core.replay.tasks import Failure, Program, Task, ended_task, run, when_all, when_any
+from emulator.durable.core.traces import own_trace
 from emulator.instant import Instant
 
 
@@ -188,7 +189,7 @@ class _ActionProgram:
         self._steps_begun = 0
         self._actions_invoked = 0
         sent = {number: event for number, event in recorded.items() if isinstance(event, EventSent)}
-        self._entity_calls = EntityCalls(started.instance, sent, settings.reorder_window)
+        self._entity_calls = EntityCalls(started.instance, sent, settings.reorder_window, own_trace(started))
         # The task of each action that has begun, and the ids of its steps. By identity: equal actions may be requested.
         self._tasks: dict[int, Task] = {}
         self._numbers: dict[int, list[int]] = {}
