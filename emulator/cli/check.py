@@ -13,6 +13,7 @@ from emulator.check.checking import CheckOptions, check_app
 from emulator.check.findings import RULES, Level
 from emulator.check.reports import json_report, rule_lines, sarif_report, text_report
 from emulator.cli.check_arguments import Check
+from emulator.cli.printing import json_text
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
@@ -36,7 +37,7 @@ def run_check(command: Check) -> int:
     today = SystemClock().now().date()
     report = asyncio.run(check_app(CheckOptions(app=root, load=command.load), os.environ, today))
     if command.json:
-        sys.stdout.write(json.dumps(json_report(report), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(json_report(report), indent=2) + "\n")
     else:
         sys.stdout.write(text_report(report, colour=use_colour(sys.stdout, os.environ)))
     if command.sarif is not None:

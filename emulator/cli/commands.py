@@ -183,6 +183,36 @@ COMMANDS: Final = (
         parse="durable_arguments:parse_delete_hub",
         run="durable_hub:run_delete_hub",
     ),
+    Command(
+        words=("history", "export"),
+        summary="save the history of an instance to a file",
+        parse="history_arguments:parse_export",
+        run="history_commands:run_export",
+    ),
+    Command(
+        words=("history", "import"),
+        summary="create an instance from a saved history",
+        parse="history_arguments:parse_import",
+        run="history_commands:run_import",
+    ),
+    Command(
+        words=("history", "fork"),
+        summary="start a new instance that continues from a point of another one's history",
+        parse="history_arguments:parse_fork",
+        run="history_commands:run_fork",
+    ),
+    Command(
+        words=("history", "replay"),
+        summary="compare the present code with a recorded history",
+        parse="history_arguments:parse_replay",
+        run="history_commands:run_replay",
+    ),
+    Command(
+        words=("history", "pytest"),
+        summary="make tests of a recorded run",
+        parse="history_arguments:parse_pytest",
+        run="history_commands:run_pytest",
+    ),
     # The words of `func durable`. Options of the same meaning are in the arguments of each command.
     Command(
         words=("durable", "get-instances"),
@@ -280,6 +310,12 @@ COMMANDS: Final = (
         run="opening:run_open",
     ),
     Command(
+        words=("report",),
+        summary="show storage requests and estimated cost of the running host",
+        parse="report_arguments:parse_report",
+        run="reporting:run_report",
+    ),
+    Command(
         words=("why",),
         summary="explain why an orchestration does not progress",
         parse="why_arguments:parse_why",
@@ -334,6 +370,7 @@ GROUPS: Final = {
     "host": "run the function app in the current folder",
     "send": "put data into the app's storage, or an event into one of its functions",
     "durable": "list, show, start and control orchestrations and entities",
+    "history": "export, import, fork and replay the histories of orchestrations",
     "keys": "list, show, set and delete the access keys of the app",
     "storage": "export, import and copy storage accounts",
 }

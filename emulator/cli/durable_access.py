@@ -97,8 +97,8 @@ async def call(
 
     `instance_id`: for the message of status 410. Raises RequestRefused for a status above 299 other than 404.
     """
-    # The API decodes a path twice: management/routing.py.
-    encoded = "".join("/" + quote(quote(segment, safe=""), safe="") for segment in path)
+    # The API decodes a path twice: management/routing.py. A dot would make an id such as ".." a folder.
+    encoded = "".join("/" + quote(quote(segment, safe="").replace(".", "%2E"), safe="") for segment in path)
     headers = {"Content-Type": "application/json"} if body else {}
     headers |= {"x-ms-continuation-token": continuation} if continuation else {}
     parameters = {name: value for name, value in (query or {}).items() if value is not None}
@@ -155,11 +155,13 @@ class HubStorage:
     def __init__(
         self,
         api: HttpApi,
+        hubs: HubDirectory,
         accounts: StorageAccounts,
         account: StorageAccount,
         choice: HubChoice,
         options: DurableTaskOptions,
     ) -> None:
+        self.hubs = hubs
         self.accounts = accounts
         self.account = account
         self.options = options
@@ -229,7 +231,9 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
                 "--storage STORAGE."
             )
         async with open_accounts(settings, clock) as accounts:
-            hub = HubStorage(_api(durable, accounts, configuration), accounts, accounts(connection), choice, durable)
+            hubs = HubDirectory(durable, accounts, clock=clock, new_id=new_id)
+            api = _api(durable, hubs, configuration)
+            hub = HubStorage(api, hubs, accounts, accounts(connection), choice, durable)
             if must_exist and not await _exists(durable, accounts, accounts(connection)):
                 raise RequestRefused(
                     f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
@@ -251,15 +255,14 @@ def _quiet_lifecycle_log() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: Configuration) -> HttpApi:
+def _api(durable: DurableTaskOptions, hubs: HubDirectory, configuration: Configuration) -> HttpApi:
     async def no_key() -> str:
         return ""
 
     clock = SystemClock()
     return HttpApi(
         durable,
-        HubDirectory(durable, accounts, clock=clock, new_id=new_id),
-        # The app is not imported: a look at its instances must not run its code.
+        hubs,
         DurableFunctions(app_is_loaded=False),
         clock=clock,
         profile=DEFAULT,

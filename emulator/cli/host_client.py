@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator.config.settings import find_project_root, load_settings
@@ -49,7 +50,7 @@ class Response:
         """Return what the body contains as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def refusal(self) -> str | None:
@@ -108,12 +109,12 @@ class HostClient:
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
             response = self.get("/admin/host/status")
             status = response.json()
-            if response.status != 200 or not isinstance(status, dict) or "state" not in status:
+            if response.status != 200 or not isinstance(status, dict) or not isinstance(status.get("state"), str):
                 raise InvocationFailed(
                     f"The server at {self.origin} is not azemu. Name the port of a host with --port N."
                 )
             self.id = str(status.get("id"))
-            problems = "\n".join(status.get("errors") or ())
+            problems = "\n".join(map(str, _list(status.get("errors"))))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
                 raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
@@ -138,17 +139,22 @@ class HostClient:
     def events(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
 
-        Raises HostNotRunning, and InvocationFailed for a status other than 200.
+        Raises HostNotRunning, and InvocationFailed for a status other than 200 and an event of the type `error`.
         """
         request = urllib.request.Request(f"{self.origin}{path}")
         if self._key:
             request.add_header(_KEY_HEADER, self._key)
         try:
             with self._opener.open(request) as response:
+                is_error = False
                 for line in response:
-                    # Each event is one line. Other lines are comments and separators.
-                    if line.startswith(b"data: "):
-                        yield json.loads(line.removeprefix(b"data: "))
+                    if line.startswith(b"event: "):
+                        is_error = line.strip() == b"event: error"
+                    elif line.startswith(b"data: "):
+                        event = json.loads(line.removeprefix(b"data: "))
+                        if is_error:
+                            raise InvocationFailed(event["error"]["message"])
+                        yield event
         except urllib.error.HTTPError as error:
             with error:
                 message = Response(error.code, error.read()).refusal()
@@ -180,12 +186,24 @@ class HostClient:
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, error.read(), _lower(error.headers))
-        except (OSError, ValueError) as error:
+        # HTTPException: what came is no HTTP, or ended too early.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise HostNotRunning(
                 f"No host answers at {self.origin} ({reason}). Start it with `azemu start` in the "
                 "folder of the app, or name its port with --port N."
             ) from None
+
+
+def url_segment(text: str) -> str:
+    """Return an id or a name as one segment of a URL's path. Raises ConfigurationError for "." and ".."."""
+    if text in (".", ".."):
+        raise ConfigurationError(f'"{text}" cannot be named here, because in a URL it means a folder.')
+    return quote(text, safe="")
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _lower(headers: Message) -> dict[str, str]:

@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.keys_arguments import KeysDelete, KeysList, KeysOf, KeysSet, KeysShow
 from emulator.cli.printing import Table, print_json
 from emulator.clock import SystemClock
@@ -195,10 +194,10 @@ class _HostKeys:
 
     def _path(self, scope: KeyScope, name: str | None) -> str:
         if scope.function is not None:
-            path = f"/admin/functions/{quote(scope.function, safe='')}/keys"
+            path = f"/admin/functions/{url_segment(scope.function)}/keys"
         else:
             path = "/admin/host/systemkeys" if scope == HOST_SYSTEM_KEYS else "/admin/host/functionkeys"
-        return path if name is None else f"{path}/{quote(name, safe='')}"
+        return path if name is None else f"{path}/{url_segment(name)}"
 
 
 class _FileKeys:

@@ -47,7 +47,7 @@ def parse_logs(words: Sequence[str]) -> Logs:
     )
     add = parser.add_argument
     add("-f", "--follow", action="store_true", help="also show new lines, until Ctrl-C")
-    add("--last", metavar="N", default=str(_DEFAULT_LAST), help=f"at most the last N (default: {_DEFAULT_LAST})")
+    add("-n", "--last", metavar="N", default=str(_DEFAULT_LAST), help=f"at most the last N (default: {_DEFAULT_LAST})")
     add("--function", metavar="NAME", help="only lines of this function")
     add("--instance", metavar="ID", help="only lines about this orchestration instance")
     levels = [level.value for level in LogLevel if level is not LogLevel.NONE]

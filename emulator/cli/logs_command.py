@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.host_client import HostClient, HostNotRunning, find_host
 from emulator.cli.logs_arguments import Logs
-from emulator.cli.printing import print_json
+from emulator.cli.printing import json_text, print_json
 from emulator.host.console.output import use_colour
 
 _COLOURS: Final = {"Warning": "\x1b[33m", "Error": "\x1b[91m", "Critical": "\x1b[91m"}
@@ -69,7 +68,7 @@ def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     colours = _COLOURS if use_colour(sys.stdout, os.environ) else {}
     for line in lines:
         if as_json:
-            sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+            sys.stdout.write(f"{json_text(line)}\n")
             continue
         colour = colours.get(line["level"], "")
         # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the

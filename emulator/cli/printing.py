@@ -39,8 +39,17 @@ class Declined(EmulatorError):
 
 def print_json(members: Mapping[str, Any]) -> None:
     """Print one JSON document: the version and the members."""
-    text = json.dumps({"version": JSON_VERSION, **members}, indent=2, ensure_ascii=False)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{json_text({'version': JSON_VERSION, **members}, indent=2)}\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that the standard output can contain without loss, whatever its encoding is."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 class Table:

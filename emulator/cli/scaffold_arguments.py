@@ -135,8 +135,12 @@ def parse_new(words: Sequence[str]) -> New:
     if rest:
         parser.error(f"unknown argument '{rest[0]}'. Write TEMPLATE and NAME; names with spaces in quotation marks.")
     if not options.list and (template is None or name is None):
-        missing = "the template and the name" if template is None else "the name"
-        parser.error(f"{missing} of the new function is missing, as in `azemu new http greet`.")
+        missing = (
+            "the template and the name of the new function are"
+            if template is None
+            else "the name of the new function is"
+        )
+        parser.error(f"{missing} missing. Write them as in `azemu new http greet`.")
     if options.authlevel is not None and options.authlevel.lower() not in AUTH_LEVELS:
         parser.error(f"--authlevel: '{options.authlevel}' is not a level. Use one of: {', '.join(AUTH_LEVELS)}.")
     return New(

@@ -15,7 +15,7 @@ examples:
   azemu send queue orders '{"id": 7}'                      put a message into the queue orders
   azemu send queue orders @order.json --connection Orders  from a file, into the account of the setting Orders
   azemu send blob images/cat.png cat.png                   upload a file
-  echo hello | azemu send blob inbox/hello.txt -             upload the standard input
+  echo hello | azemu send blob inbox/hello.txt -           upload the standard input
   azemu send eventgrid on_event '{"data": {"n": 1}}'       run a function for an event
 
 Messages and blobs get into the storage of the app, through its host if that is running. An event needs a running host.

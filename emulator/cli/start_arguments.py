@@ -37,7 +37,7 @@ Ctrl-C stops it at once.
 class Start:
     """Options of `azemu start`. None: not given, so local.settings.json or the default applies.
 
-    `chaos`: the seed of faults.
+    `chaos`: the seed of faults. `otlp`: the URL of a collector; empty: the option has no URL.
     """
 
     app: Path
@@ -58,6 +58,7 @@ class Start:
     chaos: int | None = None
     dashboard_path: str | None = None
     dashboard_writes: bool = False
+    otlp: str | None = None
 
 
 def parse_start(words: Sequence[str]) -> Start:
@@ -114,6 +115,14 @@ def parse_start(words: Sequence[str]) -> Start:
     )
     add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")
     add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
+    add(
+        "--otlp",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="send OpenTelemetry traces to a collector, over HTTP (default URL: OTEL_EXPORTER_OTLP_ENDPOINT, or "
+        "http://localhost:4318; docs/observability.md)",
+    )
     add("--no-color", "--no-colour", action="store_true", help="no colours (also: the environment variable NO_COLOR)")
     # Options of `func start` that editors and scripts pass. They have no effect here, but must not be errors.
     add("-t", "--timeout", help=argparse.SUPPRESS)
@@ -155,6 +164,7 @@ def parse_start(words: Sequence[str]) -> Start:
         chaos=_seed_of(parser, options.chaos),
         dashboard_path=options.dashboard_path,
         dashboard_writes=options.dashboard_writes,
+        otlp=options.otlp,
     )
 
 

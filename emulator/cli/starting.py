@@ -37,6 +37,7 @@ def run_start(command: Start) -> int:
         user_log_level=LogLevel(command.user_log_level) if command.user_log_level else None,
         dashboard_path=command.dashboard_path,
         dashboard_writes=command.dashboard_writes,
+        otlp=command.otlp,
     )
     configuration = configure(options, os.environ)
     style = Style(colour=use_colour(sys.stdout, os.environ, disabled=command.no_color), format=command.log_format)

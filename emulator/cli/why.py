@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from emulator import exit_codes
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostNotRunning, find_host
+from emulator.cli.host_client import HostNotRunning, find_host, url_segment
 from emulator.cli.printing import one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
@@ -55,7 +54,7 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
     # Only if the user asks for it: storage does not show the line of code that waits, and the host knows it.
     advice = " To read the task hub without it, name its storage with --storage."
     path = host.dashboard_path("why", advice=advice)
-    end = "" if command.instance_id is None else f"/{quote(command.instance_id, safe='')}"
+    end = "" if command.instance_id is None else f"/{url_segment(command.instance_id)}"
     response = host.get(f"{path}api/why{end}")
     members = response.json()
     if response.status != 200 or not isinstance(members, dict):

@@ -21,6 +21,7 @@ from emulator.host.recording import Recording
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
+from emulator.storage.counting import RequestCounts
 from emulator.worker.inprocess import InProcessWorker
 
 
@@ -56,8 +57,8 @@ class DashboardParts:
     """The host that a dashboard shows.
 
     `port`: of the web server. `started_at`: when the host began to start, UTC. `recording`: log lines and invocations
-    since then. `worker`: runs the app's functions. `wait_until_stopping`: returns when the host begins to stop, before
-    it waits for open requests. `time`: None: the app lives in real time.
+    since then. `requests`: storage requests since then. `worker`: runs the app's functions. `wait_until_stopping`:
+    returns when the host begins to stop, before it waits for open requests. `time`: None: the app lives in real time.
     """
 
     configuration: Configuration
@@ -68,6 +69,7 @@ class DashboardParts:
     new_id: NewId
     started_at: datetime
     recording: Recording
+    requests: RequestCounts
     captured_outputs: CapturedOutputs
     supplied_inputs: SuppliedInputs
     worker: InProcessWorker

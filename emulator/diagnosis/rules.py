@@ -65,7 +65,7 @@ def _ended(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     output = status.output or ""
     return _unknown_function(output, hub) or Finding(
         cause=Cause.NON_DETERMINISTIC if _NON_DETERMINISTIC in output else Cause.FAILED,
-        values={"at": at, "reason": output.partition("\n")[0] or "no reason"},
+        values={"at": at, "reason": output.partition("\n")[0].strip() or "no reason"},
     )
 
 

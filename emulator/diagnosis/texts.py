@@ -37,7 +37,7 @@ TEXTS: Mapping[Cause, Text] = {
         _P,
         "An event with a similar name was raised. The Python SDK compares names exactly, letter case included.",
         'waits for the event "{name}"{at_line}, but the event was raised as "{raised}" at {at}',
-        'Raise it again under the name "{name}": {raise_command} Then correct the sender, or the name in the code.',
+        'Correct the sender, or the name in the code, and raise it again under the name "{name}": {raise_command}',
     ),
     Cause.TIMER: Text(_W, "A durable timer is not due yet.", "waits for a timer{at_line} that is due {in_due} ({due})"),
     Cause.SCHEDULED_START: Text(

@@ -31,6 +31,7 @@ _PAYLOAD_LIMIT: Final = 2_000
 _STATUS_PAYLOAD_LIMIT: Final = 100_000
 _LONGEST_PAYLOAD: Final = 5_000_000
 _ROWS_LIMIT: Final = 5_000
+_MAX_PLACES: Final = 50
 _HISTORY_PAGE: Final = 1_000
 _MESSAGES_LIMIT: Final = 400
 _RAW_LIMIT: Final = 300
@@ -183,7 +184,10 @@ class _Instance:
         )
 
     async def source(self, call: HttpCall) -> web.Response:
-        """Return the source of the orchestrator or entity function."""
+        """Return the source of the orchestrator or entity function.
+
+        `places`: other places as `file:line`, separated by commas. The functions around those in its file are included.
+        """
         instance_id = call.values["instanceId"]
         status = await self._status(instance_id)
         kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
@@ -192,7 +196,7 @@ class _Instance:
         place = self._hub.source_of(kind, name)
         if place is None:
             raise ApiError(404, f"The app has no {kind.value} '{name}' now.")
-        found = function_source(place, self._parts.configuration.root)
+        found = function_source(place, self._parts.configuration.root, with_lines=_lines_of(place, call))
         if found is None:
             raise ApiError(404, f"The source of '{name}' at {place} cannot be read.")
         return json_response({"file": found.file, "firstLine": found.first_line, "lines": found.lines})
@@ -243,6 +247,17 @@ class _Instance:
 
     def _now(self) -> Instant:
         return Instant.of(self._parts.clock.now())
+
+
+def _lines_of(place: str, call: HttpCall) -> list[int]:
+    """Return the line numbers in the parameter `places` that belong to the file of `place`."""
+    file = place.rpartition(":")[0]
+    places = (text.rpartition(":") for text in call.request.query.get("places", "").split(",")[:_MAX_PLACES])
+    return [
+        int(line)
+        for name, _, line in places
+        if name and line.isdecimal() and (name == file or file.endswith(f"/{name}") or name.endswith(f"/{file}"))
+    ]
 
 
 def _not_found(instance_id: str) -> ApiError:

@@ -70,11 +70,11 @@ class _Instances:
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
         """Send an event when the list has changed since the version of the parameter `version`."""
+        known = number_of(call, "version", 0, highest=10**11)
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
             index = self._hub.index
-            # The version that the page has loaded already.
-            sent: Mapping[str, Any] = {"version": number_of(call, "version", 0, highest=10**11)}
+            sent: Mapping[str, Any] = {"version": known}
             yield []
             while True:
                 # Every viewer asks, but the index reads once for all of them.

@@ -36,10 +36,14 @@ _PREFIXES: Final = (
     *("languageworkers", "durable", "connectionstrings"),
 )
 _SECRET_NAME: Final = re.compile(
-    r"key|secret|password|passwd|pwd|token|credential|connection|sas|storage", re.IGNORECASE
+    r"key|secret|pass|pwd|token|credential|connection|sas|storage|auth|cert|private|webhook|dsn|jwt|signing|salt",
+    re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(
-    r"AccountKey=|SharedAccess|Password=|Pwd=|[?&]sig=|://[^/@\s]+:[^/@\s]+@", re.IGNORECASE
+    # The last ones begin private keys, JSON web tokens, and tokens of GitHub and of AI services.
+    r"AccountKey=|SharedAccess|Password=|Pwd=|[?&](sig|code|key|token)=|://[^/@\s]+:[^/@\s]+@"
+    r"|-----BEGIN|\beyJ[\w-]{8}|\bgh[a-z]_\w{8}|\bgithub_pat_|\bsk-[\w-]{8}",
+    re.IGNORECASE,
 )
 _PLAIN_VALUE: Final = re.compile(r"UseDevelopmentStorage=true|builtin(:.*)?|true|false|\d{1,4}|", re.IGNORECASE)
 

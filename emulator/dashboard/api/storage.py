@@ -22,11 +22,12 @@ from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, body_members, check_writable, endpoint, number_of, utc_text
 from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.messaging.wire import UnreadableMessage
-from emulator.errors import ConfigurationError
+from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.sending import message_encoding, put_message
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.polling.message_listener import put_creating
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
 from emulator.storage.port import (
@@ -39,6 +40,8 @@ from emulator.storage.port import (
     StorageAccount,
 )
 from emulator.worker.port import member_of
+
+_log = get_logger(__name__)
 
 # Long enough to look for a message among those received, short enough if this process ends meanwhile.
 _LOCK: Final = timedelta(seconds=30)
@@ -108,6 +111,9 @@ def _connection_names(parts: DashboardParts) -> Sequence[str]:
 def _account(parts: DashboardParts, call: HttpCall) -> tuple[StorageAccount, str]:
     """Return the account of a request and the name of its connection. Raises ApiError 404."""
     connection = call.request.query.get("connection") or DEFAULT_CONNECTION
+    # No others: `%NAME%` in the name of a connection is expanded, so messages about it would show values of settings.
+    if connection.lower() not in map(str.lower, _connection_names(parts)):
+        raise ApiError(404, f"The app uses no connection '{connection[:100]}'.")
     try:
         return parts.accounts(connection), connection
     except ConnectionNotConfigured as error:
@@ -392,11 +398,18 @@ class _Blobs:
             }
         )
         await response.prepare(call.request)
-        # In parts, so that a large blob is never in memory as a whole. The ETag keeps them of one version.
-        for offset in range(0, properties.size, _DOWNLOAD_BYTES):
-            part = await container.read_range(name, offset, _DOWNLOAD_BYTES, if_match=properties.etag)
-            await response.write(part.content)
-        await response.write_eof()
+        try:
+            for offset in range(0, properties.size, _DOWNLOAD_BYTES):
+                part = await container.read_range(name, offset, _DOWNLOAD_BYTES, if_match=properties.etag)
+                await response.write(part.content)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # The client has cancelled the download.
+        except EmulatorError as error:
+            # The status has been sent. Only the end of the connection tells the client that the content is not whole.
+            _log.warning("The download of the blob %s/%s has ended early: %s", container.name, name, error)
+            if call.request.transport is not None:
+                call.request.transport.abort()
         return response
 
 

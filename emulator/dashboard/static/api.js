@@ -8,6 +8,7 @@
 
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 import { onChange } from "./events.js";
+import { decoded } from "./router.js";
 
 const KEY = "azemu.key";
 
@@ -29,7 +30,7 @@ export function setAccessKey(key) {
 export function takeKeyFromAddress() {
   const match = /[#&?]code=([^&]*)/.exec(location.hash);
   if (!match) return;
-  setAccessKey(decodeURIComponent(match[1]));
+  setAccessKey(decoded(match[1]));
   history.replaceState(null, "", location.pathname + location.hash.replace(match[0], "").replace(/^#?$/, "#/"));
 }
 

@@ -65,5 +65,9 @@ export function size(bytes) {
 
 export const count = (number) => (number === null || number === undefined ? "–" : number.toLocaleString("en-US"));
 
+/** What an error says behind the words with which host and worker begin the text of each failed invocation. */
+export const errorText = (text) =>
+  text.replace(/^(Exception while executing function: \S+ )?Result: Failure\n/, "").replace(/^(Exception: )+/, "");
+
 /** "1 line", "2 lines". */
 export const plural = (number, word, words = `${word}s`) => `${count(number)} ${number === 1 ? word : words}`;

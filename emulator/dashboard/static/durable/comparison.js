@@ -6,6 +6,7 @@ import { duration } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, Empty, ErrorBox, Loading, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
+import { HostTime } from "./dialogs.js";
 import { preview } from "./payloads.js";
 
 const CHANGES = { same: ["same", "grey"], outcome: ["other outcome", "yellow"], onlyLeft: ["only here", "red"], onlyRight: ["only there", "red"] };
@@ -39,7 +40,25 @@ export function Comparison({ path, id, name, other }) {
     </form>
     ${other
       ? html`<${Result} key=${other} path=${path} other=${other} />`
-      : html`<${Empty} title="Choose another run">The last runs of ${name} are suggested.</${Empty}>`}
+      : html`<section class="panel">
+          <${Table}
+            label="Other runs"
+            rows=${others}
+            rowKey=${({ instanceId }) => instanceId}
+            onRow=${({ instanceId }) => setQuery({ with: instanceId })}
+            empty=${runs && html`<${Empty} title=${`There is no other run of ${name}`}>Instances of other orchestrators can be entered by their id.</${Empty}>`}
+            columns=${[
+              {
+                key: "instanceId",
+                title: `Other runs of ${name}`,
+                render: ({ instanceId }) =>
+                  html`<button type="button" class="link mono" onClick=${() => setQuery({ with: instanceId })}>${instanceId}</button>`,
+              },
+              { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
+              { key: "created", title: "Created", render: ({ createdAt }) => html`<${HostTime} time=${createdAt} now=${runs.now} />` },
+            ]}
+          />
+        </section>`}
   </div>`;
 }
 

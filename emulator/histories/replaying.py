@@ -49,8 +49,9 @@ from emulator.environment import PROCESS
 from emulator.errors import EmulatorError
 from emulator.extensions.durable.functions import TRIGGERS, DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
+from emulator.histories.document import UnreadableHistory
+from emulator.histories.reading import History, Recorded, read_histories
 from emulator.host.port import TriggerEvent
-from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.worker.app_loading import load_app
 from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
@@ -110,7 +111,7 @@ def replay(
 ) -> int:
     """Run recorded histories with the app in the folder `app`. Return the number of episodes, all of which agree.
 
-    `history`: one or more histories, see `emulator.testing.histories.read_histories`. `instance_id`: only this one's.
+    `history`: one or more histories, see `emulator.histories.reading.read_histories`. `instance_id`: only this one's.
     `settings`: override local.settings.json and the environment while the app is imported and run.
     Raises HistoryDiverged, NotReplayable, UnreadableHistory.
     """
