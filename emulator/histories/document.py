@@ -65,6 +65,7 @@ def read_document(content: object) -> Sequence[RecordedInstance]:
     """Return the instances of a history file; the first is the exported one. Raises UnreadableHistory."""
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise UnreadableHistory("This is not a history file of azemu. `azemu history export ID -o FILE` writes one.")
+    # A newer version may have members without which the events mean something else.
     if content.get("version") != VERSION:
         raise UnreadableHistory(
             f"The history file has the version {str(content.get('version'))[:20]}. This azemu reads version {VERSION}."

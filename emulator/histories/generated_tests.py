@@ -54,6 +54,7 @@ def generated_tests(document: Any, *, name: str | None, levels_to_app: int) -> G
     instances = read_document(document)
     slug = _slug(name or instances[0].instance_id)
     history_name = f"histories/{slug}.json"
+    # A replay test needs no results, so it is possible for each history.
     omitted = _reason_to_omit(instances)
     replay_test = f"""
 def test_{slug}_follows_its_recorded_history() -> None:
@@ -77,6 +78,7 @@ HISTORY = Path(__file__).parent / "{history_name}"
 def _reason_to_omit(instances: Sequence[RecordedInstance]) -> str | None:
     if not any(isinstance(event, ExecutionCompleted) for event in instances[0].history):
         return "the instance has not ended, so there is no output to compare"
+    # Sub-orchestrations run in the test, too.
     scheduled = {event.name for instance in instances for event in instance.history if isinstance(event, TaskScheduled)}
     if any(name.startswith("BuiltIn::") for name in scheduled):
         return "the orchestration sends HTTP requests with call_http, whose responses a test cannot replace"
@@ -87,6 +89,7 @@ def _run_test(slug: str, instances: Sequence[RecordedInstance]) -> str:
     history = instances[0].history
     started = next(event for event in history if isinstance(event, ExecutionStarted))
     ended = next(event for event in history if isinstance(event, ExecutionCompleted))
+    # One fake for each activity, which returns its results in the order of the calls.
     results = _activity_results(instances)
     lines = [
         f'"""Repeat {_docstring(instances[0].instance_id)} with the recorded results of activities, and events."""'
@@ -131,26 +134,24 @@ def _activity_results(instances: Sequence[RecordedInstance]) -> Mapping[str, lis
             if isinstance(event, TaskCompleted):
                 outcomes[event.task_scheduled_id] = ("result", _value(event.result))
             elif isinstance(event, TaskFailed):
-                outcomes[event.task_scheduled_id] = ("error", _reason(event))
+                # The host puts the name of the activity, and the worker the type, before the message of the exception.
+                text = event.reason or ""
+                found = re.search(r"Exception: (.*?)(?:\nStack|\Z)", text, re.DOTALL)
+                outcomes[event.task_scheduled_id] = ("error", found.group(1) if found else text)
         calls += [
             (event.timestamp, position, event.event_id, event.name, outcomes.get(event.event_id, ("result", None)))
             for event in instance.history
             if isinstance(event, TaskScheduled)
         ]
     by_name: dict[str, list[tuple[str, Any]]] = {}
+    # Parents and children call the same activities, so the times decide about the order.
     for _, _, _, name, outcome in sorted(calls, key=lambda call: call[:3]):
         by_name.setdefault(name, []).append(outcome)
     return by_name
 
 
-def _reason(failed: TaskFailed) -> str:
-    # The host puts the name of the activity, and the worker the type, before the message of the exception.
-    text = failed.reason or ""
-    found = re.search(r"Exception: (.*?)(?:\nStack|\Z)", text, re.DOTALL)
-    return found.group(1) if found else text
-
-
 def _start_lines(instance_id: str, started: ExecutionStarted) -> Iterator[str]:
+    # The SDK's client encodes inputs twice, HTTP clients once; the test must store the same text.
     is_text, value = _decoded(started.input)
     if started.input is not None and not is_text:
         yield f'app.post("{_MANAGEMENT}/orchestrators/{started.name}/{instance_id}", json={_literal(value)})'
@@ -160,6 +161,7 @@ def _start_lines(instance_id: str, started: ExecutionStarted) -> Iterator[str]:
 
 
 def _event_lines(instance_id: str, history: Sequence[HistoryEvent], started: ExecutionStarted) -> Iterator[str]:
+    # Responses of entities are events, too, and the entities of the test send them.
     responses = {request.id for _, request in entity_requests(history)}
     moment = started.timestamp
     for event in history:
@@ -179,6 +181,7 @@ def _event_lines(instance_id: str, history: Sequence[HistoryEvent], started: Exe
                 line = f"app.client.resume({instance_id!r}, {event.reason or ''!r})"
             case _:
                 continue
+        # Virtual time: the test takes no longer because of it.
         seconds = (event.timestamp - moment).total_seconds()
         if seconds > 0:
             yield f"app.advance(seconds={seconds:.3f})"
@@ -211,8 +214,10 @@ def _literal(value: Any) -> str:
 
 
 def _slug(text: str) -> str:
+    # Part of a file name and of a Python name.
     return re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "run"
 
 
 def _docstring(text: str) -> str:
+    # Neither an escape sequence nor a quotation mark must end the docstring.
     return text.replace("\\", "/").replace('"', "'")

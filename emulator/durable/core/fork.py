@@ -6,7 +6,7 @@ still waits for is sent to it:
 * results of activities and children that were open at the cut are sent as they were recorded. An action without a
   recorded result is undone, as a rewind does it: the next episode schedules it again, with the input that the code
   gives it, which a history does not have.
-* an open timer is created anew. It fires as long after the fork as it would have fired after the cut.
+* an open timer is created again. It fires as long after the fork as it would have fired after the cut.
 * a request to an entity that had no response at the cut gets the recorded response, or else is undone. Requests for
   locks are always undone, because a recorded grant does not lock the entity.
 * external events of the episode at the cut are raised again; later ones only on request.
@@ -22,7 +22,7 @@ from uuid import UUID, uuid5
 
 from emulator import bound_json as json
 from emulator.dotnet.json_writer import json_text
-from emulator.durable.core.entities.messages import NO_TIMESTAMP, OPERATION, RELEASE, Release, Request
+from emulator.durable.core.entities.messages import NO_TIMESTAMP, RELEASE, Release, Request, request_in
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -44,7 +44,7 @@ from emulator.durable.core.events import (
     TimerCreated,
     TimerFired,
 )
-from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus, is_entity
+from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.open_actions import open_actions
 from emulator.durable.core.state import FIRE_AND_FORGET, SOURCE_INSTANCE_ID
@@ -80,7 +80,7 @@ class ForkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """A forked execution. `history`: its events, none if it begins anew; `messages`: to send after they are stored.
+    """A forked execution. `history`: its events, none from the start; `messages`: to send after they are stored.
 
     `cut`: number of the first event of the recorded history that is not part of it. `undone`: names of the actions that
     run again. `left_out`: names of recorded external events that are not raised again. `restarted`: ids of children
@@ -142,12 +142,14 @@ def episode_at(events: Sequence[HistoryEvent], at: int) -> Episode:
     if not events:
         raise ForkRefused("The instance has no history yet. Start another one instead.")
     all_episodes = episodes(events)
+    # The present is behind the last event, so no event stands for it.
     if at == len(events):
         if any(isinstance(event, ExecutionCompleted) for event in events):
             raise ForkRefused(
                 f"The history ends with event {at - 1}, and the instance has ended. The last place for a fork is event "
                 f"{all_episodes[-1].start}."
             )
+        # Its rows may be written one transaction after the other.
         if not isinstance(events[-1], OrchestratorCompleted):
             raise ForkRefused("The last episode is being stored. Repeat the command in a moment.")
         return Episode(at, at, ())
@@ -363,14 +365,9 @@ class _Waits:
 
 def entity_requests(events: Sequence[HistoryEvent]) -> Sequence[tuple[EventSent, Request]]:
     """Return the requests to entities in a history: calls, signals and requests for locks."""
-    requests = []
-    for event in events:
-        if isinstance(event, EventSent) and is_entity(event.instance_id) and (event.name or "").startswith(OPERATION):
-            try:
-                requests.append((event, Request.parse(event.input or "")))
-            except ValueError:
-                continue  # Anyone can send events to entities; this one expects no response.
-    return requests
+    # Anyone can send events to entities; one that is no request expects no response.
+    found = ((event, request_in(event)) for event in events if isinstance(event, EventSent))
+    return [(event, request) for event, request in found if request is not None]
 
 
 def _refuse_held_locks(past: Sequence[HistoryEvent], cut: int) -> None:
