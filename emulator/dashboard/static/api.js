@@ -20,7 +20,11 @@ export class ApiError extends Error {
   }
 }
 
-export const accessKey = () => sessionStorage.getItem(KEY) || "";
+/** The access key; "" if there is none, or if what was given cannot be the value of a header. */
+export function accessKey() {
+  const key = sessionStorage.getItem(KEY) || "";
+  return /^[\x21-\x7e]*$/.test(key) ? key : "";
+}
 
 export function setAccessKey(key) {
   sessionStorage.setItem(KEY, key);
