@@ -51,7 +51,9 @@ from emulator.ids import NewId, new_id
 from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
+from emulator.storage.counting import RequestCounts, counted
 from emulator.storage.port import StorageAccount
+from emulator.telemetry.spans import Tracer
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from emulator.dashboard.parts import DashboardParts, TimeControl
 
 _log = get_logger(__name__)
+
+_APPLICATION_INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 AroundAccount = Callable[[StorageAccount], StorageAccount]
@@ -172,6 +176,19 @@ async def open_app(
                 await stack.enter_async_context(open_accounts(configuration.settings, clock, log_outages=True))
             )
         accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
+        if configuration.first_start and configuration.settings.get(_APPLICATION_INSIGHTS):
+            # Not a warning: the setting is there for Azure.
+            _log.info(
+                "The setting %s is not used: azemu sends nothing to Application Insights. To see traces of this host, "
+                "start it with --otlp and the URL of an OpenTelemetry collector.",
+                _APPLICATION_INSIGHTS,
+            )
+        tracer = None
+        if configuration.otlp is not None:
+            from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.
+
+            tracer = Tracer(clock, new_id, await stack.enter_async_context(exporting(configuration.otlp, clock)))
+        requests = RequestCounts()
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
         keys = open_keys(configuration, clock, new_id=new_id, secrets=lasting.secrets)
@@ -179,7 +196,7 @@ async def open_app(
         context = ExtensionContext(
             options=configuration.host,
             settings=configuration.settings,
-            accounts=accounts,
+            accounts=accounts.around(partial(counted, counts=requests)),
             clock=clock,
             new_id=new_id,
             host_id=host_id(configuration.root, configuration.settings),
@@ -200,6 +217,7 @@ async def open_app(
             hosts_folder=process.hosts_folder,
             storage_restarted=process.storage_restarted,
             first_start=configuration.first_start,
+            tracer=tracer,
             # Entered after the accounts and before the host, so that extensions may use storage until the end.
             resources=stack.enter_context(ExitStack()),
         )
@@ -220,11 +238,12 @@ async def open_app(
             fallback=fallback(context),
             captured_outputs=captured_outputs,
             recording=recording,
+            tracer=tracer,
         )
         host = Host(parts, clock=clock, new_id=new_id)
 
         def dashboard_parts() -> DashboardParts:
-            from emulator.dashboard.parts import DashboardParts  # Loaded only if somebody opens the dashboard.
+            from emulator.dashboard.parts import DashboardParts  # Loaded when the dashboard is opened.
 
             return DashboardParts(
                 configuration=configuration,
@@ -235,6 +254,7 @@ async def open_app(
                 new_id=new_id,
                 started_at=started_at,
                 recording=recording,
+                requests=requests,
                 captured_outputs=captured_outputs,
                 supplied_inputs=supplied_inputs,
                 worker=worker,
@@ -255,6 +275,7 @@ async def open_app(
             commands=commands,
             accounts=accounts,
             dashboard=() if dashboard is None else mounted_routes(dashboard, dashboard_parts),
+            tracer=tracer,
         )
         # The web server is entered before the host and left after it: it also responds while the host starts, while it
         # stops and after it has failed to start.

@@ -172,6 +172,7 @@ async def open_loader(configuration: Configuration) -> AsyncIterator[Loader]:
             any_port=True,
             hosts_folder=None,
             storage_restarted=False,
+            tracer=None,
             first_start=True,
             resources=stack.enter_context(ExitStack()),
         )

@@ -53,6 +53,12 @@ class Response:
         except (ValueError, RecursionError):
             return None
 
+    def refusal(self) -> str | None:
+        """Return the message of an error of the dashboard's API (`{"error": {"message": …}}`); None for others."""
+        content = self.json()
+        error = content.get("error") if isinstance(content, dict) else None
+        return error.get("message") if isinstance(error, dict) else None
+
 
 class HostClient:
     """A running host. Requests have the master key if the host asks for it.
@@ -72,6 +78,7 @@ class HostClient:
     ) -> None:
         self.port = port
         self.dashboard = dashboard
+        # The host id of the app that the host runs. Known after `wait_until_started`.
         self.id: str | None = None
         self.origin = f"http://{name}:{port}"
         self._app = app
@@ -83,6 +90,16 @@ class HostClient:
     def used_key(self) -> str | None:
         """The master key that requests have; None if the host does not ask for it."""
         return self._key
+
+    def dashboard_path(self, command: str, *, advice: str = "") -> str:
+        """Return the path of the dashboard, with a slash at both ends. Raises InvocationFailed if the host has none.
+
+        `command`, `advice`: for the error, the command that needs it, and what else to do.
+        """
+        if self.dashboard is None:
+            reason = f"was started with --dashboard-path none, which also ends `azemu {command}`."
+            raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
+        return f"/{self.dashboard}/"
 
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
@@ -107,6 +124,7 @@ class HostClient:
 
     def get(self, path: str) -> Response:
         """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
+        # Most hosts check no keys, so the key of the folder is looked up only when one asks for it.
         response = self.send("GET", path, seconds=_START_SECONDS)
         if response.status in (401, 403) and self._key is None:
             self._key = _master_key(self._app)
@@ -139,8 +157,7 @@ class HostClient:
                         yield event
         except urllib.error.HTTPError as error:
             with error:
-                content = Response(error.code, error.read()).json()
-            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+                message = Response(error.code, error.read()).refusal()
             raise InvocationFailed(
                 message or f"The host at port {self.port} answered with status {error.code}."
             ) from None
@@ -219,6 +236,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     default_port = loaded.host.port or DEFAULT_PORT
     found = []
     records = recorded_hosts(root)
+    # A killed host leaves its record behind, and another app may have its port by now.
     for record in records:
         name = reachable_name(record.address)
         host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)

@@ -15,7 +15,7 @@ from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.invoke_arguments import Invoke
-from emulator.cli.printing import print_json
+from emulator.cli.printing import print_json, shown_value
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import json_value
 from emulator.host.http.routing.templates import Parameter, parse_template
@@ -56,10 +56,10 @@ def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[
         print_json({"function": command.name, "result": None, **result, "outputs": content["outputs"]})
         return exit_codes.OK
     for output in content["outputs"]:
-        shown = _shown(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
+        shown = shown_value(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
         sys.stderr.write(f"output {output['binding']} ({output['type']}): {shown}\n")
     if content.get("result") is not None:
-        sys.stdout.write(f"{_shown(content['result'])}\n")
+        sys.stdout.write(f"{shown_value(content['result'])}\n")
     elif "resultBase64" in content:
         sys.stdout.buffer.write(base64.b64decode(content["resultBase64"]))
     else:
@@ -155,7 +155,3 @@ def _content_type(data: bytes) -> str:
     except ValueError:
         return "text/plain; charset=utf-8"
     return "application/json"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

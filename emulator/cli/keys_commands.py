@@ -64,6 +64,7 @@ def run_keys_list(command: KeysList) -> int:
     table = Table("SCOPE", "NAME", "VALUE")
     table.print(
         [
+            # The beginning is enough to recognise a key, and too little to use it.
             (_scope_name(scope, key), key.name, key.value if command.show else f"{key.value[:4]}…")
             for scope, key in listed
         ]
@@ -90,6 +91,7 @@ def run_keys_set(command: KeysSet) -> int:
         try:
             value = read_argument(command.value).decode().strip()
         except UnicodeDecodeError:
+            # Reported like an empty value: neither can be sent in a header.
             value = ""
         if not value:
             raise ConfigurationError("The value of the key is empty or no text in UTF-8.")
@@ -160,15 +162,18 @@ class _HostKeys:
 
     def functions(self) -> Sequence[str]:
         functions = self._host.get("/admin/functions").json() or ()
+        # Only HTTP functions have keys.
         return [function["name"] for function in functions if function.get("invoke_url_template")]
 
     def keys(self, scope: KeyScope) -> Sequence[Key]:
         keys = [Key(key["name"], key["value"]) for key in self._request("GET", scope)["keys"]]
         if scope == HOST_SYSTEM_KEYS:
+            # The list of the API does not contain the master key.
             keys.insert(0, Key(MASTER, self._request("GET", scope, MASTER)["value"]))
         return keys
 
     def put(self, scope: KeyScope, name: str, value: str | None) -> Key:
+        # The host generates a value for POST only.
         content = self._request("POST" if value is None else "PUT", scope, name, value)
         return Key(content["name"], content["value"])
 

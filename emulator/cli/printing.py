@@ -132,6 +132,7 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Remove the line, so that something else can be printed."""
+        # Spaces instead of an escape sequence, which older consoles of Windows would show.
         if self._width:
             with suppress(OSError):
                 sys.stderr.write(f"\r{'':{self._width}}\r")
@@ -141,6 +142,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Show a text instead of the last one."""
         now = time.monotonic()
+        # A fast command shows nothing, and a log file has no line that is overwritten.
         if not self._is_terminal or now < self._next:
             return
         self._next = now + _PROGRESS_SECONDS

@@ -37,7 +37,7 @@ Ctrl-C stops it at once.
 class Start:
     """Options of `azemu start`. None: not given, so local.settings.json or the default applies.
 
-    `chaos`: the seed of faults.
+    `chaos`: the seed of faults. `otlp`: the URL of a collector; empty: the option has no URL.
     """
 
     app: Path
@@ -58,17 +58,15 @@ class Start:
     chaos: int | None = None
     dashboard_path: str | None = None
     dashboard_writes: bool = False
+    otlp: str | None = None
 
 
 def parse_start(words: Sequence[str]) -> Start:
     """Parse the arguments after `azemu start`. Ends the process (SystemExit) after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu start",
+        "azemu start",
         description="Run the function app in the current folder, or in the nearest folder above it that has one.",
         epilog=_START_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        # An abbreviation that works today would become ambiguous with the next new option.
-        allow_abbrev=False,
     )
     add = parser.add_argument_group("HTTP").add_argument
     add("-p", "--port", metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
@@ -81,15 +79,10 @@ def parse_start(words: Sequence[str]) -> Start:
     add = parser.add_argument_group("dashboard").add_argument
     add("--dashboard-path", metavar="NAME", help="path of the dashboard (default: azemu), or none for no dashboard")
     add("--dashboard-writes", action="store_true", help="let it change storage accounts in Azure, too")
-    add = parser.add_argument_group("app").add_argument
-    # The second and third name are those of `func start`, which editors and scripts pass.
-    add(
-        *("--app", "--script-root", "--prefix"),
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder of the app (default: the current folder)",
-    )
+    group = parser.add_argument_group("app")
+    # Editors and scripts pass the names that the option has in `func start`.
+    parser.add_app_option("--script-root", "--prefix", group=group)
+    add = group.add_argument
     add("--functions", nargs="+", default=(), metavar="NAME", help="run only these functions")
     add(
         "--storage",
@@ -122,6 +115,14 @@ def parse_start(words: Sequence[str]) -> Start:
     )
     add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")
     add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
+    add(
+        "--otlp",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="send OpenTelemetry traces to a collector, over HTTP (default URL: OTEL_EXPORTER_OTLP_ENDPOINT, or "
+        "http://localhost:4318; docs/observability.md)",
+    )
     add("--no-color", "--no-colour", action="store_true", help="no colours (also: the environment variable NO_COLOR)")
     # Options of `func start` that editors and scripts pass. They have no effect here, but must not be errors.
     add("-t", "--timeout", help=argparse.SUPPRESS)
@@ -163,6 +164,7 @@ def parse_start(words: Sequence[str]) -> Start:
         chaos=_seed_of(parser, options.chaos),
         dashboard_path=options.dashboard_path,
         dashboard_writes=options.dashboard_writes,
+        otlp=options.otlp,
     )
 
 

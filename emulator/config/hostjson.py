@@ -137,6 +137,7 @@ class HostOptions:
     watch_directories: tuple[str, ...] = ()
     watch_files: tuple[str, ...] = ()
     file_watching_enabled: bool = True
+    telemetry_mode: str = ""
     singleton: SingletonOptions = SingletonOptions()
     extension_bundle: ExtensionBundle | None = None
     logging: LoggingOptions = LoggingOptions()

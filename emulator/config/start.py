@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emulator import __version__
 from emulator.config import host_names
 from emulator.config.connections import DEVELOPMENT_ACCOUNT, parse_connection
 from emulator.config.host_names import parse_host_names
@@ -23,6 +24,7 @@ from emulator.config.hostjson import HostOptions, LogLevel, read_host_json
 from emulator.config.settings import HostSection, Settings, load_settings
 from emulator.errors import ConfigurationError
 from emulator.listening import LOCALHOST, is_loopback
+from emulator.telemetry.otlp_options import OtlpTarget, otlp_target
 
 DEFAULT_PORT = 7071
 DEFAULT_ADDRESS = LOCALHOST
@@ -44,7 +46,7 @@ class StartOptions:
     `settings`: app settings that win over environment and local.settings.json. `create_host_json`: create a missing
     host.json, as the Functions host does. `host_names`: see `config.host_names`; separated by commas.
     `dashboard_path`: the path of the dashboard, one segment, or "none". `dashboard_writes`: the dashboard may change
-    accounts in Azure.
+    accounts in Azure. `otlp`: URL of an OpenTelemetry collector; empty: the one that the settings name.
     """
 
     app: Path
@@ -63,6 +65,7 @@ class StartOptions:
     create_host_json: bool = True
     dashboard_path: str | None = None
     dashboard_writes: bool = False
+    otlp: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,7 @@ class Configuration:
     any free port. `cors`: None disables CORS. `host_names`: names of this host that the user has given.
     `wants_azurite`: the user asked for Azurite with --storage, so the built-in store must not replace it. `warnings`:
     for the user, in order. `first_start`: False if the supervisor has restarted the host. `dashboard_path`: None: no
-    dashboard.
+    dashboard. `otlp`: where spans are sent; None: nowhere.
     """
 
     root: Path
@@ -119,6 +122,7 @@ class Configuration:
     first_start: bool = True
     dashboard_path: str | None = DASHBOARD_PATH
     dashboard_writes: bool = False
+    otlp: OtlpTarget | None = None
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Return the variables that os.environ must contain before user code is imported. `port`: the bound port.
@@ -204,6 +208,13 @@ def configure(options: StartOptions, environ: Mapping[str, str]) -> Configuratio
         warnings=(*warnings, *host_warnings),
         dashboard_path=_dashboard_path(options.dashboard_path or DASHBOARD_PATH),
         dashboard_writes=options.dashboard_writes,
+        otlp=otlp_target(
+            options.otlp,
+            settings.get,
+            is_open_telemetry=host.telemetry_mode.lower() == "opentelemetry",
+            service=root.name,
+            version=__version__,
+        ),
     )
 
 

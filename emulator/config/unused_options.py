@@ -62,7 +62,7 @@ class CorrelationProtocol(enum.Enum):
 _LIFECYCLE_EVENTS: Final = ("Started", "Completed", "Failed", "Terminated")
 
 # Reasons. Each is used by several rows, so that they read the same in every place.
-_APPLICATION_INSIGHTS = "azemu sends no telemetry"
+_APPLICATION_INSIGHTS = "azemu sends nothing of its own to Application Insights"
 _APP_SERVICE = "concerns the sandbox of Azure App Service"
 _CONCURRENCY = "dynamic concurrency is not part of azemu"
 _DOTNET = "concerns .NET code only"
@@ -86,7 +86,6 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     # Options of the host.
     _row("sendCanceledInvocationsToWorker", bool, _INVOCATIONS),
     _row("metadataProviderTimeout", timedelta, _INVOCATIONS),
-    _row("telemetryMode", str, _APPLICATION_INSIGHTS),
     _row("logging.fileLoggingMode", FileLoggingMode, _FILE_LOGS),
     _row("logging.console.isEnabled", bool, _FILE_LOGS),
     _row("aggregator.batchSize", int, _APPLICATION_INSIGHTS, at_least=1),

@@ -29,12 +29,16 @@ _PAUSE_SECONDS: Final = 0.1
 _MAX_CHARACTERS: Final = 100_000
 
 
-async def pause() -> None:
-    """Wait a moment of real time, so that what happens in it becomes one batch."""
+async def pause(seconds: float = _PAUSE_SECONDS) -> None:
+    """Wait for some real time; by default a moment, so that what happens in it becomes one batch."""
     over = asyncio.Event()
-    # Not the clock: in a test of an app its time stands still.
-    asyncio.get_running_loop().call_later(_PAUSE_SECONDS, over.set)
-    await over.wait()
+    # Not through the clock: an open page must neither move the virtual time of a test nor wait for it. The loop's own
+    # timers do neither, see `virtual_time.clock`.
+    timer = asyncio.get_running_loop().call_later(seconds, over.set)
+    try:
+        await over.wait()
+    finally:
+        timer.cancel()
 
 
 async def send_events(

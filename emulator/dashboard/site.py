@@ -16,8 +16,10 @@ from emulator.dashboard.api.home import home_routes
 from emulator.dashboard.api.instance import instance_routes
 from emulator.dashboard.api.instances import instances_routes
 from emulator.dashboard.api.logs import logs_routes
+from emulator.dashboard.api.report import report_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
+from emulator.dashboard.api.transfer import transfer_routes
 from emulator.dashboard.api.virtual_time import time_routes
 from emulator.dashboard.api.why import why_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
@@ -61,7 +63,9 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *instances_routes(parts, hub),
         *instance_routes(parts, hub),
         *entities_routes(parts, hub),
+        *transfer_routes(parts),
         *why_routes(parts),
+        *report_routes(parts),
     ]
 
 

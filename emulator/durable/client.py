@@ -8,6 +8,7 @@ Source: durable-extension, ContextImplementations/DurableClient.cs; docs/protoco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,7 @@ from emulator.durable.hub import (
     TaskHub,
 )
 from emulator.durable.options import DurableTaskOptions, OverridableStates
+from emulator.durable.tracing.spans import DurableSpans
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 
@@ -138,13 +140,22 @@ class CleanedEntities:
 
 
 class DurableClient:
-    """Starts, queries and controls the instances of one task hub."""
+    """Starts, queries and controls the instances of one task hub. `spans`: records starts and events."""
 
-    def __init__(self, hub: TaskHub, options: DurableTaskOptions, *, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        hub: TaskHub,
+        options: DurableTaskOptions,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        spans: DurableSpans | None = None,
+    ) -> None:
         self.hub = hub
         self._options = options
         self._clock = clock
         self._new_id = new_id
+        self._spans = spans
 
     async def start(
         self,
@@ -197,7 +208,8 @@ class DurableClient:
         )
         any_state = self._options.overridable_existing_instance_states is OverridableStates.ANY
         replaceable = frozenset(RuntimeStatus) if any_state else TERMINAL
-        await self.hub.start(TaskMessage(started, instance), reuse=replaceable)
+        with nullcontext(started) if self._spans is None else self._spans.creating(started) as traced:
+            await self.hub.start(TaskMessage(traced, instance), reuse=replaceable)
         return instance.instance_id
 
     # Queries
@@ -253,7 +265,8 @@ class DurableClient:
 
     async def raise_event(self, instance_id: str, name: str, input: str | None) -> None:
         """Send an event to the current execution. It is not checked whether the instance exists (see `active`)."""
-        await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=input))
+        with nullcontext() if self._spans is None else self._spans.raising(instance_id, name):
+            await self._send(instance_id, EventRaised(timestamp=self._now(), name=name, input=input))
 
     async def terminate(self, instance_id: str, reason: str | None) -> InstanceStatus:
         """Terminate an instance and return its status before that. Raises InstanceNotFound, InstanceFinished."""
@@ -362,7 +375,12 @@ class DurableClient:
                 holder = summary.get("lockedBy")
                 is_empty = not (summary.get("entityExists") or summary.get("queueSize") or holder)
                 idle_until = row.last_updated_at + self._options.entity_message_reorder_window
-                if release_locks and isinstance(holder, str) and await self._has_ended(holder):
+                is_orphaned = False
+                if release_locks and isinstance(holder, str):
+                    status = await self.hub.status(holder, with_input=False)
+                    # A holder that was purged will not release its lock either.
+                    is_orphaned = status is None or status.runtime_status in TERMINAL
+                if is_orphaned and isinstance(holder, str):
                     release = Release(holder, "fix-orphaned-lock")
                     event = EventRaised(timestamp=self._now(), name=RELEASE, input=release.text)
                     await self._send(row.instance_id, event)
@@ -372,10 +390,6 @@ class DurableClient:
             continuation = page.continuation
             if continuation is None:
                 return CleanedEntities(removed, released)
-
-    async def _has_ended(self, instance_id: str) -> bool:
-        status = await self.hub.status(instance_id, with_input=False)
-        return status is None or status.runtime_status in TERMINAL
 
 
 def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> InstanceQuery:

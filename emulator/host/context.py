@@ -29,6 +29,7 @@ from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
+from emulator.telemetry.spans import Tracer
 
 T = TypeVar("T", bound=SectionOptions)
 
@@ -60,6 +61,8 @@ class ExtensionContext:
     `http://localhost:7071`. `any_port`: the host got a free port instead of a fixed one, so that ports which extensions
     open must not be fixed either.
 
+    `tracer`: records spans; None: nothing does.
+
     `first_start`: False after a restart by the supervisor, when what concerns settings has been said already.
     """
 
@@ -85,6 +88,7 @@ class ExtensionContext:
     hosts_folder: Path | None
     storage_restarted: bool
     first_start: bool
+    tracer: Tracer | None
     resources: ExitStack
 
     def section(self, options: type[T]) -> T:

@@ -34,6 +34,7 @@ from emulator.host.restarting import Restartable, keep_running
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, new_id
 from emulator.storage.port import StorageOutage
+from emulator.telemetry.spans import Tracer
 from emulator.worker.port import FunctionMetadata, Returned, Worker
 from emulator.worker.retry_policies import policy_of_options
 
@@ -56,7 +57,7 @@ _NO_FUNCTIONS = (
 class HostParts:
     """The parts of a host. `worker`: not entered yet. `fallback`: for binding types that no extension serves.
 
-    `recording`: notes each invocation; None: nothing does.
+    `recording`: notes each invocation; `tracer`: records a span of it; None: nothing does.
     """
 
     worker: AbstractAsyncContextManager[Worker]
@@ -67,6 +68,7 @@ class HostParts:
     fallback: Fallback = field(default_factory=Fallback)
     captured_outputs: CapturedOutputs = field(default_factory=CapturedOutputs)
     recording: Recording | None = None
+    tracer: Tracer | None = None
 
 
 class UnknownFunction(LookupError):
@@ -179,6 +181,7 @@ class Host:
                 timeout=self._parts.options.function_timeout,
                 retry=policy_of_options(self._parts.options.retry),
                 recording=self._parts.recording,
+                tracer=self._parts.tracer,
             )
             stack.push_async_callback(self._wait_until_idle, invoker, drain)
             engines = [

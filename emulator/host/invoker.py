@@ -10,10 +10,9 @@ Source: webjobs-sdk, FunctionExecutor.cs; host, WorkerFunctionInvoker.cs; docs/p
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -29,6 +28,9 @@ from emulator.host.recording import Recording
 from emulator.host.retries import delay_before, may_retry
 from emulator.ids import NewId, hyphenated
 from emulator.random_numbers import uniform
+from emulator.storage.counting import caused_by
+from emulator.telemetry.span_context import SpanContext, current_span, working_in
+from emulator.telemetry.spans import SpanKind, Tracer
 from emulator.worker.port import Datum, Invocation, RetryContext, RetryPolicy, Returned, Worker, WorkerError
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ class Invoker:
     """Runs functions of the catalog.
 
     `timeout` None: unlimited. `retry`: the policy of functions that have none of their own. `spread(a, b)`: a random
-    number from a to b, for exponential delays. `recording`: notes each attempt.
+    number from a to b, for exponential delays. `recording`: notes each attempt. `tracer`: records a span of it.
     """
 
     def __init__(  # noqa: PLR0913 (the parts of a host, each by its name)
@@ -91,6 +93,7 @@ class Invoker:
         timeout: timedelta | None = None,
         retry: RetryPolicy | None = None,
         recording: Recording | None = None,
+        tracer: Tracer | None = None,
         spread: Callable[[float, float], float] = uniform,
     ) -> None:
         self._worker = worker
@@ -101,6 +104,7 @@ class Invoker:
         self._timeout = timeout
         self._retry = retry
         self._recording = recording or Recording(clock)
+        self._tracer = tracer
         self._spread = spread
         self._running = 0
         self._started = 0
@@ -208,12 +212,13 @@ class Invoker:
         run = self._recording.begin(function.name, attempt.id, event, retry.retry_count if retry else 0)
         log.executing(event.reason, event.details)
         try:
-            async with attempt.resources:
-                inputs = await self._read(attempt, prepared.inputs)
-                returned = await self._call(attempt, inputs, log)
-                # Outputs are written only after the function has succeeded, as on Azure: a function that fails and is
-                # retried must not write its outputs twice.
-                await self._write(attempt, prepared.outputs, returned)
+            with self._span(attempt), caused_by(function.name):
+                async with attempt.resources:
+                    inputs = await self._read(attempt, prepared.inputs)
+                    returned = await self._call(attempt, inputs, log)
+                    # Outputs are written only after the function has succeeded, as on Azure: a function that fails and
+                    # is retried must not write its outputs twice.
+                    await self._write(attempt, prepared.outputs, returned)
         except (WorkerError, FunctionTimedOut, BindingFailed) as error:
             log.failed(self._clock.now() - started, error)
             self._recording.end(run, None, error)
@@ -226,16 +231,48 @@ class Invoker:
         self._recording.end(run, returned, None)
         return returned
 
+    @contextmanager
+    def _span(self, attempt: _Attempt) -> Iterator[None]:
+        """Record a span of an attempt, which is the current one while entered."""
+        tracer, event, function = self._tracer, attempt.event, attempt.function
+        if tracer is None:
+            yield
+            return
+        span = tracer.begin(
+            function.name,
+            SpanKind.INTERNAL,
+            scope="Microsoft.Azure.WebJobs",
+            parent=current_span() or SpanContext.parse(event.trace_parent, event.trace_state),
+            attributes={
+                "faas.name": function.name,
+                "faas.invocation_id": attempt.id,
+                "faas.trigger": _SPAN_TRIGGERS.get(function.trigger.type.lower(), "other"),
+                "azure.functions.retry_count": attempt.retry.retry_count if attempt.retry else None,
+            },
+        )
+        failure: str | None = None
+        try:
+            tracer.invocations[attempt.id] = span.context
+            with working_in(span.context):
+                yield
+        except BaseException as error:
+            failure = str(error) or type(error).__name__
+            raise
+        finally:
+            tracer.invocations.pop(attempt.id, None)
+            tracer.end(span, failure)
+
     async def _call(self, attempt: _Attempt, inputs: Mapping[str, Datum | None], log: InvocationLog) -> Returned:
-        event = attempt.event
+        event, span = attempt.event, current_span()
+        parent = trace_parent(event.trace_parent, self._new_id) if span is None else span.trace_parent
         call = self._worker.invoke(
             Invocation(
                 id=attempt.id,
                 function=attempt.function.name,
                 inputs={attempt.function.trigger.name: event.value, **inputs},
                 trigger_metadata=TriggerMetadata(event.metadata, event.value),
-                trace_parent=trace_parent(event.trace_parent, self._new_id),
-                trace_state=event.trace_state,
+                trace_parent=parent,
+                trace_state=event.trace_state if span is None else span.trace_state,
                 retry=attempt.retry,
                 on_log=log.user,
             )
@@ -316,11 +353,18 @@ async def _concurrently(work: Sequence[Awaitable[T]]) -> list[T]:
 
 def trace_parent(of_event: str, new_id: NewId) -> str:
     """Return the W3C trace context of an invocation: a new span in the event's trace, or in a new trace."""
-    match = _TRACE_PARENT.fullmatch(of_event)
-    # "01": sampled. Without an event to decide it, every trace is recorded.
-    trace, flags = match.groups() if match else (new_id(), "01")
-    return f"00-{trace}-{new_id()[-16:]}-{flags}"
+    # Without an event to decide it, every trace is sampled.
+    trace = SpanContext.parse(of_event) or SpanContext(new_id(), "")
+    return replace(trace, span_id=new_id()[-16:]).trace_parent
 
 
-# version-trace-span-flags. All versions are accepted, as the W3C recommendation demands of readers.
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+# The values that the semantic conventions have for `faas.trigger`; all others are "other".
+_SPAN_TRIGGERS: Final = {
+    "httptrigger": "http",
+    "timertrigger": "timer",
+    "blobtrigger": "datasource",
+    "queuetrigger": "pubsub",
+    "eventgridtrigger": "pubsub",
+    "servicebustrigger": "pubsub",
+    "eventhubtrigger": "pubsub",
+}

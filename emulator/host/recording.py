@@ -108,6 +108,7 @@ class Recording:
         self._host_thread = threading.get_ident()
         self._lines: deque[Line] = deque()
         self._characters = 0
+        # Apart from the others, so that a log with many lines does not displace its errors.
         self._errors: deque[Line] = deque(maxlen=_MAX_ERRORS)
         self._last_seq = 0
         # Reentrant: objects that are destroyed in the middle of a line may log, too.

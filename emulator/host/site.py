@@ -37,6 +37,7 @@ from emulator.host.port import Extension, Webhook
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, hyphenated, new_id
 from emulator.storage.accounts import StorageAccounts
+from emulator.telemetry.spans import Tracer
 
 # In the app's folder, beside the other files of azemu, so that each app has keys of its own.
 SECRETS_FOLDER = Path(".azemu") / "secrets"
@@ -62,6 +63,7 @@ class SiteParts:
     """The parts of the web server. `routes`: the route table that the http extension fills.
 
     `accounts` None: the admin API does not send to the app's storage. `dashboard`: the routes of the dashboard.
+    `tracer`: records spans of requests.
     """
 
     host: RunningHost
@@ -74,6 +76,7 @@ class SiteParts:
     commands: HostCommands = field(default_factory=HostCommands)
     accounts: StorageAccounts | None = None
     dashboard: Sequence[Route] = ()
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ async def open_site(
             homepage=not settings.flag("AzureWebJobsDisableHomepage"),
             principal=easyauth.principal_headers(principal, configuration.root) if principal else None,
             dashboard_path=configuration.dashboard_path,
+            tracer=parts.tracer,
         )
         async with serve(site, clock, sockets=sockets, new_request_id=new_id) as listener:
             yield OpenSite(listener, site.builtin)

@@ -24,7 +24,7 @@ STOP: Final = b"stop\n"
 # Fields of StartOptions whose values JSON can express without a conversion.
 _JSON_FIELDS = (
     *("port", "address", "enable_auth", "cors", "cors_credentials", "host_names", "storage", "verbose"),
-    *("dashboard_path", "dashboard_writes"),
+    *("dashboard_path", "dashboard_writes", "otlp"),
 )
 
 

@@ -51,6 +51,7 @@ class _Instances:
         limit = number_of(call, "limit", 50, highest=_LARGEST_PAGE)
         skip = number_of(call, "skip", 0, highest=_LAST_PAGE)
         index = self._hub.index
+        # A deletion leaves no trace in the table, so the page asks for it after its own purges.
         if "reread" in query:
             index.read_again()
         await index.refresh(at_most=_READING_TIME)
@@ -145,4 +146,4 @@ def _time(query: Mapping[str, str], name: str) -> Instant | None:
 
 
 def _progress(index: InstanceIndex) -> dict[str, Any]:
-    return {"version": index.version, "complete": index.is_complete, "read": len(index), "cut": index.is_cut}
+    return {"version": index.version, "isComplete": index.is_complete, "read": len(index), "isCut": index.is_cut}

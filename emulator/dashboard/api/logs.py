@@ -90,6 +90,7 @@ def _filter(call: HttpCall, parts: DashboardParts) -> Callable[[Line], bool]:
     lowest = _LEVELS[level] if level else 0
     function, text = query.get("function", "").lower(), query.get("text", "").lower()
     instance, invocation = query.get("instance"), query.get("invocation")
+    # The rules of the console, so that both show the same lines.
     shown = LevelRules(configured=parts.configuration.host.logging.log_level)
     quiet = query.get("verbose", "").lower() == "false"
     without_replays = query.get("replay", "").lower() == "false"

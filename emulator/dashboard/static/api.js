@@ -13,7 +13,7 @@ import { decoded } from "./router.js";
 const KEY = "azemu.key";
 
 /** An error response. `status`: 0 if the host could not be reached. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -21,7 +21,7 @@ export class ApiError extends Error {
 }
 
 /** The access key; "" if there is none, or if what was given cannot be the value of a header. */
-export function accessKey() {
+function accessKey() {
   const key = sessionStorage.getItem(KEY) || "";
   return /^[\x21-\x7e]*$/.test(key) ? key : "";
 }

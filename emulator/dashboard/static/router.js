@@ -3,7 +3,7 @@
 import { useEffect, useState } from "./html.js";
 
 /** The current route: { path: ["instances", "ID"], query: { tab: "history" } }. */
-export function currentRoute() {
+function currentRoute() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return {
     path: path.split("/").filter(Boolean).map(decoded),

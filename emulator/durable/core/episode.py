@@ -38,6 +38,7 @@ from emulator.durable.core.events import (
 from emulator.durable.core.identity import OrchestrationInstance, ParentInstance, RuntimeStatus, derived_id
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.state import FIRE_AND_FORGET, RuntimeState
+from emulator.durable.core.traces import context_of, task_trace
 from emulator.instant import Instant
 
 
@@ -185,12 +186,15 @@ class _DecisionRecorder:
             version=decision.version,
             input=decision.input,
             tags=decision.tags,
+            parent_trace_context=task_trace(self._state.started, decision.id),
         )
         # The activity reads its input from the message. In the history it would be transferred in every episode.
         self.events.append(sent if self._store_inputs else replace(sent, input=None))
         self._outbox.activities.append(TaskMessage(sent, self._state.instance, self._tags))
 
     def start_sub_orchestration(self, decision: StartSubOrchestration) -> None:
+        trace = task_trace(self._state.started, decision.id)
+        client_span = context_of(trace)
         self.events.append(
             SubOrchestrationInstanceCreated(
                 timestamp=self._clock,
@@ -199,6 +203,7 @@ class _DecisionRecorder:
                 instance_id=decision.instance_id,
                 version=decision.version,
                 input=decision.input if self._store_inputs else None,
+                client_span_id=None if client_span is None else client_span.span_id,
                 tags=decision.tags,
             )
         )
@@ -215,6 +220,7 @@ class _DecisionRecorder:
             input=decision.input,
             parent=ParentInstance(started.name, started.instance, decision.id, started.version),
             version=decision.version,
+            parent_trace_context=trace,
             tags={**inherited, **(decision.tags or {})} or None,
         )
         self._outbox.control.append(TaskMessage(start, child, self._tags))

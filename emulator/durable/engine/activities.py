@@ -16,11 +16,15 @@ from emulator.durable.hub import ActivityWorkItem
 from emulator.durable.tracing.hub_log import activity_label
 
 
+def function_of(item: ActivityWorkItem) -> str:
+    """Return the name of the activity function; for a message that is none, the type of its event."""
+    event = item.message.event
+    return event.name if isinstance(event, TaskScheduled) else type(event).__name__
+
+
 def describe(item: ActivityWorkItem) -> str:
     """Name the activity function and its instance, for the log."""
-    event = item.message.event
-    name = event.name if isinstance(event, TaskScheduled) else type(event).__name__
-    return activity_label(item.message.target.instance_id, name)
+    return activity_label(item.message.target.instance_id, function_of(item))
 
 
 class ActivityRunner:
@@ -40,7 +44,7 @@ class ActivityRunner:
         request = ActivityRequest(instance=instance, task_id=task.event_id, name=task.name, input=task.input)
         token = running_activity.set(request)
         try:
-            result = await services.executor.act(request)
+            result = await self._act(request, task)
         finally:
             running_activity.reset(token)
         event: TaskCompleted | TaskFailed
@@ -60,3 +64,13 @@ class ActivityRunner:
         # continued as new meanwhile, the id lets the receiver drop this result: task ids begin at 0 in every
         # execution, so it would otherwise complete another task.
         return TaskMessage(event, instance)
+
+    async def _act(self, request: ActivityRequest, task: TaskScheduled) -> ActivitySucceeded | ActivityFailed:
+        spans, executor = self._services.spans, self._services.executor
+        if spans is None:
+            return await executor.act(request)
+        with spans.activity(task, request.instance) as note_failure:
+            result = await executor.act(request)
+            if isinstance(result, ActivityFailed):
+                note_failure(result.reason)
+            return result

@@ -20,6 +20,12 @@ from emulator.durable.tracing.hub_log import entity_label
 from emulator.ids import hyphenated
 
 
+def function_of(item: OrchestrationWorkItem) -> str:
+    """Return the name of the entity, which is that of its function; empty if the item is for no entity."""
+    entity = EntityId.parse(item.instance.instance_id)
+    return entity.name if entity is not None else ""
+
+
 def describe(item: OrchestrationWorkItem) -> str:
     """Name the entity, for the log."""
     entity = EntityId.parse(item.instance.instance_id)

@@ -9,22 +9,28 @@ from emulator.durable.core.episode import EpisodeOutcome, Outbox, apply_decision
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted, FailureDetails
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.state import RuntimeState, begin_episode
+from emulator.durable.core.traces import orchestration_span
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.engine.versions import accepts
 from emulator.durable.executor import OrchestratorRequest, OrchestratorResult, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.options import VersionFailure
 from emulator.durable.tracing.hub_log import orchestrator_label
+from emulator.telemetry.span_context import working_in
 
 _VERSION_MISMATCH = "Orchestration version did not comply with Worker Versioning"
 
 
-def describe(item: OrchestrationWorkItem) -> str:
-    """Name the orchestrator function and its instance, for the log."""
+def function_of(item: OrchestrationWorkItem) -> str:
+    """Return the name of the orchestrator function; empty if the item does not have it."""
     # ExecutionStarted is the second event of a stored history, after OrchestratorStarted, or among the messages.
     events = (*item.history[:2], *(message.event for message in item.messages))
-    name = next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
-    return orchestrator_label(item.instance.instance_id, name)
+    return next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
+
+
+def describe(item: OrchestrationWorkItem) -> str:
+    """Name the orchestrator function and its instance, for the log."""
+    return orchestrator_label(item.instance.instance_id, function_of(item))
 
 
 class OrchestrationRunner:
@@ -41,11 +47,16 @@ class OrchestrationRunner:
         state = begin_episode(item.history, item.messages, services.now(), redelivered=item.is_redelivered)
         if state is None:
             return without_new_events(item)
+        if services.spans is not None:
+            state = services.spans.begun(state, services.now())
         outbox, custom_status = Outbox(), None
         while True:
             services.lifecycle.episode_started(state)
-            result = await self._decide(state)
+            with working_in(orchestration_span(state.started) if services.spans is not None else None):
+                result = await self._decide(state)
             services.lifecycle.episode_decided(state, result)
+            if services.spans is not None:
+                services.spans.episode_decided(state, result.decisions)
             # A generation that sets no custom status keeps that of the one before, but only within this work item:
             # the status is not part of the state that continue-as-new hands over.
             custom_status = custom_status if result.custom_status is None else result.custom_status

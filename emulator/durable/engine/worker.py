@@ -26,7 +26,9 @@ from emulator.durable.executor import Executor
 from emulator.durable.hub import ActivityWorkItem, OrchestrationWorkItem, WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
+from emulator.durable.tracing.spans import DurableSpans
 from emulator.polling.work_loop import Processor, work
+from emulator.storage.counting import caused_by
 
 T = TypeVar("T")
 Item = TypeVar("Item", OrchestrationWorkItem, ActivityWorkItem)
@@ -49,23 +51,27 @@ async def engine(
     clock: Clock,
     lifecycle: LifecycleLog | None = None,
     work_log: WorkLog | None = None,
+    spans: DurableSpans | None = None,
     drain_seconds: Callable[[], float] = lambda: DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
     """Run the work items of `source` while the body runs, within the limits maxConcurrent…Functions of host.json.
 
     `lifecycle` logs what happens to the instances of the hub. Clients in this process must use the same object,
-    because it numbers the lines. `work_log` notes the work items that run or have failed.
+    because it numbers the lines. `work_log` notes the work items that run or have failed. `spans` records
+    spans of them.
     """
     lifecycle = lifecycle or LifecycleLog.of_hub(options)
     log = work_log or WorkLog(clock)
-    services = EngineServices(executor=executor, options=options, clock=clock, lifecycle=lifecycle, work_log=log)
+    services = EngineServices(
+        executor=executor, options=options, clock=clock, lifecycle=lifecycle, work_log=log, spans=spans
+    )
     # Three loops instead of one, because host.json has a limit per kind of work item.
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
         fetch=_fetch_one(source.next_orchestration),
         run=_logged_run(log, FunctionKind.ORCHESTRATOR, OrchestrationRunner(services).run),
-        save=_logged_save(log, FunctionKind.ORCHESTRATOR, source.complete_orchestration),
+        save=_logged_save(log, FunctionKind.ORCHESTRATOR, orchestrations.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     entity = Processor(
@@ -73,7 +79,7 @@ async def engine(
         describe=entities.describe,
         fetch=_fetch_one(source.next_entity),
         run=_logged_run(log, FunctionKind.ENTITY, EntityRunner(services).run),
-        save=_logged_save(log, FunctionKind.ENTITY, source.complete_orchestration),
+        save=_logged_save(log, FunctionKind.ENTITY, entities.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
     )
     activity = Processor(
@@ -81,7 +87,7 @@ async def engine(
         describe=activities.describe,
         fetch=_fetch_one(source.next_activity),
         run=_logged_run(log, FunctionKind.ACTIVITY, ActivityRunner(services).run),
-        save=_logged_save(log, FunctionKind.ACTIVITY, source.complete_activity),
+        save=_logged_save(log, FunctionKind.ACTIVITY, activities.function_of, source.complete_activity),
         abandon=source.abandon_activity,
     )
 
@@ -119,11 +125,15 @@ def _logged_run(
 
 
 def _logged_save(
-    log: WorkLog, kind: FunctionKind, save: Callable[[Item, Result], Awaitable[None]]
+    log: WorkLog,
+    kind: FunctionKind,
+    function_of: Callable[[Item], str],
+    save: Callable[[Item, Result], Awaitable[None]],
 ) -> Callable[[Item, Result], Awaitable[None]]:
     async def save_and_log(item: Item, result: Result) -> None:
         try:
-            await save(item, result)
+            with caused_by(function_of(item)):
+                await save(item, result)
         except Exception as error:
             log.note_failure(kind, item, str(error) or type(error).__name__)
             raise

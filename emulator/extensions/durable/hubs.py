@@ -13,6 +13,7 @@ from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.client import DurableClient
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
+from emulator.durable.tracing.spans import DurableSpans
 from emulator.errors import EmulatorError
 from emulator.ids import NewId
 from emulator.polling.crash_recovery.host_identity import ClaimIdentity, no_identity
@@ -43,11 +44,12 @@ class SelectedHub:
 
 @dataclass(frozen=True, slots=True)
 class OpenedHub:
-    """A task hub with its client, and the log to which clients and the engine both write."""
+    """A task hub with its client, and the log and the spans to which clients and the engine both write."""
 
     hub: AzureStorageTaskHub
     client: DurableClient
     lifecycle: LifecycleLog
+    spans: DurableSpans | None = None
 
 
 class HubDirectory:
@@ -63,6 +65,7 @@ class HubDirectory:
         app_name: str = "",
         slot_name: str = "",
         claim_identity: ClaimIdentity = no_identity,
+        spans: DurableSpans | None = None,
     ) -> None:
         self._options = options
         self._accounts = accounts
@@ -71,7 +74,13 @@ class HubDirectory:
         self._app_name = app_name
         self._slot_name = slot_name
         self._claim_identity = claim_identity
+        self._spans = spans
         self._hubs: dict[tuple[int, str], OpenedHub] = {}
+
+    @property
+    def records_spans(self) -> bool:
+        """Whether the clients record spans, and continue the traces of their callers."""
+        return self._spans is not None
 
     @property
     def own_name(self) -> str:
@@ -129,6 +138,6 @@ class HubDirectory:
                 identity=self._claim_identity() if is_own else None,
             )
             lifecycle = LifecycleLog.of_hub(options, app_name=self._app_name, slot_name=self._slot_name)
-            client = DurableClient(hub, self._options, clock=self._clock, new_id=self._new_id)
-            opened = self._hubs[key] = OpenedHub(hub, client, lifecycle)
+            client = DurableClient(hub, self._options, clock=self._clock, new_id=self._new_id, spans=self._spans)
+            opened = self._hubs[key] = OpenedHub(hub, client, lifecycle, self._spans)
         return opened

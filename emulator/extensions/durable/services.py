@@ -10,21 +10,25 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Final
 
+from aiohttp import web
+
 from emulator.background import background
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.engine.worker import engine
 from emulator.durable.options import DurableTaskOptions
+from emulator.durable.tracing.spans import DurableSpans
 from emulator.extensions.durable.binding import ClientBinding, ExtensionNotRunning
 from emulator.extensions.durable.executor import FunctionsExecutor
 from emulator.extensions.durable.functions import DurableFunctions
 from emulator.extensions.durable.http_activity import http_activity
 from emulator.extensions.durable.hub_users import hub_user
 from emulator.extensions.durable.hubs import HubDirectory, OpenedHub
+from emulator.extensions.durable.management.client_log import INVOCATION_HEADER
 from emulator.extensions.durable.management.http_api import HttpApi
 from emulator.extensions.durable.management.profiles import HttpProfile
-from emulator.extensions.durable.management.rpc import RpcListener
+from emulator.extensions.durable.management.rpc import ApiHandler, RpcListener
 from emulator.host.context import ExtensionContext
 from emulator.logs import get_logger
 from emulator.polling.crash_recovery.host_identity import no_identity, open_host_identities
@@ -61,6 +65,7 @@ class DurableServices:
         # may run on another machine, whose file locks cannot be seen here. So only emulators have identities.
         if context.hosts_folder is not None and context.accounts.is_emulated(provider.connection_name):
             claim_identity = context.resources.enter_context(open_host_identities(context.hosts_folder, context.new_id))
+        spans = DurableSpans(context.tracer) if context.tracer is not None else None
         self._hubs = HubDirectory(
             options,
             context.accounts,
@@ -69,6 +74,7 @@ class DurableServices:
             app_name=context.settings.get("WEBSITE_SITE_NAME") or "",
             slot_name=context.settings.get("WEBSITE_SLOT_NAME") or "",
             claim_identity=claim_identity,
+            spans=spans,
         )
         api = HttpApi(
             options,
@@ -83,7 +89,7 @@ class DurableServices:
         self.options = options
         self.functions = functions
         self.work_log = WorkLog(context.clock)
-        self._rpc = RpcListener(api.handle, context.callers, context.clock, any_port=context.any_port)
+        self._rpc = RpcListener(_handler_of_rpc(api, spans), context.callers, context.clock, any_port=context.any_port)
         self._serves_rpc = options.local_rpc_endpoint_enabled is not False
         self.handle_webhook = api.handle_webhook
         self.read_client = ClientBinding(
@@ -123,6 +129,20 @@ class DurableServices:
         if self._rpc.base_url is None and self._serves_rpc:
             raise ExtensionNotRunning
         return self._rpc.base_url
+
+
+def _handler_of_rpc(api: HttpApi, spans: DurableSpans | None) -> ApiHandler:
+    """Return the handler of the SDK's requests. They belong to the trace of the invocation that sends them."""
+    if spans is None:
+        return api.handle
+
+    async def handle(request: web.Request, *, base_length: int, body_limit: int) -> web.Response:
+        headers = request.headers
+        invocation_id = headers.get(INVOCATION_HEADER)
+        with spans.called_by(invocation_id, headers.get("traceparent"), headers.get("tracestate")):
+            return await api.handle(request, base_length=base_length, body_limit=body_limit)
+
+    return handle
 
 
 @contextmanager
@@ -169,6 +189,7 @@ async def _run_engine(
             clock=context.clock,
             lifecycle=own_hub.lifecycle,
             work_log=work_log,
+            spans=own_hub.spans,
             # The engine must have abandoned its work items, and released its leases, before the host abandons the
             # functions that still run.
             drain_seconds=lambda: context.stop_seconds() * 0.8,

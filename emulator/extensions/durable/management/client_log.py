@@ -11,14 +11,14 @@ from emulator.extensions.durable.hubs import SelectedHub
 from emulator.extensions.durable.management.api_request import ApiRequest
 from emulator.extensions.durable.management.routing import Entities, Event, Instance, Instances, Operation, Target
 
-_INVOCATION_HEADER = "X-Azure-Functions-InvocationId"
+INVOCATION_HEADER = "X-Azure-Functions-InvocationId"
 _MANY = "(filter)"
 """Stands for the instance id in requests for many instances."""
 
 
 def log_operation(request: ApiRequest, hub: SelectedHub, operation: str, instance_id: str) -> None:
     """Log a client operation, if the request names the invocation that has sent it."""
-    invocation_id = request.headers.get(_INVOCATION_HEADER, "")
+    invocation_id = request.headers.get(INVOCATION_HEADER, "")
     try:
         # Any client can send the header. What is not a GUID must not get into the log.
         UUID(invocation_id)

@@ -82,7 +82,7 @@ class HttpApi:
         self._system_key = system_key
         self._callers = callers
         self._warned_about_forwarded_host = False
-        takes_traces = options.tracing.distributed_tracing_enabled
+        takes_traces = options.tracing.distributed_tracing_enabled or hubs.records_spans
         self._starts = StartsApi(profile, functions, self._urls_for, takes_traces=takes_traces)
         self._instances = InstancesApi(profile, strict_purge=strict_purge)
         self._entities = EntitiesApi(profile, functions)

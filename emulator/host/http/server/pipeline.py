@@ -30,6 +30,8 @@ from emulator.host.console.categories import HTTP_TRACE, category
 from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState, HostStatus
 from emulator.ids import NewId, hyphenated
+from emulator.telemetry.span_context import SpanContext, working_in
+from emulator.telemetry.spans import Span, SpanKind, Tracer
 
 _trace = category(HTTP_TRACE)
 
@@ -39,11 +41,15 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request with its normalised path (see `routing.paths`). `for_dashboard`: it is for the dashboard or its API."""
+    """A request with its normalised path (see `routing.paths`). `for_dashboard`: it is for the dashboard or its API.
+
+    `span`: of the request, if it is traced.
+    """
 
     request: web.Request
     path: str
     for_dashboard: bool = False
+    span: Span | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -111,6 +117,48 @@ def tracing(then: Stage, clock: Clock, new_id: NewId) -> Stage:
         outcome = {"status": str(response.status), "duration": str(milliseconds)}
         _trace.info("Executed HTTP request: %s", json.dumps({"requestId": request_id, **outcome}, indent=2))
         return response
+
+    return stage
+
+
+def spans(then: Stage, tracer: Tracer | None) -> Stage:
+    """Return a stage that records a span for each request, except those to the admin API and the dashboard.
+
+    Names and attributes are those of ASP.NET Core's instrumentation. Source: host,
+    Diagnostics/OpenTelemetry/OpenTelemetryConfigurationExtensions.cs.
+    """
+    if tracer is None:
+        return then
+
+    async def stage(incoming: Incoming) -> web.StreamResponse:
+        if incoming.is_admin:
+            return await then(incoming)
+        request = incoming.request
+        span = tracer.begin(
+            request.method,
+            SpanKind.SERVER,
+            scope="Microsoft.AspNetCore",
+            parent=SpanContext.parse(request.headers.get("traceparent"), request.headers.get("tracestate")),
+            attributes={
+                "http.request.method": request.method,
+                "url.scheme": request.scheme,
+                "url.path": incoming.path,
+                "server.address": request.url.host,
+                "server.port": request.url.port,
+                "network.protocol.version": f"{request.version.major}.{request.version.minor}",
+                "user_agent.original": request.headers.get("User-Agent"),
+            },
+        )
+        error: str | None = ""
+        try:
+            with working_in(span.context):
+                response = await then(replace(incoming, span=span))
+            span.attributes["http.response.status_code"] = response.status
+            # As the semantic conventions say: 4xx is an error of the client and not of this span.
+            error = "" if response.status >= 500 else None
+            return response
+        finally:
+            tracer.end(span, error)
 
     return stage
 

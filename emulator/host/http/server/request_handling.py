@@ -34,6 +34,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostStatus
 from emulator.ids import NewId, new_id
 from emulator.logs import get_logger
+from emulator.telemetry.spans import Tracer
 
 logger = get_logger(__name__)
 
@@ -47,7 +48,8 @@ class Site:
 
     `root`: the app folder. `builtin`: routes of admin API and webhooks. `homepage`: whether GET / shows the start page.
     `principal`: request headers of App Service authentication; see `keys.easyauth`. `dashboard_path`: the first segment
-    of the paths of the dashboard; None: there is no dashboard.
+    of the paths of the dashboard; None: there is no dashboard. `tracer`: records a span for each
+    request.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Site:
     homepage: bool = True
     principal: Mapping[str, str] | None = None
     dashboard_path: str | None = None
+    tracer: Tracer | None = None
 
 
 @asynccontextmanager
@@ -75,6 +78,7 @@ async def serve(
     stage = pipeline.response_headers(stage, site.options)
     stage = pipeline.throttling(stage, site.options)
     stage = pipeline.availability(stage, site.status, clock, site.root)
+    stage = pipeline.spans(stage, site.tracer)
     stage = pipeline.tracing(stage, clock, new_request_id)
     stage = pipeline.cors(stage, site.cors)
     async with listen(_Server(stage, site.dashboard_path).handle, clock, sockets=sockets) as listener:
@@ -136,6 +140,9 @@ class _Router:
                 return web.Response(status=204)
             return web.Response(text=_HOMEPAGE, content_type="text/html", charset="utf-8")
         route, values = matched
+        if incoming.span is not None and route.public:
+            incoming.span.name = f"{method} {route.template.text}"
+            incoming.span.attributes |= {"http.route": route.template.text, "faas.trigger": "http"}
         if not route.public and (refusal := site.callers.refusal(request)) is not None:
             return refusal
         # Routing comes before authorization: an unknown path is 404 with and without a key.

@@ -1,0 +1,96 @@
+"""Command `azemu report`: storage requests, executions and estimated cost of the running host."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from emulator import exit_codes
+from emulator.cli.host_client import InvocationFailed, find_host
+from emulator.cli.printing import Table, print_json
+from emulator.cli.report_arguments import Report
+
+
+def run_report(command: Report) -> int:
+    """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
+    host = find_host(command.app, port=command.port, key=command.key)
+    if host.dashboard is None:
+        raise InvocationFailed(
+            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu report`."
+        )
+    query = "" if command.memory is None else f"?memory={command.memory}"
+    response = host.get(f"/{host.dashboard}/api/report{query}")
+    report = response.json()
+    if response.status != 200 or not isinstance(report, dict):
+        error = report.get("error", {}) if isinstance(report, dict) else {}
+        raise InvocationFailed(
+            error.get("message") or f"The host at port {host.port} answered with status {response.status}."
+        )
+    if command.json:
+        print_json(report)
+    else:
+        _print(report)
+    return exit_codes.OK
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    storage, prices = report["storage"], report["prices"]
+    currency, write = prices["currency"], sys.stdout.write
+    write(
+        f"{report['app']}: {timedelta(seconds=round(report['seconds']))} since the host was started at "
+        f"{report['startedAt']}\n\nStorage requests: {storage['requests']:,}, of them {storage['idlePolls']:,} polls "
+        "without a message\n\n"
+    )
+    Table("PURPOSE", "SERVICE", "OPERATION", "REQUESTS", "WITHOUT MESSAGE").print(
+        [
+            (row["purpose"], row["service"], row["operation"], f"{row['requests']:,}", f"{row['idlePolls']:,}")
+            for row in storage["purposes"]
+        ]
+    )
+    write("\n")
+    Table("CAUSED BY", "REQUESTS").print(
+        [(row["function"] or "(the host)", f"{row['requests']:,}") for row in storage["functions"]]
+    )
+    write("\n")
+    Table("FUNCTION", "EXECUTIONS", "FAILED", "SECONDS", "GB-S").print(
+        [
+            (
+                run["function"],
+                f"{run['runs']:,}",
+                f"{run['failed']:,}",
+                f"{run['seconds']:g}",
+                f"{run['gigabyteSeconds']:g}",
+            )
+            for run in report["executions"]
+        ]
+    )
+    write(f"\nEstimate for Azure ({currency}, {prices['region']}, prices of {prices['date']})\n\n")
+    rows = [("this run", report["run"])]
+    if report["perThousandOrchestrations"] is not None:
+        rows.append((f"1,000 orchestrations (from {report['orchestrations']:,})", report["perThousandOrchestrations"]))
+    Table("", "STORAGE REQUESTS", "STORAGE", "EXECUTIONS", "GB-S", "COMPUTE", "TOTAL").print(
+        [
+            (
+                what,
+                f"{part['storageRequests']:,}",
+                f"{part['storagePrice']:.4f}",
+                f"{part['executions']:,}",
+                f"{part['gigabyteSeconds']:g}",
+                f"{part['executionPrice']:.4f}",
+                f"{part['price']:.4f}",
+            )
+            for what, part in rows
+        ]
+    )
+    idle = report["idleMonth"]
+    write(f"\nA month in which one instance has nothing to do: {idle['requests']:,} requests, {idle['price']:.2f} ")
+    write(f"{currency}\n\n")
+    Table("WHAT", "EVERY", "REQUESTS", "PRICE").print(
+        [
+            (part["what"], f"{part['everySeconds']:g} s", f"{part['requests']:,}", f"{part['price']:.4f}")
+            for part in idle["parts"]
+        ]
+    )
+    write("\nAssumptions\n" + "".join(f"* {text}\n" for text in report["assumptions"]))

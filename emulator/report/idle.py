@@ -1,0 +1,85 @@
+"""Storage requests of a host on Azure that has nothing to do, calculated from the app's triggers and host.json.
+
+The requests that azemu itself makes while it is idle say nothing about Azure: on the built-in store a listener waits
+until a message comes, and on a developer's machine queues are polled more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from emulator.config.hostjson import HostOptions
+from emulator.config.queue_options import QueuesOptions
+from emulator.durable.options import DurableTaskOptions
+from emulator.host.port import Function
+
+MONTH: Final = timedelta(days=30)
+# The default of the queue extension outside of the environment Development.
+_QUEUE_POLLING: Final = timedelta(minutes=1)
+# Source: durabletask, AzureStorageOrchestrationServiceSettings.cs, LeaseRenewInterval.
+_PARTITION_RENEWAL: Final = timedelta(seconds=10)
+_BLOB_SCAN: Final = timedelta(seconds=10)
+# Of the blob lease that makes one instance the primary host, half its time.
+_PRIMARY_RENEWAL: Final = timedelta(seconds=7.5)
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRequests:
+    """Requests that one instance repeats. `what`: for users. `every`: their interval; `count`: how many each time."""
+
+    what: str
+    service: str
+    operation: str
+    every: timedelta
+    count: int = 1
+
+    @property
+    def per_month(self) -> float:
+        """The requests of 30 days."""
+        return MONTH / self.every * self.count
+
+
+def idle_requests(
+    functions: Sequence[Function], host: HostOptions, durable: DurableTaskOptions | None
+) -> list[IdleRequests]:
+    """Return the requests of one instance without work. `durable` None: the app has no durable functions."""
+    requests = [IdleRequests("host: lease of the primary host", "blob", "lease", _PRIMARY_RENEWAL)]
+    if durable is not None:
+        provider = durable.storage_provider
+        polling, partitions = provider.max_queue_polling_interval, provider.partition_count
+        requests += [
+            IdleRequests(f"durable: polls of {partitions} control queues", "queue", "get", polling, partitions),
+            IdleRequests("durable: polls of the work-item queue", "queue", "get", polling),
+        ]
+        if provider.use_table_partition_management and not provider.use_legacy_partition_management:
+            requests += [
+                IdleRequests("durable: reads of the partition table", "table", "query", _PARTITION_RENEWAL),
+                IdleRequests("durable: renewals of partitions", "table", "write", _PARTITION_RENEWAL, partitions),
+            ]
+        else:
+            requests.append(
+                IdleRequests("durable: renewals of partition leases", "blob", "lease", _PARTITION_RENEWAL, partitions)
+            )
+        if durable.use_app_lease:
+            interval = durable.app_lease_options.renew_interval
+            requests.append(IdleRequests("durable: renewals of the app lease", "blob", "lease", interval))
+    queues, lock = host.section(QueuesOptions), host.singleton.listener_lock_period
+    queue_polling = queues.max_polling_interval
+    if queue_polling == QueuesOptions().max_polling_interval:
+        queue_polling = _QUEUE_POLLING
+    for function in functions:
+        if function.disabled:
+            continue
+        name, trigger = function.name, function.trigger
+        source = str(trigger.properties.get("source") or "")
+        match trigger.type.lower():
+            case "queuetrigger":
+                requests.append(IdleRequests(f"{name}: polls of its queue", "queue", "get", queue_polling))
+            case "timertrigger":
+                requests.append(IdleRequests(f"{name}: lease of its schedule", "blob", "lease", lock / 2))
+            case "blobtrigger" if source.lower() != "eventgrid":
+                requests.append(IdleRequests(f"{name}: scans of its container", "blob", "list", _BLOB_SCAN))
+    return requests

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of the host: spans, and their export over OTLP (docs/observability.md)."""

@@ -1,0 +1,133 @@
+"""`azemu report` and its endpoint: what is counted in a run, and what is estimated from it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.cli.report_arguments import parse_report
+from emulator.cli.reporting import run_report
+from tests.running_apps import DURABLE_APP, RunningApp, run_app
+
+APP = """
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    return (yield context.call_activity("double", 21))
+
+@app.activity_trigger(input_name="n")
+def double(n: int) -> int:
+    return 2 * n
+
+@app.queue_trigger(arg_name="msg", queue_name="orders", connection="AzureWebJobsStorage")
+@app.blob_output(arg_name="out", path="done/{id}.txt", connection="AzureWebJobsStorage")
+def consume(msg: func.QueueMessage, out: func.Out[str]) -> None:
+    out.set("x")
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
+def yearly(timer: func.TimerRequest) -> None:
+    pass
+"""
+HUB = {"extensions": {"durableTask": {"hubName": "Hub", "storageProvider": {"partitionCount": 3}}}}
+
+
+async def run_orchestrations(app: RunningApp, number: int) -> None:
+    for index in range(number):
+        await app.post(f"/runtime/webhooks/durabletask/orchestrators/flow/i{index}", json={})
+    for index in range(number):
+        while (await app.get(f"/runtime/webhooks/durabletask/instances/i{index}")).status == 202:
+            await asyncio.sleep(0.02)
+
+
+async def report_of(app: RunningApp, query: str = "") -> dict[str, Any]:
+    report: dict[str, Any] = (await app.get(f"/azemu/api/report{query}")).json()
+    return report
+
+
+def requests(report: dict[str, Any], purpose: str, operation: str) -> int:
+    rows = report["storage"]["purposes"]
+    return sum(
+        row["requests"] - row["idlePolls"]
+        for row in rows
+        if row["purpose"] == purpose and row["operation"] == operation
+    )
+
+
+async def test_requests_of_orchestrations_are_counted_and_extrapolated(tmp_path: Path) -> None:
+    async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
+        await run_orchestrations(app, 2)
+        report = await report_of(app)
+        again = await report_of(app)
+    # A start, and the result of the activity; each is deleted after it was processed.
+    assert requests(report, "durable: control queues", "put") == 4
+    assert requests(report, "durable: work-item queue", "put") == 2
+    assert requests(report, "durable: work-item queue", "delete") == 2
+    # Two episodes of each orchestration are one transaction each.
+    assert requests(report, "durable: history", "write") == 4
+    causes = {row["function"]: row["requests"] for row in report["storage"]["functions"]}
+    assert causes["flow"] > causes["double"] > 0
+    runs = {run["function"]: run for run in report["executions"]}
+    assert (runs["flow"]["runs"], runs["double"]["runs"], runs["flow"]["failed"]) == (4, 2, 0)
+    # 256 MB for at least 100 ms each.
+    assert runs["double"]["gigabyteSeconds"] >= 2 * 0.25 * 0.1
+    assert report["orchestrations"] == 2
+    thousand = report["perThousandOrchestrations"]
+    assert thousand["executions"] == 3000
+    assert thousand["storageRequests"] >= 500 * (4 + 2 + 2 + 4)
+    assert thousand["price"] == pytest.approx(thousand["storagePrice"] + thousand["executionPrice"], abs=1e-6)
+    # The report itself reads the task hub, which is not counted.
+    assert requests(again, "durable: instances", "query") == requests(report, "durable: instances", "query")
+
+
+async def test_idle_month_shows_the_polls_of_the_app_on_azure(tmp_path: Path) -> None:
+    async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
+        idle = (await report_of(app))["idleMonth"]
+    parts = {part["what"]: part for part in idle["parts"]}
+    # 30 days: each of three queues every 30 s (maxQueuePollingInterval).
+    assert parts["durable: polls of 3 control queues"]["requests"] == 3 * 2 * 60 * 24 * 30
+    assert parts["durable: polls of 3 control queues"]["price"] == pytest.approx(259_200 * 0.004 / 10_000)
+    assert parts["consume: polls of its queue"]["everySeconds"] == 60
+    assert parts["yearly: lease of its schedule"]["everySeconds"] == 30
+    assert idle["requests"] == sum(part["requests"] for part in parts.values())
+
+
+async def test_other_functions_and_memory(tmp_path: Path) -> None:
+    async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
+        await app.app.accounts("AzureWebJobsStorage").queue("orders").create()
+        await app.app.accounts("AzureWebJobsStorage").queue("orders").put("eyJpZCI6IDd9")
+        while not app.app.recording.counts("consume").succeeded:
+            await asyncio.sleep(0.02)
+        report, small = await report_of(app), await report_of(app, "?memory=100")
+        refused = await app.get("/azemu/api/report?memory=x")
+    assert report["perThousandOrchestrations"] is None
+    # The first one is refused, because there is no container; it is created then.
+    assert requests(report, "app: done", "write") == 2
+    assert requests(report, "app: done", "create") == 1
+    assert {"function": "consume", "requests": 3} in report["storage"]["functions"]
+    # Rounded up to 128 MB, half of the default.
+    assert small["run"]["gigabyteSeconds"] == pytest.approx(report["run"]["gigabyteSeconds"] / 2, abs=0.002)
+    assert refused.status == 400
+
+
+async def test_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
+        await run_orchestrations(app, 1)
+        options = ["--port", str(app.app.port), "--app", str(tmp_path / "app")]
+        assert await asyncio.to_thread(run_report, parse_report(options)) == 0
+        text = capsys.readouterr().out
+        assert await asyncio.to_thread(run_report, parse_report(["--json", "--memory", "512", *options])) == 0
+        document = json.loads(capsys.readouterr().out)
+    for part in (
+        "durable: control queues",
+        "1,000 orchestrations (from 1)",
+        "A month in which one instance has nothing to do",
+        "Estimate for Azure (USD, East US, prices of",
+        "* Each execution uses 256 MB",
+    ):
+        assert part in text
+    assert document["version"] == 1
+    assert document["app"] == "app"
+    assert any("512 MB" in text for text in document["assumptions"])

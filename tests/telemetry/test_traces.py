@@ -1,0 +1,240 @@
+"""`azemu start --otlp`: the spans that a collector gets from a host, and the traces that they make."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.errors import ConfigurationError
+from tests.running_apps import DURABLE_APP, RunningApp, run_app
+from tests.telemetry.collector import ReceivedSpan, collecting
+
+INTERNAL, SERVER, CLIENT, PRODUCER = 1, 2, 3, 4
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
+
+APP = """
+@app.route(route="orders/{id}")
+@app.durable_client_input(client_name="client")
+async def start(req, client, context):
+    await client.start_new("flow", instance_id=req.route_params["id"])
+    return context.trace_context.trace_parent
+
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    if context.instance_id.startswith("bad"):
+        yield context.call_activity("fail", "x")
+    parents = yield context.call_activity("parent_of", "x")
+    yield context.create_timer(context.current_utc_datetime)
+    yield context.call_sub_orchestrator("child", None, "the-child")
+    go = yield context.wait_for_external_event("go")
+    return [parents, go]
+
+@app.orchestration_trigger(context_name="context")
+def child(context):
+    return (yield context.call_activity("parent_of", "y"))
+
+@app.activity_trigger(input_name="x")
+def parent_of(x: str, context) -> str:
+    return context.trace_context.trace_parent
+
+@app.activity_trigger(input_name="x")
+def fail(x: str):
+    raise ValueError("no stock")
+
+@app.orchestration_trigger(context_name="context")
+def counting(context):
+    number = context.get_input()
+    yield context.call_activity("parent_of", "z")
+    if number < 2:
+        context.continue_as_new(number + 1)
+
+@app.route(route="broken")
+def broken(req):
+    raise RuntimeError("broken")
+"""
+
+
+async def ended(app: RunningApp, instance_id: str) -> dict[str, Any]:
+    """Return the status of an instance when it has ended."""
+    while True:
+        status: dict[str, Any] = (await app.get(f"/runtime/webhooks/durabletask/instances/{instance_id}")).json()
+        if status["runtimeStatus"] in ("Completed", "Failed"):
+            return status
+        await asyncio.sleep(0.02)
+
+
+def is_child(span: ReceivedSpan, parent: ReceivedSpan) -> bool:
+    return (span.trace_id, span.parent_id) == (parent.trace_id, parent.span_id)
+
+
+async def test_one_trace_leads_from_the_caller_through_an_orchestration_to_its_tasks(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        async with run_app(tmp_path / "shop", DURABLE_APP, APP, otlp=collector.url) as app:
+            seen = (await app.get("/api/orders/one", headers={"traceparent": CALLER})).text
+            await app.post("/runtime/webhooks/durabletask/instances/one/raiseEvent/go", json="now")
+            output = (await ended(app, "one"))["output"]
+        request = collector.only("GET api/orders/{id}")
+        assert (request.trace_id, request.parent_id) == (TRACE, "b7ad6b7169203331")
+        assert (request.scope, request.kind) == ("Microsoft.AspNetCore", SERVER)
+        assert request.attributes["http.response.status_code"] == 200
+        assert request.attributes["http.route"] == "api/orders/{id}"
+        invocation = collector.only("start")
+        assert is_child(invocation, request)
+        assert invocation.attributes["faas.trigger"] == "http"
+        # The function sees the span of its own invocation.
+        assert seen == f"00-{TRACE}-{invocation.span_id}-01"
+        create = collector.only("create_orchestration:flow")
+        assert is_child(create, invocation)
+        assert (create.scope, create.kind) == ("WebJobs.Extensions.DurableTask", PRODUCER)
+        flow = collector.only("orchestration:flow")
+        assert is_child(flow, create)
+        assert (flow.scope, flow.kind, flow.status) == ("DurableTask.Core", SERVER, {})
+        assert flow.attributes == {
+            "durabletask.type": "orchestration",
+            "durabletask.task.name": "flow",
+            "durabletask.task.instance_id": "one",
+            "durabletask.task.status": "Completed",
+        }
+        client, server = sorted(
+            (span for span in collector.named("activity:parent_of") if "one" in span.attributes.values()),
+            key=lambda span: -span.kind,
+        )
+        assert (client.kind, server.kind) == (CLIENT, SERVER)
+        assert is_child(client, flow)
+        assert is_child(server, client)
+        assert client.start <= server.start <= server.end <= client.end
+        assert server.attributes == {
+            "durabletask.type": "activity",
+            "durabletask.task.name": "parent_of",
+            "durabletask.task.instance_id": "one",
+            "durabletask.task.task_id": 0,
+        }
+        run = next(span for span in collector.named("parent_of") if is_child(span, server))
+        assert output == [f"00-{TRACE}-{run.span_id}-01", "now"]
+        timer = collector.only("orchestration:flow:timer")
+        assert is_child(timer, flow)
+        assert timer.kind == INTERNAL
+        assert {"durabletask.fire_at", "durabletask.task.task_id"} <= set(timer.attributes)
+        called, ran = sorted(collector.named("orchestration:child"), key=lambda span: -span.kind)
+        assert (called.kind, ran.kind) == (CLIENT, SERVER)
+        assert is_child(called, flow)
+        assert is_child(ran, called)
+        assert ran.attributes["durabletask.task.instance_id"] == "the-child"
+        # Episodes of the orchestrator are invocations in its span.
+        assert all(is_child(span, flow) for span in collector.named("flow"))
+        event = collector.only("orchestration_event:go")
+        assert event.kind == PRODUCER
+        assert event.attributes["durabletask.event.target_instance_id"] == "one"
+        assert {span.resource["service.name"] for span in collector.spans} == {"shop"}
+        # Neither the admin API nor the dashboard appears, and no id is used twice.
+        assert len({span.span_id for span in collector.spans}) == len(collector.spans)
+
+
+async def test_failures_are_errors_of_their_spans(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+            await app.get("/api/orders/bad1")
+            await ended(app, "bad1")
+            assert (await app.get("/api/broken")).status == 500
+        for span in [*collector.named("activity:fail"), collector.only("orchestration:flow"), *collector.named("fail")]:
+            assert span.status["code"] == 2
+            assert "no stock" in span.status["message"]
+        assert len(collector.named("activity:fail")) == 2
+        assert collector.only("orchestration:flow").attributes["durabletask.task.status"] == "Failed"
+        assert collector.only("GET api/broken").status["code"] == 2
+
+
+async def test_generations_of_an_instance_are_one_span(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+            await app.post("/runtime/webhooks/durabletask/orchestrators/counting/eternal", json="0")
+            await ended(app, "eternal")
+        span = collector.only("orchestration:counting")
+        tasks = [task for task in collector.named("activity:parent_of") if task.kind == CLIENT]
+        assert len(tasks) == 3
+        assert all(is_child(task, span) for task in tasks)
+        assert len({task.span_id for task in tasks}) == 3
+
+
+async def test_headers_and_resource_come_from_the_settings(tmp_path: Path) -> None:
+    settings = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-token=a%20b, x-other=2",
+        "OTEL_SERVICE_NAME": "orders",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=dev,service.name=hidden",
+    }
+    async with collecting() as collector:
+        settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp="", settings=settings) as app:
+            await app.get("/api/broken")
+        assert collector.requests[0]["x-token"] == "a b"
+        assert collector.requests[0]["x-other"] == "2"
+        resource = collector.spans[0].resource
+        assert (resource["service.name"], resource["deployment.environment.name"]) == ("orders", "dev")
+
+
+@pytest.mark.parametrize(("mode", "expected"), [({"telemetryMode": "OpenTelemetry"}, True), ({}, False)])
+async def test_host_json_switches_traces_on_as_on_azure(tmp_path: Path, mode: dict[str, str], expected: bool) -> None:
+    async with collecting() as collector:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, host=mode, settings=settings) as app:
+            await app.get("/api/broken")
+        assert bool(collector.spans) is expected
+
+
+@pytest.mark.parametrize("url", ["localhost:4318", "ftp://x", "http://", "http://a:b"])
+async def test_a_wrong_url_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--otlp: .* is not the URL of a collector"):
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=url):
+            pass
+
+
+async def test_a_collector_that_is_away_costs_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with caplog.at_level(logging.WARNING, logger="emulator.telemetry"):
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=url) as app:
+            await app.get("/api/orders/one")
+            await app.post("/runtime/webhooks/durabletask/instances/one/raiseEvent/go", json="now")
+            assert (await ended(app, "one"))["runtimeStatus"] == "Completed"
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("emulator.telemetry")]
+    assert len(lines) == 2
+    assert f"the collector at {url}/v1/traces does not respond" in lines[0]
+    assert "port 4317 is for gRPC" in lines[0]
+    assert "spans were not exported" in lines[1]
+
+
+async def test_spans_wait_for_a_collector_that_is_busy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with collecting() as collector:
+        collector.status = 503
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+            await app.get("/api/broken")
+            await collector.changed.wait()
+            collector.status = 200
+        assert collector.only("broken")
+    assert "answers with status 503" in caplog.text
+
+
+async def test_without_traces_messages_have_no_trace_context(tmp_path: Path) -> None:
+    async with run_app(tmp_path / "app", DURABLE_APP, APP) as app:
+        await app.get("/api/orders/bad2", headers={"traceparent": CALLER})
+        await ended(app, "bad2")
+        text = (await app.get("/runtime/webhooks/durabletask/instances/bad2?showHistory=true")).text
+        assert CALLER not in text
+
+
+async def test_application_insights_is_named_for_those_who_ask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=secret"}
+    with caplog.at_level(logging.INFO, logger="emulator"):
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, settings=settings):
+            pass
+    lines = [record for record in caplog.records if "APPLICATIONINSIGHTS" in record.getMessage()]
+    assert [record.levelno for record in lines] == [logging.INFO]
+    assert "secret" not in caplog.text
