@@ -9,6 +9,7 @@ import pytest
 
 from emulator.dashboard.api import storage
 from emulator.dashboard.api.settings import is_secret
+from emulator.storage.port import Operation, Row, TableOperation
 from emulator.testing import AppUnderTest
 from tests.running_apps import DURABLE_APP, run_app, write_app
 from tests.storage_calls import StorageCalls
@@ -76,6 +77,21 @@ async def test_storage_that_is_down_is_the_reason_of_503(tmp_path: Path) -> None
                 assert (kind, '"status": 503' in data) == ("event: error", True)
             assert (await app.get("/azemu/api/home")).status == 200
         calls.cut_off = False
+
+
+async def test_an_instance_with_a_broken_history_still_shows_its_rows(tmp_path: Path) -> None:
+    host = {"extensions": {"durableTask": {"hubName": "Broken"}}}
+    async with run_app(write_app(tmp_path, DURABLE_APP, FLOW, host=host)) as app:
+        account = app.app.accounts("AzureWebJobsStorage")
+        status, event = Row("one", "", {"RuntimeStatus": "Nope"}), Row("one", "0" * 16, {"EventType": "Nope"})
+        for table, row in (("BrokenInstances", status), ("BrokenHistory", event)):
+            await account.table(table).submit([TableOperation(Operation.INSERT, row)])
+        instance = (await app.get("/azemu/api/instances/one")).json()
+        assert (instance["status"], "unknown EventType 'Nope'" in instance["historyError"]) == ("Unknown", True)
+        rows = (await app.get("/azemu/api/instances/one/rows")).json()
+        assert [len(rows["history"]), rows["status"] is not None] == [1, True]
+        refused = await app.get("/azemu/api/instances/one/timeline")
+        assert (refused.status, "unknown EventType" in refused.text) == (500, True)
 
 
 async def test_a_download_of_a_blob_that_changes_ends_early(

@@ -18,6 +18,7 @@ from emulator.dashboard.durable.timeline import Kind, Row, Span, timeline
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
+from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import FunctionKind, is_entity
 from emulator.durable.core.state import SOURCE_INSTANCE_ID
@@ -62,11 +63,17 @@ class _Instance:
         self._hub = hub
 
     async def status(self, call: HttpCall) -> web.Response:
-        """Return the status row, and what the history adds: children, events, number of episodes."""
+        """Return the status row, and what the history adds: children, events, number of episodes.
+
+        `historyError`: why the history cannot be read, if that is so.
+        """
         instance_id = call.values["instanceId"]
         status = await self._status(instance_id)
-        history = await self._hub.reader.history(instance_id)
-        facts = _history_facts(history, self._now())
+        try:
+            facts = _history_facts(await self._hub.reader.history(instance_id), self._now())
+        except UnreadableRow as error:
+            # The page must open, because it shows the rows as they are stored.
+            facts = {**_history_facts((), self._now()), "historyError": str(error)}
         now = utc_text(self._parts.clock.now())
         return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id), "now": now})
 

@@ -13,14 +13,18 @@ import { decoded } from "./router.js";
 const KEY = "azemu.key";
 
 /** An error response. `status`: 0 if the host could not be reached. */
-class ApiError extends Error {
+export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-const accessKey = () => sessionStorage.getItem(KEY) || "";
+/** The access key; "" if there is none, or if what was given cannot be the value of a header. */
+function accessKey() {
+  const key = sessionStorage.getItem(KEY) || "";
+  return /^[\x21-\x7e]*$/.test(key) ? key : "";
+}
 
 export function setAccessKey(key) {
   sessionStorage.setItem(KEY, key);

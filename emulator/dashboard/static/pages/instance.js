@@ -198,7 +198,7 @@ function Status({ data }) {
       data.scheduledAt && ["Scheduled start", html`<${HostTime} time=${data.scheduledAt} now=${data.now} />`],
       isNext && ["Began", html`<${HostTime} time=${data.beganAt} now=${data.now} /> <span class="muted">(continued as new, or the events before)</span>`],
       ["Duration", end ? duration(end - created) : null],
-      ["History", `${plural(data.events, "event")}, ${plural(data.episodes, "episode")}`],
+      ["History", data.historyError ?? `${plural(data.events, "event")}, ${plural(data.episodes, "episode")}`],
       data.children.length > 0 && ["Children", html`<${Children} list=${data.children} />`],
       data.raised.length > 0 && ["Events", [...new Set(data.raised)].join(", ")],
       data.version && ["Version", data.version],
