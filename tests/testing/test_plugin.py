@@ -54,7 +54,7 @@ def test_app_in_a_folder_above_the_test_is_used(pytester: pytest.Pytester) -> No
 def test_coroutines_need_no_other_plugin(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(ORDER)
-    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
 
 
 def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
@@ -91,7 +91,7 @@ def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
             return "asyncio"
         """
     )
-    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
+    pytester.runpytest_inprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
 
 
 def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> None:
