@@ -20,8 +20,8 @@ test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to 
 	@$(BIN)/python -m tests.storage.azurite.fetch
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" $(ARGS)
 
-soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out
-	$(BIN)/python -m pytest -m soak $(ARGS)
+soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out, and more examples of the properties
+	$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=thorough $(ARGS)
 
 versions: $(VENV)/dev.stamp ## install azemu beside low, high and typical versions of its packages, and run an app on each (part of `make soak`)
 	$(BIN)/python -m pytest -m soak tests/versions $(ARGS)

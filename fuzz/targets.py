@@ -106,15 +106,22 @@ class Target:
 
     def check(self, data: bytes, *, limit_seconds: float = LIMIT_SECONDS) -> None:
         """Parse an input. Raises what the parser must not raise, and AssertionError for the other defects."""
-        started = time.process_time()
+        seconds = self._seconds(data)
+        if seconds >= limit_seconds:
+            # On a busy machine one measurement can be several times too long.
+            seconds = min(seconds, self._seconds(data))
+        assert seconds < limit_seconds, f"{seconds:.1f} s for {len(data)} bytes"
+
+    def _seconds(self, data: bytes) -> float:
+        """Parse an input, check its error, and return the processor time."""
+        started = time.thread_time()
         try:
             self.call(data)
         except self.allowed as error:
             text = str(error)
             assert text.strip(), f"{type(error).__name__} without a text"
             assert len(text) < 8 * MAX_INPUT_BYTES, f"{type(error).__name__} with a text of {len(text)} characters"
-        seconds = time.process_time() - started
-        assert seconds < limit_seconds, f"{seconds:.1f} s for {len(data)} bytes"
+        return time.thread_time() - started
 
 
 TARGETS: dict[str, Target] = {}

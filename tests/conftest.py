@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
@@ -11,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from emulator.clock import SystemClock
@@ -28,6 +31,16 @@ T = TypeVar("T")
 # Tests start some hundred processes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A shell lets its background jobs ignore these signals, and their child processes inherit that. Tests send them.
+for name, default in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), default)
+
+# The time of an example depends on what else the machine does. `make soak` runs the properties with more examples.
+hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
+hypothesis.settings.load_profile("quick")
+
 # Apps that tests run. One has a package `emulator`, for which azemu's plugin would make room if it was collected.
 collect_ignore = ["apps"]
 
@@ -36,6 +49,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the option for pictures of the dashboard; see tests/browser/conftest.py."""
     parser.addoption("--screenshots", metavar="FOLDER", help="write pictures of the pages of the dashboard to FOLDER")
     parser.addoption("--doc-pictures", metavar="FOLDER", help="write the pictures of the documentation to FOLDER")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what the collection creates, a million objects, out of the searches of the garbage collector."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -62,13 +63,20 @@ def texts(*beginnings: str) -> Iterator[str]:
 
 def slowest(read: Callable[[str], object], *beginnings: str) -> tuple[float, str]:
     """Return the longest time that one text took, and the ends of that text. No other error than ours may come out."""
-    worst = (0.0, "")
-    for text in texts(*beginnings):
+    return max((seconds_for(read, text), f"{text[:20]!r}…{text[-5:]!r}") for text in texts(*beginnings))
+
+
+def seconds_for(read: Callable[[str], object], text: str) -> float:
+    """Return the processor time of the best of three attempts: on a busy machine, one can take far longer."""
+    best = math.inf
+    for _ in range(3):
         started = time.thread_time()
         with suppress(EmulatorError, ValueError):
             read(text)
-        worst = max(worst, (time.thread_time() - started, f"{text[:20]!r}…{text[-5:]!r}"))
-    return worst
+        best = min(best, time.thread_time() - started)
+        if best < MOST_SECONDS:
+            break
+    return best
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -321,7 +321,6 @@ def test_app_that_always_ends_its_process_ends_the_command(tmp_path: Path) -> No
 
 
 @POSIX_ONLY
-@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="the tests run in the background")
 @pytest.mark.parametrize(
     # In this order they are loaded. The first one is what the command loads first.
     "module",

@@ -88,16 +88,55 @@ def answers(url: str) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_banner_and_list_of_functions(app: Path) -> None:
+TELLS = """
+import os
+import sys
+
+
+@app.route(route="input", auth_level=func.AuthLevel.ANONYMOUS)
+def input(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(repr(sys.stdin.read()))
+
+
+@app.route(route="variable/{name}", auth_level=func.AuthLevel.ANONYMOUS)
+def variable(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(os.environ[req.route_params["name"]])
+"""
+
+
+def test_banner_functions_log_lines_and_surroundings_of_user_code(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", HELLO, TELLS, settings={"MyKey": "from the file"})
     with started(app, "--storage", "builtin:memory") as azemu:
-        port = azemu.url().split(":")[2].split("/", maxsplit=1)[0]
+        url = azemu.url()
+        origin, port = url.partition("/api/")[0], url.split(":")[2].split("/", maxsplit=1)[0]
         azemu.wait_for("^For detailed output, run azemu with --verbose flag.$")
+
+        assert get(url) == "hello"
+        stamp = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] "
+        begun = azemu.wait_for(stamp + r"Executing 'Functions\.hello' \(Reason='.*', Id=(?P<id>[0-9a-f-]{36})\)$")
+        azemu.wait_for(stamp + "saying hello$")
+        azemu.wait_for(stamp + rf"Executed 'Functions\.hello' \(Succeeded, Id={begun['id']}, Duration=\d+ms\)$")
+
+        assert get(f"{origin}/api/input") == "''"
+        assert get(f"{origin}/api/variable/MyKey") == "from the file"
+        assert get(f"{origin}/api/variable/WEBSITE_HOSTNAME") == f"localhost:{port}"
+        assert get_json(f"{origin}/admin/host/status")["state"] == "Running"
         stop(azemu)
     lines = azemu.seen
     assert lines[1] == "azemu, local Azure Functions and Durable Functions"
     assert any(line.startswith("Storage:                  built-in, in memory") for line in lines)
     begin, end = lines.index("Functions:"), lines.index("For detailed output, run azemu with --verbose flag.")
-    assert lines[begin:end] == ["Functions:", "", f"\thello:  http://localhost:{port}/api/hello", ""]
+    assert lines[begin:end] == [
+        "Functions:",
+        "",
+        f"\thello:  http://localhost:{port}/api/hello",
+        "",
+        f"\tinput:  http://localhost:{port}/api/input",
+        "",
+        f"\tvariable:  http://localhost:{port}/api/variable/{{name}}",
+        "",
+    ]
+    assert "\x1b[" not in azemu.output
 
 
 def test_verbose_prints_files_python_and_log_of_the_host(tmp_path: Path) -> None:
@@ -109,17 +148,6 @@ def test_verbose_prints_files_python_and_log_of_the_host(tmp_path: Path) -> None
         azemu.wait_for("Host started|Job host started")
         stop(azemu)
     assert "For detailed output" not in azemu.output
-
-
-def test_log_lines_of_an_invocation(app: Path) -> None:
-    with started(app) as azemu:
-        assert get(azemu.url()) == "hello"
-        stamp = r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] "
-        begun = azemu.wait_for(stamp + r"Executing 'Functions\.hello' \(Reason='.*', Id=(?P<id>[0-9a-f-]{36})\)$")
-        azemu.wait_for(stamp + "saying hello$")
-        azemu.wait_for(stamp + rf"Executed 'Functions\.hello' \(Succeeded, Id={begun['id']}, Duration=\d+ms\)$")
-        stop(azemu)
-    assert "\x1b[" not in azemu.output
 
 
 def test_log_lines_as_json(app: Path) -> None:
@@ -237,20 +265,31 @@ def test_host_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None
     eventually_sync(lambda: not answers(url), "end of the host process")
 
 
-def test_changed_file_restarts_the_host_without_refused_requests(tmp_path: Path) -> None:
+def test_changed_file_new_module_and_admin_api_restart_the_host_without_refused_requests(tmp_path: Path) -> None:
     app = write_app(tmp_path, WHO)
     with started(app) as azemu:
         url = azemu.url().replace("/die", "/who")
         first = get(url)
-        (app / "function_app.py").write_text(WHO.replace("str(os.getpid())", "'new code'"))
+        (app / "function_app.py").write_text(WHO.replace("str(os.getpid())", "f'new code in {os.getpid()}'"))
         # No request is refused while the host restarts; `get` would raise.
         answer = eventually_sync(lambda: text if (text := get(url)) != first else "", "another answer", every=0)
         azemu.wait_for(r"^File change of type 'Changed' detected for 'function_app\.py'\.$")
         azemu.wait_for(r"^Restarting the host\.$")
         azemu.wait_for(r"^The host is ready again\. Functions: die, who\.$")
+        assert first.isdecimal()
+        assert answer.startswith("new code in ")
+
+        (app / "package").mkdir()
+        (app / "package" / "module.py").touch()
+        path = os.path.join("package", "module.py").replace("\\", r"\\")
+        azemu.wait_for(f"^File change of type 'Created' detected for '{path}'.$")
+        azemu.wait_for(r"^The host is ready again\.")
+
+        second = get(url)
+        get(url.replace("/api/who", "/admin/host/restart"), method="POST")
+        azemu.wait_for(r"^Restarting the host\.$")
+        assert get(url) != second
         stop(azemu)
-    assert first.isdecimal()
-    assert answer == "new code"
 
 
 def test_changed_function_json_restarts_the_host(tmp_path: Path) -> None:
@@ -263,26 +302,6 @@ def test_changed_function_json_restarts_the_host(tmp_path: Path) -> None:
         # Until it stops, the previous host answers requests, also for a moment after the line "Restarting the host".
         azemu.wait_for(r"^The host is ready again\. Functions: F\.$")
         assert get(url.replace("/api/F", "/api/moved")) == first == "hello"
-        stop(azemu)
-
-
-def test_new_module_restarts_the_host(app: Path) -> None:
-    with started(app) as azemu:
-        azemu.url()
-        (app / "package").mkdir()
-        (app / "package" / "module.py").touch()
-        path = os.path.join("package", "module.py").replace("\\", r"\\")
-        azemu.wait_for(f"^File change of type 'Created' detected for '{path}'.$")
-        stop(azemu)
-
-
-def test_admin_api_restarts_the_host(tmp_path: Path) -> None:
-    with started(write_app(tmp_path, WHO)) as azemu:
-        url = azemu.url().replace("/die", "/who")
-        first = get(url)
-        get(url.replace("/api/who", "/admin/host/restart"), method="POST")
-        azemu.wait_for(r"^Restarting the host\.$")
-        assert get(url) != first
         stop(azemu)
 
 
@@ -316,8 +335,9 @@ def test_missing_app_folder_is_waited_for(tmp_path: Path) -> None:
     assert "Traceback" not in azemu.output
 
 
-def test_the_host_goes_on_while_host_json_is_invalid(tmp_path: Path) -> None:
+def test_the_host_goes_on_while_host_json_or_settings_are_invalid(tmp_path: Path) -> None:
     app = write_app(tmp_path, WHO)
+    settings = app / "local.settings.json"
     with started(app, "--storage", "builtin:memory") as azemu:
         url = azemu.url().replace("/die", "/who")
         first = get(url)
@@ -329,24 +349,17 @@ def test_the_host_goes_on_while_host_json_is_invalid(tmp_path: Path) -> None:
         azemu.wait_for("^The host is ready again")
         second = get(url)
         assert second not in (first, "")
-        stop(azemu)
 
-
-def test_changed_settings_are_named_and_restart_the_host_once_they_are_valid(tmp_path: Path) -> None:
-    app = write_app(tmp_path, WHO)
-    settings = app / "local.settings.json"
-    with started(app, "--storage", "builtin:memory") as azemu:
-        url = azemu.url().replace("/die", "/who")
-        first = get(url)
+        # Changed settings alone restart nothing, as with func.
         settings.write_text("{")
         azemu.wait_for("^.*local.settings.json has changed. As with func, the running host keeps its settings.")
-        assert get(url) == first
+        assert get(url) == second
         (app / "new.py").touch()
         azemu.wait_for("^.*The host continues with the configuration and the code that it has loaded")
         # The repair is what the host waits for.
         settings.write_text('{"IsEncrypted": false, "Values": {}}')
         azemu.wait_for("^The host is ready again")
-        assert get(url) not in (first, "")
+        assert get(url) not in (second, "")
         stop(azemu)
 
 
@@ -366,29 +379,6 @@ def test_the_deletion_of_the_hosts_own_folder_is_named(tmp_path: Path) -> None:
     with started(app, "--storage", "builtin") as azemu:
         url = azemu.url().partition("/api/")[0] + "/runtime/webhooks/durabletask"
         assert {instance["instanceId"] for instance in get_json(f"{url}/instances")} == {"one", "two"}
-        stop(azemu)
-
-
-def test_standard_input_of_user_code_is_empty(tmp_path: Path) -> None:
-    code = HELLO.replace('"hello")', "repr(sys.stdin.read()) + str(sys.path[0:1]))").replace(
-        "import logging", "import logging, sys"
-    )
-    app = write_app(tmp_path, code)
-    with started(app) as azemu:
-        assert get(azemu.url()).startswith("''")
-        stop(azemu)
-
-
-def test_settings_are_in_the_environment_of_user_code(tmp_path: Path) -> None:
-    code = HELLO.replace('"hello")', 'os.environ["MyKey"] + " " + os.environ["WEBSITE_HOSTNAME"])').replace(
-        "import logging", "import logging, os"
-    )
-    app = write_app(tmp_path, code, settings={"MyKey": "from the file"})
-    with started(app) as azemu:
-        url = azemu.url()
-        port = url.split(":")[2].split("/")[0]
-        assert get(url) == f"from the file localhost:{port}"
-        assert get_json(f"http://127.0.0.1:{port}/admin/host/status")["state"] == "Running"
         stop(azemu)
 
 

@@ -346,8 +346,8 @@ async def test_sleeping_user_code_is_reported_as_a_real_wait(tmp_path: Path, mon
     async with start(app_folder, now=START) as app:
         await app.wait(await app.client.start_new("slow"))
         assert app.now == START
-        [wait] = app.real_waits
-    assert wait.function == "doze"
+        # On a busy machine other functions take as long.
+        [wait] = [wait for wait in app.real_waits if wait.function == "doze"]
     assert wait.places == (f"{tmp_path / 'function_app.py'}:{line_of(tmp_path, '# here')}",)
     assert "doze" in app.console
 

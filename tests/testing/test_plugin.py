@@ -48,13 +48,13 @@ def run(pytester: pytest.Pytester, *arguments: str, in_process: bool = False) ->
 def test_app_in_a_folder_above_the_test_is_used(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, DURABLE_APP, SHOP)
     (pytester.mkdir("tests") / "test_order.py").write_text(ORDER.replace("\n    ", "\n"))
-    run(pytester).assert_outcomes(passed=2)
+    run(pytester, in_process=True).assert_outcomes(passed=2)
 
 
 def test_coroutines_need_no_other_plugin(pytester: pytest.Pytester) -> None:
     write_app(pytester.path, DURABLE_APP, SHOP)
     pytester.makepyfile(ORDER)
-    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess(*PLUGIN, "-p", "no:asyncio", "-p", "no:anyio").assert_outcomes(passed=2)
 
 
 def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
@@ -91,7 +91,7 @@ def test_unittest_classes_and_anyio(pytester: pytest.Pytester) -> None:
             return "asyncio"
         """
     )
-    pytester.runpytest_subprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
+    pytester.runpytest_inprocess(*PLUGIN, "-p", "no:asyncio").assert_outcomes(passed=3)
 
 
 def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> None:
@@ -114,7 +114,7 @@ def test_app_sees_modules_that_a_test_has_patched(pytester: pytest.Pytester) -> 
             assert outcome(azemu) == "really sent"
         """
     )
-    run(pytester, "-o", "pythonpath=.").assert_outcomes(passed=2)
+    run(pytester, "-o", "pythonpath=.", in_process=True).assert_outcomes(passed=2)
 
 
 def test_marker_selects_the_app_and_its_options(pytester: pytest.Pytester) -> None:
@@ -133,18 +133,18 @@ def test_marker_selects_the_app_and_its_options(pytester: pytest.Pytester) -> No
             assert os.environ["REGION"] == "moon"
         """
     )
-    run(pytester, "--strict-markers").assert_outcomes(passed=1)
+    run(pytester, "--strict-markers", in_process=True).assert_outcomes(passed=1)
 
 
 def test_configuration_selects_the_app(pytester: pytest.Pytester) -> None:
     write_app(pytester.path / "shop", DURABLE_APP, SHOP)
     pytester.makepyfile(ORDER)
-    run(pytester, "-o", "azemu_app=shop").assert_outcomes(passed=2)
+    run(pytester, "-o", "azemu_app=shop", in_process=True).assert_outcomes(passed=2)
 
 
 def test_missing_app_is_an_error_with_advice(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_lost(azemu): pass")
-    result = run(pytester)
+    result = run(pytester, in_process=True)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*no function app found*azemu_app*"])
 
@@ -158,7 +158,7 @@ def test_report_of_a_failed_test_has_the_console(pytester: pytest.Pytester) -> N
             assert False
         """
     )
-    result = run(pytester)
+    result = run(pytester, in_process=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*azemu console*", "*sending book"])
     result.stdout.no_fnmatch_line("*emulator.*.py:*")  # The host's records are in its console only.
@@ -194,7 +194,7 @@ def test_app_errors_are_reported_without_traceback(
             azemu.wait(azemu.client.start_new("sleepless"))
         """
     )
-    result = run(pytester)
+    result = run(pytester, in_process=True)
     result.assert_outcomes(errors=3, passed=1)
     result.stdout.fnmatch_lines(
         [

@@ -175,7 +175,23 @@ def killed_after(count: int) -> Callable[[Progress], None]:
     return report
 
 
-@pytest.mark.parametrize("count", [1, 2, 50, 108, 111])
+def moments(*counts: int, on_servers: int) -> pytest.MarkDecorator:
+    """Parametrise `bench` and `count`: every moment on the store in memory, one of them on each other store.
+
+    What is interrupted is the transfer, which is the same for all of them.
+    """
+    return pytest.mark.parametrize(
+        ("bench", "count"),
+        [
+            *(("memory", count) for count in counts),
+            ("file", on_servers),
+            *(pytest.param(name, on_servers, marks=pytest.mark.azurite) for name in ("azurite", "azurite-sdk")),
+        ],
+        indirect=["bench"],
+    )
+
+
+@moments(1, 2, 50, 108, 111, on_servers=50)
 async def test_killed_export_leaves_no_file_and_can_be_repeated(
     bench: Bench, stock: Stock, elsewhere: StorageAccount, tmp_path: Path, count: int
 ) -> None:
@@ -237,7 +253,7 @@ async def test_partial_file_of_an_earlier_run_is_overwritten(bench: Bench, stock
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("count", [1, 50, 104, 105, 106, 107, 109, 112])
+@moments(1, 50, 104, 105, 106, 107, 109, 112, on_servers=106)
 async def test_killed_import_is_repeated_from_the_beginning_without_force(
     bench: Bench, elsewhere: StorageAccount, tmp_path: Path, count: int
 ) -> None:
