@@ -251,10 +251,11 @@ def _plan_without_history(waiting: Sequence[ReceivedMessage], replaced: Collecti
 
 
 def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
-    run, too_early, discard = list[ReceivedMessage](), list[ReceivedMessage](), list[ReceivedMessage]()
-    known = KnownResults(history.events)
+    run, later = list[ReceivedMessage](), list[ReceivedMessage]()
+    too_early, discard = list[ReceivedMessage](), list[ReceivedMessage]()
+    stored, taken = KnownResults(history.events), KnownResults(())
     request_ids: set[int | str] | None = None
-    responses = set[str]()
+    responses, taken_responses = set[str](), set[str]()
     for message in waiting:
         event, request_id = message.task.event, _responds_to(message)
         # Computed only if a response has arrived, because a history may have ten thousands of events.
@@ -265,7 +266,7 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
             discard.append(message)  # The instance is running.
         elif not is_for_execution(message.task, history.execution_id):
             (too_early if _may_be_early(message, replaced) else discard).append(message)
-        elif known.has(event, redelivered=message.dequeue_count > 1):
+        elif stored.has(event, redelivered=message.dequeue_count > 1):
             discard.append(message)
         elif isinstance(request_id, str) and request_id in responses:
             discard.append(message)  # An entity that repeats a batch after a crash responds twice.
@@ -273,15 +274,20 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
             (too_early if message.dequeue_count <= _LAST_UNREQUESTED_DELIVERY else discard).append(message)
+        elif taken.has(event, redelivered=message.dequeue_count > 1) or request_id in taken_responses:
+            # Deleted when its first copy is stored. A host that has lost the queue may have taken another copy, and if
+            # each deleted the copies that it has not taken, none would be left.
+            later.append(message)
         else:
-            known.add(event)
+            taken.add(event)
             if isinstance(request_id, str):
-                responses.add(request_id)
+                taken_responses.add(request_id)
             run.append(message)
     # A redelivered message that is known already: a host crashed after the history was saved, perhaps before it
     # wrote the status row.
     return DeliveryPlan(
         run=run,
+        later=later,
         too_early=too_early,
         discard=discard,
         check_row=any(message.dequeue_count > 1 for message in discard),

@@ -104,7 +104,6 @@ class InstanceLoader:
             _log.info(
                 'The status row of instance "%s" was older than its history and was corrected', history.instance_id
             )
-        self._cache.keep(history)
 
 
 def _decided(disposition: Disposition, start: ReceivedMessage, history: History) -> Disposition:

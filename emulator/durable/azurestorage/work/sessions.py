@@ -341,13 +341,19 @@ class Sessions:
 
         `custom_status`: the one that the history implies; None: unknown.
         """
-        await self._loader.repair_row(episode.history, custom_status)
+        await self._repair_row(episode.session, episode.history, custom_status)
+
+    async def _repair_row(self, session: Session, history: History, custom_status: str | None = None) -> None:
+        await self._loader.repair_row(history, custom_status)
+        # If the queue was lost meanwhile, its next owner changes this history, and `close` has dropped it already.
+        if not session.is_closed and not session.is_interrupted:
+            self._cache.keep(history)
 
     async def _settle(self, session: Session, history: History, planned: DeliveryPlan) -> None:
         """Settle the messages that are not part of an episode, then continue with the remaining ones."""
         try:
             if planned.check_row:
-                await self._loader.repair_row(history)
+                await self._repair_row(session, history)
             if planned.unstarted:
                 await self._settle_unstarted(session, planned.unstarted)
             await self._return_unused(planned)
